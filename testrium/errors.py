@@ -1,0 +1,70 @@
+"""What can go wrong for a user of Testrium, and the exit codes that say so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What `testrium run` tells the shell."""
+
+    SUCCESS = 0
+    FAILURE = 1
+    NO_GROUPS = 2
+    CONFIG_ERROR = 3
+    UNKNOWN = 4
+    ERROR = 5
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One mistake in a user's file.
+
+    `line` counts from 1; None where no line can be named (a missing file). `key` is the dotted
+    place in the file (`Configs.timeout`), or "" for the file as a whole.
+    """
+
+    file: str
+    line: int | None
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        return ": ".join(part for part in (place, self.key, self.message) if part)
+
+
+class TestriumError(Exception):
+    """The root of every error that Testrium raises on purpose."""
+
+    __test__ = False  # its name starts with "Test": pytest must not collect it
+    exit_code: ExitCode = ExitCode.ERROR
+
+
+class UsageError(TestriumError):
+    """The command line asks for something that cannot be."""
+
+    exit_code = ExitCode.CONFIG_ERROR
+
+
+class ConfigError(TestriumError):
+    """Groups are described wrongly. Carries every problem of every file, in order."""
+
+    exit_code = ExitCode.CONFIG_ERROR
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = problems
+
+
+class NoGroupsError(TestriumError):
+    """Nothing to run was found or selected."""
+
+    exit_code = ExitCode.NO_GROUPS
+
+
+class InfraError(TestriumError):
+    """The runner or the machine failed: no disk space, a killed supervisor, a broken store."""

@@ -1,0 +1,78 @@
+"""The types that travel through the phases: what was declared, what happened, what it means.
+
+Standard library only, and frozen: a phase makes its own types and never changes another's.
+Durations carry their unit in the name (`_s`, `_ns`, `_ms`); `_ns` times are CLOCK_MONOTONIC.
+`None` means "undefined" or "no limit", never zero.
+"""
+
+from testrium.model.declared import (
+    Circuit,
+    Group,
+    Hop,
+    LogProbe,
+    Place,
+    Readiness,
+    Rules,
+    Scenario,
+    Unit,
+)
+from testrium.model.happened import (
+    Damage,
+    End,
+    EndCause,
+    Event,
+    Evidence,
+    Leak,
+    TestResult,
+    UnitState,
+)
+from testrium.model.judged import (
+    CircuitResult,
+    Correlations,
+    Finding,
+    GroupResult,
+    Judgement,
+    Observer,
+    RunResult,
+)
+from testrium.model.words import (
+    EMPTY,
+    RESERVED_UNITS,
+    UNKNOWN_CODES,
+    Code,
+    EventType,
+    Verdict,
+)
+
+__all__ = [
+    "EMPTY",
+    "RESERVED_UNITS",
+    "UNKNOWN_CODES",
+    "Circuit",
+    "CircuitResult",
+    "Code",
+    "Correlations",
+    "Damage",
+    "End",
+    "EndCause",
+    "Event",
+    "EventType",
+    "Evidence",
+    "Finding",
+    "Group",
+    "GroupResult",
+    "Hop",
+    "Judgement",
+    "Leak",
+    "LogProbe",
+    "Observer",
+    "Place",
+    "Readiness",
+    "Rules",
+    "RunResult",
+    "Scenario",
+    "TestResult",
+    "Unit",
+    "UnitState",
+    "Verdict",
+]

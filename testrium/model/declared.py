@@ -1,0 +1,188 @@
+"""What the user declared, and the scenario that is run from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from testrium.errors import Problem
+from testrium.model.words import EMPTY, EventType
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """A condition from outside that makes a unit ready; values may hold `${...}`."""
+
+    kind: Literal["tcp", "http", "log", "file", "command"]
+    target: str = ""
+    status: int = 200
+    command: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LogProbe:
+    """A line of a unit's output that counts as a probe; `key` and `meta` may use its groups."""
+
+    pattern: str
+    step: str
+    type: EventType = EventType.DEFAULT
+    key: str | None = None
+    meta: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One actor of a group: at most one process at a time.
+
+    After loading, `stop` and `quiet` are decided (the contract's defaults depend on the other
+    units). A unit with neither `entrypoint` nor `command` has no process of its own.
+    """
+
+    name: str
+    init: int
+    file: str
+    entrypoint: str | None = None
+    command: tuple[str, ...] | None = None
+    cwd: str | None = None
+    env: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    ports: tuple[str, ...] = ()
+    events: tuple[str, ...] = ()
+    stop_events: tuple[str, ...] = ()
+    ready_event: str | None = None
+    ready: Readiness | None = None
+    ready_timeout_s: float = 10.0
+    timeout_s: float | None = None
+    dependencies: tuple[str, ...] = ()
+    use_setup: bool = False
+    stop: Literal["self", "runner"] = "self"
+    stop_signal: str = "TERM"
+    grace_s: float = 2.0
+    exit: tuple[int, ...] = (0,)
+    in_except: Literal["Stop", "Resume", "Reload", "Resume-ALL"] = "Stop"
+    restarts: int = 0
+    enabled: bool = True
+    quiet: bool = False
+    max_rss: int | None = None  # bytes
+    max_cpu: float | None = None  # percent of one core
+    probes: tuple[LogProbe, ...] = ()
+
+    @property
+    def has_process(self) -> bool:
+        return self.entrypoint is not None or self.command is not None
+
+
+class Place(NamedTuple):
+    """A unit and a step; `*` stands for any."""
+
+    unit: str
+    step: str
+
+    def __str__(self) -> str:
+        return f"{self.unit}:{self.step}"
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """A station of a route: one of `places`, `least` to `most` times (None: no upper bound).
+
+    `text` is what the user wrote, without its count: the hop's place in findings.
+    """
+
+    text: str
+    places: tuple[Place, ...]
+    least: int = 1
+    most: int | None = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Circuit:
+    """The declared path from cause to effect.
+
+    `stages` are passed one after the other; the hops of one stage in any order. `keys` bounds the
+    number of instances (None: no upper bound). `budgets` maps a percentile (50, 95, 99) to ns.
+    """
+
+    name: str
+    stages: tuple[tuple[Hop, ...], ...]
+    keys: tuple[int, int | None] = (1, None)
+    within_ns: int | None = None
+    budgets: Mapping[int, int] = field(default_factory=lambda: EMPTY)
+    same: tuple[str, ...] = ()
+    never: tuple[Hop, ...] = ()
+    fifo: bool = False
+    open: bool = False
+    per: Literal["key", "run"] = "key"
+
+    @property
+    def hops(self) -> tuple[Hop, ...]:
+        return tuple(hop for stage in self.stages for hop in stage)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The `[verify]` table, defaults decided. `linger_ns` None: until the deadline."""
+
+    settle_ns: int = 100_000_000
+    allow: tuple[Place, ...] = ()
+    linger_ns: int | None = None
+    stderr: Literal["uncaught", "forbid", "allow"] = "uncaught"
+    orphans: Literal["forbid", "allow"] = "forbid"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A folder with `config.toml` and `units/*.toml`, as declared."""
+
+    id: str
+    folder: Path
+    units: tuple[Unit, ...]
+    enabled: bool = True
+    timeout_s: float = 30.0
+    repeat: int = 0
+    debug_modes: tuple[str, ...] = ("DEBUG", "INFO", "WARNING", "EXCEPT")
+    test_modes: tuple[str, ...] = ("DEBUG",)
+    diagnostics: bool = True
+    detect_bad_behavior: bool = True
+    save_resume: bool = True
+    gen_metrics: bool = True
+    save_metrics: bool = True
+    save_scores: bool = True
+    use_ai: bool = False
+    title: str = ""
+    purpose: str = ""
+    tags: tuple[str, ...] = ()
+    requirements: tuple[str, ...] = ()
+    skip: str = ""
+    requires: tuple[str, ...] = ()
+    expect_fail: str = ""
+    order: int = 0
+    exclusive: bool = False
+    inherit_env: bool = True
+    env: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    rules: Rules = field(default_factory=Rules)
+    circuits: tuple[Circuit, ...] = ()
+    has_setup: bool = False
+    has_teardown: bool = False
+    #: False only where test_case.py certainly defines neither `test_*` nor a callback.
+    has_tests: bool = False
+    notices: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One result to be: a group in one mode, one combination of parameters, one repeat.
+
+    `units` holds the enabled units in start order (dependencies first, ties by init). `skip` is
+    the reason why it is not run, or "". `folder_name` names its folder below the run's folder.
+    """
+
+    id: str
+    group: Group
+    units: tuple[Unit, ...]
+    mode: str = "DEBUG"
+    params: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    repeat: int = 0
+    skip: str = ""
+    folder_name: str = ""

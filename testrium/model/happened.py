@@ -1,0 +1,149 @@
+"""What happened while a scenario ran: events, the ends of units, all the evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from testrium.model.words import EMPTY
+
+if TYPE_CHECKING:
+    from testrium.model.judged import Finding
+
+
+class Event(NamedTuple):
+    """The stored record of a probe.
+
+    A tuple, not a dataclass: a million of them are made while a run is judged, and this halves
+    time and memory. `id` counts in the order of storing. `t_low_ns` is None where `t_ns` was taken
+    in the unit; else `t_ns` is when the line was read (an upper bound) and `t_low_ns` the lower
+    bound. `start` counts the starts of the unit from 1, `attempt` those of the whole circuit.
+    `owner` is the unit in whose probe file the line stood: mostly `unit` itself.
+    """
+
+    id: int
+    unit: str
+    step: str
+    type: str
+    key: str | None
+    cause: tuple[str, ...]
+    t_ns: int
+    t_low_ns: int | None
+    wall_ns: int
+    domain: str
+    pid: int
+    seq: int | None
+    start: int
+    attempt: int
+    owner: str
+    meta: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A line of a probe file that is no probe; `line` is its text, cut to 200 characters."""
+
+    unit: str
+    reason: str
+    line: str = ""
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """A process that was alive 200 ms after the unit that started it had ended."""
+
+    pid: int
+    command_line: str
+
+
+class EndCause(StrEnum):
+    """Why a unit has no process any more."""
+
+    SELF = "self"  # it ended by itself, well or badly
+    STOPPED = "stopped"  # the runner stopped it, as it does with services
+    OVERDUE = "overdue"  # alive at the group's deadline although it should have ended
+    TIMEOUT = "timeout"  # reached its own `timeout`
+    UNREADY = "unready"  # stopped because it did not become ready in time
+    ABANDONED = "abandoned"  # stopped because another finding ended the group
+    NOTRUN = "notrun"  # never started, because of another finding
+    INFRA = "infra"  # the runner or the machine failed it
+
+
+class UnitState(StrEnum):
+    """The states of a unit, as stored in `UnitStatus`."""
+
+    CREATED = "created"
+    STARTING = "starting"
+    READY = "ready"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """What became of one unit's last process (of an earlier start: `starts` tells how many).
+
+    `exit_code` and `signal` (its name, "SIGSEGV") exclude each other; both None for a unit without
+    a process. `was_ready` says whether it became ready at its last start. `message` says in words
+    what the runner saw ("no probe 'ready' within 3 s"); `blocked_by` names the unit (or `setup`)
+    because of which it was not started. `last_lines` are the last lines of its output.
+    """
+
+    unit: str
+    cause: EndCause
+    state: UnitState
+    pid: int | None = None
+    exit_code: int | None = None
+    signal: str | None = None
+    starts: int = 0
+    attempt: int = 1
+    was_ready: bool = False
+    started_ns: int | None = None
+    ready_ns: int | None = None
+    ended_ns: int | None = None
+    message: str = ""
+    blocked_by: str | None = None
+    leaks: tuple[Leak, ...] = ()
+    last_lines: tuple[str, ...] = ()
+    #: The planned fault that ended it, in words ("kill at host:received"), or "".
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TestResult:
+    """What a `test_*` function or a callback came to; `where` is the finding's place."""
+
+    __test__ = False
+
+    name: str
+    passed: bool
+    duration_s: float
+    message: str = ""
+    traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that verification may look at, besides the scenario."""
+
+    events: tuple[Event, ...] = ()
+    ends: tuple[End, ...] = ()
+    damages: tuple[Damage, ...] = ()
+    tests: tuple[TestResult, ...] = ()
+    #: Keys of earlier kept runs of this group, asked only to explain a phantom.
+    earlier_keys: frozenset[str] = frozenset()
+    attempt: int = 1
+    started_ns: int | None = None
+    ended_ns: int | None = None
+    #: Set when the runner or the machine failed the group: what happened.
+    infra: str = ""
+    interrupted: bool = False
+    #: What was found by other means (check, limit, metric), to be ranked with the rest.
+    findings: tuple[Finding, ...] = ()
+    #: What units wrote on stderr; looked at only where `[verify] stderr` is "forbid".
+    stderr: Mapping[str, str] = field(default_factory=lambda: EMPTY)

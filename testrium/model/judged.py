@@ -1,0 +1,120 @@
+"""What it means: findings, verdicts, results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from testrium.errors import ExitCode, Problem
+from testrium.model.declared import Place, Scenario
+from testrium.model.happened import End, Event, TestResult, UnitState
+from testrium.model.words import EMPTY, Code, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong.
+
+    `where` is its place as the contract defines it for the code. `keys` are all its keys, `key`
+    the witness whose events are shown. `events` are ids, in the order that tells the story.
+    `hints` are sentences of evidence, each one line ("last seen at client:sent, 1.2 ms in").
+    `unit` is the unit to look at, where there is one. `explained_by` is "code where" of its cause.
+    """
+
+    code: Code
+    where: str
+    message: str
+    circuit: str | None = None
+    key: str | None = None
+    keys: tuple[str, ...] = ()
+    events: tuple[int, ...] = ()
+    hints: tuple[str, ...] = ()
+    unit: str | None = None
+    t_ns: int | None = None
+    explained_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitResult:
+    """What became of a circuit; latencies in ms, None where too few samples or infinite."""
+
+    name: str
+    instances: int
+    verdict: Verdict
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    p99_ms: float | None = None
+    max_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Correlations:
+    """Send and Receive paired by key over the whole run (the classic view)."""
+
+    paired: tuple[Mapping[str, Any], ...] = ()
+    orphan_sends: tuple[Mapping[str, Any], ...] = ()
+    orphan_receives: tuple[Mapping[str, Any], ...] = ()
+    duplicate_keys: tuple[str, ...] = ()
+    average_latency_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What verification returns. The first finding is the root cause."""
+
+    verdict: Verdict
+    findings: tuple[Finding, ...] = ()
+    notes: tuple[Finding, ...] = ()
+    circuits: tuple[CircuitResult, ...] = ()
+    completed: tuple[Place, ...] = ()
+    missing: tuple[Place, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GroupResult:
+    """One scenario, run and judged. `witnesses` are the events that its findings refer to."""
+
+    scenario: Scenario
+    verdict: Verdict
+    duration_s: float = 0.0
+    run_dir: Path | None = None
+    reason: str = ""
+    judgement: Judgement = field(default_factory=lambda: Judgement(Verdict.PASS))
+    ends: tuple[End, ...] = ()
+    tests: tuple[TestResult, ...] = ()
+    witnesses: Mapping[int, Event] = field(default_factory=lambda: EMPTY)
+    started_ns: int | None = None
+    #: Mean time from Send to Receive of one key (the classic view), for the history.
+    average_latency_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """All of one call of `testrium run`."""
+
+    run: str
+    verdict: Verdict
+    exit_code: ExitCode
+    duration_s: float
+    groups: tuple[GroupResult, ...] = ()
+    errors: tuple[Problem, ...] = ()
+    folder: Path | None = None
+    started_wall: float = 0.0
+
+
+class Observer(Protocol):
+    """Who watches a run while it goes on: the console, a stream of JSON lines."""
+
+    def run_started(self, scenarios: tuple[Scenario, ...]) -> None: ...
+
+    def notice(self, text: str | Problem) -> None: ...
+
+    def group_started(self, scenario: Scenario, run_dir: Path) -> None: ...
+
+    def unit_changed(self, scenario: Scenario, unit: str, state: UnitState) -> None: ...
+
+    def events_stored(self, scenario: Scenario, events: tuple[Event, ...]) -> None: ...
+
+    def group_ended(self, result: GroupResult) -> None: ...

@@ -1,0 +1,78 @@
+"""The fixed words of the domain: verdicts, kinds of probe, codes of findings."""
+
+from __future__ import annotations
+
+import copyreg
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+# A scenario is handed to the process that judges a large run; the standard library leaves this out.
+copyreg.pickle(MappingProxyType, lambda proxy: (MappingProxyType, (dict(proxy),)))
+
+EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+#: Units that Testrium itself runs in a group; a group cannot declare them.
+RESERVED_UNITS = ("setup", "tests", "teardown")
+
+
+class Verdict(StrEnum):
+    """What a group, a circuit or a run comes to."""
+
+    PASS = "pass"  # noqa: S105 - a verdict, no password
+    FAIL = "fail"
+    UNKNOWN = "unknown"
+    ERROR = "error"
+    SKIP = "skip"
+    XFAIL = "xfail"
+
+
+class EventType(StrEnum):
+    """The kinds of probe."""
+
+    DEFAULT = "Default"
+    EXCEPTION = "Exception"
+    SEND = "Send"
+    RECEIVE = "Receive"
+
+
+class Code(StrEnum):
+    """What can be wrong, in the order in which findings rank as root causes."""
+
+    INFRA = "infra"
+    CRASH = "crash"
+    EXCEPTION = "exception"
+    UNREADY = "unready"
+    HANG = "hang"
+    NOTRUN = "notrun"
+    SILENT = "silent"
+    LEAK = "leak"
+    LIMIT = "limit"
+    VACUOUS = "vacuous"
+    UNKEYED = "unkeyed"
+    STALE = "stale"
+    CAUSALITY = "causality"
+    MISROUTED = "misrouted"
+    PHANTOM = "phantom"
+    COLLISION = "collision"
+    DUPLICATE = "duplicate"
+    LOST = "lost"
+    MISSING = "missing"
+    MISMATCH = "mismatch"
+    ORDER = "order"
+    REORDER = "reorder"
+    FORBIDDEN = "forbidden"
+    LATE = "late"
+    BUDGET = "budget"
+    CHECK = "check"
+    TEST = "test"
+    METRIC = "metric"
+    UNEXPECTED_PASS = "unexpected-pass"  # noqa: S105
+    GAP = "gap"
+    CLOCK = "clock"
+    SAMPLES = "samples"
+
+
+#: Findings that mean "the evidence cannot decide".
+UNKNOWN_CODES = frozenset({Code.GAP, Code.CLOCK, Code.SAMPLES})
