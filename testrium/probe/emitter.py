@@ -1,0 +1,341 @@
+"""Probes of Python code: one line of JSON, appended with one write.
+
+The cost of a probe is what the code under test pays, so this module is written for speed: nothing
+is imported that a probe without metadata does not need, and validated steps are remembered.
+"""
+
+from __future__ import annotations
+
+import os
+from _thread import RLock
+from time import monotonic_ns, time_ns
+
+from testrium.probe import environment as names
+from testrium.probe.rules import (
+    MAX_LINE,
+    MAX_STEP,
+    check_key,
+    check_step,
+    check_type,
+    check_unit,
+)
+
+try:  # the C function that `json` uses; `json` itself costs an import of 9 ms
+    from _json import encode_basestring as quoted
+except ImportError:  # not CPython
+    from json.encoder import encode_basestring as quoted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from testrium.probe.event import Event
+
+#: Steps whose beginning of a line is remembered.
+MAX_HEADS = 4096
+#: Bytes of an exception's message and traceback that are kept.
+MAX_MESSAGE = 8 << 10
+MAX_TRACEBACK = 64 << 10
+#: What stands in a line after its checked part: the sequence number, the braces, a newline.
+_ROOM = 64
+
+
+class Emitter:
+    """Appends the probes of this process to one file.
+
+    Threads and signal handlers may emit at any time. A forked child is a process of its own: it has
+    its own pid and counts from 1.
+    """
+
+    def __init__(self, path: str, domain: str) -> None:
+        """`domain` is the clock that readers take for granted."""
+        self._path = path
+        self._heads: dict[tuple[str, str], str] = {}
+        self._encode: Any = None
+        self._fd = -1
+        self._file_id = (0, 0)
+        own = names.clock_domain() if domain else domain
+        self._domain = "" if own == domain else f',"domain":{quoted(own)}'
+        self.begin_process()
+
+    def begin_process(self) -> None:
+        """Count from 1, as a process that has not emitted yet."""
+        self._pid = os.getpid()
+        self._seq = 0
+        self._torn = False  # the file may end in a part of a line
+        # Reentrant: a signal handler may emit while its thread is in here.
+        self._lock = RLock()
+
+    def emit(
+        self,
+        step: str,
+        type_: str,
+        key: str | None,
+        cause: Sequence[str],
+        meta: Mapping[str, Any],
+        unit: str | None = None,
+    ) -> None:
+        """Append one line; `unit` is named in it unless None.
+
+        Raises:
+            TypeError, ValueError: not a probe; nothing was written.
+            OSError: the line could not be written as a whole.
+        """
+        t_ns = monotonic_ns()
+        wall_ns = time_ns()
+        head = self._heads.get((step, type_)) or self._head(step, type_, key)
+        tail = ""
+        if key is not None:
+            check_key(key)
+            tail = f',"key":{quoted(key)}'
+        elif type_ == "Send" or type_ == "Receive":
+            check_type(type_, key)
+        if cause:
+            tail += f',"cause":{_quoted_keys(cause)}'
+        if meta:
+            tail += f',"meta":{self._quoted_meta(meta)}'
+        if unit is not None:
+            tail += f',"unit":{quoted(unit)}'
+        line = (
+            f'{head}{tail}{self._domain},"t_ns":{t_ns},"wall_ns":{wall_ns},"pid":{self._pid}'
+        ).encode()
+        if len(line) > MAX_LINE - _ROOM:
+            raise ValueError(f"a probe's line is longer than {MAX_LINE} bytes")
+        with self._lock:
+            fd = self._descriptor()
+            # A number that was taken must be written, else there is a hole. So a thread takes it
+            # under the lock, and no call stands between taking and writing it: Python runs signal
+            # handlers, which may raise or emit, between calls.
+            self._seq = seq = self._seq + 1
+            line = b'%b%b,"seq":%d}\n' % (b"\n" if self._torn else b"", line, seq)
+            written = os.write(fd, line)
+            if self._torn or written != len(line):
+                self._complete(fd, line, written)
+
+    def _head(self, step: str, type_: str, key: str | None) -> str:
+        check_step(step)
+        check_type(type_, key)
+        head = f'{{"step":{quoted(step)}'
+        if type_ != "Default":
+            head += f',"type":"{type_}"'
+        if len(self._heads) < MAX_HEADS:
+            self._heads[step, type_] = head
+        return head
+
+    def _quoted_meta(self, meta: Mapping[str, Any]) -> str:
+        if self._encode is None:
+            from json import JSONEncoder
+
+            self._encode = JSONEncoder(
+                ensure_ascii=False, allow_nan=False, separators=(",", ":")
+            ).encode
+        text: str = self._encode(meta)
+        _check_names(meta)
+        return text
+
+    def _descriptor(self) -> int:
+        """The open file. A program may have closed it and got its number for another file, or may
+        have deleted the file."""
+        if self._fd >= 0:
+            try:
+                status = os.fstat(self._fd)
+            except OSError:
+                status = None
+            if status is not None and (status.st_dev, status.st_ino) == self._file_id:
+                if status.st_nlink:
+                    return self._fd
+                os.close(self._fd)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+        self._fd = os.open(self._path, flags, 0o600)
+        status = os.fstat(self._fd)
+        self._file_id = (status.st_dev, status.st_ino)
+        return self._fd
+
+    def _complete(self, fd: int, line: bytes, written: int) -> None:
+        """Write what a full disk or a limit left over; else the next line starts on a new one."""
+        self._torn = True
+        while written < len(line):
+            written += os.write(fd, line[written:])
+        self._torn = False
+
+
+class Unit:
+    """Emits the probes of one unit. Outside a run every call does nothing.
+
+    A step has up to 200 characters, none of them a control character; a key up to 1 KiB; `cause`
+    lists the keys that led to this probe; further keywords are metadata, anything that JSON can
+    hold. Calls raise TypeError or ValueError for anything else, and OSError where the probe could
+    not be written. A probe that returned is never lost.
+    """
+
+    __slots__ = ("_emitter", "_foreign", "name")
+
+    def __init__(self, name: str | None = None) -> None:
+        """`name` is the unit's; by default the one that the runner gave to this process."""
+        environ = os.environ
+        own = environ.get(names.UNIT)
+        if name is not None:
+            check_unit(name)
+        self.name = name or own or ""
+        self._foreign = None if name is None or name == own else name
+        path = environ.get(names.PROBES)
+        self._emitter = emitter_of(path, environ.get(names.DOMAIN, "")) if path else None
+
+    @property
+    def in_run(self) -> bool:
+        """Whether probes are kept: this process belongs to a run."""
+        return self._emitter is not None
+
+    def emit(
+        self,
+        step: str,
+        type_: str,
+        key: str | None,
+        cause: Sequence[str],
+        meta: Mapping[str, Any],
+    ) -> None:
+        """A probe of any type, with its metadata as a mapping."""
+        if self._emitter is not None:
+            self._emitter.emit(step, type_, key, cause, meta, self._foreign)
+
+    def probe(
+        self, step: str, /, *, key: str | None = None, cause: Sequence[str] = (), **meta: Any
+    ) -> None:
+        """Say that something important happened."""
+        if self._emitter is not None:
+            self._emitter.emit(step, "Default", key, cause, meta, self._foreign)
+
+    def send(self, step: str, /, *, key: str, cause: Sequence[str] = (), **meta: Any) -> None:
+        """Say that what `key` names is on its way to another unit."""
+        if self._emitter is not None:
+            self._emitter.emit(step, "Send", key, cause, meta, self._foreign)
+
+    def receive(self, step: str, /, *, key: str, cause: Sequence[str] = (), **meta: Any) -> None:
+        """Say that what `key` names has arrived."""
+        if self._emitter is not None:
+            self._emitter.emit(step, "Receive", key, cause, meta, self._foreign)
+
+    def exception(
+        self,
+        exc: BaseException,
+        /,
+        *,
+        key: str | None = None,
+        cause: Sequence[str] = (),
+        **meta: Any,
+    ) -> None:
+        """Say that an exception happened; the step is its class's name.
+
+        Its message and traceback are kept as metadata.
+        """
+        if self._emitter is not None:
+            step, described = _described(exc)
+            self._emitter.emit(step, "Exception", key, cause, described | meta, self._foreign)
+
+    def wait_for(self, place: str, key: str | None = None, timeout: float | None = None) -> Event:
+        """Block until the run has an event at `place`, and return it; past events count.
+
+        Args:
+            place: "unit:step"; `*` stands for any unit or any step.
+            key: the event's key; None for any.
+            timeout: seconds; None to wait as long as it takes.
+
+        Raises:
+            TimeoutError: no such event in time.
+            RuntimeError: outside a run, or the run has ended.
+        """
+        from testrium.probe import waiting
+
+        return waiting.wait_for(place, key, timeout)
+
+    async def wait_for_async(
+        self, place: str, key: str | None = None, timeout: float | None = None
+    ) -> Event:
+        """As `wait_for`, without blocking the event loop."""
+        from testrium.probe import waiting
+
+        return await waiting.wait_for_async(place, key, timeout)
+
+
+def unit(name: str | None = None) -> Unit:
+    """The unit that this process belongs to; with a name, another one.
+
+    Raises TypeError or ValueError for what cannot be a unit's name.
+    """
+    return Unit(name)
+
+
+def emit(
+    step: str,
+    *,
+    type: str = "Default",  # noqa: A002 - the field's name everywhere
+    key: str | None = None,
+    cause: Sequence[str] = (),
+    meta: Mapping[str, Any] | None = None,
+) -> None:
+    """One probe of this process's unit, of any type. Does nothing outside a run."""
+    Unit().emit(step, type, key, cause, meta or {})
+
+
+_emitters: dict[str, Emitter] = {}
+
+
+def emitter_of(path: str, domain: str) -> Emitter:
+    """This process's one emitter for a file: its sequence numbers are per process and file."""
+    emitter = _emitters.get(path)
+    if emitter is None:
+        emitter = _emitters.setdefault(path, Emitter(path, domain))
+    return emitter
+
+
+def _begin_child() -> None:
+    for emitter in _emitters.values():
+        emitter.begin_process()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_child)
+
+
+def _quoted_keys(keys: Sequence[str]) -> str:
+    if not isinstance(keys, list | tuple):
+        raise TypeError(f"cause is a list of keys, not {type(keys).__name__}")
+    for key in keys:
+        check_key(key)
+    return f"[{','.join(map(quoted, keys))}]"
+
+
+def _check_names(value: object) -> None:
+    """Refuse names that are no text: JSON has no other, and would make text of them."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if not isinstance(name, str):
+                raise TypeError(f"metadata has a name that is no text: {name!r}")
+            _check_names(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _check_names(inner)
+
+
+def _described(exc: BaseException) -> tuple[str, dict[str, str]]:
+    """The step and the metadata of an exception, whatever its class does."""
+    if not isinstance(exc, BaseException):
+        raise TypeError(f"not an exception: {type(exc).__name__}")
+    from traceback import format_exception
+
+    try:
+        message = str(exc)
+    except Exception as error:  # noqa: BLE001 - the user's __str__
+        message = f"<its text raises {type(error).__name__}>"
+    trace = "".join(format_exception(exc))
+    name = "".join(char for char in type(exc).__name__ if char.isprintable())[:MAX_STEP]
+    return _clean(name) or "Exception", {
+        "message": _clean(message)[:MAX_MESSAGE],
+        "traceback": _clean(trace)[-MAX_TRACEBACK:],
+    }
+
+
+def _clean(text: str) -> str:
+    """The text with lone surrogates (undecodable file names) escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,42 @@
+"""The environment variables that a group's processes get, and the name of their clock."""
+
+from __future__ import annotations
+
+RUN = "TESTRIUM_RUN"
+RUN_DIR = "TESTRIUM_RUN_DIR"
+GROUP = "TESTRIUM_GROUP"
+UNIT = "TESTRIUM_UNIT"
+MODE = "TESTRIUM_MODE"
+#: The unit's own probe file: one line of JSON per probe.
+PROBES = "TESTRIUM_PROBES"
+#: The group run's `Data.db`; alone, where the classic API keeps its events.
+EVENT_DB = "TESTRIUM_EVENT_DB"
+TRACEPARENT = "TRACEPARENT"
+
+# Between the runner and Testrium's own code in the unit; users do not rely on them.
+
+#: The Unix socket that answers waits.
+SOCKET = "TESTRIUM_SOCKET"
+#: The clock that the runner's times are of, see `clock_domain`.
+DOMAIN = "TESTRIUM_DOMAIN"
+
+
+def clock_domain() -> str:
+    """The name of this process's CLOCK_MONOTONIC: two times compare only if it is the same.
+
+    On Linux that clock starts anew with each boot, and each time namespace may shift it
+    (time_namespaces(7)). Elsewhere the host's name has to do.
+    """
+    import os
+
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:  # noqa: PTH123
+            boot = file.read().strip()  # not with pathlib: its import costs a unit 8 ms
+    except OSError:
+        import platform
+
+        return platform.node() or "localhost"
+    try:
+        return f"{boot}/{os.readlink('/proc/self/ns/time')}"  # noqa: PTH115 - as above
+    except OSError:  # a kernel without time namespaces
+        return boot

@@ -1,0 +1,75 @@
+"""What a probe may look like: checked where it is emitted, and again where a line is read."""
+
+from __future__ import annotations
+
+#: Characters of a step.
+MAX_STEP = 200
+#: Bytes of a key, in UTF-8.
+MAX_KEY = 1024
+#: Bytes of a probe's line, its newline included.
+MAX_LINE = 1 << 20
+TYPES = ("Default", "Exception", "Send", "Receive")
+#: Types that mean nothing without a key.
+KEYED = ("Send", "Receive")
+
+
+def check_unit(name: object) -> None:
+    """Raises TypeError, or ValueError unless it matches `[A-Za-z0-9][A-Za-z0-9_.-]{0,63}`."""
+    if not isinstance(name, str):
+        raise TypeError(f"a unit's name is text, not {_kind(name)}")
+    # Not with `re`: its import costs a unit 7 ms.
+    rest = name.replace("_", "").replace(".", "").replace("-", "")
+    if not (0 < len(name) <= 64 and name.isascii() and name[0].isalnum() and rest.isalnum()):
+        raise ValueError(
+            f"{shown(name)} is no unit's name: "
+            "a letter or digit, then up to 63 letters, digits, '_', '.' or '-'"
+        )
+
+
+def check_step(step: object) -> None:
+    """Raises TypeError, or ValueError unless it has 1 to 200 characters, none a control one."""
+    if not isinstance(step, str):
+        raise TypeError(f"a step is text, not {_kind(step)}")
+    if not step:
+        raise ValueError("a step is empty")
+    if len(step) > MAX_STEP:
+        raise ValueError(f"a step has {len(step)} characters, at most {MAX_STEP} are allowed")
+    if not step.isprintable() and any(char < " " or "\x7f" <= char < "\xa0" for char in step):
+        raise ValueError(f"a step holds control characters: {shown(step)}")
+    check_text(step, "step")
+
+
+def check_key(key: object) -> None:
+    """Raises TypeError, or ValueError unless it has 1 to 1024 bytes in UTF-8."""
+    if not isinstance(key, str):
+        raise TypeError(f"a key is text, not {_kind(key)}")
+    if not key:
+        raise ValueError("a key is empty")
+    if len(key) > MAX_KEY or (not key.isascii() and len(check_text(key, "key")) > MAX_KEY):
+        raise ValueError(f"a key is longer than {MAX_KEY} bytes: {shown(key)}")
+
+
+def check_type(kind: object, key: object) -> None:
+    """Raises ValueError unless `kind` is a type of probe, and has the key that it needs."""
+    if kind not in TYPES:
+        raise ValueError(f"{shown(kind)} is no type of probe: {', '.join(TYPES)}")
+    if key is None and kind in KEYED:
+        raise ValueError(f"{kind} needs a key")
+
+
+def check_text(text: str, what: str) -> bytes:
+    """The text in UTF-8. Raises ValueError for a lone surrogate, which UTF-8 cannot hold."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"a {what} holds a lone surrogate: {shown(text)}") from error
+
+
+def shown(value: object) -> str:
+    """The value as a message may show it: escaped, and short."""
+    text = ascii(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__

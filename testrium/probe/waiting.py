@@ -1,0 +1,141 @@
+"""Waiting for the probes of other units: questions to the runner's socket.
+
+A request is one line of JSON, its answer one line too:
+
+    {"op": "wait", "unit": "source", "step": "sent", "key": null, "now": false}
+        -> {"event": {...}}, once it is stored; with "now" also {"event": null}, at once
+    {"op": "sync"}      -> {"ok": true}, once everything written before is stored
+    {"op": "status", "unit": "source", "status": "ready"}           -> {"ok": true}
+    {"op": "result", ...the fields of `store_result`...}            -> {"ok": true}
+
+Any of them may be answered {"error": "..."}.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from math import isnan
+from time import monotonic
+from typing import Any
+
+from testrium.probe import environment as names
+from testrium.probe.event import Event
+from testrium.probe.rules import check_key, check_step, check_unit
+
+ENDED = "the run has ended, or its runner was killed"
+
+
+def wait_for(place: str, key: str | None, timeout: float | None) -> Event:
+    """See `Unit.wait_for`."""
+    request = wait_request(place, key, timeout)
+    try:
+        answer = ask(request, timeout)
+    except TimeoutError:
+        raise TimeoutError(_missing(place, key, timeout)) from None
+    if answer["event"] is None:
+        raise TimeoutError(_missing(place, key, timeout))
+    return Event(answer["event"])
+
+
+async def wait_for_async(place: str, key: str | None, timeout: float | None) -> Event:
+    """See `Unit.wait_for_async`."""
+    import asyncio
+
+    request = wait_request(place, key, timeout)
+    try:
+        async with asyncio.timeout(None if request["now"] else timeout):
+            answer = await _ask_async(request)
+    except TimeoutError:
+        raise TimeoutError(_missing(place, key, timeout)) from None
+    if answer["event"] is None:
+        raise TimeoutError(_missing(place, key, timeout))
+    return Event(answer["event"])
+
+
+def wait_request(place: str, key: str | None, timeout: float | None) -> dict[str, Any]:
+    """The question for `place`. Raises TypeError or ValueError for what is none."""
+    if not isinstance(place, str):
+        raise TypeError(f"a place is text, 'unit:step', not {type(place).__name__}")
+    unit, colon, step = place.partition(":")
+    if not colon:
+        raise ValueError(f"{place!r} is no place: expected 'unit:step'")
+    if unit != "*":
+        check_unit(unit)
+    check_step(step)
+    if key is not None:
+        check_key(key)
+    if timeout is not None and isnan(timeout):
+        raise ValueError("the timeout is no number")
+    now = timeout is not None and timeout <= 0
+    return {"op": "wait", "unit": unit, "step": step, "key": key, "now": now}
+
+
+def ask(request: dict[str, Any], timeout: float | None = None) -> dict[str, Any]:
+    """Put a question to the runner and wait for the answer.
+
+    Args:
+        request: see the head of this module.
+        timeout: seconds; None for ever. A question that is answered "now" has no timeout.
+
+    Raises:
+        TimeoutError: not answered in time.
+        RuntimeError: outside a run, the run has ended, or the runner could not answer.
+    """
+    limit = None if timeout is None or request.get("now") else monotonic() + timeout
+    line = bytearray()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as wire:
+        try:
+            wire.connect(_address())
+            wire.sendall(json.dumps(request).encode() + b"\n")
+            while not line.endswith(b"\n"):
+                if limit is not None:
+                    wire.settimeout(max(limit - monotonic(), 1e-6))
+                part = wire.recv(65536)
+                if not part:
+                    raise RuntimeError(ENDED)
+                line += part
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise RuntimeError(f"{ENDED}: {error}") from error
+    return _answered(line)
+
+
+async def _ask_async(request: dict[str, Any]) -> dict[str, Any]:
+    import asyncio
+
+    try:
+        reader, writer = await asyncio.open_unix_connection(_address(), limit=2 << 20)
+        try:
+            writer.write(json.dumps(request).encode() + b"\n")
+            line = await reader.readline()
+        finally:
+            writer.close()
+    except OSError as error:
+        raise RuntimeError(f"{ENDED}: {error}") from error
+    if not line.endswith(b"\n"):
+        raise RuntimeError(ENDED)
+    return _answered(line)
+
+
+def _address() -> str:
+    address = os.environ.get(names.SOCKET)
+    if not address:
+        raise RuntimeError(
+            "nobody answers a wait here: this process does not belong to a run of testrium"
+        )
+    return address
+
+
+def _answered(line: bytes | bytearray) -> dict[str, Any]:
+    answer: dict[str, Any] = json.loads(line)
+    if "error" in answer:
+        raise RuntimeError(answer["error"])
+    return answer
+
+
+def _missing(place: str, key: str | None, timeout: float | None) -> str:
+    suffix = "" if key is None else f" with key {key!r}"
+    return f"no probe {place}{suffix} within {timeout:g} s"
