@@ -1,0 +1,48 @@
+"""From files to groups: everything that a user declared, checked before anything starts.
+
+All problems of all files are found at once, each with its file, line and key.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from testrium.load.project import Project, find_project
+from testrium.model import Group
+
+__all__ = ["Project", "find_project", "load_groups"]
+
+
+def load_groups(
+    paths: Sequence[str | Path], *, cwd: Path, project: Project | None = None
+) -> tuple[Group, ...]:
+    """The groups under `paths`, in sorted id order; () where there is none.
+
+    Args:
+        paths: groups, or folders that are searched at any depth; none means `cwd`.
+        cwd: the current folder; messages name files relative to it.
+        project: defaults for all groups; None looks for a project file from `cwd` upwards.
+
+    Raises:
+        UsageError: a path does not exist, or two groups have the same id.
+        ConfigError: something in the files is wrong; carries every problem of every group.
+    """
+    from testrium.load.discover import find_groups
+    from testrium.load.document import Complaints
+    from testrium.load.group import Surroundings, load_group
+
+    cwd = cwd.resolve()
+    everything = Complaints()
+    found_groups = find_groups([Path(path) for path in paths] or [cwd], cwd, everything)
+    around = Surroundings(cwd, project or find_project(cwd), frozenset(os.environ))
+    groups = []
+    for found in found_groups:
+        complaints = Complaints()
+        group = load_group(found, around, complaints)
+        everything.add(complaints)
+        if group is not None:
+            groups.append(group)
+    everything.raise_if_any()
+    return tuple(groups)

@@ -1,0 +1,94 @@
+"""Where the groups are: the folders below the PATHs of the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from testrium.errors import UsageError
+from testrium.load.document import Complaints, shown_path
+
+CONFIG_FILE = "config.toml"
+UNITS_FOLDER = "units"
+
+_NOT_SEARCHED = frozenset({"__pycache__", "node_modules"})
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Found:
+    """A group's folder and its id."""
+
+    id: str
+    folder: Path
+
+
+def find_groups(paths: Sequence[Path], cwd: Path, complaints: Complaints) -> tuple[Found, ...]:
+    """The groups under `paths`, in sorted id order; a folder found twice counts once.
+
+    A folder with unit files and no config.toml is noted as a problem.
+
+    Args:
+        paths: groups, or folders that are searched at any depth; relative ones are below `cwd`.
+        cwd: the current folder.
+        complaints: where problems are noted.
+
+    Raises:
+        UsageError: a path does not exist or is no folder, or two groups have the same id.
+    """
+    by_folder: dict[Path, Found] = {}
+    by_id: dict[str, Found] = {}
+    for path in paths:
+        root = (cwd / path).resolve()
+        if not root.exists():
+            raise UsageError(f"{path}: no such folder")
+        if not root.is_dir():
+            raise UsageError(f"{path}: is a file; give the group's folder")
+        for found in _search(root, root, set(), complaints, cwd):
+            if found.folder in by_folder:
+                continue
+            other = by_id.setdefault(found.id, found)
+            if other is not found:
+                first, second = (shown_path(each.folder, cwd) for each in (other, found))
+                raise UsageError(f"two groups have the id {found.id!r}: {first} and {second}")
+            by_folder[found.folder] = found
+    return tuple(sorted(by_folder.values()))
+
+
+def _search(
+    folder: Path, root: Path, seen: set[Path], complaints: Complaints, cwd: Path
+) -> Iterator[Found]:
+    real = folder.resolve()
+    if real in seen:  # a symbolic link that leads back
+        return
+    seen.add(real)
+    units = folder / UNITS_FOLDER
+    if units.is_dir():
+        config = folder / CONFIG_FILE
+        if config.is_file():
+            yield Found(
+                folder.name if folder == root else folder.relative_to(root).as_posix(), real
+            )
+            return
+        if any(units.glob("*.toml")):
+            complaints.problem(
+                shown_path(config, cwd), None, "", f"is missing beside {UNITS_FOLDER}/*.toml"
+            )
+            return
+    for child in sorted(_searched_children(folder)):
+        yield from _search(child, root, seen, complaints, cwd)
+
+
+def _searched_children(folder: Path) -> Iterator[Path]:
+    try:
+        children = list(folder.iterdir())
+    except PermissionError:
+        return  # as find does: what cannot be listed holds no group that could be run
+    for child in children:
+        if (
+            not child.name.startswith(".")
+            and child.name not in _NOT_SEARCHED
+            and child.is_dir()
+            and not (child / "pyvenv.cfg").is_file()
+        ):
+            yield child

@@ -1,0 +1,193 @@
+"""One group's folder, from its files to a `Group`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from testrium.load.circuits import read_circuits, read_rules
+from testrium.load.discover import CONFIG_FILE, Found
+from testrium.load.document import (
+    Complaints,
+    Document,
+    Spot,
+    did_you_mean,
+    read_document,
+    shown_path,
+)
+from testrium.load.kinds import VARIABLES, WRONG
+from testrium.load.project import Project
+from testrium.load.python_code import PythonCode
+from testrium.load.references import Scope, check_text
+from testrium.load.routes import Stations
+from testrium.load.schema import ALL_MODES, CONFIGS, NOT_YET, TABLES
+from testrium.load.shape import Reading, field_of
+from testrium.load.unit_files import UnitFile, read_unit_files
+from testrium.load.unit_texts import check_unit_texts, enabled_ports
+from testrium.load.units import check_entrypoints, check_units, make_units
+from testrium.model import Group
+
+MAIN_TABLE = "Configs"
+CALLBACKS = ("validate_test", "tests_results")
+
+#: All that a unit gets of the runner's environment with `inherit-env = false`.
+_MINIMAL_ENVIRONMENT = frozenset({"PATH", "HOME", "LANG", "TMPDIR"})
+#: A decorator of the classic API that test files import; it is no test.
+_NO_TEST = "test_config"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What loading looks at besides a group's folder.
+
+    `environment` holds the names of the runner's variables.
+    """
+
+    cwd: Path
+    project: Project
+    environment: frozenset[str]
+
+
+def load_group(found: Found, around: Surroundings, complaints: Complaints) -> Group | None:
+    """The group in a folder. What is wrong is noted; then the result is of no use.
+
+    Args:
+        found: the folder and the group's id.
+        around: what else counts.
+        complaints: those of this group alone; its notices become the group's.
+
+    Returns:
+        None where config.toml cannot be read at all.
+    """
+    path = found.folder / CONFIG_FILE
+    document = read_document(path, shown_path(path, around.cwd), complaints)
+    if document is None:
+        return None
+    whole = Spot(document, (), complaints)
+    _check_tables(document, whole)
+    configs = _read_configs(document, whole, around.project)
+    names = configs["units"]
+    files = read_unit_files(
+        found.folder, names, configs.at("units"), around.project.unit, around.cwd
+    )
+    code = PythonCode(found.folder, around.cwd, complaints)
+    check_units(files, names)
+    check_entrypoints(files, code)
+
+    data = document.data
+    stations = Stations({name: _steps(name, files) for name in names})
+    circuits = read_circuits(data.get("circuits", []), whole.at("circuits"), stations)
+    rules = read_rules(
+        data.get("verify", {}), whole.at("verify"), stations, has_circuits=bool(circuits)
+    )
+    env = _read_env(data.get("env", {}), whole.at("env"), files, configs, around)
+    has_setup = _has_main("setup", found.folder, code, around.cwd, complaints)
+    has_teardown = _has_main("teardown", found.folder, code, around.cwd, complaints)
+    fields = dict(configs.values)
+    fields["test_modes"] = _modes_to_run(configs)
+    fields["units"] = make_units(files)
+    return Group(
+        id=found.id,
+        folder=found.folder,
+        env=env,
+        rules=rules,
+        circuits=circuits,
+        has_setup=has_setup,
+        has_teardown=has_teardown,
+        has_tests=_has_tests(code),
+        notices=complaints.notices,
+        **fields,
+    )
+
+
+def _check_tables(document: Document, whole: Spot) -> None:
+    for name in document.data:
+        if name in NOT_YET:
+            whole.at(name).wrong("not supported yet")
+        elif name not in (MAIN_TABLE, *TABLES):
+            whole.at(name).wrong(f"unknown table{did_you_mean(name, (MAIN_TABLE, *TABLES))}")
+
+
+def _read_configs(document: Document, whole: Spot, project: Project) -> Reading:
+    table = document.data.get(MAIN_TABLE)
+    spot = whole.at(MAIN_TABLE)
+    if not isinstance(table, dict):
+        whole.complaints.problem(document.name, None, "", f"the table [{MAIN_TABLE}] is missing")
+        return Reading({field_of(key): key.default for key in CONFIGS.keys}, spot, {})
+    document.main = (MAIN_TABLE,)
+    configs = CONFIGS.read(table, spot, project.configs)
+    if configs["use_ai"] and not project.ai_command:
+        configs.at("use_ai").wrong("needs a command in [ai] of the project file")
+    for key in CONFIGS.keys:
+        if f"{MAIN_TABLE}.{key.name}" in NOT_YET and configs[field_of(key)] != key.default:
+            configs.at(field_of(key)).wrong("not supported yet")
+    return configs
+
+
+def _modes_to_run(configs: Reading) -> tuple[str, ...]:
+    """The test-modes, each of which the group must support."""
+    supported: tuple[str, ...] = configs["debug_modes"]
+    wanted: tuple[str, ...] | None = configs["test_modes"]
+    if wanted is None:
+        return ("DEBUG",) if "DEBUG" in supported else supported[:1]
+    if wanted == ALL_MODES:
+        return supported
+    if missing := [mode for mode in wanted if mode not in supported]:
+        configs.at("test_modes").wrong(f"{', '.join(missing)}: not one of debug-modes")
+    return wanted
+
+
+def _steps(name: str, files: Sequence[UnitFile]) -> frozenset[str]:
+    """All steps that a unit's file mentions."""
+    return frozenset(
+        step
+        for file in files
+        if file.name == name
+        for step in (
+            *file["events"],
+            *file["stop_events"],
+            file["ready_event"] or "",
+            *(probe["step"] or "" for probe in file["probes"]),
+        )
+        if step
+    )
+
+
+def _read_env(
+    table: Any, spot: Spot, files: Sequence[UnitFile], configs: Reading, around: Surroundings
+) -> dict[str, str]:
+    """`[env]`, and a check of all texts in which it may be named."""
+    inherited = around.environment
+    if not configs["inherit_env"]:
+        inherited &= _MINIMAL_ENVIRONMENT
+    read = VARIABLES.read(table, spot)
+    env: dict[str, str] = {} if read is WRONG else read
+    scope = Scope(enabled_ports(files), inherited)
+    for name, text in env.items():
+        check_text(text, spot.at(name), scope)
+    check_unit_texts(files, inherited | env.keys())
+    return env
+
+
+def _has_main(
+    module: str, folder: Path, code: PythonCode, cwd: Path, complaints: Complaints
+) -> bool:
+    """Whether setup.py or teardown.py is there; one without main() is a mistake."""
+    file = folder / f"{module}.py"
+    if not file.is_file():
+        return False
+    names = code.module(module)
+    if names is not None and not names.may_have("main"):
+        complaints.problem(shown_path(file, cwd), None, "", "has no function main()")
+    return True
+
+
+def _has_tests(code: PythonCode) -> bool:
+    names = code.module("test_case")
+    if names is None:
+        return False
+    return not names.certain or any(
+        (name.startswith("test_") and name != _NO_TEST) or name in CALLBACKS for name in names.names
+    )

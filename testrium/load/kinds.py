@@ -1,0 +1,293 @@
+"""The kinds of values that keys of a group have: how each is checked, and what it becomes.
+
+A kind never coerces: `1` is no `true`, `"5"` no number, and NaN is nothing at all. Every kind also
+says what it accepts as a JSON Schema, for editors.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from testrium.load.document import Spot, did_you_mean
+
+#: What a kind returns for a value that it has complained about.
+WRONG: Final = object()
+
+#: Names of units, ports and circuits' parts (the contract's pattern).
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+STEP_LENGTH = 200
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+_DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*(us|ms|s|m)")
+_NANOSECONDS = {"us": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000}
+_SIZE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*([kKMGT]i?)?B")
+_POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
+_RANGE = re.compile(r"([0-9]{1,12})(?:(\.\.)([0-9]{1,12})?)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How a value is read: `read` returns what it means, or complains and returns WRONG."""
+
+    read: Callable[[Any, Spot], Any]
+    schema: Mapping[str, Any]
+
+
+def rule(
+    accept: Callable[[Any], bool],
+    message: str,
+    schema: Mapping[str, Any],
+    convert: Callable[[Any], Any] = lambda value: value,
+) -> Kind:
+    """A kind for single values: those that `accept` takes, as `convert` makes of them."""
+
+    def read(value: Any, spot: Spot) -> Any:
+        if accept(value):
+            return convert(value)
+        spot.wrong(message)
+        return WRONG
+
+    return Kind(read, schema)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and "\0" not in value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_positive(value: Any) -> bool:
+    return _is_number(value) and value > 0
+
+
+def _is_step(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= STEP_LENGTH and not CONTROL.search(value)
+
+
+def _is_entrypoint(value: Any) -> bool:
+    if not isinstance(value, str):
+        return False
+    module, colon, function = value.partition(":")
+    return bool(colon) and all(part.isidentifier() for part in (*module.split("."), function))
+
+
+FLAG = rule(lambda value: isinstance(value, bool), "must be a boolean", {"type": "boolean"})
+TEXT = rule(_is_text, "must be a string", {"type": "string"})
+FILLED_TEXT = rule(
+    lambda value: _is_text(value) and bool(value.strip()),
+    "must be a non-empty string",
+    {"type": "string", "minLength": 1},
+)
+LABEL = rule(
+    lambda value: _is_text(value) and bool(value.strip()) and not CONTROL.search(value),
+    "must be a non-empty string without control characters",
+    {"type": "string", "minLength": 1},
+)
+UNIT_NAME = rule(
+    lambda value: isinstance(value, str) and NAME.fullmatch(value) is not None,
+    "must be a name: up to 64 letters, digits, '_', '.' and '-', with a letter or digit first",
+    {"type": "string", "pattern": f"^{NAME.pattern}$"},
+)
+STEP = rule(
+    _is_step,
+    f"must be a non-empty string of up to {STEP_LENGTH} characters without control characters",
+    {"type": "string", "minLength": 1, "maxLength": STEP_LENGTH},
+)
+ENTRYPOINT = rule(
+    _is_entrypoint,
+    'must use "module:function" format',
+    {"type": "string", "pattern": r"^[^:\s]+:[^:.\s]+$"},
+)
+NUMBER = rule(
+    _is_positive, "must be a positive number", {"type": "number", "exclusiveMinimum": 0}, float
+)
+SECONDS_OR_NONE = rule(
+    lambda value: _is_number(value) and value >= 0,
+    "must be a number of seconds, 0 or more",
+    {"type": "number", "minimum": 0},
+    float,
+)
+INTEGER = rule(_is_integer, "must be an integer", {"type": "integer"})
+COUNT = rule(
+    lambda value: _is_integer(value) and value >= 0,
+    "must be a non-negative integer",
+    {"type": "integer", "minimum": 0},
+)
+
+
+def integer_between(low: int, high: int) -> Kind:
+    """An integer from `low` to `high`, both included."""
+    return rule(
+        lambda value: _is_integer(value) and low <= value <= high,
+        f"must be an integer between {low} and {high}",
+        {"type": "integer", "minimum": low, "maximum": high},
+    )
+
+
+def one_of(*words: str) -> Kind:
+    """One of `words`, letter by letter."""
+
+    def read(value: Any, spot: Spot) -> Any:
+        if isinstance(value, str) and value in words:
+            return value
+        guess = did_you_mean(value, words) if isinstance(value, str) else ""
+        spot.wrong(f"must be one of: {', '.join(words)}{guess}")
+        return WRONG
+
+    return Kind(read, {"enum": list(words)})
+
+
+def list_of(item: Kind, what: str = "strings", least: int = 0, *, unique: bool = False) -> Kind:
+    """A list whose items are all of one kind; it becomes a tuple.
+
+    Args:
+        item: the kind of every item.
+        what: what the items are called in "must be a list of ...".
+        least: how many items there must be.
+        unique: whether an item may occur only once.
+    """
+
+    def read(value: Any, spot: Spot) -> Any:
+        if not isinstance(value, list):
+            spot.wrong(f"must be a list of {what}")
+            return WRONG
+        if len(value) < least:
+            spot.wrong("must not be empty" if least == 1 else f"must have {least} items or more")
+            return WRONG
+        items = [item.read(each, spot.at(index)) for index, each in enumerate(value)]
+        good = [each for each in items if each is not WRONG]
+        if unique and (twice := sorted({str(each) for each in good if good.count(each) > 1})):
+            spot.wrong(f"contains duplicate values: {', '.join(twice)}")
+            good = list(dict.fromkeys(good))
+        return tuple(good)
+
+    schema: dict[str, Any] = {"type": "array", "items": item.schema, "minItems": least}
+    return Kind(read, schema | ({"uniqueItems": True} if unique else {}))
+
+
+def mapping_of(item: Kind, name: re.Pattern[str], what: str) -> Kind:
+    """A table whose keys match `name` (`what` in words) and whose values are of one kind."""
+
+    def read(value: Any, spot: Spot) -> Any:
+        if not isinstance(value, dict):
+            spot.wrong("must be a table")
+            return WRONG
+        good = {}
+        for key, each in value.items():
+            if not name.fullmatch(key):
+                spot.at(key).wrong(f"is no {what}")
+            elif (read_value := item.read(each, spot.at(key))) is not WRONG:
+                good[key] = read_value
+        return good
+
+    return Kind(read, {"type": "object", "additionalProperties": item.schema})
+
+
+VARIABLES = mapping_of(TEXT, re.compile(r"[^=\0]+"), "name of an environment variable")
+EXIT_CODES = list_of(integer_between(0, 255), "exit codes", 1)
+
+
+def nanoseconds(text: str) -> int:
+    """A duration such as "200ms", in ns; units: us, ms, s, m.
+
+    Raises:
+        ValueError: it is none.
+    """
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise ValueError(f"no duration: {text!r}")
+    return round(float(match[1]) * _NANOSECONDS[match[2]])
+
+
+def size_in_bytes(text: str) -> int:
+    """A size such as "200MB" (1 MB is 1 000 000 bytes, 1 MiB is 1 048 576).
+
+    Raises:
+        ValueError: it is none.
+    """
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise ValueError(f"no size: {text!r}")
+    prefix = match[2] or ""
+    base = 1024 if prefix.endswith("i") else 1000
+    factor: int = base ** _POWERS[prefix[:1].upper()]
+    return round(float(match[1]) * factor)
+
+
+def key_range(value: str | int) -> tuple[int, int | None]:
+    """How many instances are expected: "100", "1..", "0..5", or a plain integer.
+
+    Raises:
+        ValueError: it is no such range.
+    """
+    match = _RANGE.fullmatch(str(value))
+    if match is None or isinstance(value, bool):
+        raise ValueError(f"no range: {value!r}")
+    low = int(match[1])
+    high = low if match[2] is None else int(match[3]) if match[3] else None
+    if high is not None and high < low:
+        raise ValueError(f"{high} is less than {low}")
+    return low, high
+
+
+def converted(
+    convert: Callable[[Any], Any],
+    types: tuple[type, ...],
+    message: str,
+    schema: Mapping[str, Any],
+) -> Kind:
+    """A kind for values of some types that `convert` takes without raising ValueError."""
+
+    def read(value: Any, spot: Spot) -> Any:
+        if type(value) in types:
+            try:
+                return convert(value)
+            except ValueError:
+                pass
+        spot.wrong(message)
+        return WRONG
+
+    return Kind(read, schema)
+
+
+DURATION = converted(
+    nanoseconds,
+    (str,),
+    'must be a duration such as "200ms" (us, ms, s or m)',
+    {"type": "string", "pattern": f"^{_DURATION.pattern}$"},
+)
+SIZE = converted(
+    size_in_bytes,
+    (str,),
+    'must be a size such as "200MB" (B, kB, MB, GB, KiB, MiB or GiB)',
+    {"type": "string", "pattern": f"^{_SIZE.pattern}$"},
+)
+KEY_RANGE = converted(
+    key_range,
+    (str, int),
+    'must be a number or a range: "100", "1..", "0..5"',
+    {"type": ["string", "integer"], "pattern": f"^{_RANGE.pattern}$"},
+)
+
+
+def _signal_name(text: str) -> str:
+    name = text.removeprefix("SIG")
+    if f"SIG{name}" not in signal.Signals.__members__:
+        raise ValueError(f"no signal: {text!r}")
+    return name
+
+
+SIGNAL = converted(
+    _signal_name, (str,), 'must be the name of a signal, such as "TERM"', {"type": "string"}
+)

@@ -1,0 +1,145 @@
+"""What the Python files of a group define: read, never imported."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from testrium.load.document import Complaints, did_you_mean, shown_path
+
+#: Names whose mention means that a module may define names in ways that cannot be read.
+_DYNAMIC = frozenset({"globals", "vars", "exec", "eval", "setattr", "__dict__", "modules"})
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names at the top level of a module; `certain` is False where there may be more."""
+
+    names: frozenset[str]
+    certain: bool = True
+
+    def may_have(self, name: str) -> bool:
+        """Whether the module can have this name."""
+        return name in self.names or not self.certain
+
+
+class PythonCode:
+    """The Python files below one group's folder, each read at most once.
+
+    Args:
+        folder: the group's folder.
+        cwd: what file names in messages are relative to.
+        complaints: where syntax errors are noted.
+    """
+
+    def __init__(self, folder: Path, cwd: Path, complaints: Complaints) -> None:
+        self._folder = folder
+        self._cwd = cwd
+        self._complaints = complaints
+        self._read: dict[Path, Names] = {}
+
+    def module(self, name: str) -> Names | None:
+        """The names of a module in the group's folder; None where there is no such file."""
+        path = self._file(name)
+        if path is None:
+            return None
+        if path not in self._read:
+            self._read[path] = self._names(path)
+        return self._read[path]
+
+    def entrypoint_error(self, entrypoint: str) -> str | None:
+        """Why `module:function` cannot be started, or None if nothing speaks against it.
+
+        A module outside of the group's folder is only looked for, not read.
+        """
+        module, _, function = entrypoint.partition(":")
+        if names := self.module(module):
+            if names.may_have(function):
+                return None
+            guess = did_you_mean(function, sorted(names.names))
+            return f"module {module!r} has no function {function!r}{guess}"
+        package = module.partition(".")[0]
+        if self._is_local(package):
+            return f"module {module!r} is not in the folder of its package {package!r}"
+        if not is_importable(package):
+            guess = did_you_mean(module, [path.stem for path in sorted(self._folder.glob("*.py"))])
+            return f"module {module!r} is neither in the group's folder nor importable{guess}"
+        return None
+
+    def _file(self, module: str) -> Path | None:
+        base = self._folder.joinpath(*module.split("."))
+        candidates = (base.with_name(f"{base.name}.py"), base / "__init__.py")
+        return next((path for path in candidates if path.is_file()), None)
+
+    def _is_local(self, package: str) -> bool:
+        return self._file(package) is not None or (self._folder / package).is_dir()
+
+    def _names(self, path: Path) -> Names:
+        shown = shown_path(path, self._cwd)
+        unreadable = Names(frozenset(), certain=False)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of the code, for example about its escapes
+                tree = ast.parse(path.read_bytes(), filename=str(path))
+        except SyntaxError as error:
+            self._complaints.problem(shown, error.lineno, "", f"no Python: {error.msg}")
+            return unreadable
+        except (ValueError, OSError, RecursionError, MemoryError) as error:
+            self._complaints.problem(shown, None, "", f"cannot be read: {error}")
+            return unreadable
+        names = frozenset(_bound_names(tree.body))
+        return Names(names - {"*"}, certain="*" not in names and not _is_dynamic(tree))
+
+
+def is_importable(
+    package: str, find: Callable[[str], object | None] = importlib.util.find_spec
+) -> bool:
+    """Whether a top-level module can be found, without importing it."""
+    try:
+        return find(package) is not None
+    except (ValueError, ImportError):
+        return True  # loaded in an unusual way: it is there
+
+
+def _bound_names(body: list[ast.stmt]) -> Iterator[str]:
+    """The names that the statements of a module's top level bind; `*` for a star import."""
+    for statement in body:
+        match statement:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                yield statement.name
+            case ast.Import() | ast.ImportFrom():
+                for alias in statement.names:
+                    yield alias.asname or alias.name.partition(".")[0]
+            case _:
+                yield from _names_bound_inside(statement)
+
+
+def _names_bound_inside(statement: ast.stmt) -> Iterator[str]:
+    for field in ast.iter_child_nodes(statement):
+        match field:
+            case ast.stmt():
+                yield from _bound_names([field])
+            case ast.ExceptHandler() | ast.match_case():
+                yield from _bound_names(field.body)
+            case _:
+                for node in ast.walk(field):
+                    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                        yield node.id
+
+
+def _is_dynamic(tree: ast.Module) -> bool:
+    for node in ast.walk(tree):
+        match node:
+            case ast.Global():
+                return True
+            case ast.Name(id=name) | ast.Attribute(attr=name) if name in _DYNAMIC:
+                return True
+            case ast.FunctionDef(name="__getattr__"):
+                return True
+            case _:
+                pass
+    return False

@@ -1,0 +1,102 @@
+"""Whether the `${...}` in a group's texts name something that exists."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from testrium.load.document import Spot, did_you_mean
+from testrium.variables import VariableError, references, substitute
+
+_PROBE = "probe."
+_FOLDERS = ("group.dir", "run.dir", "unit.dir", "mode")
+#: Set by Testrium in the environment of every process.
+_OWN_PREFIX = "env.TESTRIUM_"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What the texts of one unit, or of `[env]`, may refer to.
+
+    Args:
+        ports: the ports of every enabled unit.
+        environment: the variables that `${env.NAME}` may name.
+        params: the parameters that `${param.NAME}` may name.
+        unit: the unit whose texts these are; None for `[env]`.
+        dependencies: the units whose events `${probe...}` may name; None where it cannot be used.
+    """
+
+    ports: Mapping[str, tuple[str, ...]]
+    environment: frozenset[str]
+    params: frozenset[str] = frozenset()
+    unit: str | None = None
+    dependencies: frozenset[str] | None = None
+    names: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        names = {
+            *_FOLDERS,
+            *(f"env.{name}" for name in self.environment),
+            *(f"param.{name}" for name in self.params),
+            *(f"unit.{unit}.port.{port}" for unit, ports in self.ports.items() for port in ports),
+            *(f"port.{port}" for port in self.ports.get(self.unit or "", ())),
+        }
+        object.__setattr__(self, "names", frozenset(names))
+
+    def error(self, name: str, extra: Iterable[str] = ()) -> str | None:
+        """Why `${name}` cannot be resolved, or None.
+
+        Args:
+            name: what stands between the braces.
+            extra: further names that are known in this text.
+        """
+        if name in self.names or name in extra:
+            return None
+        if name.startswith(_PROBE):
+            return self._probe_error(name.removeprefix(_PROBE))
+        if name.startswith(_OWN_PREFIX) and self.unit is not None:
+            return None
+        guess = did_you_mean(name, sorted({*self.names, *extra}), 0.8)
+        return f"unknown variable ${{{name}}}{guess}"
+
+    def _probe_error(self, rest: str) -> str | None:
+        if self.dependencies is None:
+            return f"${{{_PROBE}{rest}}} cannot be used here"
+        owners = [unit for unit in self.dependencies if rest.startswith(f"{unit}.")]
+        if not owners:
+            unit = rest.partition(".")[0]
+            guess = did_you_mean(unit, sorted(self.dependencies))
+            return f"${{{_PROBE}{rest}}}: {unit!r} is no unit that {self.unit!r} depends on{guess}"
+        step, _, meta = rest.removeprefix(f"{max(owners, key=len)}.").rpartition(".")
+        if not step or not meta:
+            return f"${{{_PROBE}{rest}}} must have the form ${{probe.UNIT.STEP.FIELD}}"
+        return None
+
+
+def check_text(text: str, spot: Spot, scope: Scope, extra: Iterable[str] = ()) -> bool:
+    """Note every reference in `text` that means nothing; whether there was none."""
+    try:
+        names = references(text)
+    except VariableError as error:
+        spot.wrong(str(error))
+        return False
+    reasons = [reason for name in dict.fromkeys(names) if (reason := scope.error(name, extra))]
+    for reason in reasons:
+        spot.wrong(reason)
+    return not reasons
+
+
+def check_pattern(text: str, spot: Spot, scope: Scope) -> frozenset[str]:
+    """Check a regular expression that may hold references; the names of its groups."""
+    if not check_text(text, spot, scope):
+        return frozenset()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about syntax that will change its meaning some day
+            compiled = re.compile(substitute(text, lambda _: "x"))
+    except re.error as error:
+        spot.wrong(f"no regular expression: {error}")
+        return frozenset()
+    return frozenset(compiled.groupindex)

@@ -1,0 +1,200 @@
+"""Every key that a group's files may hold: the tables of the contract, row by row."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final, Literal
+
+from testrium.load.document import Spot
+from testrium.load.kinds import (
+    COUNT,
+    DURATION,
+    ENTRYPOINT,
+    EXIT_CODES,
+    FILLED_TEXT,
+    FLAG,
+    INTEGER,
+    KEY_RANGE,
+    LABEL,
+    NUMBER,
+    SECONDS_OR_NONE,
+    SIGNAL,
+    SIZE,
+    STEP,
+    TEXT,
+    UNIT_NAME,
+    VARIABLES,
+    WRONG,
+    Kind,
+    integer_between,
+    list_of,
+    mapping_of,
+    one_of,
+)
+from testrium.load.shape import Key, Shape
+
+#: Contract keys whose behaviour does not exist yet: refused, not ignored. A table of config.toml,
+#: or a key of [Configs] with another value than its default.
+NOT_YET: Final = frozenset({"checks", "faults", "matrix", "metrics", "Configs.use-ai"})
+
+MODES: Final = ("DEBUG", "INFO", "WARNING", "EXCEPT")
+IN_EXCEPT: Final = ("Stop", "Resume", "Reload", "Resume-ALL")
+#: What `test-modes = "All"` becomes: the debug-modes of the group take its place.
+ALL_MODES: Final = ("All",)
+READY_KINDS: Final[tuple[Literal["tcp", "http", "log", "file", "command"], ...]] = (
+    "tcp",
+    "http",
+    "log",
+    "file",
+    "command",
+)
+
+_NAMES = list_of(UNIT_NAME, unique=True)
+_STEPS = list_of(STEP, unique=True)
+_WORDS = list_of(TEXT)
+_LABELS = list_of(LABEL, unique=True)
+_MODES = list_of(one_of(*MODES), least=1, unique=True)
+
+
+def _read_test_modes(value: Any, spot: Spot) -> Any:
+    if value == "All":
+        return ALL_MODES
+    if isinstance(value, str):
+        mode = one_of(*MODES, "All").read(value, spot)
+        return mode if mode is WRONG else (mode,)
+    return _MODES.read(value, spot)
+
+
+_TEST_MODES = Kind(_read_test_modes, {"anyOf": [{"enum": [*MODES, "All"]}, _MODES.schema]})
+
+CONFIGS: Final = Shape(
+    Key("units", list_of(UNIT_NAME, least=1, unique=True), (), required=True),
+    Key("enabled", FLAG, True),
+    Key("timeout", NUMBER, 30.0, field="timeout_s"),
+    Key("repeat", integer_between(0, 10), 0),
+    Key("debug-modes", _MODES, MODES),
+    Key("test-modes", _TEST_MODES),  # ("DEBUG",), where the group supports it
+    Key("diagnostics", FLAG, True),
+    Key("detect-bad-behavior", FLAG, True),
+    Key("save-resume", FLAG, True),
+    Key("gen-metrics", FLAG, True, old="analitics"),
+    Key("save-metrics", FLAG, True, old="save-analitics"),
+    Key("save-scores", FLAG, True, old="save-performance"),
+    Key("use-ai", FLAG, False),
+    Key("title", TEXT, ""),
+    Key("purpose", TEXT, ""),
+    Key("tags", _LABELS, ()),
+    Key("requirements", _LABELS, ()),
+    Key("skip", TEXT, ""),
+    Key("requires", _LABELS, ()),
+    Key("expect-fail", TEXT, ""),
+    Key("order", INTEGER, 0),
+    Key("exclusive", FLAG, False),
+    Key("inherit-env", FLAG, True),
+)
+
+READY: Final = Shape(
+    Key("tcp", FILLED_TEXT),
+    Key("http", FILLED_TEXT),
+    Key("status", integer_between(100, 599)),
+    Key("log", FILLED_TEXT),
+    Key("file", FILLED_TEXT),
+    Key("command", list_of(TEXT, least=1)),
+    exclusive=(READY_KINDS,),
+)
+
+LOG_PROBE: Final = Shape(
+    Key("log", FILLED_TEXT, required=True),
+    Key("step", STEP, required=True),
+    Key("type", one_of("Default", "Exception", "Send", "Receive"), "Default"),
+    Key("key", FILLED_TEXT),
+    Key("meta", mapping_of(TEXT, re.compile(r".+"), "name of a field"), {}),
+)
+
+UNIT: Final = Shape(
+    Key("init", COUNT, required=True),
+    Key("entrypoint", ENTRYPOINT),
+    Key("command", list_of(TEXT, least=1)),
+    Key("cwd", FILLED_TEXT),
+    Key("env", VARIABLES, {}),
+    Key("ports", _NAMES, ()),
+    Key("events", _STEPS, ()),
+    Key("stop_events", _STEPS, ()),
+    Key("ready_event", STEP),
+    Key("ready", READY.kind()),
+    Key("ready_timeout", NUMBER, 10.0, field="ready_timeout_s"),
+    Key("timeout", NUMBER, field="timeout_s"),
+    Key("unit_dependencies", _NAMES, (), field="dependencies", old="unity_depencies"),
+    Key("use_setup", FLAG, False),
+    Key("stop", one_of("self", "runner")),
+    Key("stop_signal", SIGNAL, "TERM"),
+    Key("grace", SECONDS_OR_NONE, 2.0, field="grace_s"),
+    Key("exit", EXIT_CODES, (0,)),
+    Key("in-except", one_of(*IN_EXCEPT), "Stop"),
+    Key("restarts", COUNT),
+    Key("enabled", FLAG, True),
+    Key("quiet", FLAG),
+    Key("max_rss", SIZE),
+    Key("max_cpu", NUMBER),
+    Key("probes", list_of(LOG_PROBE.kind(), "tables"), ()),
+    exclusive=(("entrypoint", "command"), ("ready_event", "ready")),
+)
+
+VERIFY: Final = Shape(
+    Key("settle", DURATION, 100_000_000, field="settle_ns"),
+    Key("allow", list_of(FILLED_TEXT, "places", unique=True), ()),
+    Key("linger", DURATION, field="linger_ns"),
+    Key("stderr", one_of("uncaught", "forbid", "allow"), "uncaught"),
+    Key("orphans", one_of("forbid", "allow")),
+)
+
+CIRCUIT: Final = Shape(
+    Key("name", LABEL, "", required=True),
+    Key(
+        "route",
+        Kind(
+            lambda value, _: value,  # routes.py reads it, once the units are known
+            {"type": "array", "minItems": 1, "items": {"type": ["string", "array"]}},
+        ),
+        required=True,
+    ),
+    Key("keys", KEY_RANGE, (1, None)),
+    Key("within", DURATION, field="within_ns"),
+    Key("p50", DURATION),
+    Key("p95", DURATION),
+    Key("p99", DURATION),
+    Key("same", list_of(FILLED_TEXT, unique=True), ()),
+    Key("never", list_of(FILLED_TEXT, "hops", unique=True), ()),
+    Key("fifo", FLAG, False),
+    Key("open", FLAG, False),
+    Key("per", one_of("key", "run"), "key"),
+)
+
+#: The tables of config.toml besides [Configs].
+TABLES: Final = ("verify", "circuits", "checks", "faults", "matrix", "env", "metrics")
+
+
+def json_schemas() -> dict[str, dict[str, Any]]:
+    """JSON Schemas for editors: of `config.toml` and of a file in `units/`."""
+    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    tables: dict[str, Any] = {
+        "Configs": CONFIGS.schema(),
+        "verify": VERIFY.schema(),
+        "circuits": {"type": "array", "items": CIRCUIT.schema()},
+        "env": dict(VARIABLES.schema),
+    }
+    config = {
+        "title": "A group's config.toml",
+        "type": "object",
+        "properties": tables,
+        "required": ["Configs"],
+        "additionalProperties": False,
+    }
+    unit = {
+        "title": "A unit's file: one table with the name of the file",
+        "type": "object",
+        "minProperties": 1,
+        "maxProperties": 1,
+        "additionalProperties": UNIT.schema(),
+    }
+    return {"config.toml": dialect | config, "units/*.toml": dialect | unit}

@@ -1,0 +1,102 @@
+"""The files in `units/`: one table each, named like the file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from testrium.load.discover import UNITS_FOLDER
+from testrium.load.document import (
+    Complaints,
+    Document,
+    Spot,
+    did_you_mean,
+    read_document,
+    shown_path,
+)
+from testrium.load.schema import UNIT
+from testrium.load.shape import Reading
+from testrium.model import RESERVED_UNITS
+
+
+@dataclass(frozen=True, slots=True)
+class UnitFile:
+    """A unit as its file says, before the other units are looked at."""
+
+    name: str
+    file: str
+    reading: Reading
+
+    def __getitem__(self, field: str) -> Any:
+        return self.reading[field]
+
+    def at(self, field: str) -> Spot:
+        """Where the field was given; the unit's table where it was not."""
+        return self.reading.at(field)
+
+
+def read_unit_files(
+    folder: Path,
+    names: tuple[str, ...],
+    listed: Spot,
+    defaults: Mapping[str, Any],
+    cwd: Path,
+) -> tuple[UnitFile, ...]:
+    """The units of a group, in the order of `Configs.units`; what is wrong is noted.
+
+    Args:
+        folder: the group's folder.
+        names: what `Configs.units` lists.
+        listed: where `Configs.units` stands.
+        defaults: unit fields of the project file.
+        cwd: what file names in messages are relative to.
+    """
+    complaints = listed.complaints
+    present = {
+        path.stem: path
+        for path in sorted((folder / UNITS_FOLDER).glob("*.toml"))
+        if not path.name.startswith(".")
+    }
+    for name in present.keys() - set(names):
+        complaints.problem(
+            shown_path(present[name], cwd),
+            None,
+            "",
+            f"is not listed in Configs.units{did_you_mean(name, set(names) - present.keys())}",
+        )
+    units = []
+    for index, name in enumerate(names):
+        if name in RESERVED_UNITS:
+            listed.at(index).wrong(f"{name!r} is reserved for Testrium's own unit of this name")
+        elif name not in present:
+            guess = did_you_mean(name, present.keys() - set(names))
+            listed.at(index).wrong(f"the file {UNITS_FOLDER}/{name}.toml is missing{guess}")
+        else:
+            shown = shown_path(present[name], cwd)
+            document = read_document(present[name], shown, complaints)
+            unit = _read(document, name, defaults, complaints) if document else None
+            if unit is not None:
+                units.append(unit)
+    return tuple(units)
+
+
+def _read(
+    document: Document, name: str, defaults: Mapping[str, Any], complaints: Complaints
+) -> UnitFile | None:
+    """The one table of a unit's file; read even where its name is wrong, to find all mistakes."""
+    whole = Spot(document, (), complaints)
+    tables = [key for key, value in document.data.items() if isinstance(value, dict)]
+    title = name if name in tables else tables[0] if len(tables) == 1 else None
+    if title is None:
+        complaints.problem(document.name, None, "", f'the table ["{name}"] is missing')
+    elif title != name:
+        whole.at(title).wrong(f'the table must be named like the file: ["{name}"]')
+    for key in document.data:
+        if key != title:
+            whole.at(key).wrong(f'unexpected: the only table of this file is ["{name}"]')
+    if title is None:
+        return None
+    document.main = (title,)
+    return UnitFile(name, document.name, UNIT.read(document.data[title], whole.at(title), defaults))

@@ -1,0 +1,73 @@
+"""The texts of units that may hold `${...}`, each checked where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from testrium.load.references import Scope, check_pattern, check_text
+from testrium.load.shape import Reading
+from testrium.load.unit_files import UnitFile
+
+
+def check_unit_texts(
+    files: Sequence[UnitFile], environment: Iterable[str], params: Iterable[str] = ()
+) -> None:
+    """Note every `${...}` in the units' texts that names nothing.
+
+    Args:
+        files: the units of the group.
+        environment: the variables that `${env.NAME}` may name: inherited ones and `[env]`.
+        params: the parameters of the matrix.
+    """
+    variables = frozenset(environment)
+    ports = enabled_ports(files)
+    needs = {file.name: file["dependencies"] for file in files}
+    for file in files:
+        scope = Scope(
+            ports | {file.name: file["ports"]},
+            variables,
+            frozenset(params),
+            file.name,
+            _all_needs(file.name, needs),
+        )
+        for index, word in enumerate(file["command"] or ()):
+            check_text(word, file.at("command").at(index), scope)
+        for name, text in file["env"].items():
+            check_text(text, file.at("env").at(name), scope)
+        check_text(file["cwd"] or "", file.at("cwd"), scope)
+        if file["ready"] is not None:
+            _check_ready(file["ready"], scope)
+        for probe in file["probes"]:
+            _check_log_probe(probe, scope)
+
+
+def enabled_ports(files: Iterable[UnitFile]) -> dict[str, tuple[str, ...]]:
+    """The ports of every unit that is started."""
+    return {file.name: file["ports"] for file in files if file["enabled"]}
+
+
+def _all_needs(name: str, needs: Mapping[str, tuple[str, ...]]) -> frozenset[str]:
+    """All units on which a unit depends, over any number of steps."""
+    found: set[str] = set()
+    waiting = list(needs[name])
+    while waiting:
+        if (each := waiting.pop()) not in found:
+            found.add(each)
+            waiting.extend(needs.get(each, ()))
+    return frozenset(found)
+
+
+def _check_ready(ready: Reading, scope: Scope) -> None:
+    for kind in ("tcp", "http", "file"):
+        check_text(ready[kind] or "", ready.at(kind), scope)
+    if ready["log"]:
+        check_pattern(ready["log"], ready.at("log"), scope)
+    for index, word in enumerate(ready["command"] or ()):
+        check_text(word, ready.at("command").at(index), scope)
+
+
+def _check_log_probe(probe: Reading, scope: Scope) -> None:
+    groups = check_pattern(probe["log"] or "", probe.at("log"), scope)
+    check_text(probe["key"] or "", probe.at("key"), scope, groups)
+    for name, text in probe["meta"].items():
+        check_text(text, probe.at("meta").at(name), scope, groups)
