@@ -1,0 +1,250 @@
+"""The classic API without a runner: a Data.db of its own.
+
+An event is one line appended to `Data.db-probes`, which costs microseconds and is safe from the
+moment the call returns. Whoever reads stores the new lines first, in one transaction with how far
+the file was read; so it does not matter which process does, nor who is killed when.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from testrium.errors import InfraError
+from testrium.probe.emitter import emitter_of
+from testrium.probe.environment import clock_domain
+from testrium.record.database import (
+    in_transaction,
+    insert_events,
+    make_tables,
+    next_id,
+    open_database,
+)
+from testrium.record.inotify import Inotify
+from testrium.record.probefile import ProbeFile
+
+#: Seconds between looks while inotify watches: rows may be written on another host.
+SAFETY_LOOK_S = 1.0
+#: The same without inotify, at least.
+SHORTEST_PAUSE_S = 0.001
+
+
+class AloneLog:
+    """The events at one Data.db, as one process sees them. Threads may share it."""
+
+    #: In SQL, which events there are.
+    shown = "TRUE"
+
+    def __init__(self, database: str) -> None:
+        """Make the database if need be. Raises InfraError or OSError."""
+        self._database = database
+        self._probes = f"{database}-probes"
+        self._domain = clock_domain()
+        self._emitter = emitter_of(self._probes, self._domain)
+        self._connection: sqlite3.Connection | None = None
+        self._file: ProbeFile | None = None
+        self._file_id: tuple[int, int] | None = None
+        self._idle: list[Inotify] = []  # kept after a wait: closing takes the kernel milliseconds
+        self._will_flush = False
+        self._begin_process()
+        self._open()
+
+    def is_current(self) -> bool:
+        """False once the database was deleted, or another one stands in its place."""
+        return _file_id(self._database) == self._file_id
+
+    def emit(
+        self, unit: str, step: str, type_: str, key: str | None, meta: Mapping[str, Any]
+    ) -> None:
+        if not self._will_flush:
+            self._will_flush = True
+            atexit.register(self._flush_at_exit)
+        self._emitter.emit(step, type_, key, (), meta, unit)
+
+    def flush(self) -> None:
+        """Store what any process has appended. Raises InfraError."""
+        with self._lock, self._storing():
+            self._store_new(self._open())
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """The database, with all that was emitted until now."""
+        with self._lock, self._storing():
+            connection = self._open()
+            self._store_new(connection)
+            yield connection
+
+    def wait(self, unit: str, step: str, key: str | None, timeout_s: float, poll_s: float) -> bool:
+        end = time.monotonic() + timeout_s
+        news = self._idle.pop() if self._idle else self._news()
+        try:
+            while True:
+                if news is not None:
+                    news.read()
+                if self._has_event(unit, step, key):
+                    return True
+                left_s = end - time.monotonic()
+                if left_s <= 0:
+                    return False
+                if news is not None:
+                    news.wait(min(left_s, SAFETY_LOOK_S))
+                else:
+                    time.sleep(min(left_s, max(poll_s, SHORTEST_PAUSE_S)))
+        finally:
+            if news is not None:
+                self._idle.append(news)
+
+    def drop_events(self) -> None:
+        def work() -> None:
+            connection.execute("DROP TABLE IF EXISTS Events")
+            make_tables(connection)
+
+        with self.reading() as connection:
+            in_transaction(connection, work)
+
+    def set_status(self, unit: str, status: str) -> None:
+        with self.reading() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO UnitStatus (Unit, Status, UpdatedAt) VALUES (?, ?, ?)",
+                (unit, status, time.time()),
+            )
+
+    def store_result(
+        self,
+        test_group: str,
+        passed: bool,
+        duration: float,
+        average_latency: float | None,
+        summary: Any,
+    ) -> None:
+        row = (test_group, int(passed), duration, average_latency, json.dumps(summary), time.time())
+        with self.reading() as connection:
+            connection.execute(
+                "INSERT INTO Results (TestGroup, Passed, Duration, AverageLatency, Summary, Time)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                row,
+            )
+
+    def _has_event(self, unit: str, step: str, key: str | None) -> bool:
+        with self.reading() as connection:
+            found = connection.execute(
+                "SELECT EXISTS (SELECT 1 FROM Events WHERE StepCompleted = ?1"
+                " AND (?2 = '*' OR Unit = ?2) AND (?3 IS NULL OR EventKey = ?3))",
+                (step, unit, key),
+            ).fetchone()
+        return bool(found[0])
+
+    def _store_new(self, connection: sqlite3.Connection) -> None:
+        file = self._file
+        assert file is not None
+        if self._offset(connection) < file.size():
+            in_transaction(connection, lambda: self._store_from(connection, file))
+
+    def _store_from(self, connection: sqlite3.Connection, file: ProbeFile) -> None:
+        file.offset = self._offset(connection)
+        more = True
+        while more:
+            batch = file.read(next_id(connection))
+            insert_events(connection, batch.readings)
+            connection.executemany(
+                "INSERT INTO Damages (Unit, Reason, Line, Attempt) VALUES (?, ?, ?, ?)",
+                batch.damages,
+            )
+            more = batch.more
+        connection.execute(
+            "UPDATE Files SET Offset = ? WHERE Path = ?", (file.offset, self._file_name)
+        )
+
+    def _offset(self, connection: sqlite3.Connection) -> int:
+        (offset,) = connection.execute(
+            "SELECT Offset FROM Files WHERE Path = ?", (self._file_name,)
+        ).fetchone()
+        return int(offset)
+
+    def _open(self) -> sqlite3.Connection:
+        """This process's connection; one that a fork left over must not be used, nor closed."""
+        if self._connection is None:
+            # What was appended before there was a database belongs to one that was deleted.
+            connection = open_database(self._database, "delete")
+            self._file = ProbeFile(self._probes, "", domain=self._domain)
+            connection.execute(
+                "INSERT OR IGNORE INTO Files (Path, Unit, Start, Attempt, Offset)"
+                " VALUES (?, '', 1, 1, ?)",
+                (self._file_name, self._file.size()),
+            )
+            self._file_id = _file_id(self._database)
+            self._connection = connection
+        return self._connection
+
+    @contextmanager
+    def _storing(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise InfraError(f"cannot use {self._database}: {error}") from error
+
+    @property
+    def _file_name(self) -> str:
+        return os.path.basename(self._probes)  # noqa: PTH119 - see `modules.events`
+
+    def _news(self) -> Inotify | None:
+        """Wakes when a process appends events, or writes rows by itself."""
+        news = Inotify.open()
+        if news is not None and None in (news.add(self._probes), news.add(self._database)):
+            news.close()
+            return None
+        return news
+
+    def _begin_process(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.RLock()
+
+    def begin_child(self) -> None:
+        """After a fork. What the parent uses is kept, untouched, to the child's end."""
+        _inherited.append((self._connection, self._file, self._idle))
+        self._connection = self._file = None
+        self._idle = []
+        self._will_flush = False
+        self._begin_process()
+
+    def _flush_at_exit(self) -> None:
+        # Where it cannot be done any more, the next reader does it.
+        if os.getpid() == self._pid and self.is_current():
+            with contextlib.suppress(InfraError, OSError):
+                self.flush()
+
+
+_logs: dict[str, AloneLog] = {}
+_inherited: list[object] = []
+
+
+def log_at(database: str) -> AloneLog:
+    """This process's one log for a database."""
+    log = _logs.get(database)
+    if log is None or not log.is_current():
+        log = _logs[database] = AloneLog(database)
+    return log
+
+
+def _begin_child() -> None:
+    for log in _logs.values():
+        log.begin_child()
+
+
+def _file_id(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)  # noqa: PTH116 - as above
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+os.register_at_fork(after_in_child=_begin_child)

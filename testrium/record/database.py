@@ -1,0 +1,163 @@
+"""The mechanics of a Data.db: opening, its schema and version, the order of an event's columns.
+
+Standard library only, and no types of the model: the classic API uses it inside unit processes.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+from urllib.parse import quote
+
+from testrium.errors import InfraError
+
+#: Raised with every change of schema.sql that an older Testrium could not read.
+VERSION = 1
+#: Seconds to wait for another process that writes.
+BUSY_S = 30.0
+
+#: The fields of an event that are stored as they are, in the order of `model.Event` (`cause` and
+#: `meta`, which are JSON in the file, stand between and behind them).
+COLUMNS = (
+    *("ID", "Unit", "StepCompleted", "EventType", "EventKey", "Cause", "TimeNs", "TimeLowNs"),
+    *("WallNs", "Domain", "Pid", "Seq", "Start", "Attempt", "Owner", "Metadata"),
+)
+_INSERT = (
+    f"INSERT INTO Events ({', '.join(COLUMNS)}, Time) "  # noqa: S608 - the names above
+    f"VALUES ({', '.join('?' * (len(COLUMNS) + 1))})"
+)
+
+#: The fields of an event in their order, then `cause` and `meta` as JSON (None when empty).
+Reading = tuple[tuple[Any, ...], str | None, str | None]
+
+
+def open_database(path: str, mode: Literal["wal", "delete"]) -> sqlite3.Connection:
+    """Open for writing; make the file and its tables where they do not exist yet.
+
+    With "wal", readers never wait for the one writer. "delete" is for several writers: versions of
+    SQLite before 3.51.3 can corrupt a WAL that two processes write and checkpoint at once
+    (https://sqlite.org/wal.html#walresetbug).
+
+    Nothing waits for the disk: after a killed process the file is whole, and after a power failure
+    the probe files are the truth.
+
+    Raises InfraError.
+    """
+    try:
+        if not os.path.exists(path):  # noqa: PTH110 - pathlib is slow to import in a unit
+            # SQLite would make it readable for everybody.
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+        connection = sqlite3.connect(
+            path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
+        )
+        try:
+            connection.execute("PRAGMA synchronous = OFF")
+            if _version(connection, path) < VERSION:
+                if mode == "wal":
+                    connection.execute("PRAGMA journal_mode = WAL")
+                _bring_up_to_date(connection)
+        except BaseException:
+            connection.close()
+            raise
+    except (sqlite3.Error, OSError) as error:
+        raise InfraError(f"cannot open {path}: {error}") from error
+    return connection
+
+
+def open_reader(path: str) -> sqlite3.Connection:
+    """Open for reading, wherever the file has been moved to. Raises InfraError."""
+    options = "mode=ro"
+    folder = os.path.dirname(os.path.abspath(path))  # noqa: PTH100, PTH120 - as above
+    if not os.path.exists(f"{path}-wal") and not os.access(folder, os.W_OK):  # noqa: PTH110
+        options = "immutable=1"  # else SQLite makes files beside a WAL database
+    try:
+        connection = sqlite3.connect(
+            f"file:{quote(str(path))}?{options}", uri=True, timeout=BUSY_S, isolation_level=None
+        )
+        try:
+            version = _version(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.Error as error:
+        raise InfraError(f"cannot read {path}: {error}") from error
+    if version < VERSION:
+        connection.close()
+        raise InfraError(f"{path} is no database of Testrium")
+    return connection
+
+
+def in_transaction(connection: sqlite3.Connection, work: Callable[[], object]) -> None:
+    """Do all of `work` or nothing. Raises what `work` raises, and sqlite3.Error."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        work()
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # SQLite has rolled back by itself after some errors
+            connection.execute("ROLLBACK")
+        raise
+
+
+def insert_events(connection: sqlite3.Connection, readings: Iterable[Reading]) -> None:
+    """Store events, in the transaction that is open."""
+    connection.executemany(
+        _INSERT,
+        (
+            (*fields[:5], cause, *fields[6:15], meta, fields[8] / 1e9)
+            for fields, cause, meta in readings
+        ),
+    )
+
+
+def make_tables(connection: sqlite3.Connection) -> None:
+    """Make the tables that do not exist (any more), in the transaction that is open."""
+    for statement in _statements():
+        connection.execute(statement)
+
+
+def next_id(connection: sqlite3.Connection) -> int:
+    """The number of the next event."""
+    (last,) = connection.execute("SELECT max(ID) FROM Events").fetchone()
+    return int(last or 0) + 1
+
+
+def _version(connection: sqlite3.Connection, path: str) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > VERSION:
+        raise InfraError(
+            f"{path} was written by a newer Testrium (format {version}, this one knows {VERSION})"
+        )
+    return int(version)
+
+
+def _bring_up_to_date(connection: sqlite3.Connection) -> None:
+    def work() -> None:
+        known = _columns(connection)
+        if known:  # the file of an ancestor, which had the first seven columns
+            with sqlite3.connect(":memory:") as model:
+                model.executescript(_schema())
+                wanted = _columns(model)
+            model.close()
+            for name in wanted.keys() - known.keys():
+                connection.execute(f"ALTER TABLE Events ADD COLUMN {name} {wanted[name]}")
+        make_tables(connection)
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+
+    in_transaction(connection, work)
+
+
+def _columns(connection: sqlite3.Connection) -> dict[str, str]:
+    return {row[1]: row[2] for row in connection.execute("PRAGMA table_info(Events)")}
+
+
+def _schema() -> str:
+    folder = os.path.dirname(__file__)  # noqa: PTH120 - as above
+    with open(os.path.join(folder, "schema.sql"), encoding="utf-8") as file:  # noqa: PTH118, PTH123
+        return file.read()
+
+
+def _statements() -> list[str]:
+    return [part for part in _schema().split(";\n") if "CREATE" in part]

@@ -1,0 +1,172 @@
+"""Reading a probe file that is still being written."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any, NamedTuple
+
+from testrium.probe.rules import MAX_LINE
+from testrium.record.database import Reading
+from testrium.record.lines import BadLineError, Line, parse_line, shown_line
+
+#: Bytes that are read at once: some 400 lines, a few ms of work.
+CHUNK = 64 << 10
+#: Damaged lines of one file that are kept one by one.
+MAX_DAMAGES = 1000
+
+#: unit, reason, line, attempt: the fields of `model.Damage`.
+DamageFields = tuple[str, str, str, int]
+
+
+class Batch(NamedTuple):
+    """What one read of a file gave. `more`: the file goes on behind it."""
+
+    readings: list[Reading]
+    damages: list[DamageFields]
+    more: bool
+
+
+class ProbeFile:
+    """One probe file, and how far it was read.
+
+    A line counts when its newline is there. Lines without a time of their own get the time at which
+    they were read; they cannot be older than `low_ns`: the line before them, the last time the
+    file had nothing more, or the start of the process.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        unit: str,
+        *,
+        domain: str,
+        start: int = 1,
+        attempt: int = 1,
+        offset: int = 0,
+        low_ns: int | None = None,
+    ) -> None:
+        """Make the file if need be, so that it can be watched. Raises OSError."""
+        self.path = path
+        self.unit = unit
+        self.start = start
+        self.attempt = attempt
+        self.offset = offset
+        self.low_ns = low_ns
+        self._domain = domain
+        self._fd = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._damages = 0
+        self._skipping = False  # inside a line that is too long
+        self._unterminated = False  # the last line taken had no newline
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    def size(self) -> int:
+        """Bytes in the file now."""
+        return os.fstat(self._fd).st_size
+
+    def read(self, first_id: int, read_ns: int | None = None) -> Batch:
+        """Take the next whole lines, at most `CHUNK` bytes (or one line).
+
+        Args:
+            first_id: the number of the first event.
+            read_ns: an upper bound for lines without a time; by default it is now.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        before_ns = time.monotonic_ns()
+        damages = self._restart_if_cut()
+        data = os.pread(self._fd, CHUNK, self.offset)
+        end = data.rfind(b"\n") + 1
+        if not end and len(data) == CHUNK:
+            data = os.pread(self._fd, MAX_LINE, self.offset)
+            end = data.rfind(b"\n") + 1
+        at_end = len(data) < CHUNK
+        if not end and len(data) == MAX_LINE:
+            return self._skip(data, damages)
+        lines = data[:end].split(b"\n")[:-1]
+        if lines:
+            if self._skipping or (self._unterminated and not lines[0]):
+                del lines[0]
+            self._skipping = self._unterminated = False
+        self.offset += end
+        batch = self._take(lines, first_id, read_ns or time.monotonic_ns(), damages)
+        if at_end and end == len(data) and read_ns is None:
+            self.low_ns = max(self.low_ns or 0, before_ns)
+        return batch._replace(more=not at_end)
+
+    def read_rest(self, first_id: int, read_ns: int | None = None) -> Batch:
+        """Take what stands behind the last newline: a line whose writer will not go on."""
+        data = os.pread(self._fd, MAX_LINE, self.offset)
+        if not data or b"\n" in data:
+            return Batch([], [], bool(data))
+        self.offset += len(data)
+        self._unterminated = not self._skipping
+        lines = [] if self._skipping else [data]
+        return self._take(lines, first_id, read_ns or time.monotonic_ns(), [])
+
+    def _restart_if_cut(self) -> list[DamageFields]:
+        size = self.size()
+        if size >= self.offset:
+            return []
+        reason = f"the probe file was cut from {self.offset} to {size} bytes: append to it (>>)"
+        self.offset = 0
+        return [(self.unit, reason, "", self.attempt)]
+
+    def _skip(self, data: bytes, damages: list[DamageFields]) -> Batch:
+        """Step over a part of a line that is too long, and say so once."""
+        self.offset += len(data)
+        if not self._skipping:
+            self._skipping = True
+            self._damage(damages, f"longer than {MAX_LINE} bytes", data)
+        return Batch([], damages, more=True)
+
+    def _take(
+        self, lines: list[bytes], first_id: int, read_ns: int, damages: list[DamageFields]
+    ) -> Batch:
+        readings: list[Reading] = []
+        wall_ns = time.time_ns()
+        for text in lines:
+            try:
+                line = parse_line(text)
+            except BadLineError as error:
+                self._damage(damages, str(error), text)
+                continue
+            readings.append(self._reading(line, first_id + len(readings), read_ns, wall_ns))
+        return Batch(readings, damages, more=False)
+
+    def _reading(self, line: Line, number: int, read_ns: int, wall_ns: int) -> Reading:
+        t_ns, low_ns = line.t_ns, None
+        if t_ns is None:
+            t_ns = read_ns
+            low_ns = min(self.low_ns or 0, read_ns)
+        elif line.domain is None or line.domain == self._domain:
+            self.low_ns = max(self.low_ns or 0, min(t_ns, read_ns))
+        fields: tuple[Any, ...] = (
+            number,
+            line.unit or self.unit,
+            line.step,
+            line.type,
+            line.key,
+            line.cause,
+            t_ns,
+            low_ns,
+            wall_ns if line.wall_ns is None else line.wall_ns,
+            line.domain or self._domain,
+            line.pid or 0,
+            line.seq,
+            self.start,
+            self.attempt,
+            self.unit or line.unit,
+            line.meta,
+        )
+        return fields, line.cause_json, line.meta_json
+
+    def _damage(self, damages: list[DamageFields], reason: str, line: bytes) -> None:
+        self._damages += 1
+        if self._damages < MAX_DAMAGES:
+            damages.append((self.unit, reason, shown_line(line), self.attempt))
+        elif self._damages == MAX_DAMAGES:
+            damages.append((self.unit, "and more lines that are no probes", "", self.attempt))

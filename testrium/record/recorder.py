@@ -1,0 +1,400 @@
+"""From probe files to Data.db, and from there to everybody who waits."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from testrium.errors import InfraError
+from testrium.model import End, Event, EventType, TestResult, UnitState
+from testrium.record.database import Reading
+from testrium.record.lines import BadLineError, check_fields, shown_line
+from testrium.record.pending import Answer, Pending, Wait
+from testrium.record.probefile import Batch, DamageFields, ProbeFile
+from testrium.record.store import Store
+from testrium.record.watching import Watching
+
+#: Events per turn of the loop: a few ms of work.
+TURN = 400
+
+T = TypeVar("T")
+Subscriber = Callable[[tuple[Event, ...]], None]
+
+
+class Recorder:
+    """Stores the probes of one group's run, in the event loop of the runner.
+
+    It reads probe files when they grow, one bounded batch per turn of the loop, so that a burst of
+    one unit holds up nobody, and keeps no events in memory.
+
+    The first InfraError (a full disk, a deleted Data.db) is the last thing that happens: `on_error`
+    gets it, every wait and every later call raises it. The probe files stay the truth;
+    `testrium.record.recovery` reads what was not stored.
+    """
+
+    def __init__(
+        self,
+        database: Path,
+        domain: str,
+        *,
+        on_error: Callable[[InfraError], None] | None = None,
+    ) -> None:
+        """`domain` is the clock of times that name no other. Nothing is opened yet."""
+        self.database = database
+        self._domain = domain
+        self._on_error = on_error
+        self._attempt = 1
+        self._failure: InfraError | None = None
+        self._pending = Pending()
+        self._subscribers: list[Subscriber] = []
+        self._files: dict[str, ProbeFile] = {}
+        self._dirty: deque[ProbeFile] = deque()
+        self._made: list[Reading] = []  # events of the runner itself, not stored yet
+        self._made_damages: list[DamageFields] = []
+        self._turn: asyncio.Handle | None = None
+
+    async def __aenter__(self) -> Self:
+        self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    # Life -------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Make the store, in the running event loop. Raises InfraError."""
+        self._loop = asyncio.get_running_loop()
+        self._store = Store(self.database)
+        opened = [time.monotonic_ns(), time.time_ns()]
+        self._guard(lambda: self._store.store_meta({"domain": self._domain, "opened": opened}))
+        self._watching = Watching(self._mark)
+
+    async def close(self) -> None:
+        """Store what is there, the last lines included, and let go of everything.
+
+        Raises InfraError where that fails (again).
+        """
+        try:
+            if self._failure is None:
+                for path in tuple(self._files):
+                    await self.finish(path)
+        finally:
+            if self._turn is not None:
+                self._turn.cancel()
+            self._watching.close()
+            for file in self._files.values():
+                file.close()
+            self._pending.fail(InfraError("the group's run has ended"))
+            with contextlib.suppress(InfraError) if self._failure else contextlib.nullcontext():
+                self._store.close()
+
+    def new_attempt(self, attempt: int) -> None:
+        """The circuit starts again: events of files of earlier attempts answer no wait any more."""
+        self._attempt = attempt
+        self.store_meta(attempt=attempt)
+
+    # Probe files ------------------------------------------------------------------------------
+
+    def watch(
+        self, unit: str, start: int, attempt: int, path: Path, started_ns: int | None = None
+    ) -> None:
+        """Read this probe file from now on; it is made if it does not exist.
+
+        Args:
+            unit: whose file it is.
+            start: counts the starts of the unit from 1.
+            attempt: counts the starts of the circuit from 1.
+            path: a file of its own for every start.
+            started_ns: nothing in the file is older; by default it is now.
+        """
+        self._check()
+        low_ns = time.monotonic_ns() if started_ns is None else started_ns
+        try:
+            file = ProbeFile(
+                str(path), unit, domain=self._domain, start=start, attempt=attempt, low_ns=low_ns
+            )
+        except OSError as error:
+            raise self._fail(InfraError(f"cannot read {path}: {error}")) from error
+        self._files[file.path] = file
+        self._guard(lambda: self._store.add_file(file))
+        self._watching.add(file)
+
+    async def sync(self) -> None:
+        """Store all that was written before this call. Raises InfraError."""
+        await self._read_up_to({file: file.size() for file in self._files.values()})
+
+    async def finish(self, path: Path | str) -> None:
+        """The process of this file has ended: store all of it, a last line without newline too.
+
+        The file is watched on: what that process started may still write.
+
+        Raises InfraError.
+        """
+        file = self._files[str(path)]
+        await self._read_up_to({file: file.size()})
+        self._store_batches([(file, self._read(file, rest=True))])
+
+    # Events -----------------------------------------------------------------------------------
+
+    def subscribe(self, callback: Subscriber) -> None:
+        """Call back with every batch of events, as soon as it is stored."""
+        self._subscribers.append(callback)
+
+    async def wait_for(
+        self,
+        unit: str,
+        step: str,
+        key: str | None = None,
+        *,
+        start: int | None = None,
+        attempt: int | None = None,
+    ) -> Event:
+        """The first event of `unit` at `step` (`*` is any), stored already or still to come.
+
+        Args:
+            unit, step, key: what is waited for; without a key any will do.
+            start: only of this start of the unit.
+            attempt: only of this attempt; by default of the one that is current then.
+
+        Raises:
+            InfraError: the recorder broke down, or was closed.
+        """
+        answered: asyncio.Future[Event] = self._loop.create_future()
+
+        def answer(event: Event | InfraError) -> None:
+            if answered.done():
+                return
+            if isinstance(event, InfraError):
+                answered.set_exception(event)
+            else:
+                answered.set_result(event)
+
+        wait = self.ask(unit, step, key, answer, start=start, attempt=attempt)
+        try:
+            return await answered
+        finally:
+            if wait is not None:
+                self._pending.remove(wait)
+
+    def ask(
+        self,
+        unit: str,
+        step: str,
+        key: str | None,
+        answer: Answer,
+        *,
+        start: int | None = None,
+        attempt: int | None = None,
+    ) -> Wait | None:
+        """As `wait_for`, with a callback; None when it was answered at once.
+
+        The caller takes a wait that it gives up back with `withdraw`.
+        """
+        event = self.find(unit, step, key, start=start, attempt=attempt)
+        if event is not None:
+            answer(event)
+            return None
+        wait = Wait(unit, step, key, start, attempt, answer)
+        self._pending.add(wait)
+        return wait
+
+    def withdraw(self, wait: Wait) -> None:
+        """Nobody waits for this any more."""
+        self._pending.remove(wait)
+
+    def find(
+        self,
+        unit: str,
+        step: str,
+        key: str | None = None,
+        *,
+        start: int | None = None,
+        attempt: int | None = None,
+    ) -> Event | None:
+        """The first such event that is stored. Raises InfraError."""
+        self._check()
+        return self._guard(
+            lambda: self._store.find(unit, step, key, start, attempt or self._attempt)
+        )
+
+    def add_event(
+        self,
+        unit: str,
+        step: str,
+        *,
+        type: EventType = EventType.DEFAULT,  # noqa: A002 - the field's name everywhere
+        key: str | None = None,
+        meta: Mapping[str, Any] | None = None,
+        start: int = 1,
+        pid: int = 0,
+        t_low_ns: int | None = None,
+        line: str = "",
+    ) -> None:
+        """An event that the runner saw, in a line of a log: its time is now, at most.
+
+        It is stored in the next turn of the loop. What is no probe (an empty key) becomes a damage.
+
+        Args:
+            t_low_ns: it cannot be older; None where it is exactly of now.
+            line: the text that it was seen in, for the damage.
+        """
+        self._check()
+        fields = {"step": step, "type": str(type), "key": key, "meta": dict(meta or {})}
+        try:
+            checked = check_fields(fields)
+        except BadLineError as error:
+            shown = shown_line(line.encode(errors="backslashreplace"))
+            self._made_damages.append((unit, f"log probe: {error}", shown, self._attempt))
+        else:
+            event = Event(
+                id=0,  # numbered when it is stored
+                unit=unit,
+                step=step,
+                type=checked.type,
+                key=key,
+                cause=(),
+                t_ns=time.monotonic_ns(),
+                t_low_ns=t_low_ns,
+                wall_ns=time.time_ns(),
+                domain=self._domain,
+                pid=pid,
+                seq=None,
+                start=start,
+                attempt=self._attempt,
+                owner=unit,
+                meta=checked.meta,
+            )
+            self._made.append((event, None, checked.meta_json))
+        self._schedule()
+
+    # Other evidence ---------------------------------------------------------------------------
+
+    def set_status(self, unit: str, state: UnitState | str) -> None:
+        """Raises InfraError, as all of the following do."""
+        self._guard(lambda: self._store.set_status(unit, str(state)))
+
+    def add_result(self, row: tuple[Any, ...]) -> None:
+        """See `Store.add_result`."""
+        self._guard(lambda: self._store.add_result(row))
+
+    def store_ends(self, ends: Iterable[End]) -> None:
+        """Keep these ends, in the place of earlier ones."""
+        self._guard(lambda: self._store.store_ends(ends))
+
+    def store_tests(self, tests: Iterable[TestResult]) -> None:
+        """Keep these results, in the place of earlier ones."""
+        self._guard(lambda: self._store.store_tests(tests))
+
+    def store_meta(self, **values: Any) -> None:
+        """Fields of `Evidence`: attempt, started_ns, ended_ns, infra, interrupted, earlier_keys."""
+        self._guard(lambda: self._store.store_meta(values))
+
+    # Turns of the loop ------------------------------------------------------------------------
+
+    def _mark(self, file: ProbeFile) -> None:
+        if file not in self._dirty:
+            self._dirty.append(file)
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if self._turn is None and self._failure is None:
+            self._turn = self._loop.call_soon(self._take_turn)
+
+    def _take_turn(self) -> None:
+        """Store one batch of what was written; errors go to whoever waits."""
+        self._turn = None
+        batches: list[tuple[ProbeFile, Batch]] = []
+        count = 0
+        try:
+            while self._dirty and count < TURN:
+                file = self._dirty.popleft()
+                batch = self._read(file, count)
+                batches.append((file, batch))
+                count += len(batch.readings) + len(batch.damages)
+                if batch.more:
+                    self._dirty.append(file)
+                    break
+            self._store_batches(batches)
+        except InfraError:
+            return  # `_fail` has told everybody
+        if self._dirty:
+            self._schedule()
+
+    async def _read_up_to(self, sizes: dict[ProbeFile, int]) -> None:
+        self._check()
+        for file, size in sizes.items():
+            while file.offset < size:
+                before = file.offset
+                self._store_batches([(file, self._read(file))])
+                if file.offset == before:
+                    break  # what is left is no whole line
+                await asyncio.sleep(0)
+                self._check()
+        self._store_batches([])
+
+    def _read(self, file: ProbeFile, ahead: int = 0, *, rest: bool = False) -> Batch:
+        """The next batch of a file; `ahead` counts what was read in this turn already."""
+        first_id = self._store.next_id + len(self._made) + ahead
+        try:
+            return file.read_rest(first_id) if rest else file.read(first_id)
+        except OSError as error:
+            raise self._fail(InfraError(f"cannot read {file.path}: {error}")) from error
+
+    def _store_batches(self, batches: list[tuple[ProbeFile, Batch]]) -> None:
+        """Store what was read and made, then tell about it."""
+        readings = self._numbered_made()
+        damages, self._made_damages = self._made_damages, []
+        for _, batch in batches:
+            readings += batch.readings
+            damages += batch.damages
+        if not readings and not damages:
+            return
+        files = [file for file, _ in batches]
+        events = self._guard(lambda: self._store.append(readings, damages, files))
+        if events:
+            self._pending.feed(events, self._attempt)
+            for callback in self._subscribers:
+                callback(events)
+
+    def _numbered_made(self) -> list[Reading]:
+        made, self._made = self._made, []
+        first_id = self._store.next_id
+        return [
+            ((first_id + position, *fields[1:]), cause, meta)
+            for position, (fields, cause, meta) in enumerate(made)
+        ]
+
+    # Errors -----------------------------------------------------------------------------------
+
+    def _guard(self, work: Callable[[], T]) -> T:
+        """Do what needs the store; its first error ends the recording."""
+        self._check()
+        try:
+            return work()
+        except InfraError as error:
+            self._fail(error)
+            raise
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise InfraError(str(self._failure)) from self._failure
+
+    def _fail(self, error: InfraError) -> InfraError:
+        if self._failure is None:
+            self._failure = error
+            self._pending.fail(error)
+            if self._on_error is not None:
+                self._on_error(error)
+        return error

@@ -1,0 +1,104 @@
+"""The folders of runs: found by the beginning of an id, and removed when there are too many."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from testrium.errors import UsageError
+
+FOLDER = "runs"
+_LOCK = ".running"
+_SHOWN = 5
+#: An id begins with its date and second: "20261121-031500".
+_SECOND = 15
+
+
+def list_runs(state_folder: Path) -> tuple[Path, ...]:
+    """The folders of all kept runs, the oldest first."""
+    try:
+        entries = list((state_folder / FOLDER).iterdir())
+    except FileNotFoundError:
+        return ()
+    runs = []
+    for entry in entries:
+        # Another command may remove runs now. A link is never followed: prune would remove
+        # what is not a run.
+        with contextlib.suppress(FileNotFoundError):
+            if entry.is_dir() and not entry.is_symlink() and not entry.name.startswith("."):
+                runs.append((entry.name[:_SECOND], entry.stat().st_mtime_ns, entry))
+    return tuple(folder for *_, folder in sorted(runs))
+
+
+def find_run(state_folder: Path, beginning: str = "") -> Path:
+    """The folder of the run whose id begins so; of the last run for "".
+
+    Raises UsageError where none or several begin so, with the ids that could be meant.
+    """
+    runs = list_runs(state_folder)
+    if not runs:
+        raise UsageError(f"no run is kept in {state_folder}: start one with testrium run")
+    if not beginning:
+        return runs[-1]
+    found = [run for run in runs if run.name.startswith(beginning)]
+    exact = [run for run in found if run.name == beginning]
+    if len(found) == 1 or exact:
+        return (exact or found)[0]
+    if found:
+        raise UsageError(f"{beginning!r} begins several runs: {_names(found)}")
+    raise UsageError(f"no run begins with {beginning!r}; the latest are {_names(list(runs))}")
+
+
+@contextlib.contextmanager
+def claimed(run_folder: Path) -> Iterator[None]:
+    """Hold a run's folder while its run goes on: `prune` leaves it alone, whoever calls it.
+
+    The kernel ends the claim with the process, so that a killed run is not kept for ever.
+    """
+    descriptor = os.open(run_folder / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def prune(state_folder: Path, keep: int = 50) -> tuple[str, ...]:
+    """Remove the oldest runs beyond `keep`; returns the ids of those that are gone.
+
+    Runs that go on are left alone. What cannot be removed stays, and is tried again next time.
+    """
+    from shutil import rmtree  # 10 ms, and there is seldom anything to remove
+
+    runs = list_runs(state_folder)
+    removed = []
+    for run in runs[: max(0, len(runs) - keep)]:
+        if _is_claimed(run):
+            continue
+        rmtree(run, ignore_errors=True)
+        if not run.exists():
+            removed.append(run.name)
+    return tuple(removed)
+
+
+def _is_claimed(run_folder: Path) -> bool:
+    try:
+        descriptor = os.open(run_folder / _LOCK, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _names(runs: list[Path]) -> str:
+    latest = ", ".join(run.name for run in reversed(runs[-_SHOWN:]))
+    more = len(runs) - _SHOWN
+    return f"{latest} and {more} more" if more > 0 else latest

@@ -1,0 +1,40 @@
+"""The effective scenario of a run as TOML, so that the run folder explains itself anywhere."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from testrium.model import Scenario
+
+
+def write_scenario(scenario: Scenario, path: Path) -> None:
+    """Write what was run: every key of the group and its units with the value in force.
+
+    What is undefined is left out. Raises OSError.
+    """
+    import tomli_w
+
+    data = plain(scenario)
+    group = data.pop("group")
+    for redundant in ("units", "notices"):
+        group.pop(redundant, None)
+    units = {unit.pop("name"): unit for unit in data.pop("units")}
+    path.write_text(tomli_w.dumps({"scenario": data, "group": group, "units": units}))
+
+
+def plain(value: Any) -> Any:
+    """`value` as what TOML and JSON can hold; None inside a dataclass is left out."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return {name: plain(inner) for name, inner in fields.items() if inner is not None}
+    if isinstance(value, Mapping):
+        return {str(name): plain(inner) for name, inner in value.items()}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, tuple | list | frozenset | set):
+        return [plain(inner) if inner is not None else "" for inner in value]
+    return str(value) if isinstance(value, Path) else value

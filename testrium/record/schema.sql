@@ -1,0 +1,92 @@
+-- One file per group run, or per folder where the classic API is used alone.
+-- `_ns` columns are nanoseconds of CLOCK_MONOTONIC unless said otherwise.
+
+CREATE TABLE IF NOT EXISTS Events (
+    ID            INTEGER PRIMARY KEY, -- counts in the order of storing
+    Unit          TEXT,                -- whose event it is
+    StepCompleted TEXT,                -- the probe's step
+    EventType     TEXT,                -- Default, Exception, Send, Receive
+    EventKey      TEXT,                -- what it belongs to; NULL without a key
+    Time          REAL,                -- when it was emitted: seconds since 1970
+    Metadata      TEXT,                -- a JSON object; NULL when there is none
+    Cause         TEXT,                -- a JSON list of keys that led to it; NULL when there is none
+    TimeNs        INTEGER,             -- when it was emitted; without a time of its own, when it was read
+    TimeLowNs     INTEGER,             -- without a time of its own: it was emitted after this; else NULL
+    WallNs        INTEGER,             -- as Time, in whole nanoseconds since 1970
+    Domain        TEXT,                -- the clock of TimeNs; only times of one clock compare
+    Pid           INTEGER,             -- the process that emitted it; 0 when it did not say
+    Seq           INTEGER,             -- counts the probes of that process from 1; NULL when it does not count
+    Start         INTEGER,             -- incarnation: counts the starts of the unit from 1
+    Attempt       INTEGER,             -- counts the starts of the whole circuit from 1
+    Owner         TEXT                 -- the unit in whose probe file it stood
+);
+
+-- Waits ask for past events of a step, mostly with a key.
+CREATE INDEX IF NOT EXISTS EventsByStep ON Events (StepCompleted, EventKey);
+
+CREATE TABLE IF NOT EXISTS UnitStatus (
+    Unit      TEXT PRIMARY KEY,        -- the unit's name
+    Status    TEXT,                    -- created, starting, ready, running, finished, failed, stopped
+    UpdatedAt REAL                     -- seconds since 1970
+);
+
+CREATE TABLE IF NOT EXISTS Results (   -- what user code stored with Results_Manager
+    ID             INTEGER PRIMARY KEY,
+    TestGroup      TEXT,
+    Passed         INTEGER,            -- 0 or 1
+    Duration       REAL,               -- seconds
+    AverageLatency REAL,               -- seconds; NULL where there is none
+    Summary        TEXT,               -- JSON
+    Time           REAL                -- when it was stored: seconds since 1970
+);
+
+CREATE TABLE IF NOT EXISTS Files (     -- how far each probe file was read
+    Path    TEXT PRIMARY KEY,          -- relative to this file's folder
+    Unit    TEXT,                      -- whose file it is
+    Start   INTEGER,                   -- which start of the unit writes it
+    Attempt INTEGER,                   -- which start of the circuit that was in
+    Offset  INTEGER,                   -- bytes that are stored
+    LowNs   INTEGER                    -- what is read next was emitted after this
+);
+
+CREATE TABLE IF NOT EXISTS Damages (   -- lines of probe files that are no probes
+    ID      INTEGER PRIMARY KEY,
+    Unit    TEXT,                      -- whose file it stood in
+    Reason  TEXT,                      -- what is wrong with it
+    Line    TEXT,                      -- its beginning
+    Attempt INTEGER                    -- which start of the circuit that was in
+);
+
+CREATE TABLE IF NOT EXISTS Ends (      -- what became of each unit
+    ID        INTEGER PRIMARY KEY,     -- their order
+    Unit      TEXT,
+    Cause     TEXT,                    -- why it has no process any more
+    State     TEXT,                    -- its last state, as in UnitStatus
+    Pid       INTEGER,                 -- of its last process; NULL when it had none
+    ExitCode  INTEGER,                 -- NULL when a signal ended it
+    Signal    TEXT,                    -- the name of that signal
+    Starts    INTEGER,                 -- how often it was started
+    Attempt   INTEGER,                 -- in which start of the circuit it ended
+    WasReady  INTEGER,                 -- 0 or 1: whether its last start became ready
+    StartedNs INTEGER,
+    ReadyNs   INTEGER,
+    EndedNs   INTEGER,
+    Message   TEXT,                    -- what the runner saw, in words
+    BlockedBy TEXT,                    -- because of whom it was not started
+    Leaks     TEXT,                    -- JSON: processes that outlived it, as [pid, command line]
+    LastLines TEXT                     -- JSON: the last lines of its output
+);
+
+CREATE TABLE IF NOT EXISTS Tests (     -- test functions and callbacks
+    ID        INTEGER PRIMARY KEY,     -- their order
+    Name      TEXT,
+    Passed    INTEGER,                 -- 0 or 1
+    DurationS REAL,                    -- seconds
+    Message   TEXT,                    -- what it raised, in one line
+    Traceback TEXT
+);
+
+CREATE TABLE IF NOT EXISTS Meta (      -- the rest of the evidence
+    Name  TEXT PRIMARY KEY,            -- attempt, started_ns, ended_ns, infra, interrupted, earlier_keys
+    Value TEXT                         -- JSON
+);

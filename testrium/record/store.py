@@ -1,0 +1,327 @@
+"""What a run folder's Data.db holds: events and all other evidence, stored and read back."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from testrium.errors import InfraError
+from testrium.model import (
+    EMPTY,
+    Damage,
+    End,
+    EndCause,
+    Event,
+    Evidence,
+    Leak,
+    TestResult,
+    UnitState,
+)
+from testrium.record.database import (
+    COLUMNS,
+    Reading,
+    in_transaction,
+    insert_events,
+    next_id,
+    open_database,
+    open_reader,
+)
+from testrium.record.probefile import DamageFields, ProbeFile
+
+#: Rows that user code put into the table by hand may lack the columns of ours.
+_DEFAULTS = {
+    "TimeNs": "coalesce(TimeNs, CAST(Time * 1e9 AS INTEGER), 0)",
+    "WallNs": "coalesce(WallNs, CAST(Time * 1e9 AS INTEGER), 0)",
+    "Domain": "coalesce(Domain, 'wall clock')",
+    "Pid": "coalesce(Pid, 0)",
+    "Start": "coalesce(Start, 1)",
+    "Attempt": "coalesce(Attempt, 1)",
+    "Owner": "coalesce(Owner, Unit)",
+    "EventKey": "nullif(EventKey, '')",
+    "Metadata": "nullif(Metadata, '{}')",
+}
+_SELECT = f"SELECT {', '.join(_DEFAULTS.get(name, name) for name in COLUMNS)} FROM Events"  # noqa: S608 - names of ours
+_END_COLUMNS = 16
+_new_tuple = tuple.__new__
+
+
+class Store:
+    """The one writer of a Data.db. Every method is one transaction.
+
+    Raises:
+        InfraError: from any method: the file cannot be written, or is no longer there.
+    """
+
+    def __init__(self, database: Path) -> None:
+        self.database = database
+        self._connection = open_database(str(database), "wal")
+        self._file_id = _file_id(database)
+        self.next_id = next_id(self._connection)
+
+    def close(self) -> None:
+        """Fold the WAL into the file, so that the file alone can be copied."""
+        try:
+            self._connection.close()
+        except sqlite3.Error as error:
+            raise InfraError(f"cannot close {self.database}: {error}") from error
+
+    def add_file(self, file: ProbeFile) -> None:
+        """Remember that this probe file belongs to the run."""
+        self._write(lambda: self._save_file(file))
+
+    def append(
+        self,
+        readings: Sequence[Reading],
+        damages: Sequence[DamageFields] = (),
+        files: Iterable[ProbeFile] = (),
+    ) -> tuple[Event, ...]:
+        """Store what was read from `files`, and how far; nothing is stored twice."""
+
+        def work() -> None:
+            insert_events(self._connection, readings)
+            self._connection.executemany(
+                "INSERT INTO Damages (Unit, Reason, Line, Attempt) VALUES (?, ?, ?, ?)", damages
+            )
+            for file in files:
+                self._save_file(file)
+
+        self._write(work)
+        self.next_id += len(readings)
+        return tuple(_new_tuple(Event, fields) for fields, _, _ in readings)
+
+    def find(
+        self, unit: str, step: str, key: str | None, start: int | None, attempt: int
+    ) -> Event | None:
+        """The first stored event that an open wait asks for; see `pending.Wait`."""
+        conditions = {
+            "Unit": None if unit == "*" else unit,
+            "StepCompleted": None if step == "*" else step,
+            "EventKey": key,
+            "Start": start,
+            "Attempt": attempt,
+        }
+        asked = {name: value for name, value in conditions.items() if value is not None}
+        where = " AND ".join(f"{name} = ?" for name in asked)
+        try:
+            row = self._connection.execute(
+                f"{_SELECT} WHERE {where} ORDER BY ID LIMIT 1", tuple(asked.values())
+            ).fetchone()
+        except sqlite3.Error as error:
+            raise self._broken(error) from error
+        return None if row is None else next(_events([row]))
+
+    def set_status(self, unit: str, status: str) -> None:
+        self._execute(
+            "INSERT OR REPLACE INTO UnitStatus (Unit, Status, UpdatedAt) VALUES (?, ?, ?)",
+            [(unit, status, time.time())],
+        )
+
+    def add_result(self, row: tuple[Any, ...]) -> None:
+        """A row of Results_Manager: group, passed, duration, average latency, summary as JSON."""
+        self._execute(
+            "INSERT INTO Results (TestGroup, Passed, Duration, AverageLatency, Summary, Time)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            [(*row, time.time())],
+        )
+
+    def store_ends(self, ends: Iterable[End]) -> None:
+        """Keep these ends, in the place of earlier ones."""
+        self._replace("Ends", _END_COLUMNS, [_end_row(end) for end in ends])
+
+    def store_tests(self, tests: Iterable[TestResult]) -> None:
+        """Keep these results, in the place of earlier ones."""
+        rows = [
+            (
+                test.name,
+                int(test.passed),
+                test.duration_s,
+                _text(test.message),
+                _text(test.traceback),
+            )
+            for test in tests
+        ]
+        self._replace("Tests", 5, rows)
+
+    def store_meta(self, values: dict[str, Any]) -> None:
+        rows = [(name, json.dumps(value)) for name, value in values.items()]
+        self._execute("INSERT OR REPLACE INTO Meta (Name, Value) VALUES (?, ?)", rows)
+
+    def meta(self, name: str) -> Any:
+        """What `store_meta` stored, or None."""
+        row = self._connection.execute("SELECT Value FROM Meta WHERE Name = ?", (name,)).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def files(self) -> list[tuple[str, str, int, int, int, int]]:
+        """path, unit, start, attempt, offset, low_ns of every probe file of the run."""
+        folder = self.database.parent
+        rows = self._connection.execute(
+            "SELECT Path, Unit, Start, Attempt, Offset, LowNs FROM Files ORDER BY rowid"
+        )
+        return [(str(folder / path), *rest) for path, *rest in rows]
+
+    def _save_file(self, file: ProbeFile) -> None:
+        path = os.path.relpath(file.path, self.database.parent)
+        self._connection.execute(
+            "INSERT OR REPLACE INTO Files (Path, Unit, Start, Attempt, Offset, LowNs)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (path, file.unit, file.start, file.attempt, file.offset, file.low_ns),
+        )
+
+    def _replace(self, table: str, width: int, rows: list[tuple[Any, ...]]) -> None:
+        marks = ", ".join("?" * width)
+
+        def work() -> None:
+            self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - a table of ours
+            self._connection.executemany(f"INSERT INTO {table} VALUES (NULL, {marks})", rows)  # noqa: S608
+
+        self._write(work)
+
+    def _execute(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
+        self._write(lambda: self._connection.executemany(statement, rows))
+
+    def _write(self, work: Callable[[], object]) -> None:
+        try:
+            in_transaction(self._connection, work)
+        except sqlite3.Error as error:
+            raise self._broken(error) from error
+        if _file_id(self.database) != self._file_id:
+            # SQLite goes on writing to a deleted file without a word.
+            raise InfraError(f"{self.database} was deleted or replaced while the group ran")
+
+    def _broken(self, error: sqlite3.Error) -> InfraError:
+        return InfraError(f"cannot write {self.database}: {error}")
+
+
+def load_evidence(database: Path) -> Evidence:
+    """All that a stored group run can be judged by.
+
+    Raises InfraError: there is no such file, it is damaged, or of a newer Testrium.
+    """
+    if not database.is_file():
+        raise InfraError(f"{database} does not exist: the group has not stored anything")
+    with closing(open_reader(str(database))) as connection:
+        try:
+            meta = {
+                name: json.loads(value)
+                for name, value in connection.execute("SELECT Name, Value FROM Meta")
+            }
+            return Evidence(
+                events=tuple(_events(connection.execute(f"{_SELECT} ORDER BY ID"))),
+                ends=tuple(map(_end, connection.execute("SELECT * FROM Ends ORDER BY ID"))),
+                damages=tuple(
+                    Damage(*row)
+                    for row in connection.execute(
+                        "SELECT Unit, Reason, Line, Attempt FROM Damages ORDER BY ID"
+                    )
+                ),
+                tests=tuple(
+                    TestResult(name, bool(passed), *rest)
+                    for _, name, passed, *rest in connection.execute(
+                        "SELECT * FROM Tests ORDER BY ID"
+                    )
+                ),
+                earlier_keys=frozenset(meta.get("earlier_keys", ())),
+                attempt=meta.get("attempt", 1),
+                started_ns=meta.get("started_ns"),
+                ended_ns=meta.get("ended_ns"),
+                infra=meta.get("infra", ""),
+                interrupted=meta.get("interrupted", False),
+            )
+        except (sqlite3.Error, ValueError) as error:
+            raise InfraError(f"cannot read {database}: {error}") from error
+
+
+def _events(rows: Iterable[tuple[Any, ...]]) -> Iterator[Event]:
+    """Events from rows in the order of `COLUMNS`; equal names are one object, to save memory."""
+    known: dict[Any, Any] = {}
+    same = known.setdefault
+    new = _new_tuple
+    loads = json.loads
+    for (
+        number, unit, step, type_, key, cause, t_ns, low_ns,
+        wall_ns, domain, pid, seq, start, attempt, owner, meta,
+    ) in rows:  # fmt: skip
+        yield new(
+            Event,
+            (
+                number,
+                same(unit, unit),
+                same(step, step),
+                same(type_, type_),
+                key,
+                () if cause is None else tuple(loads(cause)),
+                t_ns,
+                low_ns,
+                wall_ns,
+                same(domain, domain),
+                same(pid, pid),
+                seq,
+                start,
+                attempt,
+                same(owner, owner),
+                EMPTY if meta is None else loads(meta),
+            ),
+        )
+
+
+def _file_id(database: Path) -> tuple[int, int] | None:
+    try:
+        status = database.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _text(text: str) -> str:
+    """Text from user code as SQLite can hold it: without lone surrogates."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _end_row(end: End) -> tuple[Any, ...]:
+    return (
+        end.unit,
+        end.cause.value,
+        end.state.value,
+        end.pid,
+        end.exit_code,
+        end.signal,
+        end.starts,
+        end.attempt,
+        int(end.was_ready),
+        end.started_ns,
+        end.ready_ns,
+        end.ended_ns,
+        _text(end.message),
+        end.blocked_by,
+        json.dumps([[leak.pid, leak.command_line] for leak in end.leaks]),
+        json.dumps(end.last_lines),
+    )
+
+
+def _end(row: tuple[Any, ...]) -> End:
+    _, unit, cause, state, *plain, was_ready, started, ready, ended, message, by, leaks, lines = row
+    pid, exit_code, signal, starts, attempt = plain
+    return End(
+        unit=unit,
+        cause=EndCause(cause),
+        state=UnitState(state),
+        pid=pid,
+        exit_code=exit_code,
+        signal=signal,
+        starts=starts,
+        attempt=attempt,
+        was_ready=bool(was_ready),
+        started_ns=started,
+        ready_ns=ready,
+        ended_ns=ended,
+        message=message,
+        blocked_by=by,
+        leaks=tuple(Leak(*leak) for leak in json.loads(leaks)),
+        last_lines=tuple(json.loads(lines)),
+    )

@@ -1,0 +1,188 @@
+"""The socket where unit processes wait for each other's probes; see `testrium.probe.waiting`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from testrium.errors import InfraError
+from testrium.model import Event, UnitState
+from testrium.probe.rules import check_key, check_step, check_unit
+from testrium.record.pending import Wait
+from testrium.record.recorder import Recorder
+
+#: Bytes of a request.
+_MAX_REQUEST = 2 << 20
+
+
+class WaitServer:
+    """Answers the questions of one group's processes on a Unix socket.
+
+    `path` must be short (at most 107 bytes), in a folder that is private to the user.
+    """
+
+    def __init__(self, recorder: Recorder, path: Path) -> None:
+        self.path = path
+        self._recorder = recorder
+        self._open: set[_Asker] = set()
+
+    async def __aenter__(self) -> Self:
+        """Raises InfraError: the socket cannot be made."""
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_unix_server(
+                lambda: _Asker(self._recorder, self._open), str(self.path), backlog=1024
+            )
+        except OSError as error:
+            raise InfraError(f"cannot listen at {self.path}: {error}") from error
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Hang up: whoever still waits learns that the run has ended."""
+        self._server.close()
+        for asker in tuple(self._open):
+            asker.hang_up()
+        await self._server.wait_closed()
+        self.path.unlink(missing_ok=True)
+
+
+class _Asker(asyncio.Protocol):
+    """One connection of a unit's process: questions come line by line."""
+
+    def __init__(self, recorder: Recorder, opened: set[_Asker]) -> None:
+        self._recorder = recorder
+        self._opened = opened
+        self._input = bytearray()
+        self._waits: set[Wait] = set()
+        self._syncs: set[asyncio.Task[None]] = set()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._opened.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """The process hung up, or is gone: nobody waits for these answers any more."""
+        self._opened.discard(self)
+        for wait in self._waits:
+            self._recorder.withdraw(wait)
+        self._waits.clear()
+
+    def hang_up(self) -> None:
+        self._transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        self._input += data
+        *lines, rest = self._input.split(b"\n")
+        self._input = bytearray(rest)
+        if len(rest) > _MAX_REQUEST:
+            self._reply({"error": "the request is too long"})
+            self.hang_up()
+            return
+        for line in lines:
+            try:
+                self._handle(json.loads(line))
+            except (ValueError, TypeError, KeyError, RecursionError) as error:
+                self._reply({"error": f"not understood: {error!r}"})
+            except InfraError as error:
+                self._reply({"error": str(error)})
+
+    def _handle(self, request: dict[str, Any]) -> None:
+        match request["op"]:
+            case "wait":
+                self._wait(request)
+            case "sync":
+                task = asyncio.ensure_future(self._sync())
+                self._syncs.add(task)
+                task.add_done_callback(self._syncs.discard)
+            case "status":
+                check_unit(request["unit"])
+                self._recorder.set_status(request["unit"], UnitState(request["status"]))
+                self._reply({"ok": True})
+            case "result":
+                self._recorder.add_result(_result_row(request))
+                self._reply({"ok": True})
+            case other:
+                self._reply({"error": f"no such question: {other!r}"})
+
+    def _wait(self, request: dict[str, Any]) -> None:
+        unit, step, key = request["unit"], request["step"], request["key"]
+        if unit != "*":
+            check_unit(unit)
+        check_step(step)
+        if key is not None:
+            check_key(key)
+        if request.get("now"):
+            task = asyncio.ensure_future(self._look(unit, step, key))
+            self._syncs.add(task)
+            task.add_done_callback(self._syncs.discard)
+            return
+        waits: list[Wait] = []
+
+        def answer(event: Event | InfraError) -> None:
+            self._waits.difference_update(waits)
+            self._reply(_answer(event))
+
+        wait = self._recorder.ask(unit, step, key, answer)
+        if wait is not None:
+            waits.append(wait)
+            self._waits.add(wait)
+
+    async def _sync(self) -> None:
+        try:
+            await self._recorder.sync()
+        except InfraError as error:
+            self._reply({"error": str(error)})
+        else:
+            self._reply({"ok": True})
+
+    async def _look(self, unit: str, step: str, key: str | None) -> None:
+        try:
+            await self._recorder.sync()
+            event = self._recorder.find(unit, step, key)
+        except InfraError as error:
+            self._reply({"error": str(error)})
+        else:
+            self._reply({"event": None} if event is None else _answer(event))
+
+    def _reply(self, answer: dict[str, Any]) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(json.dumps(answer).encode() + b"\n")
+
+
+def _answer(event: Event | InfraError) -> dict[str, Any]:
+    if isinstance(event, InfraError):
+        return {"error": str(event)}
+    return {
+        "event": {
+            "unit": event.unit,
+            "step": event.step,
+            "type": event.type,
+            "key": event.key,
+            "cause": event.cause,
+            "t_ns": event.t_ns,
+            "wall_ns": event.wall_ns,
+            "pid": event.pid,
+            "seq": event.seq,
+            "meta": dict(event.meta),
+        }
+    }
+
+
+def _result_row(request: dict[str, Any]) -> tuple[Any, ...]:
+    latency = request["average_latency"]
+    return (
+        str(request["test_group"]),
+        int(request["passed"]),
+        float(request["duration"]),
+        None if latency is None else float(latency),
+        json.dumps(request["summary"]),
+    )
