@@ -56,7 +56,8 @@ class Correlations:
     paired: tuple[Mapping[str, Any], ...] = ()
     orphan_sends: tuple[Mapping[str, Any], ...] = ()
     orphan_receives: tuple[Mapping[str, Any], ...] = ()
-    duplicate_keys: tuple[str, ...] = ()
+    #: `event_key`, `send_count`, `receive_count` of every key that was sent or received twice.
+    duplicate_keys: tuple[Mapping[str, Any], ...] = ()
     average_latency_s: float | None = None
 
 
@@ -116,5 +117,7 @@ class Observer(Protocol):
     def unit_changed(self, scenario: Scenario, unit: str, state: UnitState) -> None: ...
 
     def events_stored(self, scenario: Scenario, events: tuple[Event, ...]) -> None: ...
+
+    def unit_output(self, scenario: Scenario, unit: str, text: str) -> None: ...
 
     def group_ended(self, result: GroupResult) -> None: ...

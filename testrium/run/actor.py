@@ -1,0 +1,377 @@
+"""One unit while its group runs: it is started, becomes ready, and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from dataclasses import dataclass, replace
+
+from testrium.errors import InfraError
+from testrium.model import (
+    End,
+    EndCause,
+    Event,
+    EventType,
+    Leak,
+    Place,
+    Scenario,
+    Unit,
+    UnitState,
+)
+from testrium.record.recorder import Recorder
+from testrium.run.environment import Surroundings
+from testrium.run.folder import RunFolder, last_lines
+from testrium.run.launching import UnresolvedError, launch_of, ready_condition
+from testrium.run.logprobes import LogProbes
+from testrium.run.logs import Logs
+from testrium.run.services import Services
+from testrium.run.supervision import Exit, LaunchError, Process
+
+#: What a shell says of a program that could not be started.
+CANNOT_START = 127
+
+
+class Change:
+    """Wakes everybody who waits for something to change; they look for themselves what it was."""
+
+    def __init__(self) -> None:
+        self._next = asyncio.Event()
+
+    def notify(self) -> None:
+        self._next.set()
+        self._next = asyncio.Event()
+
+    async def wait(self) -> None:
+        await self._next.wait()
+
+
+@dataclass(slots=True)
+class Stage:
+    """What the actors of one group share. `deadline_ns` is known once the first of them starts."""
+
+    scenario: Scenario
+    services: Services
+    surroundings: Surroundings
+    folder: RunFolder
+    recorder: Recorder
+    change: Change
+    logs: Logs
+    attempt: int = 1
+    started_ns: int | None = None
+    deadline_ns: int | None = None
+
+    def begin(self) -> None:
+        """Start the group's clock, at its first unit's start."""
+        if self.started_ns is None:
+            self.started_ns = time.monotonic_ns()
+            self.deadline_ns = self.started_ns + int(self.scenario.group.timeout_s * 1e9)
+
+
+class Actor:
+    """The state of one unit. `end` is set once it is over for this attempt."""
+
+    def __init__(self, unit: Unit, stage: Stage) -> None:
+        self.unit = unit
+        self.stage = stage
+        self.starts = 0
+        self.reloads = 0
+        self.state = UnitState.CREATED
+        self.end: End | None = None
+        self.was_ready = False
+        self._process: Process | None = None
+        self._stop_cause: EndCause | None = None
+        self._started_ns: int | None = None
+        self._ready_ns: int | None = None
+        self._expected_death = False
+        self._reported: asyncio.Future[Event] | None = None
+        self._leaks: list[Leak] = []
+        self._clearing: list[asyncio.Future[tuple[Leak, ...]]] = []
+
+    @property
+    def name(self) -> str:
+        return self.unit.name
+
+    @property
+    def gone(self) -> bool:
+        return self.end is not None
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None
+
+    @property
+    def passed_ready(self) -> bool:
+        """Whether a unit that depends on this one may start."""
+        return self.was_ready and (self.alive or self.gone)
+
+    def reset(self) -> None:
+        """Be ready to start in a new attempt; the count of starts goes on."""
+        self.end = None
+        self.was_ready = False
+        self._stop_cause = None
+        self._set_state(UnitState.CREATED)
+
+    def see(self, event: Event) -> None:
+        """Take note of an event of this unit that bears on its life."""
+        if event.type != EventType.EXCEPTION:
+            return
+        dies_of_it = event.meta.get("uncaught") == "main"
+        if is_allowed(event, self.stage.scenario.group.rules.allow):
+            self._expected_death |= dies_of_it
+        elif not dies_of_it and self._reported is not None and not self._reported.done():
+            self._reported.set_result(event)
+
+    def ended_well(self, end: End) -> bool:
+        """Whether this was an end that the unit may come to."""
+        if end.cause is EndCause.SELF:
+            ready = end.was_ready or self._waits_for() is None
+            return ready and (self._accepted(end) or self._expected_death)
+        return end.cause in (EndCause.STOPPED, EndCause.ABANDONED)
+
+    async def run_once(self) -> End:
+        """Start the unit and wait until its process has ended.
+
+        Raises:
+            InfraError: the supervisor or the store failed.
+        """
+        self.starts += 1
+        self.was_ready = False
+        self._expected_death = False
+        self._started_ns = time.monotonic_ns()
+        self._ready_ns = None
+        self._set_state(UnitState.STARTING)
+        if not self.unit.has_process:
+            return await self._without_process()
+        recorder, folder = self.stage.recorder, self.stage.folder
+        probes = folder.probes(self.name, self.starts)
+        try:
+            launch = await launch_of(self.unit, self.stage.surroundings, recorder, self.starts)
+            recorder.watch(self.name, self.starts, self.stage.attempt, probes, self._started_ns)
+            self._follow_logs(self._started_ns)
+            if self._stop_cause is not None:
+                return self._made_end(self._stop_cause)
+            self._process = await self.stage.services.supervisor.spawn(
+                replace(launch, deadline_ns=self._deadline_ns())
+            )
+        except UnresolvedError as error:
+            return self._made_end(EndCause.UNREADY, message=str(error))
+        except LaunchError as error:
+            return self._made_end(EndCause.SELF, exit_code=CANNOT_START, message=str(error))
+        if self._stop_cause is not None:  # asked while it was being started
+            self._process.stop()
+        end = await self._attend(self._process)
+        for log in (folder.stdout(self.name), folder.stderr(self.name)):
+            self.stage.logs.finish(log)
+        await recorder.sync()
+        await recorder.finish(probes)
+        self._process = None
+        return end
+
+    def stop(self, cause: EndCause) -> None:
+        """Stop the process, if there is one, as the unit's stop_signal and grace say."""
+        if self._stop_cause is None:
+            self._stop_cause = cause
+            if self._process is not None:
+                self._process.stop()
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+
+    async def dump_stacks(self) -> None:
+        if self._process is not None:
+            await self._process.dump_stacks()
+
+    def finish(self, end: End) -> None:
+        """`end` is final for this attempt."""
+        well = self.ended_well(end)
+        state = UnitState.FINISHED if well else UnitState.FAILED
+        if end.cause in (EndCause.STOPPED, EndCause.ABANDONED):
+            state = UnitState.STOPPED
+        if end.cause is EndCause.NOTRUN:
+            state = UnitState.CREATED
+        lines: tuple[str, ...] = ()
+        if not well and end.cause is not EndCause.NOTRUN:
+            folder = self.stage.folder
+            lines = last_lines(folder.stderr(self.name)) or last_lines(folder.stdout(self.name))
+        self.end = replace(end, state=state, last_lines=lines)
+        self._set_state(state)
+
+    def not_run(self, blocked_by: str | None, message: str) -> None:
+        self.finish(self._made_end(EndCause.NOTRUN, blocked_by=blocked_by, message=message))
+
+    async def cleared(self) -> None:
+        """Wait until nothing that any start of the unit has started is left."""
+        for future in self._clearing:
+            self._leaks.extend(await future)
+        self._clearing.clear()
+        if self.end is not None and self._leaks:
+            self.end = replace(self.end, leaks=tuple(self._leaks))
+
+    def _deadline_ns(self) -> int | None:
+        own = self.unit.timeout_s
+        candidates = [] if own is None else [time.monotonic_ns() + int(own * 1e9)]
+        if self.unit.stop == "self" and self.stage.deadline_ns is not None:
+            candidates.append(self.stage.deadline_ns)
+        return min(candidates, default=None)
+
+    def _follow_logs(self, started_ns: int) -> None:
+        stage, folder = self.stage, self.stage.folder
+        if not self.unit.probes and not stage.services.verbose:
+            return
+        probes = LogProbes(self.name, self.starts, self.unit.probes, stage.recorder)
+
+        def read(line: str, low_ns: int) -> None:
+            probes.read(line, low_ns)
+            if stage.services.verbose:
+                stage.services.observer.unit_output(stage.scenario, self.name, f"{line}\n")
+
+        for log in (folder.stdout(self.name), folder.stderr(self.name)):
+            stage.logs.follow(log, read, started_ns)
+
+    def _waits_for(self) -> str | None:
+        """What makes the unit ready, in words; None if it is ready once it runs."""
+        if self.unit.ready_event is not None:
+            return f"probe {self.unit.ready_event!r}"
+        return self.unit.ready.kind if self.unit.ready is not None else None
+
+    async def _without_process(self) -> End:
+        if self.unit.ready_event is not None:
+            self._set_state(UnitState.STARTING)
+            await self.stage.recorder.wait_for(self.name, self.unit.ready_event)
+        self._become_ready()
+        return self._made_end(EndCause.SELF)
+
+    async def _attend(self, process: Process) -> End:
+        """From the start of the process to its end."""
+        self._clearing.append(process.cleared)
+        self._set_state(UnitState.STARTING)
+        problem = await self._wait_ready(process)
+        if problem is not None and not process.ended.done():
+            await process.dump_stacks()
+            self.stop(EndCause.ABANDONED if self._was_reported() else EndCause.UNREADY)
+        ended = await process.ended
+        if ended.infra:
+            raise InfraError(f"unit {self.name}: {ended.infra}")
+        return self._end_of(process, ended, problem or "")
+
+    async def _wait_ready(self, process: Process) -> str | None:
+        """None once the unit is ready; else why it is not, in words."""
+        if self._waits_for() is None:
+            self._become_ready()
+            return None
+        self._reported = asyncio.get_running_loop().create_future()
+        tries: deque[str] = deque(maxlen=1)
+        condition = asyncio.ensure_future(
+            ready_condition(
+                self.unit,
+                self.stage.surroundings,
+                self.stage.recorder,
+                self.starts,
+                process,
+                tries.append,
+            )
+        )
+        timeout_s = self.unit.ready_timeout_s
+        try:
+            done, _ = await asyncio.wait(
+                {condition, process.ended, self._reported},
+                timeout=timeout_s,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if condition in done:
+                condition.result()
+            if condition in done or await self._emitted_ready():
+                self._become_ready()
+                return None
+            if self._was_reported():
+                return f"reported {self._reported.result().step} before it was ready"
+            if process.ended.done():
+                return f"ended before it was ready ({self._waits_for()})"
+            last = f"; last try: {tries[-1]}" if tries else ""
+            return f"not ready after {timeout_s:g} s: no {self._waits_for()}{last}"
+        finally:
+            self._reported = None if not self._was_reported() else self._reported
+            condition.cancel()
+
+    async def _emitted_ready(self) -> bool:
+        """What was emitted before the end or the time limit counts, however late it is read."""
+        recorder, step = self.stage.recorder, self.unit.ready_event
+        await recorder.sync()
+        return step is not None and recorder.find(self.name, step, start=self.starts) is not None
+
+    def _was_reported(self) -> bool:
+        return self._reported is not None and self._reported.done()
+
+    def _become_ready(self) -> None:
+        self.was_ready = True
+        self._ready_ns = time.monotonic_ns()
+        waited = self._waits_for() is not None
+        self._set_state(UnitState.READY if waited else UnitState.RUNNING)
+
+    def _end_of(self, process: Process, ended: Exit, message: str) -> End:
+        cause = EndCause.SELF
+        if ended.overdue:
+            cause = self._overdue_cause(ended)
+        elif ended.stopped:
+            cause = self._stop_cause or EndCause.STOPPED
+        return self._made_end(
+            cause,
+            pid=process.pid,
+            exit_code=ended.exit_code,
+            signal=ended.signal,
+            ended_ns=ended.t_ns,
+            message=message,
+        )
+
+    def _overdue_cause(self, ended: Exit) -> EndCause:
+        deadline = self.stage.deadline_ns
+        of_group = self.unit.stop == "self" and deadline is not None and ended.t_ns >= deadline
+        return EndCause.OVERDUE if of_group else EndCause.TIMEOUT
+
+    def _made_end(
+        self,
+        cause: EndCause,
+        *,
+        pid: int | None = None,
+        exit_code: int | None = None,
+        signal: str | None = None,
+        ended_ns: int | None = None,
+        message: str = "",
+        blocked_by: str | None = None,
+    ) -> End:
+        return End(
+            unit=self.name,
+            cause=cause,
+            state=self.state,
+            pid=pid,
+            exit_code=exit_code,
+            signal=signal,
+            starts=self.starts,
+            attempt=self.stage.attempt,
+            was_ready=self.was_ready,
+            started_ns=self._started_ns,
+            ready_ns=self._ready_ns,
+            ended_ns=ended_ns if ended_ns is not None else time.monotonic_ns(),
+            message=message,
+            blocked_by=blocked_by,
+        )
+
+    def _accepted(self, end: End) -> bool:
+        if not self.unit.has_process:
+            return True
+        return end.signal is None and end.exit_code in self.unit.exit
+
+    def _set_state(self, state: UnitState) -> None:
+        self.state = state
+        self.stage.recorder.set_status(self.name, state)
+        self.stage.services.observer.unit_changed(self.stage.scenario, self.name, state)
+        self.stage.change.notify()
+
+
+def is_allowed(event: Event, allow: tuple[Place, ...]) -> bool:
+    """Whether `[verify] allow` expects this Exception event."""
+    return any(
+        place.unit in ("*", event.unit) and place.step in ("*", event.step) for place in allow
+    )

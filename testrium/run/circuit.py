@@ -1,0 +1,258 @@
+"""All units of a group together: started by dependencies, watched to completion, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from enum import Enum
+
+from testrium.errors import InfraError
+from testrium.model import End, EndCause, Event, UnitState
+from testrium.run.actor import Actor, Stage
+from testrium.run.services import Expectations
+
+
+class Outcome(Enum):
+    """How the circuit phase of a group ended."""
+
+    COMPLETE = "complete"
+    DEADLINE = "deadline"
+    STOPPED = "stopped"  # a unit ended in a way it must not
+    INTERRUPTED = "interrupted"
+
+
+class Circuit:
+    """The units of one group and the rules of their common life.
+
+    `setup` is the actor of setup.py while it runs, or None. With `tests_drive` the test functions
+    are what sets the circuit in motion: expectations are not waited for before them.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        expectations: Expectations,
+        *,
+        setup_done: asyncio.Event,
+        tests_drive: bool = False,
+    ) -> None:
+        self.stage = stage
+        self.actors = {unit.name: Actor(unit, stage) for unit in stage.scenario.units}
+        self.infra = ""
+        self._expectations = expectations
+        self._setup_done = setup_done
+        self._tests_drive = tests_drive
+        self._culprit: str | None = None  # because of whom the group was stopped
+        self._stopping = False
+        self._again = False  # a unit asked for Resume-ALL
+        self._restarts_of_all = 0
+        self._tasks: list[asyncio.Task[None]] = []
+        self._idle_since_ns: int | None = None  # when the last `self` unit had ended
+        stage.recorder.subscribe(self._see)
+
+    async def run(self) -> Outcome:
+        """Start the units; return when the circuit is complete or cannot become so."""
+        while True:
+            self._start_all()
+            outcome = await self._completion()
+            if not self._again or outcome is Outcome.INTERRUPTED:
+                return outcome
+            await self.stop(EndCause.ABANDONED, at_once=True)
+            self._begin_again()
+
+    async def wait_expectations(self) -> None:
+        """Wait for what the test functions set in motion, as long as it may take."""
+        self._tests_drive = False
+        self._idle_since_ns = None
+        await self._completion()
+
+    async def settle(self) -> None:
+        """Go on observing for a while, as long as a unit is alive."""
+        end_ns = time.monotonic_ns() + self.stage.scenario.group.rules.settle_ns
+        asked = self.stage.services.interrupt.asked
+        while any(actor.alive for actor in self.actors.values()) and not asked.is_set():
+            if not await self._changed_before(end_ns):
+                return
+
+    async def stop(self, cause: EndCause, *, at_once: bool = False) -> None:
+        """Stop what is alive: dependants before what they depend on, unless `at_once`."""
+        self._stopping = True
+        if not self._tasks:  # setup failed: every unit learns that it does not run
+            self._start_all()
+        self.stage.change.notify()
+        at_once = at_once or self._culprit is not None
+        await asyncio.gather(
+            *(self._stop_actor(actor, cause, at_once) for actor in self.actors.values())
+        )
+        await asyncio.gather(*self._tasks)
+        self._tasks.clear()
+        for actor in self.actors.values():
+            await actor.cleared()
+
+    def kill(self) -> None:
+        for actor in self.actors.values():
+            actor.kill()
+
+    def abort(self, culprit: str) -> None:
+        """End the group because of a unit (or `setup`)."""
+        if self._culprit is None:
+            self._culprit = culprit
+            for actor in self.actors.values():
+                actor.stop(EndCause.ABANDONED)
+            self.stage.change.notify()
+
+    @property
+    def aborted(self) -> bool:
+        return self._culprit is not None
+
+    def ends(self) -> tuple[End, ...]:
+        return tuple(actor.end for actor in self.actors.values() if actor.end is not None)
+
+    # The life of one attempt ------------------------------------------------------------------
+
+    def _start_all(self) -> None:
+        self._tasks = [
+            asyncio.create_task(self._guarded(self._live(actor)), name=actor.name)
+            for actor in self.actors.values()
+        ]
+
+    def _begin_again(self) -> None:
+        self._again = self._stopping = False
+        self._idle_since_ns = None
+        self.stage.attempt += 1
+        self.stage.recorder.new_attempt(self.stage.attempt)
+        self._expectations.reset()
+        for actor in self.actors.values():
+            actor.reset()
+
+    async def _guarded(self, life: Awaitable[None]) -> None:
+        try:
+            await life
+        except InfraError as error:
+            self.infra = self.infra or str(error)
+            self.abort("")
+
+    async def _live(self, actor: Actor) -> None:
+        blocked_by = await self._wait_startable(actor)
+        if blocked_by is not None:
+            actor.not_run(blocked_by, f"waited for {blocked_by}" if blocked_by else "stopped")
+            return
+        while True:
+            self.stage.begin()
+            end = await actor.run_once()
+            if self._over or actor.ended_well(end) or not self._start_again(actor):
+                actor.finish(end)
+                return
+
+    async def _wait_startable(self, actor: Actor) -> str | None:
+        """None when the unit may start; else the name of who is in its way for good."""
+        needed = [self.actors[name] for name in actor.unit.dependencies]
+        while not self._over:
+            dead = next((a for a in needed if a.gone and not a.passed_ready), None)
+            if dead is not None:
+                return dead.name
+            waits_for_setup = actor.unit.use_setup and not self._setup_done.is_set()
+            if not waits_for_setup and all(a.passed_ready for a in needed):
+                return None
+            await self.stage.change.wait()
+        return self._culprit or next((a.name for a in needed if not a.passed_ready), "")
+
+    def _start_again(self, actor: Actor) -> bool:
+        """What `in-except` says after a bad end: True to start the unit again."""
+        match actor.unit.in_except:
+            case "Resume":
+                return False
+            case "Reload" if actor.reloads < actor.unit.restarts:
+                actor.reloads += 1
+                return True
+            case "Resume-ALL" if self._restarts_of_all < actor.unit.restarts:
+                self._restarts_of_all += 1
+                self._again = True
+                self.stage.change.notify()
+                return False
+            case _:
+                self.abort(actor.name)
+                return False
+
+    async def _stop_actor(self, actor: Actor, cause: EndCause, at_once: bool) -> None:
+        if not at_once:
+            for other in self.actors.values():
+                while actor.name in other.unit.dependencies and not other.gone:
+                    await self.stage.change.wait()
+        actor.stop(EndCause.STOPPED if actor.unit.stop == "runner" else cause)
+        while not actor.gone:
+            await self.stage.change.wait()
+
+    # Completion -------------------------------------------------------------------------------
+
+    @property
+    def _over(self) -> bool:
+        return self._stopping or self._again or self._culprit is not None
+
+    def _see(self, events: tuple[Event, ...]) -> None:
+        self._expectations.feed(events)
+        for event in events:
+            if (actor := self.actors.get(event.unit)) is not None:
+                actor.see(event)
+        self.stage.change.notify()
+
+    async def _completion(self) -> Outcome:
+        interrupt = self.stage.services.interrupt
+        while True:
+            if interrupt.asked.is_set():
+                return Outcome.INTERRUPTED
+            if self._culprit is not None:
+                return Outcome.STOPPED
+            if self._again:
+                return Outcome.COMPLETE
+            if self._complete():
+                return Outcome.COMPLETE
+            limit_ns, outcome = self._limit()
+            if not await self._changed_before(limit_ns):
+                return await self._at_limit(outcome)
+
+    def _complete(self) -> bool:
+        actors = self.actors.values()
+        if all(actor.gone for actor in actors):
+            return True
+        if any(actor.state in (UnitState.CREATED, UnitState.STARTING) for actor in actors):
+            return False
+        if any(actor.unit.stop == "self" and not actor.gone for actor in actors):
+            return False
+        if self._idle_since_ns is None:
+            self._idle_since_ns = time.monotonic_ns()
+        return self._tests_drive or self._expectations.met()
+
+    def _limit(self) -> tuple[int | None, Outcome]:
+        """Until when to wait for completion, and what it means when nothing came."""
+        deadline_ns = self.stage.deadline_ns
+        linger_ns = self.stage.scenario.group.rules.linger_ns
+        if linger_ns is not None and self._idle_since_ns is not None:
+            linger_end_ns = self._idle_since_ns + linger_ns
+            if deadline_ns is None or linger_end_ns < deadline_ns:
+                return linger_end_ns, Outcome.COMPLETE
+        return deadline_ns, Outcome.DEADLINE
+
+    async def _at_limit(self, outcome: Outcome) -> Outcome:
+        """At the deadline: what should have ended or become ready by now is over."""
+        await self.stage.recorder.sync()
+        if self._complete() or outcome is Outcome.COMPLETE:
+            return Outcome.COMPLETE
+        for actor in self.actors.values():
+            if actor.state is UnitState.STARTING and actor.unit.stop == "runner":
+                actor.stop(EndCause.UNREADY)
+        for actor in self.actors.values():
+            while actor.unit.stop == "self" and actor.alive:
+                await self.stage.change.wait()  # the supervisor is stopping it
+        return outcome
+
+    async def _changed_before(self, limit_ns: int | None) -> bool:
+        """Wait for a change; False when the limit (CLOCK_MONOTONIC) came first."""
+        limit_s = None if limit_ns is None else limit_ns / 1e9
+        try:
+            async with asyncio.timeout_at(limit_s):
+                await self.stage.change.wait()
+        except TimeoutError:
+            return False
+        return True

@@ -1,0 +1,201 @@
+"""Runs a Python entrypoint as if it were a script, in a process that is already the unit's own.
+
+What a script would do at its end happens here too: the traceback, the exit code, threads joined,
+atexit handlers called, files flushed. Uncaught exceptions become Exception events, taken from the
+interpreter: main thread, threads, asyncio tasks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import faulthandler
+import gc
+import importlib
+import io
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+    from typing import NoReturn
+
+    from testrium.run.protocol import Launch
+
+#: Python's handler for it appends the stacks of all threads to the unit's `stacks` file.
+STACKS_SIGNAL = signal.SIGRTMIN + 5
+
+#: The root logger's level for each mode. EXCEPT: only what went wrong.
+LEVELS = {
+    "DEBUG": logging.DEBUG,
+    "INFO": logging.INFO,
+    "WARNING": logging.WARNING,
+    "EXCEPT": logging.ERROR,
+}
+
+# Where the frames of this module's callees lie that are not the user's.
+_FOREIGN = (
+    __file__,
+    importlib.__file__,
+    "<frozen importlib",
+    os.path.dirname(asyncio.__file__) + os.sep,  # noqa: PTH120 - compared as text
+)
+
+
+def prepare(launch: Launch, stacks_fd: int) -> None:
+    """Make the interpreter look as if it had been started for this unit.
+
+    `stacks_fd` is the open file that gets the stacks when they are asked for.
+    """
+    sys.stdin = open(0, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
+    # Lines are written when they are complete: log probes and the people who debug wait for them.
+    sys.stdout = _text_stream(1)
+    sys.stderr = _text_stream(2)
+    for name in ("stdin", "stdout", "stderr"):
+        setattr(sys, f"__{name}__", getattr(sys, name))
+    gc.enable()
+    logging.getLogger().setLevel(LEVELS.get(launch.mode, logging.DEBUG))
+    faulthandler.enable(2)
+    faulthandler.register(STACKS_SIGNAL, file=stacks_fd, all_threads=True, chain=False)
+    threading.excepthook = _thread_died
+    setattr(asyncio.BaseEventLoop, "default_exception_handler", _loop_complains)  # noqa: B010 - mypy
+    _import_from(launch.folder, launch.env.get("PYTHONPATH", ""))
+
+
+def run(launch: Launch) -> NoReturn:
+    """Call the entrypoint and end the process as a script ends; does not return."""
+    assert launch.entrypoint is not None
+    module_name, _, function_name = launch.entrypoint.partition(":")
+    sys.argv = [module_name]
+    code = 0
+    try:
+        function: Any = importlib.import_module(module_name)
+        for name in function_name.split("."):
+            function = getattr(function, name)
+        _call(function)
+    except SystemExit as error:
+        code = _exit_code(error)
+    except KeyboardInterrupt as error:
+        sys.excepthook(type(error), error, _own_frames(error.__traceback__))
+        code = -signal.SIGINT
+    except BaseException as error:  # noqa: BLE001 - user code; nothing may reach the keeper's frames
+        error.__traceback__ = _own_frames(error.__traceback__)
+        _emit(error, "main")
+        sys.excepthook(type(error), error, error.__traceback__)
+        code = 1
+    _leave(code)
+
+
+def readable_stacks(text: str) -> str:
+    """A dump without the frames that every unit has below its own."""
+    threads = text.split("\n\n")
+    own_file = f'  File "{__file__}"'
+    return "\n\n".join(thread.partition(own_file)[0].rstrip("\n") for thread in threads) + "\n"
+
+
+def _text_stream(fd: int) -> io.TextIOWrapper:
+    raw = open(fd, "wb", closefd=False)  # noqa: SIM115 - it lives as long as the process
+    return io.TextIOWrapper(raw, "utf-8", "backslashreplace", line_buffering=True)
+
+
+def _import_from(folder: Path, python_path: str) -> None:
+    """Import from the group's folder first, as from the folder of a script, then PYTHONPATH."""
+    added = [str(folder), *(entry for entry in python_path.split(os.pathsep) if entry)]
+    sys.path[:] = [*added, *(entry for entry in sys.path if entry not in added)]
+    # This interpreter has imported more than a fresh one: a module of the group that is called
+    # like one of the standard library (queue.py) must still be found.
+    own = {entry.name.removesuffix(".py") for entry in os.scandir(folder)}
+    for name in own.intersection(sys.modules):
+        spec = sys.modules[name].__spec__
+        if spec is not None and spec.origin not in ("built-in", "frozen") and name != "testrium":
+            del sys.modules[name]
+
+
+def _call(function: Callable[[], object]) -> None:
+    result = function()
+    if isinstance(result, Coroutine):
+        asyncio.run(result)
+    gc.collect()  # a task that died and is part of a cycle speaks up only when it is collected
+
+
+def _exit_code(error: SystemExit) -> int:
+    if error.code is None:
+        return 0
+    if isinstance(error.code, int):
+        return error.code
+    print(error.code, file=sys.stderr)  # noqa: T201 - as the interpreter does
+    return 1
+
+
+def _own_frames(trace: TracebackType | None) -> TracebackType | None:
+    """The traceback from the user's first frame on."""
+    while trace is not None:
+        if not trace.tb_frame.f_code.co_filename.startswith(_FOREIGN):
+            break
+        trace = trace.tb_next
+    return trace
+
+
+def _emit(error: BaseException, uncaught: str) -> None:
+    """Store the exception as an event; where that fails, the traceback on stderr must do."""
+    import testrium.probe
+
+    try:
+        testrium.probe.unit().exception(error, uncaught=uncaught)
+    except (OSError, ValueError, TypeError) as failure:
+        sys.stderr.write(f"testrium: the exception could not be stored: {failure}\n")
+
+
+def _thread_died(died: threading.ExceptHookArgs) -> None:
+    if died.exc_value is not None and not issubclass(died.exc_type, SystemExit):
+        _emit(died.exc_value, "thread")
+    threading.__excepthook__(died)
+
+
+_complain = asyncio.BaseEventLoop.default_exception_handler
+
+
+def _loop_complains(loop: asyncio.BaseEventLoop, context: dict[str, Any]) -> None:
+    error = context.get("exception")
+    if isinstance(error, BaseException):
+        _emit(error, "task")
+    _complain(loop, context)
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process: what Py_FinalizeEx does for a script, without tearing down every module.
+
+    `multiprocessing` ends its children with `os._exit`; full finalization costs 9 ms a unit.
+    """
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - joins threads; no public way
+    except KeyboardInterrupt:
+        code = -signal.SIGINT
+    atexit._run_exitfuncs()  # noqa: SLF001 - the same: the interpreter calls it where we leave it out
+    _flush_files()
+    if code == -signal.SIGINT:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    os._exit(code & 0xFF)
+
+
+# Text first: it is buffered twice.
+_BUFFERED = (io.TextIOWrapper, io.BufferedRandom, io.BufferedWriter)
+
+
+def _flush_files() -> None:
+    """Flush the files that the program has left open."""
+    files = [thing for thing in gc.get_objects() if type(thing) in _BUFFERED]
+    for kind in _BUFFERED:
+        for file in files:
+            # A full disk, a closed pipe: nobody is left to be told.
+            if type(file) is kind and not file.closed:
+                with contextlib.suppress(OSError, ValueError):
+                    file.flush()

@@ -1,0 +1,126 @@
+"""The environment of a group's processes, and the values of `${...}`."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from testrium.model import Scenario, Unit
+from testrium.probe import environment as names
+from testrium.run.folder import RunFolder
+
+#: What a unit gets of the runner's environment with `inherit-env = false`.
+MINIMAL = ("PATH", "HOME", "LANG", "TMPDIR")
+
+Ports = Mapping[str, Mapping[str, int]]  # unit -> name -> TCP port
+
+
+def variable_name(text: str) -> str:
+    """`text` as part of the name of an environment variable: upper case, `_` for the rest."""
+    return re.sub(r"[^A-Z0-9]", "_", text.upper())
+
+
+def traceparent(run: str, place: str) -> str:
+    """A W3C trace context: one trace per run, one span per process.
+
+    Source: https://www.w3.org/TR/trace-context/#traceparent-header
+    """
+    trace = hashlib.sha256(run.encode()).hexdigest()[:32]
+    span = hashlib.sha256(f"{run}/{place}".encode()).hexdigest()[:16]
+    return f"00-{trace}-{span}-01"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the processes of one group have in common."""
+
+    scenario: Scenario
+    run: str
+    folder: RunFolder
+    ports: Ports
+    socket: str
+    domain: str
+
+    def environment(self, unit: str, start: int) -> dict[str, str]:
+        """The variables of a process of `unit` (a declared or a reserved one).
+
+        Later layers win: inherited, `[env]`, then Testrium's own. The unit's own `env` comes on
+        top of it, see `variables`.
+        """
+        group = self.scenario.group
+        if group.inherit_env:
+            env = dict(os.environ)
+        else:
+            env = {name: os.environ[name] for name in MINIMAL if name in os.environ}
+        lookup = self.lookup(unit, env)
+        env |= {name: substituted(text, lookup) for name, text in group.env.items()}
+        env |= {
+            names.RUN: self.run,
+            names.RUN_DIR: str(self.folder.path),
+            names.GROUP: self.scenario.id,
+            names.UNIT: unit,
+            names.MODE: self.scenario.mode,
+            names.PROBES: str(self.folder.probes(unit, start)),
+            names.EVENT_DB: str(self.folder.database),
+            names.SOCKET: self.socket,
+            names.DOMAIN: self.domain,
+            names.TRACEPARENT: traceparent(self.run, f"{self.folder.path.name}/{unit}/{start}"),
+        }
+        env |= {
+            f"TESTRIUM_PARAM_{variable_name(name)}": value
+            for name, value in self.scenario.params.items()
+        }
+        for owner, ports in self.ports.items():
+            for name, port in ports.items():
+                env[f"TESTRIUM_PORT_{variable_name(owner)}_{variable_name(name)}"] = str(port)
+        for name, port in self.ports.get(unit, {}).items():
+            env[f"TESTRIUM_PORT_{variable_name(name)}"] = str(port)
+        return env
+
+    def lookup(self, unit: str, env: Mapping[str, str]) -> Callable[[str], str]:
+        """The value of a reference such as `port.http`, as seen by `unit`.
+
+        `probe.…` references are not known here: their values come with the events.
+
+        Raises:
+            KeyError: no such reference (loading has checked the names).
+        """
+        fixed = {
+            "group.dir": str(self.scenario.group.folder),
+            "run.dir": str(self.folder.path),
+            "unit.dir": str(self.folder.unit(unit)),
+            "mode": self.scenario.mode,
+        }
+        fixed |= {f"param.{name}": value for name, value in self.scenario.params.items()}
+        for owner, ports in self.ports.items():
+            fixed |= {f"unit.{owner}.port.{name}": str(port) for name, port in ports.items()}
+        for name, port in self.ports.get(unit, {}).items():
+            fixed[f"port.{name}"] = str(port)
+
+        def value(reference: str) -> str:
+            if reference.startswith("env."):
+                return env.get(reference.removeprefix("env."), "")
+            return fixed[reference]
+
+        return value
+
+
+def substituted(text: str, lookup: Callable[[str], str]) -> str:
+    """`text` with its references replaced."""
+    from testrium.variables import substitute
+
+    return substitute(text, lookup) if "$" in text else text
+
+
+def texts_of(unit: Unit) -> tuple[str, ...]:
+    """All texts of a unit that may hold references."""
+    ready = unit.ready
+    return (
+        *(unit.command or ()),
+        *unit.env.values(),
+        unit.cwd or "",
+        *((ready.target, *ready.command) if ready else ()),
+    )

@@ -1,0 +1,58 @@
+"""Where the files of one group's run lie. The folder is the truth: it can be moved and judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+PRIVATE_FOLDER = 0o700
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The layout below `path`; nothing is created before `create`."""
+
+    path: Path
+
+    @property
+    def database(self) -> Path:
+        return self.path / "Data.db"
+
+    @property
+    def scenario(self) -> Path:
+        return self.path / "scenario.toml"
+
+    def unit(self, name: str) -> Path:
+        return self.path / "units" / name
+
+    def probes(self, name: str, start: int) -> Path:
+        return self.unit(name) / f"probes-{start}.jsonl"
+
+    def stdout(self, name: str) -> Path:
+        return self.unit(name) / "stdout.log"
+
+    def stderr(self, name: str) -> Path:
+        return self.unit(name) / "stderr.log"
+
+    def stacks(self, name: str) -> Path:
+        return self.unit(name) / "stacks.txt"
+
+    def create(self, units: tuple[str, ...]) -> None:
+        """Make the folders. Raises OSError."""
+        for folder in (self.path, self.path / "units", *map(self.unit, units)):
+            folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+
+
+def last_lines(path: Path, count: int = 10, limit: int = 8192) -> tuple[str, ...]:
+    """The last lines of a log, at most `count` of them within its last `limit` bytes."""
+    try:
+        with path.open("rb") as log:
+            size = log.seek(0, 2)
+            log.seek(max(0, size - limit))
+            text = log.read(limit).decode(errors="backslashreplace")
+    except FileNotFoundError:
+        return ()
+    lines = text.splitlines()
+    if size > limit:
+        lines = lines[1:]  # the first one is cut
+    return tuple(line.rstrip() for line in lines[-count:])

@@ -1,0 +1,242 @@
+"""The life of one group, from its folder to its evidence.
+
+folder -> setup.py -> units -> test functions -> settle -> stop -> tests_results -> teardown.py
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+from testrium.errors import InfraError
+from testrium.model import RESERVED_UNITS, End, EndCause, Scenario
+from testrium.record.recorder import Recorder
+from testrium.record.scenario import write_scenario
+from testrium.record.store import load_evidence
+from testrium.record.waits import WaitServer
+from testrium.run.actor import Actor, Change, Stage
+from testrium.run.circuit import Circuit, Outcome
+from testrium.run.environment import Ports, Surroundings
+from testrium.run.folder import RunFolder
+from testrium.run.logs import Logs
+from testrium.run.services import Services
+from testrium.run.usercode import Tests, run_to_end, setup_unit, teardown_unit
+
+
+async def run_group(scenario: Scenario, services: Services) -> Path:
+    """Run one scenario. Everything that it started is gone when this returns or raises.
+
+    Returns:
+        The database that holds the evidence.
+
+    Raises:
+        InfraError: the run folder or its store cannot be written.
+    """
+    folder = RunFolder(services.folder / scenario.folder_name)
+    try:
+        folder.create((*(unit.name for unit in scenario.units), *RESERVED_UNITS))
+        write_scenario(scenario, folder.scenario)
+    except OSError as error:
+        raise InfraError(f"cannot make the run folder {folder.path}: {error}") from error
+    services.observer.group_started(scenario, folder.path)
+    async with _stage(scenario, services, folder) as (stage, sockets):
+        life = GroupLife(stage, sockets)
+        watch = asyncio.create_task(life.heed_interrupt())
+        try:
+            await life.live()
+        finally:
+            watch.cancel()
+    return folder.database
+
+
+@contextlib.asynccontextmanager
+async def _stage(
+    scenario: Scenario, services: Services, folder: RunFolder
+) -> AsyncIterator[tuple[Stage, Path]]:
+    """The recorder, the sockets and the ports of one group, released at the end."""
+    # Sockets have paths of at most 107 bytes, so they cannot live in the run folder.
+    sockets = Path(tempfile.mkdtemp(prefix="testrium-"))
+    lease = services.ports.allocate(sum(len(unit.ports) for unit in scenario.units))
+    try:
+        numbers = iter(lease.ports)
+        ports: Ports = {
+            unit.name: {name: next(numbers) for name in unit.ports} for unit in scenario.units
+        }
+        async with (
+            Recorder(folder.database, services.domain) as recorder,
+            WaitServer(recorder, sockets / "waits") as server,
+            Logs() as logs,
+        ):
+            surroundings = Surroundings(
+                scenario, services.run, folder, ports, str(server.path), services.domain
+            )
+            yield Stage(scenario, services, surroundings, folder, recorder, Change(), logs), sockets
+    finally:
+        lease.release()
+        shutil.rmtree(sockets, ignore_errors=True)
+
+
+class GroupLife:
+    """The phases of a group's life, in the order of the contract."""
+
+    def __init__(self, stage: Stage, sockets: Path) -> None:
+        group = stage.scenario.group
+        self._stage = stage
+        self._setup_done = asyncio.Event()
+        self._setup: Actor | None = None
+        self._setup_life: asyncio.Task[End] | None = None
+        self._setup_over: asyncio.Task[None] | None = None
+        self._tests = Tests(stage, sockets) if group.has_tests else None
+        self._circuit = Circuit(
+            stage,
+            stage.services.expectations(stage.scenario),
+            setup_done=self._setup_done,
+            tests_drive=self._tests is not None and tests_drive(stage.scenario),
+        )
+        self._ends: list[End] = []
+        self._infra = ""
+
+    async def live(self) -> None:
+        try:
+            if await self._set_up():
+                await self._run()
+        except InfraError as error:
+            self._infra = str(error)
+        finally:
+            await self._end()
+
+    async def heed_interrupt(self) -> None:
+        """Wake the phases when the user asks to stop; kill when he asks twice."""
+        interrupt = self._stage.services.interrupt
+        await interrupt.asked.wait()
+        self._stage.change.notify()
+        if self._setup is not None:
+            self._setup.stop(EndCause.ABANDONED)
+        await interrupt.now.wait()
+        self._circuit.kill()
+        if self._setup is not None:
+            self._setup.kill()
+
+    # Phases -----------------------------------------------------------------------------------
+
+    async def _set_up(self) -> bool:
+        """Run setup.py; False when it failed.
+
+        Where units ask for `use_setup`, the others start beside it: setup may need them.
+        """
+        group = self._stage.scenario.group
+        if not group.has_setup:
+            self._setup_done.set()
+            return True
+        self._setup = Actor(setup_unit(group.timeout_s), self._stage)
+        self._setup_life = asyncio.create_task(run_to_end(self._setup))
+        ready = asyncio.ensure_future(self._stage.recorder.wait_for("*", "setup-ready"))
+        self._setup_over = asyncio.create_task(self._set_up_over(self._setup_life, ready))
+        if any(unit.use_setup for unit in self._stage.scenario.units):
+            return True
+        await self._setup_over
+        return self._setup_done.is_set()
+
+    async def _set_up_over(self, life: asyncio.Task[End], ready: asyncio.Future[object]) -> None:
+        await asyncio.wait({life, ready}, return_when=asyncio.FIRST_COMPLETED)
+        if life.done():
+            ready.cancel()
+            assert self._setup is not None
+            if not self._setup.ended_well(life.result()):
+                self._circuit.abort("setup")
+                return
+        self._setup_done.set()
+        self._stage.change.notify()
+
+    async def _run(self) -> None:
+        outcome = await self._circuit.run()
+        if outcome in (Outcome.STOPPED, Outcome.INTERRUPTED):
+            return
+        if self._tests is not None:
+            await self._tests.run()
+            await self._circuit.wait_expectations()
+        await self._circuit.settle()
+
+    async def _end(self) -> None:
+        """Stop what is left, whatever happened; run the last callbacks; store the evidence."""
+        stage, recorder = self._stage, self._stage.recorder
+        interrupted = stage.services.interrupt.asked.is_set()
+        await self._circuit.stop(EndCause.ABANDONED if interrupted else EndCause.STOPPED)
+        self._ends.extend(self._circuit.ends())
+        if self._setup and self._setup_life and self._setup_over:
+            self._setup.stop(EndCause.STOPPED)
+            self._ends.append(await self._setup_life)
+            await self._setup_over
+        await recorder.sync()
+        if self._tests is not None:
+            await self._conclude(self._tests)
+        if stage.scenario.group.has_teardown:
+            teardown = Actor(teardown_unit(stage.scenario.group.timeout_s), stage)
+            self._ends.append(await run_to_end(teardown))
+        await recorder.sync()
+        self._store(interrupted)
+
+    async def _conclude(self, tests: Tests) -> None:
+        """Call `tests_results` with what is known so far."""
+        interrupted = self._stage.services.interrupt.asked.is_set()
+        if not interrupted and await tests.open() and tests.wants_results:
+            self._store_ends(tests)
+            stage = self._stage
+            begun = stage.started_ns or time.monotonic_ns()
+            duration_s = (time.monotonic_ns() - begun) / 1e9
+            so_far = load_evidence(stage.folder.database)
+            data = stage.services.classic_results(stage.scenario, so_far, duration_s)
+            await tests.conclude(data)
+        await tests.close()
+        self._ends.extend(_one_end(tests.ends))
+
+    def _store_ends(self, tests: Tests) -> None:
+        self._stage.recorder.store_ends(tuple(self._ends))
+        self._stage.recorder.store_tests(tuple(tests.results))
+
+    def _store(self, interrupted: bool) -> None:
+        recorder = self._stage.recorder
+        recorder.store_ends(tuple(self._ends))
+        recorder.store_tests(tuple(self._tests.results) if self._tests is not None else ())
+        recorder.store_meta(
+            attempt=self._stage.attempt,
+            started_ns=self._stage.started_ns,
+            ended_ns=time.monotonic_ns(),
+            infra=self._infra or self._circuit.infra,
+            interrupted=interrupted,
+        )
+
+
+def tests_drive(scenario: Scenario) -> bool:
+    """Whether the test functions are what sets the circuit in motion.
+
+    So it is where no unit ends by itself, where a unit has no process (its probes come from test
+    functions), or where a route begins in the unit `tests`. There, expectations cannot be met
+    before the test functions ran, and are waited for after them.
+    """
+    units = scenario.units
+    return (
+        not any(unit.stop == "self" and unit.has_process for unit in units)
+        or any(not unit.has_process for unit in units)
+        or any(
+            place.unit == "tests"
+            for circuit in scenario.group.circuits
+            for hop in circuit.hops
+            for place in hop.places
+        )
+    )
+
+
+def _one_end(ends: list[End]) -> tuple[End, ...]:
+    """The processes of `tests` as one unit: a bad end if there was one, and all leaks."""
+    if not ends:
+        return ()
+    worst = next((end for end in ends if end.exit_code != 0), ends[-1])
+    leaks = tuple(leak for end in ends for leak in end.leaks)
+    return (replace(worst, leaks=leaks, starts=len(ends)),)

@@ -1,0 +1,115 @@
+"""From a declared unit to what the supervisor starts: values filled in, readiness as a wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+from testrium.errors import TestriumError
+from testrium.model import Readiness, Unit
+from testrium.record.recorder import Recorder
+from testrium.run.environment import Surroundings, substituted, texts_of
+from testrium.run.readiness import wait_until
+from testrium.run.supervision import Launch, Process
+from testrium.variables import references
+
+
+class UnresolvedError(TestriumError):
+    """A `${probe.…}` value was not emitted in time."""
+
+
+async def launch_of(
+    unit: Unit, surroundings: Surroundings, recorder: Recorder, start: int
+) -> Launch:
+    """What to start for `unit`, with every `${...}` replaced.
+
+    Raises:
+        UnresolvedError: a `${probe.UNIT.STEP.FIELD}` has no value within `ready_timeout`.
+    """
+    folder = surroundings.folder
+    env = surroundings.environment(unit.name, start)
+    probes = await _probe_values(unit, surroundings, recorder)
+    fixed = surroundings.lookup(unit.name, env)
+
+    def lookup(reference: str) -> str:
+        return probes[reference] if reference in probes else fixed(reference)
+
+    env |= {name: substituted(text, lookup) for name, text in unit.env.items()}
+    group_folder = surroundings.scenario.group.folder
+    cwd = group_folder / substituted(unit.cwd, lookup) if unit.cwd else group_folder
+    command = unit.command
+    return Launch(
+        unit=unit.name,
+        folder=group_folder,
+        entrypoint=unit.entrypoint,
+        command=tuple(substituted(word, lookup) for word in command) if command else None,
+        cwd=cwd,
+        env=env,
+        stdout=folder.stdout(unit.name),
+        stderr=folder.stderr(unit.name),
+        stacks=folder.stacks(unit.name),
+        mode=surroundings.scenario.mode,
+        stop_signal=unit.stop_signal,
+        grace_s=unit.grace_s,
+        deadline_ns=None,
+    )
+
+
+async def ready_condition(
+    unit: Unit,
+    surroundings: Surroundings,
+    recorder: Recorder,
+    start: int,
+    process: Process,
+    on_try: Callable[[str], None],
+) -> None:
+    """Wait until the unit's own condition for readiness holds.
+
+    `on_try` is told in words what the last try came to, where there are tries.
+    """
+    if unit.ready_event is not None:
+        await recorder.wait_for(unit.name, unit.ready_event, start=start)
+    elif unit.ready is not None:
+        ready = _filled(unit.ready, surroundings.lookup(unit.name, process.launch.env))
+        await wait_until(ready, process, on_try)
+
+
+def _filled(ready: Readiness, lookup: Callable[[str], str]) -> Readiness:
+    return replace(
+        ready,
+        target=substituted(ready.target, lookup),
+        command=tuple(substituted(word, lookup) for word in ready.command),
+    )
+
+
+async def _probe_values(
+    unit: Unit, surroundings: Surroundings, recorder: Recorder
+) -> dict[str, str]:
+    """The values of the unit's `${probe.UNIT.STEP.FIELD}` references."""
+    wanted = {
+        reference
+        for text in texts_of(unit)
+        if "${probe." in text
+        for reference in references(text)
+        if reference.startswith("probe.")
+    }
+    values = {}
+    known = sorted((other.name for other in surroundings.scenario.units), key=len, reverse=True)
+    for reference in wanted:
+        rest = reference.removeprefix("probe.")
+        owner = next(name for name in known if rest.startswith(f"{name}."))
+        step, _, field = rest.removeprefix(f"{owner}.").rpartition(".")
+        try:
+            async with asyncio.timeout(unit.ready_timeout_s):
+                event = await recorder.wait_for(owner, step)
+        except TimeoutError:
+            raise UnresolvedError(
+                f"${{{reference}}}: no probe {owner}:{step} within {unit.ready_timeout_s:g} s"
+            ) from None
+        if field not in event.meta:
+            raise UnresolvedError(
+                f"${{{reference}}}: the probe {owner}:{step} has no field {field!r}"
+            )
+        values[reference] = str(event.meta[field])
+    return values

@@ -1,0 +1,223 @@
+"""What Testrium needs of the Linux kernel beyond the standard library: prctl and /proc.
+
+The seam for other platforms: nothing else in the package reads /proc or calls prctl.
+Sources: prctl(2), proc(5).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import os
+import signal
+from collections.abc import Callable, Collection, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
+_PR_SET_CHILD_SUBREAPER = 36
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+#: Longest command line that is kept of a process, in characters.
+COMMAND_LINE_LIMIT = 300
+
+# Lists of the children of a thread exist only in kernels with CONFIG_PROC_CHILDREN.
+_HAS_CHILDREN_FILES = Path(f"/proc/self/task/{os.getpid()}/children").exists()
+
+
+class ProcessEntry(NamedTuple):
+    """A process as /proc lists it. `state` is one letter, `Z` for a zombie."""
+
+    pid: int
+    state: str
+    parent: int
+    group: int
+    session: int
+
+    @property
+    def alive(self) -> bool:
+        return self.state not in "ZXx"
+
+
+def become_subreaper() -> None:
+    """Become the parent of every descendant whose own parent ends."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent(parent: int) -> None:
+    """Have this process killed when `parent` ends; ends at once if it already has."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def set_title(title: str) -> None:
+    """Show `title` instead of the command line that this process was forked with, in ps and /proc.
+
+    Overwrites the memory of the arguments, the only way without privileges.
+    """
+    encoded = title.encode(errors="backslashreplace")
+    _prctl(_PR_SET_NAME, ctypes.create_string_buffer(encoded[:15]))
+    start, room = _argument_memory()
+    if room > 1:
+        ctypes.memmove(start, encoded[: room - 1].ljust(room, b"\0"), room)
+
+
+def process_entry(pid: int) -> ProcessEntry | None:
+    """The process `pid`, or None when it is gone."""
+    try:
+        state, parent, group, session = _stat_fields(pid)[:4]
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return ProcessEntry(pid, state, int(parent), int(group), int(session))
+
+
+def descendants(pid: int, spare: Collection[int] = ()) -> list[ProcessEntry]:
+    """Every process below `pid`, zombies too, without those in `spare` and what is below them."""
+    children = _children if _HAS_CHILDREN_FILES else _scanned_children()
+    found = []
+    parents = [pid]
+    while parents:
+        for child in children(parents.pop()):
+            entry = process_entry(child) if child not in spare else None
+            if entry is not None:
+                found.append(entry)
+                parents.append(child)
+    return found
+
+
+def command_line(pid: int) -> str:
+    """How the process was called, cut to `COMMAND_LINE_LIMIT`; its name in brackets if unknown."""
+    with contextlib.suppress(OSError):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+        text = b" ".join(words).decode(errors="backslashreplace")
+        return (text or f"[{Path(f'/proc/{pid}/comm').read_text().strip()}]")[:COMMAND_LINE_LIMIT]
+    return ""
+
+
+def kill_descendants(spare: Collection[int] = ()) -> None:
+    """SIGKILL everything below this process, and reap it, until there is nothing left.
+
+    One list of processes is never enough: while it is read, they fork. Those in `spare` and what
+    is below them stay, and so does what may not be signalled (a setuid program).
+    """
+    me = os.getpid()
+    spared = set(spare)
+    while True:
+        doomed = descendants(me, spared)
+        for entry in doomed:
+            try:
+                os.kill(entry.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            except PermissionError:
+                spared.add(entry.pid)
+        mine = [entry.pid for entry in doomed if entry.parent == me and entry.pid not in spared]
+        if not mine and (spared or not _has_children()):
+            return
+        for pid in mine:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+
+
+def signal_session(leader: int, number: int) -> None:
+    """Signal each process below this one that belongs to the session of `leader`, once.
+
+    The leader's process group is signalled as a whole, so that nothing that forks right now is
+    missed; jobs that a shell has put into groups of their own follow one by one. Stopped processes
+    are continued, or the signal would wait.
+    """
+    others = [
+        entry.pid
+        for entry in descendants(os.getpid())
+        if entry.session == leader and entry.group != leader
+    ]
+    for each in (number, signal.SIGCONT):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(leader, each)
+        for pid in others:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, each)
+
+
+def catches(pid: int, number: int) -> bool:
+    """Whether the process has a handler for the signal."""
+    return any(_in_mask(mask, number) for mask in _masks(Path(f"/proc/{pid}/status"), "SigCgt"))
+
+
+def handling(pid: int, number: int) -> bool:
+    """Whether the signal is still pending for the process, or its handler runs.
+
+    A handler's own signal is blocked while it runs. A stopped process handles nothing.
+    """
+    entry = process_entry(pid)
+    if entry is None or not entry.alive or entry.state in "Tt":
+        return False
+    with contextlib.suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            masks = _masks(thread / "status", "SigPnd", "ShdPnd", "SigBlk")
+            if any(_in_mask(mask, number) for mask in masks):
+                return True
+    return False
+
+
+def _prctl(option: int, argument: int | ctypes.Array[ctypes.c_char]) -> None:
+    if _libc.prctl(option, argument, 0, 0, 0) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+@functools.cache  # a forked process has its arguments in the same place
+def _argument_memory() -> tuple[int, int]:
+    """Where the arguments of this process are, and how many bytes they have."""
+    fields = _stat_fields("self")
+    start, end = int(fields[45]), int(fields[46])
+    return start, end - start
+
+
+def _stat_fields(pid: int | str) -> list[str]:
+    """The fields of /proc/PID/stat from the third on; the name before them may hold anything."""
+    text = Path(f"/proc/{pid}/stat").read_bytes().decode(errors="replace")
+    return text.rpartition(")")[2].split()
+
+
+def _children(pid: int) -> Iterator[int]:
+    with contextlib.suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                yield from map(int, (thread / "children").read_text().split())
+
+
+def _scanned_children() -> Callable[[int], Iterable[int]]:
+    """The same, from one pass over all processes."""
+    by_parent: dict[int, list[int]] = {}
+    for folder in Path("/proc").iterdir():
+        entry = process_entry(int(folder.name)) if folder.name.isdigit() else None
+        if entry is not None:
+            by_parent.setdefault(entry.parent, []).append(entry.pid)
+    return lambda pid: by_parent.get(pid, ())
+
+
+def _has_children() -> bool:
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def _masks(status: Path, *names: str) -> list[int]:
+    """The signal masks of a status file that have these names."""
+    try:
+        lines = status.read_text(errors="replace").splitlines()
+    except OSError:
+        return []
+    pairs = (line.partition(":") for line in lines)
+    return [int(value, 16) for name, _, value in pairs if name in names]
+
+
+def _in_mask(mask: int, number: int) -> bool:
+    return bool(mask >> (number - 1) & 1)

@@ -1,0 +1,134 @@
+"""Follows the output of units while they run: for log probes, and for `-v`.
+
+Every byte is read once. Lines are complete: a line without its end waits for it, or for the end of
+the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from testrium.record.inotify import Inotify
+
+#: Where nothing wakes the reader, it looks this often (seconds).
+SWEEP_S = 0.02
+_CHUNK = 1 << 18
+
+#: Gets a complete line without its end, and a time (CLOCK_MONOTONIC) that it is not older than.
+LineReader = Callable[[str, int], None]
+
+
+@dataclass(slots=True, eq=False)
+class _Log:
+    path: Path
+    reader: LineReader
+    low_ns: int
+    offset: int = 0
+    rest: bytes = b""
+
+    def read(self) -> bool:
+        """Read one chunk of what is new; False when there was nothing."""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self.offset)
+                data = file.read(_CHUNK)
+        except FileNotFoundError:
+            return False
+        read_ns = time.monotonic_ns()
+        self.offset += len(data)
+        *lines, self.rest = (self.rest + data).split(b"\n")
+        for line in lines:
+            self._tell(line)
+        self.low_ns = read_ns
+        return bool(data)
+
+    def finish(self) -> None:
+        """There comes no more: what is left is a line."""
+        while self.read():
+            pass
+        if self.rest:
+            self._tell(self.rest)
+            self.rest = b""
+
+    def _tell(self, line: bytes) -> None:
+        self.reader(line.rstrip(b"\r").decode(errors="backslashreplace"), self.low_ns)
+
+
+class Logs:
+    """The logs of one group that somebody reads; an asynchronous context manager."""
+
+    def __init__(self) -> None:
+        self._logs: dict[Path, _Log] = {}
+        self._watched: dict[int, _Log] = {}
+        self._inotify: Inotify | None = None
+        self._sweeping: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._inotify = Inotify.open()
+        if self._inotify is not None:
+            loop = asyncio.get_running_loop()
+            loop.add_reader(self._inotify.fileno(), self._heed_news)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for path in tuple(self._logs):
+            self.finish(path)
+        if self._inotify is not None:
+            asyncio.get_running_loop().remove_reader(self._inotify.fileno())
+            self._inotify.close()
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._sweeping
+
+    def follow(self, path: Path, reader: LineReader, started_ns: int) -> None:
+        """Call `reader` for every line that is written from now on. The file is made if needed.
+
+        `started_ns` is when the process was started: its lines are not older.
+        """
+        if (known := self._logs.get(path)) is not None:  # the next start of the same unit
+            known.reader, known.low_ns = reader, started_ns
+            return
+        path.touch(mode=0o600)
+        log = self._logs[path] = _Log(path, reader, started_ns, offset=path.stat().st_size)
+        number = self._inotify.add(str(path)) if self._inotify is not None else None
+        if number is not None:
+            self._watched[number] = log
+        elif self._sweeping is None:
+            self._sweeping = asyncio.create_task(self._sweep())
+
+    def finish(self, path: Path) -> None:
+        """The process that writes this log has ended: read the rest of it."""
+        if (log := self._logs.get(path)) is not None:
+            log.finish()
+
+    def _heed_news(self) -> None:
+        assert self._inotify is not None
+        numbers = self._inotify.read()
+        for number, log in self._watched.items():
+            if numbers is None or number in numbers:
+                self._read_on(log)
+
+    def _read_on(self, log: _Log) -> None:
+        """One chunk per turn of the loop: a unit that prints 50 MB holds up nobody."""
+        if log.read():
+            asyncio.get_running_loop().call_soon(self._read_on, log)
+
+    async def _sweep(self) -> None:
+        """For file systems that do not tell: look at every log again and again."""
+        while True:
+            for log in self._logs.values():
+                self._read_on(log)
+            await asyncio.sleep(SWEEP_S)

@@ -1,0 +1,75 @@
+"""Which group runs when: side by side as far as they may."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from testrium.model import Scenario
+
+Result = TypeVar("Result")
+
+_CGROUP_CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
+
+
+def usable_cores() -> int:
+    """The cores that this process may use: its affinity and the cgroup's limit respected.
+
+    Source: https://docs.kernel.org/admin-guide/cgroup-v2.html#cpu-interface-files
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:
+        quota, period = _CGROUP_CPU_LIMIT.read_text().split()
+        limit = int(quota) // int(period)
+    except (OSError, ValueError):  # no such cgroup, or "max": no limit
+        limit = cores or 1
+    return max(1, min(cores or 1, limit))
+
+
+def may_start(scenario: Scenario, running: Iterable[Scenario], jobs: int) -> bool:
+    """Whether `scenario` may run beside `running`.
+
+    Results of one group share its folder and never run side by side; an exclusive group runs alone.
+    """
+    beside = list(running)
+    if len(beside) >= jobs:
+        return False
+    if any(other.group.exclusive for other in beside) or (scenario.group.exclusive and beside):
+        return False
+    return all(other.group.folder != scenario.group.folder for other in beside)
+
+
+async def run_scheduled(
+    scenarios: tuple[Scenario, ...],
+    run: Callable[[Scenario], Awaitable[Result]],
+    *,
+    jobs: int,
+    stop: Callable[[list[Result]], bool],
+) -> list[Result]:
+    """Run all, at most `jobs` at once, started in the given order.
+
+    `stop` is asked before each start whether, given the results so far, nothing more shall begin.
+    The results come back in the order of `scenarios`.
+    """
+    pending = list(scenarios)
+    running: dict[asyncio.Future[Result], Scenario] = {}
+    results: dict[int, Result] = {}
+    place = {id(scenario): number for number, scenario in enumerate(scenarios)}
+    while pending or running:
+        if stop(list(results.values())):
+            pending.clear()
+        for scenario in list(pending):
+            if scenario.group.exclusive and running:
+                break  # it comes next, alone; nobody overtakes it
+            if may_start(scenario, running.values(), jobs):
+                pending.remove(scenario)
+                running[asyncio.ensure_future(run(scenario))] = scenario
+        if not running:
+            break
+        done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            results[place[id(running.pop(task))]] = task.result()
+    return [results[number] for number in sorted(results)]

@@ -1,0 +1,57 @@
+"""What all groups of one run share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from testrium.model import Event, Evidence, Observer, Scenario
+from testrium.run.ports import PortAllocator
+from testrium.run.supervision import Supervisor
+
+
+class Expectations(Protocol):
+    """Answers while events come in whether all that a scenario asks for has happened."""
+
+    def feed(self, events: Iterable[Event]) -> None: ...
+
+    def met(self) -> bool: ...
+
+    def reset(self) -> None: ...
+
+    def describe(self) -> tuple[str, ...]: ...
+
+
+@dataclass(slots=True)
+class Interrupt:
+    """Asked to stop: once politely (`asked`), twice at once (`now`)."""
+
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    now: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def ask(self) -> None:
+        (self.now if self.asked.is_set() else self.asked).set()
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The shared parts, and the two questions that only verification can answer.
+
+    `expectations` makes the tracker of a scenario. `classic_results` turns the evidence so far into
+    the dictionary that a group's `tests_results` callback gets. Both are handed in, because
+    running comes before judging. With `verbose` the observer gets the output of units.
+    """
+
+    run: str
+    folder: Path
+    supervisor: Supervisor
+    ports: PortAllocator
+    observer: Observer
+    interrupt: Interrupt
+    domain: str
+    verbose: bool
+    expectations: Callable[[Scenario], Expectations]
+    classic_results: Callable[[Scenario, Evidence, float], Mapping[str, Any]]

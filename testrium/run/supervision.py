@@ -1,0 +1,263 @@
+"""The runner's side of the supervisor: start processes, stop them, learn how they ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from testrium.errors import InfraError, TestriumError
+from testrium.model import Leak
+from testrium.run import linux
+from testrium.run.protocol import Exit, Launch, Message, encoded, signal_name, signal_number
+
+_T = TypeVar("_T")
+
+__all__ = ["Exit", "Launch", "LaunchError", "Process", "Supervisor"]
+
+# Arguments: descriptor, start method, folder of the package. Not `-m`, and with `-P`: a file of the
+# user's in the current folder must not stand in for one of the standard library.
+_BOOT = (
+    "import sys; fd, method, root = sys.argv[1:]; root in sys.path or sys.path.insert(0, root);"
+    " from testrium.run.supervisor import main; main(int(fd), method)"
+)
+
+# The longest message of the supervisor: a long list of leaks.
+_LINE_LIMIT = 1 << 24
+
+# How long the supervisor may take to end after everything below it was killed.
+_CLOSE_LIMIT_S = 10.0
+
+
+class LaunchError(TestriumError):
+    """A program could not be started for a reason that lies in the unit's description."""
+
+
+class Process:
+    """A process that was started; its futures are resolved in the runner's loop.
+
+    `log_starts` tells at which offsets of its stdout and stderr files its own output begins.
+
+    `pid` is the unit's own process; all that it starts is below `keeper` (see that module). `ended`
+    resolves with the end of the process; `cleared` when nothing that it started is left, with what
+    was alive 200 ms after its end. Both raise InfraError if the supervisor dies.
+    """
+
+    def __init__(self, supervisor: Supervisor, number: int, launch: Launch) -> None:
+        loop = asyncio.get_running_loop()
+        self.launch = launch
+        self.pid = 0
+        self.keeper = 0
+        self.started_ns = 0
+        self.log_starts = {path: _size(path) for path in (launch.stdout, launch.stderr)}
+        self.ended: asyncio.Future[Exit] = loop.create_future()
+        self.cleared: asyncio.Future[tuple[Leak, ...]] = loop.create_future()
+        self._supervisor = supervisor
+        self._number = number
+        self._started: asyncio.Future[None] = loop.create_future()
+        self._dumps: list[asyncio.Future[None]] = []
+
+    def stop(self, signal: str | None = None, grace_s: float | None = None) -> None:
+        """Signal the unit's whole session, and kill what is left of it after the grace.
+
+        Without arguments as the launch says. Nothing happens once the process has ended.
+        """
+        number = signal_number(signal or self.launch.stop_signal)
+        grace_ns = int((self.launch.grace_s if grace_s is None else grace_s) * 1e9)
+        self._tell("stop", signal=number, grace_ns=grace_ns)
+
+    def kill(self) -> None:
+        """SIGKILL to everything that the unit has started, at once. No leaks are reported."""
+        self._tell("kill")
+
+    def set_deadline(self, at_ns: int | None) -> None:
+        """Have it stopped as overdue at this time (CLOCK_MONOTONIC), whatever the runner does."""
+        self._tell("deadline", at_ns=at_ns)
+
+    async def dump_stacks(self) -> None:
+        """Have a Python unit append the stacks of its threads to `launch.stacks`.
+
+        Works in a deadlock too. Returns when they are written, or when the unit does not answer.
+        """
+        if not self.ended.done():
+            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._dumps.append(done)
+            self._tell("stacks")
+            either: set[asyncio.Future[Any]] = {done, self.ended}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+
+    def _tell(self, op: str, **fields: object) -> None:
+        if not self.ended.done():
+            self._supervisor._send({"op": op, "number": self._number, **fields})  # noqa: SLF001
+
+    def _hear(self, message: Message) -> None:
+        match message["event"]:
+            case "started":
+                self.pid, self.keeper = message["pid"], message["keeper"]
+                self.started_ns = message["t_ns"]
+                _resolve(self._started, None)
+            case "refused":
+                kind = InfraError if message["infra"] else LaunchError
+                self._fail(kind(message["reason"]))
+            case "ended":
+                _resolve(self.ended, Exit.from_message(message["exit"]))
+            case "cleared":
+                leaks = tuple(Leak(pid, line) for pid, line in message["leaks"])
+                _resolve(self.cleared, leaks)
+            case "stacks":
+                for dump in self._dumps:
+                    _resolve(dump, None)
+                self._dumps.clear()
+
+    def _fail(self, error: TestriumError) -> None:
+        for future in (self._started, self.ended, self.cleared):
+            if not future.done():
+                future.set_exception(error)
+                future.exception()  # seen: not everybody waits for all three
+
+
+class Supervisor:
+    """Owns all processes of a run.
+
+        with Supervisor.launch() as supervisor:   # at once, before there is a loop
+            ...
+            await supervisor.connect()
+            process = await supervisor.spawn(launch)
+            ...
+            await supervisor.close()
+
+    However the block is left, nothing that was started is left behind. `own` are children of the
+    runner itself (those of multiprocessing are known), to be spared when the supervisor dies and
+    the runner has to clean up.
+    """
+
+    def __init__(self, wire: socket.socket, program: subprocess.Popen[bytes]) -> None:
+        self.own: set[int] = set()
+        self._wire = wire
+        self._program = program
+        self._writer: asyncio.StreamWriter | None = None
+        self._listening: asyncio.Task[None] | None = None
+        self._processes: dict[int, Process] = {}
+        self._count = 0
+        self._closing = False
+        self._failure: InfraError | None = None
+
+    @classmethod
+    def launch(cls, start_method: str = "fork") -> Self:
+        """Start the supervisor's process; does not wait for it.
+
+        Args:
+            start_method: how it starts Python units, see multiprocessing.
+
+        Raises:
+            InfraError: the machine cannot start a process.
+        """
+        ours, theirs = socket.socketpair()
+        root = str(Path(__file__).resolve().parents[2])
+        fd = theirs.fileno()
+        command = [sys.executable, "-P", "-c", _BOOT, str(fd), start_method, root]
+        try:
+            linux.become_subreaper()
+            program = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, pass_fds=(fd,), start_new_session=True
+            )
+        except OSError as error:
+            ours.close()
+            raise InfraError(f"cannot start the supervisor: {error.strerror}") from error
+        finally:
+            theirs.close()
+        return cls(ours, program)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._wire.close()
+        try:
+            self._program.wait(_CLOSE_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            self._program.kill()
+            self._program.wait()
+
+    async def connect(self) -> None:
+        """Serve the supervisor's socket in this loop from now on."""
+        reader, self._writer = await asyncio.open_connection(sock=self._wire, limit=_LINE_LIMIT)
+        self._listening = asyncio.create_task(self._listen(reader), name="supervisor")
+
+    async def spawn(self, launch: Launch) -> Process:
+        """Start a process; returns when it runs.
+
+        Raises:
+            LaunchError: there is no such program or folder.
+            InfraError: the machine cannot start it, or the supervisor is dead.
+        """
+        if self._failure is not None:
+            raise self._failure
+        self._count += 1
+        number = self._count
+        process = self._processes[number] = Process(self, number, launch)
+        self._send({"op": "start", "number": number, "launch": launch.to_message()})
+        process.cleared.add_done_callback(lambda _: self._processes.pop(number, None))
+        try:
+            await process._started  # noqa: SLF001 - a process is made here
+        except asyncio.CancelledError:
+            process.kill()
+            raise
+        return process
+
+    async def close(self) -> None:
+        """Kill what is left of the run; returns when it is gone."""
+        self._closing = True
+        if self._writer is None or self._listening is None:
+            return
+        if self._failure is None:
+            self._writer.write_eof()
+        await self._listening
+        self._writer.close()
+        with contextlib.suppress(ConnectionError):
+            await self._writer.wait_closed()
+
+    def _send(self, message: Message) -> None:
+        if self._writer is not None and self._failure is None:
+            self._writer.write(encoded(message))
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        with contextlib.suppress(ConnectionError):
+            while line := await reader.readline():
+                message = json.loads(line)
+                if (process := self._processes.get(message["number"])) is not None:
+                    process._hear(message)  # noqa: SLF001
+        await self._end()
+
+    async def _end(self) -> None:
+        """The supervisor has ended: as it was told to, or it was killed."""
+        code = await asyncio.to_thread(self._program.wait)
+        if not self._closing:
+            how = f"was killed by {signal_name(-code)}" if code < 0 else f"ended with {code}"
+            self._failure = InfraError(f"the supervisor {how}")
+            await asyncio.to_thread(linux.kill_descendants, self._spared())
+        failure = self._failure or InfraError("the run was closed")
+        for process in list(self._processes.values()):
+            process._fail(failure)  # noqa: SLF001
+
+    def _spared(self) -> set[int]:
+        import multiprocessing
+
+        return self.own | {child.pid for child in multiprocessing.active_children() if child.pid}
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _resolve(future: asyncio.Future[_T], value: _T) -> None:
+    if not future.done():
+        future.set_result(value)

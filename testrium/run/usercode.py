@@ -1,0 +1,223 @@
+"""The runner's side of setup.py, test functions, callbacks and teardown.py.
+
+All of it runs in processes of the group, as the units `setup`, `tests` and `teardown`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from testrium.model import End, EndCause, TestResult, Unit
+from testrium.run.actor import Actor, Stage
+from testrium.run.testcode import CONTROL
+
+#: How long teardown.py may take, whatever happened before.
+TEARDOWN_LIMIT_S = 30.0
+
+
+def setup_unit(timeout_s: float) -> Unit:
+    return _reserved("setup", "setup:main", timeout_s)
+
+
+def teardown_unit(timeout_s: float) -> Unit:
+    return _reserved("teardown", "teardown:main", min(timeout_s, TEARDOWN_LIMIT_S))
+
+
+def _reserved(name: str, entrypoint: str, timeout_s: float | None, **env: str) -> Unit:
+    return Unit(
+        name=name,
+        init=0,
+        file=f"{name}.py",
+        entrypoint=entrypoint,
+        timeout_s=timeout_s,
+        quiet=True,
+        stop="runner",  # the group's deadline is not theirs
+        in_except="Resume",
+        env=env,
+    )
+
+
+async def run_to_end(actor: Actor) -> End:
+    """Run a reserved unit once; returns its final end."""
+    actor.finish(await actor.run_once())
+    await actor.cleared()
+    assert actor.end is not None
+    return actor.end
+
+
+@dataclass(frozen=True, slots=True)
+class TestFunction:
+    """A `test_*` function as its process describes it."""
+
+    __test__ = False
+
+    name: str
+    priority: int
+    parallelize: bool
+
+
+class TestProcess:
+    """A process of the unit `tests` and the line to it."""
+
+    __test__ = False
+
+    def __init__(self, actor: Actor, life: asyncio.Task[End]) -> None:
+        self.actor = actor
+        self.life = life
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def ask(self, request: Mapping[str, Any], limit_s: float) -> dict[str, Any] | None:
+        """The answer, or None when the process ended or took longer than `limit_s` seconds."""
+        assert self._streams is not None
+        reader, writer = self._streams
+        writer.write(json.dumps(request).encode() + b"\n")
+        answer = asyncio.ensure_future(reader.readline())
+        await asyncio.wait({answer, self.life}, timeout=limit_s, return_when="FIRST_COMPLETED")
+        if not answer.done() and self.life.done():
+            await asyncio.wait({answer}, timeout=0)
+        if answer.done() and not answer.cancelled() and answer.exception() is None:
+            line = answer.result()
+            return json.loads(line) if line.endswith(b"\n") else None
+        answer.cancel()
+        return None
+
+    async def close(self) -> End:
+        """Hang up and wait for the end of the process."""
+        if self._streams is not None:
+            self._streams[1].close()
+        return await self.life
+
+    async def connected(self, streams: asyncio.Future[Any]) -> bool:
+        await asyncio.wait({streams, self.life}, return_when="FIRST_COMPLETED")
+        if not streams.done():
+            return False
+        self._streams = streams.result()
+        return True
+
+
+class Tests:
+    """The test functions and callbacks of a group: started with the first use, ended by `close`."""
+
+    __test__ = False
+
+    def __init__(self, stage: Stage, sockets: Path) -> None:
+        self.results: list[TestResult] = []
+        self.ends: list[End] = []
+        self._stage = stage
+        self._sockets = sockets
+        self._count = 0
+        self._main: TestProcess | None = None
+        self._callbacks: list[str] = []
+        self._functions: list[TestFunction] = []
+        self._limit_s = stage.scenario.group.timeout_s
+
+    async def run(self) -> None:
+        """Run all test functions, each followed by `validate_test`.
+
+        Sorted by priority; neighbours of one priority that are `parallelize` run side by side in
+        processes of their own.
+        """
+        if not await self.open():
+            return
+        assert self._main is not None
+        for (_, parallel), batch in groupby(self._functions, lambda f: (f.priority, f.parallelize)):
+            if parallel:
+                results = await asyncio.gather(*(self._run_apart(f.name) for f in batch))
+                for result in results:
+                    await self._keep(result)
+            else:
+                for function in batch:
+                    await self._keep(await self._run_in(self._main, function.name))
+
+    async def open(self) -> bool:
+        """Start the process and ask what there is; False when it died."""
+        if self._main is None:
+            self._main = await self._started()
+            listing = await self._main.ask({"call": "list"}, self._limit_s) if self._main else None
+            if listing is None:
+                return False
+            self._callbacks = listing["callbacks"]
+            self._functions = [TestFunction(**test) for test in listing["tests"]]
+        return True
+
+    async def conclude(self, data: Mapping[str, Any]) -> None:
+        """Call `tests_results(data)`; there must be one (`wants_results`)."""
+        await self._callback("tests_results", dict(data), "tests_results")
+
+    @property
+    def wants_results(self) -> bool:
+        return "tests_results" in self._callbacks
+
+    async def close(self) -> None:
+        if self._main is not None:
+            self.ends.append(await self._main.close())
+            self._main = None
+
+    async def _keep(self, result: TestResult) -> None:
+        self.results.append(result)
+        if "validate_test" in self._callbacks:
+            await self._callback("validate_test", result.name, result.name)
+
+    async def _callback(self, name: str, argument: Any, where: str) -> None:
+        assert self._main is not None
+        request = {"call": "callback", "name": name, "argument": argument}
+        answer = await self._main.ask(request, self._limit_s)
+        result = self._result(where, answer, self._main)
+        if not result.passed:
+            self.results.append(
+                TestResult(
+                    where, False, result.duration_s, f"{name}: {result.message}", result.traceback
+                )
+            )
+
+    async def _run_in(self, process: TestProcess, name: str) -> TestResult:
+        answer = await process.ask({"call": "test", "name": name}, self._limit_s)
+        if answer is None:
+            process.actor.stop(EndCause.TIMEOUT)
+        return self._result(name, answer, process)
+
+    async def _run_apart(self, name: str) -> TestResult:
+        process = await self._started()
+        if process is None:
+            return TestResult(name, False, 0.0, "the process of the test did not start")
+        result = await self._run_in(process, name)
+        self.ends.append(await process.close())
+        return result
+
+    def _result(
+        self, where: str, answer: dict[str, Any] | None, process: TestProcess
+    ) -> TestResult:
+        if answer is not None:
+            return TestResult(where, **answer)
+        if process.life.done():
+            end = process.life.result()
+            how = end.signal or f"exit code {end.exit_code}"
+            return TestResult(where, False, 0.0, f"the test process ended with {how}")
+        return TestResult(where, False, self._limit_s, f"took longer than {self._limit_s:g} s")
+
+    async def _started(self) -> TestProcess | None:
+        """A process of test_case.py that is connected; None if it died before."""
+        self._count += 1
+        path = self._sockets / f"t{self._count}"
+        loop = asyncio.get_running_loop()
+        streams: asyncio.Future[Any] = loop.create_future()
+
+        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if not streams.done():
+                streams.set_result((reader, writer))
+
+        async with await asyncio.start_unix_server(connected, path, limit=16 * 2**20):
+            unit = _reserved("tests", "testrium.run.testcode:serve", None, **{CONTROL: str(path)})
+            actor = Actor(unit, self._stage)
+            actor.starts = self._count - 1  # a probe file of its own for each process
+            process = TestProcess(actor, asyncio.create_task(run_to_end(actor)))
+            if not await process.connected(streams):
+                self.ends.append(await process.life)
+                return None
+        return process

@@ -1,0 +1,160 @@
+"""What happens in a unit's process before its program runs: from a fork to a clean slate.
+
+The process gets a session of its own, dies with its keeper, and keeps nothing of what the processes
+before it had: signals, files, environment. Then it becomes the command, or runs the entrypoint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import resource
+import signal
+import socket
+from typing import TYPE_CHECKING, NoReturn
+
+from testrium.run import entrypoint, linux
+from testrium.run.protocol import Channel, Launch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+#: What the keeper reads when it was the machine that failed, not the unit's description.
+INFRA_MARK = b"!"
+
+# A number where programs that count their files from 3 do not look.
+_STACKS_FD = 200
+
+# Signals that the supervisor or a keeper treats otherwise than a fresh process does, and Python.
+_CHANGED = (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD)
+_PYTHONS_OWN = (signal.SIGPIPE, signal.SIGXFSZ)
+
+
+def run_unit(keeper_wire: socket.socket, keeper: int, kept_fds: tuple[int, ...]) -> NoReturn:
+    """Wait for a launch and become that unit.
+
+    The launch comes from `keeper_wire`, and why it cannot be done is written there; as soon as the
+    program runs it is closed. `keeper` is the process at its other end. `kept_fds` stay open for
+    Python units.
+    """
+    linux.die_with_parent(keeper)
+    os.setsid()
+    _reset_signals()
+    linux.set_title("testrium: unit in reserve")
+    keeper_wire.set_inheritable(False)  # where processes are spawned it came through an exec
+    try:
+        [message] = Channel(keeper_wire).receive()
+    except EOFError:
+        os._exit(0)
+    launch = Launch.from_message(message)
+    try:
+        _prepare(launch, keeper_wire.fileno(), kept_fds)
+    except _MachineError as error:
+        _refuse(keeper_wire, INFRA_MARK + str(error).encode())
+    except OSError as error:
+        _refuse(keeper_wire, _explain(error, launch).encode())
+    keeper_wire.close()
+    entrypoint.run(launch)
+
+
+class _MachineError(Exception):
+    """The fault is not the unit's."""
+
+
+def _prepare(launch: Launch, wire: int, kept_fds: tuple[int, ...]) -> None:
+    """Leave everything behind; returns for Python units only."""
+    command = launch.command
+    _open_streams(launch)
+    if command is None:
+        _replace_environment(launch.env)
+    _close_all_but((wire, *(kept_fds if command is None else ())))
+    os.chdir(launch.cwd)
+    if command is not None:
+        for number in _PYTHONS_OWN:
+            signal.signal(number, signal.SIG_DFL)
+        os.execvpe(command[0], command, launch.env)
+    linux.set_title(f"{launch.unit}: {launch.entrypoint}")
+    entrypoint.prepare(launch, _open_stacks(launch.stacks))
+
+
+def _reset_signals() -> None:
+    """As in a fresh Python process."""
+    signal.set_wakeup_fd(-1)
+    for number in _CHANGED:
+        signal.signal(number, signal.SIG_DFL)
+    for number in _PYTHONS_OWN:
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _open_streams(launch: Launch) -> None:
+    """Nothing to read, and the unit's files to write to."""
+    _redirect(os.open(os.devnull, os.O_RDONLY), 0)
+    for path, stream in ((launch.stdout, 1), (launch.stderr, 2)):
+        _redirect(_open_private(path), stream)
+
+
+def _open_stacks(path: Path) -> int:
+    opened = _open_private(path)
+    fd = fcntl.fcntl(opened, fcntl.F_DUPFD_CLOEXEC, _STACKS_FD)
+    os.close(opened)
+    return fd
+
+
+def _open_private(path: Path) -> int:
+    """Open a file for appending that only its owner may read."""
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise _MachineError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _redirect(opened: int, stream: int) -> None:
+    os.dup2(opened, stream, inheritable=True)
+    os.close(opened)
+
+
+def _replace_environment(env: dict[str, str]) -> None:
+    """Make `env` the environment. Most of it is there already, and each change costs."""
+    for name in os.environ.keys() - env.keys():
+        del os.environ[name]
+    for name, value in env.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
+
+
+def _close_all_but(kept: Iterable[int]) -> None:
+    first = 3
+    for fd in sorted(kept):
+        os.closerange(first, fd)
+        first = fd + 1
+    os.closerange(first, max(first, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+
+
+def _explain(error: OSError, launch: Launch) -> str:
+    if not launch.cwd.is_dir():
+        return f"cannot start in {launch.cwd}: no such folder"
+    if launch.command is None:
+        return f"cannot start {launch.entrypoint}: {error.strerror}"
+    program = launch.command[0]
+    match error:
+        case FileNotFoundError() | NotADirectoryError() if "/" not in program:
+            reason = "no such program on PATH"
+        case FileNotFoundError() if (launch.cwd / program).exists():
+            reason = "the interpreter in its first line does not exist"
+        case FileNotFoundError():
+            reason = "no such file"
+        case PermissionError():
+            reason = "it is not an executable file"
+        case _:
+            reason = error.strerror or str(error)
+    return f"cannot start {program!r}: {reason}"
+
+
+def _refuse(keeper_wire: socket.socket, reason: bytes) -> NoReturn:
+    with contextlib.suppress(OSError):
+        keeper_wire.sendall(reason)
+    os._exit(127)

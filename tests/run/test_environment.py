@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from testrium.model import Group, Scenario, Unit
+from testrium.run.environment import Surroundings, substituted, traceparent, variable_name
+from testrium.run.folder import RunFolder
+
+
+def surroundings(tmp_path: Path, **group: object) -> Surroundings:
+    units = (Unit("api", 0, "units/api.toml", ports=("http",)), Unit("db-1", 1, "units/db-1.toml"))
+    declared = Group("shop", tmp_path / "shop", units, **group)  # type: ignore[arg-type]
+    scenario = Scenario("shop", declared, units, mode="INFO", params={"size": "2"})
+    folder = RunFolder(tmp_path / "run")
+    ports = {"api": {"http": 20001}, "db-1": {"sql": 20002}}
+    return Surroundings(scenario, "r1", folder, ports, "/tmp/s", "domain")
+
+
+def test_every_process_knows_the_run_and_all_ports(tmp_path: Path) -> None:
+    env = surroundings(tmp_path).environment("api", 2)
+    assert env["TESTRIUM_RUN"] == "r1"
+    assert env["TESTRIUM_UNIT"] == "api"
+    assert env["TESTRIUM_MODE"] == "INFO"
+    assert env["TESTRIUM_PARAM_SIZE"] == "2"
+    assert env["TESTRIUM_PROBES"].endswith("units/api/probes-2.jsonl")
+    assert env["TESTRIUM_PORT_HTTP"] == env["TESTRIUM_PORT_API_HTTP"] == "20001"
+    assert env["TESTRIUM_PORT_DB_1_SQL"] == "20002"
+
+
+def test_only_the_minimum_is_inherited_on_demand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET", "s")
+    monkeypatch.setenv("HOME", "/home/me")
+    assert surroundings(tmp_path).environment("api", 1)["SECRET"] == "s"
+    bare = surroundings(tmp_path, inherit_env=False).environment("api", 1)
+    assert "SECRET" not in bare
+    assert bare["HOME"] == "/home/me"
+
+
+def test_the_table_env_is_filled_in(tmp_path: Path) -> None:
+    group = surroundings(tmp_path, env={"URL": "http://x:${unit.api.port.http}"})
+    env = group.environment("db-1", 1)
+    assert env["URL"] == "http://x:20001"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("${port.http}", "20001"),
+        ("${unit.db-1.port.sql}", "20002"),
+        ("${param.size}", "2"),
+        ("${mode}", "INFO"),
+        ("${env.HOME}", "/h"),
+        ("$$5", "$5"),
+        ("plain", "plain"),
+    ],
+)
+def test_references(tmp_path: Path, text: str, value: str) -> None:
+    lookup = surroundings(tmp_path).lookup("api", {"HOME": "/h"})
+    assert substituted(text, lookup) == value
+
+
+def test_names_of_variables() -> None:
+    assert variable_name("db-1.main") == "DB_1_MAIN"
+
+
+def test_trace_contexts_share_the_trace_and_differ_by_span() -> None:
+    first, second = traceparent("r", "a/1"), traceparent("r", "a/2")
+    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", first)
+    assert first.split("-")[1] == second.split("-")[1]
+    assert first != second

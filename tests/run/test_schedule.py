@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from testrium.model import Group, Scenario
+from testrium.run import schedule
+from testrium.run.schedule import may_start, run_scheduled, usable_cores
+
+
+def scenario(name: str, *, folder: str | None = None, exclusive: bool = False) -> Scenario:
+    group = Group(name, Path("/groups") / (folder or name), (), exclusive=exclusive)
+    return Scenario(name, group, ())
+
+
+class Stopwatch:
+    """Runs scenarios that take one turn of the loop each and notes who ran beside whom."""
+
+    def __init__(self) -> None:
+        self.running: set[str] = set()
+        self.beside: list[set[str]] = []
+        self.started: list[str] = []
+
+    async def run(self, scenario: Scenario) -> str:
+        self.started.append(scenario.id)
+        self.running.add(scenario.id)
+        self.beside.append(set(self.running))
+        await asyncio.sleep(0)
+        self.running.discard(scenario.id)
+        return scenario.id
+
+
+def schedule_all(*scenarios: Scenario, jobs: int, stop_after: int = 99) -> Stopwatch:
+    watch = Stopwatch()
+    results = asyncio.run(
+        run_scheduled(scenarios, watch.run, jobs=jobs, stop=lambda done: len(done) >= stop_after)
+    )
+    assert results == [s.id for s in scenarios if s.id in watch.started]
+    return watch
+
+
+def test_groups_run_side_by_side_up_to_the_number_of_jobs() -> None:
+    watch = schedule_all(*map(scenario, "abcd"), jobs=2)
+    assert max(map(len, watch.beside)) == 2
+    assert watch.started == ["a", "b", "c", "d"]
+
+
+def test_results_of_one_group_never_run_side_by_side() -> None:
+    watch = schedule_all(
+        scenario("a@DEBUG", folder="a"), scenario("a@INFO", folder="a"), scenario("b"), jobs=3
+    )
+    assert not any({"a@DEBUG", "a@INFO"} <= beside for beside in watch.beside)
+    assert {"a@DEBUG", "b"} in watch.beside
+
+
+def test_an_exclusive_group_runs_alone_and_is_not_overtaken() -> None:
+    watch = schedule_all(scenario("a"), scenario("b", exclusive=True), scenario("c"), jobs=3)
+    assert {"b"} in watch.beside
+    assert all(len(beside) == 1 for beside in watch.beside if "b" in beside)
+    assert watch.started == ["a", "b", "c"]
+
+
+def test_nothing_begins_once_stop_is_asked() -> None:
+    watch = schedule_all(*map(scenario, "abc"), jobs=1, stop_after=1)
+    assert watch.started == ["a"]
+
+
+def test_nothing_starts_beside_an_exclusive_group() -> None:
+    assert not may_start(scenario("a"), [scenario("b", exclusive=True)], jobs=4)
+
+
+@pytest.mark.parametrize(
+    ("text", "cores"), [("max 100000", 4), ("200000 100000", 2), ("50000 100000", 1)]
+)
+def test_the_limit_of_a_cgroup_counts(
+    text: str, cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = tmp_path / "cpu.max"
+    limit.write_text(text)
+    monkeypatch.setattr(schedule, "_CGROUP_CPU_LIMIT", limit)
+    monkeypatch.setattr(schedule.os, "sched_getaffinity", lambda pid: {0, 1, 2, 3})
+    assert usable_cores() == cores
