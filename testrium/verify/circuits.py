@@ -1,0 +1,351 @@
+"""A circuit, checked for every key: was each hop passed, as often as declared, in order, in time.
+
+This module decides; `story` finds the words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from testrium.model import Circuit, Code, Event, EventType, Hop
+from testrium.verify.drafts import Drafts, flat, place_of
+from testrium.verify.index import EventIndex
+from testrium.verify.instances import Instances
+from testrium.verify.order import Passage, Row, misplaced, one_clock, overtaking
+from testrium.verify.places import any_matches
+from testrium.verify.plain import plain_latencies
+from testrium.verify.route import Route
+from testrium.verify.timing import UNANSWERED, Latencies, Span
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitFacts:
+    """What was found in one circuit. `strays` are events that `never` forbids for other keys."""
+
+    circuit: Circuit
+    drafts: Drafts
+    strays: Drafts
+    instances: int
+    latencies: Latencies
+
+
+def examine(
+    circuit: Circuit, index: EventIndex, unclaimed: list[Event], earlier_keys: Collection[str]
+) -> CircuitFacts:
+    """Check one circuit.
+
+    Args:
+        unclaimed: keyed Sends and Receives that no circuit's hop and no `never` claims; those
+            that are found to be misrouted here are removed.
+        earlier_keys: keys of earlier runs.
+    """
+    return _Examination(circuit, index, earlier_keys).facts(unclaimed)
+
+
+def unclaimed_events(circuits: Sequence[Circuit], index: EventIndex) -> list[Event]:
+    """Sends and Receives outside every route and every `never`, by time."""
+    claims = [
+        place
+        for circuit in circuits
+        for hop in (*circuit.hops, *circuit.never)
+        for place in hop.places
+    ]
+    events = [
+        event
+        for (unit, step), events in index.by_place.items()
+        if not any_matches(claims, unit, step)
+        for event in events
+        if event.key is not None and event.type in (EventType.SEND, EventType.RECEIVE)
+    ]
+    return sorted(events, key=lambda event: event.t_ns)
+
+
+class _Examination:
+    """The state of one `examine`."""
+
+    def __init__(self, circuit: Circuit, index: EventIndex, earlier_keys: Collection[str]) -> None:
+        self._circuit = circuit
+        self._index = index
+        self._earlier_keys = earlier_keys
+        self._instances = Instances(circuit, index)
+        self._drafts = Drafts()
+        self._strays = Drafts()
+        self._route = Route(circuit)
+
+    def facts(self, unclaimed: list[Event]) -> CircuitFacts:
+        latencies = self._check_instances()
+        for event in self._instances.unkeyed:
+            self._drafts.add_event(Code.UNKEYED, event)
+        self._check_number()
+        self._check_never()
+        if not self._circuit.open:
+            self._check_route(unclaimed)
+        if self._circuit.fifo and self._circuit.per == "key":
+            self._check_fifo()
+        self._check_within(latencies)
+        self._check_budgets(latencies)
+        return CircuitFacts(
+            self._circuit, self._drafts, self._strays, len(self._instances), latencies
+        )
+
+    # Each instance ----------------------------------------------------------------------------
+
+    def _check_instances(self) -> Latencies:
+        """Check every instance by itself; return the latencies of those that have a cause."""
+        plain = plain_latencies(self._route, self._instances, self._circuit.same)
+        others: dict[str, Span] = {}
+        if len(plain) < len(self._instances):
+            for name in self._instances:
+                if name not in plain:
+                    row = self._instances.row(name)
+                    self._check_instance(name, row)
+                    if self._route.last and not self._route.is_orphan(row):
+                        others[name] = self._route.latency(row)
+        return Latencies(plain, others)
+
+    def _check_instance(self, name: str, row: Row) -> None:
+        orphan = self._route.is_orphan(row)
+        if orphan:
+            self._add_orphan(name, row)
+        for number, hop in enumerate(self._route.hops):
+            count = len(row[number])
+            if count < hop.least and not orphan:
+                self._add_lost(name, row, number)
+            elif count > 1 or hop.most == 0:
+                self._check_repeated(name, row, number)
+        for event, prior, foreign in misplaced(self._route.stages, row):
+            code = Code.CLOCK if foreign else _order_code(event, prior)
+            self._add_event(code, name, event, row, prior)
+        if self._circuit.same:
+            self._check_same(name, row)
+
+    def _add_orphan(self, name: str, row: Row) -> None:
+        event = self._route.first_events(row)[0]
+        stale = event.key in self._earlier_keys
+        self._add_event(Code.STALE if stale else Code.PHANTOM, name, event, row)
+
+    def _add_lost(self, name: str, row: Row, number: int) -> None:
+        hop = self._route.hops[number]
+        reached = self._route.last_reached(row, number)
+        self._drafts.add(
+            Code.LOST,
+            hop.text,
+            t_ns=None if reached is None else reached.t_ns,
+            key=self._key(name),
+            row=row,
+            other=reached,
+            hop=hop,
+        )
+
+    def _check_repeated(self, name: str, row: Row, number: int) -> None:
+        """Several events at one hop: more than allowed, or sent by two units?"""
+        hop, events = self._route.hops[number], row[number]
+        too_many = hop.most is not None and len(events) > hop.most
+        if too_many and hop.most is not None:
+            self._drafts.add(
+                Code.DUPLICATE,
+                hop.text,
+                t_ns=events[hop.most].t_ns,
+                key=self._key(name),
+                row=row,
+                event=events[hop.most],
+                hop=hop,
+                size=len(events),
+            )
+        # Where a hop of the way allows several, answers of several units are what was declared.
+        if self._circuit.per == "key" and (too_many or number in dict(self._route.stages[0])):
+            self._check_senders(row, hop, events)
+
+    def _check_senders(self, row: Row, hop: Hop, events: Sequence[Event]) -> None:
+        first: dict[str, Event] = {}
+        for event in events:
+            if event.type != EventType.SEND or event.key is None:
+                continue
+            other = first.setdefault(event.key, event)
+            if other.unit != event.unit:
+                self._drafts.add(
+                    Code.COLLISION,
+                    hop.text,
+                    t_ns=event.t_ns,
+                    key=event.key,
+                    row=row,
+                    event=event,
+                    other=other,
+                    hop=hop,
+                )
+
+    def _check_same(self, name: str, row: Row) -> None:
+        for field in self._circuit.same:
+            first: Event | None = None
+            for event in flat(row):
+                if field not in event.meta:
+                    continue
+                if first is None:
+                    first = event
+                elif not _equal(first.meta[field], event.meta[field]):
+                    self._add_event(Code.MISMATCH, name, event, row, first, text=field)
+
+    # All together -----------------------------------------------------------------------------
+
+    def _check_number(self) -> None:
+        """The number of instances, as far as it could be counted."""
+        least, most = self._circuit.keys
+        count = len(self._instances)
+        hop = self._route.hops[0]
+        if not self._instances.matched:
+            if least > 0:
+                self._drafts.add(Code.VACUOUS, self._circuit.name, t_ns=None)
+        elif self._circuit.per == "run":
+            return
+        elif count < least and not self._instances.unkeyed:
+            text = f"{count} of {least}"
+            self._drafts.add(Code.LOST, hop.text, t_ns=None, hop=hop, text=text)
+        elif most is not None and count > most:
+            begins = sorted(
+                (flat(self._instances.row(name))[0].t_ns, name) for name in self._instances
+            )
+            for t_ns, name in begins[most:]:
+                self._drafts.add(
+                    Code.DUPLICATE,
+                    hop.text,
+                    t_ns=t_ns,
+                    key=name,
+                    row=self._instances.row(name),
+                    hop=hop,
+                    text=f"{count} instead of {most}",
+                )
+
+    def _check_never(self) -> None:
+        never = [place for hop in self._circuit.never for place in hop.places]
+        for (unit, step), events in self._index.by_place.items():
+            if not any_matches(never, unit, step):
+                continue
+            for event in events:
+                if self._circuit.per == "run" or event.key is None:
+                    self._drafts.add_event(Code.FORBIDDEN, event)
+                elif (name := self._instances.name_of(event.key)) is not None:
+                    row = self._instances.row(name)
+                    self._drafts.add_event(Code.FORBIDDEN, event, row=row)
+                else:
+                    self._strays.add_event(Code.FORBIDDEN, event)
+
+    def _check_route(self, unclaimed: list[Event]) -> None:
+        strays = []
+        for event in unclaimed:
+            name = None if event.key is None else self._instances.name_of(event.key)
+            if name is not None:
+                row = self._instances.row(name)
+                self._drafts.add_event(Code.MISROUTED, event, row=row)
+                strays.append(event.id)
+        if strays:
+            found = set(strays)
+            unclaimed[:] = [event for event in unclaimed if event.id not in found]
+
+    def _check_fifo(self) -> None:
+        blamed: set[str] = set()  # who overtook at one hop is still ahead at the next
+        begun = {
+            name: self._route.first_events(self._instances.row(name))[0] for name in self._instances
+        }
+        for stage in self._route.stages[1:]:
+            for hop, _ in stage:
+                passages = [
+                    Passage(name, begun[name], events[0])
+                    for name, events in self._instances.column(hop).items()
+                    if name not in blamed and begun[name] is not events[0]
+                ]
+                self._check_passages(passages, blamed)
+
+    def _check_passages(self, passages: Sequence[Passage], blamed: set[str]) -> None:
+        sent = [passage.sent for passage in passages]
+        arrived = [passage.arrived for passage in passages]
+        if not (one_clock(sent) and one_clock(arrived)):
+            for name, _, event in passages:
+                self._add_event(Code.CLOCK, name, event, self._instances.row(name))
+            return
+        for fast, slow in overtaking(passages):
+            blamed.add(fast.key)
+            row = (*self._instances.row(fast.key), [slow.sent, slow.arrived])
+            self._add_event(Code.REORDER, fast.key, fast.arrived, row, slow.arrived)
+
+    def _check_within(self, latencies: Latencies) -> None:
+        limit = self._circuit.within_ns
+        if limit is None:
+            return
+        for name, taken in latencies.over(limit):
+            if taken == UNANSWERED:
+                continue  # lost, as it is
+            row = self._instances.row(name)
+            done = self._route.completion(row)
+            late = taken.low > limit
+            self._drafts.add(
+                Code.LATE if late else Code.CLOCK,
+                place_of(done),
+                t_ns=done.t_ns,
+                key=self._key(name),
+                row=row,
+                event=done,
+                other=self._route.first_events(row)[0],
+                size=taken.low if late else None,
+            )
+
+    def _check_budgets(self, latencies: Latencies) -> None:
+        for percentile, budget in sorted(self._circuit.budgets.items()):
+            if not latencies.enough(percentile):
+                text = f"p{percentile}"
+                self._drafts.add(Code.SAMPLES, self._circuit.name, t_ns=None, text=text)
+                continue
+            value = latencies.percentile(percentile)
+            if value.high <= budget:
+                continue
+            over = latencies.over(budget)
+            code, where = Code.BUDGET, self._circuit.name
+            if value.low <= budget:
+                code, where = Code.CLOCK, self._route.hops[self._route.last[-1][0]].text
+                over = ((name, taken) for name, taken in over if not taken.exact)
+            for name, taken in over:
+                if code is Code.CLOCK or taken.low > budget:
+                    self._drafts.add(
+                        code,
+                        where,
+                        t_ns=None,
+                        key=self._key(name),
+                        row=self._instances.row(name),
+                        size=taken.low,
+                        text=f"p{percentile}",
+                    )
+
+    def _key(self, name: str) -> str | None:
+        return None if self._circuit.per == "run" else name
+
+    def _add_event(
+        self,
+        code: Code,
+        name: str,
+        event: Event,
+        row: Row,
+        other: Event | None = None,
+        text: str = "",
+    ) -> None:
+        """A fact about an event of an instance: under the event's own key, if it has one."""
+        key = self._key(name if event.key is None else event.key)
+        self._drafts.add(
+            code,
+            place_of(event),
+            t_ns=event.t_ns,
+            key=key,
+            row=row,
+            event=event,
+            other=other,
+            text=text,
+        )
+
+
+def _order_code(event: Event, prior: Event) -> Code:
+    received = event.type == EventType.RECEIVE and prior.type == EventType.SEND
+    return Code.CAUSALITY if received else Code.ORDER
+
+
+def _equal(one: object, other: object) -> bool:
+    """Equal as JSON values: `true` is not 1, but 1 is 1.0."""
+    return one == other and isinstance(one, bool) == isinstance(other, bool)

@@ -1,0 +1,187 @@
+"""Whether all that a scenario asks for has happened, answered while the events come in.
+
+What is asked for are lower bounds only: whether something happened too often, too late or in the
+wrong order is judged at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from testrium.model import Circuit, Event, EventType, Scenario
+from testrium.verify.instances import WHOLE_RUN
+from testrium.verify.places import choose_hop, matching_hops
+from testrium.verify.wording import listed, number_of
+
+
+class Expectations:
+    """What a scenario still waits for.
+
+    Met when every required probe was emitted (`stop_events` are not waited for), every circuit
+    has its least number of instances and every instance the least count at each hop; with
+    `orphans = "forbid"` also when each key that was sent was received, and the reverse.
+    """
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
+        self._attempt = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """A new attempt: events of the one before do not count any more."""
+        group = self._scenario.group
+        self._attempt += 1
+        self._missing = {
+            (unit.name, step): None for unit in self._scenario.units for step in unit.events
+        }
+        self._circuits = [OpenCircuit(circuit) for circuit in group.circuits]
+        self._orphans = OpenKeys() if group.rules.orphans == "forbid" else None
+
+    def feed(self, events: Iterable[Event]) -> None:
+        """Take note of what was stored; a constant cost per event."""
+        for event in events:
+            if event.attempt != self._attempt:
+                continue
+            if self._missing:
+                self._missing.pop((event.unit, event.step), None)
+            for circuit in self._circuits:
+                circuit.feed(event)
+            if self._orphans is not None:
+                self._orphans.feed(event)
+
+    def met(self) -> bool:
+        """Whether nothing is open any more."""
+        return (
+            not self._missing
+            and all(circuit.met() for circuit in self._circuits)
+            and (self._orphans is None or self._orphans.met())
+        )
+
+    def describe(self) -> tuple[str, ...]:
+        """What is still open, a sentence for each."""
+        return (
+            *(f"{unit}:{step} was not emitted" for unit, step in self._missing),
+            *(line for circuit in self._circuits for line in circuit.describe()),
+            *(self._orphans.describe() if self._orphans is not None else ()),
+        )
+
+
+class OpenKeys:
+    """Keys that were sent and not received, or received and not sent."""
+
+    def __init__(self) -> None:
+        self._sent: set[str] = set()
+        self._received: set[str] = set()
+        self._half: dict[str, None] = {}
+
+    def feed(self, event: Event) -> None:
+        if event.key is None:
+            return
+        if event.type == EventType.SEND:
+            mine, others = self._sent, self._received
+        elif event.type == EventType.RECEIVE:
+            mine, others = self._received, self._sent
+        else:
+            return
+        mine.add(event.key)
+        if event.key in others:
+            self._half.pop(event.key, None)
+        else:
+            self._half[event.key] = None
+
+    def met(self) -> bool:
+        return not self._half
+
+    def describe(self) -> tuple[str, ...]:
+        unreceived = [key for key in self._half if key in self._sent]
+        unsent = [key for key in self._half if key not in self._sent]
+        lines = []
+        if unreceived:
+            lines.append(f"{listed(unreceived)}: sent and not received")
+        if unsent:
+            lines.append(f"{listed(unsent)}: received and not sent")
+        return tuple(lines)
+
+
+class OpenCircuit:
+    """The instances of one circuit, and at how many of their hops something is missing."""
+
+    def __init__(self, circuit: Circuit) -> None:
+        self._circuit = circuit
+        self._hops = circuit.hops
+        self._least = circuit.keys[0]
+        self._candidates: dict[tuple[str, str], tuple[int, ...]] = {}
+        self._counts: dict[str, list[int]] = {}  # per instance: how often each hop was reached
+        self._joined: dict[str, str] = {}  # key -> key of the instance that it belongs to
+        self._open = 0
+
+    def feed(self, event: Event) -> None:
+        place = (event.unit, event.step)
+        candidates = self._candidates.get(place)
+        if candidates is None:
+            candidates = matching_hops(self._hops, *place)
+            self._candidates[place] = candidates
+        if not candidates:
+            return
+        key = self._instance_of(event)
+        if key is None:
+            return
+        counts = self._counts.get(key)
+        if counts is None:
+            counts = self._counts[key] = [0] * len(self._hops)
+            self._open += self._open_hops(counts)
+        hop = candidates[0]
+        if len(candidates) > 1:
+            hop = choose_hop(candidates, counts, self._hops)
+        counts[hop] += 1
+        if counts[hop] == self._hops[hop].least:
+            self._open -= 1
+
+    def met(self) -> bool:
+        return self._open == 0 and len(self._counts) >= self._least
+
+    def describe(self) -> tuple[str, ...]:
+        name = self._circuit.name
+        lines = []
+        if len(self._counts) < self._least:
+            expected = number_of(self._least, "instance")
+            lines.append(f"circuit {name}: {len(self._counts)} of {expected}")
+        for index, hop in enumerate(self._hops):
+            keys = [key for key, counts in self._counts.items() if counts[index] < hop.least]
+            if keys:
+                whose = f" for {listed(keys)}" if self._circuit.per == "key" else ""
+                lines.append(f"circuit {name}: {hop.text} is open{whose}")
+        return tuple(lines)
+
+    def _instance_of(self, event: Event) -> str | None:
+        """The key of the event's instance; joins what its causes join. None: nobody's."""
+        if self._circuit.per == "run":
+            return WHOLE_RUN
+        keys = event.cause if event.key is None else (event.key, *event.cause)
+        if not keys:
+            return None
+        root = self._root(keys[0])
+        for key in keys[1:]:
+            root = self._join(root, self._root(key))
+        return root
+
+    def _root(self, key: str) -> str:
+        while (above := self._joined.get(key, key)) != key:
+            self._joined[key] = self._joined.get(above, above)
+            key = above
+        return key
+
+    def _join(self, one: str, other: str) -> str:
+        if one == other:
+            return one
+        kept, gone = (one, other) if one in self._counts else (other, one)
+        self._joined[gone] = kept
+        if (moved := self._counts.pop(gone, None)) is not None:
+            counts = self._counts[kept]
+            self._open -= self._open_hops(moved) + self._open_hops(counts)
+            counts[:] = map(sum, zip(counts, moved, strict=True))
+            self._open += self._open_hops(counts)
+        return kept
+
+    def _open_hops(self, counts: list[int]) -> int:
+        return sum(n < hop.least for n, hop in zip(counts, self._hops, strict=True))

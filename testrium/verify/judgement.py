@@ -1,0 +1,146 @@
+"""The judgement of a run: everything that verification finds, ranked, and the verdict."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from testrium.model import (
+    CircuitResult,
+    Code,
+    Evidence,
+    Finding,
+    Judgement,
+    Scenario,
+    Verdict,
+)
+from testrium.verify.circuits import examine, unclaimed_events
+from testrium.verify.index import EventIndex
+from testrium.verify.probes import gaps, missing_probes, orphans, required_places
+from testrium.verify.processes import ProcessFacts
+from testrium.verify.roots import Explanations
+from testrium.verify.story import tell
+from testrium.verify.timing import Latencies
+from testrium.verify.verdict import against_expectation, circuit_verdict, verdict_of
+
+
+def judge(scenario: Scenario, evidence: Evidence) -> Judgement:
+    """Judge a run. A pure function: no clock, no files; the same evidence, the same judgement.
+
+    The first finding is the root cause; what a finding explains follows it. Linear in the number
+    of events, but for sorting them once.
+    """
+    with _no_collector():
+        return _judge(scenario, evidence)
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Pause the garbage collector: a million events make no cycles, and looking for them again
+    and again takes a third of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _judge(scenario: Scenario, evidence: Evidence) -> Judgement:
+    index = EventIndex(evidence)
+    processes = ProcessFacts(scenario, evidence, index)
+    completed, missing = required_places(scenario, index)
+    measured, circuit_findings, notes = _examine_circuits(scenario, evidence, index)
+    findings = [
+        *_infra(scenario, evidence),
+        *processes.findings,
+        *circuit_findings,
+        *(orphans(index, evidence.earlier_keys) if _forbids_orphans(scenario) else ()),
+        *missing_probes(missing, index),
+        *gaps(evidence, index),
+        *_failed_tests(evidence),
+        *evidence.findings,
+    ]
+    ranked = Explanations(scenario, findings, processes.ends, processes.end_times, index).ranked()
+    verdict, unexpected = against_expectation(scenario, verdict_of(ranked))
+    return Judgement(
+        verdict=verdict,
+        findings=(*unexpected, *(finding for finding, _ in ranked)),
+        notes=(*processes.notes, *notes),
+        circuits=tuple(
+            _result(one, circuit_verdict(ranked, one.name), scenario.group.gen_metrics)
+            for one in measured
+        ),
+        completed=tuple(completed),
+        missing=tuple(missing),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """What remains of a circuit once its findings are made."""
+
+    name: str
+    instances: int
+    latencies: Latencies
+
+
+def _examine_circuits(
+    scenario: Scenario, evidence: Evidence, index: EventIndex
+) -> tuple[list[_Measured], list[Finding], list[Finding]]:
+    """One circuit after the other: the instances of one are forgotten before the next."""
+    circuits = scenario.group.circuits
+    unclaimed = unclaimed_events(circuits, index) if circuits else []
+    measured: list[_Measured] = []
+    findings: list[Finding] = []
+    notes: list[Finding] = []
+    for circuit in circuits:
+        facts = examine(circuit, index, unclaimed, evidence.earlier_keys)
+        found, noted = tell(facts, index)
+        findings += found
+        notes += noted
+        measured.append(_Measured(circuit.name, facts.instances, facts.latencies))
+    return measured, findings, notes
+
+
+def _result(measured: _Measured, verdict: Verdict, with_metrics: bool) -> CircuitResult:
+    if not with_metrics:
+        return CircuitResult(measured.name, measured.instances, verdict)
+    latencies = measured.latencies
+    return CircuitResult(
+        measured.name,
+        measured.instances,
+        verdict,
+        p50_ms=latencies.percentile_ms(50),
+        p95_ms=latencies.percentile_ms(95),
+        p99_ms=latencies.percentile_ms(99),
+        max_ms=latencies.max_ms(),
+    )
+
+
+def _infra(scenario: Scenario, evidence: Evidence) -> list[Finding]:
+    messages = [evidence.infra] if evidence.infra else []
+    if evidence.interrupted:
+        messages.append("the run was interrupted before this group was complete")
+    return [Finding(Code.INFRA, scenario.id, message) for message in messages[:1]]
+
+
+def _forbids_orphans(scenario: Scenario) -> bool:
+    return scenario.group.rules.orphans == "forbid"
+
+
+def _failed_tests(evidence: Evidence) -> list[Finding]:
+    return [
+        Finding(
+            Code.TEST,
+            test.name,
+            f"{test.name} failed" + (f": {test.message}" if test.message else ""),
+            hints=tuple(test.traceback.strip().splitlines()[-3:]),
+            unit="tests",
+        )
+        for test in evidence.tests
+        if not test.passed
+    ]

@@ -1,0 +1,174 @@
+"""Required probes, orphans, and evidence that is damaged."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+
+from testrium.model import Code, Damage, Event, EventType, Evidence, Finding, Place, Scenario
+from testrium.verify.drafts import Draft, Drafts, distinct, place_of
+from testrium.verify.index import EventIndex, Hole, holes, process_of
+from testrium.verify.timing import Order, low_ns, order_of
+from testrium.verify.wording import close_to, duration, listed, number_of, shown, times
+
+
+def required_places(scenario: Scenario, index: EventIndex) -> tuple[list[Place], list[Place]]:
+    """The required probes that were emitted, and those that were not, as declared."""
+    required = dict.fromkeys(
+        Place(unit.name, step)
+        for unit in scenario.units
+        for step in (*unit.events, *unit.stop_events)
+    )
+    completed = [place for place in required if place in index.by_place]
+    return completed, [place for place in required if place not in index.by_place]
+
+
+def missing_probes(missing: list[Place], index: EventIndex) -> list[Finding]:
+    """A finding for each required probe that was not emitted."""
+    findings = []
+    for place in missing:
+        emitted = index.steps_of(place.unit)
+        near = close_to(place.step, emitted)
+        hints = (
+            [f"{place.unit} did emit {shown(near)}: is {place.step} misspelled?"] if near else []
+        )
+        elsewhere = [unit for unit, step in index.by_place if step == place.step]
+        if elsewhere:
+            hints.append(f"{listed(elsewhere)} emitted {shown(place.step)}")
+        last = index.last_of(place.unit)
+        if last is not None:
+            hints.append(f"the last probe of {place.unit} was {shown(last.step)}")
+        findings.append(
+            Finding(
+                Code.MISSING,
+                str(place),
+                f"{place.unit} never emitted {place.step}"
+                + ("" if emitted else ", nor any other probe"),
+                events=() if last is None else (last.id,),
+                hints=tuple(hints),
+                unit=place.unit,
+            )
+        )
+    return findings
+
+
+# Orphans -----------------------------------------------------------------------------------------
+
+
+def orphans(index: EventIndex, earlier_keys: Collection[str]) -> list[Finding]:
+    """What `orphans = "forbid"` asks for: every key is sent and received, once at each place."""
+    drafts = Drafts()
+    sent: dict[str, list[Event]] = defaultdict(list)
+    received: dict[str, list[Event]] = defaultdict(list)
+    for event in index.events:
+        if event.key is not None:
+            if event.type == EventType.SEND:
+                sent[event.key].append(event)
+            elif event.type == EventType.RECEIVE:
+                received[event.key].append(event)
+    for key, sends in sent.items():
+        receives = received.get(key, [])
+        row = (sends, receives)
+        if not receives:
+            drafts.add_event(Code.LOST, sends[0], row=row)
+        elif order_of(sends[0], receives[0]) is Order.LATER:
+            drafts.add_event(Code.CAUSALITY, receives[0], row=row, other=sends[0])
+        _check_once(drafts, sends, row)
+        _check_once(drafts, receives, row)
+    for key, receives in received.items():
+        if key not in sent:
+            code = Code.STALE if key in earlier_keys else Code.PHANTOM
+            drafts.add_event(code, receives[0], row=(receives,))
+            _check_once(drafts, receives, (receives,))
+    return [_orphan_finding(draft) for draft in drafts]
+
+
+def _check_once(drafts: Drafts, events: list[Event], row: tuple[list[Event], ...]) -> None:
+    """At most one Send and one Receive of a key at each place."""
+    if len(events) == 1:
+        return
+    seen: set[tuple[str, str]] = set()
+    for event in events:
+        if (event.unit, event.step) in seen:
+            drafts.add_event(Code.DUPLICATE, event, row=row)
+        seen.add((event.unit, event.step))
+
+
+def _orphan_finding(draft: Draft) -> Finding:
+    assert draft.event is not None
+    keys = listed(list(draft.keys))
+    hints: list[str] = []
+    match draft.code:
+        case Code.LOST:
+            message = f"{keys} was sent at {draft.where} and never received"
+        case Code.PHANTOM:
+            message = f"{keys} was received at {draft.where} and never sent"
+        case Code.STALE:
+            message = f"{keys} was received at {draft.where}, left over from an earlier run"
+        case Code.DUPLICATE:
+            message = f"{keys} occurred more than once at {draft.where}"
+            here = [e for e in draft.witnesses() if place_of(e) == draft.where]
+            hints.append(
+                f"{shown(draft.key or '')} {times(len(here))},"
+                f" in {listed(distinct(f'process {e.pid}' for e in here))}"
+            )
+        case _:
+            assert draft.other is not None
+            gap = duration(low_ns(draft.other) - draft.event.t_ns)
+            message = (
+                f"{keys} was received at {draft.where} {gap} before"
+                f" it was sent at {place_of(draft.other)}"
+            )
+    return Finding(
+        draft.code,
+        draft.where,
+        message,
+        key=draft.key,
+        keys=tuple(draft.keys),
+        events=tuple(event.id for event in draft.witnesses()),
+        hints=tuple(hints),
+        unit=draft.event.unit,
+        t_ns=draft.t_ns,
+    )
+
+
+# Damaged evidence ----------------------------------------------------------------------------
+
+
+def gaps(evidence: Evidence, index: EventIndex) -> list[Finding]:
+    """A finding for each unit whose evidence has holes or lines that are no probes."""
+    damaged: dict[str, list[Damage]] = defaultdict(list)
+    for damage in evidence.damages:
+        if damage.attempt == evidence.attempt:
+            damaged[damage.unit].append(damage)
+    torn: dict[str, list[Hole]] = defaultdict(list)
+    # A process may have begun in an attempt that was given up: its first numbers are there.
+    found = holes(evidence.events)
+    current = {process_of(event) for event in index.events} if found else set()
+    for hole in found:
+        if hole.process in current:
+            torn[hole.process[0]].append(hole)
+    return [_gap(unit, damaged[unit], torn[unit]) for unit in dict.fromkeys((*damaged, *torn))]
+
+
+def _gap(unit: str, damages: list[Damage], torn: list[Hole]) -> Finding:
+    parts, hints = [], []
+    if torn:
+        missing = sum(hole.missing for hole in torn)
+        parts.append(f"{number_of(missing, 'probe')} of {unit} never arrived")
+        hints += [
+            f"process {hole.process[2]} numbered its probes up to {hole.last},"
+            f" and {_numbers(hole)} is missing"
+            for hole in torn[:3]
+        ]
+    if damages:
+        lines = number_of(len(damages), "line")
+        parts.append(f"{lines} of the probe file of {unit} cannot be read")
+        hints += [f"{damage.reason}: {shown(damage.line)}" for damage in damages[:3]]
+    hints.append(f"what {unit} did in between is not known; nothing can be said of what it owed")
+    return Finding(Code.GAP, unit, " and ".join(parts), hints=tuple(hints), unit=unit)
+
+
+def _numbers(hole: Hole) -> str:
+    more = hole.missing - 1
+    return f"number {hole.first}" + (f" (and {more} more)" if more else "")

@@ -1,0 +1,334 @@
+"""What a circuit's findings say to people: one sentence, then the evidence.
+
+Nothing is decided here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from heapq import nlargest
+from math import inf
+
+from testrium.model import Code, Event, Finding, Hop
+from testrium.verify.circuits import CircuitFacts
+from testrium.verify.drafts import Draft, distinct, place_of
+from testrium.verify.index import EventIndex
+from testrium.verify.places import ANY
+from testrium.verify.timing import LEAST_SAMPLES, low_ns
+from testrium.verify.wording import close_to, duration, listed, number_of, shown, times
+
+#: A story of more events than this is told by its first and its last ones.
+MOST_EVENTS = 40
+
+Told = tuple[str, list[str]]
+
+
+def tell(facts: CircuitFacts, index: EventIndex) -> tuple[list[Finding], list[Finding]]:
+    """The findings of a circuit and its notes, in words."""
+    drafts, strays = list(facts.drafts), list(facts.strays)
+    witnesses = {draft.key for draft in drafts if draft.key is not None}
+    teller = _Teller(facts, index, index.with_keys(witnesses) if witnesses else {})
+    return [teller.finding(draft) for draft in drafts], [teller.finding(d) for d in strays]
+
+
+class _Teller:
+    def __init__(
+        self, facts: CircuitFacts, index: EventIndex, by_key: dict[str, list[Event]]
+    ) -> None:
+        self._facts = facts
+        self._circuit = facts.circuit
+        self._index = index
+        self._by_key = by_key
+        self._words: dict[Code, Callable[[Draft], Told]] = {
+            Code.VACUOUS: self._vacuous,
+            Code.UNKEYED: self._unkeyed,
+            Code.STALE: self._orphan,
+            Code.PHANTOM: self._orphan,
+            Code.CAUSALITY: self._causality,
+            Code.MISROUTED: self._misrouted,
+            Code.COLLISION: self._collision,
+            Code.DUPLICATE: self._duplicate,
+            Code.LOST: self._lost,
+            Code.MISMATCH: self._mismatch,
+            Code.ORDER: self._order,
+            Code.REORDER: self._reorder,
+            Code.FORBIDDEN: self._forbidden,
+            Code.LATE: self._late,
+            Code.BUDGET: self._budget,
+            Code.CLOCK: self._clock,
+            Code.SAMPLES: self._samples,
+        }
+
+    def finding(self, draft: Draft) -> Finding:
+        message, hints = self._words[draft.code](draft)
+        story = draft.witnesses()
+        if len(story) > MOST_EVENTS:
+            story = story[: MOST_EVENTS // 2] + story[-MOST_EVENTS // 2 :]
+        return Finding(
+            code=draft.code,
+            where=draft.where,
+            message=message,
+            circuit=self._circuit.name,
+            key=draft.key,
+            keys=tuple(draft.keys),
+            events=tuple(event.id for event in story),
+            hints=tuple(hints),
+            unit=draft.event.unit if draft.event is not None else _only_unit(draft.hop),
+            t_ns=draft.t_ns,
+        )
+
+    # What is not there ------------------------------------------------------------------------
+
+    def _vacuous(self, _: Draft) -> Told:
+        hints = [
+            hint
+            for hop in self._circuit.hops
+            for place in hop.places
+            if (hint := self._similar(place.unit, place.step))
+        ]
+        route = " -> ".join(
+            hop.text if len(stage) == 1 else f"[{', '.join(one.text for one in stage)}]"
+            for stage in self._circuit.stages
+            for hop in stage[:1]
+        )
+        return f"no event matched any hop of the route {route}: nothing was proved", hints
+
+    def _lost(self, draft: Draft) -> Told:
+        if draft.hop is None or not draft.row:
+            return f"{draft.text} instances of this circuit began at {draft.where}", []
+        count = len(draft.row[self._circuit.hops.index(draft.hop)])
+        whose = listed(list(draft.keys)) if draft.keys else "the run"
+        if count:
+            did = f"reached {draft.where} {times(count)}, {draft.hop.least} are required"
+        else:
+            did = f"never reached {draft.where}"
+        seen = f"; last seen at {place_of(draft.other)}" if draft.other is not None else ""
+        hints = []
+        if len(draft.keys) > 1 or self._facts.instances > 1:
+            there = self._facts.instances - len(draft.keys)
+            hints.append(f"{there} of {number_of(self._facts.instances, 'key')} got there")
+        hints += self._elsewhere(draft)
+        hints += [
+            hint for place in draft.hop.places if (hint := self._similar(place.unit, place.step))
+        ]
+        return f"{whose} {did}{seen}", hints
+
+    def _orphan(self, draft: Draft) -> Told:
+        cause = " or ".join(hop.text for hop in self._circuit.stages[0])
+        message = f"{self._whose(draft)} reached {draft.where} without {cause}"
+        if draft.code is Code.STALE:
+            return f"{message} in this run: the key is left over from an earlier run", []
+        hints = self._elsewhere(draft)
+        hints += [
+            hint
+            for hop in self._circuit.stages[0]
+            for place in hop.places
+            if (hint := self._similar(place.unit, place.step))
+        ]
+        return message, hints
+
+    # What is there too often, or in the wrong place ---------------------------------------------
+
+    def _duplicate(self, draft: Draft) -> Told:
+        if draft.text:
+            return f"{draft.text} instances of this circuit began at {draft.where}", []
+        assert draft.hop is not None
+        hop = self._circuit.hops.index(draft.hop)
+        events = draft.row[hop]
+        whose = listed(list(draft.keys)) if draft.keys else "the run"
+        most = "once" if draft.hop.most == 1 else f"at most {times(draft.hop.most or 0)}"
+        message = f"{whose} reached {draft.where} {times(len(events))}, {most} is allowed"
+        pids = Counter(event.pid for event in events)
+        by_process = ", ".join(f"{times(n)} in process {pid}" for pid, n in pids.most_common(4))
+        after = duration(events[draft.hop.most or 0].t_ns - events[0].t_ns)
+        return message, [by_process, f"the one too many came {after} after the first"]
+
+    def _collision(self, draft: Draft) -> Told:
+        assert draft.event is not None
+        assert draft.other is not None
+        one, other = draft.other.unit, draft.event.unit
+        return f"{one} and {other} both sent {self._whose(draft)}", [
+            f"a key stands for one instance: let its text begin with the unit ({one}-1, {other}-1)"
+        ]
+
+    def _misrouted(self, draft: Draft) -> Told:
+        assert draft.event is not None
+        verb = "sent" if draft.event.type == "Send" else "received"
+        message = f"{self._whose(draft)} was {verb} at {draft.where}, which is not on the route"
+        hint = self._similar_hop(draft.event)
+        return message, [hint] if hint else []
+
+    def _unkeyed(self, draft: Draft) -> Told:
+        message = f"{draft.where} happened {times(draft.facts)} without a key: whose was it?"
+        return message, ['give the probe its key, or declare the circuit with per = "run"']
+
+    def _forbidden(self, draft: Draft) -> Told:
+        whose = f" for {listed(list(draft.keys))}" if draft.keys else ""
+        return f"{draft.where} happened {times(draft.facts)}{whose}, and never should", []
+
+    # What is different, or in the wrong order -----------------------------------------------------
+
+    def _mismatch(self, draft: Draft) -> Told:
+        assert draft.event is not None
+        assert draft.other is not None
+        here = shown(repr(draft.event.meta[draft.text]))
+        there = shown(repr(draft.other.meta[draft.text]))
+        return (
+            f"{draft.text} of {self._whose(draft)} is {here} at {draft.where},"
+            f" and {there} at {place_of(draft.other)}"
+        ), []
+
+    def _causality(self, draft: Draft) -> Told:
+        assert draft.other is not None
+        message = f"{self._whose(draft)} was received {self._before(draft)} it was sent"
+        return f"{message} at {place_of(draft.other)}", self._also(draft)
+
+    def _order(self, draft: Draft) -> Told:
+        assert draft.other is not None
+        whose = f" for {self._whose(draft)}" if draft.keys else ""
+        should = place_of(draft.other)
+        message = f"{draft.where} happened {self._before(draft)} {should}{whose}"
+        return f"{message}, and should come after it", self._also(draft)
+
+    def _reorder(self, draft: Draft) -> Told:
+        assert draft.other is not None
+        overtaken = draft.row[-1][0].key
+        message = (
+            f"{self._whose(draft)} overtook {shown(overtaken or '')} at {draft.where}:"
+            f" sent after it, arrived {self._before(draft)} it"
+        )
+        return message, self._also(draft)
+
+    # What took too long, or cannot be known -------------------------------------------------------
+
+    def _late(self, draft: Draft) -> Told:
+        assert draft.key is None or draft.key in draft.sizes
+        limit = self._circuit.within_ns or 0
+        taken = _first_size(draft)
+        message = f"{self._whose(draft)} took"
+        if taken is None:
+            return f"{message} longer than {duration(limit)} to {draft.where}", []
+        message += f" {duration(taken)} to {draft.where}, {duration(taken - limit)} over"
+        hints = []
+        if draft.keys:
+            hints.append(f"{len(draft.keys)} of {number_of(self._facts.instances, 'key')} are late")
+        if len(draft.keys) > 1:
+            hints.append(f"slowest: {_slowest(draft)}")
+        return f"{message} the limit of {duration(limit)}", hints
+
+    def _budget(self, draft: Draft) -> Told:
+        latencies = self._facts.latencies
+        over = [
+            f"p{percentile} is {_finite(latencies.percentile(percentile).low)},"
+            f" over its budget of {duration(budget)}"
+            for percentile, budget in sorted(self._circuit.budgets.items())
+            if latencies.enough(percentile) and latencies.percentile(percentile).low > budget
+        ]
+        return "; ".join(over), [
+            f"{len(draft.keys)} of {number_of(latencies.count, 'key')} are over the budget",
+            f"slowest: {_slowest(draft)}",
+        ]
+
+    def _clock(self, draft: Draft) -> Told:
+        message = f"the clocks cannot tell about {self._whose(draft)} at {draft.where}"
+        if draft.event is None:
+            return message, ["emit t_ns (CLOCK_MONOTONIC) with the probes of this route"]
+        one, other = draft.event, draft.other
+        if other is not None and one.domain != other.domain:
+            return f"{message}: it and {place_of(other)} have two clocks with unknown offset", [
+                f"{place_of(one)}: clock {shown(one.domain)}",
+                f"{place_of(other)}: clock {shown(other.domain)}",
+                "measure both ends on one host, or declare no time limit across hosts",
+            ]
+        vague = next((e for e in draft.witnesses() if e.t_low_ns is not None), one)
+        return f"{message}: {place_of(vague)} has only the time at which its line was read", [
+            f"it may have happened up to {duration(vague.t_ns - low_ns(vague))} earlier",
+            "emit t_ns (CLOCK_MONOTONIC) with the probe, or use `testrium probe`",
+        ]
+
+    def _samples(self, _: Draft) -> Told:
+        have = self._facts.latencies.count
+        short = [
+            f"p{percentile} needs {LEAST_SAMPLES[percentile]} keys"
+            for percentile in sorted(self._circuit.budgets)
+            if have < LEAST_SAMPLES[percentile]
+        ]
+        return f"{' and '.join(short)}, this run has {have}", [
+            "send more keys, or limit every single one with `within`"
+        ]
+
+    # Evidence -------------------------------------------------------------------------------------
+
+    def _whose(self, draft: Draft) -> str:
+        if draft.key is None:
+            return "the run"
+        more = len(draft.keys) - 1
+        return shown(draft.key) + (f" (and {more} more)" if more else "")
+
+    def _before(self, draft: Draft) -> str:
+        """`1.2 ms before`, or by the numbers of the process where its clock is too coarse."""
+        assert draft.event is not None
+        assert draft.other is not None
+        gap = low_ns(draft.other) - draft.event.t_ns
+        return f"{duration(gap)} before" if gap > 0 else "before"
+
+    def _also(self, draft: Draft) -> list[str]:
+        if draft.event is None or draft.other is None or draft.event.pid != draft.other.pid:
+            return []
+        if draft.event.seq is None or draft.other.seq is None:
+            return []
+        return [f"probe {draft.event.seq} and probe {draft.other.seq} of process {draft.event.pid}"]
+
+    def _elsewhere(self, draft: Draft) -> list[str]:
+        """Where else the witness's key occurred."""
+        own = {event.id for events in draft.row for event in events}
+        others = [
+            place_of(event)
+            for event in self._by_key.get(draft.key or "", ())
+            if event.id not in own
+        ]
+        places = distinct(others)
+        if draft.key is None or not places:
+            return []
+        return [f"{shown(draft.key)} also occurred at {listed(places)}, outside of this route"]
+
+    def _similar(self, unit: str, step: str) -> str | None:
+        """A step that did occur, where the declared one did not and looks like it."""
+        emitted = self._index.steps_of(unit)
+        if step == ANY or step in emitted:
+            return None
+        near = close_to(step, emitted)
+        if near is None:
+            return None
+        count = sum(
+            len(events)
+            for place, events in self._index.by_place.items()
+            if place[1] == near and unit in (ANY, place[0])
+        )
+        return f"{unit}:{near} happened {times(count)}: is {step} misspelled?"
+
+    def _similar_hop(self, event: Event) -> str | None:
+        for hop in self._circuit.hops:
+            for place in hop.places:
+                if place.unit == event.unit and close_to(event.step, [place.step]):
+                    return f"the route has {place}: is {event.step} misspelled?"
+        return None
+
+
+def _only_unit(hop: Hop | None) -> str | None:
+    units = {place.unit for place in hop.places} if hop is not None else set()
+    return units.pop() if len(units) == 1 and ANY not in units else None
+
+
+def _first_size(draft: Draft) -> float | None:
+    return draft.sizes.get(draft.key) if draft.key is not None else None
+
+
+def _slowest(draft: Draft) -> str:
+    most = nlargest(3, draft.sizes.items(), key=lambda item: item[1])
+    return ", ".join(f"{shown(key)} {_finite(size)}" for key, size in most)
+
+
+def _finite(span_ns: float) -> str:
+    return "unanswered" if span_ns == inf else duration(span_ns)
