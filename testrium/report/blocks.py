@@ -1,0 +1,177 @@
+"""What a person reads about a result, as lines: the same for the console and `summary.txt`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from testrium.errors import ExitCode
+from testrium.model import GroupResult, RunResult, Verdict
+from testrium.report import wording
+from testrium.report.escape import cut, log_line
+from testrium.report.figures import tables
+from testrium.report.json_report import GROUP_FILE
+from testrium.report.lines import Line, Span, Style, line, table
+from testrium.report.marks import STYLES, Marks
+from testrium.report.view import EventView, FindingView, GroupView, UnitView
+
+#: Independent findings after the root cause that are shown; the rest is counted.
+MOST_FURTHER = 8
+_KEY_WIDTH = 60
+#: A message may repeat a key, and a key may be long; the report file has all of it.
+_MESSAGE_WIDTH = 600
+
+
+def needs_block(verdict: Verdict) -> bool:
+    """Whether a person has to read more about it than its one line."""
+    return verdict in (Verdict.FAIL, Verdict.UNKNOWN, Verdict.ERROR)
+
+
+def outcome(result: GroupResult) -> str:
+    """Why a group came to its verdict, in a few words; "" where there is nothing to say."""
+    if result.verdict is Verdict.SKIP:
+        return f"skipped: {wording.reason(result)}"
+    if result.verdict is Verdict.XFAIL:
+        return f"failed as expected: {wording.reason(result)}"
+    if not needs_block(result.verdict):
+        return ""
+    if not result.judgement.findings:
+        return result.reason
+    root = result.judgement.findings[0]
+    keys = f" ({wording.plural(len(root.keys), 'key')})" if len(root.keys) > 1 else ""
+    return f"{root.code} at {root.where}{keys}"
+
+
+def totals(result: RunResult) -> Line:
+    """The line that counts: `3 passed, 1 failed in 2.10 s`."""
+    interrupted = result.exit_code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED)
+    text = wording.totals(result.groups, result.duration_s)
+    style = STYLES[result.verdict]
+    return line(Span(f"interrupted: {text}" if interrupted else text, style))
+
+
+def group_block(
+    view: GroupView, marks: Marks, *, width: int | None = None, figures: bool = False
+) -> list[Line]:
+    """All that a tired person has to know about a group, the root cause first.
+
+    `figures` adds those of its circuits, units and tests. `width` None: nothing is left out to fit.
+    """
+    lines = [_head(view)]
+    if view.reason:
+        lines.append(line(f"  {view.reason}", hanging=2))
+    lines += _findings(view, marks, width)
+    if view.notes:
+        lines.append(line())
+        lines += [line("  ", Span(f"note: {_sentence(n)}", "dim"), hanging=4) for n in view.notes]
+    if figures:
+        lines += tables(view, width)
+    lines += [line(), line("  ", Span("rerun", "dim"), f"  {view.rerun}", whole=True)]
+    if view.run_dir:
+        lines.append(line("  ", Span("logs", "dim"), f"   {view.run_dir}", whole=True))
+    return lines
+
+
+def _head(view: GroupView) -> Line:
+    return line(
+        Span(view.verdict.upper(), STYLES[view.verdict]),
+        Span(f" {view.label}", "strong"),
+        Span(f"  {wording.duration(view.duration_s)}", "dim"),
+        Span(f"  {view.title}" if view.title else "", "dim"),
+        hanging=2,
+    )
+
+
+def _findings(view: GroupView, marks: Marks, width: int | None) -> Iterator[Line]:
+    for number, finding in enumerate(view.findings[: MOST_FURTHER + 1]):
+        if number == 0:
+            yield from _root(finding, marks, width)
+        else:
+            yield line()
+            yield line(f"  also {_sentence(finding)}", hanging=4)
+            yield from _folded(finding, indent=4)
+    unshown = len(view.findings) - MOST_FURTHER - 1
+    if unshown > 0:
+        yield line()
+        yield line(f"  and {wording.plural(unshown, 'further finding')}: see {GROUP_FILE}")
+
+
+def _root(finding: FindingView, marks: Marks, width: int | None) -> Iterator[Line]:
+    circuit = f"  (circuit {finding.circuit})" if finding.circuit else ""
+    style: Style = "warn" if finding.undecided else "bad"
+    yield line("  ", Span(finding.title, style), Span(circuit, "dim"), hanging=4)
+    yield line(f"  {cut(finding.message, _MESSAGE_WIDTH, marks.ellipsis)}", hanging=2)
+    if finding.events:
+        yield line()
+        yield from _story(finding, marks, width)
+    yield from _state(finding, marks)
+    if finding.hints:
+        yield line()
+        for hint in finding.hints:
+            yield line(f"    {marks.dot} {hint}", hanging=6)
+    if finding.follow:
+        yield line()
+        yield from _folded(finding, indent=2)
+
+
+def _folded(finding: FindingView, *, indent: int) -> Iterator[Line]:
+    """What the finding explains, in one line: it is fixed with it."""
+    if finding.follow:
+        verb = "follows" if len(finding.follow) == 1 else "follow"
+        text = f"{len(finding.follow)} more {verb} from it: {', '.join(finding.follow)}"
+        yield line(" " * indent, Span(text, "dim"), hanging=indent + 2)
+
+
+def _sentence(finding: FindingView) -> str:
+    return cut(f"{finding.title}: {finding.message}", _MESSAGE_WIDTH)
+
+
+def _story(finding: FindingView, marks: Marks, width: int | None) -> Iterator[Line]:
+    if finding.key is not None:
+        key = cut(finding.key, _KEY_WIDTH, marks.ellipsis)
+        yield line("    ", Span("key ", "dim"), key, hanging=8)
+    several = len({event.key for event in finding.events}) > 1
+    room = None if width is None else width - 4
+    rows = [_event_row(event, marks, keyed=several) for event in finding.events]
+    for event, row in zip(finding.events, table(rows, width=room, right=(0,)), strict=True):
+        if event.skipped:
+            yield line(
+                "    ", Span(f"{marks.ellipsis} {event.skipped} more {marks.ellipsis}", "dim")
+            )
+        yield row.indented(4)
+
+
+def _event_row(event: EventView, marks: Marks, *, keyed: bool) -> list[Span]:
+    if event.absent:
+        moment = Span("never", "bad")
+    elif event.t_ms is None:
+        moment = Span("other clock", "warn")
+    else:
+        moment = Span(f"{'<= ' if event.bound else ''}{wording.milliseconds(event.t_ms)}")
+    style: Style = "bad" if event.absent else ""
+    row = [moment, Span(event.unit, style), Span(event.step, style)]
+    if keyed:
+        row.append(Span(cut(event.key or "", _KEY_WIDTH // 2, marks.ellipsis)))
+    row.append(Span(event.type, "dim"))
+    row.append(Span("" if event.pid is None else f"pid {event.pid}", "dim"))
+    return row
+
+
+def _state(finding: FindingView, marks: Marks) -> Iterator[Line]:
+    unit = finding.unit
+    if unit is not None:
+        yield line()
+        yield line(f"    {unit.name} {unit.ended}", Span(_when(unit), "dim"), hanging=6)
+        for leak in unit.leaks:
+            yield line(f"    {marks.dot} left behind {leak}", hanging=6)
+    if finding.output:
+        yield line()
+        yield line("    ", Span(f"{finding.source}:", "dim"))
+        for text in finding.output:
+            yield line("    ", Span(f"{marks.bar} ", "dim"), log_line(text), hanging=6)
+
+
+def _when(unit: UnitView) -> str:
+    parts = [] if unit.pid is None else [f"pid {unit.pid}"]
+    if unit.ended_s is not None:
+        parts.append(f"{wording.duration(unit.ended_s)} in")
+    return f"  ({', '.join(parts)})" if parts else ""

@@ -1,0 +1,201 @@
+"""What a person at a terminal, or a reader of a log, sees of a run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Self, TextIO
+
+from testrium.errors import Problem
+from testrium.model import Event, GroupResult, RunResult, Scenario, UnitState, Verdict
+from testrium.report import blocks, wording
+from testrium.report.escape import cells, encodable, log_line
+from testrium.report.lines import Line, Span, line, wrapped
+from testrium.report.live import LiveLines
+from testrium.report.marks import STYLES, marks_for
+from testrium.report.progress import Progress
+from testrium.report.view import view_group
+
+LEAST_WIDTH = 40
+_NAME_WIDTH = 40
+
+
+class Console:
+    """Watches a run (`model.Observer`) and tells how it ended.
+
+    On a terminal running groups have a line each that changes; without one, with `plain`, with
+    NO_COLOR or a dumb terminal, there are only whole lines without any control codes. It never
+    fails a run: when its stream is gone it falls silent.
+
+    Use it as a context manager, or call `close`: a terminal must get its cursor back.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO,
+        *,
+        cwd: Path,
+        plain: bool = False,
+        verbose: bool = False,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self._stream = stream
+        self._cwd = cwd
+        self._verbose = verbose
+        self._encoding = stream.encoding or "utf-8"
+        self._marks = marks_for(self._encoding)
+        self._terminal = not plain and _is_terminal(stream, environ)
+        self._silent = False
+        self._name_width = 0
+        self._partial: dict[tuple[str, str], str] = {}
+        self._progress = Progress(self._marks)
+        self._live = LiveLines(stream, self._progress.rows) if self._terminal else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop showing what changes. May be called twice."""
+        if self._live is not None:
+            self._live.stop()
+
+    # While it runs ---------------------------------------------------------------------------
+
+    def run_started(self, scenarios: Sequence[Scenario]) -> None:
+        """Tell which results there will be: names are aligned, and progress is counted."""
+        widths = [cells(wording.label(scenario)) for scenario in scenarios]
+        self._name_width = min(max(widths, default=0), _NAME_WIDTH)
+        self._progress.expect(len(scenarios))
+        if self._live is not None:
+            self._live.start()
+
+    def group_started(self, scenario: Scenario, run_dir: Path) -> None:  # noqa: ARG002 - Observer
+        """Observer: a group begins."""
+        self._progress.started(scenario)
+        if self._verbose:
+            self._write([line(Span(f"start {wording.label(scenario)}", "dim"))])
+
+    def unit_changed(self, scenario: Scenario, unit: str, state: UnitState) -> None:
+        """Observer: a unit is in another state."""
+        self._progress.unit_changed(scenario, unit, state)
+
+    def events_stored(self, scenario: Scenario, events: tuple[Event, ...]) -> None:
+        """Observer: probes have come in."""
+        self._progress.events_stored(scenario, events)
+
+    def unit_output(self, scenario: Scenario, unit: str, text: str) -> None:
+        """Show output of a unit, as `-v` asks; `text` need not end with its line."""
+        name = (wording.label(scenario), unit)
+        *whole, rest = (self._partial.pop(name, "") + text).split("\n")
+        if rest:
+            self._partial[name] = rest
+        self._write(self._output_line(name, text) for text in whole)
+
+    def group_ended(self, result: GroupResult) -> None:
+        """Observer: a group is judged."""
+        self._progress.ended(result.scenario)
+        label = wording.label(result.scenario)
+        for name in [name for name in self._partial if name[0] == label]:
+            self._write([self._output_line(name, self._partial.pop(name))])
+        self._write([self._finished_line(result)])
+
+    def notice(self, text: str | Problem) -> None:
+        """Tell something that decides nothing: an old spelling, a history that was set aside."""
+        self._write([line(Span(f"notice: {text!s}", "dim"), hanging=2)])
+
+    # At the end ------------------------------------------------------------------------------
+
+    def finish(self, result: RunResult) -> None:
+        """Tell how the run ended: what is wrong, the totals, where to read on."""
+        self.close()
+        self._write(line(str(problem), hanging=2) for problem in result.errors)
+        width = self._width()
+        for group in result.groups:
+            if blocks.needs_block(group.verdict):
+                view = view_group(group, cwd=self._cwd)
+                self._write([line(), *blocks.group_block(view, self._marks, width=width)])
+        if result.errors:
+            return
+        lines = [line(), blocks.totals(result)]
+        if result.folder is not None:
+            lines.append(line(Span(f"run {result.run}  (testrium show)", "dim")))
+        self._write(lines)
+
+    def show(self, result: RunResult) -> None:
+        """Tell of a stored run what was told at its end: a line per group, then `finish`."""
+        self._align(result.groups)
+        self._write(self._finished_line(group) for group in result.groups)
+        self.finish(result)
+
+    def show_group(self, result: GroupResult) -> None:
+        """Tell all that is known of one group."""
+        view = view_group(result, cwd=self._cwd)
+        self._write(blocks.group_block(view, self._marks, width=self._width(), figures=True))
+
+    # Lines -----------------------------------------------------------------------------------
+
+    def _align(self, groups: Iterable[GroupResult]) -> None:
+        widths = [cells(wording.label(group.scenario)) for group in groups]
+        self._name_width = min(max(widths, default=0), _NAME_WIDTH)
+
+    def _finished_line(self, result: GroupResult) -> Line:
+        style = STYLES[result.verdict]
+        mark = self._marks.verdicts[result.verdict] if self._terminal else _word(result.verdict)
+        name = wording.label(result.scenario)
+        gap = " " * max(0, self._name_width - cells(name))
+        told = blocks.outcome(result)
+        time = "" if result.verdict is Verdict.SKIP else wording.duration(result.duration_s)
+        parts = [Span(mark, style), Span(f" {name}{gap}  "), Span(f"{time:>8}", "dim")]
+        if told:
+            parts.append(Span(f"  {told}", "dim" if result.verdict is Verdict.SKIP else style))
+        return line(*parts, hanging=4)
+
+    def _output_line(self, name: tuple[str, str], text: str) -> Line:
+        label, unit = name
+        several = self._progress.running > 1
+        prefix = f"{label} {unit}" if several else unit
+        return line(Span(f"{prefix} {self._marks.bar} ", "dim"), log_line(text), hanging=2)
+
+    def _width(self) -> int | None:
+        """Columns to fill; None where nobody asked for a layout: a log is better searched whole."""
+        if not self._terminal:
+            return None
+        from shutil import get_terminal_size
+
+        return max(LEAST_WIDTH, get_terminal_size().columns)
+
+    def _write(self, lines: Iterable[Line]) -> None:
+        width = self._width()
+        if width is not None:
+            text = "".join(f"{part.painted()}\n" for part in wrapped(lines, width))
+        else:
+            text = "".join(f"{part.text}\n" for part in lines)
+        if self._silent or not text:
+            return
+        text = encodable(text, self._encoding)
+        try:
+            if self._live is not None:
+                self._live.write(text)
+            else:
+                self._stream.write(text)
+                self._stream.flush()
+        except (OSError, ValueError):
+            # Closed by its reader (`| head`): what the run finds is in its files too.
+            self._silent = True
+
+
+def _word(verdict: Verdict) -> str:
+    return f"{verdict.upper():<7}"
+
+
+def _is_terminal(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    if environ.get("NO_COLOR") or environ.get("TERM") == "dumb":
+        return False
+    try:
+        return stream.isatty()
+    except ValueError:  # closed
+        return False

@@ -1,0 +1,109 @@
+"""Untrusted text, made safe for each medium: the one place where that is done.
+
+Names, keys, metadata and log lines come from the code under test. What could move a cursor, hide
+text or turn it around is shown as the escape a Python programmer would write (`\\x1b`, `\\u202e`),
+so that a reader sees that it was there.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import unicodedata
+from pathlib import Path
+
+TAB_WIDTH = 8
+_FORMULA_STARTS = ("=", "+", "-", "@")
+
+
+def visible(text: str) -> str:
+    """The text on one line, with nothing in it that a terminal or a reader would not show.
+
+    Escaped are control characters (line ends included), format characters such as bidirectional
+    overrides and zero-width ones, lone surrogates, and what Unicode has not assigned.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if _is_shown(char) else _escape(char) for char in text)
+
+
+def log_line(text: str) -> str:
+    """A line of a program's output: as `visible`, but tabs are spaces, as everyone expects."""
+    return visible(text.rstrip("\r\n").expandtabs(TAB_WIDTH))
+
+
+def encodable(text: str, encoding: str) -> str:
+    """The text with escapes for what the stream's encoding cannot hold."""
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def xml_text(text: str) -> str:
+    """Text that an XML 1.0 document may hold; markup is escaped by whoever serialises it.
+
+    Line feeds and tabs stay, so that a traceback can be read.
+    """
+    return "".join(char if char in "\n\t" or _is_shown(char) else _escape(char) for char in text)
+
+
+def csv_cell(text: str) -> str:
+    """A cell that no spreadsheet takes for a formula; quoting is the CSV writer's matter."""
+    shown = visible(text)
+    return f"'{shown}" if shown.startswith(_FORMULA_STARTS) else shown
+
+
+def shell_word(path: Path | str) -> str:
+    """A path as one word for the shell, which still names the file when pasted.
+
+    What cannot be shown is written as bytes in `$'...'` (bash, zsh, ksh, POSIX 2024).
+    """
+    text = str(path)
+    if text.startswith("-"):
+        text = f"./{text}"
+    if visible(text) == text:
+        return shlex.quote(text)
+    return "$'" + "".join(_shell_byte(byte) for byte in os.fsencode(text)) + "'"
+
+
+def cells(text: str) -> int:
+    """How many columns of a terminal the text takes once it was made visible."""
+    text = visible(text)
+    if text.isascii():
+        return len(text)
+    return sum(_char_cells(char) for char in text)
+
+
+def cut(text: str, width: int, ellipsis: str = "…") -> str:
+    """What of the text, made visible, fits into so many columns; an ellipsis says if it is cut."""
+    text = visible(text)
+    if cells(text) <= width:
+        return text
+    room = width - cells(ellipsis)
+    kept = []
+    for char in text:
+        room -= _char_cells(char)
+        if room < 0:
+            break
+        kept.append(char)
+    return "".join(kept) + ellipsis
+
+
+def _is_shown(char: str) -> bool:
+    # isprintable() is false for every space but " ", and a wide space is harmless.
+    return char.isprintable() or unicodedata.category(char) == "Zs"
+
+
+def _escape(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")
+
+
+def _char_cells(char: str) -> int:
+    if unicodedata.combining(char):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def _shell_byte(byte: int) -> str:
+    char = chr(byte)
+    if char in "\\'":
+        return f"\\{char}"
+    return char if 0x20 <= byte < 0x7F else f"\\x{byte:02x}"

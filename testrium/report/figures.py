@@ -1,0 +1,81 @@
+"""The tables of a group: its circuits, units and tests."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+from testrium.model import CircuitResult, Verdict
+from testrium.model import TestResult as Test
+from testrium.report import wording
+from testrium.report.lines import Line, Span, line, table
+from testrium.report.marks import STYLES
+from testrium.report.view import GroupView, UnitView
+
+_INDENT = 2
+
+
+def tables(view: GroupView, width: int | None) -> Iterator[Line]:
+    """A table for each of the three that the group has."""
+    if view.circuits:
+        yield from _titled("circuits", _circuit_rows(view.circuits), width, right=range(2, 7))
+    if view.units:
+        yield from _titled("units", _unit_rows(view.units), width, right=range(2, 6))
+    if view.tests:
+        yield from _titled("tests", _test_rows(view.tests), width, right=(2,))
+
+
+def _titled(
+    title: str, rows: list[list[Span]], width: int | None, *, right: Collection[int]
+) -> Iterator[Line]:
+    yield line()
+    yield line(" " * _INDENT, Span(title, "strong"))
+    room = None if width is None else width - 2 * _INDENT
+    for row in table(rows, width=room, right=right):
+        yield row.indented(2 * _INDENT)
+
+
+def _circuit_rows(circuits: Sequence[CircuitResult]) -> list[list[Span]]:
+    heads = ("name", "verdict", "instances", "p50", "p95", "p99", "max")
+    return [[Span(head, "dim") for head in heads], *map(_circuit_row, circuits)]
+
+
+def _circuit_row(circuit: CircuitResult) -> list[Span]:
+    times = (circuit.p50_ms, circuit.p95_ms, circuit.p99_ms, circuit.max_ms)
+    return [
+        Span(circuit.name),
+        Span(str(circuit.verdict), STYLES[circuit.verdict]),
+        Span(str(circuit.instances)),
+        *(Span("-" if time is None else wording.milliseconds(time)) for time in times),
+    ]
+
+
+def _unit_rows(units: Sequence[UnitView]) -> list[list[Span]]:
+    heads = ("name", "state", "ready", "ended", "pid", "starts")
+    rows = [[Span(head, "dim") for head in heads]]
+    for unit in units:
+        times = (unit.ready_s, unit.ended_s)
+        rows.append(
+            [
+                Span(unit.name),
+                Span(unit.state),
+                *(Span("-" if time is None else wording.duration(time)) for time in times),
+                Span("-" if unit.pid is None else str(unit.pid)),
+                Span(str(unit.starts)),
+            ]
+        )
+    return rows
+
+
+def _test_rows(tests: Sequence[Test]) -> list[list[Span]]:
+    rows = []
+    for test in tests:
+        verdict = Verdict.PASS if test.passed else Verdict.FAIL
+        rows.append(
+            [
+                Span(str(verdict), STYLES[verdict]),
+                Span(test.name),
+                Span(wording.duration(test.duration_s)),
+                Span(test.message, "dim"),
+            ]
+        )
+    return rows

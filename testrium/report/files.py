@@ -1,0 +1,41 @@
+"""Report files: written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from testrium.errors import InfraError
+
+
+def write_text(path: Path, text: str, *, private: bool = False) -> None:
+    """Write a report in UTF-8; `private` files are readable by their owner only.
+
+    A regular file is replaced in one step, so that a reader never sees half of it. What is no
+    regular file (`/dev/stdout`, a pipe) is written to. Missing folders are made.
+
+    Raises InfraError where the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            with path.open("w", encoding="utf-8") as stream:
+                stream.write(text)
+        else:
+            _replace(path.resolve(), text, 0o600 if private else 0o666)
+    except OSError as error:
+        raise InfraError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _replace(path: Path, text: str, mode: int) -> None:
+    half = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        half.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            half.unlink()
+        raise

@@ -1,0 +1,197 @@
+"""The JSON report: for machines, and the form in which a run's report is kept.
+
+Fields come in a fixed order; what is undefined is null. The file is ASCII, so that it survives
+every pipe and every text in it, lone surrogates included. `testrium.report.stored` reads it back.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from testrium.errors import Problem
+from testrium.model import CircuitResult, End, Event, Finding, GroupResult, Place, RunResult
+from testrium.model import TestResult as Test
+from testrium.report import wording
+from testrium.report.files import write_text
+
+#: The reports in a run's folder, and in the folder of each of its groups.
+RUN_FILE = "report.json"
+GROUP_FILE = "summary.json"
+
+
+def render(result: RunResult) -> str:
+    """The report of a run, as `--json` gives it."""
+    return _dump(run_json(result))
+
+
+def write_report(result: RunResult, path: Path, *, private: bool = False) -> None:
+    """Write the report of a run. Raises InfraError where that fails."""
+    write_text(path, render(result), private=private)
+
+
+def write_group(result: GroupResult, path: Path) -> None:
+    """Write the report of one group (`summary.json`). Raises InfraError where that fails."""
+    write_text(path, _dump(group_json(result)), private=True)
+
+
+def run_json(result: RunResult) -> dict[str, Any]:
+    """The run as a dictionary of what JSON can hold."""
+    return {
+        "testrium": _version(),
+        "run": result.run,
+        "verdict": str(result.verdict),
+        "exit_code": int(result.exit_code),
+        "duration_s": _seconds(result.duration_s),
+        "started": result.started_wall,
+        "errors": [_problem(problem) for problem in result.errors],
+        "groups": [group_json(group) for group in result.groups],
+    }
+
+
+def group_json(result: GroupResult) -> dict[str, Any]:
+    """One group as a dictionary of what JSON can hold.
+
+    `events` are the events that the findings name, so that the report can be read without Data.db.
+    Times of units are seconds from `started_ns`, which is on the clock of the events' `t_ns`.
+    """
+    scenario, judgement = result.scenario, result.judgement
+    return {
+        "id": scenario.id,
+        "mode": scenario.mode,
+        "params": dict(scenario.params),
+        "repeat": scenario.repeat,
+        "verdict": str(result.verdict),
+        "reason": wording.reason(result) or None,
+        "duration_s": _seconds(result.duration_s),
+        "run_dir": None if result.run_dir is None else str(result.run_dir),
+        "notes": [_finding(note) for note in judgement.notes],
+        "findings": [_finding(finding) for finding in judgement.findings],
+        "units": [_unit(end, result.started_ns) for end in result.ends],
+        "circuits": [_circuit(circuit) for circuit in judgement.circuits],
+        "required": {
+            "completed": [_place(place) for place in judgement.completed],
+            "missing": [_place(place) for place in judgement.missing],
+        },
+        "tests": [_test(test) for test in result.tests],
+        "checks": [],
+        "title": scenario.group.title,
+        "folder": str(scenario.group.folder),
+        "started_ns": result.started_ns,
+        "average_latency_s": result.average_latency_s,
+        "events": [_event(result.witnesses[id_]) for id_ in sorted(result.witnesses)],
+    }
+
+
+def _problem(problem: Problem) -> dict[str, Any]:
+    return {
+        "file": problem.file,
+        "line": problem.line,
+        "key": problem.key,
+        "message": problem.message,
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "code": str(finding.code),
+        "where": finding.where,
+        "circuit": finding.circuit,
+        "key": finding.key,
+        "keys": list(finding.keys),
+        "message": finding.message,
+        "events": list(finding.events),
+        "explained_by": finding.explained_by,
+        "unit": finding.unit,
+        "hints": list(finding.hints),
+        "t_ns": finding.t_ns,
+    }
+
+
+def _unit(end: End, started_ns: int | None) -> dict[str, Any]:
+    def seconds(t_ns: int | None) -> float | None:
+        return None if t_ns is None or started_ns is None else _seconds((t_ns - started_ns) / 1e9)
+
+    return {
+        "name": end.unit,
+        "state": str(end.state),
+        "pid": end.pid,
+        "exit_code": end.exit_code,
+        "signal": end.signal,
+        "starts": end.starts,
+        "started_s": seconds(end.started_ns),
+        "ready_s": seconds(end.ready_ns),
+        "ended_s": seconds(end.ended_ns),
+        "cause": str(end.cause),
+        "attempt": end.attempt,
+        "was_ready": end.was_ready,
+        "message": end.message,
+        "blocked_by": end.blocked_by,
+        "leaks": [{"pid": leak.pid, "command_line": leak.command_line} for leak in end.leaks],
+        "last_lines": list(end.last_lines),
+    }
+
+
+def _circuit(circuit: CircuitResult) -> dict[str, Any]:
+    return {
+        "name": circuit.name,
+        "instances": circuit.instances,
+        "verdict": str(circuit.verdict),
+        "p50_ms": _number(circuit.p50_ms),
+        "p95_ms": _number(circuit.p95_ms),
+        "p99_ms": _number(circuit.p99_ms),
+        "max_ms": _number(circuit.max_ms),
+    }
+
+
+def _place(place: Place) -> dict[str, str]:
+    return {"unit": place.unit, "step": place.step}
+
+
+def _test(test: Test) -> dict[str, Any]:
+    return {
+        "name": test.name,
+        "passed": test.passed,
+        "duration_s": _seconds(test.duration_s),
+        "message": test.message,
+        "traceback": test.traceback,
+    }
+
+
+def _event(event: Event) -> dict[str, Any]:
+    return {
+        **event._asdict(),
+        "type": str(event.type),
+        "cause": list(event.cause),
+        "meta": _plain(event.meta),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Metadata as JSON can hold it: no proxies, no tuples, no NaN."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return _number(value) if isinstance(value, float) else value
+
+
+def _number(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _seconds(value: float) -> float:
+    return round(value, 6)
+
+
+def _dump(data: Mapping[str, Any]) -> str:
+    return json.dumps(data, indent=1, allow_nan=False) + "\n"
+
+
+def _version() -> str:
+    from testrium import __version__
+
+    return __version__

@@ -1,0 +1,130 @@
+"""What is known of the groups that run now, and the lines that show it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+
+from testrium.model import Event, Scenario, UnitState
+from testrium.report import wording
+from testrium.report.escape import cells, cut
+from testrium.report.lines import Line, Span, Style, line
+from testrium.report.marks import ASCII, Marks
+
+_SIGNS: dict[UnitState, tuple[str, str, Style]] = {
+    UnitState.CREATED: ("·", ".", "dim"),
+    UnitState.STARTING: ("◌", "~", "dim"),
+    UnitState.READY: ("●", "*", "good"),
+    UnitState.RUNNING: ("●", "*", "good"),
+    UnitState.FINISHED: ("✓", "+", "good"),
+    UnitState.FAILED: ("✗", "x", "bad"),
+    UnitState.STOPPED: ("■", "-", "dim"),
+}
+_NAME_WIDTH = 24
+_LEAST_PROBE_WIDTH = 12
+
+
+@dataclass
+class _Running:
+    label: str
+    started: float
+    units: dict[str, UnitState] = field(default_factory=dict)
+    last: Event | None = None
+
+
+class Progress:
+    """The state behind the changing lines: fed by the loop, read by the display's thread."""
+
+    def __init__(self, marks: Marks) -> None:
+        self._marks = marks
+        self._lock = threading.Lock()
+        self._running: dict[str, _Running] = {}
+        self._expected = 0
+        self._ended = 0
+
+    @property
+    def running(self) -> int:
+        """How many groups run now."""
+        return len(self._running)
+
+    def expect(self, number: int) -> None:
+        """So many results there will be."""
+        self._expected = number
+
+    def started(self, scenario: Scenario) -> None:
+        label = wording.label(scenario)
+        group = _Running(label, time.monotonic())
+        group.units = {unit.name: UnitState.CREATED for unit in scenario.units}
+        with self._lock:
+            self._running[label] = group
+
+    def unit_changed(self, scenario: Scenario, unit: str, state: UnitState) -> None:
+        with self._lock:
+            group = self._running.get(wording.label(scenario))
+            if group is not None:
+                group.units[unit] = state
+
+    def events_stored(self, scenario: Scenario, events: tuple[Event, ...]) -> None:
+        group = self._running.get(wording.label(scenario))
+        if group is not None and events:
+            group.last = events[-1]
+
+    def ended(self, scenario: Scenario) -> None:
+        with self._lock:
+            self._running.pop(wording.label(scenario), None)
+            self._ended += 1
+
+    def rows(self, width: int, height: int) -> list[Line]:
+        """A line per running group, as many as fit, and one that counts where there are several."""
+        most = max(1, height - 2)
+        with self._lock:
+            now = time.monotonic()
+            groups = list(self._running.values())
+            rows = [self._row(group, now, width) for group in groups[:most]]
+        if self._expected > 1:
+            hidden = f", {len(groups) - most} of them not shown" if len(groups) > most else ""
+            text = f"{self._ended} of {self._expected} done, {len(groups)} running{hidden}"
+            rows.append(line(Span(cut(text, width, self._marks.ellipsis), "dim")))
+        return rows
+
+    def _row(self, group: _Running, now: float, width: int) -> Line:
+        name_width = min(_NAME_WIDTH, max(8, width // 3))
+        name = cut(group.label, name_width, self._marks.ellipsis)
+        elapsed = f"{wording.duration(now - group.started):>9}"
+        head = f"{name}{' ' * (name_width - cells(name))} {elapsed}"
+        spans = [Span(head)]
+        room = width - cells(head)
+        states = self._states(group)
+        if sum(cells(span.text) for span in states) > room:
+            states = self._tally(group)
+        if sum(cells(span.text) for span in states) <= room:
+            spans += states
+            room -= sum(cells(span.text) for span in states)
+        if group.last is not None and room >= _LEAST_PROBE_WIDTH:
+            key = "" if group.last.key is None else f" {group.last.key}"
+            probe = f"{group.last.unit}:{group.last.step}{key}"
+            spans.append(Span("  " + cut(probe, room - 2, self._marks.ellipsis), "dim"))
+        return Line(tuple(spans))
+
+    def _states(self, group: _Running) -> list[Span]:
+        """Each unit's name with the sign of its state."""
+        spans = []
+        for unit, state in group.units.items():
+            sign, style = self._sign(state)
+            spans += [Span("  "), Span(sign, style), Span(f" {unit}")]
+        return spans
+
+    def _tally(self, group: _Running) -> list[Span]:
+        """How many units are in each state, for groups with many."""
+        states = list(group.units.values())
+        spans = []
+        for state in UnitState:
+            if state in states:
+                sign, style = self._sign(state)
+                spans += [Span("  "), Span(sign, style), Span(str(states.count(state)))]
+        return spans
+
+    def _sign(self, state: UnitState) -> tuple[str, Style]:
+        unicode, ascii_, style = _SIGNS[state]
+        return (ascii_ if self._marks is ASCII else unicode), style

@@ -1,0 +1,282 @@
+"""What a report shows of a result: selected, related and put in order; renderers only format it.
+
+Texts in here are as the code under test wrote them: each renderer escapes them for its medium.
+The types are tuples because making four dataclasses takes 4 ms at every start of the command.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from testrium.model import (
+    UNKNOWN_CODES,
+    CircuitResult,
+    Code,
+    End,
+    Event,
+    Finding,
+    GroupResult,
+    TestResult,
+    Verdict,
+)
+from testrium.report import escape, wording
+
+#: A story longer than this is shown without its middle.
+MOST_EVENTS = 14
+MOST_OUTPUT_LINES = 12
+
+_ABSENT = frozenset({Code.LOST, Code.MISSING})
+
+
+class EventView(NamedTuple):
+    """One line of a witness's story.
+
+    `t_ms` counts from the first event shown; None where the clocks cannot be compared, and for an
+    `absent` one, which should have happened. `bound` marks a time that is an upper bound. `skipped`
+    is the number of events left out before this one.
+    """
+
+    unit: str
+    step: str
+    type: str = ""
+    key: str | None = None
+    t_ms: float | None = None
+    pid: int | None = None
+    bound: bool = False
+    absent: bool = False
+    skipped: int = 0
+
+
+class UnitView(NamedTuple):
+    """A unit and its end; times in seconds from the start of the group."""
+
+    name: str
+    state: str
+    ended: str
+    pid: int | None
+    starts: int
+    started_s: float | None
+    ready_s: float | None
+    ended_s: float | None
+    output: tuple[str, ...]
+    leaks: tuple[str, ...]
+
+
+class FindingView(NamedTuple):
+    """A finding with its evidence. `follow` are the findings that it explains, one short line each.
+
+    `key` is the witness where the finding has keys. `source` says where `output` comes from.
+    """
+
+    code: str
+    where: str
+    circuit: str | None
+    message: str
+    key: str | None
+    keys: tuple[str, ...]
+    undecided: bool
+    events: tuple[EventView, ...]
+    unit: UnitView | None
+    source: str
+    output: tuple[str, ...]
+    hints: tuple[str, ...]
+    follow: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        return f"{self.code} at {self.where}"
+
+
+class GroupView(NamedTuple):
+    """One result. `findings` are the root causes, the first one first."""
+
+    label: str
+    title: str
+    mode: str
+    params: Mapping[str, str]
+    verdict: Verdict
+    reason: str
+    duration_s: float
+    findings: tuple[FindingView, ...]
+    notes: tuple[FindingView, ...]
+    units: tuple[UnitView, ...]
+    circuits: tuple[CircuitResult, ...]
+    tests: tuple[TestResult, ...]
+    rerun: str
+    run_dir: str
+
+
+def view_group(result: GroupResult, *, cwd: Path) -> GroupView:
+    """The view of one result; `cwd` is where its command is going to be typed."""
+    builder = _Evidence(result)
+    scenario = result.scenario
+    return GroupView(
+        label=wording.label(scenario),
+        title=scenario.group.title,
+        mode=scenario.mode,
+        params=scenario.params,
+        verdict=result.verdict,
+        reason=wording.reason(result),
+        duration_s=result.duration_s,
+        findings=_roots(builder, result.judgement.findings),
+        notes=tuple(builder.finding(note) for note in result.judgement.notes),
+        units=tuple(builder.units.values()),
+        circuits=result.judgement.circuits,
+        tests=result.tests,
+        rerun=rerun_command(scenario.group.folder, cwd),
+        run_dir="" if result.run_dir is None else _short_path(result.run_dir, cwd),
+    )
+
+
+def rerun_command(folder: Path, cwd: Path) -> str:
+    """The command that runs just this group again, ready to be pasted into a shell."""
+    return f"testrium run {escape.shell_word(_short_path(folder, cwd))}"
+
+
+def _short_path(path: Path, cwd: Path) -> str:
+    """The path from `cwd` if it lies below, else in full: nobody reads `../../..`."""
+    short = os.path.relpath(path, cwd)
+    return str(path) if short.startswith(os.pardir) else short
+
+
+def _roots(builder: _Evidence, findings: Sequence[Finding]) -> tuple[FindingView, ...]:
+    """The findings that nothing explains, each with all that follows from it, in their order."""
+    by_name = {_name(finding): finding for finding in reversed(findings)}
+    follow: dict[str, list[Finding]] = {}
+    roots: list[Finding] = []
+    for finding in findings:
+        root = _root_of(finding, by_name)
+        if root is finding:
+            roots.append(finding)
+        else:
+            follow.setdefault(_name(root), []).append(finding)
+    views = []
+    for root in roots:
+        # Two roots of one name (in two circuits): what follows is told once, under the first.
+        views.append(builder.finding(root, tuple(map(_brief, follow.pop(_name(root), ())))))
+    return tuple(views)
+
+
+def _root_of(finding: Finding, by_name: Mapping[str, Finding]) -> Finding:
+    seen = {_name(finding)}
+    root = finding
+    while root.explained_by is not None:
+        above = by_name.get(root.explained_by)
+        if above is None:
+            break
+        if _name(above) in seen:  # a circle must not hide its members
+            return finding
+        seen.add(_name(above))
+        root = above
+    return root
+
+
+def _name(finding: Finding) -> str:
+    return f"{finding.code} {finding.where}"
+
+
+def _brief(finding: Finding) -> str:
+    keys = f" ({wording.plural(len(finding.keys), 'key')})" if len(finding.keys) > 1 else ""
+    return f"{_name(finding)}{keys}"
+
+
+class _Evidence:
+    """Looks up for each finding what supports it."""
+
+    def __init__(self, result: GroupResult) -> None:
+        self._witnesses = result.witnesses
+        self._tests = {test.name: test for test in result.tests}
+        self.units = {end.unit: _unit(end, result.started_ns) for end in result.ends}
+
+    def finding(self, finding: Finding, follow: tuple[str, ...] = ()) -> FindingView:
+        events = [self._witnesses[id_] for id_ in finding.events if id_ in self._witnesses]
+        unit = self.units.get(finding.unit or "")
+        source, output = self._output(finding, events, unit)
+        return FindingView(
+            code=finding.code,
+            where=finding.where,
+            circuit=finding.circuit,
+            message=finding.message,
+            key=finding.key,
+            keys=finding.keys,
+            undecided=finding.code in UNKNOWN_CODES,
+            events=_story(finding, events),
+            unit=unit,
+            source=source,
+            output=output[-MOST_OUTPUT_LINES:],
+            hints=finding.hints,
+            follow=follow,
+        )
+
+    def _output(
+        self, finding: Finding, events: Sequence[Event], unit: UnitView | None
+    ) -> tuple[str, tuple[str, ...]]:
+        """The text that shows most: a traceback if there is one, else the unit's last lines."""
+        if finding.code is Code.TEST:
+            test = self._tests.get(finding.where)
+            return ("traceback", _lines(test.traceback)) if test else ("", ())
+        if finding.code is Code.EXCEPTION:
+            for event in events:
+                traceback = event.meta.get("traceback")
+                if isinstance(traceback, str) and traceback:
+                    return "traceback", _lines(traceback)
+        if unit is None or not unit.output:
+            return "", ()
+        return f"last output of {unit.name}", unit.output
+
+
+def _unit(end: End, started_ns: int | None) -> UnitView:
+    def seconds(t_ns: int | None) -> float | None:
+        return None if t_ns is None or started_ns is None else (t_ns - started_ns) / 1e9
+
+    return UnitView(
+        name=end.unit,
+        state=end.state,
+        ended=wording.how_ended(end),
+        pid=end.pid,
+        starts=end.starts,
+        started_s=seconds(end.started_ns),
+        ready_s=seconds(end.ready_ns),
+        ended_s=seconds(end.ended_ns),
+        output=end.last_lines,
+        leaks=tuple(f"pid {leak.pid}: {leak.command_line}" for leak in end.leaks),
+    )
+
+
+def _story(finding: Finding, events: Sequence[Event]) -> tuple[EventView, ...]:
+    views: list[EventView] = []
+    middle = len(events) - MOST_EVENTS
+    first = events[0] if events else None
+    for index, event in enumerate(events):
+        if middle > 0 and MOST_EVENTS // 2 <= index < MOST_EVENTS // 2 + middle:
+            continue
+        same_clock = first is not None and event.domain == first.domain
+        views.append(
+            EventView(
+                unit=event.unit,
+                step=event.step,
+                type=event.type,
+                key=event.key,
+                t_ms=(event.t_ns - first.t_ns) / 1e6 if first and same_clock else None,
+                pid=event.pid,
+                bound=event.t_low_ns is not None,
+                skipped=middle if middle > 0 and index == MOST_EVENTS // 2 + middle else 0,
+            )
+        )
+    if views and finding.code in _ABSENT and finding.where not in map(_place, events):
+        unit, step = "", finding.where
+        if "|" not in finding.where:
+            unit, _, step = finding.where.partition(":")
+        views.append(EventView(unit, step, key=finding.key, absent=True))
+    return tuple(views)
+
+
+def _place(event: Event) -> str:
+    return f"{event.unit}:{event.step}"
+
+
+def _lines(text: str) -> tuple[str, ...]:
+    return tuple(text.rstrip().split("\n"))

@@ -1,0 +1,100 @@
+"""Words and numbers as every report writes them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from testrium.model import End, EndCause, GroupResult, Scenario, Verdict
+
+#: In the order in which a summary counts them.
+OUTCOMES = {
+    Verdict.PASS: "passed",
+    Verdict.FAIL: "failed",
+    Verdict.ERROR: "in error",
+    Verdict.UNKNOWN: "unknown",
+    Verdict.XFAIL: "failed as expected",
+    Verdict.SKIP: "skipped",
+}
+
+_CAUSES = {
+    EndCause.STOPPED: "was stopped by the runner",
+    EndCause.OVERDUE: "was still alive at the deadline",
+    EndCause.TIMEOUT: "was still alive at its own timeout",
+    EndCause.UNREADY: "did not become ready",
+    EndCause.ABANDONED: "was stopped when the group ended early",
+    EndCause.NOTRUN: "was never started",
+    EndCause.INFRA: "was lost by the runner",
+}
+
+
+def duration(seconds: float) -> str:
+    """`0.31 s`, `12.4 s`, `3 min 05 s`."""
+    if seconds < 10:
+        return f"{seconds:.2f} s"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s"
+
+
+def milliseconds(value: float) -> str:
+    """`0.042 ms`, `1.2 ms`, `1234 ms`: three or more figures that mean something."""
+    if abs(value) < 1 and value:
+        return f"{value:.3f} ms"
+    return f"{value:.1f} ms" if abs(value) < 1000 else f"{value:.0f} ms"
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 group`, `2 groups`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def label(scenario: Scenario) -> str:
+    """A result's name for people: its id, its mode if there are several, its repeat.
+
+    The same marks as in the name of its folder: `checkout@INFO+1`.
+    """
+    mode = f"@{scenario.mode}" if len(scenario.group.test_modes) > 1 else ""
+    repeat = f"+{scenario.repeat}" if scenario.repeat else ""
+    return f"{scenario.id}{mode}{repeat}"
+
+
+def reason(result: GroupResult) -> str:
+    """What the user wrote about a skip or an expected failure, or what the runner says."""
+    expected = result.scenario.group.expect_fail if result.verdict is Verdict.XFAIL else ""
+    return result.reason or result.scenario.skip or expected
+
+
+def how_ended(end: End) -> str:
+    """What became of a unit, as the rest of a sentence that starts with its name."""
+    if end.cause is EndCause.SELF:
+        if end.signal is not None:
+            text = f"died of {end.signal}"
+        elif end.exit_code is not None:
+            text = f"ended with exit code {end.exit_code}"
+        else:
+            text = "has no process of its own"
+    else:
+        text = _CAUSES[end.cause]
+        if end.blocked_by is not None:
+            text += f", because of {end.blocked_by}"
+        if end.signal is not None:
+            text += f" ({end.signal})"
+        elif end.exit_code:
+            text += f" (exit code {end.exit_code})"
+    if end.starts > 1:
+        text += f", after {end.starts} starts"
+    return f"{text}: {end.message}" if end.message else text
+
+
+def counts(groups: Iterable[GroupResult]) -> tuple[tuple[Verdict, int], ...]:
+    """How many groups came to each verdict, without the zeros."""
+    number = Counter(group.verdict for group in groups)
+    return tuple((verdict, number[verdict]) for verdict in OUTCOMES if number[verdict])
+
+
+def totals(groups: Iterable[GroupResult], duration_s: float) -> str:
+    """`3 passed, 1 failed, 1 skipped in 2.10 s`."""
+    parts = [f"{number} {OUTCOMES[verdict]}" for verdict, number in counts(groups)]
+    return f"{', '.join(parts) or 'nothing was run'} in {duration(duration_s)}"

@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from testrium.errors import ExitCode, Problem
+from testrium.model import GroupResult, RunResult, UnitState, Verdict
+from testrium.report.console import Console
+from testrium.report.escape import cells
+
+
+class Screen(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+class Ascii(io.TextIOWrapper):
+    def __init__(self) -> None:
+        super().__init__(io.BytesIO(), encoding="ascii")
+
+    def text(self) -> str:
+        self.flush()
+        buffer = self.buffer
+        assert isinstance(buffer, io.BytesIO)
+        return buffer.getvalue().decode("ascii")
+
+
+def shown(result: RunResult, stream: io.StringIO, cwd: Path, **options: bool) -> str:
+    with Console(stream, cwd=cwd, environ={}, **options) as console:
+        console.run_started([group.scenario for group in result.groups])
+        for group in result.groups:
+            if group.verdict is not Verdict.SKIP:
+                console.group_started(group.scenario, Path())
+            console.group_ended(group)
+        console.finish(result)
+    return stream.getvalue()
+
+
+def test_a_whole_run_in_plain_lines(
+    run_result: RunResult, cwd: Path, same_as_gold: Callable[[str, str], None]
+) -> None:
+    same_as_gold("console-plain.txt", shown(run_result, io.StringIO(), cwd))
+
+
+@pytest.mark.parametrize("width", [40, 50, 80])
+def test_a_whole_run_on_a_terminal(
+    width: int,
+    run_result: RunResult,
+    cwd: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    same_as_gold: Callable[[str, str], None],
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    text = shown(run_result, Screen(), cwd)
+
+    same_as_gold(f"console-{width}.ansi", text)
+    bare = [part for line in text.splitlines() for part in [_without_colour(line)]]
+    too_long = [line for line in bare if cells(line) > width]
+    # A path or a command is not broken: it is there to be copied.
+    assert all(line.strip().startswith(("rerun", "logs")) for line in too_long)
+
+
+def _without_colour(line: str) -> str:
+    import re
+
+    return re.sub(r"\x1b\[[0-9;]*m", "", line)
+
+
+@pytest.mark.parametrize(
+    ("environ", "plain"),
+    [({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False), ({}, True)],
+)
+def test_no_codes_where_they_are_not_wanted(
+    environ: dict[str, str], plain: bool, run_result: RunResult, cwd: Path
+) -> None:
+    stream = Screen()
+    with Console(stream, cwd=cwd, plain=plain, environ=environ) as console:
+        console.show(run_result)
+
+    assert "\x1b" not in stream.getvalue()
+    assert stream.getvalue().startswith("SKIP    browser")
+
+
+def test_hostile_text_reaches_no_terminal(
+    hostile: GroupResult, run_result: RunResult, cwd: Path, hostile_text: str
+) -> None:
+    stream = Screen()
+    result = replace(run_result, groups=(hostile,), run=hostile_text)
+    with Console(stream, cwd=cwd, environ={}, verbose=True) as console:
+        console.run_started([hostile.scenario])
+        console.group_started(hostile.scenario, Path())
+        console.unit_output(hostile.scenario, hostile_text, hostile_text)
+        console.group_ended(hostile)
+        console.notice(hostile_text)
+        console.finish(result)
+        console.show_group(hostile)
+    text = _without_colour(stream.getvalue()).replace("\n", "")
+
+    assert text.isprintable()
+
+
+def test_signs_that_the_encoding_lacks_are_replaced(run_result: RunResult, cwd: Path) -> None:
+    stream = Ascii()
+    stream.isatty = lambda: True  # type: ignore[method-assign]
+    with Console(stream, cwd=cwd, environ={}) as console:
+        console.show(run_result)
+
+    assert "\x1b[1;31mx\x1b[0m checkout" in stream.text()
+    assert "| listening on 41234" in _without_colour(stream.text())
+
+
+def test_output_of_units_is_shown_by_whole_lines(passed: GroupResult, cwd: Path) -> None:
+    stream = io.StringIO()
+    console = Console(stream, cwd=cwd, verbose=True, environ={})
+    console.group_started(passed.scenario, Path())
+    console.unit_output(passed.scenario, "source", "one\ntw")
+    console.unit_output(passed.scenario, "target", "other\n")
+    console.unit_output(passed.scenario, "source", "o\nlast")
+    console.group_ended(passed)
+
+    assert stream.getvalue().splitlines() == [
+        "start hello",
+        "source │ one",
+        "target │ other",
+        "source │ two",
+        "source │ last",
+        "PASS    hello    0.31 s",
+    ]
+
+
+def test_output_names_its_group_where_several_run(
+    passed: GroupResult, lost: GroupResult, cwd: Path
+) -> None:
+    stream = io.StringIO()
+    console = Console(stream, cwd=cwd, environ={})
+    console.group_started(passed.scenario, Path())
+    console.group_started(lost.scenario, Path())
+    console.unit_output(lost.scenario, "host", "one\n")
+
+    assert stream.getvalue() == "checkout host │ one\n"
+
+
+def test_a_configuration_error_is_told_by_line(cwd: Path) -> None:
+    problem = Problem("checkout/config.toml", 4, "tiemout", "unknown key; did you mean timeout?")
+    result = RunResult("", Verdict.ERROR, ExitCode.CONFIG_ERROR, 0.0, errors=(problem,))
+    stream = io.StringIO()
+    Console(stream, cwd=cwd, environ={}).finish(result)
+
+    assert stream.getvalue() == (
+        "checkout/config.toml:4: tiemout: unknown key; did you mean timeout?\n"
+    )
+
+
+def test_an_interrupted_run_says_so(passed: GroupResult, cwd: Path) -> None:
+    result = RunResult("r", Verdict.PASS, ExitCode.INTERRUPTED, 1.0, (passed,))
+    stream = io.StringIO()
+    Console(stream, cwd=cwd, environ={}).finish(result)
+
+    assert "interrupted: 1 passed in 1.00 s\n" in stream.getvalue()
+
+
+def test_a_reader_that_went_away_stops_no_run(run_result: RunResult, cwd: Path) -> None:
+    class Gone(io.StringIO):
+        writes = 0
+
+        def write(self, text: str) -> int:
+            self.writes += 1
+            raise BrokenPipeError
+
+    stream = Gone()
+    with Console(stream, cwd=cwd, environ={}) as console:
+        console.show(run_result)
+        console.notice("x")
+
+    assert stream.writes == 1
+
+
+def test_a_closed_stream_stops_no_run(run_result: RunResult, cwd: Path) -> None:
+    stream = io.StringIO()
+    stream.close()
+    with Console(stream, cwd=cwd, environ={}) as console:
+        console.show(run_result)
+
+
+def test_states_may_come_for_a_group_that_has_ended(passed: GroupResult, cwd: Path) -> None:
+    console = Console(io.StringIO(), cwd=cwd, environ={})
+    console.group_ended(passed)
+    console.unit_changed(passed.scenario, "source", UnitState.STOPPED)
+    console.events_stored(passed.scenario, ())

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from testrium.errors import ExitCode, Problem
+from testrium.model import GroupResult, RunResult, Verdict
+from testrium.report import html
+
+VOID = {"meta", "br"}
+
+
+class Page(HTMLParser):
+    """A page as a browser takes it apart; complains of what does not nest."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    def attributes(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture
+def page(run_result: RunResult, cwd: Path) -> Page:
+    return Page(html.render(run_result, cwd=cwd))
+
+
+def test_the_root_cause_is_told_with_its_evidence(page: Page) -> None:
+    assert "k7 and 2 more never reached host:received" in page.text
+    assert "97 of 100 keys did arrive" in page.text
+    assert "queue full, 3 dropped" in page.text
+    assert "died of SIGSEGV, after 2 starts" in page.text
+    assert "testrium run groups/checkout" in page.text
+    assert "chromium is not on PATH" in page.text
+
+
+def test_what_needs_reading_is_open(page: Page) -> None:
+    groups = [one for one in page.attributes("details") if one.get("class") == "group"]
+
+    assert ["open" in one for one in groups] == [False, True, True, True, False, False, True]
+
+
+def test_every_link_leads_somewhere(page: Page) -> None:
+    names = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    links = [link["href"] for link in page.attributes("a")]
+    markers = [
+        (line["marker-end"] or "").removeprefix("url(").removesuffix(")")
+        for line in page.attributes("line")
+        if "marker-end" in line
+    ]
+
+    assert len(names) == len(set(names))
+    assert len(links) == 7
+    assert markers
+    assert {(name or "")[1:] for name in (*links, *markers)} <= set(names)
+
+
+def test_the_broken_hop_is_drawn(page: Page) -> None:
+    broken = [line for line in page.attributes("line") if line.get("class") == "arrow broken"]
+
+    assert len(broken) == 1
+
+
+def test_the_page_stands_alone_and_runs_nothing(run_result: RunResult, cwd: Path) -> None:
+    text = html.render(run_result, cwd=cwd)
+    page = Page(text)
+    policy = page.attributes("meta")[1]["content"] or ""
+    styles = text.partition("<style>")[2].partition("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(styles.encode()).digest()).decode()
+
+    assert policy.startswith(f"default-src 'none'; style-src 'sha256-{digest}';")
+    assert not {"script", "link", "img", "iframe", "base"} & {tag for tag, _ in page.tags}
+    for _, attributes in page.tags:
+        assert not any(name.startswith("on") or name in ("style", "src") for name in attributes)
+    assert not re.search(r"https?:|@import|url\((?!#)", text)
+
+
+def test_hostile_text_is_only_text(
+    hostile: GroupResult, run_result: RunResult, cwd: Path, hostile_text: str
+) -> None:
+    text = html.render(replace(run_result, groups=(hostile,), run=hostile_text), cwd=cwd)
+    page = Page(text)
+
+    assert not page.attributes("b")
+    assert r"a\x1b[31m\x00<b>&" in page.text
+    assert all(char.isprintable() or char.isspace() for char in text)
+    text.encode("utf-8")
+
+
+def test_a_configuration_error_is_told(cwd: Path) -> None:
+    problem = Problem("config.toml", 4, "tiemout", "unknown key <b>")
+    result = RunResult("", Verdict.ERROR, ExitCode.CONFIG_ERROR, 0.0, errors=(problem,))
+    page = Page(html.render(result, cwd=cwd))
+
+    assert "config.toml:4: tiemout: unknown key <b>" in page.text
+
+
+def test_it_is_written_as_utf_8(run_result: RunResult, cwd: Path, tmp_path: Path) -> None:
+    html.write_report(run_result, tmp_path / "out" / "report.html", cwd=cwd)
+
+    assert "✗ fail" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from testrium.model import Event, Group, Scenario, Unit, UnitState
+from testrium.report.escape import cells
+from testrium.report.marks import ASCII, marks_for
+from testrium.report.progress import Progress
+
+EVENT = Event(
+    1, "client", "sent", "Send", "order-名-1", (), 0, None, 0, "", 1, 1, 1, 1, "client", {}
+)
+
+
+@pytest.fixture(autouse=True)
+def stopped_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("testrium.report.progress.time.monotonic", lambda: 100.0)
+
+
+def scenario(id_: str, *units: str) -> Scenario:
+    members = tuple(Unit(name, number, "") for number, name in enumerate(units))
+    return Scenario(id_, Group(id_, Path(), ()), members)
+
+
+def texts(progress: Progress, width: int = 80, height: int = 24) -> list[str]:
+    return [row.text for row in progress.rows(width, height)]
+
+
+def test_a_line_tells_states_and_the_last_probe() -> None:
+    progress = Progress(marks_for("utf-8"))
+    checkout = scenario("checkout", "host", "client")
+    progress.started(checkout)
+    progress.unit_changed(checkout, "host", UnitState.READY)
+    progress.events_stored(checkout, (EVENT,))
+
+    assert texts(progress) == [
+        "checkout                    0.00 s  ● host  · client  client:sent order-名-1"
+    ]
+
+
+def test_many_units_are_counted() -> None:
+    progress = Progress(ASCII)
+    many = scenario("many", *(f"worker-{number}" for number in range(40)))
+    progress.started(many)
+    progress.unit_changed(many, "worker-3", UnitState.READY)
+
+    assert texts(progress) == ["many                        0.00 s  .39  *1"]
+
+
+def test_groups_that_do_not_fit_are_counted() -> None:
+    progress = Progress(ASCII)
+    progress.expect(30)
+    for number in range(9):
+        progress.started(scenario(f"g{number}"))
+    progress.ended(scenario("g0"))
+
+    assert len(texts(progress, height=7)) == 6
+    assert texts(progress, height=7)[-1] == "1 of 30 done, 8 running, 3 of them not shown"
+
+
+@given(
+    st.text(min_size=1, max_size=80),
+    st.lists(st.text(max_size=30), max_size=30, unique=True),
+    st.text(max_size=60),
+    st.integers(40, 200),
+)
+def test_no_line_is_wider_than_the_terminal(
+    id_: str, units: list[str], step: str, width: int
+) -> None:
+    progress = Progress(marks_for("utf-8"))
+    progress.expect(2)
+    group = scenario(id_, *units)
+    progress.started(group)
+    progress.events_stored(group, (EVENT._replace(step=step),))
+
+    assert all(cells(text) <= width for text in texts(progress, width))
+
+
+def test_results_of_one_group_are_told_apart() -> None:
+    progress = Progress(ASCII)
+    first = scenario("a")
+    second = replace(first, repeat=1)
+    progress.started(first)
+    progress.started(second)
+    progress.ended(first)
+
+    assert [text.split()[0] for text in texts(progress)] == ["a+1"]

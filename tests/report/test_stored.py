@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from testrium.model import GroupResult, RunResult, Verdict
+from testrium.report import json_report, stored
+from testrium.report.view import view_group
+
+
+@pytest.fixture
+def run_folder(run_result: RunResult, tmp_path: Path) -> Path:
+    folder = tmp_path / run_result.run
+    json_report.write_report(run_result, folder / json_report.RUN_FILE)
+    return folder
+
+
+def moved(result: GroupResult, folder: Path) -> GroupResult:
+    """As the report of a run that has been moved should name it."""
+    if result.run_dir is None:
+        return result
+    return replace(result, run_dir=folder / result.scenario.folder_name)
+
+
+def test_a_stored_run_shows_the_same(run_result: RunResult, run_folder: Path, cwd: Path) -> None:
+    again = stored.read_report(run_folder / json_report.RUN_FILE)
+
+    assert (again.run, again.verdict, again.exit_code) == (
+        run_result.run,
+        run_result.verdict,
+        run_result.exit_code,
+    )
+    assert again.folder == run_folder
+    assert [view_group(group, cwd=cwd) for group in again.groups] == [
+        view_group(moved(group, run_folder), cwd=cwd) for group in run_result.groups
+    ]
+
+
+def test_hostile_text_comes_back(
+    hostile: GroupResult, run_result: RunResult, tmp_path: Path
+) -> None:
+    path = tmp_path / "report.json"
+    json_report.write_report(replace(run_result, groups=(hostile,)), path)
+    (again,) = stored.read_report(path).groups
+
+    assert again.judgement.findings == hostile.judgement.findings
+    assert again.ends == hostile.ends
+    assert again.tests == hostile.tests
+
+
+def test_a_report_elsewhere_names_the_run_folder_as_it_was(
+    run_result: RunResult, lost: GroupResult, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.json"
+    json_report.write_report(replace(run_result, groups=(lost,)), path)
+
+    assert stored.read_report(path).groups[0].run_dir == lost.run_dir
+
+
+def test_modes_are_told_apart(run_result: RunResult, lost: GroupResult, tmp_path: Path) -> None:
+    other = replace(lost, scenario=replace(lost.scenario, mode="INFO"))
+    path = tmp_path / "report.json"
+    json_report.write_report(replace(run_result, groups=(lost, other)), path)
+
+    labels = [view_group(group, cwd=tmp_path).label for group in stored.read_report(path).groups]
+    assert labels == ["checkout@DEBUG", "checkout@INFO"]
+
+
+def test_a_run_that_was_killed_shows_the_groups_that_ended(
+    lost: GroupResult, passed: GroupResult, tmp_path: Path
+) -> None:
+    for result in (lost, passed):
+        folder = tmp_path / "runs" / result.scenario.folder_name
+        json_report.write_group(result, folder / json_report.GROUP_FILE)
+    again = stored.read_run(tmp_path / "runs")
+
+    assert [group.scenario.id for group in again.groups] == ["checkout", "hello"]
+    assert again.verdict is Verdict.ERROR
+
+
+def test_no_report_at_all(tmp_path: Path) -> None:
+    with pytest.raises(stored.StoredReportError, match="did not come to its end"):
+        stored.read_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "{}", '{"run": 1}', "null", '{"run": "x", "groups": [{}]}', "\x80"],
+)
+def test_what_is_no_report_is_an_error_that_names_it(text: str, tmp_path: Path) -> None:
+    path = tmp_path / json_report.RUN_FILE
+    path.write_bytes(text.encode("latin-1"))
+
+    with pytest.raises(stored.StoredReportError, match=r"report\.json is no readable report"):
+        stored.read_run(tmp_path)
+
+
+def test_an_unknown_verdict_is_an_error(run_folder: Path) -> None:
+    path = run_folder / json_report.RUN_FILE
+    data = json.loads(path.read_text())
+    data["verdict"] = "perhaps"
+    path.write_text(json.dumps(data))
+
+    with pytest.raises(stored.StoredReportError, match="perhaps"):
+        stored.read_run(run_folder)

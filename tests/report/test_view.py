@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from testrium.model import Code, Event, Finding, GroupResult, Judgement, Verdict
+from testrium.report.view import MOST_EVENTS, rerun_command, view_group
+
+
+def with_findings(result: GroupResult, *findings: Finding) -> GroupResult:
+    return replace(result, judgement=Judgement(Verdict.FAIL, findings))
+
+
+def finding(code: Code, where: str, because: str | None = None, **fields: object) -> Finding:
+    made = Finding(code, where, "message", explained_by=because)
+    return replace(made, **fields)  # type: ignore[arg-type]
+
+
+def test_what_follows_is_folded_under_its_root(lost: GroupResult, cwd: Path) -> None:
+    result = with_findings(
+        lost,
+        finding(Code.CRASH, "db"),
+        finding(Code.LOST, "db:stored", "crash db", keys=("a", "b")),
+        finding(Code.MISSING, "db:stored", "lost db:stored"),
+        finding(Code.LATE, "api:answered"),
+    )
+    roots = view_group(result, cwd=cwd).findings
+
+    assert [root.title for root in roots] == ["crash at db", "late at api:answered"]
+    assert roots[0].follow == ("lost db:stored (2 keys)", "missing db:stored")
+    assert roots[1].follow == ()
+
+
+def test_no_finding_is_ever_hidden(lost: GroupResult, cwd: Path) -> None:
+    """Not by a cause that is not listed, not by a circle, not by itself."""
+    result = with_findings(
+        lost,
+        finding(Code.LOST, "a:b", "crash gone"),
+        finding(Code.LOST, "c:d", "missing e:f"),
+        finding(Code.MISSING, "e:f", "lost c:d"),
+        finding(Code.LATE, "g:h", "late g:h"),
+    )
+
+    assert len(view_group(result, cwd=cwd).findings) == 4
+
+
+def test_two_roots_of_one_name_tell_what_follows_once(lost: GroupResult, cwd: Path) -> None:
+    result = with_findings(
+        lost,
+        finding(Code.LOST, "a:b", circuit="one"),
+        finding(Code.LOST, "a:b", circuit="two"),
+        finding(Code.MISSING, "a:b", "lost a:b"),
+    )
+    roots = view_group(result, cwd=cwd).findings
+
+    assert [root.follow for root in roots] == [("missing a:b",), ()]
+
+
+def test_times_count_from_the_first_event_shown(lost: GroupResult, cwd: Path) -> None:
+    story = view_group(lost, cwd=cwd).findings[0].events
+
+    assert [event.t_ms for event in story] == [0.0, 1.25, None]
+    assert [(event.unit, event.step, event.absent) for event in story] == [
+        ("client", "sent", False),
+        ("broker", "queued", False),
+        ("host", "received", True),
+    ]
+
+
+def test_another_clock_gives_no_time(undecided: GroupResult, cwd: Path) -> None:
+    story = view_group(undecided, cwd=cwd).findings[0].events
+
+    assert [event.t_ms for event in story] == [0.0, None]
+
+
+def test_a_place_with_alternatives_is_shown_as_it_was_written(lost: GroupResult, cwd: Path) -> None:
+    result = with_findings(lost, finding(Code.LOST, "c1:sent|c2:sent", events=(12,)))
+    story = view_group(result, cwd=cwd).findings[0].events
+
+    assert (story[-1].unit, story[-1].step) == ("", "c1:sent|c2:sent")
+
+
+def test_an_event_that_did_happen_is_not_called_absent(lost: GroupResult, cwd: Path) -> None:
+    result = with_findings(lost, finding(Code.LOST, "client:sent", events=(12,)))
+
+    assert not any(event.absent for event in view_group(result, cwd=cwd).findings[0].events)
+
+
+def test_a_long_story_loses_its_middle(hostile: GroupResult, cwd: Path) -> None:
+    story = view_group(hostile, cwd=cwd).findings[0].events
+    happened = [event for event in story if not event.absent]
+
+    assert len(happened) == MOST_EVENTS
+    assert sum(event.skipped for event in story) == 39 - MOST_EVENTS
+
+
+def test_an_exception_shows_its_traceback_rather_than_the_log(lost: GroupResult, cwd: Path) -> None:
+    event: Event = lost.witnesses[12]._replace(meta={"traceback": "Traceback\nValueError: x\n"})
+    result = replace(
+        with_findings(lost, finding(Code.EXCEPTION, "host:ValueError", unit="host", events=(12,))),
+        witnesses={12: event},
+    )
+    shown = view_group(result, cwd=cwd).findings[0]
+
+    assert (shown.source, shown.output) == ("traceback", ("Traceback", "ValueError: x"))
+
+
+def test_a_failed_test_shows_its_traceback(hostile: GroupResult, cwd: Path) -> None:
+    shown = view_group(hostile, cwd=cwd).findings[1]
+
+    assert shown.source == "traceback"
+    assert shown.output[0] == "Traceback"
+
+
+def test_the_rerun_command_works_from_where_the_user_is() -> None:
+    cwd = Path("/home/ada/shop")
+
+    assert rerun_command(cwd / "groups" / "a b", cwd) == "testrium run 'groups/a b'"
+    assert rerun_command(cwd, cwd) == "testrium run ."
+    assert rerun_command(Path("/other/group"), cwd) == "testrium run /other/group"
+    assert rerun_command(cwd / "-x", cwd) == "testrium run ./-x"
