@@ -1,0 +1,7 @@
+"""`python -m testrium`."""
+
+import sys
+
+from testrium.cli.main import entry
+
+sys.exit(entry())

@@ -1,0 +1,112 @@
+"""The `testrium` command: loads the one subcommand that is called, turns errors into exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import click
+
+from testrium.errors import ConfigError, ExitCode, TestriumError
+
+#: Subcommand -> module of testrium.cli that defines it as `command`, and its one-line help.
+COMMANDS = {
+    "run": ("run", "Run groups and judge them (the default command)."),
+    "list": ("list", "List the groups and what would be run."),
+    "check": ("check", "Validate groups; run nothing."),
+    "show": ("show", "Print a stored run again."),
+    "verify": ("verify", "Judge a stored run again."),
+    "history": ("history", "List earlier runs."),
+    "gen": ("gen", "Generate groups from templates."),
+    "gen-configs": ("gen", "The old name of `gen config-template`."),
+    "probe": ("probe", "Emit a probe from a shell script."),
+}
+_ATTRIBUTES = {"gen-configs": "old_command"}
+
+
+@dataclass(slots=True)
+class Common:
+    """Options that stand before the subcommand."""
+
+    verbose: bool = False
+    less: tuple[str, ...] = field(default=())
+
+
+class _Commands(click.Group):
+    """Imports a subcommand when it is called: starting quickly is a feature."""
+
+    def list_commands(self, _: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, _: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"testrium.cli.{COMMANDS[cmd_name][0]}")
+        command = getattr(module, _ATTRIBUTES.get(cmd_name, "command"))
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            ctx.fail(f"No such command {args[0]!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(
+    cls=_Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="testrium", message="testrium %(version)s")
+@click.option("-v", "--verbose", is_flag=True, help="Stream the output of units, by unit.")
+@click.option("--less", multiple=True, metavar="GROUP", help="Leave a group out (repeatable).")
+@click.pass_context
+def main(ctx: click.Context, verbose: bool, less: tuple[str, ...]) -> None:
+    """Prove that a command travelled through the whole system.
+
+    Testrium starts the processes of a group, collects their probes and verifies the route of every
+    key. Without a command: `testrium run`.
+    """
+    ctx.obj = Common(verbose, less)
+    if ctx.invoked_subcommand is None:
+        command = main.get_command(ctx, "run")
+        assert command is not None
+        ctx.exit(ctx.invoke(command))
+
+
+def entry(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code (the console script exits with it)."""
+    try:
+        code = main.main(arguments, prog_name="testrium", standalone_mode=False)
+    except ConfigError as error:
+        for problem in error.problems:
+            click.echo(str(problem), err=True)
+        count = len(error.problems)
+        click.echo(f"{count} problem{'s' if count != 1 else ''}; nothing was started", err=True)
+        return error.exit_code
+    except TestriumError as error:
+        click.echo(f"testrium: {error}", err=True)
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.CONFIG_ERROR
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:  # `testrium list | head`
+        sys.stderr.close()
+        return ExitCode.SUCCESS
+    return code if isinstance(code, int) else ExitCode.SUCCESS

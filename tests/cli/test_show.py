@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from testrium.cli.main import Common
+from testrium.cli.show import command
+from testrium.errors import ExitCode, UsageError
+from testrium.model import Group, GroupResult, RunResult, Scenario, Verdict
+from testrium.report.json_report import RUN_FILE, write_report
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("testrium.session.state_folder", lambda cwd: tmp_path)
+    return tmp_path
+
+
+def store(state: Path, run: str, *ids: str) -> None:
+    groups = tuple(
+        GroupResult(Scenario(id_, Group(id_, state / id_, ()), ()), Verdict.PASS, duration_s=0.5)
+        for id_ in ids
+    )
+    result = RunResult(run, Verdict.PASS, ExitCode.SUCCESS, 1.0, groups)
+    write_report(result, state / "runs" / run / RUN_FILE)
+
+
+def show(*arguments: str) -> Result:
+    return CliRunner().invoke(
+        command, arguments, obj=Common(), catch_exceptions=False, standalone_mode=False
+    )
+
+
+def test_the_last_run_is_shown(state: Path) -> None:
+    store(state, "20261120-1", "old")
+    store(state, "20261121-1", "hello", "far/away")
+
+    assert show().output.splitlines() == [
+        "PASS    hello       0.50 s",
+        "PASS    far/away    0.50 s",
+        "",
+        "2 passed in 1.00 s",
+        "run 20261121-1  (testrium show)",
+    ]
+    assert "old" in show("20261120").output
+
+
+def test_one_group_is_shown_with_all_that_is_known(state: Path) -> None:
+    store(state, "20261121-1", "hello", "far/away")
+    output = show("2026", "far/away").output
+
+    assert output.startswith("PASS far/away  0.50 s\n")
+    assert "hello" not in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("2026", "helo"), "run 20261121-1 has no group 'helo'; did you mean 'hello'?"),
+        (("2026", "zzz"), "run 20261121-1 has no group 'zzz'; it has far/away, hello"),
+        (("hello",), "no run begins with 'hello'; the latest are 20261121-1"),
+    ],
+)
+def test_what_is_not_there_is_told(state: Path, arguments: tuple[str, ...], message: str) -> None:
+    store(state, "20261121-1", "hello", "far/away")
+
+    with pytest.raises(UsageError) as caught:
+        show(*arguments)
+    assert str(caught.value) == message
