@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from testrium.probe.emitter import Unit, unit
     from testrium.probe.event import Event
 
-    __version__: str
+__version__ = "0.1.0"
 
 __all__ = ["Event", "Unit", "__version__", "unit"]
 
@@ -28,10 +28,6 @@ def __getattr__(name: str) -> object:
         from testrium.probe.event import Event
 
         return Event
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version("testrium")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

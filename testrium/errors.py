@@ -23,8 +23,8 @@ class ExitCode(IntEnum):
 class Problem:
     """One mistake in a user's file.
 
-    `line` counts from 1; None where no line can be named (a missing file). `key` is the dotted
-    place in the file (`Configs.timeout`), or "" for the file as a whole.
+    `line` counts from 1; None where no line can be named (a missing file). `key` is the key as the
+    user would look for it (`timeout`, `circuits[0].keys`), or "" for the file as a whole.
     """
 
     file: str

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import signal
 import time
 from collections.abc import Mapping
@@ -166,7 +165,7 @@ class _Session:
         self._request = request
         self._state = project.state_folder
         self._supervisor = supervisor
-        self._run = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+        self._run = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(2).hex()}"
         self._signal: ExitCode | None = None  # which one asked the run to end
         self._judging: ProcessPoolExecutor | None = None
 

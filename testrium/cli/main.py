@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import click
 
+from testrium import __version__
 from testrium.errors import ConfigError, ExitCode, TestriumError
 
 #: Subcommand -> module of testrium.cli that defines it as `command`, and its one-line help.
@@ -69,7 +70,7 @@ class _Commands(click.Group):
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(package_name="testrium", message="testrium %(version)s")
+@click.version_option(__version__, message="testrium %(version)s")
 @click.option("-v", "--verbose", is_flag=True, help="Stream the output of units, by unit.")
 @click.option("--less", multiple=True, metavar="GROUP", help="Leave a group out (repeatable).")
 @click.pass_context

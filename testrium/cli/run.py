@@ -111,4 +111,4 @@ def write_reports(result: RunResult, json_file: str | None, junit_file: str | No
     if junit_file is not None:
         from testrium.report import junit
 
-        junit.write_report(result, Path(junit_file))
+        junit.write_report(result, Path(junit_file), cwd=Path.cwd())

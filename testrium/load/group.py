@@ -74,7 +74,6 @@ def load_group(found: Found, around: Surroundings, complaints: Complaints) -> Gr
     )
     code = PythonCode(found.folder, around.cwd, complaints)
     check_units(files, names)
-    check_entrypoints(files, code)
 
     data = document.data
     stations = Stations({name: _steps(name, files) for name in names})
@@ -83,6 +82,7 @@ def load_group(found: Found, around: Surroundings, complaints: Complaints) -> Gr
         data.get("verify", {}), whole.at("verify"), stations, has_circuits=bool(circuits)
     )
     env = _read_env(data.get("env", {}), whole.at("env"), files, configs, around)
+    check_entrypoints(files, code, env, configs["requires"])
     has_setup = _has_main("setup", found.folder, code, around.cwd, complaints)
     has_teardown = _has_main("teardown", found.folder, code, around.cwd, complaints)
     fields = dict(configs.values)

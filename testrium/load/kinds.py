@@ -112,7 +112,7 @@ ENTRYPOINT = rule(
 NUMBER = rule(
     _is_positive, "must be a positive number", {"type": "number", "exclusiveMinimum": 0}, float
 )
-SECONDS_OR_NONE = rule(
+SECONDS = rule(
     lambda value: _is_number(value) and value >= 0,
     "must be a number of seconds, 0 or more",
     {"type": "number", "minimum": 0},

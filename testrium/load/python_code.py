@@ -51,10 +51,14 @@ class PythonCode:
             self._read[path] = self._names(path)
         return self._read[path]
 
-    def entrypoint_error(self, entrypoint: str) -> str | None:
+    def entrypoint_error(self, entrypoint: str, *, elsewhere: bool = False) -> str | None:
         """Why `module:function` cannot be started, or None if nothing speaks against it.
 
         A module outside of the group's folder is only looked for, not read.
+
+        Args:
+            entrypoint: in the form `module:function`.
+            elsewhere: whether the module may be found where this process does not look.
         """
         module, _, function = entrypoint.partition(":")
         if names := self.module(module):
@@ -63,9 +67,9 @@ class PythonCode:
             guess = did_you_mean(function, sorted(names.names))
             return f"module {module!r} has no function {function!r}{guess}"
         package = module.partition(".")[0]
-        if self._is_local(package):
+        if self._file(package) is not None:
             return f"module {module!r} is not in the folder of its package {package!r}"
-        if not is_importable(package):
+        if not elsewhere and not is_importable(package):
             guess = did_you_mean(module, [path.stem for path in sorted(self._folder.glob("*.py"))])
             return f"module {module!r} is neither in the group's folder nor importable{guess}"
         return None
@@ -74,9 +78,6 @@ class PythonCode:
         base = self._folder.joinpath(*module.split("."))
         candidates = (base.with_name(f"{base.name}.py"), base / "__init__.py")
         return next((path for path in candidates if path.is_file()), None)
-
-    def _is_local(self, package: str) -> bool:
-        return self._file(package) is not None or (self._folder / package).is_dir()
 
     def _names(self, path: Path) -> Names:
         shown = shown_path(path, self._cwd)

@@ -74,7 +74,7 @@ def _count(text: str) -> tuple[int, int | None, int]:
     """The count at the end of a hop, and where it begins."""
     stripped = text.rstrip()
     match = _COUNT_AT_END.search(stripped)
-    if match is None or stripped[: match.start()].rstrip().endswith(":"):
+    if match is None or (match[0] == ANY and not _has_step(stripped[: match.start()])):
         return 1, 1, len(stripped)  # in `unit:*` the star is any step
     column = match.start() + 1
     if match[0] in _BOUNDS:
@@ -86,6 +86,11 @@ def _count(text: str) -> tuple[int, int | None, int]:
             reason = f"{most} is less than {least}" if most < least else "must allow at least one"
             raise RouteError(text, column, f"the count {match[0]}: {reason}")
     return least, most, match.start()
+
+
+def _has_step(text: str) -> bool:
+    """Whether a step stands in the last alternative of a hop."""
+    return bool(text.rpartition("|")[2].partition(":")[2].strip())
 
 
 def _place(text: str, alternative: str, start: int, units: Iterable[str]) -> Place:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import graphlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from testrium.load.document import did_you_mean
 from testrium.load.python_code import PythonCode
@@ -12,6 +12,9 @@ from testrium.load.schema import READY_KINDS
 from testrium.load.shape import Reading
 from testrium.load.unit_files import UnitFile
 from testrium.model import EventType, LogProbe, Readiness, Unit
+
+#: How `Configs.requires` names a Python module.
+PYTHON_REQUIREMENT = "python:"
 
 _RESTARTING = ("Reload", "Resume-ALL")
 
@@ -117,16 +120,29 @@ def _check_cycles(by_name: Mapping[str, UnitFile]) -> None:
             return
 
 
-def check_entrypoints(files: Sequence[UnitFile], code: PythonCode) -> None:
+def check_entrypoints(
+    files: Sequence[UnitFile], code: PythonCode, env: Container[str], requires: Iterable[str]
+) -> None:
     """Note every entrypoint that cannot be there.
 
     Args:
         files: the units of the group.
         code: the group's Python files.
+        env: the variables that `[env]` sets; with PYTHONPATH modules may come from anywhere.
+        requires: `Configs.requires`; what it names may be missing, and the group is skipped then.
     """
+    required = {
+        name.removeprefix(PYTHON_REQUIREMENT).partition(".")[0]
+        for name in requires
+        if name.startswith(PYTHON_REQUIREMENT)
+    }
     for file in files:
         entrypoint = file["entrypoint"]
-        if entrypoint is not None and (error := code.entrypoint_error(entrypoint)):
+        if entrypoint is None:
+            continue
+        package = entrypoint.partition(":")[0].partition(".")[0]
+        elsewhere = "PYTHONPATH" in env or "PYTHONPATH" in file["env"] or package in required
+        if error := code.entrypoint_error(entrypoint, elsewhere=elsewhere):
             file.at("entrypoint").wrong(error)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 # A scenario is handed to the process that judges a large run; the standard library leaves this out.
 copyreg.pickle(MappingProxyType, lambda proxy: (MappingProxyType, (dict(proxy),)))
 
-EMPTY: Mapping[str, Any] = MappingProxyType({})
+EMPTY: Mapping[Any, Any] = MappingProxyType({})
 
 #: Units that Testrium itself runs in a group; a group cannot declare them.
 RESERVED_UNITS = ("setup", "tests", "teardown")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from testrium.plan.order import CycleError, start_order
-from testrium.plan.scenario import Surroundings, missing_requirement, plan_scenarios
+from testrium.plan.scenario import Machine, missing_requirement, plan_scenarios
 from testrium.plan.selection import Selection, select
 
 __all__ = [
     "CycleError",
+    "Machine",
     "Selection",
-    "Surroundings",
     "missing_requirement",
     "plan_scenarios",
     "select",

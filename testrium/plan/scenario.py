@@ -42,7 +42,7 @@ def _module_exists(name: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class Machine:
     """What the machine offers: which programs are on PATH, which Python modules can be found."""
 
     has_program: Callable[[str], bool] = _program_exists
@@ -54,7 +54,7 @@ def plan_scenarios(
     selection: Selection = Selection(),  # noqa: B008 - frozen, so it can be shared
     *,
     repeat: int | None = None,
-    surroundings: Surroundings = Surroundings(),
+    machine: Machine = Machine(),
 ) -> tuple[Scenario, ...]:
     """All results to be, by order and id of their groups, then by mode and repeat.
 
@@ -62,7 +62,7 @@ def plan_scenarios(
         groups: the loaded groups.
         selection: which of them are run.
         repeat: how many extra runs of each, in place of `Configs.repeat`.
-        surroundings: where requirements are looked for.
+        machine: where requirements are looked for.
 
     Raises:
         UsageError: the selection cannot be understood.
@@ -71,27 +71,25 @@ def plan_scenarios(
     scenarios = [
         scenario
         for group in sorted(chosen, key=lambda group: (group.order, group.id))
-        for scenario in _scenarios_of(group, repeat, surroundings)
+        for scenario in _scenarios_of(group, repeat, machine)
     ]
     return _with_unique_folders(scenarios)
 
 
-def missing_requirement(group: Group, surroundings: Surroundings) -> str | None:
+def missing_requirement(group: Group, machine: Machine) -> str | None:
     """Why this machine cannot run the group, naming the first thing that `requires` lacks."""
     for name in group.requires:
         if name.startswith(_PYTHON):
             module = name.removeprefix(_PYTHON).strip()
-            if not surroundings.has_module(module):
+            if not machine.has_module(module):
                 return f"requires {name}: no such Python module"
-        elif not surroundings.has_program(name):
+        elif not machine.has_program(name):
             return f"requires {name}: not found on PATH"
     return None
 
 
-def _scenarios_of(
-    group: Group, repeat: int | None, surroundings: Surroundings
-) -> Sequence[Scenario]:
-    skip = _skip_reason(group, surroundings)
+def _scenarios_of(group: Group, repeat: int | None, machine: Machine) -> Sequence[Scenario]:
+    skip = _skip_reason(group, machine)
     units = start_order(group.units)
     extra = group.repeat if repeat is None else repeat
     several = len(group.test_modes) > 1
@@ -112,10 +110,10 @@ def _scenarios_of(
     ]
 
 
-def _skip_reason(group: Group, surroundings: Surroundings) -> str:
+def _skip_reason(group: Group, machine: Machine) -> str:
     if not group.enabled:
         return "disabled (enabled = false)"
-    return group.skip or missing_requirement(group, surroundings) or ""
+    return group.skip or missing_requirement(group, machine) or ""
 
 
 def _safe(name: str) -> str:

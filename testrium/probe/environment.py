@@ -31,12 +31,13 @@ def clock_domain() -> str:
 
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:  # noqa: PTH123
-            boot = file.read().strip()  # not with pathlib: its import costs a unit 8 ms
+            boot = file.read(13)  # 48 random bits; not with pathlib: its import takes 8 ms
     except OSError:
         import platform
 
         return platform.node() or "localhost"
     try:
-        return f"{boot}/{os.readlink('/proc/self/ns/time')}"  # noqa: PTH115 - as above
+        namespace = os.readlink("/proc/self/ns/time")  # noqa: PTH115 - as above
     except OSError:  # a kernel without time namespaces
         return boot
+    return f"{boot}/{namespace[6:-1]}"  # without "time:[" and "]": it is stored with every event

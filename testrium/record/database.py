@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -101,7 +101,7 @@ def in_transaction(connection: sqlite3.Connection, work: Callable[[], object]) -
         raise
 
 
-def insert_events(connection: sqlite3.Connection, readings: Iterable[Reading]) -> None:
+def insert_events(connection: sqlite3.Connection, readings: Sequence[Reading]) -> None:
     """Store events, in the transaction that is open."""
     connection.executemany(
         _INSERT,
@@ -110,6 +110,8 @@ def insert_events(connection: sqlite3.Connection, readings: Iterable[Reading]) -
             for fields, cause, meta in readings
         ),
     )
+    domains = {fields[9] for fields, _, _ in readings}
+    connection.executemany("INSERT OR IGNORE INTO Domains VALUES (?)", zip(domains, strict=True))
 
 
 def make_tables(connection: sqlite3.Connection) -> None:

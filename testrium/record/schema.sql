@@ -21,8 +21,15 @@ CREATE TABLE IF NOT EXISTS Events (
     Owner         TEXT                 -- the unit in whose probe file it stood
 );
 
--- Waits ask for past events of a step, mostly with a key.
-CREATE INDEX IF NOT EXISTS EventsByStep ON Events (StepCompleted, EventKey);
+-- Waits ask for past events of a step, mostly of one unit and with a key. The last two columns let
+-- Send and Receive be paired from the index alone.
+CREATE INDEX IF NOT EXISTS EventsByPlace ON Events (
+    StepCompleted, Unit, EventKey, EventType, TimeNs
+);
+
+CREATE TABLE IF NOT EXISTS Domains (   -- the clocks that Events.Domain names
+    Name TEXT PRIMARY KEY
+);
 
 CREATE TABLE IF NOT EXISTS UnitStatus (
     Unit      TEXT PRIMARY KEY,        -- the unit's name

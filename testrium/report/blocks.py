@@ -99,7 +99,9 @@ def _root(finding: FindingView, marks: Marks, width: int | None) -> Iterator[Lin
     circuit = f"  (circuit {finding.circuit})" if finding.circuit else ""
     style: Style = "warn" if finding.undecided else "bad"
     yield line("  ", Span(finding.title, style), Span(circuit, "dim"), hanging=4)
-    yield line(f"  {cut(finding.message, _MESSAGE_WIDTH, marks.ellipsis)}", hanging=2)
+    message = cut(finding.message, _MESSAGE_WIDTH, marks.ellipsis)
+    when = _when(finding.unit) if finding.unit and _says_its_end(finding) else ""
+    yield line(f"  {message}", Span(when, "dim"), hanging=2)
     if finding.events:
         yield line()
         yield from _story(finding, marks, width)
@@ -131,7 +133,7 @@ def _story(finding: FindingView, marks: Marks, width: int | None) -> Iterator[Li
         yield line("    ", Span("key ", "dim"), key, hanging=8)
     several = len({event.key for event in finding.events}) > 1
     room = None if width is None else width - 4
-    rows = [_event_row(event, marks, keyed=several) for event in finding.events]
+    rows = [_event_row(event, marks, finding.latest_ms, keyed=several) for event in finding.events]
     for event, row in zip(finding.events, table(rows, width=room, right=(0,)), strict=True):
         if event.skipped:
             yield line(
@@ -140,13 +142,14 @@ def _story(finding: FindingView, marks: Marks, width: int | None) -> Iterator[Li
         yield row.indented(4)
 
 
-def _event_row(event: EventView, marks: Marks, *, keyed: bool) -> list[Span]:
+def _event_row(event: EventView, marks: Marks, latest_ms: float, *, keyed: bool) -> list[Span]:
     if event.absent:
         moment = Span("never", "bad")
     elif event.t_ms is None:
         moment = Span("other clock", "warn")
     else:
-        moment = Span(f"{'<= ' if event.bound else ''}{wording.milliseconds(event.t_ms)}")
+        text = wording.milliseconds(event.t_ms, latest_ms)
+        moment = Span(f"<= {text}" if event.bound else text)
     style: Style = "bad" if event.absent else ""
     row = [moment, Span(event.unit, style), Span(event.step, style)]
     if keyed:
@@ -159,15 +162,23 @@ def _event_row(event: EventView, marks: Marks, *, keyed: bool) -> list[Span]:
 def _state(finding: FindingView, marks: Marks) -> Iterator[Line]:
     unit = finding.unit
     if unit is not None:
-        yield line()
-        yield line(f"    {unit.name} {unit.ended}", Span(_when(unit), "dim"), hanging=6)
-        for leak in unit.leaks:
-            yield line(f"    {marks.dot} left behind {leak}", hanging=6)
+        lines = [line(f"    {marks.dot} left behind {leak}", hanging=6) for leak in unit.leaks]
+        if not _says_its_end(finding):
+            ended = Span(_when(unit), "dim")
+            lines.insert(0, line(f"    {unit.name} {unit.ended}", ended, hanging=6))
+        if lines:
+            yield from (line(), *lines)
     if finding.output:
         yield line()
         yield line("    ", Span(f"{finding.source}:", "dim"))
         for text in finding.output:
             yield line("    ", Span(f"{marks.bar} ", "dim"), log_line(text), hanging=6)
+
+
+def _says_its_end(finding: FindingView) -> bool:
+    """Whether the message is just what would be said of its unit's end."""
+    unit = finding.unit
+    return unit is not None and finding.message == f"{unit.name} {unit.ended}"
 
 
 def _when(unit: UnitView) -> str:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from testrium.model import EventType
 from testrium.report import wording
 from testrium.report.escape import cut
-from testrium.report.view import EventView, UnitView
+from testrium.report.view import EventView, FindingView, UnitView
 
 _CHAR = 7  # of the 12 px monospace face
 _LEFT = 100  # room for the times
@@ -91,8 +91,9 @@ class Timeline(NamedTuple):
     ticks: tuple[Tick, ...]
 
 
-def sequence_diagram(events: Sequence[EventView]) -> SequenceDiagram | None:
+def sequence_diagram(finding: FindingView) -> SequenceDiagram | None:
     """The drawing of a finding's events; None where there are none."""
+    events = finding.events
     if not events:
         return None
     lanes: dict[str, Lane] = {}
@@ -104,7 +105,7 @@ def sequence_diagram(events: Sequence[EventView]) -> SequenceDiagram | None:
             x=lanes[event.unit].x,
             y=_HEAD + _ROW // 2 + row * _ROW,
             label=cut(event.step, _LABEL_CELLS),
-            time=_time(event),
+            time=_time(event, finding.latest_ms),
             absent=event.absent,
         )
         for row, event in enumerate(events)
@@ -169,9 +170,9 @@ def _arrows(events: Sequence[EventView], dots: Sequence[Dot]) -> tuple[Arrow, ..
     return tuple(arrows)
 
 
-def _time(event: EventView) -> str:
+def _time(event: EventView, latest_ms: float) -> str:
     if event.absent:
         return "never"
     if event.t_ms is None:
         return "other clock"
-    return f"{'≤ ' if event.bound else ''}{wording.milliseconds(event.t_ms)}"
+    return f"{'≤ ' if event.bound else ''}{wording.milliseconds(event.t_ms, latest_ms)}"

@@ -89,6 +89,11 @@ class FindingView(NamedTuple):
     def title(self) -> str:
         return f"{self.code} at {self.where}"
 
+    @property
+    def latest_ms(self) -> float:
+        """The time of the latest event: it decides how times are written."""
+        return max((event.t_ms or 0.0 for event in self.events), default=0.0)
+
 
 class GroupView(NamedTuple):
     """One result. `findings` are the root causes, the first one first."""
@@ -206,7 +211,7 @@ class _Evidence:
             events=_story(finding, events),
             unit=unit,
             source=source,
-            output=output[-MOST_OUTPUT_LINES:],
+            output=_telling(output),
             hints=finding.hints,
             follow=follow,
         )
@@ -276,6 +281,14 @@ def _story(finding: Finding, events: Sequence[Event]) -> tuple[EventView, ...]:
 
 def _place(event: Event) -> str:
     return f"{event.unit}:{event.step}"
+
+
+def _telling(lines: tuple[str, ...]) -> tuple[str, ...]:
+    """The end of an output; of what Python writes when it dies, the beginning."""
+    for index, text in enumerate(lines):
+        if text.startswith("Fatal Python error"):
+            return lines[index : index + MOST_OUTPUT_LINES]
+    return lines[-MOST_OUTPUT_LINES:]
 
 
 def _lines(text: str) -> tuple[str, ...]:

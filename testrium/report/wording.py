@@ -38,11 +38,14 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02} s"
 
 
-def milliseconds(value: float) -> str:
-    """`0.042 ms`, `1.2 ms`, `1234 ms`: three or more figures that mean something."""
-    if abs(value) < 1 and value:
-        return f"{value:.3f} ms"
-    return f"{value:.1f} ms" if abs(value) < 1000 else f"{value:.0f} ms"
+def milliseconds(value: float, largest: float | None = None) -> str:
+    """`0.042 ms`, `81.5 ms`, `1234 ms`: as many figures as mean something.
+
+    In a column all values have the decimals that the `largest` one has.
+    """
+    size = abs(value if largest is None else largest)
+    decimals = 3 if size < 10 else 1 if size < 1000 else 0
+    return f"{value:.{decimals}f} ms"
 
 
 def plural(count: int, noun: str) -> str:
@@ -70,7 +73,7 @@ def how_ended(end: End) -> str:
     """What became of a unit, as the rest of a sentence that starts with its name."""
     if end.cause is EndCause.SELF:
         if end.signal is not None:
-            text = f"died of {end.signal}"
+            text = f"ended by {end.signal}"
         elif end.exit_code is not None:
             text = f"ended with exit code {end.exit_code}"
         else:

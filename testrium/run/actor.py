@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import deque
 from dataclasses import dataclass, replace
+from typing import Any
 
 from testrium.errors import InfraError
 from testrium.model import (
@@ -22,7 +23,7 @@ from testrium.model import (
 from testrium.record.recorder import Recorder
 from testrium.run.environment import Surroundings
 from testrium.run.folder import RunFolder, last_lines
-from testrium.run.launching import UnresolvedError, launch_of, ready_condition
+from testrium.run.launching import UnresolvedError, Values, launch_of, ready_condition, values_of
 from testrium.run.logprobes import LogProbes
 from testrium.run.logs import Logs
 from testrium.run.services import Services
@@ -146,11 +147,12 @@ class Actor:
         recorder, folder = self.stage.recorder, self.stage.folder
         probes = folder.probes(self.name, self.starts)
         try:
-            launch = await launch_of(self.unit, self.stage.surroundings, recorder, self.starts)
+            values = await self._values()
+            if values is None:
+                return self._made_end(self._stop_cause or EndCause.ABANDONED)
+            launch = launch_of(self.unit, self.stage.surroundings, values)
             recorder.watch(self.name, self.starts, self.stage.attempt, probes, self._started_ns)
-            self._follow_logs(self._started_ns)
-            if self._stop_cause is not None:
-                return self._made_end(self._stop_cause)
+            self._follow_logs(self._started_ns, values)
             self._process = await self.stage.services.supervisor.spawn(
                 replace(launch, deadline_ns=self._deadline_ns())
             )
@@ -160,7 +162,7 @@ class Actor:
             return self._made_end(EndCause.SELF, exit_code=CANNOT_START, message=str(error))
         if self._stop_cause is not None:  # asked while it was being started
             self._process.stop()
-        end = await self._attend(self._process)
+        end = await self._attend(self._process, values)
         for log in (folder.stdout(self.name), folder.stderr(self.name)):
             self.stage.logs.finish(log)
         await recorder.sync()
@@ -216,11 +218,27 @@ class Actor:
             candidates.append(self.stage.deadline_ns)
         return min(candidates, default=None)
 
-    def _follow_logs(self, started_ns: int) -> None:
+    async def _values(self) -> Values | None:
+        """What this start is given; None when it was stopped before that was known."""
+        stage = self.stage
+        resolving = asyncio.ensure_future(
+            values_of(self.unit, stage.surroundings, stage.recorder, self.starts)
+        )
+        while not resolving.done() and self._stop_cause is None:
+            change = asyncio.ensure_future(stage.change.wait())
+            both: set[asyncio.Future[Any]] = {resolving, change}
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            change.cancel()
+        if self._stop_cause is not None:
+            resolving.cancel()
+            return None
+        return await resolving
+
+    def _follow_logs(self, started_ns: int, values: Values) -> None:
         stage, folder = self.stage, self.stage.folder
         if not self.unit.probes and not stage.services.verbose:
             return
-        probes = LogProbes(self.name, self.starts, self.unit.probes, stage.recorder)
+        probes = LogProbes(self.name, self.starts, self.unit.probes, stage.recorder, values.lookup)
 
         def read(line: str, low_ns: int) -> None:
             probes.read(line, low_ns)
@@ -243,11 +261,11 @@ class Actor:
         self._become_ready()
         return self._made_end(EndCause.SELF)
 
-    async def _attend(self, process: Process) -> End:
+    async def _attend(self, process: Process, values: Values) -> End:
         """From the start of the process to its end."""
         self._clearing.append(process.cleared)
         self._set_state(UnitState.STARTING)
-        problem = await self._wait_ready(process)
+        problem = await self._wait_ready(process, values)
         if problem is not None and not process.ended.done():
             await process.dump_stacks()
             self.stop(EndCause.ABANDONED if self._was_reported() else EndCause.UNREADY)
@@ -256,7 +274,7 @@ class Actor:
             raise InfraError(f"unit {self.name}: {ended.infra}")
         return self._end_of(process, ended, problem or "")
 
-    async def _wait_ready(self, process: Process) -> str | None:
+    async def _wait_ready(self, process: Process, values: Values) -> str | None:
         """None once the unit is ready; else why it is not, in words."""
         if self._waits_for() is None:
             self._become_ready()
@@ -265,18 +283,14 @@ class Actor:
         tries: deque[str] = deque(maxlen=1)
         condition = asyncio.ensure_future(
             ready_condition(
-                self.unit,
-                self.stage.surroundings,
-                self.stage.recorder,
-                self.starts,
-                process,
-                tries.append,
+                self.unit, values, self.stage.recorder, self.starts, process, tries.append
             )
         )
         timeout_s = self.unit.ready_timeout_s
         try:
+            first: set[asyncio.Future[Any]] = {condition, process.ended, self._reported}
             done, _ = await asyncio.wait(
-                {condition, process.ended, self._reported},
+                first,
                 timeout=timeout_s,
                 return_when=asyncio.FIRST_COMPLETED,
             )

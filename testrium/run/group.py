@@ -13,9 +13,10 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from testrium.errors import InfraError
-from testrium.model import RESERVED_UNITS, End, EndCause, Scenario
+from testrium.model import RESERVED_UNITS, End, EndCause, Event, Scenario
 from testrium.record.recorder import Recorder
 from testrium.record.scenario import write_scenario
 from testrium.record.store import load_evidence
@@ -143,8 +144,9 @@ class GroupLife:
         await self._setup_over
         return self._setup_done.is_set()
 
-    async def _set_up_over(self, life: asyncio.Task[End], ready: asyncio.Future[object]) -> None:
-        await asyncio.wait({life, ready}, return_when=asyncio.FIRST_COMPLETED)
+    async def _set_up_over(self, life: asyncio.Task[End], ready: asyncio.Future[Event]) -> None:
+        both: set[asyncio.Future[Any]] = {life, ready}
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         if life.done():
             ready.cancel()
             assert self._setup is not None

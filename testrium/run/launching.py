@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from testrium.errors import TestriumError
 from testrium.model import Readiness, Unit
@@ -19,15 +19,22 @@ class UnresolvedError(TestriumError):
     """A `${probe.…}` value was not emitted in time."""
 
 
-async def launch_of(
+@dataclass(frozen=True, slots=True)
+class Values:
+    """What one start of a unit is given: its environment, and the value of every reference."""
+
+    env: dict[str, str]
+    lookup: Callable[[str], str]
+
+
+async def values_of(
     unit: Unit, surroundings: Surroundings, recorder: Recorder, start: int
-) -> Launch:
-    """What to start for `unit`, with every `${...}` replaced.
+) -> Values:
+    """The values for one start of `unit`.
 
     Raises:
         UnresolvedError: a `${probe.UNIT.STEP.FIELD}` has no value within `ready_timeout`.
     """
-    folder = surroundings.folder
     env = surroundings.environment(unit.name, start)
     probes = await _probe_values(unit, surroundings, recorder)
     fixed = surroundings.lookup(unit.name, env)
@@ -36,6 +43,12 @@ async def launch_of(
         return probes[reference] if reference in probes else fixed(reference)
 
     env |= {name: substituted(text, lookup) for name, text in unit.env.items()}
+    return Values(env, lookup)
+
+
+def launch_of(unit: Unit, surroundings: Surroundings, values: Values) -> Launch:
+    """What to start for `unit`, with every `${...}` replaced."""
+    folder, lookup = surroundings.folder, values.lookup
     group_folder = surroundings.scenario.group.folder
     cwd = group_folder / substituted(unit.cwd, lookup) if unit.cwd else group_folder
     command = unit.command
@@ -45,7 +58,7 @@ async def launch_of(
         entrypoint=unit.entrypoint,
         command=tuple(substituted(word, lookup) for word in command) if command else None,
         cwd=cwd,
-        env=env,
+        env=values.env,
         stdout=folder.stdout(unit.name),
         stderr=folder.stderr(unit.name),
         stacks=folder.stacks(unit.name),
@@ -58,7 +71,7 @@ async def launch_of(
 
 async def ready_condition(
     unit: Unit,
-    surroundings: Surroundings,
+    values: Values,
     recorder: Recorder,
     start: int,
     process: Process,
@@ -71,8 +84,7 @@ async def ready_condition(
     if unit.ready_event is not None:
         await recorder.wait_for(unit.name, unit.ready_event, start=start)
     elif unit.ready is not None:
-        ready = _filled(unit.ready, surroundings.lookup(unit.name, process.launch.env))
-        await wait_until(ready, process, on_try)
+        await wait_until(_filled(unit.ready, values.lookup), process, on_try)
 
 
 def _filled(ready: Readiness, lookup: Callable[[str], str]) -> Readiness:

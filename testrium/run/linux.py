@@ -19,6 +19,9 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 #: Longest command line that is kept of a process, in characters.
@@ -29,13 +32,21 @@ _HAS_CHILDREN_FILES = Path(f"/proc/self/task/{os.getpid()}/children").exists()
 
 
 class ProcessEntry(NamedTuple):
-    """A process as /proc lists it. `state` is one letter, `Z` for a zombie."""
+    """A process as /proc lists it.
+
+    `state` is one letter, `Z` for a zombie. `cpu_s` is its own CPU time, `waited_cpu_s` that of the
+    children that it waited for. `rss` is its resident memory in bytes, shared pages included.
+    """
 
     pid: int
     state: str
     parent: int
     group: int
     session: int
+    cpu_s: float
+    waited_cpu_s: float
+    threads: int
+    rss: int
 
     @property
     def alive(self) -> bool:
@@ -69,10 +80,21 @@ def set_title(title: str) -> None:
 def process_entry(pid: int) -> ProcessEntry | None:
     """The process `pid`, or None when it is gone."""
     try:
-        state, parent, group, session = _stat_fields(pid)[:4]
+        state, *fields = _stat_fields(pid)
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return ProcessEntry(pid, state, int(parent), int(group), int(session))
+    numbers = [int(field) for field in fields[:21]]
+    return ProcessEntry(
+        pid,
+        state,
+        parent=numbers[0],
+        group=numbers[1],
+        session=numbers[2],
+        cpu_s=sum(numbers[10:12]) / _TICKS_PER_S,
+        waited_cpu_s=sum(numbers[12:14]) / _TICKS_PER_S,
+        threads=numbers[16],
+        rss=numbers[20] * _PAGE_SIZE,
+    )
 
 
 def descendants(pid: int, spare: Collection[int] = ()) -> list[ProcessEntry]:
@@ -87,6 +109,29 @@ def descendants(pid: int, spare: Collection[int] = ()) -> list[ProcessEntry]:
                 found.append(entry)
                 parents.append(child)
     return found
+
+
+def open_files(pid: int) -> int:
+    """How many descriptors the process has; 0 when it is gone or not ours to ask."""
+    try:
+        return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return 0
+
+
+def ports_of_the_kernel() -> frozenset[int]:
+    """TCP ports that the kernel gives to clients, and those that an administrator has reserved."""
+    folder = Path("/proc/sys/net/ipv4")
+    ports: set[int] = set()
+    with contextlib.suppress(OSError):
+        first, last = map(int, (folder / "ip_local_port_range").read_text().split())
+        ports.update(range(first, last + 1))
+    with contextlib.suppress(OSError):
+        for part in (folder / "ip_local_reserved_ports").read_text().strip().split(","):
+            low, _, high = part.partition("-")
+            if low:
+                ports.update(range(int(low), int(high or low) + 1))
+    return frozenset(ports)
 
 
 def command_line(pid: int) -> str:

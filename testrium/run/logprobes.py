@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Callable
 
 from testrium.model import LogProbe
 from testrium.record.recorder import Recorder
@@ -11,15 +11,28 @@ from testrium.variables import substitute
 
 
 class LogProbes:
-    """The log probes of one start of a unit; called with each line of its output."""
+    """The log probes of one start of a unit; called with each line of its output.
+
+    `lookup` gives the values of `${...}`; in a pattern they stand for themselves. In `key` and
+    `meta` the named groups of the pattern come first.
+    """
 
     def __init__(
-        self, unit: str, start: int, probes: tuple[LogProbe, ...], recorder: Recorder
+        self,
+        unit: str,
+        start: int,
+        probes: tuple[LogProbe, ...],
+        recorder: Recorder,
+        lookup: Callable[[str], str],
     ) -> None:
         self._unit = unit
         self._start = start
-        self._probes = [(re.compile(probe.pattern), probe) for probe in probes]
+        self._probes = [
+            (re.compile(substitute(probe.pattern, lambda name: re.escape(lookup(name)))), probe)
+            for probe in probes
+        ]
         self._recorder = recorder
+        self._lookup = lookup
 
     def read(self, line: str, low_ns: int) -> None:
         """Record an event for every probe whose pattern is found in `line`.
@@ -29,10 +42,12 @@ class LogProbes:
         for pattern, probe in self._probes:
             if (match := pattern.search(line)) is not None:
                 groups = match.groupdict(default="")
-                key = None if probe.key is None else substitute(probe.key, groups.__getitem__)
-                meta: dict[str, Any] = {
-                    name: substitute(text, groups.__getitem__) for name, text in probe.meta.items()
-                }
+
+                def value(name: str, groups: dict[str, str] = groups) -> str:
+                    return groups[name] if name in groups else self._lookup(name)
+
+                key = None if probe.key is None else substitute(probe.key, value)
+                meta = {name: substitute(text, value) for name, text in probe.meta.items()}
                 self._recorder.add_event(
                     self._unit,
                     probe.step,

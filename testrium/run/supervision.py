@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -90,6 +92,24 @@ class Process:
             self._tell("stacks")
             either: set[asyncio.Future[Any]] = {done, self.ended}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+
+    async def spawn_beside(self, command: tuple[str, ...]) -> Process:
+        """Start a command in the folder and with the environment of this unit, to ask about it.
+
+        Its output is thrown away. Raises what `Supervisor.spawn` does.
+        """
+        nowhere = Path(os.devnull)
+        launch = replace(
+            self.launch,
+            unit=f"{self.launch.unit} (ready?)",
+            entrypoint=None,
+            command=command,
+            stdout=nowhere,
+            stderr=nowhere,
+            stacks=nowhere,
+            deadline_ns=None,
+        )
+        return await self._supervisor.spawn(launch)
 
     def _tell(self, op: str, **fields: object) -> None:
         if not self.ended.done():

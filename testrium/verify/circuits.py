@@ -12,7 +12,7 @@ from testrium.model import Circuit, Code, Event, EventType, Hop
 from testrium.verify.drafts import Drafts, flat, place_of
 from testrium.verify.index import EventIndex
 from testrium.verify.instances import Instances
-from testrium.verify.order import Passage, Row, misplaced, one_clock, overtaking
+from testrium.verify.order import Row, misplaced, one_clock, overtaking
 from testrium.verify.places import any_matches
 from testrium.verify.plain import plain_latencies
 from testrium.verify.route import Route
@@ -249,24 +249,27 @@ class _Examination:
         }
         for stage in self._route.stages[1:]:
             for hop, _ in stage:
-                passages = [
-                    Passage(name, begun[name], events[0])
-                    for name, events in self._instances.column(hop).items()
-                    if name not in blamed and begun[name] is not events[0]
-                ]
-                self._check_passages(passages, blamed)
+                arrived = dict(self._instances.columns[hop].firsts())
+                names = [name for name in arrived if name not in blamed]
+                self._check_overtaking(names, begun, arrived, blamed)
 
-    def _check_passages(self, passages: Sequence[Passage], blamed: set[str]) -> None:
-        sent = [passage.sent for passage in passages]
-        arrived = [passage.arrived for passage in passages]
-        if not (one_clock(sent) and one_clock(arrived)):
-            for name, _, event in passages:
-                self._add_event(Code.CLOCK, name, event, self._instances.row(name))
+    def _check_overtaking(
+        self,
+        names: list[str],
+        begun: dict[str, Event],
+        arrived: dict[str, Event],
+        blamed: set[str],
+    ) -> None:
+        begins, ends = [begun[name] for name in names], [arrived[name] for name in names]
+        if not (one_clock(begins) and one_clock(ends)):
+            for name in names:
+                self._add_event(Code.CLOCK, name, arrived[name], self._instances.row(name))
             return
-        for fast, slow in overtaking(passages):
-            blamed.add(fast.key)
-            row = (*self._instances.row(fast.key), [slow.sent, slow.arrived])
-            self._add_event(Code.REORDER, fast.key, fast.arrived, row, slow.arrived)
+        for fast, slow in overtaking(begins, ends):
+            name = names[fast]
+            blamed.add(name)
+            row = (*self._instances.row(name), [begins[slow], ends[slow]])
+            self._add_event(Code.REORDER, name, ends[fast], row, ends[slow])
 
     def _check_within(self, latencies: Latencies) -> None:
         limit = self._circuit.within_ns

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
-from operator import attrgetter
+from operator import attrgetter, eq
+from typing import cast
 
 from testrium.model import Circuit, Event
 from testrium.verify.index import EventIndex
@@ -16,8 +17,47 @@ WHOLE_RUN = ""
 
 _NOTHING: tuple[Event, ...] = ()
 
+_time: Callable[[Event], int] = attrgetter("t_ns")
 _key: Callable[[Event], str | None] = attrgetter("key")
 _cause: Callable[[Event], tuple[str, ...]] = attrgetter("cause")
+
+
+class Column:
+    """One hop's events by instance: `alone`, or `several` in the order of their times.
+
+    Two dictionaries, because in a long run nearly every instance has one event at each hop, and a
+    list around each of a million events costs more than all the checks.
+    """
+
+    def __init__(self) -> None:
+        self.alone: dict[str, Event] = {}
+        self.several: dict[str, list[Event]] = {}
+
+    def __len__(self) -> int:
+        return len(self.alone) + len(self.several)
+
+    def __iter__(self) -> Iterator[str]:
+        return chain(self.alone, self.several)
+
+    def of(self, name: str) -> Sequence[Event]:
+        """The events of an instance, by time."""
+        event = self.alone.get(name)
+        return (event,) if event is not None else self.several.get(name, _NOTHING)
+
+    def firsts(self) -> Iterator[tuple[str, Event]]:
+        """The first event of each instance."""
+        yield from self.alone.items()
+        for name, events in self.several.items():
+            yield name, events[0]
+
+    def add(self, name: str, event: Event) -> None:
+        """Add an event; in whatever order they come, they are kept by time."""
+        if name in self.several:
+            insort(self.several[name], event, key=_time)
+        elif name in self.alone:
+            self.several[name] = sorted((self.alone.pop(name), event), key=_time)
+        else:
+            self.alone[name] = event
 
 
 class Instances:
@@ -29,80 +69,79 @@ class Instances:
 
     def __init__(self, circuit: Circuit, index: EventIndex) -> None:
         self.unkeyed: list[Event] = []
+        self.columns = tuple(Column() for _ in circuit.hops)
         self._hops = circuit.hops
         self._per_run = circuit.per == "run"
-        self._by_hop: list[dict[str, list[Event]]] = [{} for _ in self._hops]
         candidates = {place: matching_hops(self._hops, *place) for place in index.by_place}
         self.matched = any(candidates.values())
         own = [place for place, hops in candidates.items() if hops]
-        self._names = None if self._per_run else _joined([index.by_place[place] for place in own])
-        for hop, gathered in enumerate(self._by_hop):
+        self._joins = None if self._per_run else _joined([index.by_place[place] for place in own])
+        for hop, column in enumerate(self.columns):
             places = [index.by_place[place] for place in own if candidates[place] == (hop,)]
-            self._gather(gathered, _merged(places))
+            self._fill(column, _merged(places))
         self._share(
             _merged([index.by_place[place] for place in own if len(candidates[place]) > 1]),
             candidates,
         )
-        self._keys = dict.fromkeys(chain.from_iterable(self._by_hop))
+        self._names: dict[str, None] = {}
+        for column in self.columns:
+            if not (len(column) == len(self._names) and all(map(eq, column, self._names))):
+                self._names.update(dict.fromkeys(column))
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return len(self._names)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._keys)
+        return iter(self._names)
 
     def row(self, name: str) -> list[Sequence[Event]]:
         """The events of an instance, for each hop in the order of their times."""
-        return [gathered.get(name, _NOTHING) for gathered in self._by_hop]
-
-    def column(self, hop: int) -> Mapping[str, Sequence[Event]]:
-        """The events of a hop, by instance."""
-        return self._by_hop[hop]
+        return [column.of(name) for column in self.columns]
 
     def name_of(self, key: str) -> str | None:
         """The instance that a key belongs to; None: it is no key of this circuit."""
         if self._per_run:
             return None
-        name = key if self._names is None else self._names.get(key, key)
-        return name if name in self._keys else None
+        name = key if self._joins is None else self._joins.get(key, key)
+        return name if name in self._names else None
 
-    def _gather(self, gathered: dict[str, list[Event]], events: Sequence[Event]) -> None:
-        if self._per_run:
-            if events:
-                gathered[WHOLE_RUN] = list(events)
-            return
-        names = self._names
-        keys = map(_key, events) if names is None else (_name_in(names, e) for e in events)
-        for name, event in zip(keys, events, strict=True):
-            if name in gathered:
-                gathered[name].append(event)
-            elif name is not None:
-                gathered[name] = [event]
-            else:
-                self.unkeyed.append(event)
+    def _fill(self, column: Column, events: Sequence[Event]) -> None:
+        if self._joins is None and not self._per_run:
+            alone = dict(zip(map(_key, events), events, strict=True))
+            if len(alone) == len(events) and None not in alone:
+                column.alone = cast("dict[str, Event]", alone)
+                return
+        for event in events:
+            self._put(column, event)
 
     def _share(
         self, events: Sequence[Event], candidates: dict[tuple[str, str], tuple[int, ...]]
     ) -> None:
         """Give each event whose place several hops match to the first of them that has room."""
         for event in events:
-            name: str | None = WHOLE_RUN
-            if not self._per_run:
-                name = event.key if self._names is None else _name_in(self._names, event)
-            if name is None:
-                self.unkeyed.append(event)
-                continue
-            counts = [len(gathered.get(name, _NOTHING)) for gathered in self._by_hop]
+            name = self._instance_of(event)
+            counts = [0 if name is None else len(column.of(name)) for column in self.columns]
             hop = choose_hop(candidates[event.unit, event.step], counts, self._hops)
-            gathered = self._by_hop[hop].setdefault(name, [])
-            insort(gathered, event, key=attrgetter("t_ns"))
+            self._put(self.columns[hop], event)
+
+    def _put(self, column: Column, event: Event) -> None:
+        name = self._instance_of(event)
+        if name is None:
+            self.unkeyed.append(event)
+        else:
+            column.add(name, event)
+
+    def _instance_of(self, event: Event) -> str | None:
+        if self._per_run:
+            return WHOLE_RUN
+        return event.key if self._joins is None else _name_in(self._joins, event)
 
 
 def _merged(lists: Sequence[list[Event]]) -> Sequence[Event]:
     """Sorted lists as one."""
     if len(lists) == 1:
         return lists[0]
-    return sorted(chain.from_iterable(lists), key=attrgetter("t_ns"))
+    return sorted(chain.from_iterable(lists), key=_time)
 
 
 def _name_in(names: dict[str, str], event: Event) -> str | None:
@@ -128,7 +167,7 @@ def _joined(places: Sequence[list[Event]]) -> dict[str, str] | None:
         for key in keys:
             above[root_of(keys[0])] = root_of(key)
     names: dict[str, str] = {}
-    for event in sorted(route, key=attrgetter("t_ns")):
+    for event in sorted(route, key=_time):
         first = event.key if event.key is not None else next(iter(event.cause), None)
         if first is not None:
             names.setdefault(root_of(first), first)

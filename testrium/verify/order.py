@@ -79,26 +79,19 @@ def _earlier(
     return timeline.earlier_than(event)
 
 
-class Passage(NamedTuple):
-    """A key's way between two hops."""
+def overtaking(sent: Sequence[Event], arrived: Sequence[Event]) -> list[tuple[int, int]]:
+    """Who surely overtook whom: sent after it and arrived before it. O(n log n).
 
-    key: str
-    sent: Event
-    arrived: Event
+    Args:
+        sent: for each key the event that began its way.
+        arrived: in the same order, the event that ended it.
 
-
-class Overtaking(NamedTuple):
-    """`fast` was sent after `slow` and arrived before it."""
-
-    fast: Passage
-    slow: Passage
-
-
-def overtaking(passages: Sequence[Passage]) -> list[Overtaking]:
-    """The passages that surely overtook another one, in the order of their arrival. O(n log n)."""
-    sent_low, sent_high = _positions([passage.sent for passage in passages])
-    arrived_low, arrived_high = _positions([passage.arrived for passage in passages])
-    numbers = range(len(passages))
+    Returns:
+        Indices of the fast one and of one that it overtook, in the order of arrival.
+    """
+    sent_low, sent_high = _positions(sent)
+    arrived_low, arrived_high = _positions(arrived)
+    numbers = range(len(sent))
     as_sent = sorted(numbers, key=sent_high.__getitem__)
     arrivals = [arrived_low[i] for i in as_sent]
     if arrived_low is arrived_high and all(map(le, arrivals, arrivals[1:])):
@@ -113,7 +106,7 @@ def overtaking(passages: Sequence[Passage]) -> list[Overtaking]:
                 first_sent, slow = sent_high[candidate], candidate
             candidate = next(later, None)
         if first_sent < sent_low[i]:
-            found.append(Overtaking(passages[i], passages[slow]))
+            found.append((i, slow))
     return found[::-1]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise, product
-from operator import attrgetter, gt
+from operator import attrgetter, eq, gt
 
 from testrium.model import Event
 from testrium.verify.instances import Instances
@@ -35,14 +35,13 @@ def plain_latencies(route: Route, instances: Instances, same: Sequence[str]) -> 
     stages = [
         present
         for stage in route.stages
-        if (present := [hop for hop, least in stage if least or instances.column(hop)])
+        if (present := [hop for hop, least in stage if least or instances.columns[hop]])
     ]
     hops = [hop for stage in stages for hop in stage]
     if not route.last or any(rules[hop][0] > 1 or rules[hop][1] == 0 for hop in hops):
         return {}
-    odd = _irregular(instances, hops)
-    names = [name for name in instances if name not in odd]
-    columns = {hop: [instances.column(hop)[name][0] for name in names] for hop in hops}
+    names = _with_one_event(instances, hops)
+    columns = {hop: _in_order(instances.columns[hop].alone, names) for hop in hops}
     if not names or not _on_one_clock(columns.values()):
         return {}
     times = {hop: list(map(_time, column)) for hop, column in columns.items()}
@@ -66,16 +65,21 @@ def plain_latencies(route: Route, instances: Instances, same: Sequence[str]) -> 
     }
 
 
-def _irregular(instances: Instances, hops: Iterable[int]) -> set[str]:
-    """The instances that have none or several events at one of `hops`."""
-    odd: set[str] = set()
+def _with_one_event(instances: Instances, hops: Iterable[int]) -> list[str]:
+    """The instances that have exactly one event at each of `hops`."""
+    names = list(instances)
     for hop in hops:
-        column = instances.column(hop)
-        if sum(map(len, column.values())) != len(column):
-            odd.update(name for name, events in column.items() if len(events) != 1)
-        if len(column) != len(instances):
-            odd.update(name for name in instances if name not in column)
-    return odd
+        alone = instances.columns[hop].alone
+        if len(alone) < len(instances):
+            names = [name for name in names if name in alone]
+    return names
+
+
+def _in_order(alone: dict[str, Event], names: list[str]) -> Column:
+    """The events of `names`."""
+    if len(alone) == len(names) and all(map(eq, alone, names)):
+        return list(alone.values())
+    return list(map(alone.__getitem__, names))
 
 
 def _on_one_clock(columns: Iterable[Column]) -> bool:

@@ -6,7 +6,7 @@ One death is one finding: `exception` where the exception that ended a Python un
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 from math import inf
 from operator import attrgetter
 
@@ -16,22 +16,14 @@ from testrium.model import (
     End,
     EndCause,
     Event,
-    EventType,
     Evidence,
     Finding,
     Scenario,
     Unit,
 )
-from testrium.verify.drafts import place_of
+from testrium.verify.exceptions import Exceptions, exception_finding, is_uncaught
 from testrium.verify.index import EventIndex
-from testrium.verify.places import any_matches
-from testrium.verify.tracebacks import raised_types
 from testrium.verify.wording import close_to, shown, times
-
-#: The runner ended it: what it says of its own end then is no finding.
-_STOPPED = frozenset(
-    {EndCause.STOPPED, EndCause.ABANDONED, EndCause.OVERDUE, EndCause.TIMEOUT, EndCause.UNREADY}
-)
 
 
 class ProcessFacts:
@@ -39,7 +31,6 @@ class ProcessFacts:
 
     def __init__(self, scenario: Scenario, evidence: Evidence, index: EventIndex) -> None:
         self._scenario = scenario
-        self._rules = scenario.group.rules
         self._index = index
         self._units = {unit.name: unit for unit in scenario.units}
         self.ends = current_ends(evidence)
@@ -54,15 +45,10 @@ class ProcessFacts:
         self._emitters = {unit for unit, _ in index.by_place}
         self._emitters.update(map(attrgetter("owner"), index.events))
         self._emitters.update(damage.unit for damage in evidence.damages)
-        self._exceptions = index.of_type(EventType.EXCEPTION)
-        self._uncaught = {
-            (event.owner, event.start, event.step)
-            for event in self._exceptions
-            if "uncaught" in event.meta
-        }
+        self._exceptions = Exceptions(scenario.group.rules, self.ends, index)
         for end in self.ends.values():
             self._check_end(end)
-        self._check_exceptions(evidence)
+        self._add_exceptions(evidence)
 
     # Ends -------------------------------------------------------------------------------------
 
@@ -73,7 +59,7 @@ class ProcessFacts:
             case EndCause.STOPPED:
                 self._check_silent(end)
             case EndCause.UNREADY:
-                self._add_end(Code.UNREADY, end, f"{end.unit} did not become ready")
+                self._add_end(Code.UNREADY, end, _unready_message(end))
             case EndCause.OVERDUE:
                 limit = f"the group's deadline ({self._scenario.group.timeout_s:g} s)"
                 self._add_end(Code.HANG, end, f"{end.unit} was still alive at {limit}")
@@ -92,10 +78,11 @@ class ProcessFacts:
     def _check_own_end(self, end: End) -> None:
         if accepted_exit(end, self._units.get(end.unit)):
             if self._never_ready(end):
-                self._add_end(Code.UNREADY, end, f"{end.unit} ended before it was ready")
+                said = end.message or "ended before it was ready"
+                self._add_end(Code.UNREADY, end, f"{end.unit} {said}")
             else:
                 self._check_silent(end)
-        elif self._death_of(end) is None:
+        elif self._exceptions.death_of(end) is None:
             how = f"by {end.signal}" if end.signal else f"with exit code {end.exit_code}"
             again = f" (started {times(end.starts)})" if end.starts > 1 else ""
             self._add_end(Code.CRASH, end, f"{end.unit} ended {how}{again}")
@@ -104,18 +91,6 @@ class ProcessFacts:
         unit = self._units.get(end.unit)
         waits = unit is not None and (unit.ready_event is not None or unit.ready is not None)
         return waits and not end.was_ready
-
-    def _death_of(self, end: End) -> Event | None:
-        """The uncaught exception that ended the unit's last process, if it is known."""
-        for event in self._exceptions:
-            if (
-                event.meta.get("uncaught") == "main"
-                and event.owner == end.unit
-                and (event.start == end.starts or end.unit in RESERVED_UNITS)
-                and (end.pid is None or event.pid == end.pid)
-            ):
-                return event
-        return None
 
     def _check_silent(self, end: End) -> None:
         unit = self._units.get(end.unit)
@@ -167,7 +142,7 @@ class ProcessFacts:
                 hints=tuple(hints),
                 unit=end.unit,
                 t_ns=t_ns,
-                explained_by=f"fault {end.fault}" if end.fault else None,
+                explained_by=_planned(end),
             )
         )
 
@@ -183,92 +158,26 @@ class ProcessFacts:
         near = close_to(unit.ready_event, self._index.steps_of(unit.name))
         return [f"it did emit {near}: is {unit.ready_event} misspelled?"] if near else []
 
-    # Exceptions -------------------------------------------------------------------------------
+    def _add_exceptions(self, evidence: Evidence) -> None:
+        """Exception events, and under `stderr = "forbid"` tracebacks; a finding for each place."""
+        mode = self._scenario.group.rules.stderr
+        for events in self._exceptions.by_place():
+            finding = exception_finding(events)
+            end = self.ends.get(events[0].owner)
+            if end is not None and self._died_of(end, events):
+                self._note_end(Code.EXCEPTION, finding.where, end, finding.t_ns)
+                self.findings.append(replace(finding, explained_by=_planned(end)))
+            elif not all(map(is_uncaught, events)):
+                self.findings.append(finding)
+            elif mode != "allow":
+                self._add_bad_behavior(finding)
+        if mode == "forbid":
+            for finding in self._exceptions.in_logs(evidence.stderr):
+                self._add_bad_behavior(finding)
 
-    def _check_exceptions(self, evidence: Evidence) -> None:
-        """Exception events, and under `stderr = "forbid"` tracebacks, one finding for a place."""
-        places: dict[str, list[Event]] = {}
-        for event in self._exceptions:
-            if self._counts(event):
-                places.setdefault(place_of(event), []).append(event)
-        for events in places.values():
-            self._add_exception(events)
-        if self._rules.stderr != "forbid":
-            return
-        replaced = {
-            (owner, step)
-            for owner, start, step in self._uncaught
-            if self._was_replaced(owner, start)
-        }
-        for unit, text in evidence.stderr.items():
-            for step, first_line in raised_types(text).items():
-                where = f"{unit}:{step}"
-                known = where in places or (unit, step) in replaced
-                if not known and not any_matches(self._rules.allow, unit, step):
-                    self._add_bad_behavior(
-                        Finding(
-                            Code.EXCEPTION,
-                            where,
-                            f"{unit} wrote a traceback to stderr: {shown(first_line)}",
-                            unit=unit,
-                        )
-                    )
-
-    def _counts(self, event: Event) -> bool:
-        """Whether an Exception event is worth a word."""
-        if any_matches(self._rules.allow, event.unit, event.step):
-            return False
-        if self._was_replaced(event.owner, event.start):
-            # Reported and raised again: one exception, and the unit has recovered from it.
-            return (event.owner, event.start, event.step) not in self._uncaught
-        end = self.ends.get(event.owner)
-        stopped = end is not None and end.cause in _STOPPED and end.starts == event.start
-        return not (stopped and event.step == "KeyboardInterrupt" and "uncaught" in event.meta)
-
-    def _was_replaced(self, owner: str, start: int) -> bool:
-        end = self.ends.get(owner)
-        return end is not None and owner not in RESERVED_UNITS and start < end.starts
-
-    def _add_exception(self, events: Sequence[Event]) -> None:
-        first = events[0]
-        end = self.ends.get(first.owner)
-        died = end is not None and self._is_death(end, events)
-        outside = all("uncaught" in event.meta for event in events)
-        if outside and not died and self._rules.stderr == "allow":
-            return
-        said = str(first.meta.get("message") or "")
-        how = {
-            "main": "died of",
-            "thread": "lost a thread to",
-            "task": "lost a task to",
-        }.get(str(first.meta.get("uncaught")), "reported")
-        more = f" ({times(len(events))})" if len(events) > 1 else ""
-        message = f"{first.unit} {how} {first.step}" + (f": {shown(said)}" if said else "") + more
-        where_in_code = _raised_at(str(first.meta.get("traceback") or ""))
-        hints = [f"raised at {where_in_code}"] if where_in_code else []
-        keys = tuple(dict.fromkeys(event.key for event in events if event.key is not None))
-        finding = Finding(
-            Code.EXCEPTION,
-            place_of(first),
-            message,
-            key=keys[0] if keys else None,
-            keys=keys,
-            events=tuple(event.id for event in events[:20]),
-            hints=tuple(hints),
-            unit=first.unit,
-            t_ns=first.t_ns,
-            explained_by=f"fault {end.fault}" if died and end is not None and end.fault else None,
-        )
-        if died and end is not None:
-            self._note_end(Code.EXCEPTION, finding.where, end, first.t_ns)
-        if outside and not died:
-            self._add_bad_behavior(finding)
-        else:
-            self.findings.append(finding)
-
-    def _is_death(self, end: End, events: Sequence[Event]) -> bool:
+    def _died_of(self, end: End, events: list[Event]) -> bool:
         bad = end.cause is EndCause.SELF and not accepted_exit(end, self._units.get(end.unit))
-        return bad and self._death_of(end) in events
+        return bad and self._exceptions.death_of(end) in events
 
     def _add_bad_behavior(self, finding: Finding) -> None:
         detect = self._scenario.group.detect_bad_behavior
@@ -295,7 +204,14 @@ def _at_deadline(end: End) -> bool:
     return end.cause is EndCause.OVERDUE
 
 
-def _raised_at(traceback: str) -> str:
-    """The last `File ..., line ...` of a Python traceback: where it was raised."""
-    lines = [line.strip() for line in traceback.splitlines()]
-    return next((line for line in reversed(lines) if line.startswith("File ")), "")
+def _unready_message(end: End) -> str:
+    """What the runner says of it, as a sentence ("not ready after 3 s: no probe 'ready'")."""
+    late = end.message.removeprefix("not ready")
+    if late != end.message:
+        return f"{end.unit} did not become ready{late}"
+    return f"{end.unit} did not become ready" + (f": {end.message}" if end.message else "")
+
+
+def _planned(end: End) -> str | None:
+    """The planned fault that explains an end."""
+    return f"fault {end.fault}" if end.fault else None

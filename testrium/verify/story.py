@@ -137,11 +137,12 @@ class _Teller:
         hop = self._circuit.hops.index(draft.hop)
         events = draft.row[hop]
         whose = listed(list(draft.keys)) if draft.keys else "the run"
-        most = "once" if draft.hop.most == 1 else f"at most {times(draft.hop.most or 0)}"
-        message = f"{whose} reached {draft.where} {times(len(events))}, {most} is allowed"
+        most = draft.hop.most or 0
+        allowed = "once is allowed" if most == 1 else f"at most {most} are allowed"
+        message = f"{whose} reached {draft.where} {times(len(events))}, {allowed}"
         pids = Counter(event.pid for event in events)
         by_process = ", ".join(f"{times(n)} in process {pid}" for pid, n in pids.most_common(4))
-        after = duration(events[draft.hop.most or 0].t_ns - events[0].t_ns)
+        after = duration(events[most].t_ns - events[0].t_ns)
         return message, [by_process, f"the one too many came {after} after the first"]
 
     def _collision(self, draft: Draft) -> Told:
@@ -211,8 +212,8 @@ class _Teller:
             return f"{message} longer than {duration(limit)} to {draft.where}", []
         message += f" {duration(taken)} to {draft.where}, {duration(taken - limit)} over"
         hints = []
-        if draft.keys:
-            hints.append(f"{len(draft.keys)} of {number_of(self._facts.instances, 'key')} are late")
+        if self._facts.instances > 1:
+            hints.append(f"late: {len(draft.keys)} of {self._facts.instances} keys")
         if len(draft.keys) > 1:
             hints.append(f"slowest: {_slowest(draft)}")
         return f"{message} the limit of {duration(limit)}", hints
@@ -226,7 +227,7 @@ class _Teller:
             if latencies.enough(percentile) and latencies.percentile(percentile).low > budget
         ]
         return "; ".join(over), [
-            f"{len(draft.keys)} of {number_of(latencies.count, 'key')} are over the budget",
+            f"over the budget: {len(draft.keys)} of {number_of(latencies.count, 'key')}",
             f"slowest: {_slowest(draft)}",
         ]
 

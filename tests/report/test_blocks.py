@@ -54,8 +54,8 @@ def test_keys_are_shown_where_the_story_has_several(lost: GroupResult, cwd: Path
     finding = Finding(Code.REORDER, "host:received", "overtook", events=(1, 2))
     texts = block(replace(with_findings(lost, finding), witnesses=events), cwd)
 
-    assert "    0.0 ms  client  sent  k1  Send  pid 4716" in texts
-    assert "    0.0 ms  client  sent  k2  Send  pid 4716" in texts
+    assert "    0.000 ms  client  sent  k1  Send  pid 4716" in texts
+    assert "    0.000 ms  client  sent  k2  Send  pid 4716" in texts
 
 
 def test_a_time_that_is_only_a_bound_says_so(lost: GroupResult, cwd: Path) -> None:
@@ -63,7 +63,15 @@ def test_a_time_that_is_only_a_bound_says_so(lost: GroupResult, cwd: Path) -> No
     witnesses = {**lost.witnesses, 31: event._replace(t_low_ns=event.t_ns - 1000)}
     texts = block(replace(lost, witnesses=witnesses), cwd)
 
-    assert "    <= 1.2 ms  broker  queued    Default  pid 4716" in texts
+    assert "    <= 1.250 ms  broker  queued    Default  pid 4716" in texts
+
+
+def test_the_end_of_a_unit_is_told_once(crashed: GroupResult, cwd: Path) -> None:
+    said = Finding(Code.CRASH, "worker", "worker ended by SIGSEGV, after 2 starts", unit="worker")
+    texts = block(with_findings(crashed, said), cwd)
+
+    assert texts[2] == "  worker ended by SIGSEGV, after 2 starts  (pid 4716, 0.25 s in)"
+    assert sum("SIGSEGV" in text for text in texts) == 1
 
 
 def test_a_long_message_is_cut(lost: GroupResult, cwd: Path) -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from testrium.report.diagram import sequence_diagram, timeline
-from testrium.report.view import EventView, UnitView
+from testrium.report.diagram import SequenceDiagram, sequence_diagram, timeline
+from testrium.report.view import EventView, FindingView, UnitView
 
 
 def event(
@@ -16,17 +16,22 @@ def event(
     return EventView(unit, step, type_, "k", ms, 1, bound, absent)
 
 
+def drawn(*events: EventView) -> SequenceDiagram | None:
+    finding = FindingView("lost", "a:b", None, "", None, (), False, events, None, "", (), (), ())
+    return sequence_diagram(finding)
+
+
 def ways(*events: EventView) -> list[tuple[str, str, bool]]:
     """The arrows, from unit to unit."""
-    drawing = sequence_diagram(events)
+    drawing = drawn(*events)
     assert drawing is not None
     names = {lane.x: lane.name for lane in drawing.lanes}
     return [(names[arrow.x1], names[arrow.x2], arrow.absent) for arrow in drawing.arrows]
 
 
 def test_units_stand_in_the_order_in_which_the_key_met_them() -> None:
-    drawing = sequence_diagram(
-        [event("client:sent"), event("host:got"), event("client:done"), event("db:stored")]
+    drawing = drawn(
+        event("client:sent"), event("host:got"), event("client:done"), event("db:stored")
     )
 
     assert drawing is not None
@@ -58,21 +63,19 @@ def test_steps_of_one_unit_need_no_arrow() -> None:
 
 
 def test_times_say_what_they_are_worth() -> None:
-    drawing = sequence_diagram(
-        [
-            event("a:b", ms=1.25),
-            event("a:b", ms=2.0, bound=True),
-            event("a:b", ms=None),
-            event("a:b", absent=True),
-        ]
+    drawing = drawn(
+        event("a:b", ms=1.25),
+        event("a:b", ms=2.0, bound=True),
+        event("a:b", ms=None),
+        event("a:b", absent=True),
     )
 
     assert drawing is not None
-    assert [dot.time for dot in drawing.dots] == ["1.2 ms", "≤ 2.0 ms", "other clock", "never"]
+    assert [dot.time for dot in drawing.dots] == ["1.250 ms", "≤ 2.000 ms", "other clock", "never"]
 
 
 def test_nothing_to_draw() -> None:
-    assert sequence_diagram([]) is None
+    assert drawn() is None
     assert timeline([], 1.0) is None
     assert timeline([unit("a", None, None, None)], 1.0) is None
 

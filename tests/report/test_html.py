@@ -59,7 +59,7 @@ def test_the_root_cause_is_told_with_its_evidence(page: Page) -> None:
     assert "k7 and 2 more never reached host:received" in page.text
     assert "97 of 100 keys did arrive" in page.text
     assert "queue full, 3 dropped" in page.text
-    assert "died of SIGSEGV, after 2 starts" in page.text
+    assert "ended by SIGSEGV, after 2 starts" in page.text
     assert "testrium run groups/checkout" in page.text
     assert "chromium is not on PATH" in page.text
 

@@ -105,6 +105,14 @@ def test_an_exception_shows_its_traceback_rather_than_the_log(lost: GroupResult,
     assert (shown.source, shown.output) == ("traceback", ("Traceback", "ValueError: x"))
 
 
+def test_of_a_fatal_error_the_beginning_is_shown(lost: GroupResult, cwd: Path) -> None:
+    output = ("before", "Fatal Python error: Segmentation fault", "", *map(str, range(40)))
+    host, *others = lost.ends
+    result = replace(lost, ends=(replace(host, last_lines=output), *others))
+
+    assert view_group(result, cwd=cwd).findings[0].output == output[1:13]
+
+
 def test_a_failed_test_shows_its_traceback(hostile: GroupResult, cwd: Path) -> None:
     shown = view_group(hostile, cwd=cwd).findings[1]
 

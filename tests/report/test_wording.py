@@ -21,17 +21,18 @@ def test_durations(seconds: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"),
+    ("value", "largest", "text"),
     [
-        (0.0, "0.0 ms"),
-        (0.0421, "0.042 ms"),
-        (1.25, "1.2 ms"),
-        (-3.0, "-3.0 ms"),
-        (1234.5, "1234 ms"),
+        (0.0, None, "0.000 ms"),
+        (0.0421, None, "0.042 ms"),
+        (1.25, None, "1.250 ms"),
+        (-81.54, None, "-81.5 ms"),
+        (1234.5, None, "1234 ms"),
+        (0.0421, 81.5, "0.0 ms"),
     ],
 )
-def test_milliseconds(value: float, text: str) -> None:
-    assert wording.milliseconds(value) == text
+def test_milliseconds(value: float, largest: float | None, text: str) -> None:
+    assert wording.milliseconds(value, largest) == text
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def test_labels_tell_results_of_a_group_apart(
     ("end", "text"),
     [
         (End("u", EndCause.SELF, UnitState.FAILED, exit_code=3), "ended with exit code 3"),
-        (End("u", EndCause.SELF, UnitState.FAILED, signal="SIGSEGV"), "died of SIGSEGV"),
+        (End("u", EndCause.SELF, UnitState.FAILED, signal="SIGSEGV"), "ended by SIGSEGV"),
         (
             End("u", EndCause.SELF, UnitState.FAILED, exit_code=1, starts=3),
             "ended with exit code 1, after 3 starts",

@@ -19,12 +19,6 @@ from testrium.run.supervision import Launch, Supervisor
 _T = TypeVar("_T")
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait until it holds; for what other processes do, and nothing wakes us for."""
-    while not condition():  # noqa: ASYNC110
-        await asyncio.sleep(0.005)
-
-
 class UnitFolder:
     """A group's folder whose units are written in the test itself."""
 
@@ -73,8 +67,14 @@ class UnitFolder:
 
     async def wait_lines(self, count: int = 1, name: str = "source.out") -> list[str]:
         """Wait until a file of the `out` folder has so many lines."""
-        await until(lambda: len(self.lines(name)) >= count)
+        await self.until(lambda: len(self.lines(name)) >= count)
         return self.lines(name)
+
+    @staticmethod
+    async def until(condition: Callable[[], bool]) -> None:
+        """Wait until it holds; for what other processes do, where nothing wakes us."""
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
 
     def events(self, unit: str = "source") -> list[dict[str, Any]]:
         """The probes that the unit has emitted."""

@@ -327,7 +327,7 @@ def test_a_fork_bomb_is_caught(folder: UnitFolder) -> None:
 
     async def story(supervisor: Supervisor) -> int:
         process = await supervisor.spawn(launch)
-        await until(lambda: len(linux.descendants(process.keeper)) == 64)
+        await folder.until(lambda: len(linux.descendants(process.keeper)) == 64)
         process.stop("KILL")
         await process.ended
         leaks = await process.cleared

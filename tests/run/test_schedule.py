@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -80,5 +81,5 @@ def test_the_limit_of_a_cgroup_counts(
     limit = tmp_path / "cpu.max"
     limit.write_text(text)
     monkeypatch.setattr(schedule, "_CGROUP_CPU_LIMIT", limit)
-    monkeypatch.setattr(schedule.os, "sched_getaffinity", lambda pid: {0, 1, 2, 3})
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3})
     assert usable_cores() == cores

@@ -5,6 +5,7 @@
     rule orphans=forbid allow=host:ValueError
     group detect_bad_behavior=false
     client sent> k1 k2              events, 1 ms apart: > Send, < Receive, ! Exception
+    client:sent> k1 k2              the same
     host received< k1 @40 pid=7 seq=2 cause=a,b low=38 domain=x meta.size=3
     end host exit=1 | signal=SIGSEGV | cause=overdue | starts=2 | at=90
     damage host no JSON
@@ -188,7 +189,7 @@ class Table:
         self.units.append(unit)
 
     def _read_event(self, words: list[str]) -> None:
-        unit, step, *rest = words
+        unit, step, *rest = (*words[0].split(":", 1), *words[1:])
         kind = TYPES.get(step[-1], "Default")
         step = step.rstrip("<>!")
         plain, options = split_options(rest)

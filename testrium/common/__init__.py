@@ -1,0 +1,1 @@
+"""Old import paths of validation, loading and decorators; each delegates."""

@@ -1,0 +1,121 @@
+"""Free TCP ports for the units of all groups, and of all runs on this machine at once.
+
+A port is chosen before its unit listens, so in between anybody could take it. The kernel's own
+choices are kept out by staying outside its ephemeral range; other runs by a lock on a block of
+ports: the name of an abstract Unix socket, which lives in the same network namespace as the ports
+and vanishes with the process that holds it, however that ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from types import TracebackType
+from typing import Self
+
+from testrium.errors import InfraError
+from testrium.run import linux
+
+# Below are the ports that people give to their own services by hand.
+_FIRST_PORT = 10_000
+_END = 65_536
+
+#: A lock holds for so many ports: one descriptor for a group of usual size.
+BLOCK = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Ports that nobody else in a run of Testrium gets until they are released."""
+
+    ports: tuple[int, ...]
+    locks: tuple[socket.socket, ...] = ()
+
+    def release(self) -> None:
+        for lock in self.locks:
+            lock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+
+class PortAllocator:
+    """Hands out free ports, from a random place on, so that recently used ones can rest."""
+
+    @cached_property
+    def _blocks(self) -> dict[int, list[int]]:
+        """Made at first use: it takes 10 ms, and most groups need no port."""
+        kept_out = linux.ports_of_the_kernel()
+        ports = [port for port in range(_FIRST_PORT, _END) if port not in kept_out]
+        if not ports:  # the ephemeral range is everything: rather a race than no port
+            ports = list(range(_FIRST_PORT, _END))
+        blocks: dict[int, list[int]] = {}
+        for port in ports:
+            blocks.setdefault(port // BLOCK, []).append(port)
+        return blocks
+
+    def allocate(self, count: int) -> Lease:
+        """Reserve `count` ports on which both IPv4 and IPv6 servers can listen.
+
+        Raises:
+            InfraError: there are not so many.
+        """
+        ports: list[int] = []
+        locks: list[socket.socket] = []
+        for block in self._from_a_random_one() if count else ():
+            if (lock := _lock(block)) is None:
+                continue
+            locks.append(lock)
+            ports.extend(filter(is_free, self._blocks[block]))
+            if len(ports) >= count:
+                break
+        lease = Lease(tuple(ports[:count]), tuple(locks))
+        if len(lease.ports) < count:
+            lease.release()
+            raise InfraError(f"no {count} free TCP ports are left")
+        return lease
+
+    def _from_a_random_one(self) -> Iterator[int]:
+        blocks = list(self._blocks)
+        start = int.from_bytes(os.urandom(4)) % len(blocks)
+        yield from blocks[start:]
+        yield from blocks[:start]
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on the port now, on any address, without SO_REUSEADDR."""
+    for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):  # noqa: S104
+        # Nothing listens: the port is only bound for a moment.
+        with contextlib.ExitStack() as stack:
+            try:
+                server = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
+                if family == socket.AF_INET6:
+                    server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                server.bind((address, port))
+            except OSError as error:
+                if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+                    return False
+    return True
+
+
+def _lock(block: int) -> socket.socket | None:
+    lock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        lock.bind(f"\0testrium-ports-{block}")
+    except OSError:
+        lock.close()
+        return None
+    return lock

@@ -1,0 +1,234 @@
+"""Waits until a condition from outside makes a unit ready: a port, URL, line, file or command.
+
+Nothing wakes us when a foreign server begins to listen, so there are tries with a growing pause.
+Output is different: inotify tells when there is more of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import ssl
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Self, assert_never
+from urllib.parse import urlsplit
+
+from testrium.errors import InfraError
+from testrium.model import Readiness
+from testrium.record.inotify import Inotify
+from testrium.run.supervision import LaunchError, Process
+
+_FIRST_PAUSE_S = 0.001
+_LONGEST_PAUSE_S = 0.05
+
+# A server that takes a connection while it starts, and forgets it, must not hold us up.
+_TRY_LIMIT_S = 5.0
+
+_LOOPBACK = ("127.0.0.1", "::1")
+_CHUNK = 1 << 16
+
+
+async def wait_until(
+    ready: Readiness, process: Process, on_try: Callable[[str], None] = lambda _: None
+) -> None:
+    """Return when the condition holds; the caller gives up, after a time or when the unit ended.
+
+    Args:
+        ready: the condition; its values are final, without `${...}`.
+        process: the unit's; relative paths and commands start from its folder.
+        on_try: told why the last try failed, in words that follow "not ready: ".
+
+    Raises:
+        InfraError: the supervisor is dead.
+    """
+    match ready.kind:
+        case "tcp":
+            host, _, port = ready.target.rpartition(":")
+            await _again(lambda: _listens(host, int(port)), on_try)
+        case "http":
+            await _again(lambda: _answers(ready.target, ready.status), on_try)
+        case "file":
+            path = process.launch.cwd / ready.target
+            await _again(lambda: _is_there(path), on_try)
+        case "command":
+            await _again(lambda: _succeeds(ready.command, process), on_try)
+        case "log":
+            on_try(f"no line of its output matches {ready.target!r}")
+            await _wait_line(re.compile(ready.target), process.log_starts)
+        case _:
+            assert_never(ready.kind)
+
+
+async def _again(attempt: Callable[[], Awaitable[str]], on_try: Callable[[str], None]) -> None:
+    """Try until it is told no reason why not."""
+    pause_s = _FIRST_PAUSE_S
+    while reason := await attempt():
+        on_try(reason)
+        await asyncio.sleep(pause_s)
+        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+
+async def _listens(host: str, port: int) -> str:
+    reason = ""
+    for address in (host.strip("[]"),) if host else _LOOPBACK:
+        try:
+            async with asyncio.timeout(_TRY_LIMIT_S):
+                _, writer = await asyncio.open_connection(address, port)
+        except (OSError, TimeoutError) as error:
+            reason = reason or f"{address} port {port}: {_words(error)}"
+        else:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+            return ""
+    return reason
+
+
+async def _answers(url: str, wanted: int) -> str:
+    try:
+        async with asyncio.timeout(_TRY_LIMIT_S):
+            status = await _status(url)
+    except (OSError, TimeoutError, EOFError) as error:
+        return f"{url}: {_words(error)}"
+    if status is None:
+        return f"{url}: the answer is not HTTP"
+    return "" if status == wanted else f"{url}: status {status}, not {wanted}"
+
+
+async def _status(url: str) -> int | None:
+    """The status code of a GET request; None if the answer has none. Redirects are not followed."""
+    parts = urlsplit(url)
+    secure = parts.scheme == "https"
+    reader, writer = await asyncio.open_connection(
+        parts.hostname, parts.port or (443 if secure else 80), ssl=_any_tls() if secure else None
+    )
+    try:
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        host = parts.netloc.rpartition("@")[2]
+        request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+        writer.write(request.encode())
+        line = await reader.readline()
+    except ValueError:  # longer than any status line
+        return None
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+    if not line:
+        raise EOFError("closed without an answer")
+    answer = re.match(rb"HTTP/\d(?:\.\d)? (\d{3})", line)
+    return int(answer[1]) if answer else None
+
+
+def _any_tls() -> ssl.SSLContext:
+    """Certificates do not matter: the question is whether the server answers."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+async def _is_there(path: Path) -> str:
+    there = path.exists()  # noqa: ASYNC240 - one call of the kernel; a thread would cost more
+    return "" if there else f"there is no {path}"
+
+
+async def _succeeds(command: tuple[str, ...], process: Process) -> str:
+    """Run the command below the supervisor too: it must not outlive the run."""
+    try:
+        trial = await process.spawn_beside(command)
+    except LaunchError as error:
+        return str(error)
+    try:
+        end = await trial.ended
+        await trial.cleared
+    finally:
+        trial.kill()
+    if end.infra:
+        raise InfraError(end.infra)
+    return (
+        "" if end.exit_code == 0 else f"{command[0]}: {end.signal or f'exit code {end.exit_code}'}"
+    )
+
+
+async def _wait_line(pattern: re.Pattern[str], logs: dict[Path, int]) -> None:
+    tails = [_Tail(path, offset) for path, offset in logs.items()]
+    with _News(tuple(logs)) as news:
+        while True:
+            for tail in tails:
+                while lines := tail.read():
+                    if any(pattern.search(line) for line in lines):
+                        return
+                    await asyncio.sleep(0)  # a unit that prints 50 MB holds up nobody
+            await news.wait()
+
+
+class _Tail:
+    """What is new in a log, read once."""
+
+    def __init__(self, path: Path, offset: int) -> None:
+        self._path = path
+        self._offset = offset
+        self._rest = b""
+
+    def read(self) -> list[str]:
+        """Some lines, none if there is nothing new. The last one counts although it may go on."""
+        try:
+            fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return []
+        try:
+            data = os.pread(fd, _CHUNK, self._offset)
+        finally:
+            os.close(fd)
+        if not data:
+            return []
+        self._offset += len(data)
+        lines = (self._rest + data).split(b"\n")
+        self._rest = lines[-1][-_CHUNK:]
+        return [line.rstrip(b"\r").decode(errors="backslashreplace") for line in lines]
+
+
+class _News:
+    """Waits until one of some files was written; where nobody tells, for a growing pause."""
+
+    def __init__(self, paths: tuple[Path, ...]) -> None:
+        self._written = asyncio.Event()
+        self._pause_s: float | None = _FIRST_PAUSE_S
+        self._inotify = Inotify.open()
+        if self._inotify is not None:
+            numbers = [self._inotify.add(str(path)) for path in paths]
+            if None not in numbers:
+                self._pause_s = None
+            asyncio.get_running_loop().add_reader(self._inotify.fileno(), self._heed)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._inotify is not None:
+            asyncio.get_running_loop().remove_reader(self._inotify.fileno())
+            self._inotify.close()
+
+    async def wait(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._pause_s):
+                await self._written.wait()
+        self._written.clear()
+        if self._pause_s is not None:
+            self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+
+    def _heed(self) -> None:
+        assert self._inotify is not None
+        self._inotify.read()
+        self._written.set()
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer within {_TRY_LIMIT_S:g} s"
+    code = getattr(error, "errno", None)
+    return os.strerror(code).lower() if isinstance(code, int) and code > 0 else str(error)

@@ -1,0 +1,358 @@
+"""Groups that are described rightly, and what their defaults come to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from testrium.load.schema import NOT_YET
+from testrium.model import (
+    Circuit,
+    EventType,
+    Group,
+    Hop,
+    LogProbe,
+    Place,
+    Readiness,
+    Rules,
+    Unit,
+)
+
+if TYPE_CHECKING:
+    from tests.load.conftest import Workspace
+
+
+def unit(group: Group, name: str) -> Unit:
+    return next(each for each in group.units if each.name == name)
+
+
+def test_a_group_with_nothing_but_a_unit_has_the_defaults_of_the_contract(
+    workspace: Workspace,
+) -> None:
+    workspace.group(a="")
+    group = workspace.loaded()
+    assert group == Group(
+        id="g",
+        folder=workspace.folder / "g",
+        units=(Unit("a", 0, "g/units/a.toml"),),
+        rules=Rules(orphans="forbid"),
+    )
+
+
+def test_every_key_of_configs(workspace: Workspace) -> None:
+    workspace.group(
+        """
+        enabled = false
+        timeout = 2.5
+        repeat = 3
+        debug_modes = ["INFO", "DEBUG"]
+        test-modes = "All"
+        diagnostics = false
+        detect_bad_behavior = false
+        save-resume = false
+        gen-metrics = false
+        save_metrics = false
+        save-scores = false
+        use-ai = false
+        title = "T"
+        purpose = "P"
+        tags = ["smoke", "slow"]
+        requirements = ["R-1"]
+        skip = "later"
+        requires = ["psql", "python:numpy"]
+        expect-fail = "known"
+        order = -1
+        exclusive = true
+        inherit-env = false
+        [env]
+        LEVEL = "${mode}"
+        """,
+        a="",
+    )
+    group = workspace.loaded()
+    assert (group.enabled, group.timeout_s, group.repeat) == (False, 2.5, 3)
+    assert group.debug_modes == group.test_modes == ("INFO", "DEBUG")
+    assert not any(
+        (
+            group.diagnostics,
+            group.detect_bad_behavior,
+            group.save_resume,
+            group.gen_metrics,
+            group.save_metrics,
+            group.save_scores,
+            group.use_ai,
+            group.inherit_env,
+        )
+    )
+    assert (group.title, group.purpose, group.tags) == ("T", "P", ("smoke", "slow"))
+    assert (group.requirements, group.requires) == (("R-1",), ("psql", "python:numpy"))
+    assert (group.skip, group.expect_fail) == ("later", "known")
+    assert (group.order, group.exclusive) == (-1, True)
+    assert group.env == {"LEVEL": "${mode}"}
+    assert group.notices == ()
+
+
+def test_every_key_of_a_unit(workspace: Workspace) -> None:
+    workspace.group(
+        db="ports = ['sql']",
+        api=r"""
+        command = ["serve", "--port", "${port.http}", "--db", "${unit.db.port.sql}"]
+        cwd = "${run.dir}"
+        env = {TOKEN = "${probe.db.ready.token}"}
+        ports = ["http"]
+        events = ["ready"]
+        stop-events = ["flushed"]
+        ready = {http = "http://127.0.0.1:${port.http}/", status = 204}
+        ready_timeout = 3
+        timeout = 60
+        unit_dependencies = ["db"]
+        use-setup = true
+        stop = "self"
+        stop_signal = "SIGINT"
+        grace = 0.5
+        exit = [0, 3]
+        in_except = "Reload"
+        restarts = 4
+        quiet = false
+        max_rss = "1.5MiB"
+        max_cpu = 150
+        [["api".probes]]
+        log = 'job (?P<id>\w+) in (?P<ms>\d+) ms$'
+        step = "stored"
+        type = "Send"
+        key = "${id}"
+        meta = {took = "${ms} ms"}
+        """,
+    )
+    assert unit(workspace.loaded(), "api") == Unit(
+        name="api",
+        init=1,
+        file="g/units/api.toml",
+        command=("serve", "--port", "${port.http}", "--db", "${unit.db.port.sql}"),
+        cwd="${run.dir}",
+        env={"TOKEN": "${probe.db.ready.token}"},
+        ports=("http",),
+        events=("ready",),
+        stop_events=("flushed",),
+        ready=Readiness("http", "http://127.0.0.1:${port.http}/", 204),
+        ready_timeout_s=3,
+        timeout_s=60,
+        dependencies=("db",),
+        use_setup=True,
+        stop="self",
+        stop_signal="INT",
+        grace_s=0.5,
+        exit=(0, 3),
+        in_except="Reload",
+        restarts=4,
+        quiet=False,
+        max_rss=1_572_864,
+        max_cpu=150,
+        probes=(
+            LogProbe(
+                r"job (?P<id>\w+) in (?P<ms>\d+) ms$",
+                "stored",
+                EventType.SEND,
+                "${id}",
+                {"took": "${ms} ms"},
+            ),
+        ),
+    )
+
+
+def test_a_unit_that_an_enabled_one_depends_on_is_a_service(workspace: Workspace) -> None:
+    workspace.group(
+        db="",
+        cache="stop = 'self'",
+        api="unit_dependencies = ['db', 'cache']",
+        old="",
+        off="enabled = false\nunit_dependencies = ['old']",
+    )
+    group = workspace.loaded()
+    assert {each.name: each.stop for each in group.units} == {
+        "db": "runner",
+        "cache": "self",
+        "api": "self",
+        "old": "self",
+        "off": "self",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "quiet"),
+    [("", False), ("command = ['true']", True), ("command = ['true']\nquiet = false", False)],
+)
+def test_commands_are_quiet(workspace: Workspace, text: str, quiet: bool) -> None:
+    workspace.group(a=text)
+    assert workspace.loaded().units[0].quiet is quiet
+
+
+@pytest.mark.parametrize(
+    ("in_except", "restarts"), [("Stop", 0), ("Resume", 0), ("Reload", 1), ("Resume-ALL", 1)]
+)
+def test_restarts(workspace: Workspace, in_except: str, restarts: int) -> None:
+    workspace.group(a=f"in-except = '{in_except}'")
+    assert workspace.loaded().units[0].restarts == restarts
+
+
+@pytest.mark.parametrize(
+    ("text", "modes"),
+    [
+        ("", ("DEBUG",)),
+        ("test-modes = 'INFO'", ("INFO",)),
+        ("test-modes = ['INFO', 'EXCEPT']", ("INFO", "EXCEPT")),
+        ("test-modes = 'All'", ("DEBUG", "INFO", "WARNING", "EXCEPT")),
+        ("debug-modes = ['WARNING', 'INFO']", ("WARNING",)),
+    ],
+)
+def test_modes(workspace: Workspace, text: str, modes: tuple[str, ...]) -> None:
+    workspace.group(text, a="")
+    assert workspace.loaded().test_modes == modes
+
+
+def test_circuits_and_rules(workspace: Workspace) -> None:
+    workspace.group(
+        """
+        [verify]
+        settle = "0ms"
+        linger = "1.5s"
+        allow = ["a:TimeoutError", "*:KeyError"]
+        stderr = "forbid"
+
+        [[circuits]]
+        name = "command"
+        route = ["a:sent{1,3}", ["b:stored", "b:logged"], "a:done|a:rejected"]
+        keys = "0..5"
+        within = "200ms"
+        p50 = "10us"
+        p95 = "1s"
+        p99 = "1m"
+        same = ["sha256"]
+        never = ["b:rollback"]
+        fifo = true
+        open = true
+
+        [[circuits]]
+        name = "start"
+        route = ["a:up"]
+        keys = 1
+        per = "run"
+        """,
+        a="",
+        b="",
+    )
+    group = workspace.loaded()
+    assert group.rules == Rules(
+        settle_ns=0,
+        allow=(Place("a", "TimeoutError"), Place("*", "KeyError")),
+        linger_ns=1_500_000_000,
+        stderr="forbid",
+        orphans="allow",
+    )
+    assert group.circuits == (
+        Circuit(
+            name="command",
+            stages=(
+                (Hop("a:sent", (Place("a", "sent"),), 1, 3),),
+                (
+                    Hop("b:stored", (Place("b", "stored"),)),
+                    Hop("b:logged", (Place("b", "logged"),)),
+                ),
+                (Hop("a:done|a:rejected", (Place("a", "done"), Place("a", "rejected"))),),
+            ),
+            keys=(0, 5),
+            within_ns=200_000_000,
+            budgets={50: 10_000, 95: 1_000_000_000, 99: 60_000_000_000},
+            same=("sha256",),
+            never=(Hop("b:rollback", (Place("b", "rollback"),)),),
+            fifo=True,
+            open=True,
+        ),
+        Circuit("start", ((Hop("a:up", (Place("a", "up"),)),),), (1, 1), per="run"),
+    )
+
+
+def test_orphans_can_be_forbidden_beside_a_circuit(workspace: Workspace) -> None:
+    workspace.group(
+        """
+        [verify]
+        orphans = "forbid"
+        [[circuits]]
+        name = "c"
+        route = ["a:x"]
+        """,
+        a="",
+    )
+    assert workspace.loaded().rules.orphans == "forbid"
+
+
+@pytest.mark.parametrize(
+    ("code", "has_tests"),
+    [
+        ("", False),
+        ("def unit(): pass", False),
+        ("from testrium.common.utils import test_config", False),
+        ("def test_x(): pass", True),
+        ("async def test_x(): pass", True),
+        ("if True:\n    def test_x(): pass", True),
+        ("def tests_results(data): pass", True),
+        ("from somewhere import validate_test", True),
+        ("from somewhere import *", True),
+        ("globals()['test_x'] = print", True),
+        ("def unit():\n    def test_inner(): pass", False),
+    ],
+)
+def test_whether_there_are_tests(workspace: Workspace, code: str, has_tests: bool) -> None:
+    workspace.group(a="")
+    workspace.write({"g/test_case.py": code})
+    assert workspace.loaded().has_tests is has_tests
+
+
+def test_setup_and_teardown(workspace: Workspace) -> None:
+    workspace.group(a="")
+    workspace.write({"g/setup.py": "def main(): pass", "g/teardown.py": "from x import main"})
+    group = workspace.loaded()
+    assert (group.has_setup, group.has_teardown, group.has_tests) == (True, True, False)
+
+
+def test_old_spellings_work_with_a_notice(workspace: Workspace) -> None:
+    workspace.group(
+        "analitics = false\nsave_analitics = false\nsave-performance = false",
+        a="",
+        b="unity_depencies = ['a']",
+    )
+    group = workspace.loaded()
+    assert not any((group.gen_metrics, group.save_metrics, group.save_scores))
+    assert unit(group, "b").dependencies == ("a",)
+    assert list(map(str, group.notices)) == [
+        "g/config.toml:3: analitics: is an old spelling of 'gen-metrics'",
+        "g/config.toml:4: save_analitics: is an old spelling of 'save-metrics'",
+        "g/config.toml:5: save-performance: is an old spelling of 'save-scores'",
+        "g/units/b.toml:3: unity_depencies: is an old spelling of 'unit_dependencies'",
+    ]
+
+
+def test_restarts_that_have_no_effect_are_a_notice(workspace: Workspace) -> None:
+    workspace.group(a="restarts = 2")
+    assert list(map(str, workspace.loaded().notices)) == [
+        "g/units/a.toml:3: restarts: has no effect with in-except = 'Stop'"
+    ]
+
+
+def test_all_cases_of_the_corpus_that_are_supported_load(
+    pytestconfig: pytest.Config, workspace: Workspace
+) -> None:
+    from testrium.load import load_groups
+
+    cases = pytestconfig.rootpath / "tests" / "corpus" / "cases"
+    folders = [
+        folder
+        for folder in sorted(cases.iterdir())
+        if not any(f"[{table}]" in (folder / "config.toml").read_text() for table in NOT_YET)
+    ]
+    assert len(folders) > 55
+    groups = load_groups(folders, cwd=workspace.folder)
+    assert [group.id for group in groups] == [folder.name for folder in folders]
+    noticed = {group.id for group in groups if group.notices}
+    assert noticed == {"F36_vacuous_typo"}

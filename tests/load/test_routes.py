@@ -1,0 +1,171 @@
+"""Hops and routes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from testrium.load.document import Complaints, Document, Spot
+from testrium.load.routes import RouteError, Stations, parse_hop, parse_place, read_route
+from testrium.model import Hop, Place
+
+UNITS = ("client", "host", "db", "a.b", "tests")
+STATIONS = Stations({"client": frozenset({"sent", "done"}), "host": frozenset({"received"})})
+
+
+def hop(text: str, *places: tuple[str, str], least: int = 1, most: int | None = 1) -> Hop:
+    return Hop(text, tuple(Place(*place) for place in places), least, most)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("client:sent", hop("client:sent", ("client", "sent"))),
+        ("a.b:x", hop("a.b:x", ("a.b", "x"))),
+        ("tests:x", hop("tests:x", ("tests", "x"))),
+        ("host:audited?", hop("host:audited", ("host", "audited"), least=0)),
+        ("host:x*", hop("host:x", ("host", "x"), least=0, most=None)),
+        ("host:x+", hop("host:x", ("host", "x"), most=None)),
+        ("host:x{3}", hop("host:x", ("host", "x"), least=3, most=3)),
+        ("host:x{3,}", hop("host:x", ("host", "x"), least=3, most=None)),
+        ("host:x{0,2}", hop("host:x", ("host", "x"), least=0, most=2)),
+        ("host:*", hop("host:*", ("host", "*"))),
+        ("host:*+", hop("host:*", ("host", "*"), most=None)),
+        ("host:**", hop("host:*", ("host", "*"), least=0, most=None)),
+        ("host:*{2}", hop("host:*", ("host", "*"), least=2, most=2)),
+        ("*:ready", hop("*:ready", ("*", "ready"))),
+        ("*:*", hop("*:*", ("*", "*"))),
+        (
+            "client:done|client:rejected",
+            hop("client:done|client:rejected", ("client", "done"), ("client", "rejected")),
+        ),
+        (
+            "client:a | host:b {1,3}",
+            hop("client:a | host:b", ("client", "a"), ("host", "b"), most=3),
+        ),
+        ("host:*|db:x?", hop("host:*|db:x", ("host", "*"), ("db", "x"), least=0)),
+        ("host:step with: colon", hop("host:step with: colon", ("host", "step with: colon"))),
+    ],
+)
+def test_hops(text: str, expected: Hop) -> None:
+    assert parse_hop(text, UNITS) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "column 1: expected unit:step, found ''"),
+        ("client", "column 1: expected unit:step, found 'client'"),
+        ("client:", "column 8: the step is missing"),
+        ("client:?", "column 8: the step is missing"),
+        (":sent", "column 1: '' is no name of a unit"),
+        ("cl ient:x", "column 1: 'cl ient' is no name of a unit"),
+        ("hots:x", "column 1: unknown unit 'hots'; did you mean 'host'?"),
+        ("client:a|hots:x", "column 10: unknown unit 'hots'; did you mean 'host'?"),
+        ("client:a|", "column 10: expected unit:step, found ''"),
+        ("host:x{3,1}", "column 7: the count {3,1}: 1 is less than 3"),
+        ("host:x{0}", "column 7: the count {0}: must allow at least one"),
+        (
+            "host:x}",
+            "column 7: unexpected '}': a count is one of ? * + {n} {n,} {n,m}, at the end",
+        ),
+        (
+            "host:x{a}",
+            "column 7: unexpected '{': a count is one of ? * + {n} {n,} {n,m}, at the end",
+        ),
+        (
+            "client:a+|host:b",
+            "column 9: unexpected '+': a hop has one count, behind its last alternative",
+        ),
+        (
+            "host:x++",
+            "column 7: unexpected '+': a hop has one count, behind its last alternative",
+        ),
+        ("host:x*y", "column 7: '*' stands for a whole step, not for a part of it"),
+        ("host:a\tb", "column 6: a step has up to 200 characters and no control characters"),
+        ("host:x|host:x", "column 1: an alternative stands there twice"),
+    ],
+)
+def test_errors_point_into_the_hop(text: str, message: str) -> None:
+    with pytest.raises(RouteError) as caught:
+        parse_hop(text, UNITS)
+    assert str(caught.value) == f"{text!r}, {message}"
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [("host:TimeoutError", Place("host", "TimeoutError")), ("*:*", Place("*", "*"))],
+)
+def test_places(text: str, place: Place) -> None:
+    assert parse_place(text, UNITS) == place
+
+
+COUNTS: dict[str, tuple[int, int | None]] = {
+    "": (1, 1),
+    "?": (0, 1),
+    "*": (0, None),
+    "+": (1, None),
+    "{2}": (2, 2),
+    "{2,}": (2, None),
+    "{2,5}": (2, 5),
+}
+STEPS = st.one_of(st.just("*"), st.from_regex(r"[a-z0-9_.:-]{1,8}", fullmatch=True))
+PLACES = st.lists(
+    st.builds(Place, st.sampled_from([*UNITS, "*"]), STEPS), min_size=1, max_size=3, unique=True
+)
+
+
+@given(PLACES, st.sampled_from(list(COUNTS)))
+def test_what_is_written_is_read(places: list[Place], count: str) -> None:
+    text = "|".join(map(str, places))
+    least, most = COUNTS[count]
+    assert parse_hop(text + count, UNITS) == Hop(text, tuple(places), least, most)
+
+
+@given(st.text("client:hos|*?+{}1,. ", max_size=20))
+def test_any_text_is_a_hop_or_an_error_within_it(text: str) -> None:
+    try:
+        parsed = parse_hop(text, UNITS)
+    except RouteError as error:
+        column = int(str(error).split("column ")[1].split(":")[0])
+        assert 1 <= column <= len(text) + 1
+    else:
+        assert parsed.places
+        assert parsed.most is None or 0 <= parsed.least <= parsed.most >= 1
+
+
+def read(route: object) -> tuple[tuple[tuple[str, ...], ...], list[str], list[str]]:
+    """The texts of the stages, the problems and the notices of a route."""
+    complaints = Complaints()
+    spot = Spot(Document("f", "", {}), ("route",), complaints)
+    stages = read_route(route, spot, STATIONS)
+    texts = tuple(tuple(each.text for each in stage) for stage in stages)
+    return texts, list(map(str, complaints.problems)), list(map(str, complaints.notices))
+
+
+def test_a_nested_list_is_one_stage() -> None:
+    route = ["client:sent", ["host:received+", "host:logged"], "client:done"]
+    stages = (("client:sent",), ("host:received", "host:logged"), ("client:done",))
+    assert read(route) == (stages, [], [])
+
+
+@pytest.mark.parametrize(
+    ("route", "problem"),
+    [
+        ("client:sent", "f: route: must be a list of hops"),
+        ([], "f: route: must not be empty"),
+        ([[]], "f: route: item 1 must not be empty"),
+        ([3], 'f: route: item 1 must be a hop such as "unit:step", or a list of them'),
+        ([[["x"]]], 'f: route: item 1 must be a hop such as "unit:step", or a list of them'),
+    ],
+)
+def test_what_is_no_route(route: object, problem: str) -> None:
+    assert read(route)[1] == [problem]
+
+
+def test_a_step_that_looks_misspelled_is_a_notice() -> None:
+    stages, problems, notices = read(["client:snet", "client:retried", "host:sent"])
+    assert len(stages) == 3
+    assert problems == []
+    assert notices == ["f: route: no file mentions the step 'client:snet'; did you mean 'sent'?"]

@@ -1,0 +1,120 @@
+"""From groups to results to be."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from testrium.model import Group, Unit
+from testrium.plan import Machine, Selection, plan_scenarios
+
+NOWHERE = Machine(has_program=lambda _: False, has_module=lambda _: False)
+
+
+def group(id_: str = "g") -> Group:
+    return Group(id_, Path("/work") / id_, (Unit("a", 0, "a.toml"),))
+
+
+def test_one_group_is_one_scenario() -> None:
+    (scenario,) = plan_scenarios([group()])
+    assert scenario.id == scenario.folder_name == "g"
+    assert (scenario.mode, scenario.repeat, scenario.skip) == ("DEBUG", 0, "")
+    assert [unit.name for unit in scenario.units] == ["a"]
+
+
+def test_order_then_id() -> None:
+    groups = [group("b"), replace(group("c"), order=-1), group("a"), replace(group("d"), order=1)]
+    assert [each.id for each in plan_scenarios(groups)] == ["c", "a", "b", "d"]
+
+
+def test_modes_and_repeats() -> None:
+    scenarios = plan_scenarios([replace(group(), test_modes=("DEBUG", "INFO"), repeat=1)])
+    assert [(each.mode, each.repeat, each.folder_name) for each in scenarios] == [
+        ("DEBUG", 0, "g@DEBUG"),
+        ("DEBUG", 1, "g@DEBUG+1"),
+        ("INFO", 0, "g@INFO"),
+        ("INFO", 1, "g@INFO+1"),
+    ]
+
+
+@pytest.mark.parametrize(("repeat", "runs"), [(None, 3), (0, 1), (1, 2)])
+def test_repeats_of_the_command_line_replace_those_of_the_group(
+    repeat: int | None, runs: int
+) -> None:
+    scenarios = plan_scenarios([replace(group(), repeat=2)], repeat=repeat)
+    assert [each.repeat for each in scenarios] == list(range(runs))
+
+
+def test_only_enabled_units_in_their_order() -> None:
+    units = (
+        Unit("a", 0, "", dependencies=("c",)),
+        Unit("b", 1, "", enabled=False),
+        Unit("c", 2, ""),
+    )
+    (scenario,) = plan_scenarios([replace(group(), units=units)])
+    assert [unit.name for unit in scenario.units] == ["c", "a"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"enabled": False, "skip": "later"}, "disabled (enabled = false)"),
+        ({"skip": "later", "requires": ("psql",)}, "later"),
+        ({"requires": ("psql", "x")}, "requires psql: not found on PATH"),
+        ({"requires": ("python:numpy",)}, "requires python:numpy: no such Python module"),
+    ],
+)
+def test_reasons_to_skip(changes: dict[str, object], reason: str) -> None:
+    (scenario,) = plan_scenarios([replace(group(), **changes)], machine=NOWHERE)  # type: ignore[arg-type]  # checked by the dataclass
+    assert scenario.skip == reason
+
+
+@pytest.mark.parametrize(
+    ("name", "is_there"),
+    [
+        ("sh", True),
+        ("no-such-program", False),
+        ("python:json", True),
+        ("python:json.decoder", True),
+        ("python:json.absent", False),
+        ("python:sys.absent", False),
+        ("python:no_such_module", False),
+        ("python:no_such_module.sub", False),
+    ],
+)
+def test_requirements_on_this_machine(name: str, is_there: bool) -> None:
+    (scenario,) = plan_scenarios([replace(group(), requires=(name,))])
+    assert (scenario.skip == "") is is_there
+
+
+def test_looking_a_module_up_does_not_import_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "looked_up"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise SystemExit('imported')")
+    (package / "inner.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    (scenario,) = plan_scenarios([replace(group(), requires=("python:looked_up.inner",))])
+    assert scenario.skip == ""
+    assert "looked_up" not in sys.modules
+
+
+def test_the_selection_is_applied() -> None:
+    scenarios = plan_scenarios([group("a"), group("b")], Selection(less=("a",)))
+    assert [each.id for each in scenarios] == ["b"]
+
+
+def test_folder_names_are_safe_and_unique() -> None:
+    ids = ["a/b", "a-b", "A-B", "a b", ".hidden", "../up", "é", "ü", "x" * 300, "a-b~2"]
+    names = [each.folder_name for each in plan_scenarios(map(group, ids))]
+    assert len({name.casefold() for name in names}) == len(ids)
+    for name in names:
+        assert len(name) < 120
+        assert not name.startswith(".")
+        assert not set(name) - set(
+            "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-~"
+        )

@@ -1,0 +1,59 @@
+"""Which groups are run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from testrium.errors import UsageError
+from testrium.model import Group
+from testrium.plan import Selection, select
+
+
+def group(id_: str, *tags: str, title: str = "") -> Group:
+    return Group(id_, Path("/work") / id_, (), tags=tags, title=title)
+
+
+GROUPS = (
+    group("checkout", "smoke"),
+    group("shop/cart", "smoke", "slow", title="The cart keeps its items"),
+    group("shop/search"),
+    group("old/cart", "slow"),
+)
+
+
+@pytest.mark.parametrize(
+    ("selection", "ids"),
+    [
+        (Selection(), ["checkout", "shop/cart", "shop/search", "old/cart"]),
+        (Selection(less=("checkout",)), ["shop/cart", "shop/search", "old/cart"]),
+        (Selection(less=("shop/cart", "search")), ["checkout", "old/cart"]),
+        (Selection(less=("cart/",)), ["checkout", "shop/search"]),
+        (Selection(tag="smoke and not slow"), ["checkout"]),
+        (Selection(tag="nobody"), []),
+        (Selection(grep="^shop/"), ["shop/cart", "shop/search"]),
+        (Selection(grep="keeps"), ["shop/cart"]),
+        (Selection(less=("shop/cart",), tag="slow", grep="cart"), ["old/cart"]),
+    ],
+)
+def test_select(selection: Selection, ids: list[str]) -> None:
+    assert [each.id for each in select(GROUPS, selection)] == ids
+
+
+@pytest.mark.parametrize(
+    ("selection", "message"),
+    [
+        (Selection(less=("chekout",)), "--less chekout: no such group; did you mean 'checkout'?"),
+        (Selection(less=("zzz",)), "--less zzz: no such group"),
+        (Selection(tag="a b"), "--tag 'a b', column 3: 'and' or 'or' expected"),
+        (
+            Selection(grep="("),
+            "--grep '(': no regular expression: missing ), unterminated subpattern at position 0",
+        ),
+    ],
+)
+def test_what_cannot_be_understood(selection: Selection, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        select(GROUPS, selection)
+    assert str(caught.value) == message

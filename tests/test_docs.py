@@ -1,0 +1,177 @@
+"""What the documentation says exists, and what exists is documented."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from testrium.cli.main import COMMANDS, main
+from testrium.load.schema import CONFIGS, NOT_YET, UNIT
+from testrium.model import Code
+
+ROOT = Path(__file__).resolve().parents[1]
+REFERENCE = ROOT / "docs" / "reference"
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/**/*.md"),
+        *ROOT.glob("news/*.md"),
+        *ROOT.glob("*_groups/*/*.md"),
+    ]
+)
+#: Findings of rules that are not supported yet.
+NOT_YET_FOUND = {Code.CHECK, Code.METRIC}
+
+#: What no published file may name: places on a developer's machine and package indexes.
+PRIVATE = re.compile(r"/root/|/work/|/home/\w+/|\.\./shared|pypi\.\w|pythonhosted|/simple/?\b")
+
+
+def page_id(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as code hosts make them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in headings}
+
+
+def first_column(text: str) -> set[str]:
+    """The names in code style in the first column of all tables."""
+    cells = re.findall(r"^\| (`.+?) \|", text, re.MULTILINE)
+    return {name for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
+
+
+def command_of(name: str) -> click.Command:
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
+    return command
+
+
+def options(command: click.Command) -> set[str]:
+    return {
+        option
+        for parameter in command.params
+        if isinstance(parameter, click.Option) and not parameter.hidden
+        for option in parameter.opts
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_toml_parses(page: Path) -> None:
+    for block in blocks(page.read_text(), "toml"):
+        tomllib.loads(block)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_python_compiles(page: Path) -> None:
+    for block in blocks(page.read_text(), "python"):
+        compile(re.sub(r"\bawait ", "", block), page.name, "exec")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_links_resolve(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if link.startswith("https://"):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_files_that_are_named_exist(page: Path) -> None:
+    named = re.findall(r"`((?:testrium|docs|tests|example_groups)/[\w./-]+)`", page.read_text())
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def calls(text: str) -> list[str]:
+    """Every call of `testrium` that stands in code style, without the program's name."""
+    inline = re.findall(r"`testrium ([^`\n]+)`", text)
+    in_blocks = re.findall(r"^(?: {4}|\$ )?testrium ([^\n]+)$", text, re.MULTILINE)
+    return [*inline, *in_blocks]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_commands_that_are_named_exist(page: Path) -> None:
+    for call in calls(page.read_text()):
+        words = [word for word in call.split() if re.fullmatch("[a-z-]+", word)]
+        if not words or words[0].startswith("-"):
+            continue
+        assert words[0] in COMMANDS, call
+        command = command_of(words[0])
+        if isinstance(command, click.Group) and len(words) > 1:
+            assert words[1] in command.commands, call
+
+
+def test_every_command_and_every_option_of_run_is_documented() -> None:
+    text = (REFERENCE / "command-line.md").read_text()
+    assert [name for name in COMMANDS if f"`testrium {name}" not in text] == []
+    assert [
+        option for option in sorted(options(command_of("run"))) if f"`{option}" not in text
+    ] == []
+
+
+def test_options_that_are_documented_exist() -> None:
+    text = (REFERENCE / "command-line.md").read_text()
+    known = {option for name in COMMANDS for option in every_option(command_of(name))}
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) - known == {"--help"}
+
+
+def every_option(command: click.Command) -> Iterator[str]:
+    yield from options(command)
+    if isinstance(command, click.Group):
+        for child in command.commands.values():
+            yield from every_option(child)
+
+
+def test_every_key_of_groups_and_units_is_documented() -> None:
+    documented = {
+        key.replace("-", "_") for key in first_column((REFERENCE / "groups.md").read_text())
+    }
+    declared = {key.name for shape in (CONFIGS, UNIT) for key in shape.keys}
+    assert {key.replace("-", "_") for key in declared} - documented == set()
+
+
+def test_every_finding_is_documented_in_its_order() -> None:
+    text = (REFERENCE / "findings.md").read_text()
+    rows = re.findall(r"^\| `([a-z-]+)` \|", text.split("## Verdicts")[0], re.MULTILINE)
+    assert rows == [code.value for code in Code if code not in NOT_YET_FOUND]
+
+
+def test_what_is_not_supported_yet_is_not_promised() -> None:
+    text = "".join(page.read_text() for page in PAGES)
+    assert [name for name in NOT_YET if "." not in name and f"[[{name}]]" in text] == []
+
+
+def published() -> Iterator[Path]:
+    for pattern in ("*.md", "Makefile", "pyproject.toml", ".ci/*"):
+        yield from ROOT.glob(pattern)
+    for folder in ("docs", "news", "testrium", "templates", "example_groups", "failing_groups"):
+        for path in (ROOT / folder).rglob("*"):
+            if path.is_file() and path.suffix != ".pyc" and ".testrium" not in path.parts:
+                yield path
+
+
+def test_nothing_names_a_developers_machine() -> None:
+    named = {
+        page_id(path): found[0]
+        for path in published()
+        if (found := PRIVATE.search(path.read_text(errors="replace")))
+    }
+    assert named == {}
+
+
+def test_no_figure_is_missing() -> None:
+    assert [page_id(page) for page in PAGES if "FIGURE" in page.read_text()] == []

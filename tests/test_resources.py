@@ -1,0 +1,22 @@
+"""Templates are found in a checkout and in an installed package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from testrium import resources
+
+
+def test_templates_of_a_checkout_stand_beside_the_package() -> None:
+    checkout = Path(__file__).resolve().parents[1]
+    assert resources.template_folder() == checkout / "templates"
+
+
+def test_templates_of_a_wheel_stand_inside_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "_templates").mkdir()
+    monkeypatch.setattr(resources, "_PACKAGE", tmp_path)
+    assert resources.template_folder() == tmp_path / "_templates"

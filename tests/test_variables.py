@@ -1,0 +1,56 @@
+"""References in texts."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from testrium.variables import VariableError, escape, references, substitute
+
+VALUES = {"port.http": "8080", "mode": "DEBUG", "odd": "${mode}$$"}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ""),
+        ("plain", "plain"),
+        ("127.0.0.1:${port.http}", "127.0.0.1:8080"),
+        ("${mode}${mode}", "DEBUGDEBUG"),
+        ("$$", "$"),
+        ("$${mode}", "${mode}"),
+        ("$$${mode}", "$DEBUG"),
+        (r"^ready (\w+)$", r"^ready (\w+)$"),
+        ("$HOME costs 5$", "$HOME costs 5$"),
+        ("${odd}", "${mode}$$"),
+    ],
+)
+def test_substitute(text: str, expected: str) -> None:
+    assert substitute(text, VALUES.__getitem__) == expected
+
+
+def test_references_come_in_order_and_as_often_as_they_occur() -> None:
+    assert references("${b} $${no} ${a.b} ${b}") == ("b", "a.b", "b")
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "reason"),
+    [
+        ("a ${port", 3, "'${' without '}'"),
+        ("${a${b}}", 1, "'${' without '}'"),
+        ("ab ${}", 4, "'${}' names nothing"),
+        ("${mode} ${nope}", 9, "unknown variable 'nope'"),
+    ],
+)
+def test_errors_tell_the_place(text: str, column: int, reason: str) -> None:
+    with pytest.raises(VariableError) as caught:
+        substitute(text, VALUES.__getitem__)
+    assert (caught.value.column, caught.value.reason) == (column, reason)
+    assert str(caught.value) == f"{text!r}, column {column}: {reason}"
+
+
+@given(st.text("a${}", max_size=12))
+def test_an_escaped_text_comes_back(text: str) -> None:
+    assert references(escape(text)) == ()
+    assert substitute(escape(text), VALUES.__getitem__) == text

@@ -1,0 +1,224 @@
+"""How units ended, as tables: a run, and all findings that it must have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from testrium.model import Evidence, Judgement
+from testrium.verify import judge
+
+A, B = "unit a;a:up", "unit b;b:up"
+
+TABLE = {
+    "ended well": (A, "pass"),
+    "exit code": (f"{A};end a exit=3", "fail;crash a"),
+    "an exit code that is accepted": ("unit a exit=0,3;a:up;end a exit=3", "pass"),
+    "0 where it is not accepted": ("unit a exit=3;a:up", "fail;crash a"),
+    "signal": (f"{A};end a signal=SIGSEGV", "fail;crash a"),
+    "a service that ends by itself, well": (
+        "unit a stop=runner;a:up;end a cause=self",
+        "pass",
+    ),
+    "a service that crashes": ("unit a stop=runner;a:up;end a exit=1", "fail;crash a"),
+    "stopped with a strange exit code": (f"{A};end a cause=stopped exit=143", "pass"),
+    "killed after its grace": (f"{A};end a cause=stopped signal=SIGKILL", "pass"),
+    "abandoned": (f"{A};end a cause=abandoned signal=SIGTERM", "pass"),
+    "restarted within its restarts": (f"{A};end a starts=3", "pass"),
+    "restarts used up": (f"{A};end a starts=3 exit=1", "fail;crash a"),
+    "a crash of an attempt that was given up": (
+        "unit a;evidence attempt=2;a:up attempt=2;end a exit=1 attempt=1",
+        "pass",
+    ),
+    # exceptions
+    "reported": (f"{A};a:KeyError!", "fail;exception a:KeyError"),
+    "reported and allowed": (f"{A};rule allow=a:KeyError;a:KeyError!", "pass"),
+    "allowed for all units": (f"{A};rule allow=*:KeyError;a:KeyError!", "pass"),
+    "every step allowed": (f"{A};rule allow=a:*;a:KeyError!", "pass"),
+    "another one allowed": (
+        f"{A};rule allow=b:KeyError,a:ValueError;a:KeyError!",
+        "fail;exception a:KeyError",
+    ),
+    "uncaught in a thread": (
+        f"{A};a:KeyError! meta.uncaught=thread",
+        "fail;exception a:KeyError",
+    ),
+    "uncaught in a task and allowed": (
+        f"{A};rule allow=a:KeyError;a:KeyError! meta.uncaught=task",
+        "pass",
+    ),
+    "one death is one finding": (
+        f"{A};a:KeyError! meta.uncaught=main;end a exit=1",
+        "fail;exception a:KeyError",
+    ),
+    "an allowed death": (
+        f"{A};rule allow=a:KeyError;a:KeyError! meta.uncaught=main;end a exit=1",
+        "pass",
+    ),
+    "reported, then dead of something else": (
+        f"{A};a:KeyError!;end a exit=2",
+        "fail;exception a:KeyError;crash a < exception a:KeyError",
+    ),
+    "reported and raised again": (
+        f"{A};a:KeyError!;a:KeyError! meta.uncaught=main;end a exit=1",
+        "fail;exception a:KeyError",
+    ),
+    "a child process died, and so did the unit": (
+        f"{A};a:KeyError! meta.uncaught=main pid=9;end a exit=2",
+        "fail;exception a:KeyError;crash a < exception a:KeyError",
+    ),
+    "a start that was replaced": (
+        f"{A};a:KeyError! meta.uncaught=main start=1;end a starts=2",
+        "pass",
+    ),
+    "reported and raised again in a start that was replaced": (
+        f"{A};a:KeyError! start=1;a:KeyError! meta.uncaught=main start=1;end a starts=2",
+        "pass",
+    ),
+    "reported in a start that was replaced": (
+        f"{A};a:KeyError! start=1;end a starts=2",
+        "fail;exception a:KeyError",
+    ),
+    "the exception of an earlier start does not explain the last one": (
+        f"{A};a:KeyError! meta.uncaught=main start=1;end a starts=2 exit=1",
+        "fail;crash a",
+    ),
+    "interrupted by the runner": (
+        f"{A};a:KeyboardInterrupt! meta.uncaught=main;end a cause=stopped signal=SIGINT",
+        "pass",
+    ),
+    "setup raises": (
+        f"{A};setup:OSError! meta.uncaught=main;end setup exit=1;end a cause=notrun by=setup",
+        "fail;exception setup:OSError;notrun a < exception setup:OSError",
+    ),
+    "setup crashes": (f"{A};end setup signal=SIGSEGV", "fail;crash setup"),
+    "teardown hangs": (f"{A};end teardown cause=timeout", "fail;hang teardown"),
+    # stderr
+    "stderr = allow tolerates what is uncaught": (
+        f"{A};rule stderr=allow;a:KeyError! meta.uncaught=thread",
+        "pass",
+    ),
+    "stderr = allow does not tolerate what is reported": (
+        f"{A};rule stderr=allow;a:KeyError!",
+        "fail;exception a:KeyError",
+    ),
+    "stderr = allow does not tolerate a death": (
+        f"{A};rule stderr=allow;a:KeyError! meta.uncaught=main;end a exit=1",
+        "fail;exception a:KeyError",
+    ),
+    # readiness
+    "not ready in time": (f"{A};end a cause=unready ready=false", "fail;unready a"),
+    "ended before it was ready": ("unit a ready_event=go;a:up;end a ready=false", "fail;unready a"),
+    "crashed before it was ready": (
+        "unit a ready_event=go;a:up;end a ready=false exit=1",
+        "fail;crash a",
+    ),
+    # hang
+    "alive at the deadline": (f"{A};end a cause=overdue", "fail;hang a"),
+    "alive at its own timeout": (f"{A};end a cause=timeout", "fail;hang a"),
+    # silent
+    "silent": ("unit a", "fail;silent a"),
+    "quiet": ("unit a quiet=true", "pass"),
+    "a silent service": ("unit a stop=runner", "fail;silent a"),
+    "silent and crashed": ("unit a;end a exit=1", "fail;crash a"),
+    "without a process it is not silent": ("unit a process=none", "pass"),
+    "it emitted for another unit": (f"unit a;{B};b:up owner=a", "pass"),
+    "it emitted something unreadable": ("unit a;damage a no JSON", "unknown;gap a"),
+    # leaks
+    "a leak": (f"{A};end a leaks=7", "fail;leak a"),
+    "a leak of a unit that crashed": (
+        f"{A};end a leaks=7 exit=1",
+        "fail;crash a;leak a < crash a",
+    ),
+    # notrun, infra
+    "not started": (
+        f"{A};unit b;end a exit=1;end b cause=notrun by=a",
+        "fail;crash a;notrun b < crash a",
+    ),
+    "the runner failed a unit": (f"{A};end a cause=infra", "error;infra a"),
+}
+
+
+@pytest.mark.parametrize("case", TABLE)
+def test_rule(case: str, findings_of: Callable[[str], str]) -> None:
+    text, expected = TABLE[case]
+    assert findings_of(text.replace(";", "\n")) == expected.replace(";", "\n")
+
+
+@pytest.mark.parametrize(
+    "what", ["unit a", f"{A};end a leaks=7", f"{A};a:KeyError! meta.uncaught=task"]
+)
+def test_bad_behavior_may_be_a_note(what: str, judged: Callable[[str], Judgement]) -> None:
+    text = what.replace(";", "\n")
+    (finding,) = judged(text).findings
+    judgement = judged(f"{text}\ngroup detect_bad_behavior=false")
+    assert (judgement.verdict, judgement.findings) == ("pass", ())
+    assert judgement.notes == (finding,)
+
+
+@pytest.mark.parametrize(
+    "what", [f"{A};a:KeyError!", f"{A};a:KeyError! meta.uncaught=main;end a exit=1"]
+)
+def test_probes_and_deaths_are_no_notes(what: str, findings_of: Callable[[str], str]) -> None:
+    text = what.replace(";", "\n")
+    assert findings_of(f"{text}\ngroup detect_bad_behavior=false") == "fail\nexception a:KeyError"
+
+
+def with_stderr(case: Any, text: str) -> Evidence:
+    evidence: Evidence = replace(case.evidence(), stderr={"a": text})
+    return evidence
+
+
+TRACEBACK = 'Traceback (most recent call last):\n  File "x.py", line 1\nKeyError: 1\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "places"),
+    [
+        ("rule stderr=forbid", ["a:KeyError"]),
+        ("rule stderr=forbid allow=a:KeyError", []),
+        ("rule stderr=uncaught", []),
+        ("rule stderr=forbid\na:KeyError! meta.uncaught=thread", ["a:KeyError"]),
+        ("rule stderr=forbid\na:KeyError! meta.uncaught=main\nend a starts=2", []),
+    ],
+)
+def test_tracebacks_on_stderr(text: str, places: list[str], table: Callable[[str], Any]) -> None:
+    case = table(f"unit a\na:up\n{text}")
+    judgement = judge(case.scenario(), with_stderr(case, TRACEBACK))
+    assert [finding.where for finding in judgement.findings] == places
+
+
+def test_what_a_crash_says(table: Callable[[str], Any]) -> None:
+    case = table("unit a\na:up\nend a exit=3 starts=2")
+    (finding,) = judge(case.scenario(), case.evidence()).findings
+    assert finding.message == "a ended with exit code 3 (started twice)"
+    assert finding.hints == ("its last probe was up",)
+    assert finding.events == (1,)
+
+
+def test_what_an_unready_unit_says(table: Callable[[str], Any]) -> None:
+    case = table("unit a ready_event=ready\na:raedy\nend a cause=unready ready=false")
+    evidence = case.evidence()
+    end = replace(evidence.ends[0], message="not ready after 3 s: no probe 'ready'")
+    (finding,) = judge(case.scenario(), replace(evidence, ends=(end,))).findings
+    assert finding.message == "a did not become ready after 3 s: no probe 'ready'"
+    assert "it did emit raedy: is ready misspelled?" in finding.hints
+
+
+def test_what_an_exception_says(table: Callable[[str], Any]) -> None:
+    case = table("unit a\na:KeyError! meta.uncaught=thread\na:KeyError! meta.uncaught=thread")
+    evidence = case.evidence()
+    meta = {"uncaught": "thread", "message": "1", "traceback": TRACEBACK}
+    events = tuple(event._replace(meta=meta) for event in evidence.events)
+    (finding,) = judge(case.scenario(), replace(evidence, events=events)).findings
+    assert finding.message == "a lost a thread to KeyError: 1 (twice)"
+    assert finding.hints == ('raised at File "x.py", line 1',)
+
+
+def test_a_planned_fault_explains_the_end_it_caused(findings_of: Callable[[str], str]) -> None:
+    assert findings_of("unit a\na:up\nend a signal=SIGKILL fault=kill") == (
+        "fail\ncrash a < fault kill"
+    )
