@@ -2,6 +2,6 @@
 
 import sys
 
-from testrium.cli.main import entry
+from testrium.cli.start import start
 
-sys.exit(entry())
+sys.exit(start())

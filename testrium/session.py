@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from testrium.load.project import Project
     from testrium.plan.selection import Selection
+    from testrium.record.revision import Revision
     from testrium.run.services import Interrupt, Services
     from testrium.run.supervision import Supervisor
 
@@ -168,6 +169,7 @@ class _Session:
         self._run = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(2).hex()}"
         self._signal: ExitCode | None = None  # which one asked the run to end
         self._judging: ProcessPoolExecutor | None = None
+        self._revision: Revision | None = None
 
     async def run(self, scenarios: tuple[Scenario, ...]) -> RunResult:
         from testrium.record.runs import claimed
@@ -178,12 +180,15 @@ class _Session:
         await self._supervisor.connect()
         services = self._services(folder)
         with claimed(folder), self._heeding_signals(services.interrupt):
+            # While the first units start, the runner prepares what comes after them.
+            preparing = asyncio.create_task(asyncio.to_thread(_prepare_end, self._request.cwd))
             results = await run_scheduled(
                 scenarios,
                 lambda scenario: self._run_one(scenario, services),
                 jobs=self._request.jobs,
                 stop=lambda _: self._signal is not None,
             )
+            self._revision = await preparing
         await self._supervisor.close()
         verdict = run_verdict(tuple(result.verdict for result in results))
         result = RunResult(
@@ -290,7 +295,12 @@ class _Session:
             json_report.write_report(result, result.folder / json_report.RUN_FILE, private=True)
         except InfraError as error:
             self._request.observer.notice(str(error))
-        for notice in append_run(self._state, result, command_line=self._request.command_line):
+        for notice in append_run(
+            self._state,
+            result,
+            command_line=self._request.command_line,
+            revision=self._revision,
+        ):
             self._request.observer.notice(notice)
         prune(self._state, keep=KEPT_RUNS)
 
@@ -305,6 +315,17 @@ class _Session:
             summary.write_summary(result, result.run_dir / summary.FILE, cwd=self._request.cwd)
         except InfraError as error:
             self._request.observer.notice(str(error))
+
+
+def _prepare_end(cwd: Path) -> Revision | None:
+    """Import what judging and reporting need; find out which revision of the code is tested."""
+    import testrium.record.history
+    import testrium.report.json_report
+    import testrium.report.summary
+    import testrium.verify.judgement  # noqa: F401
+    from testrium.record.revision import revision_of
+
+    return revision_of(cwd)
 
 
 def judged(scenario: Scenario, database: Path, run_folder: Path) -> GroupResult:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import gc
 import json
 import sqlite3
+from collections.abc import Iterator, Sequence
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any
 
 from testrium.pairing import Column, pair
@@ -12,7 +15,6 @@ from testrium.pairing import Column, pair
 #: The fields of a classic event, in their order.
 FIELDS = ("ID", "Unit", "StepCompleted", "EventType", "EventKey", "Time", "Metadata")
 _SELECT = "SELECT ID, Unit, StepCompleted, EventType, coalesce(EventKey, ''), Time, Metadata"
-_WALL_NS = "CAST(Time * 1e9 AS INTEGER)"
 
 
 def list_events(
@@ -28,22 +30,26 @@ def list_events(
 
 def correlate(connection: sqlite3.Connection, shown: str) -> dict[str, Any]:
     """The dictionary of `Events_Manager.correlate_send_receive`."""
+    connection.execute("BEGIN")  # what other processes store meanwhile is not seen
     # Hundreds of thousands of strings and dictionaries are made, and none of them is garbage.
     collecting = gc.isenabled()
     gc.disable()
     try:
         sends, receives = _columns(connection, shown)
         found = pair(sends, receives)
+        return {
+            "paired": found.paired,
+            "orphan_sends": _orphans(connection, shown, "Send", sends, found.orphan_sends),
+            "orphan_receives": _orphans(
+                connection, shown, "Receive", receives, found.orphan_receives
+            ),
+            "duplicate_keys": found.duplicates,
+            "average_latency": found.average_latency_s or 0.0,
+        }
     finally:
+        connection.execute("ROLLBACK")
         if collecting:
             gc.enable()
-    return {
-        "paired": found.paired,
-        "orphan_sends": _orphans(connection, shown, "Send", sends, found.orphan_sends),
-        "orphan_receives": _orphans(connection, shown, "Receive", receives, found.orphan_receives),
-        "duplicate_keys": found.duplicates,
-        "average_latency": found.average_latency_s or 0.0,
-    }
 
 
 def _columns(connection: sqlite3.Connection, shown: str) -> tuple[Column, Column]:
@@ -51,15 +57,11 @@ def _columns(connection: sqlite3.Connection, shown: str) -> tuple[Column, Column
     (clocks,) = connection.execute("SELECT count(*) FROM Domains").fetchone()
     places = _places(connection)
     if clocks == 1:
-        sends = _column(connection, shown, places, "Send", "TimeNs")
-        receives = _column(connection, shown, places, "Receive", "TimeNs")
+        sends, receives = _gather(connection, shown, places, "TimeNs")
         # Rows that user code put there by hand may lack that time.
         if None not in sends.times and None not in receives.times:
             return sends, receives
-    return (
-        _column(connection, shown, places, "Send", _WALL_NS),
-        _column(connection, shown, places, "Receive", _WALL_NS),
-    )
+    return _gather(connection, shown, places, "CAST(Time * 1e9 AS INTEGER)")
 
 
 def _places(connection: sqlite3.Connection) -> list[tuple[str, str]]:
@@ -67,47 +69,75 @@ def _places(connection: sqlite3.Connection) -> list[tuple[str, str]]:
     places: list[tuple[str, str]] = []
     step, unit = "", ""
     while True:
-        found = connection.execute(
-            "SELECT StepCompleted, Unit FROM Events WHERE StepCompleted = ? AND Unit > ?"
-            " ORDER BY Unit LIMIT 1",
-            (step, unit),
-        ).fetchone() or connection.execute(
-            "SELECT StepCompleted, Unit FROM Events WHERE StepCompleted > ?"
-            " ORDER BY StepCompleted, Unit LIMIT 1",
-            (step,),
-        ).fetchone()
+        found = (
+            connection.execute(
+                "SELECT StepCompleted, Unit FROM Events WHERE StepCompleted = ? AND Unit > ?"
+                " ORDER BY Unit LIMIT 1",
+                (step, unit),
+            ).fetchone()
+            or connection.execute(
+                "SELECT StepCompleted, Unit FROM Events WHERE StepCompleted > ?"
+                " ORDER BY StepCompleted, Unit LIMIT 1",
+                (step,),
+            ).fetchone()
+        )
         if found is None:
             return places
         step, unit = found
         places.append(found)
 
 
-def _column(
-    connection: sqlite3.Connection,
-    shown: str,
-    places: list[tuple[str, str]],
-    kind: str,
-    time: str,
-) -> Column:
-    """The events of one type, place by place and there by key.
+def _gather(
+    connection: sqlite3.Connection, shown: str, places: list[tuple[str, str]], time: str
+) -> tuple[Column, Column]:
+    """The Send and the Receive events, place by place and there by key.
 
     As JSON: fetching a hundred thousand cells one by one takes three times as long.
     """
-    column = Column([], [], [], [])
-    for step, unit in places:
-        keys, times = connection.execute(
-            f"SELECT json_group_array(EventKey), json_group_array({time})"  # noqa: S608
-            " FROM Events INDEXED BY EventsByPlace"
-            f" WHERE StepCompleted = ? AND Unit = ? AND EventKey > '' AND EventType = ? AND {shown}",
-            (step, unit, kind),
-        ).fetchone()
-        if len(keys) > len("[]"):
-            found = json.loads(keys)
-            column.keys.extend(found)
-            column.times.extend(json.loads(times))
-            column.units.extend([unit] * len(found))
-            column.steps.extend([step] * len(found))
-    return column
+    columns = {kind: Column([], [], [], []) for kind in ("Send", "Receive")}
+    asked = [(step, unit, kind) for step, unit in places for kind in columns]
+    statement = (
+        f"SELECT json_group_array(EventKey), json_group_array({time})"  # noqa: S608
+        " FROM Events INDEXED BY EventsByPlace"
+        f" WHERE StepCompleted = ? AND Unit = ? AND EventKey > '' AND EventType = ? AND {shown}"
+    )
+    rows = _fetched_ahead(connection, statement, asked)
+    for (step, unit, kind), (keys, times) in zip(asked, rows, strict=True):
+        found = json.loads(keys)
+        column = columns[kind]
+        column.keys.extend(found)
+        column.times.extend(json.loads(times))
+        column.units.extend([unit] * len(found))
+        column.steps.extend([step] * len(found))
+    return columns["Send"], columns["Receive"]
+
+
+def _fetched_ahead(
+    connection: sqlite3.Connection, statement: str, parameters: Sequence[tuple[str, ...]]
+) -> Iterator[tuple[Any, ...]]:
+    """The one row for each set of parameters, while a thread fetches the next one already.
+
+    SQLite works without the interpreter's lock.
+    """
+    rows: SimpleQueue[tuple[Any, ...] | sqlite3.Error] = SimpleQueue()
+
+    def fetch() -> None:
+        try:
+            for values in parameters:
+                rows.put(connection.execute(statement, values).fetchone())
+        except sqlite3.Error as error:
+            rows.put(error)
+
+    thread = Thread(target=fetch)
+    thread.start()
+    try:
+        for _ in parameters:
+            row = rows.get()
+            if isinstance(row, sqlite3.Error):
+                raise row
+            yield row
+    finally:
+        thread.join()
 
 
 def _orphans(

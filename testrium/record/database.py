@@ -74,7 +74,11 @@ def open_reader(path: str) -> sqlite3.Connection:
         options = "immutable=1"  # else SQLite makes files beside a WAL database
     try:
         connection = sqlite3.connect(
-            f"file:{quote(str(path))}?{options}", uri=True, timeout=BUSY_S, isolation_level=None
+            f"file:{quote(str(path))}?{options}",
+            uri=True,
+            timeout=BUSY_S,
+            isolation_level=None,
+            check_same_thread=False,
         )
         try:
             version = _version(connection, path)

@@ -56,6 +56,7 @@ class ProbeFile:
         self._domain = domain
         self._fd = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._damages = 0
+        self._deleted = False
         self._skipping = False  # inside a line that is too long
         self._unterminated = False  # the last line taken had no newline
 
@@ -77,7 +78,7 @@ class ProbeFile:
             OSError: the file cannot be read.
         """
         before_ns = time.monotonic_ns()
-        damages = self._restart_if_cut()
+        damages = self._tampering()
         data = os.pread(self._fd, CHUNK, self.offset)
         end = data.rfind(b"\n") + 1
         if not end and len(data) == CHUNK:
@@ -107,13 +108,22 @@ class ProbeFile:
         lines = [] if self._skipping else [data]
         return self._take(lines, first_id, read_ns or time.monotonic_ns(), [])
 
-    def _restart_if_cut(self) -> list[DamageFields]:
-        size = self.size()
-        if size >= self.offset:
-            return []
-        reason = f"the probe file was cut from {self.offset} to {size} bytes: append to it (>>)"
-        self.offset = 0
-        return [(self.unit, reason, "", self.attempt)]
+    def _tampering(self) -> list[DamageFields]:
+        """What was done to the file besides appending to it."""
+        damages: list[DamageFields] = []
+        status = os.fstat(self._fd)
+        if status.st_size < self.offset:
+            self._damage(
+                damages,
+                f"the probe file was cut from {self.offset} to {status.st_size} bytes:"
+                " append to it (>>)",
+                b"",
+            )
+            self.offset = 0
+        if not status.st_nlink and not self._deleted:
+            self._deleted = True
+            self._damage(damages, "the probe file was deleted while it was in use", b"")
+        return damages
 
     def _skip(self, data: bytes, damages: list[DamageFields]) -> Batch:
         """Step over a part of a line that is too long, and say so once."""

@@ -192,6 +192,7 @@ class Circuit:
 
     def _see(self, events: tuple[Event, ...]) -> None:
         self._expectations.feed(events)
+        self.stage.services.observer.events_stored(self.stage.scenario, events)
         for event in events:
             if (actor := self.actors.get(event.unit)) is not None:
                 actor.see(event)

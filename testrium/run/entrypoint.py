@@ -40,19 +40,23 @@ LEVELS = {
     "EXCEPT": logging.ERROR,
 }
 
-# Where the frames of this module's callees lie that are not the user's.
+#: Where a crash begins in the stacks file.
+CRASH = "Fatal Python error: "
+
+# Where the frames are that every call of user code begins with.
 _FOREIGN = (
     __file__,
     importlib.__file__,
     "<frozen importlib",
     os.path.dirname(asyncio.__file__) + os.sep,  # noqa: PTH120 - compared as text
+    threading.__file__,
 )
 
 
 def prepare(launch: Launch, stacks_fd: int) -> None:
     """Make the interpreter look as if it had been started for this unit.
 
-    `stacks_fd` is the open file that gets the stacks when they are asked for.
+    `stacks_fd` is the open file that gets the stacks when they are asked for, and in a crash.
     """
     sys.stdin = open(0, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
     # Lines are written when they are complete: log probes and the people who debug wait for them.
@@ -62,7 +66,8 @@ def prepare(launch: Launch, stacks_fd: int) -> None:
         setattr(sys, f"__{name}__", getattr(sys, name))
     gc.enable()
     logging.getLogger().setLevel(LEVELS.get(launch.mode, logging.DEBUG))
-    faulthandler.enable(2)
+    faulthandler.enable(stacks_fd)  # the keeper passes on to stderr what is of interest
+    os.register_at_fork(after_in_child=lambda: faulthandler.enable(2))
     faulthandler.register(STACKS_SIGNAL, file=stacks_fd, all_threads=True, chain=False)
     threading.excepthook = _thread_died
     setattr(asyncio.BaseEventLoop, "default_exception_handler", _loop_complains)  # noqa: B010 - mypy
@@ -154,9 +159,12 @@ def _emit(error: BaseException, uncaught: str) -> None:
 
 
 def _thread_died(died: threading.ExceptHookArgs) -> None:
-    if died.exc_value is not None and not issubclass(died.exc_type, SystemExit):
-        _emit(died.exc_value, "thread")
-    threading.__excepthook__(died)
+    error = died.exc_value
+    if error is None or isinstance(error, SystemExit):
+        return
+    trace = _own_frames(died.exc_traceback)
+    _emit(error.with_traceback(trace), "thread")
+    threading.__excepthook__(threading.ExceptHookArgs((died.exc_type, error, trace, died.thread)))
 
 
 _complain = asyncio.BaseEventLoop.default_exception_handler

@@ -43,7 +43,7 @@ class RunFolder:
             folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
 
 
-def last_lines(path: Path, count: int = 10, limit: int = 8192) -> tuple[str, ...]:
+def last_lines(path: Path, count: int = 40, limit: int = 16384) -> tuple[str, ...]:
     """The last lines of a log, at most `count` of them within its last `limit` bytes."""
     try:
         with path.open("rb") as log:

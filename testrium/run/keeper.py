@@ -19,7 +19,7 @@ from multiprocessing.context import ForkContext, SpawnContext
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from testrium.run import linux
-from testrium.run.entrypoint import STACKS_SIGNAL, readable_stacks
+from testrium.run.entrypoint import CRASH, STACKS_SIGNAL, readable_stacks
 from testrium.run.protocol import (
     Channel,
     Exit,
@@ -55,7 +55,8 @@ def keep(wire: socket.socket, method: str) -> NoReturn:
     linux.become_subreaper()
     linux.set_title("testrium: keeper in reserve")
     if method == "fork":
-        _close_all_but(wire.fileno())
+        # What the supervisor and other keepers hold: the end of each must be seen.
+        linux.close_files((wire.fileno(),))
     supervisor = Channel(wire)
     with contextlib.suppress(BrokenPipeError, ConnectionResetError, EOFError):
         reserve = _fork_reserve(method)
@@ -198,6 +199,17 @@ class _Keeper:
             path = self._launch.stacks
             path.write_text(readable_stacks(path.read_text(errors="replace")))
 
+    def _tell_crash(self) -> None:
+        """Append to the unit's stderr what the interpreter wrote as it died, without our frames."""
+        with contextlib.suppress(OSError):
+            stacks = self._launch.stacks
+            text = readable_stacks(stacks.read_text(errors="replace"))
+            stacks.write_text(text)
+            _, crash, told = text.rpartition(CRASH)
+            if crash:
+                with self._launch.stderr.open("a") as stderr:
+                    stderr.write(crash + told)
+
     def _check_time(self) -> None:
         now_ns = time.monotonic_ns()
         if self._deadline_ns is not None and now_ns >= self._deadline_ns:
@@ -232,6 +244,8 @@ class _Keeper:
         self._deadline_ns = self._kill_at_ns = None
         self._leaks_at_ns = ended_ns if self._killed else ended_ns + LEAK_AFTER_NS
         code = os.waitstatus_to_exitcode(status)
+        if code < 0 and self._launch.command is None:
+            self._tell_crash()
         end = Exit(
             exit_code=code if code >= 0 else None,
             signal=signal_name(-code) if code < 0 else None,
@@ -252,9 +266,3 @@ class _Keeper:
 
     def _send(self, event: str, **fields: object) -> None:
         self._supervisor.send({"event": event, "number": self._number, **fields})
-
-
-def _close_all_but(kept: int) -> None:
-    """Close what other processes of the supervisor hold: an end of theirs must be seen."""
-    os.closerange(3, kept)
-    os.closerange(kept + 1, 1 << 20)

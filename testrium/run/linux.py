@@ -111,6 +111,17 @@ def descendants(pid: int, spare: Collection[int] = ()) -> list[ProcessEntry]:
     return found
 
 
+def close_files(kept: Collection[int]) -> None:
+    """Close every descriptor of this process but the three standard ones and those in `kept`.
+
+    Not with os.closerange: where Python was built for an old C library, that tries each number.
+    """
+    for fd in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
+        if fd > 2 and fd not in kept:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+
+
 def open_files(pid: int) -> int:
     """How many descriptors the process has; 0 when it is gone or not ours to ask."""
     try:

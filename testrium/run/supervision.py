@@ -8,26 +8,18 @@ import json
 import os
 import socket
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from testrium.errors import InfraError, TestriumError
 from testrium.model import Leak
-from testrium.run import linux
+from testrium.run import boot, linux
 from testrium.run.protocol import Exit, Launch, Message, encoded, signal_name, signal_number
 
 _T = TypeVar("_T")
 
 __all__ = ["Exit", "Launch", "LaunchError", "Process", "Supervisor"]
-
-# Arguments: descriptor, start method, folder of the package. Not `-m`, and with `-P`: a file of the
-# user's in the current folder must not stand in for one of the standard library.
-_BOOT = (
-    "import sys; fd, method, root = sys.argv[1:]; root in sys.path or sys.path.insert(0, root);"
-    " from testrium.run.supervisor import main; main(int(fd), method)"
-)
 
 # The longest message of the supervisor: a long list of leaks.
 _LINE_LIMIT = 1 << 24
@@ -177,21 +169,12 @@ class Supervisor:
         Raises:
             InfraError: the machine cannot start a process.
         """
-        ours, theirs = socket.socketpair()
-        root = str(Path(__file__).resolve().parents[2])
-        fd = theirs.fileno()
-        command = [sys.executable, "-P", "-c", _BOOT, str(fd), start_method, root]
         try:
             linux.become_subreaper()
-            program = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, pass_fds=(fd,), start_new_session=True
-            )
+            wire, program = boot.take(start_method)
         except OSError as error:
-            ours.close()
             raise InfraError(f"cannot start the supervisor: {error.strerror}") from error
-        finally:
-            theirs.close()
-        return cls(ours, program)
+        return cls(wire, program)
 
     def __enter__(self) -> Self:
         return self

@@ -4,15 +4,15 @@ Started once by the runner, while that still loads; single-threaded, without use
 session of its own, so that Ctrl-C reaches only the runner, and it ends when the runner has ended,
 never before: then the runner's socket closes, and everything below is killed until nothing is left.
 
-It imports what Python units commonly need before it forks them: a unit then starts in milliseconds.
+It imports what Python units commonly need before it forks them (`PRELOADED`): a unit then starts in
+milliseconds.
 """
 
 from __future__ import annotations
 
-import asyncio  # noqa: F401 - for the units
 import contextlib
 import gc
-import logging  # noqa: F401 - for the units
+import importlib
 import multiprocessing.popen_fork  # noqa: F401 - else imported at the first start
 import os
 import selectors
@@ -22,10 +22,21 @@ from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from time import monotonic_ns
 
-import testrium.probe  # noqa: F401 - for the units
 from testrium.run import linux
 from testrium.run.keeper import keep, start_context
 from testrium.run.protocol import Channel, Exit, Message, signal_name
+
+#: What units find in memory. Names and not imports: the supervisor itself has no use for them.
+PRELOADED = (
+    "asyncio",
+    "datetime",
+    "logging",
+    "sqlite3",  # to read events; the supervisor opens no database
+    "testrium.modules.events",
+    "testrium.modules.running",
+    "testrium.probe",
+    "testrium.probe.waiting",
+)
 
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE)
 
@@ -38,6 +49,9 @@ def main(fd: int, method: str) -> None:
             signal.signal(number, signal.SIG_IGN if number in _IGNORED else signal.SIG_DFL)
     linux.become_subreaper()
     linux.set_title("testrium: supervisor")
+    if method == "fork":
+        for name in PRELOADED:
+            importlib.import_module(name)
     gc.collect()
     gc.freeze()  # shared by all units, and never copied because a collection touched it
     with socket.socket(fileno=fd) as wire:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import resource
 import signal
 import socket
 from typing import TYPE_CHECKING, NoReturn
@@ -18,7 +17,6 @@ from testrium.run import entrypoint, linux
 from testrium.run.protocol import Channel, Launch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
 #: What the keeper reads when it was the machine that failed, not the unit's description.
@@ -69,7 +67,7 @@ def _prepare(launch: Launch, wire: int, kept_fds: tuple[int, ...]) -> None:
     _open_streams(launch)
     if command is None:
         _replace_environment(launch.env)
-    _close_all_but((wire, *(kept_fds if command is None else ())))
+    linux.close_files((wire, *(kept_fds if command is None else ())))
     os.chdir(launch.cwd)
     if command is not None:
         for number in _PYTHONS_OWN:
@@ -124,14 +122,6 @@ def _replace_environment(env: dict[str, str]) -> None:
     for name, value in env.items():
         if os.environ.get(name) != value:
             os.environ[name] = value
-
-
-def _close_all_but(kept: Iterable[int]) -> None:
-    first = 3
-    for fd in sorted(kept):
-        os.closerange(first, fd)
-        first = fd + 1
-    os.closerange(first, max(first, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 
 
 def _explain(error: OSError, launch: Launch) -> str:

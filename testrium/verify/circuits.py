@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from testrium.model import Circuit, Code, Event, EventType, Hop
+from testrium.model import Circuit, Code, Event, EventType
 from testrium.verify.drafts import Drafts, flat, place_of
 from testrium.verify.index import EventIndex
+from testrium.verify.instance_checks import InstanceChecks
 from testrium.verify.instances import Instances
-from testrium.verify.order import Row, misplaced, one_clock, overtaking
+from testrium.verify.order import one_clock, overtaking
 from testrium.verify.places import any_matches
 from testrium.verify.plain import plain_latencies
 from testrium.verify.route import Route
@@ -67,11 +68,11 @@ class _Examination:
     def __init__(self, circuit: Circuit, index: EventIndex, earlier_keys: Collection[str]) -> None:
         self._circuit = circuit
         self._index = index
-        self._earlier_keys = earlier_keys
-        self._instances = Instances(circuit, index)
-        self._drafts = Drafts()
-        self._strays = Drafts()
         self._route = Route(circuit)
+        self._instances = Instances(circuit, index)
+        self._drafts = Drafts(keyed=circuit.per == "key")
+        self._strays = Drafts()
+        self._checks = InstanceChecks(circuit, self._route, self._drafts, earlier_keys)
 
     def facts(self, unclaimed: list[Event]) -> CircuitFacts:
         latencies = self._check_instances()
@@ -89,8 +90,6 @@ class _Examination:
             self._circuit, self._drafts, self._strays, len(self._instances), latencies
         )
 
-    # Each instance ----------------------------------------------------------------------------
-
     def _check_instances(self) -> Latencies:
         """Check every instance by itself; return the latencies of those that have a cause."""
         plain = plain_latencies(self._route, self._instances, self._circuit.same)
@@ -99,94 +98,10 @@ class _Examination:
             for name in self._instances:
                 if name not in plain:
                     row = self._instances.row(name)
-                    self._check_instance(name, row)
+                    self._checks.check(name, row)
                     if self._route.last and not self._route.is_orphan(row):
                         others[name] = self._route.latency(row)
         return Latencies(plain, others)
-
-    def _check_instance(self, name: str, row: Row) -> None:
-        orphan = self._route.is_orphan(row)
-        if orphan:
-            self._add_orphan(name, row)
-        for number, hop in enumerate(self._route.hops):
-            count = len(row[number])
-            if count < hop.least and not orphan:
-                self._add_lost(name, row, number)
-            elif count > 1 or hop.most == 0:
-                self._check_repeated(name, row, number)
-        for event, prior, foreign in misplaced(self._route.stages, row):
-            code = Code.CLOCK if foreign else _order_code(event, prior)
-            self._add_event(code, name, event, row, prior)
-        if self._circuit.same:
-            self._check_same(name, row)
-
-    def _add_orphan(self, name: str, row: Row) -> None:
-        event = self._route.first_events(row)[0]
-        stale = event.key in self._earlier_keys
-        self._add_event(Code.STALE if stale else Code.PHANTOM, name, event, row)
-
-    def _add_lost(self, name: str, row: Row, number: int) -> None:
-        hop = self._route.hops[number]
-        reached = self._route.last_reached(row, number)
-        self._drafts.add(
-            Code.LOST,
-            hop.text,
-            t_ns=None if reached is None else reached.t_ns,
-            key=self._key(name),
-            row=row,
-            other=reached,
-            hop=hop,
-        )
-
-    def _check_repeated(self, name: str, row: Row, number: int) -> None:
-        """Several events at one hop: more than allowed, or sent by two units?"""
-        hop, events = self._route.hops[number], row[number]
-        too_many = hop.most is not None and len(events) > hop.most
-        if too_many and hop.most is not None:
-            self._drafts.add(
-                Code.DUPLICATE,
-                hop.text,
-                t_ns=events[hop.most].t_ns,
-                key=self._key(name),
-                row=row,
-                event=events[hop.most],
-                hop=hop,
-                size=len(events),
-            )
-        # Where a hop of the way allows several, answers of several units are what was declared.
-        if self._circuit.per == "key" and (too_many or number in dict(self._route.stages[0])):
-            self._check_senders(row, hop, events)
-
-    def _check_senders(self, row: Row, hop: Hop, events: Sequence[Event]) -> None:
-        first: dict[str, Event] = {}
-        for event in events:
-            if event.type != EventType.SEND or event.key is None:
-                continue
-            other = first.setdefault(event.key, event)
-            if other.unit != event.unit:
-                self._drafts.add(
-                    Code.COLLISION,
-                    hop.text,
-                    t_ns=event.t_ns,
-                    key=event.key,
-                    row=row,
-                    event=event,
-                    other=other,
-                    hop=hop,
-                )
-
-    def _check_same(self, name: str, row: Row) -> None:
-        for field in self._circuit.same:
-            first: Event | None = None
-            for event in flat(row):
-                if field not in event.meta:
-                    continue
-                if first is None:
-                    first = event
-                elif not _equal(first.meta[field], event.meta[field]):
-                    self._add_event(Code.MISMATCH, name, event, row, first, text=field)
-
-    # All together -----------------------------------------------------------------------------
 
     def _check_number(self) -> None:
         """The number of instances, as far as it could be counted."""
@@ -244,14 +159,24 @@ class _Examination:
 
     def _check_fifo(self) -> None:
         blamed: set[str] = set()  # who overtook at one hop is still ahead at the next
-        begun = {
-            name: self._route.first_events(self._instances.row(name))[0] for name in self._instances
-        }
+        begun = self._beginnings()
         for stage in self._route.stages[1:]:
             for hop, _ in stage:
                 arrived = dict(self._instances.columns[hop].firsts())
-                names = [name for name in arrived if name not in blamed]
+                names = [name for name in arrived if name in begun and name not in blamed]
                 self._check_overtaking(names, begun, arrived, blamed)
+
+    def _beginnings(self) -> dict[str, Event]:
+        """The first event of every instance that has a cause."""
+        first = self._instances.columns[0]
+        if len(self._route.stages[0]) == 1 and len(first) == len(self._instances):
+            return dict(first.firsts())
+        rows = ((name, self._instances.row(name)) for name in self._instances)
+        return {
+            name: self._route.first_events(row)[0]
+            for name, row in rows
+            if not self._route.is_orphan(row)
+        }
 
     def _check_overtaking(
         self,
@@ -263,13 +188,14 @@ class _Examination:
         begins, ends = [begun[name] for name in names], [arrived[name] for name in names]
         if not (one_clock(begins) and one_clock(ends)):
             for name in names:
-                self._add_event(Code.CLOCK, name, arrived[name], self._instances.row(name))
+                way = self._instances.row(name)
+                self._drafts.add_event(Code.CLOCK, arrived[name], name=name, row=way)
             return
         for fast, slow in overtaking(begins, ends):
             name = names[fast]
             blamed.add(name)
             row = (*self._instances.row(name), [begins[slow], ends[slow]])
-            self._add_event(Code.REORDER, name, ends[fast], row, ends[slow])
+            self._drafts.add_event(Code.REORDER, ends[fast], name=name, row=row, other=ends[slow])
 
     def _check_within(self, latencies: Latencies) -> None:
         limit = self._circuit.within_ns
@@ -285,7 +211,7 @@ class _Examination:
                 Code.LATE if late else Code.CLOCK,
                 place_of(done),
                 t_ns=done.t_ns,
-                key=self._key(name),
+                key=name,
                 row=row,
                 event=done,
                 other=self._route.first_events(row)[0],
@@ -312,43 +238,8 @@ class _Examination:
                         code,
                         where,
                         t_ns=None,
-                        key=self._key(name),
+                        key=name,
                         row=self._instances.row(name),
                         size=taken.low,
                         text=f"p{percentile}",
                     )
-
-    def _key(self, name: str) -> str | None:
-        return None if self._circuit.per == "run" else name
-
-    def _add_event(
-        self,
-        code: Code,
-        name: str,
-        event: Event,
-        row: Row,
-        other: Event | None = None,
-        text: str = "",
-    ) -> None:
-        """A fact about an event of an instance: under the event's own key, if it has one."""
-        key = self._key(name if event.key is None else event.key)
-        self._drafts.add(
-            code,
-            place_of(event),
-            t_ns=event.t_ns,
-            key=key,
-            row=row,
-            event=event,
-            other=other,
-            text=text,
-        )
-
-
-def _order_code(event: Event, prior: Event) -> Code:
-    received = event.type == EventType.RECEIVE and prior.type == EventType.SEND
-    return Code.CAUSALITY if received else Code.ORDER
-
-
-def _equal(one: object, other: object) -> bool:
-    """Equal as JSON values: `true` is not 1, but 1 is 1.0."""
-    return one == other and isinstance(one, bool) == isinstance(other, bool)

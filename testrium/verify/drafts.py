@@ -38,9 +38,13 @@ class Draft:
 
 
 class Drafts:
-    """All drafts of one circuit, one for each code and place."""
+    """All drafts of one circuit, one for each code and place.
 
-    def __init__(self) -> None:
+    Without `keyed`, keys are ignored: it is a circuit of the whole run.
+    """
+
+    def __init__(self, *, keyed: bool = True) -> None:
+        self._keyed = keyed
         self._drafts: dict[tuple[Code, str], Draft] = {}
 
     def __iter__(self) -> Iterator[Draft]:
@@ -65,6 +69,8 @@ class Drafts:
         if draft is None:
             draft = self._drafts[code, where] = Draft(code, where, hop)
         draft.facts += 1
+        if not self._keyed:
+            key = None
         if key is not None:
             draft.keys[key] = None
             if size is not None:
@@ -75,17 +81,28 @@ class Drafts:
             draft.event, draft.other, draft.text = event, other, text
 
     def add_event(
-        self, code: Code, event: Event, *, row: Row = (), other: Event | None = None
+        self,
+        code: Code,
+        event: Event,
+        *,
+        name: str | None = None,
+        row: Row = (),
+        other: Event | None = None,
+        text: str = "",
     ) -> None:
-        """Add one fact about one event, at its own place."""
+        """Add one fact about one event, at its own place.
+
+        It counts under the event's own key; without one, under the `name` of its instance.
+        """
         self.add(
             code,
             place_of(event),
             t_ns=event.t_ns,
-            key=event.key,
+            key=name if event.key is None else event.key,
             row=row,
             event=event,
             other=other,
+            text=text,
         )
 
 

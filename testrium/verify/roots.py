@@ -28,11 +28,11 @@ from testrium.verify.places import ANY, any_matches
 _RANK = {code: rank for rank, code in enumerate(Code)}
 
 #: The ends of a unit, as causes.
-_ENDS = frozenset({Code.INFRA, Code.CRASH, Code.EXCEPTION, Code.UNREADY, Code.HANG, Code.NOTRUN})
+_ENDS = (Code.INFRA, Code.CRASH, Code.EXCEPTION, Code.UNREADY, Code.HANG, Code.NOTRUN)
 #: What a unit can owe.
-_OWED = frozenset({Code.LOST, Code.MISSING})
+_OWED = (Code.LOST, Code.MISSING)
 #: What cannot be expected of a group that the runner or the user ended.
-_UNFINISHED = frozenset({*_OWED, Code.VACUOUS, Code.NOTRUN, Code.UNREADY, Code.SILENT})
+_UNFINISHED = (*_OWED, Code.VACUOUS, Code.NOTRUN, Code.UNREADY, Code.SILENT)
 
 #: When each true end of a unit happened: time (ns), then the unit's `init`.
 EndTimes = Mapping[tuple[Code, str], tuple[float, int]]
@@ -56,6 +56,10 @@ class Explanations:
         self._index = index
         self._circuits = {circuit.name: circuit for circuit in scenario.group.circuits}
         self._cause: list[int | None] = [None] * len(findings)
+        self._by_code: dict[Code, list[int]] = {}
+        for number, finding in enumerate(findings):
+            self._by_code.setdefault(finding.code, []).append(number)
+        self._ended = self._ends_by_time()
         # The order of the rules is the order in which they win.
         self._by_the_runner()
         self._by_ends_of_units()
@@ -105,7 +109,7 @@ class Explanations:
 
     def _by_ends_of_units(self) -> None:
         """The end of a unit: what it owed, circuits through it that saw nothing, its leaks."""
-        for cause in self._by_time(_ENDS):
+        for cause in self._ended:
             unit = self._findings[cause].unit
             if unit is None:
                 continue
@@ -123,7 +127,7 @@ class Explanations:
         """A unit was not started because of the end of another one."""
         for number in self._with_codes(Code.NOTRUN):
             end = self._ends.get(self._findings[number].unit or "")
-            for cause in self._by_time(_ENDS):
+            for cause in self._ended:
                 if end is not None and self._findings[cause].unit == end.blocked_by:
                     self._explain(number, cause)
 
@@ -184,7 +188,7 @@ class Explanations:
 
     def _by_abandoning(self) -> None:
         """What a unit owed that was stopped because another one had ended."""
-        ended = [end for end in self._by_time(_ENDS) if self._cause[end] is None]
+        ended = [end for end in self._ended if self._cause[end] is None]
         for end in self._ends.values():
             if end.cause not in (EndCause.ABANDONED, EndCause.NOTRUN) or not ended:
                 continue
@@ -197,7 +201,7 @@ class Explanations:
 
     def _by_earlier_ends(self) -> None:
         """Of two ends the earlier one; it takes no detours over ends that are explained."""
-        ended = [end for end in self._by_time(_ENDS) if self._cause[end] is None]
+        ended = [end for end in self._ended if self._cause[end] is None]
         for place, number in enumerate(ended):
             if place and self._name(number) in self._end_times:
                 self._explain(number, ended[0])
@@ -276,10 +280,10 @@ class Explanations:
         self._cause[number] = cause
 
     def _with_codes(self, *codes: Code) -> list[int]:
-        return [n for n, finding in enumerate(self._findings) if finding.code in codes]
+        return [number for code in codes for number in self._by_code.get(code, ())]
 
-    def _by_time(self, codes: frozenset[Code]) -> list[int]:
-        """Findings of these codes, the earliest first."""
+    def _ends_by_time(self) -> list[int]:
+        """The ends of units, the earliest first."""
 
         def key(number: int) -> tuple[float, int, int]:
             finding = self._findings[number]
@@ -287,7 +291,7 @@ class Explanations:
             t_ns, init = self._end_times.get(self._name(number), (t_ns, 0))
             return (t_ns, init, _RANK[finding.code])
 
-        return sorted(self._with_codes(*codes), key=key)
+        return sorted(self._with_codes(*_ENDS), key=key)
 
     def _name(self, number: int) -> tuple[Code, str]:
         return self._findings[number].code, self._findings[number].where

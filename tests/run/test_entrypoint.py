@@ -134,7 +134,10 @@ def test_threads_that_die_are_events(folder: UnitFolder) -> None:
     assert run(folder, code).exit_code == 0
     [event] = folder.events()
     assert (event["step"], event["meta"]["uncaught"]) == ("OSError", "thread")
-    assert "OSError: disk" in folder.text("source.err")
+    _, first, *_ = event["meta"]["traceback"].splitlines()
+    assert first == f'  File "{folder.path}/part.py", line 3, in fail'
+    assert folder.text("source.err").endswith(event["meta"]["traceback"])
+    assert "Exception in thread" in folder.text("source.err")
 
 
 def test_tasks_that_nobody_asked_are_events(folder: UnitFolder) -> None:
@@ -239,6 +242,22 @@ def test_random_numbers_differ_between_units(folder: UnitFolder) -> None:
 def test_a_segfault_leaves_a_trace(folder: UnitFolder) -> None:
     end = run(folder, "import ctypes\ndef main(): ctypes.string_at(0)")
     assert end.signal == "SIGSEGV"
+    for name in ("source.err", "source.stacks"):
+        text = folder.text(name)
+        assert text.startswith("Fatal Python error: Segmentation fault\n\nCurrent thread")
+        assert "line 2 in main\n" in text
+        assert "testrium" not in text
+
+
+def test_so_does_one_in_a_forked_child(folder: UnitFolder) -> None:
+    code = """
+        import ctypes, os
+        def main():
+            if os.fork() == 0:
+                ctypes.string_at(0)
+            os.wait()
+    """
+    assert run(folder, code).exit_code == 0
     assert "Fatal Python error: Segmentation fault" in folder.text("source.err")
 
 

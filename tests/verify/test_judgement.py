@@ -30,7 +30,7 @@ from testrium.model import (
     UnitState,
     Verdict,
 )
-from testrium.verify import circuits, judge
+from testrium.verify import Expectations, circuits, judge
 
 UNITS = ("a", "b", "c", "d")
 STEP_NS = 1_000_000
@@ -70,10 +70,8 @@ def runs(draw: st.DrawFn, *, fifo: bool = False, least_keys: int = 1) -> Run:
     hops = draw(st.integers(2, 4))
     keys = [f"k{n}" for n in range(draw(st.integers(least_keys, 6)))]
     numbered = draw(st.booleans())
-    ways = [key for key in keys for _ in range(hops)]
-    if fifo:
-        ways = [key for _ in range(hops) for key in keys]
-    else:
+    ways = [key for _ in range(hops) for key in keys]
+    if not fifo:
         ways = draw(st.permutations(ways))
     reached = dict.fromkeys(keys, 0)
     numbers = dict.fromkeys(UNITS, 0)
@@ -280,6 +278,17 @@ def test_columns_see_what_the_full_check_sees(
     with monkeypatch.context() as patch:
         patch.setattr(circuits, "plain_latencies", lambda *_: {})
         assert run.judged(tuple(events)) == by_columns
+
+
+@given(runs(), st.data())
+def test_expectations_are_met_when_nothing_is_lost(run: Run, data: st.DataObject) -> None:
+    """The runner stops waiting exactly when the judgement will miss nothing."""
+    chosen = data.draw(st.sets(st.sampled_from(range(len(run.events)))))
+    events = tuple(run.events[number]._replace(seq=None) for number in sorted(chosen))
+    expectations = Expectations(run.scenario)
+    expectations.feed(events)
+    open_codes = {Code.LOST, Code.MISSING, Code.VACUOUS, Code.PHANTOM}
+    assert expectations.met() == run.codes(events).isdisjoint(open_codes)
 
 
 # Everything else that a judgement has -------------------------------------------------------------

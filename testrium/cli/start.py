@@ -1,0 +1,32 @@
+"""The console script: starts the supervisor before anything else, where the command needs one."""
+
+from __future__ import annotations
+
+import sys
+
+_FLAGS = ("-v", "--verbose")
+
+
+def start() -> int:
+    """Run the command line; returns the exit code."""
+    if begins_run(sys.argv[1:]):
+        from testrium.run import boot
+
+        boot.start_early()
+    from testrium.cli.main import entry
+
+    return entry()
+
+
+def begins_run(arguments: list[str]) -> bool:
+    """Whether these arguments mean `testrium run` (which is also what no command means).
+
+    A guess that saves time: wrong only costs a process that ends again at once.
+    """
+    words = iter(arguments)
+    for word in words:
+        if word == "--less":
+            next(words, None)
+        elif not word.startswith("--less=") and word not in _FLAGS:
+            return word == "run"
+    return True

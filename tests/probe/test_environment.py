@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from testrium.probe.environment import clock_domain
+
+
+def test_processes_of_one_host_share_a_clock() -> None:
+    code = "from testrium.probe.environment import clock_domain; print(clock_domain())"
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert other.stdout.strip() == clock_domain()
+
+
+def test_it_names_the_boot_and_the_time_namespace() -> None:
+    boot, namespace = clock_domain().split("/")
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        assert file.read().startswith(boot)
+    assert namespace in os.readlink("/proc/self/ns/time")

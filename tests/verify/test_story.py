@@ -1,0 +1,115 @@
+"""What the findings of circuits say, word for word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from testrium.model import Judgement
+from testrium.verify.story import MOST_EVENTS
+
+UNITS = "unit a process=none;unit b process=none;unit c process=none"
+
+#: run: message of the first finding, then its hints
+TABLE = {
+    "circuit a:snet b:r;a:sent> k": [
+        "no event matched any hop of the route a:snet -> b:r: nothing was proved",
+        "a:sent happened once: is snet misspelled?",
+    ],
+    "circuit a:x b:r&c:r": [
+        "no event matched any hop of the route a:x -> [b:r, c:r]: nothing was proved",
+    ],
+    "circuit a:s b:recieved;a:s> k;b:received k": [
+        "k never reached b:recieved; last seen at a:s",
+        "k also occurred at b:received, outside of this route",
+        "b:received happened once: is recieved misspelled?",
+    ],
+    "circuit a:s b:r;a:s> k1 k2 k3 k4;b:r< k2": [
+        "k1 and 2 more never reached b:r; last seen at a:s",
+        "1 of 4 keys got there",
+    ],
+    "circuit a:s b:r{3};a:s> k;b:r< k": [
+        "k reached b:r once, 3 are required; last seen at a:s",
+    ],
+    "circuit a:s b:r per=run;a:s": ["the run never reached b:r; last seen at a:s"],
+    "circuit a:s keys=3;a:s> k": ["1 of 3 instances of this circuit began at a:s"],
+    "circuit a:s keys=1;a:s> k j": ["2 instead of 1 instances of this circuit began at a:s"],
+    "circuit a:s b:r;a:s> k;b:r< k x": ["x reached b:r without a:s"],
+    "circuit a:s b:r;earlier x;a:s> k;b:r< k x": [
+        "x reached b:r without a:s in this run: the key is left over from an earlier run",
+    ],
+    "circuit a:s b:r;a:s> k;b:r< k pid=7;b:r< k pid=7;b:r< k pid=8": [
+        "k reached b:r 3 times, once is allowed",
+        "twice in process 7, once in process 8",
+        "the one too many came 1 ms after the first",
+    ],
+    "circuit a:s b:r+;a:s> k;b:r< k;c:r< k": [
+        "k was received at c:r, which is not on the route",
+    ],
+    "circuit a:s b:received;a:s> k;b:recieved< k": [
+        "k was received at b:recieved, which is not on the route",
+        "the route has b:received: is recieved misspelled?",
+    ],
+    "circuit a:s|b:s c:r+;a:s> k;b:s> k;c:r< k": [
+        "a and b both sent k",
+        "a key stands for one instance: let its text begin with the unit (a-1, b-1)",
+    ],
+    "circuit a:s b:r?;a:s> k;b:r;b:r": [
+        "b:r happened twice without a key: whose was it?",
+        'give the probe its key, or declare the circuit with per = "run"',
+    ],
+    "circuit a:s never=b:x;a:s> k;b:x k;b:x": ["b:x happened twice for k, and never should"],
+    "circuit a:s b:r same=n;a:s> k meta.n=1;b:r< k meta.n=2": [
+        "n of k is '2' at b:r, and '1' at a:s",
+    ],
+    "circuit a:s b:r;b:r< k j;a:s> k j": [
+        "k (and 1 more) was received 2 ms before it was sent at a:s",
+    ],
+    "circuit a:s a:t;a:t k @5 seq=1 pid=7;a:s k @5 seq=2 pid=7": [
+        "a:t happened before a:s for k, and should come after it",
+        "probe 1 and probe 2 of process 7",
+    ],
+    "circuit a:s b:r fifo=true;a:s> 1 2;b:r< 2 1": [
+        "2 overtook 1 at b:r: sent after it, arrived 1 ms before it",
+    ],
+    "circuit a:s b:r within=5;a:s> 1 @0;b:r< 1 @7;a:s> 2 @10;b:r< 2 @30;a:s> 3 @40;b:r< 3 @41": [
+        "1 (and 1 more) took 7 ms to b:r, 2 ms over the limit of 5 ms",
+        "late: 2 of 3 keys",
+        "slowest: 2 20 ms, 1 7 ms",
+    ],
+    "circuit a:s b:r p50=5;a:s> 1 @0;b:r< 1 @7;a:s> 2 @10;b:r< 2 @30": [
+        "p50 is 7 ms, over its budget of 5 ms",
+        "over the budget: 2 of 2 keys",
+        "slowest: 2 20 ms, 1 7 ms",
+    ],
+    "circuit a:s b:r p95=5 p99=5;a:s> 1;b:r< 1": [
+        "p95 needs 20 keys and p99 needs 100 keys, this run has 1",
+        "send more keys, or limit every single one with `within`",
+    ],
+    "circuit a:s b:r within=5;a:s> k;b:r< k domain=x": [
+        "the clocks cannot tell about k at b:r: it and a:s have two clocks with unknown offset",
+        "b:r: clock x",
+        "a:s: clock here",
+        "measure both ends on one host, or declare no time limit across hosts",
+    ],
+    "circuit a:s b:r within=5;a:s> k @0;b:r< k @9 low=1": [
+        "the clocks cannot tell about k at b:r: b:r has only the time at which its line was read",
+        "it may have happened up to 8 ms earlier",
+        "emit t_ns (CLOCK_MONOTONIC) with the probe, or use `testrium probe`",
+    ],
+}
+
+
+@pytest.mark.parametrize("text", TABLE)
+def test_words(text: str, judged: Callable[[str], Judgement]) -> None:
+    finding = judged(f"{UNITS};{text}".replace(";", "\n")).findings[0]
+    assert [finding.message, *finding.hints] == TABLE[text]
+
+
+def test_a_long_story_is_told_by_its_ends(judged: Callable[[str], Judgement]) -> None:
+    keys = " k" * (2 * MOST_EVENTS)
+    text = f"{UNITS};circuit a:s b:r;a:s> k;b:r<{keys}".replace(";", "\n")
+    (finding,) = judged(text).findings
+    assert len(finding.events) == MOST_EVENTS
+    assert (finding.events[0], finding.events[-1]) == (1, 2 * MOST_EVENTS + 1)
