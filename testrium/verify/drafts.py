@@ -14,7 +14,8 @@ class Draft:
     """One finding. The earliest fact is its witness: `key`, `row`, `event` and `other` are its.
 
     `event` is what is wrong, `other` what it is compared with. `sizes` holds what was measured
-    for each key, where something was. `keys` keep the order in which they were found.
+    for each key (None: the whole run), where something was. `keys` keep the order in which they
+    were found.
     """
 
     code: Code
@@ -28,7 +29,7 @@ class Draft:
     event: Event | None = None
     other: Event | None = None
     text: str = ""
-    sizes: dict[str, float] = field(default_factory=dict)
+    sizes: dict[str | None, float] = field(default_factory=dict)
 
     def witnesses(self) -> list[Event]:
         """The events that tell the witness's story, by time."""
@@ -73,8 +74,8 @@ class Drafts:
             key = None
         if key is not None:
             draft.keys[key] = None
-            if size is not None:
-                draft.sizes[key] = size
+        if size is not None:
+            draft.sizes[key] = size
         first = draft.facts == 1
         if first or (t_ns is not None and (draft.t_ns is None or t_ns < draft.t_ns)):
             draft.t_ns, draft.key, draft.row = t_ns, key, row

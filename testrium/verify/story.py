@@ -204,19 +204,17 @@ class _Teller:
     # What took too long, or cannot be known -------------------------------------------------------
 
     def _late(self, draft: Draft) -> Told:
-        assert draft.key is None or draft.key in draft.sizes
-        limit = self._circuit.within_ns or 0
-        taken = _first_size(draft)
-        message = f"{self._whose(draft)} took"
-        if taken is None:
-            return f"{message} longer than {duration(limit)} to {draft.where}", []
-        message += f" {duration(taken)} to {draft.where}, {duration(taken - limit)} over"
+        limit, taken = self._circuit.within_ns or 0, draft.sizes[draft.key]
+        message = (
+            f"{self._whose(draft)} took {duration(taken)} to {draft.where},"
+            f" {duration(taken - limit)} over the limit of {duration(limit)}"
+        )
         hints = []
         if self._facts.instances > 1:
             hints.append(f"late: {len(draft.keys)} of {self._facts.instances} keys")
         if len(draft.keys) > 1:
             hints.append(f"slowest: {_slowest(draft)}")
-        return f"{message} the limit of {duration(limit)}", hints
+        return message, hints
 
     def _budget(self, draft: Draft) -> Told:
         latencies = self._facts.latencies
@@ -322,13 +320,9 @@ def _only_unit(hop: Hop | None) -> str | None:
     return units.pop() if len(units) == 1 and ANY not in units else None
 
 
-def _first_size(draft: Draft) -> float | None:
-    return draft.sizes.get(draft.key) if draft.key is not None else None
-
-
 def _slowest(draft: Draft) -> str:
     most = nlargest(3, draft.sizes.items(), key=lambda item: item[1])
-    return ", ".join(f"{shown(key)} {_finite(size)}" for key, size in most)
+    return ", ".join(f"{shown(key or '')} {_finite(size)}" for key, size in most)
 
 
 def _finite(span_ns: float) -> str:

@@ -227,6 +227,8 @@ class Table:
         unit = next((unit for unit in self.units if unit.name == name), None)
         service = unit is not None and unit.stop == "runner"
         signal = options.get("signal")
+        if unit is not None and not unit.has_process:
+            return End(name, EndCause.SELF, UnitState.FINISHED, was_ready=True)
         cause = EndCause(options.get("cause", "stopped" if service and not options else "self"))
         leaks = tuple(
             Leak(int(pid), "sleep 60") for pid in options.get("leaks", "").split(",") if pid

@@ -6,8 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from testrium.verify import Expectations
+from testrium.model import Code
+from testrium.verify import Expectations, judge
 
 Tables = Callable[[str], Any]
 
@@ -91,3 +94,34 @@ def test_a_new_attempt_begins_from_nothing(table: Tables) -> None:
     )
     expectations.feed(case.evidence().events)
     assert expectations.describe() == ("circuit command: 0 of 1 instance",)
+
+
+KEYS = ("k1", "k2", "k3", "k4", "k5")
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["a:s", "b:r"]),
+            st.sampled_from(KEYS),
+            st.lists(st.sampled_from(KEYS), max_size=2),
+        ),
+        max_size=8,
+    ),
+    st.integers(0, 3),
+)
+def test_joined_keys_are_one_instance(
+    table: Tables, lines: list[tuple[str, str, list[str]]], least: int
+) -> None:
+    """Joined while the events come in, or afterwards by the judgement: the same instances."""
+    events = [
+        f"{place} {key}" + (f" cause={','.join(causes)}" if causes else "")
+        for place, key, causes in lines
+    ]
+    case = table("\n".join([f"circuit a:s+ b:r+ keys={least}..", *events]))
+    expectations = Expectations(case.scenario())
+    for event in case.evidence().events:
+        expectations.feed([event])
+    judgement = judge(case.scenario(), case.evidence())
+    not_there = {Code.LOST, Code.PHANTOM, Code.VACUOUS}
+    assert expectations.met() == not_there.isdisjoint(f.code for f in judgement.findings)

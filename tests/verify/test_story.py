@@ -78,6 +78,9 @@ TABLE = {
         "late: 2 of 3 keys",
         "slowest: 2 20 ms, 1 7 ms",
     ],
+    "circuit a:s b:r within=5 per=run;a:s @0;b:r @7": [
+        "the run took 7 ms to b:r, 2 ms over the limit of 5 ms",
+    ],
     "circuit a:s b:r p50=5;a:s> 1 @0;b:r< 1 @7;a:s> 2 @10;b:r< 2 @30": [
         "p50 is 7 ms, over its budget of 5 ms",
         "over the budget: 2 of 2 keys",
