@@ -4,4 +4,5 @@ import sys
 
 from testrium.cli.start import start
 
-sys.exit(start())
+if __name__ == "__main__":  # a process that multiprocessing spawns reads this file, too
+    sys.exit(start())

@@ -227,14 +227,25 @@ class _Session:
         """Verify what was recorded; a long computation has a process of its own."""
         if os.stat(database).st_size < INLINE_LIMIT:  # noqa: PTH116 - takes no time
             return judged(scenario, database, folder)
+        from concurrent.futures import BrokenExecutor
+
         if self._judging is None:
             import multiprocessing
             from concurrent.futures import ProcessPoolExecutor
 
             context = multiprocessing.get_context("spawn")
-            self._judging = ProcessPoolExecutor(max_workers=1, mp_context=context)
+            self._judging = ProcessPoolExecutor(
+                max_workers=1,
+                mp_context=context,
+                initializer=_become_judge,
+                initargs=(os.getpid(),),
+            )
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._judging, judged, scenario, database, folder)
+        try:
+            return await loop.run_in_executor(self._judging, judged, scenario, database, folder)
+        except BrokenExecutor as error:  # killed from outside, most likely for want of memory
+            self._judging = None
+            raise InfraError(f"the process that judges {scenario.id} was killed") from error
 
     def _services(self, folder: Path) -> Services:
         from testrium.probe.environment import clock_domain
@@ -315,6 +326,14 @@ class _Session:
             summary.write_summary(result, result.run_dir / summary.FILE, cwd=self._request.cwd)
         except InfraError as error:
             self._request.observer.notice(str(error))
+
+
+def _become_judge(runner: int) -> None:
+    """In the judging process: Ctrl-C is the runner's, and so is the life."""
+    from testrium.run.linux import die_with_parent
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    die_with_parent(runner)
 
 
 def _prepare_end(cwd: Path) -> Revision | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import re
 import tomllib
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ import pytest
 from testrium.cli.main import COMMANDS, main
 from testrium.load.schema import CONFIGS, NOT_YET, UNIT
 from testrium.model import Code
+from testrium.modules.events import Events_Manager, Results_Manager, UnitStatus_Manager
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference"
@@ -142,6 +145,30 @@ def test_every_key_of_groups_and_units_is_documented() -> None:
     }
     declared = {key.name for shape in (CONFIGS, UNIT) for key in shape.keys}
     assert {key.replace("-", "_") for key in declared} - documented == set()
+
+
+def test_old_import_paths_that_are_documented_exist() -> None:
+    text = (REFERENCE / "classic-api.md").read_text()
+    rows = re.findall(r"^\| `(testrium\.[\w.]+)` \| (.+?) \|$", text, re.MULTILINE)
+    assert len(rows) >= 5
+    for module, names in rows:
+        for name in re.findall(r"`(\w+)`", names):
+            assert hasattr(importlib.import_module(module), name), f"{module}.{name}"
+
+
+def test_methods_of_the_classic_managers_are_those_that_are_documented() -> None:
+    text = (REFERENCE / "classic-api.md").read_text()
+    managers = (Events_Manager, UnitStatus_Manager, Results_Manager)
+    methods = {name: getattr(one, name) for one in managers for name in vars(one) if name[0] != "_"}
+    for name, method in methods.items():
+        if not callable(method):
+            continue
+        found = re.search(rf"`{name}\((.*?)\)`", text)
+        assert found is not None, name
+        documented = re.findall(r"\w+", re.sub(r"=[^,]+", "", found[1]))
+        assert documented == [
+            each for each in inspect.signature(method).parameters if each != "self"
+        ]
 
 
 def test_every_finding_is_documented_in_its_order() -> None:

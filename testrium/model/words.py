@@ -8,8 +8,14 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
+
+def read_only(mapping: dict[Any, Any]) -> Mapping[Any, Any]:
+    """A view of `mapping` that cannot be changed."""
+    return MappingProxyType(mapping)
+
+
 # A scenario is handed to the process that judges a large run; the standard library leaves this out.
-copyreg.pickle(MappingProxyType, lambda proxy: (MappingProxyType, (dict(proxy),)))
+copyreg.pickle(MappingProxyType, lambda proxy: (read_only, (dict(proxy),)))
 
 EMPTY: Mapping[Any, Any] = MappingProxyType({})
 

@@ -105,13 +105,17 @@ class Emitter:
         with self._lock:
             fd = self._descriptor()
             # A number that was taken must be written, else there is a hole. So a thread takes it
-            # under the lock, and no call stands between taking and writing it: Python runs signal
-            # handlers, which may raise or emit, between calls.
-            self._seq = seq = self._seq + 1
-            line = b'%b%b,"seq":%d}\n' % (b"\n" if self._torn else b"", line, seq)
-            written = os.write(fd, line)
-            if self._torn or written != len(line):
-                self._complete(fd, line, written)
+            # under the lock. And Python runs signal handlers, which may emit or raise, between
+            # calls and while it makes text of a number: neither may stand between taking the
+            # number and writing it.
+            whole, made_for = b"", 0
+            while made_for != (seq := self._seq + 1):
+                whole = b'%b%b,"seq":%d}\n' % (b"\n" if self._torn else b"", line, seq)
+                made_for = seq
+            self._seq = seq
+            written = os.write(fd, whole)
+            if self._torn or written != len(whole):
+                self._complete(fd, whole, written)
 
     def _head(self, step: str, type_: str, key: str | None) -> str:
         check_step(step)

@@ -26,6 +26,7 @@ from testrium.run.protocol import (
     Launch,
     Message,
     encoded,
+    file_size,
     signal_name,
     signal_number,
 )
@@ -104,6 +105,7 @@ class _Keeper:
         self._pid = 0
         self._alive = False
         self._deadline_ns = self._launch.deadline_ns
+        self._stacks_from = file_size(self._launch.stacks)  # what is before is of earlier starts
         self._kill_at_ns: int | None = None  # the end of the grace period
         self._leaks_at_ns: int | None = None
         self._stopped = False
@@ -195,20 +197,26 @@ class _Keeper:
         limit_ns = time.monotonic_ns() + _DUMP_LIMIT_NS
         while linux.handling(self._pid, STACKS_SIGNAL) and time.monotonic_ns() < limit_ns:
             time.sleep(0.001)  # the kernel tells nobody that a handler has returned
-        with contextlib.suppress(OSError):
-            path = self._launch.stacks
-            path.write_text(readable_stacks(path.read_text(errors="replace")))
+        self._tidy_stacks()
+
+    def _tidy_stacks(self) -> str:
+        """Take our own frames out of what this unit has written to its stacks file; returns that."""
+        path = self._launch.stacks
+        try:
+            written = path.read_bytes()
+            earlier, own = written[: self._stacks_from], written[self._stacks_from :]
+            text = readable_stacks(own.decode(errors="replace")) if own else ""
+            path.write_bytes(earlier + text.encode())
+        except OSError:  # evidence that the unit has removed, or that the disk has no room for
+            return ""
+        return text
 
     def _tell_crash(self) -> None:
-        """Append to the unit's stderr what the interpreter wrote as it died, without our frames."""
-        with contextlib.suppress(OSError):
-            stacks = self._launch.stacks
-            text = readable_stacks(stacks.read_text(errors="replace"))
-            stacks.write_text(text)
-            _, crash, told = text.rpartition(CRASH)
-            if crash:
-                with self._launch.stderr.open("a") as stderr:
-                    stderr.write(crash + told)
+        """Append to the unit's stderr what the interpreter wrote as it died."""
+        _, crash, told = self._tidy_stacks().rpartition(CRASH)
+        if crash:
+            with contextlib.suppress(OSError), self._launch.stderr.open("a") as stderr:
+                stderr.write(crash + told)
 
     def _check_time(self) -> None:
         now_ns = time.monotonic_ns()

@@ -115,6 +115,14 @@ def encoded(message: Message) -> bytes:
     return json.dumps(message, separators=(",", ":")).encode("ascii") + b"\n"
 
 
+def file_size(path: Path) -> int:
+    """How much earlier starts have written to a file of the unit; 0 if there was none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 class Channel:
     """One end of a socket that carries messages; sending blocks."""
 

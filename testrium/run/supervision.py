@@ -15,7 +15,15 @@ from typing import Any, Self, TypeVar
 from testrium.errors import InfraError, TestriumError
 from testrium.model import Leak
 from testrium.run import boot, linux
-from testrium.run.protocol import Exit, Launch, Message, encoded, signal_name, signal_number
+from testrium.run.protocol import (
+    Exit,
+    Launch,
+    Message,
+    encoded,
+    file_size,
+    signal_name,
+    signal_number,
+)
 
 _T = TypeVar("_T")
 
@@ -39,7 +47,8 @@ class Process:
 
     `pid` is the unit's own process; all that it starts is below `keeper` (see that module). `ended`
     resolves with the end of the process; `cleared` when nothing that it started is left, with what
-    was alive 200 ms after its end. Both raise InfraError if the supervisor dies.
+    was alive 200 ms after its end. Both raise InfraError if the supervisor dies; who waits for them
+    may be cancelled without harm to others who do.
     """
 
     def __init__(self, supervisor: Supervisor, number: int, launch: Launch) -> None:
@@ -48,13 +57,26 @@ class Process:
         self.pid = 0
         self.keeper = 0
         self.started_ns = 0
-        self.log_starts = {path: _size(path) for path in (launch.stdout, launch.stderr)}
-        self.ended: asyncio.Future[Exit] = loop.create_future()
-        self.cleared: asyncio.Future[tuple[Leak, ...]] = loop.create_future()
+        self.log_starts = {path: file_size(path) for path in (launch.stdout, launch.stderr)}
+        self._ended: asyncio.Future[Exit] = loop.create_future()
+        self._cleared: asyncio.Future[tuple[Leak, ...]] = loop.create_future()
         self._supervisor = supervisor
         self._number = number
         self._started: asyncio.Future[None] = loop.create_future()
         self._dumps: list[asyncio.Future[None]] = []
+
+    @property
+    def alive(self) -> bool:
+        """Whether its end is not known yet."""
+        return not self._ended.done()
+
+    @property
+    def ended(self) -> asyncio.Future[Exit]:
+        return _shielded(self._ended)
+
+    @property
+    def cleared(self) -> asyncio.Future[tuple[Leak, ...]]:
+        return _shielded(self._cleared)
 
     def stop(self, signal: str | None = None, grace_s: float | None = None) -> None:
         """Signal the unit's whole session, and kill what is left of it after the grace.
@@ -78,11 +100,11 @@ class Process:
 
         Works in a deadlock too. Returns when they are written, or when the unit does not answer.
         """
-        if not self.ended.done():
+        if self.alive:
             done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._dumps.append(done)
             self._tell("stacks")
-            either: set[asyncio.Future[Any]] = {done, self.ended}
+            either: set[asyncio.Future[Any]] = {done, self._ended}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
 
     async def spawn_beside(self, command: tuple[str, ...]) -> Process:
@@ -104,7 +126,7 @@ class Process:
         return await self._supervisor.spawn(launch)
 
     def _tell(self, op: str, **fields: object) -> None:
-        if not self.ended.done():
+        if self.alive:
             self._supervisor._send({"op": op, "number": self._number, **fields})  # noqa: SLF001
 
     def _hear(self, message: Message) -> None:
@@ -117,17 +139,17 @@ class Process:
                 kind = InfraError if message["infra"] else LaunchError
                 self._fail(kind(message["reason"]))
             case "ended":
-                _resolve(self.ended, Exit.from_message(message["exit"]))
+                _resolve(self._ended, Exit.from_message(message["exit"]))
             case "cleared":
                 leaks = tuple(Leak(pid, line) for pid, line in message["leaks"])
-                _resolve(self.cleared, leaks)
+                _resolve(self._cleared, leaks)
             case "stacks":
                 for dump in self._dumps:
                     _resolve(dump, None)
                 self._dumps.clear()
 
     def _fail(self, error: TestriumError) -> None:
-        for future in (self._started, self.ended, self.cleared):
+        for future in (self._started, self._ended, self._cleared):
             if not future.done():
                 future.set_exception(error)
                 future.exception()  # seen: not everybody waits for all three
@@ -205,7 +227,6 @@ class Supervisor:
         number = self._count
         process = self._processes[number] = Process(self, number, launch)
         self._send({"op": "start", "number": number, "launch": launch.to_message()})
-        process.cleared.add_done_callback(lambda _: self._processes.pop(number, None))
         try:
             await process._started  # noqa: SLF001 - a process is made here
         except asyncio.CancelledError:
@@ -235,6 +256,8 @@ class Supervisor:
                 message = json.loads(line)
                 if (process := self._processes.get(message["number"])) is not None:
                     process._hear(message)  # noqa: SLF001
+                    if message["event"] in ("cleared", "refused"):
+                        del self._processes[message["number"]]
         await self._end()
 
     async def _end(self) -> None:
@@ -254,11 +277,14 @@ class Supervisor:
         return self.own | {child.pid for child in multiprocessing.active_children() if child.pid}
 
 
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
+def _shielded(future: asyncio.Future[_T]) -> asyncio.Future[_T]:
+    """The same for one who waits: to cancel a task cancels the future that it waits for."""
+    if future.done():
+        return future
+    own = asyncio.shield(future)
+    # Seen: not everybody who looks at it waits for it.
+    own.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return own
 
 
 def _resolve(future: asyncio.Future[_T], value: _T) -> None:

@@ -576,6 +576,22 @@ def test_a_probe_that_returned_survives_the_unit(workplace: Workplace) -> None:
     assert outcome.group["required"]["missing"] == []
 
 
+def test_a_large_run_is_judged_in_a_process_of_its_own(workplace: Workplace) -> None:
+    workplace.group(
+        {"a": 'entrypoint = "test_case:a"\nevents = ["last", "never"]'},
+        """
+        def a():
+            me = testrium.unit()
+            for number in range(20_000):
+                me.probe("counted", number=number)
+            me.probe("last")
+        """,
+        configs="timeout = 20",
+        tables='[verify]\nlinger = "100ms"',
+    )
+    assert workplace.run().codes == ["missing a:never"]
+
+
 def test_log_lines_can_be_probes(workplace: Workplace) -> None:
     workplace.group(
         {

@@ -24,7 +24,7 @@ from testrium.probe.rules import MAX_LINE
 
 Lines = Callable[[], list[dict[str, Any]]]
 
-TEXT = st.text(st.characters(exclude_categories=("Cs",)))
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 JSON = st.recursive(
     st.none()
     | st.booleans()
@@ -68,7 +68,7 @@ def test_the_file_is_private(probes: Path) -> None:
 
 
 def test_metadata_may_be_called_like_parameters(lines: Lines) -> None:
-    testrium.unit().probe("s", **{"self": 1, "step": 2, "type": 3})
+    testrium.unit().probe("s", self=1, step=2, type=3)
     assert lines()[0]["meta"] == {"self": 1, "step": 2, "type": 3}
 
 
@@ -95,8 +95,8 @@ def test_the_runners_clock_is_not_named_but_another_one_is(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(
-    step=st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=200),
-    key=st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=250),
+    step=st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=200),
+    key=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=250),
     meta=st.dictionaries(TEXT, JSON, max_size=3),
 )
 def test_every_text_comes_back(probes: Path, step: str, key: str, meta: dict[str, object]) -> None:
@@ -148,7 +148,7 @@ def test_what_is_no_probe_is_refused_at_the_call(
 def test_a_circular_value_is_refused(probes: Path) -> None:
     circle: list[object] = []
     circle.append(circle)
-    with pytest.raises(ValueError, match="[Cc]ircular"):
+    with pytest.raises(ValueError, match="Circular"):
         testrium.unit().probe("s", x=circle)
 
 
@@ -176,11 +176,11 @@ def test_an_exception_keeps_its_message_and_traceback(lines: Lines) -> None:
 
 
 def test_an_exception_that_cannot_be_shown(lines: Lines) -> None:
-    class Odd(Exception):
+    class OddError(Exception):
         def __str__(self) -> str:
             raise RuntimeError
 
-    testrium.unit().exception(Odd())
+    testrium.unit().exception(OddError())
     testrium.unit().exception(FileNotFoundError("name\udcff"))
     odd, missing = lines()
     assert "RuntimeError" in odd["meta"]["message"]
@@ -255,12 +255,12 @@ def test_a_fork_while_another_thread_emits_does_not_deadlock(probes: Path) -> No
 
 
 def test_signal_handlers_that_raise_leave_no_hole(lines: Lines) -> None:
-    class Interrupted(Exception):
+    class InterruptedByTestError(Exception):
         pass
 
     def interrupt(*_: object) -> NoReturn:
         me.probe("handler")
-        raise Interrupted
+        raise InterruptedByTestError
 
     me = testrium.unit()
     previous = signal.signal(signal.SIGALRM, interrupt)
@@ -271,7 +271,7 @@ def test_signal_handlers_that_raise_leave_no_hole(lines: Lines) -> None:
                 signal.setitimer(signal.ITIMER_REAL, 0.0003)
                 while True:
                     me.probe("main")
-            except Interrupted:
+            except InterruptedByTestError:
                 hits += 1
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -328,27 +328,28 @@ def test_a_line_that_does_not_fit_raises_and_the_next_one_is_whole(probes: Path)
 
 
 def test_a_probe_that_returned_survives_sigkill(probes: Path) -> None:
-    code = "import testrium, os, signal\nme = testrium.unit()\nfor i in range(100): me.probe(f's{i}')\nos.kill(os.getpid(), signal.SIGKILL)"
+    code = (
+        "import testrium, os, signal\n"
+        "me = testrium.unit()\n"
+        "for i in range(100): me.probe(f's{i}')\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
     done = subprocess.run([sys.executable, "-c", code])
     assert done.returncode == -signal.SIGKILL
     assert len(probes.read_bytes().splitlines()) == 100
 
 
 def test_importing_probes_needs_little() -> None:
-    code = "import sys, testrium.modules.events; print(*sys.modules)"
-    loaded = subprocess.run(
-        [
-            sys.executable,
-            "-S",
-            "-c",
-            f"import sys; sys.path.insert(0, {str(Path(testrium.__file__).parents[1])!r})\n{code}",
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split()
+    checkout = Path(testrium.__file__).parents[1]
+    code = (
+        f"import sys; sys.path.insert(0, {str(checkout)!r})\n"
+        "import testrium.modules.events; print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True
+    )
     heavy = {"typing", "re", "json", "socket", "sqlite3", "dataclasses", "pathlib", "asyncio"}
-    assert heavy.isdisjoint(loaded)
+    assert heavy.isdisjoint(done.stdout.split())
 
 
 def test_public_names() -> None:
@@ -356,4 +357,4 @@ def test_public_names() -> None:
     assert testrium.Unit is emitter.Unit
     assert testrium.__version__
     with pytest.raises(AttributeError):
-        _ = testrium.nothing  # type: ignore[attr-defined]
+        _ = testrium.nothing

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
+from pathlib import Path
 
 from testrium.probe.environment import clock_domain
 
@@ -15,6 +15,5 @@ def test_processes_of_one_host_share_a_clock() -> None:
 
 def test_it_names_the_boot_and_the_time_namespace() -> None:
     boot, namespace = clock_domain().split("/")
-    with open("/proc/sys/kernel/random/boot_id") as file:
-        assert file.read().startswith(boot)
-    assert namespace in os.readlink("/proc/self/ns/time")
+    assert Path("/proc/sys/kernel/random/boot_id").read_text().startswith(boot)
+    assert namespace in str(Path("/proc/self/ns/time").readlink())

@@ -249,6 +249,16 @@ def test_a_segfault_leaves_a_trace(folder: UnitFolder) -> None:
         assert "testrium" not in text
 
 
+def test_a_crash_is_told_once(folder: UnitFolder) -> None:
+    """Not again when a later start of the same unit is ended by a signal."""
+    run(folder, "import ctypes\ndef main(): ctypes.string_at(0)")
+    (folder.path / "again.py").write_text("import os\ndef main(): os.kill(os.getpid(), 9)")
+    end = run(folder, "", entrypoint="again:main")
+    assert end.signal == "SIGKILL"
+    assert folder.text("source.err").count("Fatal Python error") == 1
+    assert folder.text("source.stacks").count("Fatal Python error") == 1
+
+
 def test_so_does_one_in_a_forked_child(folder: UnitFolder) -> None:
     code = """
         import ctypes, os

@@ -167,6 +167,25 @@ def test_the_supervisor_is_killed(folder: UnitFolder, gone: Gone) -> None:
         helper.wait()
 
 
+def test_to_give_up_waiting_harms_nobody(folder: UnitFolder) -> None:
+    async def story(supervisor: Supervisor) -> str | None:
+        process = await supervisor.spawn(folder.launch(command=["sleep", "60"]))
+
+        async def wait() -> None:
+            await process.ended
+
+        impatient = asyncio.create_task(wait())
+        await asyncio.sleep(0)
+        impatient.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await impatient
+        assert process.alive
+        process.stop()
+        return (await process.ended).signal
+
+    assert folder.run(story) == "SIGTERM"
+
+
 def test_close_ends_what_is_left(folder: UnitFolder, gone: Gone) -> None:
     launch = folder.launch(UNIT)
 

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from testrium.probe.rules import MAX_LINE
+from testrium.record.lines import BadLineError, parse_line, shown_line
+
+
+def test_only_a_step_is_required() -> None:
+    line = parse_line(b'{"step": "ready"}')
+    assert line.step == "ready"
+    assert line.type == "Default"
+    assert line.cause == ()
+    assert line.meta == {}
+    assert (line.key, line.t_ns, line.wall_ns, line.pid, line.seq) == (None,) * 5
+    assert (line.domain, line.unit, line.cause_json, line.meta_json) == (None,) * 4
+
+
+def test_everything_that_a_line_may_say() -> None:
+    said = {
+        "step": "sent",
+        "type": "Send",
+        "key": "k1",
+        "cause": ["k0"],
+        "t_ns": 123,
+        "wall_ns": 456,
+        "pid": 7,
+        "seq": 1,
+        "domain": "edge-7",
+        "meta": {"size": 3, "x": [None, 1.5]},
+        "unit": "other",
+    }
+    line = parse_line(json.dumps(said).encode())
+    for name, value in said.items():
+        assert getattr(line, name) == (tuple(value) if isinstance(value, list) else value)
+    assert json.loads(line.meta_json or "") == said["meta"]
+    assert json.loads(line.cause_json or "") == said["cause"]
+
+
+def test_null_is_as_good_as_left_out() -> None:
+    names = ("type", "key", "cause", "t_ns", "wall_ns", "pid", "seq", "domain", "meta", "unit")
+    assert parse_line(json.dumps({"step": "s", **dict.fromkeys(names)}).encode()) == parse_line(
+        b'{"step":"s"}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"", "not JSON"),
+        (b"hello", "not JSON"),
+        (b'{"step": "s"', "not JSON"),
+        (b'{"step": "s"} {}', "not JSON"),
+        (b"[]", "not a JSON object"),
+        (b'"step"', "not a JSON object"),
+        (b"{}", "a step is text, not NoneType"),
+        (b'{"step": 1}', "a step is text, not int"),
+        (b'{"step": ""}', "a step is empty"),
+        (b'{"step": "a\\nb"}', "control characters"),
+        (b'{"step": "s", "stepp": "t"}', "unknown field: 'stepp'"),
+        (b'{"step": "s", "step": "t"}', "twice"),
+        (b'{"step": "s", "meta": {"a": 1, "a": 2}}', "twice"),
+        (b'{"step": "s", "type": "send"}', "no type of probe"),
+        (b'{"step": "s", "type": ["Send"]}', "no type of probe"),
+        (b'{"step": "s", "type": "Send"}', "Send needs a key"),
+        (b'{"step": "s", "key": 5}', "a key is text"),
+        (b'{"step": "s", "key": ""}', "a key is empty"),
+        (b'{"step": "s", "cause": "k"}', "cause is a list"),
+        (b'{"step": "s", "cause": ""}', "cause is a list"),
+        (b'{"step": "s", "cause": [1]}', "a key is text"),
+        (b'{"step": "s", "meta": []}', "meta is an object"),
+        (b'{"step": "s", "meta": [1]}', "meta is an object"),
+        (b'{"step": "s", "t_ns": "1"}', "t_ns"),
+        (b'{"step": "s", "t_ns": 1.5}', "t_ns"),
+        (b'{"step": "s", "t_ns": true}', "t_ns"),
+        (b'{"step": "s", "t_ns": -1}', "t_ns"),
+        (b'{"step": "s", "t_ns": 9223372036854775808}', "t_ns"),
+        (b'{"step": "s", "seq": 0}', "seq"),
+        (b'{"step": "s", "pid": []}', "pid"),
+        (b'{"step": "s", "unit": "a b"}', "unit's name"),
+        (b'{"step": "s", "domain": 1}', "text"),
+        (b'{"step": "s", "meta": {"x": NaN}}', "not JSON: NaN"),
+        (b'{"step": "s", "meta": {"x": 1e999}}', "JSON compliant"),
+        (b'{"step": "s", "meta": {"x": "\\ud800"}}', "lone surrogate"),
+        (b'{"step": "\\udc80"}', "lone surrogate"),
+        (b'\xff\xfe{"step": "s"}', "not UTF-8"),
+        (b'\xef\xbb\xbf{"step": "s"}', "not JSON"),
+        (b'{"step": "s", "meta": {"x": ' + b"1" * 5000 + b"}}", "not JSON"),
+        (b'{"step": "s", "meta": {"x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}}", "nested"),
+        (b'{"step": "' + b"x" * MAX_LINE + b'"}', "longer than"),
+    ],
+)
+def test_why_a_line_is_no_probe(line: bytes, reason: str) -> None:
+    with pytest.raises(BadLineError) as caught:
+        parse_line(line)
+    assert reason in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+def test_windows_line_ends_do_no_harm() -> None:
+    assert parse_line(b'{"step": "s"}\r').step == "s"
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_break_it(data: bytes) -> None:
+    try:
+        parse_line(data)
+    except BadLineError:
+        shown_line(data).encode()
+
+
+JSON: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(
+    st.fixed_dictionaries(
+        {"step": JSON | st.just("s")},
+        optional=dict.fromkeys(
+            ("type", "key", "cause", "t_ns", "pid", "seq", "domain", "meta", "unit"), JSON
+        ),
+    )
+)
+def test_no_object_breaks_it(value: dict[str, Any]) -> None:
+    try:
+        line = parse_line(json.dumps(value).encode())
+    except BadLineError:
+        return
+    assert isinstance(line.step, str)
+    assert line.type in ("Default", "Exception", "Send", "Receive")
+
+
+def test_a_damaged_line_is_shown_short_and_as_text() -> None:
+    assert shown_line(b"\xff" * 1000) == ("\\xff" * 1000)[:200]

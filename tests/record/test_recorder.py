@@ -1,0 +1,307 @@
+from __future__ import annotations
+
+import asyncio
+import resource
+import signal
+import sqlite3
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testrium.errors import InfraError
+from testrium.model import Event, EventType, UnitState
+from testrium.record.inotify import Inotify
+from testrium.record.recorder import TURN, Recorder
+from testrium.record.store import load_evidence
+
+Append = Callable[..., None]
+DOMAIN = "this-clock"
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    async def limited() -> None:
+        async with asyncio.timeout(60):
+            await work
+
+    asyncio.run(limited())
+
+
+def steps(tmp_path: Path) -> list[str]:
+    return [event.step for event in load_evidence(tmp_path / "Data.db").events]
+
+
+def test_what_is_appended_is_stored_and_told(tmp_path: Path, append: Append) -> None:
+    seen: list[Event] = []
+
+    async def work() -> None:
+        async with Recorder(tmp_path / "Data.db", DOMAIN) as recorder:
+            recorder.subscribe(seen.extend)
+            recorder.watch("source", 1, 1, tmp_path / "p", 1)
+            append("p", {"step": "ready", "t_ns": 5, "pid": 9, "seq": 1})
+            event = await recorder.wait_for("source", "ready")
+            assert event == load_evidence(tmp_path / "Data.db").events[0]
+
+    run(work())
+    (event,) = seen
+    assert (event.id, event.unit, event.step, event.type, event.key) == (
+        *(1, "source", "ready", "Default", None),
+    )
+    assert (event.t_ns, event.t_low_ns, event.domain, event.pid, event.seq) == (
+        *(5, None, DOMAIN, 9, 1),
+    )
+    assert (event.start, event.attempt, event.owner, dict(event.meta)) == (1, 1, "source", {})
+
+
+def test_lines_written_before_the_watch_are_read(tmp_path: Path, append: Append) -> None:
+    append("p", {"step": "early"})
+
+    async def work() -> None:
+        async with Recorder(tmp_path / "Data.db", DOMAIN) as recorder:
+            recorder.watch("source", 1, 1, tmp_path / "p")
+            assert (await recorder.wait_for("source", "early")).unit == "source"
+
+    run(work())
+
+
+def test_without_inotify_the_files_are_swept(
+    tmp_path: Path, append: Append, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Inotify, "open", lambda: None)
+
+    async def work() -> None:
+        async with Recorder(tmp_path / "Data.db", DOMAIN) as recorder:
+            recorder.watch("source", 1, 1, tmp_path / "p")
+            wait = asyncio.ensure_future(recorder.wait_for("source", "late"))
+            await asyncio.sleep(0)
+            append("p", {"step": "late"})
+            assert (await wait).step == "late"
+
+    run(work())
+
+
+def test_sync_stores_all_that_was_written_before(tmp_path: Path, append: Append) -> None:
+    async def work() -> None:
+        async with Recorder(tmp_path / "Data.db", DOMAIN) as recorder:
+            recorder.watch("a", 1, 1, tmp_path / "a")
+            recorder.watch("b", 1, 1, tmp_path / "b")
+            append("a", *({"step": f"a{i}"} for i in range(3000)))
+            append("b", {"step": "b"}, '{"step": "half')
+            await recorder.sync()
+            assert len(steps(tmp_path)) == 3001
+
+    run(work())
+
+
+def test_the_end_of_a_file(tmp_path: Path, append: Append) -> None:
+    async def work() -> None:
+        async with Recorder(tmp_path / "Data.db", DOMAIN) as recorder:
+            recorder.watch("a", 1, 1, tmp_path / "a")
+            append("a", '{"step": "unterminated"}')
+            await recorder.finish(tmp_path / "a")
+            assert steps(tmp_path) == ["unterminated"]
+            append("a", "\n", {"step": "from a child"})
+            assert await recorder.wait_for("a", "from a child")
+            append("a", "torn")
+
+    run(work())
+    evidence = load_evidence(tmp_path / "Data.db")
+    assert [event.step for event in evidence.events] == ["unterminated", "from a child"]
+    (damage,) = evidence.damages
+    assert (damage.unit, damage.line) == ("a", "torn")
+
+
+def test_waits(tmp_path: Path, append: Append) -> None:
+    async def work() -> None:
+        async with Recorder(tmp_path / "Data.db", DOMAIN) as recorder:
+            recorder.watch("a", 1, 1, tmp_path / "a1")
+            append("a1", {"step": "s", "key": "k1"}, {"step": "s", "key": "k2"})
+            await recorder.sync()
+            assert (await recorder.wait_for("a", "s")).key == "k1"
+            assert (await recorder.wait_for("a", "s", "k2")).key == "k2"
+            assert (await recorder.wait_for("*", "s", "k2")).key == "k2"
+            assert (await recorder.wait_for("a", "*", "k2")).key == "k2"
+            assert recorder.find("a", "s", "k3") is None
+            assert recorder.find("b", "s") is None
+            later = [
+                asyncio.ensure_future(recorder.wait_for(*asked, start=start))
+                for *asked, start in (
+                    ("a", "s", "k3", None),
+                    ("*", "s", "k3", None),
+                    ("a", "*", "k3", 2),
+                    ("*", "*", "k3", 2),
+                    ("a", "s", "k1", 2),
+                )
+            ]
+            await asyncio.sleep(0)
+            recorder.watch("a", 2, 1, tmp_path / "a2")
+            append("a2", {"step": "s", "key": "k3"})
+            events = await asyncio.gather(*later[:4])
+            assert [(event.key, event.start) for event in events] == [("k3", 2)] * 4
+            assert not later[4].done()
+            append("a2", {"step": "s", "key": "k1"})
+            assert (await later[4]).start == 2
+
+    run(work())
+
+
+def test_waits_are_answered_from_the_current_attempt(tmp_path: Path, append: Append) -> None:
+    async def work() -> None:
+        async with Recorder(tmp_path / "Data.db", DOMAIN) as recorder:
+            recorder.watch("a", 1, 1, tmp_path / "a1")
+            append("a1", {"step": "s"})
+            await recorder.sync()
+            wait = asyncio.ensure_future(recorder.wait_for("a", "t"))
+            await asyncio.sleep(0)
+            recorder.new_attempt(2)
+            assert recorder.find("a", "s") is None
+            assert recorder.find("a", "s", attempt=1) is not None
+            append("a1", {"step": "t"})  # a straggler of the first attempt
+            await recorder.sync()
+            assert not wait.done()
+            recorder.watch("a", 2, 2, tmp_path / "a2")
+            append("a2", {"step": "t"})
+            assert (await wait).attempt == 2
+
+    run(work())
+    assert load_evidence(tmp_path / "Data.db").attempt == 2
+
+
+def test_a_wait_that_is_given_up_is_forgotten(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with Recorder(tmp_path / "Data.db", DOMAIN) as recorder:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await recorder.wait_for("a", "never")
+            assert recorder._pending._by_step == {}
+
+    run(work())
+
+
+def test_closing_ends_all_waits(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with Recorder(tmp_path / "Data.db", DOMAIN) as recorder:
+            wait = asyncio.ensure_future(recorder.wait_for("a", "never"))
+            await asyncio.sleep(0)
+        with pytest.raises(InfraError, match="ended"):
+            await wait
+
+    run(work())
+
+
+def test_a_burst_is_stored_in_bounded_turns(tmp_path: Path, append: Append) -> None:
+    sizes: list[int] = []
+
+    async def work() -> None:
+        async with Recorder(tmp_path / "Data.db", DOMAIN) as recorder:
+            recorder.subscribe(lambda events: sizes.append(len(events)))
+            recorder.watch("burst", 1, 1, tmp_path / "burst")
+            recorder.watch("calm", 1, 1, tmp_path / "calm")
+            append("burst", *({"step": "s", "seq": i + 1} for i in range(50_000)))
+            append("calm", {"step": "once"})
+            await recorder.wait_for("calm", "once")
+            waited_for = sum(sizes)
+            await recorder.sync()
+            assert waited_for < 25_000  # the other unit did not wait for all of it
+
+    run(work())
+    assert sum(sizes) == 50_001
+    assert max(sizes) < 10 * TURN
+
+
+def test_events_that_the_runner_saw_in_a_log(tmp_path: Path, append: Append) -> None:
+    async def work() -> None:
+        async with Recorder(tmp_path / "Data.db", DOMAIN) as recorder:
+            recorder.watch("a", 1, 1, tmp_path / "a")
+            append("a", {"step": "probe"})
+            await recorder.sync()
+            recorder.add_event(
+                "a", "logged", type=EventType.SEND, key="k", meta={"n": "1"}, start=2, t_low_ns=7
+            )
+            recorder.add_event("a", "logged", type=EventType.SEND, key="", line="order  sent")
+            event = await recorder.wait_for("a", "logged", "k")
+            assert (event.id, event.type, event.t_low_ns, event.start) == (2, "Send", 7, 2)
+            assert event.t_ns <= time.monotonic_ns()
+
+    run(work())
+    evidence = load_evidence(tmp_path / "Data.db")
+    assert dict(evidence.events[1].meta) == {"n": "1"}
+    (damage,) = evidence.damages
+    assert damage.line == "order  sent"
+    assert "a key is empty" in damage.reason
+
+
+def test_statuses(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with Recorder(tmp_path / "Data.db", DOMAIN) as recorder:
+            recorder.set_status("a", UnitState.STARTING)
+            recorder.set_status("a", UnitState.READY)
+
+    run(work())
+    rows = sqlite3.connect(tmp_path / "Data.db").execute("SELECT Unit, Status FROM UnitStatus")
+    assert rows.fetchall() == [("a", "ready")]
+
+
+def test_a_deleted_database_is_an_error_for_everybody(tmp_path: Path, append: Append) -> None:
+    errors: list[InfraError] = []
+
+    async def work() -> None:
+        recorder = Recorder(tmp_path / "Data.db", DOMAIN, on_error=errors.append)
+        async with recorder:
+            recorder.watch("a", 1, 1, tmp_path / "a")
+            wait = asyncio.ensure_future(recorder.wait_for("a", "s"))
+            await asyncio.sleep(0)
+            (tmp_path / "Data.db").unlink()
+            append("a", {"step": "s"})
+            with pytest.raises(InfraError, match="deleted or replaced"):
+                await wait
+            with pytest.raises(InfraError, match="deleted or replaced"):
+                await recorder.sync()
+            with pytest.raises(InfraError, match="deleted or replaced"):
+                recorder.set_status("a", UnitState.READY)
+
+    run(work())
+    assert len(errors) == 1
+
+
+def test_a_full_disk_is_an_error_for_everybody(tmp_path: Path, append: Append) -> None:
+    errors: list[InfraError] = []
+
+    async def work() -> None:
+        recorder = Recorder(tmp_path / "Data.db", DOMAIN, on_error=errors.append)
+        async with recorder:
+            recorder.watch("a", 1, 1, tmp_path / "a")
+            append("a", *({"step": "x" * 200, "meta": {"i": i}} for i in range(5000)))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, limits[1]))
+            with pytest.raises(InfraError, match="cannot write"):
+                await recorder.sync()
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        run(work())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert len(errors) == 1
+
+
+def test_it_cannot_be_opened_where_nothing_can_be_written(tmp_path: Path) -> None:
+    async def work() -> None:
+        with pytest.raises(InfraError, match="cannot open"):
+            Recorder(tmp_path / "missing" / "Data.db", DOMAIN).open()
+
+    run(work())
+
+
+def test_closed_it_leaves_one_file(tmp_path: Path, append: Append) -> None:
+    async def work() -> None:
+        async with Recorder(tmp_path / "Data.db", DOMAIN) as recorder:
+            recorder.watch("a", 1, 1, tmp_path / "a")
+            append("a", {"step": "s"})
+
+    run(work())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["Data.db", "a"]
+    assert (tmp_path / "Data.db").stat().st_mode & 0o777 == 0o600

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from testrium.errors import InfraError
+from testrium.model import (
+    Damage,
+    End,
+    EndCause,
+    Event,
+    Evidence,
+    Leak,
+    TestResult,
+    UnitState,
+)
+from testrium.record.database import Reading, insert_events, open_database
+from testrium.record.store import Store, load_evidence
+
+
+def event(number: int, step: str = "s", **fields: object) -> Event:
+    made = Event(
+        id=number,
+        unit="a",
+        step=step,
+        type="Send",
+        key="k\x00ey",
+        cause=("c1", "c2"),
+        t_ns=10**15,
+        t_low_ns=10**14,
+        wall_ns=1_700_000_000_123_456_789,
+        domain="clock",
+        pid=77,
+        seq=3,
+        start=2,
+        attempt=1,
+        owner="b",
+        meta={"text": "größe", "list": [1, None]},
+    )
+    return made._replace(**fields)  # type: ignore[arg-type]
+
+
+def reading(made: Event) -> Reading:
+    meta = '{"text":"größe","list":[1,null]}' if made.meta else None
+    return made, '["c1","c2"]' if made.cause else None, meta
+
+
+def stored(path: Path, *events: Event) -> Store:
+    store = Store(path)
+    store.append([reading(made) for made in events])
+    return store
+
+
+def test_evidence_comes_back_as_it_was_stored(tmp_path: Path) -> None:
+    events = (event(1), event(2, key=None, cause=(), meta={}, seq=None, t_low_ns=None))
+    ends = (
+        End("a", EndCause.SELF, UnitState.FAILED, 5, None, "SIGSEGV", 2, 1, True, 1, 2, 3, "died"),
+        End(
+            "b",
+            EndCause.NOTRUN,
+            UnitState.CREATED,
+            blocked_by="a",
+            leaks=(Leak(9, "sleep 99"),),
+            last_lines=("one", "zwei\udcff"),
+            message="lone \udcff",
+        ),
+    )
+    tests = (TestResult("test_x", False, 0.5, "no", "Traceback \udcff"),)
+    with closing(stored(tmp_path / "Data.db", *events)) as store:
+        store.append((), [("a", "torn", "{", 1)])
+        store.store_ends([ends[0]])
+        store.store_ends(ends)
+        store.store_tests(tests)
+        store.store_meta(
+            {"attempt": 1, "started_ns": 4, "ended_ns": 5, "infra": "x", "interrupted": True}
+        )
+        store.store_meta({"earlier_keys": ["k1"]})
+    assert load_evidence(tmp_path / "Data.db") == Evidence(
+        events=events,
+        ends=(
+            ends[0],
+            End(
+                "b",
+                EndCause.NOTRUN,
+                UnitState.CREATED,
+                blocked_by="a",
+                leaks=(Leak(9, "sleep 99"),),
+                last_lines=("one", "zwei\udcff"),
+                message="lone \\udcff",
+            ),
+        ),
+        damages=(Damage("a", "torn", "{", 1),),
+        tests=(TestResult("test_x", False, 0.5, "no", "Traceback \\udcff"),),
+        earlier_keys=frozenset({"k1"}),
+        attempt=1,
+        started_ns=4,
+        ended_ns=5,
+        infra="x",
+        interrupted=True,
+    )
+
+
+def test_equal_names_are_one_object(tmp_path: Path) -> None:
+    unit = "a-long-name"
+    stored(tmp_path / "Data.db", *(event(i, unit=unit) for i in (1, 2))).close()
+    first, second = load_evidence(tmp_path / "Data.db").events
+    assert first.unit is second.unit
+    assert first.domain is second.domain
+
+
+def test_it_can_be_read_while_it_is_written(tmp_path: Path) -> None:
+    with closing(stored(tmp_path / "Data.db", event(1))) as store:
+        assert len(load_evidence(tmp_path / "Data.db").events) == 1
+        store.append([reading(event(2))])
+        assert len(load_evidence(tmp_path / "Data.db").events) == 2
+
+
+def test_it_can_be_read_after_a_killed_writer_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with closing(stored(tmp_path / "run" / "Data.db", event(1))):
+        shutil.copytree(tmp_path / "run", tmp_path / "moved")  # with its WAL, as a kill leaves it
+    assert (tmp_path / "moved" / "Data.db-wal").stat().st_size > 0
+    assert len(load_evidence(tmp_path / "moved" / "Data.db").events) == 1
+
+
+def test_ids_go_on_where_they_were(tmp_path: Path) -> None:
+    stored(tmp_path / "Data.db", event(1), event(2)).close()
+    with closing(Store(tmp_path / "Data.db")) as store:
+        assert store.next_id == 3
+
+
+def test_nothing_is_stored_of_a_batch_that_fails(tmp_path: Path) -> None:
+    with closing(stored(tmp_path / "Data.db", event(1))) as store:
+        with pytest.raises(InfraError, match="UNIQUE"):
+            store.append([reading(event(2)), reading(event(1))])
+        assert [made.id for made in load_evidence(tmp_path / "Data.db").events] == [1]
+        store.append([reading(event(2))])
+    assert [made.id for made in load_evidence(tmp_path / "Data.db").events] == [1, 2]
+
+
+def test_rows_of_users_who_know_only_the_classic_columns(tmp_path: Path) -> None:
+    stored(tmp_path / "Data.db", event(1)).close()
+    with closing(sqlite3.connect(tmp_path / "Data.db")) as connection, connection:
+        connection.execute(
+            "INSERT INTO Events (Unit, StepCompleted, EventType, EventKey, Time, Metadata)"
+            " VALUES ('a', 's', 'Default', '', 1.5, '{}')"
+        )
+    _, row = load_evidence(tmp_path / "Data.db").events
+    assert (row.key, row.cause, dict(row.meta)) == (None, (), {})
+    assert (row.t_ns, row.wall_ns, row.domain) == (1_500_000_000, 1_500_000_000, "wall clock")
+    assert (row.start, row.attempt, row.owner, row.pid, row.seq) == (1, 1, "a", 0, None)
+
+
+def test_what_is_no_store(tmp_path: Path) -> None:
+    with pytest.raises(InfraError, match="does not exist"):
+        load_evidence(tmp_path / "Data.db")
+    (tmp_path / "Data.db").write_bytes(b"no database" * 100)
+    with pytest.raises(InfraError, match="cannot read"):
+        load_evidence(tmp_path / "Data.db")
+    with pytest.raises(InfraError, match="cannot open"):
+        Store(tmp_path / "Data.db")
+    sqlite3.connect(tmp_path / "empty.db").close()
+    (tmp_path / "empty.db").touch()
+    with pytest.raises(InfraError, match="no database of Testrium"):
+        load_evidence(tmp_path / "empty.db")
+
+
+def test_a_newer_store_is_refused(tmp_path: Path) -> None:
+    stored(tmp_path / "Data.db").close()
+    with closing(sqlite3.connect(tmp_path / "Data.db")) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(InfraError, match="newer Testrium"):
+        load_evidence(tmp_path / "Data.db")
+    with pytest.raises(InfraError, match="newer Testrium"):
+        Store(tmp_path / "Data.db")
+
+
+def test_an_ancestors_file_gets_the_missing_columns(tmp_path: Path) -> None:
+    path = str(tmp_path / "Data.db")
+    with closing(sqlite3.connect(path)) as old, old:
+        old.execute(
+            "CREATE TABLE Events (ID INTEGER PRIMARY KEY AUTOINCREMENT, Unit TEXT,"
+            " StepCompleted TEXT, EventType TEXT, EventKey TEXT, Time NUMBER, Metadata TEXT)"
+        )
+        old.execute("INSERT INTO Events VALUES (7, 'a', 's', 'Default', '', 1.5, '{}')")
+    with closing(open_database(path, "delete")) as connection:
+        insert_events(connection, [reading(event(8))])
+    assert [made.id for made in load_evidence(tmp_path / "Data.db").events] == [7, 8]
+
+
+def test_every_column_has_its_comment() -> None:
+    schema = Path(__file__).parents[2] / "testrium" / "record" / "schema.sql"
+    inside = False
+    for line in schema.read_text().splitlines():
+        if line.startswith("CREATE TABLE"):
+            inside = True
+        elif line.startswith(")"):
+            inside = False
+        elif inside:
+            name = line.split()[0]
+            obvious = name in ("ID", "Name", "Unit", "TestGroup", "StartedNs", "ReadyNs")
+            assert "--" in line or obvious or name in ("EndedNs", "Traceback"), line
