@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from testrium.probe.rules import MAX_LINE
-from testrium.record.lines import BadLineError, parse_line, shown_line
+from testrium.record.lines import FIELDS, BadLineError, parse_line, shown_line
 
 
 def test_only_a_step_is_required() -> None:
@@ -124,9 +124,7 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 @given(
     st.fixed_dictionaries(
         {"step": JSON | st.just("s")},
-        optional=dict.fromkeys(
-            ("type", "key", "cause", "t_ns", "pid", "seq", "domain", "meta", "unit"), JSON
-        ),
+        optional=dict.fromkeys(FIELDS - {"step"}, JSON),
     )
 )
 def test_no_object_breaks_it(value: dict[str, Any]) -> None:

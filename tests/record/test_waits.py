@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import subprocess
 import sys
@@ -67,7 +68,8 @@ def test_past_and_future_events_answer(tmp_path: Path, socket: Path, append: App
 
 async def waiting(recorder: Recorder, count: int) -> None:
     """Until so many waits are open."""
-    while sum(map(len, recorder._pending._by_step.values())) != count:
+    # Nothing tells about it: production code has no need to know.
+    while sum(map(len, recorder._pending._by_step.values())) != count:  # noqa: ASYNC110
         await asyncio.sleep(0)
 
 
@@ -179,7 +181,8 @@ def test_an_endless_request_is_hung_up_on(tmp_path: Path, socket: Path) -> None:
         reader, writer = await asyncio.open_unix_connection(str(socket))
         writer.write(b"x" * (3 << 20))
         assert "too long" in json.loads(await reader.readline())["error"]
-        assert await reader.read() == b""
+        with contextlib.suppress(ConnectionError):  # what was still to be sent has no reader
+            assert await reader.read() == b""
         writer.close()
 
     serve(tmp_path, socket, work)

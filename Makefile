@@ -1,0 +1,46 @@
+# `make help` says what there is. Needs python3 (3.11 or newer).
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMPS := $(VENV)/stamps
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' Makefile
+
+demo: $(STAMPS)/package ## run every example circuit
+	@$(BIN)/testrium run example_groups
+
+test: lint ## run every check of this project
+	@$(BIN)/pytest --numprocesses 2
+
+lint: $(STAMPS)/test ## check style, types and the direction of imports
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo
+
+bench: $(STAMPS)/test ## measure the figures of docs/performance.md
+	@$(BIN)/python -m benchmarks
+
+clean: ## remove what the other commands made
+	rm -rf $(VENV) build dist .testrium .hypothesis .*_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A virtual environment of Debian's python3 needs its package python3-venv.
+$(STAMPS)/venv:
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Testrium needs Python 3.11 or newer; set PYTHON=...")'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/package: pyproject.toml $(STAMPS)/venv
+	@$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+$(STAMPS)/test: pyproject.toml $(STAMPS)/package
+	@$(BIN)/pip install --quiet --group test
+	@touch $@

@@ -1,0 +1,87 @@
+"""Reading /proc: what it says, and where it says less."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from testrium.run import linux
+
+
+@pytest.fixture
+def family() -> Iterator[subprocess.Popen[bytes]]:
+    """A shell with a child, which has a child."""
+    script = "sh -c 'sleep 1000 & echo; wait' & wait"
+    with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE) as shell:
+        assert shell.stdout is not None
+        shell.stdout.readline()
+        below = linux.descendants(shell.pid)
+        yield shell
+        for pid in (shell.pid, *(entry.pid for entry in below)):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("listed", [True, False], ids=["children files", "all of /proc"])
+def test_descendants(
+    family: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, listed: bool
+) -> None:
+    monkeypatch.setattr(linux, "_HAS_CHILDREN_FILES", listed)
+    child, grandchild = linux.descendants(family.pid)
+    assert (child.parent, grandchild.parent) == (family.pid, child.pid)
+    assert linux.command_line(grandchild.pid) == "sleep 1000"
+    assert linux.descendants(family.pid, spare={child.pid}) == []
+    assert linux.descendants(family.pid, spare={grandchild.pid}) == [child]
+
+
+def test_a_process_that_is_gone() -> None:
+    with subprocess.Popen(["true"]) as ended:
+        pass
+    assert linux.process_entry(ended.pid) is None
+    assert linux.descendants(ended.pid) == []
+    assert linux.command_line(ended.pid) == ""
+    assert linux.open_files(ended.pid) == 0
+    assert not linux.catches(ended.pid, signal.SIGINT)
+    assert not linux.handling(ended.pid, signal.SIGINT)
+
+
+def test_long_command_lines_are_cut() -> None:
+    command = [sys.executable, "-c", f"print(flush=True); input() #{'x' * 999}"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        assert len(linux.command_line(other.pid)) == linux.COMMAND_LINE_LIMIT
+        other.kill()
+
+
+def test_handlers_and_pending_signals() -> None:
+    before = signal.signal(signal.SIGUSR2, lambda *_: None)
+    try:
+        assert linux.catches(os.getpid(), signal.SIGUSR2)
+        assert not linux.handling(os.getpid(), signal.SIGUSR2)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
+        assert linux.handling(os.getpid(), signal.SIGUSR2)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR2})
+        signal.signal(signal.SIGUSR2, before)
+    assert not linux.catches(os.getpid(), signal.SIGUSR2)
+
+
+def test_ports_of_the_kernel_can_be_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 32_768 in linux.ports_of_the_kernel()
+    monkeypatch.setattr(linux, "Path", lambda _: NoFolder())
+    assert linux.ports_of_the_kernel() == frozenset()
+
+
+class NoFolder:
+    """A folder in which no file can be read."""
+
+    def __truediv__(self, name: str) -> NoFolder:
+        return self
+
+    def read_text(self) -> str:
+        raise FileNotFoundError
