@@ -35,6 +35,7 @@ def recover(run_folder: Path) -> int:
                 if not Path(path).is_file():
                     reason = f"the probe file {Path(path).name} is gone"
                     store.append((), [(unit, reason, "", attempt)])
+                    store.forget_file(path)
                     continue
                 file = ProbeFile(
                     path,

@@ -75,6 +75,11 @@ class Store:
         """Remember that this probe file belongs to the run."""
         self._write(lambda: self._save_file(file))
 
+    def forget_file(self, path: str) -> None:
+        """There is nothing more to read of this probe file."""
+        row = (os.path.relpath(path, self.database.parent),)
+        self._execute("DELETE FROM Files WHERE Path = ?", [row])
+
     def append(
         self,
         readings: Sequence[Reading],

@@ -200,7 +200,7 @@ class _Keeper:
         self._tidy_stacks()
 
     def _tidy_stacks(self) -> str:
-        """Take our own frames out of what this unit has written to its stacks file; returns that."""
+        """Take our own frames out of what this start has written to the stacks file."""
         path = self._launch.stacks
         try:
             written = path.read_bytes()
