@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 
-def read_only(mapping: dict[Any, Any]) -> Mapping[Any, Any]:
+def read_only(mapping: dict[Any, Any]) -> MappingProxyType[Any, Any]:
     """A view of `mapping` that cannot be changed."""
     return MappingProxyType(mapping)
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from testrium.probe import environment as names
 from testrium.probe.emitter import emitter_of
 from testrium.probe.waiting import ask, wait_request
+
+if TYPE_CHECKING:
+    import sqlite3
 
 
 class RunLog:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from testrium.errors import InfraError
@@ -16,57 +16,20 @@ from testrium.model import (
     EventType,
     Leak,
     Place,
-    Scenario,
     Unit,
     UnitState,
+    Use,
 )
-from testrium.record.recorder import Recorder
-from testrium.run.environment import Surroundings
-from testrium.run.folder import RunFolder, last_lines
+from testrium.run.diagnostics import LOOK_AHEAD_S
+from testrium.run.folder import last_lines
 from testrium.run.launching import UnresolvedError, Values, launch_of, ready_condition, values_of
 from testrium.run.logprobes import LogProbes
-from testrium.run.logs import Logs
-from testrium.run.services import Services
+from testrium.run.monitor import Monitor, joined
+from testrium.run.stage import Stage
 from testrium.run.supervision import Exit, LaunchError, Process
 
 #: What a shell says of a program that could not be started.
 CANNOT_START = 127
-
-
-class Change:
-    """Wakes everybody who waits for something to change; they look for themselves what it was."""
-
-    def __init__(self) -> None:
-        self._next = asyncio.Event()
-
-    def notify(self) -> None:
-        self._next.set()
-        self._next = asyncio.Event()
-
-    async def wait(self) -> None:
-        await self._next.wait()
-
-
-@dataclass(slots=True)
-class Stage:
-    """What the actors of one group share. `deadline_ns` is known once the first of them starts."""
-
-    scenario: Scenario
-    services: Services
-    surroundings: Surroundings
-    folder: RunFolder
-    recorder: Recorder
-    change: Change
-    logs: Logs
-    attempt: int = 1
-    started_ns: int | None = None
-    deadline_ns: int | None = None
-
-    def begin(self) -> None:
-        """Start the group's clock, at its first unit's start."""
-        if self.started_ns is None:
-            self.started_ns = time.monotonic_ns()
-            self.deadline_ns = self.started_ns + int(self.scenario.group.timeout_s * 1e9)
 
 
 class Actor:
@@ -80,7 +43,9 @@ class Actor:
         self.state = UnitState.CREATED
         self.end: End | None = None
         self.was_ready = False
-        self._process: Process | None = None
+        self.process: Process | None = None
+        self._use = Use()  # of the starts that are over
+        self._monitor: Monitor | None = None
         self._stop_cause: EndCause | None = None
         self._started_ns: int | None = None
         self._ready_ns: int | None = None
@@ -88,6 +53,7 @@ class Actor:
         self._reported: asyncio.Future[Event] | None = None
         self._leaks: list[Leak] = []
         self._clearing: list[asyncio.Future[tuple[Leak, ...]]] = []
+        stage.diagnostics.add(self)
 
     @property
     def name(self) -> str:
@@ -99,7 +65,12 @@ class Actor:
 
     @property
     def alive(self) -> bool:
-        return self._process is not None
+        return self.process is not None
+
+    @property
+    def use(self) -> Use:
+        """What it used so far, in all its starts."""
+        return self._use if self._monitor is None else joined(self._use, self._monitor.use())
 
     @property
     def passed_ready(self) -> bool:
@@ -153,7 +124,7 @@ class Actor:
             launch = launch_of(self.unit, self.stage.surroundings, values)
             recorder.watch(self.name, self.starts, self.stage.attempt, probes, self._started_ns)
             self._follow_logs(self._started_ns, values)
-            self._process = await self.stage.services.supervisor.spawn(
+            self.process = await self.stage.services.supervisor.spawn(
                 replace(launch, deadline_ns=self._deadline_ns())
             )
         except UnresolvedError as error:
@@ -161,29 +132,25 @@ class Actor:
         except LaunchError as error:
             return self._made_end(EndCause.SELF, exit_code=CANNOT_START, message=str(error))
         if self._stop_cause is not None:  # asked while it was being started
-            self._process.stop()
-        end = await self._attend(self._process, values)
+            self.process.stop()
+        end = await self._attend(self.process, values)
         for log in (folder.stdout(self.name), folder.stderr(self.name)):
             self.stage.logs.finish(log)
         await recorder.sync()
         await recorder.finish(probes)
-        self._process = None
+        self.process = None
         return end
 
     def stop(self, cause: EndCause) -> None:
         """Stop the process, if there is one, as the unit's stop_signal and grace say."""
         if self._stop_cause is None:
             self._stop_cause = cause
-            if self._process is not None:
-                self._process.stop()
+            if self.process is not None:
+                self.process.stop()
 
     def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-
-    async def dump_stacks(self) -> None:
-        if self._process is not None:
-            await self._process.dump_stacks()
+        if self.process is not None:
+            self.process.kill()
 
     def finish(self, end: End) -> None:
         """`end` is final for this attempt."""
@@ -197,7 +164,10 @@ class Actor:
         if not well and end.cause is not EndCause.NOTRUN:
             folder = self.stage.folder
             lines = last_lines(folder.stderr(self.name)) or last_lines(folder.stdout(self.name))
-        self.end = replace(end, state=state, last_lines=lines)
+        threads: tuple[str, ...] = ()
+        if end.cause in (EndCause.OVERDUE, EndCause.TIMEOUT, EndCause.UNREADY):
+            threads = self.stage.diagnostics.threads(self.name)
+        self.end = replace(end, state=state, last_lines=lines, threads=threads, use=self._use)
         self._set_state(state)
 
     def not_run(self, blocked_by: str | None, message: str) -> None:
@@ -265,14 +235,47 @@ class Actor:
         """From the start of the process to its end."""
         self._clearing.append(process.cleared)
         self._set_state(UnitState.STARTING)
-        problem = await self._wait_ready(process, values)
-        if problem is not None and not process.ended.done():
-            await process.dump_stacks()
-            self.stop(EndCause.ABANDONED if self._was_reported() else EndCause.UNREADY)
-        ended = await process.ended
+        look = self._look_before(process.launch.deadline_ns)
+        sampling = self._start_sampling(process)
+        try:
+            problem = await self._wait_ready(process, values)
+            if problem is not None and not process.ended.done():
+                if self.reloads >= self.unit.restarts:
+                    await self.stage.diagnostics.collect(self.name, f"{self.name} {problem}")
+                self.stop(EndCause.ABANDONED if self._was_reported() else EndCause.UNREADY)
+            ended = await process.ended
+        finally:
+            if look is not None:
+                look.cancel()
         if ended.infra:
             raise InfraError(f"unit {self.name}: {ended.infra}")
+        if sampling is not None:
+            await sampling
+            self._account(ended)
         return self._end_of(process, ended, problem or "")
+
+    def _look_before(self, deadline_ns: int | None) -> asyncio.TimerHandle | None:
+        """At the deadline its keeper stops it, without asking us."""
+        if deadline_ns is None:
+            return None
+        loop = asyncio.get_running_loop()
+        return loop.call_at(deadline_ns / 1e9 - LOOK_AHEAD_S, self.stage.diagnostics.look)
+
+    def _start_sampling(self, process: Process) -> asyncio.Task[None] | None:
+        limited = self.unit.max_rss is not None or self.unit.max_cpu is not None
+        if not limited and not self.stage.scenario.group.gen_metrics:
+            return None
+        pace = self.stage.services.pace
+        self._monitor = Monitor(process, self.starts, pace, limited=limited)
+        return asyncio.create_task(self._monitor.run())
+
+    def _account(self, ended: Exit) -> None:
+        """Keep what a start has used."""
+        assert self._monitor is not None
+        self._use = joined(self._use, self._monitor.use(ended))
+        if self._monitor.samples:
+            self.stage.recorder.add_samples(self._monitor.samples)
+        self._monitor = None
 
     async def _wait_ready(self, process: Process, values: Values) -> str | None:
         """None once the unit is ready; else why it is not, in words."""

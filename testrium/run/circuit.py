@@ -9,8 +9,9 @@ from enum import Enum
 
 from testrium.errors import InfraError
 from testrium.model import End, EndCause, Event, UnitState
-from testrium.run.actor import Actor, Stage
+from testrium.run.actor import Actor
 from testrium.run.services import Expectations
+from testrium.run.stage import Stage
 
 
 class Outcome(Enum):
@@ -48,6 +49,7 @@ class Circuit:
         self._again = False  # a unit asked for Resume-ALL
         self._restarts_of_all = 0
         self._tasks: list[asyncio.Task[None]] = []
+        self._abandoning: asyncio.Task[None] | None = None
         self._idle_since_ns: int | None = None  # when the last `self` unit had ended
         stage.recorder.subscribe(self._see)
 
@@ -81,6 +83,8 @@ class Circuit:
         if not self._tasks:  # setup failed: every unit learns that it does not run
             self._start_all()
         self.stage.change.notify()
+        if self._abandoning is not None:
+            await self._abandoning
         at_once = at_once or self._culprit is not None
         await asyncio.gather(
             *(self._stop_actor(actor, cause, at_once) for actor in self.actors.values())
@@ -98,13 +102,27 @@ class Circuit:
         """End the group because of a unit (or `setup`)."""
         if self._culprit is None:
             self._culprit = culprit
-            for actor in self.actors.values():
-                actor.stop(EndCause.ABANDONED)
+            self._abandoning = asyncio.create_task(self._abandon())
             self.stage.change.notify()
+
+    async def _abandon(self) -> None:
+        """Keep what the living can tell, then stop them."""
+        await self.stage.diagnostics.collect(self._culprit or "", self._why_abandoned())
+        for actor in self.actors.values():
+            actor.stop(EndCause.ABANDONED)
+
+    def _why_abandoned(self) -> str:
+        if not self._culprit:
+            return self.infra
+        return f"the end of {self._culprit} stops the group"
 
     @property
     def aborted(self) -> bool:
         return self._culprit is not None
+
+    def has_failed(self) -> bool:
+        """Whether a unit has come to an end that it must not come to."""
+        return any(actor.end and not actor.ended_well(actor.end) for actor in self.actors.values())
 
     def ends(self) -> tuple[End, ...]:
         return tuple(actor.end for actor in self.actors.values() if actor.end is not None)

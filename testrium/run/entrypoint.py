@@ -7,7 +7,6 @@ interpreter: main thread, threads, asyncio tasks.
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import contextlib
 import faulthandler
@@ -19,12 +18,14 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
     from pathlib import Path
-    from types import TracebackType
+    from types import ModuleType, TracebackType
     from typing import NoReturn
 
     from testrium.run.protocol import Launch
@@ -48,7 +49,7 @@ _FOREIGN = (
     __file__,
     importlib.__file__,
     "<frozen importlib",
-    os.path.dirname(asyncio.__file__) + os.sep,  # noqa: PTH120 - compared as text
+    os.path.join(os.path.dirname(os.__file__), "asyncio", ""),  # noqa: PTH118, PTH120 - as text
     threading.__file__,
 )
 
@@ -70,7 +71,7 @@ def prepare(launch: Launch, stacks_fd: int) -> None:
     os.register_at_fork(after_in_child=lambda: faulthandler.enable(2))
     faulthandler.register(STACKS_SIGNAL, file=stacks_fd, all_threads=True, chain=False)
     threading.excepthook = _thread_died
-    setattr(asyncio.BaseEventLoop, "default_exception_handler", _loop_complains)  # noqa: B010 - mypy
+    sys.meta_path.insert(0, _AsyncioFinder())
     _import_from(launch.folder, launch.env.get("PYTHONPATH", ""))
 
 
@@ -126,6 +127,8 @@ def _import_from(folder: Path, python_path: str) -> None:
 def _call(function: Callable[[], object]) -> None:
     result = function()
     if isinstance(result, Coroutine):
+        import asyncio
+
         asyncio.run(result)
     gc.collect()  # a task that died and is part of a cycle speaks up only when it is collected
 
@@ -167,14 +170,40 @@ def _thread_died(died: threading.ExceptHookArgs) -> None:
     threading.__excepthook__(threading.ExceptHookArgs((died.exc_type, error, trace, died.thread)))
 
 
-_complain = asyncio.BaseEventLoop.default_exception_handler
+class _AsyncioFinder:
+    """Hears of unhandled errors of tasks as soon as asyncio is imported.
+
+    Importing it in advance, to change it, would cost every unit's start: 50 ms of a core.
+    """
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, _target: ModuleType | None = None, /
+    ) -> ModuleSpec | None:
+        if name != "asyncio.base_events":
+            return None
+        sys.meta_path.remove(self)
+        spec = PathFinder.find_spec(name, path)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def exec_module(module: ModuleType) -> None:
+                execute(module)
+                _listen_to(module.BaseEventLoop)
+
+            setattr(spec.loader, "exec_module", exec_module)  # noqa: B010 - a method, to mypy
+        return spec
 
 
-def _loop_complains(loop: asyncio.BaseEventLoop, context: dict[str, Any]) -> None:
-    error = context.get("exception")
-    if isinstance(error, BaseException):
-        _emit(error, "task")
-    _complain(loop, context)
+def _listen_to(event_loop: Any) -> None:
+    complain = event_loop.default_exception_handler
+
+    def complain_and_emit(loop: object, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if isinstance(error, BaseException):
+            _emit(error, "task")
+        complain(loop, context)
+
+    event_loop.default_exception_handler = complain_and_emit
 
 
 def _leave(code: int) -> NoReturn:

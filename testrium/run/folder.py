@@ -37,6 +37,10 @@ class RunFolder:
     def stacks(self, name: str) -> Path:
         return self.unit(name) / "stacks.txt"
 
+    @property
+    def diagnostics(self) -> Path:
+        return self.path / "diagnostics.txt"
+
     def create(self, units: tuple[str, ...]) -> None:
         """Make the folders. Raises OSError."""
         for folder in (self.path, self.path / "units", *map(self.unit, units)):

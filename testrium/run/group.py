@@ -17,16 +17,18 @@ from typing import Any
 
 from testrium.errors import InfraError
 from testrium.model import RESERVED_UNITS, End, EndCause, Event, Scenario
+from testrium.record.evidence import gather_evidence
 from testrium.record.recorder import Recorder
 from testrium.record.scenario import write_scenario
-from testrium.record.store import load_evidence
 from testrium.record.waits import WaitServer
-from testrium.run.actor import Actor, Change, Stage
+from testrium.run.actor import Actor
 from testrium.run.circuit import Circuit, Outcome
+from testrium.run.diagnostics import Diagnostics
 from testrium.run.environment import Ports, Surroundings
 from testrium.run.folder import RunFolder
 from testrium.run.logs import Logs
 from testrium.run.services import Services
+from testrium.run.stage import Change, Stage
 from testrium.run.usercode import Tests, run_to_end, setup_unit, teardown_unit
 
 
@@ -77,7 +79,14 @@ async def _stage(
             surroundings = Surroundings(
                 scenario, services.run, folder, ports, str(server.path), services.domain
             )
-            yield Stage(scenario, services, surroundings, folder, recorder, Change(), logs), sockets
+            group = scenario.group
+            diagnostics = Diagnostics(folder, group.folder, enabled=group.diagnostics)
+            yield (
+                Stage(
+                    scenario, services, surroundings, folder, recorder, Change(), logs, diagnostics
+                ),
+                sockets,
+            )
     finally:
         lease.release()
         shutil.rmtree(sockets, ignore_errors=True)
@@ -101,6 +110,7 @@ class GroupLife:
             tests_drive=self._tests is not None and tests_drive(stage.scenario),
         )
         self._ends: list[End] = []
+        self._outcome: Outcome | None = None
         self._infra = ""
 
     async def live(self) -> None:
@@ -157,8 +167,8 @@ class GroupLife:
         self._stage.change.notify()
 
     async def _run(self) -> None:
-        outcome = await self._circuit.run()
-        if outcome in (Outcome.STOPPED, Outcome.INTERRUPTED):
+        self._outcome = await self._circuit.run()
+        if self._outcome in (Outcome.STOPPED, Outcome.INTERRUPTED):
             return
         if self._tests is not None:
             await self._tests.run()
@@ -169,6 +179,8 @@ class GroupLife:
         """Stop what is left, whatever happened; run the last callbacks; store the evidence."""
         stage, recorder = self._stage, self._stage.recorder
         interrupted = stage.services.interrupt.asked.is_set()
+        if (reason := self._failure()) is not None:
+            await stage.diagnostics.collect(reason, reason)
         await self._circuit.stop(EndCause.ABANDONED if interrupted else EndCause.STOPPED)
         self._ends.extend(self._circuit.ends())
         if self._setup and self._setup_life and self._setup_over:
@@ -184,6 +196,20 @@ class GroupLife:
         await recorder.sync()
         self._store(interrupted)
 
+    def _failure(self) -> str | None:
+        """What is known to be wrong before verification, if units may still tell more about it."""
+        if self._stage.services.interrupt.asked.is_set():
+            return "the run was interrupted"
+        if self._circuit.aborted:
+            return None  # it was told then
+        if self._outcome is Outcome.DEADLINE:
+            return "the group's deadline"
+        if self._circuit.has_failed():
+            return "a unit has failed"
+        if self._tests is not None and not all(test.passed for test in self._tests.results):
+            return "a test has failed"
+        return None
+
     async def _conclude(self, tests: Tests) -> None:
         """Call `tests_results` with what is known so far."""
         interrupted = self._stage.services.interrupt.asked.is_set()
@@ -192,7 +218,7 @@ class GroupLife:
             stage = self._stage
             begun = stage.started_ns or time.monotonic_ns()
             duration_s = (time.monotonic_ns() - begun) / 1e9
-            so_far = load_evidence(stage.folder.database)
+            so_far = gather_evidence(stage.scenario, stage.folder.database)
             data = stage.services.classic_results(stage.scenario, so_far, duration_s)
             await tests.conclude(data)
         await tests.close()

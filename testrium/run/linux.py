@@ -240,7 +240,7 @@ def _stat_fields(pid: int | str) -> list[str]:
 
 
 def _read(path: str) -> bytes:
-    """A short file. Every process is asked several times a second: pathlib takes four times as long."""
+    """A short file. Processes are asked often, and pathlib takes four times as long."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         return os.read(fd, 1 << 16)

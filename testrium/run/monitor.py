@@ -1,87 +1,91 @@
-"""What a unit and everything below it use: sampled while it lives, measured against its limits."""
+"""What a unit and everything below it use: sampled while it lives."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import TypeVar
 
+from testrium.model import Sample, Use
 from testrium.run import linux
-from testrium.run.supervision import Process
+from testrium.run.supervision import Exit, Process
+
+_Number = TypeVar("_Number", int, float)
 
 #: Seconds between samples. The contract promises one every 250 ms, also from a busy loop.
 INTERVAL_S = 0.2
 
-#: Over so long a time CPU use is averaged before it is compared with `max_cpu`.
-CPU_WINDOW_NS = 1_000_000_000
+#: A unit without limits that ends sooner costs nothing: the kernel's figures at its end must do.
+FIRST_AFTER_S = 0.1
+
+#: At most this part of the runner's time goes into samples that no limit asks for.
+SHARE = 0.05
 
 
-class Sample(NamedTuple):
-    """The use of one unit, its descendants included, at `t_ns`.
+@dataclass(slots=True)
+class Pace:
+    """How often a process is looked at, depending on how many of all groups are watched."""
 
-    `cpu_percent` is of one core, since the sample before; None for the first one. `rss` is in
-    bytes; memory that processes share counts in each of them. `children` does not count the unit.
-    """
+    watched: int = 0
 
-    t_ns: int
-    cpu_percent: float | None
-    rss: int
-    threads: int
-    fds: int
-    children: int
-
-
-class Breach(NamedTuple):
-    """The first sample over a limit: bytes for `max_rss`, percent of one core for `max_cpu`."""
-
-    limit: Literal["max_rss", "max_cpu"]
-    value: float
-    allowed: float
-    t_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Peak:
-    """The highest values of all samples; None where there was none."""
-
-    cpu_percent: float | None
-    rss: int | None
+    def pause_s(self, cost_s: float, *, limited: bool) -> float:
+        """The time until the next sample, where the last one took `cost_s`."""
+        return INTERVAL_S if limited else max(INTERVAL_S, cost_s * self.watched / SHARE)
 
 
 class Monitor:
-    """Samples one process from its start to its end; `on_breach` is called once per limit."""
+    """Samples one start of a unit, from the start of its process to its end.
 
-    def __init__(
-        self,
-        process: Process,
-        *,
-        max_rss: int | None = None,
-        max_cpu: float | None = None,
-        on_breach: Callable[[Breach], None] = lambda _: None,
-    ) -> None:
+    `limited`: it has max_rss or max_cpu, so that it is sampled from its first moment and at the
+    pace that the contract promises, whatever that costs.
+    """
+
+    def __init__(self, process: Process, start: int, pace: Pace, *, limited: bool) -> None:
         self.samples: list[Sample] = []
-        self.breaches: list[Breach] = []
         self._process = process
-        self._max_rss = max_rss
-        self._max_cpu = max_cpu
-        self._on_breach = on_breach
-        self._used: deque[tuple[int, float]] = deque()  # (t_ns, CPU seconds so far)
-
-    @property
-    def peak(self) -> Peak:
-        cpu = [sample.cpu_percent for sample in self.samples if sample.cpu_percent is not None]
-        rss = [sample.rss for sample in self.samples]
-        return Peak(max(cpu, default=None), max(rss, default=None))
+        self._start = start
+        self._pace = pace
+        self._limited = limited
 
     async def run(self) -> None:
         """Sample until the process has ended. Never raises because of what became of it."""
         ended = self._process.ended
-        while not ended.done():
-            self._sample()
-            await asyncio.wait({ended}, timeout=INTERVAL_S)
+        self._pace.watched += 1
+        try:
+            if not self._limited:
+                await asyncio.wait({ended}, timeout=FIRST_AFTER_S)
+            while not ended.done():
+                began = time.perf_counter()
+                self._sample()
+                cost_s = time.perf_counter() - began
+                pause_s = self._pace.pause_s(cost_s, limited=self._limited)
+                await asyncio.wait({ended}, timeout=pause_s)
+        finally:
+            self._pace.watched -= 1
+
+    def use(self, ended: Exit | None = None) -> Use:
+        """What was used so far, or in all where `ended` is known.
+
+        At the end the kernel tells of the process and the children that it waited for. Its figure
+        of memory counts for Python units only: that of a program begins with what started it
+        (getrusage(2): ru_maxrss is kept over an exec).
+        """
+        measured_s = self.samples[-1].cpu_s if self.samples else None
+        peak_rss = _highest(sample.rss for sample in self.samples)
+        if ended is not None:
+            measured_s = _highest((measured_s, ended.cpu_s))
+            if self._process.launch.command is None:
+                peak_rss = _highest((peak_rss, ended.max_rss))
+        return Use(
+            cpu_s=measured_s,
+            max_rss=peak_rss,
+            peak_cpu=_highest(sample.cpu_percent for sample in self.samples),
+            peak_threads=_highest(sample.threads for sample in self.samples),
+            peak_fds=_highest(sample.fds for sample in self.samples),
+            peak_children=_highest(sample.children for sample in self.samples),
+        )
 
     def _sample(self) -> None:
         keeper = linux.process_entry(self._process.keeper)
@@ -91,35 +95,42 @@ class Monitor:
         t_ns = time.monotonic_ns()
         # What ended in between counts for who has waited for it, in the end the keeper.
         cpu_s = keeper.waited_cpu_s + sum(entry.cpu_s + entry.waited_cpu_s for entry in below)
-        sample = Sample(
-            t_ns,
-            _percent(self._used[-1], (t_ns, cpu_s)) if self._used else None,
-            rss=sum(entry.rss for entry in below),
-            threads=sum(entry.threads for entry in below),
-            fds=sum(linux.open_files(entry.pid) for entry in below),
-            children=len(below) - 1,
+        before = self.samples[-1] if self.samples else None
+        self.samples.append(
+            Sample(
+                unit=self._process.launch.unit,
+                start=self._start,
+                t_ns=t_ns,
+                cpu_s=cpu_s,
+                cpu_percent=None if before is None else _percent(before, t_ns, cpu_s),
+                rss=sum(entry.rss for entry in below),
+                threads=sum(entry.threads for entry in below),
+                fds=sum(linux.open_files(entry.pid) for entry in below),
+                children=len(below) - 1,
+            )
         )
-        self.samples.append(sample)
-        self._used.append((t_ns, cpu_s))
-        self._compare(sample)
-
-    def _compare(self, sample: Sample) -> None:
-        if self._max_rss is not None and sample.rss > self._max_rss:
-            self._breach(Breach("max_rss", sample.rss, self._max_rss, sample.t_ns))
-        now = self._used[-1]
-        while len(self._used) > 1 and now[0] - self._used[1][0] >= CPU_WINDOW_NS:
-            self._used.popleft()
-        if self._max_cpu is not None and now[0] - self._used[0][0] >= CPU_WINDOW_NS:
-            mean = _percent(self._used[0], now)
-            if mean > self._max_cpu:
-                self._breach(Breach("max_cpu", mean, self._max_cpu, sample.t_ns))
-
-    def _breach(self, breach: Breach) -> None:
-        if all(known.limit != breach.limit for known in self.breaches):
-            self.breaches.append(breach)
-            self._on_breach(breach)
 
 
-def _percent(before: tuple[int, float], now: tuple[int, float]) -> float:
+def joined(first: Use, second: Use) -> Use:
+    """The use of two starts of one unit."""
+    return Use(
+        cpu_s=sum(known) if (known := _known((first.cpu_s, second.cpu_s))) else None,
+        max_rss=_highest((first.max_rss, second.max_rss)),
+        peak_cpu=_highest((first.peak_cpu, second.peak_cpu)),
+        peak_threads=_highest((first.peak_threads, second.peak_threads)),
+        peak_fds=_highest((first.peak_fds, second.peak_fds)),
+        peak_children=_highest((first.peak_children, second.peak_children)),
+    )
+
+
+def _percent(before: Sample, t_ns: int, cpu_s: float) -> float:
     """CPU use of one core between two readings; a clock of 10 ms makes it coarse."""
-    return max(0.0, now[1] - before[1]) / ((now[0] - before[0]) / 1e9) * 100
+    return max(0.0, cpu_s - before.cpu_s) / ((t_ns - before.t_ns) / 1e9) * 100
+
+
+def _known(values: Iterable[_Number | None]) -> list[_Number]:
+    return [value for value in values if value is not None]
+
+
+def _highest(values: Iterable[_Number | None]) -> _Number | None:
+    return max(_known(values), default=None)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from testrium.model import Event, Evidence, Observer, Scenario
+from testrium.run.monitor import Pace
 from testrium.run.ports import PortAllocator
 from testrium.run.supervision import Supervisor
 
@@ -55,3 +56,4 @@ class Services:
     verbose: bool
     expectations: Callable[[Scenario], Expectations]
     classic_results: Callable[[Scenario, Evidence, float], Mapping[str, Any]]
+    pace: Pace = field(default_factory=Pace)

@@ -28,10 +28,7 @@ from testrium.run.protocol import Channel, Exit, Message, signal_name
 
 #: What units find in memory. Names and not imports: the supervisor itself has no use for them.
 PRELOADED = (
-    "asyncio",
-    "datetime",
     "logging",
-    "sqlite3",  # to read events; the supervisor opens no database
     "testrium.modules.events",
     "testrium.modules.running",
     "testrium.probe",

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from testrium.model import End, EndCause, TestResult, Unit
-from testrium.run.actor import Actor, Stage
+from testrium.run.actor import Actor
+from testrium.run.stage import Stage
 from testrium.run.testcode import CONTROL
 
 #: How long teardown.py may take, whatever happened before.

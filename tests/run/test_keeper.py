@@ -230,10 +230,8 @@ def test_stacks_are_told_even_in_a_deadlock(folder: UnitFolder) -> None:
 @pytest.mark.parametrize(
     "launched",
     [
-        lambda folder: folder.launch(command=["sh", "-c", "echo ready; read x </dev/zero"]),
-        lambda folder: folder.launch(
-            "import os\ndef main(): os.execlp('sh', 'sh', '-c', 'echo ready; sleep 60')"
-        ),
+        lambda folder: folder.launch(command=["sleep", "60"]),
+        lambda folder: folder.launch("import os\ndef main(): os.execlp('sleep', 'sleep', '60')"),
     ],
     ids=["a command", "a Python unit that became a command"],
 )
@@ -241,6 +239,9 @@ def test_what_knows_no_stacks_is_left_alone(
     folder: UnitFolder, launched: Callable[[UnitFolder], Launch]
 ) -> None:
     async def story(process: Process) -> None:
+        program = Path(f"/proc/{process.pid}/comm")
+        # Before its exec a signal would be Python's, and lost with it.
+        await folder.until(lambda: program.read_text() == "sleep\n")
         await process.dump_stacks()
         process.stop("INT")
 

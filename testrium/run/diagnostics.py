@@ -1,0 +1,170 @@
+"""What is kept of a failing group before its processes are stopped.
+
+The folder of the run gets `diagnostics.txt`: the processes of every unit, where its threads are,
+what it used and what it wrote last. All frames of a Python unit are in its `stacks.txt`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+from testrium.model import UnitState, Use
+from testrium.run import linux
+from testrium.run.folder import RunFolder, last_lines
+from testrium.run.stacks import threads_of
+from testrium.run.supervision import Process
+
+#: So long before a deadline the processes are looked at: then their keepers begin to stop them.
+LOOK_AHEAD_S = 0.05
+
+#: How long units may take to write their stacks, and all of it.
+_STACKS_LIMIT_S = 0.6
+_LIMIT_S = 0.9
+
+#: A group whose units fail one after the other need not be described after each of them.
+_MOST_SECTIONS = 3
+_MOST_LINES = 15
+
+#: What a terminal would obey, in texts of units.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+class Subject(Protocol):
+    """A unit, as far as it is of interest here; without a process it has ended, or not begun."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def state(self) -> UnitState: ...
+
+    @property
+    def process(self) -> Process | None: ...
+
+    @property
+    def use(self) -> Use: ...
+
+
+class Diagnostics:
+    """The diagnostics of one group's run; does nothing unless `enabled`. No method ever raises."""
+
+    def __init__(self, folder: RunFolder, group_folder: Path, *, enabled: bool) -> None:
+        self._folder = folder
+        self._group_folder = group_folder
+        self._enabled = enabled
+        self._began = time.monotonic()
+        self._subjects: list[Subject] = []
+        self._told: set[str] = set()
+        self._looked: dict[str, tuple[float, list[str]]] = {}  # the time, the tree
+        self._looked_at = 0.0
+
+    def add(self, subject: Subject) -> None:
+        self._subjects.append(subject)
+
+    def look(self) -> None:
+        """Remember the processes as they are now: soon there may be none to look at."""
+        now = time.monotonic()
+        if self._enabled and now - self._looked_at >= LOOK_AHEAD_S:
+            self._looked_at = now
+            for subject in self._alive():
+                self._looked[subject.name] = (now, _tree(subject))
+
+    async def collect(self, about: str, reason: str) -> None:
+        """Describe all units in `diagnostics.txt`; takes less than a second.
+
+        Args:
+            about: the unit that is the reason, or what else is; described once.
+            reason: in words, what happened.
+        """
+        if not self._enabled or about in self._told or len(self._told) == _MOST_SECTIONS:
+            return
+        self._told.add(about)
+        until = time.monotonic() + _LIMIT_S
+        for subject in self._alive():
+            self._looked[subject.name] = (time.monotonic(), _tree(subject))
+        dumps = [subject.process.dump_stacks() for subject in self._alive() if subject.process]
+        if dumps:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_STACKS_LIMIT_S):
+                    await asyncio.gather(*dumps)
+        text = "".join(f"{_visible(line)}\n" for line in self._lines(reason, until))
+        with contextlib.suppress(OSError):
+            _append_private(self._folder.diagnostics, text)
+
+    def threads(self, unit: str) -> tuple[str, ...]:
+        """Where the threads of a unit were when its stacks were written last, a line for each."""
+        return threads_of(self._folder.stacks(unit), self._group_folder) if self._enabled else ()
+
+    def _alive(self) -> Iterator[Subject]:
+        return (subject for subject in self._subjects if subject.process is not None)
+
+    def _lines(self, reason: str, until: float) -> Iterator[str]:
+        yield f"== {time.monotonic() - self._began:.2f} s after the start: {reason}"
+        yield ""
+        for subject in self._subjects:
+            if time.monotonic() > until:
+                yield "(there was no time for the other units)"
+                return
+            yield f"{subject.name}  {subject.state}{_used(subject.use)}"
+            for title, lines in self._parts(subject):
+                if lines:
+                    yield f"  {title}"
+                    yield from (f"    {line}" for line in lines)
+            yield ""
+
+    def _parts(self, subject: Subject) -> Iterator[tuple[str, Iterable[str]]]:
+        name = subject.name
+        if name in self._looked:
+            at, tree = self._looked[name]
+            yield f"processes, {at - self._began:.2f} s after the start", tree
+        yield "threads (all their frames: stacks.txt)", self.threads(name)
+        for title, file in (("stdout", self._folder.stdout), ("stderr", self._folder.stderr)):
+            yield f"end of its {title}", last_lines(file(name), _MOST_LINES)
+
+
+def _used(use: Use) -> str:
+    figures = []
+    if use.cpu_s is not None:
+        figures.append(f"CPU {use.cpu_s:.2f} s")
+    if use.max_rss is not None:
+        figures.append(f"memory at most {use.max_rss / 1e6:.1f} MB")
+    return f"  ({', '.join(figures)})" if figures else ""
+
+
+def _tree(subject: Subject) -> list[str]:
+    """The processes below the keeper, children indented below their parents."""
+    assert subject.process is not None
+    keeper = subject.process.keeper
+    below: dict[int, list[linux.ProcessEntry]] = {}
+    for entry in linux.descendants(keeper):
+        below.setdefault(entry.parent, []).append(entry)
+    lines: list[str] = []
+    pending = [(entry, 0) for entry in reversed(below.get(keeper, []))]
+    while pending:
+        entry, depth = pending.pop()
+        lines.append(
+            f"{'  ' * depth}{entry.pid} (parent {entry.parent}, {entry.state})"
+            f"  CPU {entry.cpu_s:.2f} s, memory {entry.rss / 1e6:.1f} MB, threads {entry.threads},"
+            f" files {linux.open_files(entry.pid)}  {linux.command_line(entry.pid)}"
+        )
+        pending += [(child, depth + 1) for child in reversed(below.get(entry.pid, []))]
+    return lines
+
+
+def _visible(line: str) -> str:
+    return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", line)
+
+
+def _append_private(path: Path, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, text.encode(errors="backslashreplace"))
+    finally:
+        os.close(fd)

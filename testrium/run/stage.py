@@ -1,0 +1,52 @@
+"""What the actors of one group share."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from testrium.model import Scenario
+from testrium.record.recorder import Recorder
+from testrium.run.diagnostics import Diagnostics
+from testrium.run.environment import Surroundings
+from testrium.run.folder import RunFolder
+from testrium.run.logs import Logs
+from testrium.run.services import Services
+
+
+class Change:
+    """Wakes everybody who waits for something to change; they look for themselves what it was."""
+
+    def __init__(self) -> None:
+        self._next = asyncio.Event()
+
+    def notify(self) -> None:
+        self._next.set()
+        self._next = asyncio.Event()
+
+    async def wait(self) -> None:
+        await self._next.wait()
+
+
+@dataclass(slots=True)
+class Stage:
+    """What the actors of one group share. `deadline_ns` is known once the first of them starts."""
+
+    scenario: Scenario
+    services: Services
+    surroundings: Surroundings
+    folder: RunFolder
+    recorder: Recorder
+    change: Change
+    logs: Logs
+    diagnostics: Diagnostics
+    attempt: int = 1
+    started_ns: int | None = None
+    deadline_ns: int | None = None
+
+    def begin(self) -> None:
+        """Start the group's clock, at its first unit's start."""
+        if self.started_ns is None:
+            self.started_ns = time.monotonic_ns()
+            self.deadline_ns = self.started_ns + int(self.scenario.group.timeout_s * 1e9)
