@@ -231,8 +231,13 @@ def test_stacks_are_told_even_in_a_deadlock(folder: UnitFolder) -> None:
 @pytest.mark.parametrize(
     "launched",
     [
-        lambda folder: folder.launch(command=["sleep", "60"]),
-        lambda folder: folder.launch("import os\ndef main(): os.execlp('sleep', 'sleep', '60')"),
+        lambda folder: folder.launch(command=["sh", "-c", "echo ready; exec sleep 60"]),
+        lambda folder: folder.launch(
+            "import os\n"
+            "def main():\n"
+            "    print('ready', flush=True)\n"
+            "    os.execlp('sleep', 'sleep', '60')\n"
+        ),
     ],
     ids=["a command", "a Python unit that became a command"],
 )

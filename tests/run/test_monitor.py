@@ -9,14 +9,15 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from testrium.model import Sample, Use
 from testrium.run import linux, monitor
-from testrium.run.monitor import Breach, Monitor, Sample
-from testrium.run.supervision import Supervisor
+from testrium.run.monitor import Monitor, Pace, joined
+from testrium.run.supervision import Exit, Supervisor
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.run.conftest import UnitFolder
 
 MB = 1_000_000
@@ -25,32 +26,24 @@ MB = 1_000_000
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(monitor, "INTERVAL_S", 0.01)
+    monkeypatch.setattr(monitor, "FIRST_AFTER_S", 0.01)
 
 
-def watched(folder: UnitFolder, code: str, **limits: float) -> Monitor:
-    """Run `main` of this code until it has breached its limits; without any, for some samples."""
+def watched(
+    folder: UnitFolder, code: str, until: Callable[[list[Sample]], bool]
+) -> tuple[Monitor, Exit]:
+    """Run `main` of this code until it has written a line and its samples are as asked."""
     launch = folder.launch(code)
 
-    async def story(supervisor: Supervisor) -> Monitor:
+    async def story(supervisor: Supervisor) -> tuple[Monitor, Exit]:
         process = await supervisor.spawn(launch)
-        reached = asyncio.Event()
-
-        def breached(_: Breach) -> None:
-            if len(seen.breaches) == len(limits):
-                reached.set()
-
-        seen = Monitor(process, on_breach=breached, **limits)  # type: ignore[arg-type]
+        seen = Monitor(process, 1, Pace(), limited=False)
         sampling = asyncio.create_task(seen.run())
-        if limits:
-            await reached.wait()
-        else:
-            await folder.wait_lines()
-            await folder.until(lambda: len(seen.samples) > 2)
-            seen.samples.clear()
-            await folder.until(lambda: len(seen.samples) > 2)
+        await folder.wait_lines()
+        await folder.until(lambda: until(seen.samples))
         process.kill()
         await sampling
-        return seen
+        return seen, await process.ended
 
     return folder.run(story)
 
@@ -67,85 +60,90 @@ def test_a_sample_counts_descendants(folder: UnitFolder) -> None:
             print("ready")
             signal.pause()
     """
-    sample = watched(folder, code).samples[-1]
+    seen, _ = watched(folder, code, lambda samples: bool(samples) and samples[-1].fds >= 40)
+    sample = seen.samples[-1]
+    assert (sample.unit, sample.start) == ("source", 1)
     assert sample.children == 1
     assert sample.threads == 3
-    assert sample.fds >= 40
     assert sample.rss > 2 * MB
-    assert sample.cpu_percent is not None
 
 
-def test_memory_over_its_limit_is_told_once(folder: UnitFolder) -> None:
+def test_use_is_the_highest_of_all_samples_and_what_the_kernel_says(folder: UnitFolder) -> None:
     code = """
         import signal
         def main():
-            kept = bytearray(120_000_000)
+            kept = bytearray(60_000_000)
+            del kept
+            sum(range(3_000_000))
+            print("done")
             signal.pause()
     """
-    seen = watched(folder, code, max_rss=100 * MB)
-    [breach] = seen.breaches
-    assert (breach.limit, breach.allowed) == ("max_rss", 100 * MB)
-    assert 100 * MB < breach.value < 200 * MB
-    assert seen.peak.rss is not None
-    assert seen.peak.rss >= breach.value
+    seen, end = watched(folder, code, lambda samples: len(samples) > 2)
+    use = seen.use(end)
+    assert use.max_rss is not None
+    assert use.max_rss > 60 * MB
+    assert use.cpu_s is not None
+    assert use.cpu_s > 0.01
+    assert use.peak_children == 0
 
 
-def test_cpu_over_its_limit_is_a_mean(folder: UnitFolder) -> None:
-    seen = watched(folder, "def main():\n    while True: pass", max_cpu=20)
-    [breach] = seen.breaches
-    assert breach.limit == "max_cpu"
-    assert 20 < breach.value < 150
-    first = seen.samples[0]
-    assert breach.t_ns - first.t_ns >= monitor.CPU_WINDOW_NS
-
-
-def test_cpu_of_children_that_have_ended_counts(folder: UnitFolder) -> None:
+def test_the_cpu_time_of_children_that_have_ended_counts(folder: UnitFolder) -> None:
     """Each of them lives shorter than the time between two samples."""
     code = """
         import os
         def main():
+            print("go")
             while True:
                 if os.fork() == 0:
                     sum(range(300_000))
                     os._exit(0)
                 os.wait()
     """
-    assert watched(folder, code, max_cpu=20).breaches[0].value > 20
+    seen, _ = watched(folder, code, lambda samples: bool(samples) and samples[-1].cpu_s > 0.1)
+    assert any(sample.cpu_percent for sample in seen.samples)
+
+
+def test_a_program_is_not_charged_for_what_started_it(folder: UnitFolder) -> None:
+    async def story(supervisor: Supervisor) -> Use:
+        process = await supervisor.spawn(folder.launch(command=["true"]))
+        seen = Monitor(process, 1, Pace(), limited=False)
+        end = await process.ended
+        return seen.use(end)
+
+    use = folder.run(story)
+    assert use.max_rss is None
+    assert use.cpu_s is not None
 
 
 def test_a_unit_that_has_ended_is_not_sampled(folder: UnitFolder) -> None:
+    pace = Pace()
+
     async def story(supervisor: Supervisor) -> Monitor:
         process = await supervisor.spawn(folder.launch(command=["true"]))
         await process.cleared
-        seen = Monitor(process)
+        seen = Monitor(process, 1, pace, limited=True)
         await seen.run()
         return seen
 
     seen = folder.run(story)
     assert seen.samples == []
-    assert (seen.peak.cpu_percent, seen.peak.rss) == (None, None)
+    assert seen.use() == Use()
+    assert pace.watched == 0
 
 
-@given(st.lists(st.tuples(st.integers(1, 600), st.integers(0, 100)), min_size=2, max_size=50))
-def test_the_mean_covers_at_least_a_second(steps: list[tuple[int, int]]) -> None:
-    """Against the definition: no shorter window, and the shortest that is long enough."""
-    seen = Monitor.__new__(Monitor)
-    Monitor.__init__(seen, None, max_cpu=50)  # type: ignore[arg-type]
-    t_ns, cpu_s = 0, 0.0
-    readings = []
-    for elapsed_ms, percent in steps:
-        t_ns += elapsed_ms * 1_000_000
-        cpu_s += elapsed_ms / 1000 * percent / 100
-        readings.append((t_ns, cpu_s))
-        seen._used.append((t_ns, cpu_s))
-        seen._compare(Sample(t_ns, None, 0, 0, 0, 0))
-    means = []
-    for index, (now_ns, now_s) in enumerate(readings):
-        longer = [(a, s) for a, s in readings[:index] if now_ns - a >= monitor.CPU_WINDOW_NS]
-        if longer:
-            then_ns, then_s = longer[-1]
-            means.append((now_s - then_s) / (now_ns - then_ns) * 1e9 * 100)
-    assert [b.value for b in seen.breaches] == pytest.approx([m for m in means if m > 50][:1])
+def test_the_use_of_two_starts_is_added_up() -> None:
+    first = Use(cpu_s=1.0, max_rss=10, peak_children=None)
+    second = Use(cpu_s=0.5, max_rss=5, peak_children=2)
+    assert joined(first, second) == Use(cpu_s=1.5, max_rss=10, peak_children=2)
+    assert joined(Use(), second) == second
+    assert joined(Use(), Use()) == Use()
+
+
+def test_many_processes_are_sampled_less_often_but_for_limits() -> None:
+    pace = Pace(watched=200)
+    assert pace.pause_s(0.0001, limited=False) == pytest.approx(0.0001 * 200 / monitor.SHARE)
+    assert pace.pause_s(0.0001, limited=True) == monitor.INTERVAL_S
+    assert Pace(watched=1).pause_s(0.0001, limited=False) == monitor.INTERVAL_S
 
 
 def test_usage_of_a_process_is_read(folder: UnitFolder) -> None:
