@@ -10,20 +10,23 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 from testrium.errors import ExitCode, InfraError, NoGroupsError
+from testrium.judging import (
+    EXIT_CODES,
+    NOT_PASSED,
+    classic_results,
+    failed_runner,
+    judged,
+    run_verdict,
+)
 from testrium.model import (
-    Code,
-    Evidence,
-    Finding,
     Group,
     GroupResult,
-    Judgement,
     Observer,
     RunResult,
     Scenario,
@@ -33,6 +36,7 @@ from testrium.model import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from concurrent.futures import ProcessPoolExecutor
+    from random import Random
 
     from testrium.load.project import Project
     from testrium.plan.selection import Selection
@@ -48,12 +52,6 @@ DATABASE = "Data.db"
 #: Runs are kept until there are more than this.
 KEPT_RUNS = 50
 
-_EXIT_CODES = {
-    Verdict.ERROR: ExitCode.ERROR,
-    Verdict.FAIL: ExitCode.FAILURE,
-    Verdict.UNKNOWN: ExitCode.UNKNOWN,
-    Verdict.PASS: ExitCode.SUCCESS,
-}
 _SIGNALS = {
     signal.SIGINT: ExitCode.INTERRUPTED,
     signal.SIGTERM: ExitCode.TERMINATED,
@@ -63,7 +61,13 @@ _SIGNALS = {
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the user asked for. `jobs` bounds how many groups run side by side."""
+    """What the user asked for.
+
+    `jobs` bounds how many groups run side by side. `strict` makes a missing requirement an error.
+    After a result that did not pass, `fail_fast` starts nothing more, and `until_fail` does not
+    begin another round: with it `repeat` counts extra rounds of the whole selection. `shuffle` is
+    a seed. `keep` tells which groups' folders stay.
+    """
 
     paths: tuple[str, ...]
     cwd: Path
@@ -72,7 +76,19 @@ class Request:
     repeat: int | None = None
     jobs: int = 1
     verbose: bool = False
+    strict: bool = False
+    fail_fast: bool = False
+    until_fail: bool = False
+    shuffle: int | None = None
+    keep: Literal["all", "failed", "none"] = "all"
     command_line: tuple[str, ...] = ()
+
+    @property
+    def rounds(self) -> int | None:
+        """How often the selection is run at most; None for "without end"."""
+        if not self.until_fail:
+            return 1
+        return None if self.repeat is None else self.repeat + 1
 
 
 def run(request: Request) -> RunResult:
@@ -87,11 +103,11 @@ def run(request: Request) -> RunResult:
 
     with Supervisor.launch() as supervisor:  # it starts while the groups are loaded
         project, groups = load(request.paths, request.cwd)
-        scenarios = plan(groups, request.selection, request.repeat)
+        repeat = 0 if request.until_fail else request.repeat
+        scenarios = plan(groups, request.selection, repeat, strict=request.strict)
         for group in groups:
             for notice in group.notices:
                 request.observer.notice(notice)
-        request.observer.run_started(scenarios)
         return asyncio.run(_Session(request, project, supervisor).run(scenarios))
 
 
@@ -105,7 +121,11 @@ def load(paths: tuple[str, ...], cwd: Path) -> tuple[Project, tuple[Group, ...]]
 
 
 def plan(
-    groups: tuple[Group, ...], selection: Selection, repeat: int | None = None
+    groups: tuple[Group, ...],
+    selection: Selection,
+    repeat: int | None = None,
+    *,
+    strict: bool = False,
 ) -> tuple[Scenario, ...]:
     """What is to be run, in order. Raises NoGroupsError, UsageError."""
     from testrium.plan.scenario import plan_scenarios
@@ -115,41 +135,10 @@ def plan(
             "no group found: a group is a folder with config.toml and units/*.toml"
             " (make one with: testrium gen config-template .)"
         )
-    scenarios = plan_scenarios(groups, selection, repeat=repeat)
+    scenarios = plan_scenarios(groups, selection, repeat=repeat, strict=strict)
     if not scenarios:
         raise NoGroupsError(f"none of {len(groups)} groups is selected")
     return scenarios
-
-
-def verify_again(beginning: str, cwd: Path) -> RunResult:
-    """Judge a stored run with the rules of its groups as they are now; starts nothing.
-
-    Raises:
-        ConfigError, UsageError: no such run, or its groups are wrong or gone.
-        InfraError: a store cannot be read.
-    """
-    from testrium.plan.scenario import plan_scenarios
-    from testrium.record.runs import find_run
-    from testrium.report.stored import read_run
-
-    stored = read_run(find_run(state_folder(cwd), beginning))
-    assert stored.folder is not None
-    results = []
-    for old in stored.groups:
-        if old.run_dir is None or old.verdict is Verdict.SKIP:
-            results.append(old)
-            continue
-        _, groups = load((str(old.scenario.group.folder),), cwd)
-        now = next(
-            scenario
-            for scenario in plan_scenarios(groups, repeat=0)
-            if scenario.mode == old.scenario.mode and scenario.params == old.scenario.params
-        )
-        scenario = replace(now, id=old.scenario.id, repeat=old.scenario.repeat)
-        result = judged(scenario, old.run_dir / DATABASE, stored.folder)
-        results.append(replace(result, duration_s=old.duration_s, run_dir=old.run_dir))
-    verdict = run_verdict(tuple(result.verdict for result in results))
-    return replace(stored, groups=tuple(results), verdict=verdict, exit_code=_EXIT_CODES[verdict])
 
 
 def state_folder(cwd: Path) -> Path:
@@ -170,31 +159,29 @@ class _Session:
         self._signal: ExitCode | None = None  # which one asked the run to end
         self._judging: ProcessPoolExecutor | None = None
         self._revision: Revision | None = None
+        self._random = None if request.shuffle is None else _predictable(request.shuffle)
 
     async def run(self, scenarios: tuple[Scenario, ...]) -> RunResult:
         from testrium.record.runs import claimed
-        from testrium.run.schedule import run_scheduled
+        from testrium.run.sweep import end_lost_runs
 
         started_wall, started = time.time(), time.monotonic()
         folder = self._make_folder()
+        for notice in end_lost_runs(self._state):
+            self._request.observer.notice(notice)
         await self._supervisor.connect()
         services = self._services(folder)
         with claimed(folder), self._heeding_signals(services.interrupt):
             # While the first units start, the runner prepares what comes after them.
             preparing = asyncio.create_task(asyncio.to_thread(_prepare_end, self._request.cwd))
-            results = await run_scheduled(
-                scenarios,
-                lambda scenario: self._run_one(scenario, services),
-                jobs=self._request.jobs,
-                stop=lambda _: self._signal is not None,
-            )
+            results = await self._run_rounds(scenarios, services)
             self._revision = await preparing
         await self._supervisor.close()
         verdict = run_verdict(tuple(result.verdict for result in results))
         result = RunResult(
             run=self._run,
             verdict=verdict,
-            exit_code=self._signal or _EXIT_CODES[verdict],
+            exit_code=self._signal or EXIT_CODES[verdict],
             duration_s=time.monotonic() - started,
             groups=tuple(results),
             folder=folder,
@@ -202,6 +189,48 @@ class _Session:
         )
         self._record(result)
         return result
+
+    async def _run_rounds(
+        self, scenarios: tuple[Scenario, ...], services: Services
+    ) -> list[GroupResult]:
+        """All scenarios, once or until one does not pass; the results by order and id."""
+        from testrium.plan.sequence import rounds
+        from testrium.run.schedule import run_scheduled
+
+        results: list[GroupResult] = []
+        for planned in rounds(scenarios, self._request.rounds):
+            self._request.observer.run_started(planned)
+            done = await run_scheduled(
+                planned,
+                lambda scenario: self._run_one(scenario, services),
+                jobs=self._request.jobs,
+                stop=self._is_over,
+                sequence=self._in_sequence(planned),
+            )
+            results += done
+            if self._signal is None and (left := len(planned) - len(done)):
+                self._request.observer.notice(f"-x: {left} more results were not started")
+            if self._signal or any(result.verdict in NOT_PASSED for result in done):
+                break
+        return sorted(results, key=lambda one: (one.scenario.group.order, one.scenario.group.id))
+
+    def _is_over(self, results: list[GroupResult]) -> bool:
+        """Whether nothing more may start."""
+        return self._signal is not None or (
+            self._request.fail_fast and any(result.verdict in NOT_PASSED for result in results)
+        )
+
+    def _in_sequence(self, scenarios: tuple[Scenario, ...]) -> tuple[Scenario, ...]:
+        """The scenarios in the order in which they start."""
+        from testrium.plan.sequence import longest_first, shuffled
+
+        if self._random is not None:
+            return shuffled(scenarios, self._random.random)
+        if 1 < self._request.jobs < len(scenarios):  # else it makes no difference
+            from testrium.record.history import expected_durations
+
+            return longest_first(scenarios, expected_durations(self._state))
+        return scenarios
 
     async def _run_one(self, scenario: Scenario, services: Services) -> GroupResult:
         """One scenario, from its start to its verdict."""
@@ -211,6 +240,9 @@ class _Session:
         run_dir = services.folder / scenario.folder_name
         if scenario.skip:
             result = GroupResult(scenario, Verdict.SKIP, reason=scenario.skip)
+        elif scenario.unmet:
+            judgement = failed_runner(scenario, InfraError(scenario.unmet))
+            result = GroupResult(scenario, Verdict.ERROR, judgement=judgement)
         else:
             try:
                 database = await run_group(scenario, services)
@@ -219,7 +251,7 @@ class _Session:
                 judgement = failed_runner(scenario, error)
                 result = GroupResult(scenario, Verdict.ERROR, judgement=judgement)
             result = replace(result, duration_s=time.monotonic() - started, run_dir=run_dir)
-            self._keep_group(result)
+            result = self._kept(result, services.folder)
         self._request.observer.group_ended(result)
         return result
 
@@ -284,9 +316,11 @@ class _Session:
                 loop.remove_signal_handler(number)
 
     def _make_folder(self) -> Path:
+        from testrium.record.state import make_state_folder
+
         folder = self._state / "runs" / self._run
         try:
-            self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_state_folder(self._state)
             folder.mkdir(mode=0o700, parents=True)
         except OSError as error:
             raise InfraError(f"cannot make the run folder {folder}: {error.strerror}") from error
@@ -299,6 +333,7 @@ class _Session:
         """
         from testrium.record.history import append_run
         from testrium.record.runs import prune
+        from testrium.record.state import is_state_folder
         from testrium.report import json_report
 
         assert result.folder is not None
@@ -313,19 +348,33 @@ class _Session:
             revision=self._revision,
         ):
             self._request.observer.notice(notice)
-        prune(self._state, keep=KEPT_RUNS)
+        if is_state_folder(self._state):
+            prune(self._state, keep=KEPT_RUNS)
 
-    def _keep_group(self, result: GroupResult) -> None:
-        """Write the summaries into the group's folder, as `save-resume` asks."""
+    def _kept(self, result: GroupResult, run_folder: Path) -> GroupResult:
+        """Write the summaries into the group's folder, as `save-resume` asks, or remove it."""
+        from testrium.record.runs import discard_group
         from testrium.report import json_report, summary
 
-        if result.run_dir is None or not result.scenario.group.save_resume:
-            return
+        assert result.run_dir is not None
+        keep = self._request.keep
+        if keep == "none" or (keep == "failed" and result.verdict not in NOT_PASSED):
+            discard_group(run_folder, result.run_dir)
+            return replace(result, run_dir=None)
+        if not result.scenario.group.save_resume:
+            return result
         try:
             json_report.write_group(result, result.run_dir / json_report.GROUP_FILE)
             summary.write_summary(result, result.run_dir / summary.FILE, cwd=self._request.cwd)
         except InfraError as error:
             self._request.observer.notice(str(error))
+        return result
+
+
+def _predictable(seed: int) -> Random:
+    from random import Random
+
+    return Random(seed)  # noqa: S311 - the same seed must give the same order
 
 
 def _become_judge(runner: int) -> None:
@@ -345,60 +394,3 @@ def _prepare_end(cwd: Path) -> Revision | None:
     from testrium.record.revision import revision_of
 
     return revision_of(cwd)
-
-
-def judged(scenario: Scenario, database: Path, run_folder: Path) -> GroupResult:
-    """Verify one stored run. Raises InfraError if the store cannot be read."""
-    from testrium.record.earlier import earlier_keys
-    from testrium.record.store import load_evidence
-    from testrium.verify import judge
-    from testrium.verify.correlation import correlate
-
-    evidence = load_evidence(database)
-    judgement = judge(scenario, evidence)
-    if any(finding.code is Code.PHANTOM for finding in judgement.findings):
-        # Only a phantom can be a stale key; nobody else pays for reading old runs.
-        earlier = earlier_keys(run_folder, database)
-        judgement = judge(scenario, replace(evidence, earlier_keys=earlier))
-    findings = judgement.findings + judgement.notes
-    shown = {number for finding in findings for number in finding.events}
-    return GroupResult(
-        scenario,
-        judgement.verdict,
-        judgement=judgement,
-        ends=evidence.ends,
-        tests=evidence.tests,
-        witnesses={event.id: event for event in evidence.events if event.id in shown},
-        started_ns=evidence.started_ns,
-        average_latency_s=correlate(evidence.events).average_latency_s,
-    )
-
-
-def failed_runner(scenario: Scenario, error: InfraError) -> Judgement:
-    """The judgement of a group that could not be run or judged."""
-    return Judgement(Verdict.ERROR, (Finding(Code.INFRA, scenario.id, str(error)),))
-
-
-def run_verdict(verdicts: tuple[Verdict, ...]) -> Verdict:
-    """The worst of the groups: error, fail, unknown, pass; skip and xfail count as pass."""
-    worst = (Verdict.ERROR, Verdict.FAIL, Verdict.UNKNOWN)
-    return next((verdict for verdict in worst if verdict in verdicts), Verdict.PASS)
-
-
-def classic_results(scenario: Scenario, evidence: Evidence, duration_s: float) -> Mapping[str, Any]:
-    """The dictionary that a group's `tests_results` callback gets."""
-    from testrium.verify import judge
-    from testrium.verify.correlation import classic_correlations
-
-    judgement = judge(scenario, evidence)
-    return {
-        "duration": duration_s,
-        "passed": judgement.verdict is Verdict.PASS,
-        "tests_results": [
-            {"name": test.name, "passed": test.passed, "total_time": test.duration_s}
-            for test in evidence.tests
-        ],
-        "events_completed": [place._asdict() for place in judgement.completed],
-        "events_missing": [place._asdict() for place in judgement.missing],
-        "correlations": classic_correlations(evidence.events),
-    }

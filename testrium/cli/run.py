@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from testrium.cli.main import Common
 from testrium.errors import ConfigError
 from testrium.model import RunResult, Verdict
+
+if TYPE_CHECKING:
+    from testrium.report.console import Console
 
 
 def _jobs(_: click.Context, __: click.Parameter, value: str) -> int:
@@ -25,12 +31,29 @@ def _jobs(_: click.Context, __: click.Parameter, value: str) -> int:
 @click.option("-v", "--verbose", is_flag=True, help="Stream the output of units, by unit.")
 @click.option("--less", multiple=True, metavar="GROUP", help="Leave a group out (repeatable).")
 @click.option("--tag", default="", metavar="EXPR", help="Only groups whose tags satisfy EXPR.")
-@click.option("--grep", default="", metavar="REGEX", help="Only groups whose id matches.")
+@click.option("--grep", default="", metavar="REGEX", help="Only groups whose id or title matches.")
+@click.option("--all-modes", is_flag=True, help="Matrix combinations that are not primary too.")
+@click.option("--failed", is_flag=True, help="Only what did not pass in the last run.")
+@click.option("--strict", is_flag=True, help="A missing requirement is an error, not a skip.")
 @click.option(
     "--repeat",
     type=click.IntRange(0),
     metavar="N",
     help="Run each group N more times, in place of its own `repeat`.",
+)
+@click.option(
+    "--until-fail",
+    is_flag=True,
+    help="Run everything again and again until something does not pass; at most N more times with"
+    " --repeat N.",
+)
+@click.option("-x", "fail_fast", is_flag=True, help="Start nothing more once one did not pass.")
+@click.option(
+    "--shuffle",
+    is_flag=False,
+    flag_value="",
+    metavar="[SEED]",
+    help="Start groups in random order; the same SEED (a number) gives the same order.",
 )
 @click.option(
     "-j",
@@ -40,11 +63,19 @@ def _jobs(_: click.Context, __: click.Parameter, value: str) -> int:
     callback=_jobs,
     help="Groups side by side; auto is the number of cores.",
 )
+@click.option(
+    "--keep",
+    type=click.Choice(["all", "failed", "none"]),
+    default="all",
+    show_default=True,
+    help="Whose run folders stay. The report of the run always does.",
+)
 @click.option("--plain", is_flag=True, help="Whole lines only: no live display, no colour.")
 @click.option(
     "--json", "json_file", metavar="FILE", help="Write the report as JSON; - is standard output."
 )
 @click.option("--junit", "junit_file", metavar="FILE", help="Write the report as JUnit XML.")
+@click.option("--html", "html_file", metavar="FILE", help="Write the report as one HTML page.")
 @click.pass_obj
 def command(
     common: Common | None,
@@ -54,17 +85,25 @@ def command(
     less: tuple[str, ...] = (),
     tag: str = "",
     grep: str = "",
+    all_modes: bool = False,
+    failed: bool = False,
+    strict: bool = False,
     repeat: int | None = None,
+    until_fail: bool = False,
+    fail_fast: bool = False,
+    shuffle: str | None = None,
     jobs: int = 0,
+    keep: Literal["all", "failed", "none"] = "all",
     plain: bool = False,
     json_file: str | None = None,
     junit_file: str | None = None,
+    html_file: str | None = None,
 ) -> int:
     """Run the groups below PATH (default: the current folder) and judge them.
 
-    A PATH is a group, or a folder that is searched for groups. Exit codes: 0 all passed, 1
-    something failed, 2 no group, 3 wrong configuration or usage, 4 something is unknown, 5 the
-    runner failed.
+    A PATH is a group, a folder that is searched for groups, or a pattern for such: 'shop/*'.
+    Exit codes: 0 all passed, 1 something failed, 2 no group, 3 wrong configuration or usage, 4
+    something is unknown, 5 the runner failed.
     """
     from testrium.plan.selection import Selection
     from testrium.report.console import Console
@@ -73,13 +112,25 @@ def command(
 
     common = common or Common()
     verbose = verbose or common.verbose
+    if shuffle and not shuffle.isdecimal():  # `--shuffle PATH`
+        paths, shuffle = (shuffle, *paths), ""
+    selection = Selection(less=common.less + less, tag=tag, grep=grep, all_modes=all_modes)
+    if failed:
+        from testrium.earlier_runs import failed_results
+
+        selection = replace(selection, failed=failed_results(Path.cwd()))
     stream = sys.stderr if json_file == "-" else sys.stdout
     with Console(stream, cwd=Path.cwd(), plain=plain, verbose=verbose) as console:
         request = Request(
             paths=paths,
             cwd=Path.cwd(),
-            selection=Selection(less=common.less + less, tag=tag, grep=grep),
+            selection=selection,
             repeat=repeat,
+            until_fail=until_fail,
+            fail_fast=fail_fast,
+            strict=strict,
+            shuffle=_seed(console, shuffle),
+            keep=keep,
             observer=console,
             jobs=jobs or usable_cores(),
             verbose=verbose,
@@ -88,11 +139,20 @@ def command(
         try:
             result = run(request)
         except ConfigError as error:
-            write_reports(_refused(error), json_file, None)
+            write_reports(_refused(error), json_file=json_file)
             raise
         console.finish(result)
-        write_reports(result, json_file, junit_file)
+        write_reports(result, json_file=json_file, junit_file=junit_file, html_file=html_file)
     return result.exit_code
+
+
+def _seed(console: Console, text: str | None) -> int | None:
+    """The seed of the order; one that the user did not choose is drawn, and told."""
+    if text is None:
+        return None
+    seed = int(text) if text else int.from_bytes(os.urandom(3))
+    console.notice(f"in random order: --shuffle {seed}")
+    return seed
 
 
 def _refused(error: ConfigError) -> RunResult:
@@ -100,15 +160,26 @@ def _refused(error: ConfigError) -> RunResult:
     return RunResult("", Verdict.ERROR, error.exit_code, 0.0, errors=error.problems)
 
 
-def write_reports(result: RunResult, json_file: str | None, junit_file: str | None) -> None:
+def write_reports(
+    result: RunResult,
+    *,
+    json_file: str | None = None,
+    junit_file: str | None = None,
+    html_file: str | None = None,
+) -> None:
     """Write the reports that were asked for. Raises InfraError."""
-    from testrium.report import json_report
+    if json_file is not None:
+        from testrium.report import json_report
 
-    if json_file == "-":
-        click.echo(json_report.render(result), nl=False)
-    elif json_file is not None:
-        json_report.write_report(result, Path(json_file))
+        if json_file == "-":
+            click.echo(json_report.render(result), nl=False)
+        else:
+            json_report.write_report(result, Path(json_file))
     if junit_file is not None:
         from testrium.report import junit
 
         junit.write_report(result, Path(junit_file), cwd=Path.cwd())
+    if html_file is not None:
+        from testrium.report import html
+
+        html.write_report(result, Path(html_file), cwd=Path.cwd())

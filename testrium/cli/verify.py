@@ -18,12 +18,12 @@ def command(run: str, json_file: str | None) -> int:
     those of `testrium run`.
     """
     from testrium.cli.run import write_reports
+    from testrium.earlier_runs import verify_again
     from testrium.report.console import Console
-    from testrium.session import verify_again
 
     stream = sys.stderr if json_file == "-" else sys.stdout
     result = verify_again(run, Path.cwd())
     with Console(stream, cwd=Path.cwd()) as console:
         console.show(result)
-    write_reports(result, json_file, None)
+    write_reports(result, json_file=json_file)
     return result.exit_code

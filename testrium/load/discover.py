@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ CONFIG_FILE = "config.toml"
 UNITS_FOLDER = "units"
 
 _NOT_SEARCHED = frozenset({"__pycache__", "node_modules"})
+_WILDCARD = re.compile(r"[*?[]")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -30,21 +32,23 @@ def find_groups(paths: Sequence[Path], cwd: Path, complaints: Complaints) -> tup
 
     Args:
         paths: groups, or folders that are searched at any depth; relative ones are below `cwd`.
+            What does not exist may be a shell pattern (`shop/*`, `**/smoke`): it stands for the
+            folders that match, whose ids begin below the part without wildcards.
         cwd: the current folder.
         complaints: where problems are noted.
 
     Raises:
-        UsageError: a path does not exist or is no folder, or two groups have the same id.
+        UsageError: a path does not exist or is no folder, a pattern matches none, or two groups
+            have the same id.
     """
     by_folder: dict[Path, Found] = {}
     by_id: dict[str, Found] = {}
     for path in paths:
-        root = (cwd / path).resolve()
-        if not root.exists():
-            raise UsageError(f"{path}: no such folder")
-        if not root.is_dir():
-            raise UsageError(f"{path}: is a file; give the group's folder")
-        for found in _search(root, root, set(), complaints, cwd):
+        root, starts = _starts(path, cwd)
+        seen: set[Path] = set()
+        for found in (
+            each for start in starts for each in _search(start, root, seen, complaints, cwd)
+        ):
             if found.folder in by_folder:
                 continue
             other = by_id.setdefault(found.id, found)
@@ -53,6 +57,49 @@ def find_groups(paths: Sequence[Path], cwd: Path, complaints: Complaints) -> tup
                 raise UsageError(f"two groups have the id {found.id!r}: {first} and {second}")
             by_folder[found.folder] = found
     return tuple(sorted(by_folder.values()))
+
+
+def _starts(path: Path, cwd: Path) -> tuple[Path, list[Path]]:
+    """The folder below which ids begin, and where to search below it."""
+    root = (cwd / path).resolve()
+    if root.is_dir():
+        return root, [root]
+    if root.exists():
+        raise UsageError(f"{path}: is a file; give the group's folder")
+    if not _WILDCARD.search(str(path)):
+        raise UsageError(f"{path}: no such folder")
+    import glob
+
+    plain = next(number for number, part in enumerate(path.parts) if _WILDCARD.search(part))
+    root = cwd.joinpath(*path.parts[:plain]).resolve()
+    pattern = str(Path(*path.parts[plain:]))
+    names = glob.glob(pattern, root_dir=root, recursive=True)  # noqa: PTH207 - spares hidden ones
+    matches = [root / name for name in sorted(names)]
+    folders = [each for each in matches if each.is_dir() and _may_be_searched(each, root)]
+    if not folders:
+        raise UsageError(f"{path}: no folder matches")
+    return root, folders
+
+
+def _may_be_searched(folder: Path, root: Path) -> bool:
+    """Whether a search from `root` could come to the folder."""
+    while folder != root:
+        if not _is_searched(folder) or _is_group(folder.parent):
+            return False
+        folder = folder.parent
+    return True
+
+
+def _is_group(folder: Path) -> bool:
+    return (folder / CONFIG_FILE).is_file() and (folder / UNITS_FOLDER).is_dir()
+
+
+def _is_searched(folder: Path) -> bool:
+    return (
+        folder.name not in _NOT_SEARCHED
+        and folder.is_dir()
+        and not (folder / "pyvenv.cfg").is_file()
+    )
 
 
 def _search(
@@ -85,10 +132,5 @@ def _searched_children(folder: Path) -> Iterator[Path]:
     except PermissionError:
         return  # as find does: what cannot be listed holds no group that could be run
     for child in children:
-        if (
-            not child.name.startswith(".")
-            and child.name not in _NOT_SEARCHED
-            and child.is_dir()
-            and not (child / "pyvenv.cfg").is_file()
-        ):
+        if not child.name.startswith(".") and _is_searched(child):
             yield child

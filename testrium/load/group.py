@@ -18,6 +18,7 @@ from testrium.load.document import (
     shown_path,
 )
 from testrium.load.kinds import VARIABLES, WRONG
+from testrium.load.matrix import parameter_names, read_matrix
 from testrium.load.project import Project
 from testrium.load.python_code import PythonCode
 from testrium.load.references import Scope, check_text
@@ -81,7 +82,10 @@ def load_group(found: Found, around: Surroundings, complaints: Complaints) -> Gr
     rules = read_rules(
         data.get("verify", {}), whole.at("verify"), stations, has_circuits=bool(circuits)
     )
-    env = _read_env(data.get("env", {}), whole.at("env"), files, configs, around)
+    matrix = data.get("matrix")
+    combinations = () if matrix is None else read_matrix(matrix, whole.at("matrix"))
+    params = parameter_names(matrix)
+    env = _read_env(data.get("env", {}), whole.at("env"), files, configs, around, params)
     check_entrypoints(files, code, env, configs["requires"])
     has_setup = _has_main("setup", found.folder, code, around.cwd, complaints)
     has_teardown = _has_main("teardown", found.folder, code, around.cwd, complaints)
@@ -94,6 +98,7 @@ def load_group(found: Found, around: Surroundings, complaints: Complaints) -> Gr
         env=env,
         rules=rules,
         circuits=circuits,
+        matrix=combinations,
         has_setup=has_setup,
         has_teardown=has_teardown,
         has_tests=_has_tests(code),
@@ -156,7 +161,12 @@ def _steps(name: str, files: Sequence[UnitFile]) -> frozenset[str]:
 
 
 def _read_env(
-    table: Any, spot: Spot, files: Sequence[UnitFile], configs: Reading, around: Surroundings
+    table: Any,
+    spot: Spot,
+    files: Sequence[UnitFile],
+    configs: Reading,
+    around: Surroundings,
+    params: frozenset[str],
 ) -> dict[str, str]:
     """`[env]`, and a check of all texts in which it may be named."""
     inherited = around.environment
@@ -164,10 +174,10 @@ def _read_env(
         inherited &= _MINIMAL_ENVIRONMENT
     read = VARIABLES.read(table, spot)
     env: dict[str, str] = {} if read is WRONG else read
-    scope = Scope(enabled_ports(files), inherited)
+    scope = Scope(enabled_ports(files), inherited, params)
     for name, text in env.items():
         check_text(text, spot.at(name), scope)
-    check_unit_texts(files, inherited | env.keys())
+    check_unit_texts(files, inherited | env.keys(), params)
     return env
 
 

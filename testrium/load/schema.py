@@ -31,11 +31,12 @@ from testrium.load.kinds import (
     mapping_of,
     one_of,
 )
+from testrium.load.matrix import SCHEMA as MATRIX
 from testrium.load.shape import Key, Shape
 
 #: Contract keys whose behaviour does not exist yet: refused, not ignored. A table of config.toml,
 #: or a key of [Configs] with another value than its default.
-NOT_YET: Final = frozenset({"checks", "faults", "matrix", "metrics", "Configs.use-ai"})
+NOT_YET: Final = frozenset({"checks", "faults", "metrics", "Configs.use-ai"})
 
 MODES: Final = ("DEBUG", "INFO", "WARNING", "EXCEPT")
 IN_EXCEPT: Final = ("Stop", "Resume", "Reload", "Resume-ALL")
@@ -181,6 +182,7 @@ def json_schemas() -> dict[str, dict[str, Any]]:
         "Configs": CONFIGS.schema(),
         "verify": VERIFY.schema(),
         "circuits": {"type": "array", "items": CIRCUIT.schema()},
+        "matrix": MATRIX,
         "env": dict(VARIABLES.schema),
     }
     config = {

@@ -7,6 +7,7 @@ Durations carry their unit in the name (`_s`, `_ns`, `_ms`); `_ns` times are CLO
 
 from testrium.model.declared import (
     Circuit,
+    Combination,
     Group,
     Hop,
     LogProbe,
@@ -23,8 +24,10 @@ from testrium.model.happened import (
     Event,
     Evidence,
     Leak,
+    Sample,
     TestResult,
     UnitState,
+    Use,
 )
 from testrium.model.judged import (
     CircuitResult,
@@ -51,6 +54,7 @@ __all__ = [
     "Circuit",
     "CircuitResult",
     "Code",
+    "Combination",
     "Correlations",
     "Damage",
     "End",
@@ -70,9 +74,11 @@ __all__ = [
     "Readiness",
     "Rules",
     "RunResult",
+    "Sample",
     "Scenario",
     "TestResult",
     "Unit",
     "UnitState",
+    "Use",
     "Verdict",
 ]

@@ -132,6 +132,23 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
+class Combination:
+    """One value, as text, of each parameter of the `[matrix]`.
+
+    One that is not `primary` is run only with `--all-modes`.
+    """
+
+    params: Mapping[str, str]
+    primary: bool = True
+
+    @property
+    def suffix(self) -> str:
+        """What it adds to the group's id: `[browser=a,size=1]`."""
+        values = ",".join(f"{name}={value}" for name, value in self.params.items())
+        return f"[{values}]" if values else ""
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
     """A folder with `config.toml` and `units/*.toml`, as declared."""
 
@@ -163,6 +180,8 @@ class Group:
     env: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     rules: Rules = field(default_factory=Rules)
     circuits: tuple[Circuit, ...] = ()
+    #: Empty without `[matrix]`: then there is one result for each mode and repeat.
+    matrix: tuple[Combination, ...] = ()
     has_setup: bool = False
     has_teardown: bool = False
     #: False only where test_case.py certainly defines neither `test_*` nor a callback.
@@ -175,7 +194,8 @@ class Scenario:
     """One result to be: a group in one mode, one combination of parameters, one repeat.
 
     `units` holds the enabled units in start order (dependencies first, ties by init). `skip` is
-    the reason why it is not run, or "". `folder_name` names its folder below the run's folder.
+    the reason why it is not run, or "". `folder_name` is its folder below the run's folder, with
+    `/`. `unmet` is the requirement that is missing where `--strict` makes that an error, or "".
     """
 
     id: str
@@ -186,3 +206,4 @@ class Scenario:
     repeat: int = 0
     skip: str = ""
     folder_name: str = ""
+    unmet: str = ""

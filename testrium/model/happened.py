@@ -59,6 +59,41 @@ class Leak:
     command_line: str
 
 
+class Sample(NamedTuple):
+    """What a unit and all that it has started used at `t_ns` (CLOCK_MONOTONIC).
+
+    `cpu_s` is the CPU time since the start in seconds, `cpu_percent` that of one core since the
+    sample before, None for the first one. `rss` is in bytes; memory that processes share counts in
+    each of them. `children` does not count the unit itself.
+    """
+
+    unit: str
+    start: int
+    t_ns: int
+    cpu_s: float
+    cpu_percent: float | None
+    rss: int
+    threads: int
+    fds: int
+    children: int
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What a unit used in all its starts, at most; None where it was not measured.
+
+    `cpu_s` (seconds) is the sum of its starts, `max_rss` is in bytes, `peak_cpu` in percent of one
+    core.
+    """
+
+    cpu_s: float | None = None
+    max_rss: int | None = None
+    peak_cpu: float | None = None
+    peak_threads: int | None = None
+    peak_fds: int | None = None
+    peak_children: int | None = None
+
+
 class EndCause(StrEnum):
     """Why a unit has no process any more."""
 
@@ -112,6 +147,9 @@ class End:
     last_lines: tuple[str, ...] = ()
     #: The planned fault that ended it, in words ("kill at host:received"), or "".
     fault: str = ""
+    #: Where its threads were when it was found hanging or not ready, a line for each.
+    threads: tuple[str, ...] = ()
+    use: Use = field(default_factory=Use)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,3 +185,5 @@ class Evidence:
     findings: tuple[Finding, ...] = ()
     #: What units wrote on stderr; looked at only where `[verify] stderr` is "forbid".
     stderr: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    #: Of the units that have a limit, in the order of time.
+    samples: tuple[Sample, ...] = ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,7 @@ from threading import Thread
 from typing import Any
 
 from testrium.pairing import Column, pair
+from testrium.record.database import collector_paused
 
 #: The fields of a classic event, in their order.
 FIELDS = ("ID", "Unit", "StepCompleted", "EventType", "EventKey", "Time", "Metadata")
@@ -31,12 +31,10 @@ def list_events(
 def correlate(connection: sqlite3.Connection, shown: str) -> dict[str, Any]:
     """The dictionary of `Events_Manager.correlate_send_receive`."""
     connection.execute("BEGIN")  # what other processes store meanwhile is not seen
-    # Hundreds of thousands of strings and dictionaries are made, and none of them is garbage.
-    collecting = gc.isenabled()
-    gc.disable()
     try:
-        sends, receives = _columns(connection, shown)
-        found = pair(sends, receives)
+        with collector_paused():
+            sends, receives = _columns(connection, shown)
+            found = pair(sends, receives)
         return {
             "paired": found.paired,
             "orphan_sends": _orphans(connection, shown, "Send", sends, found.orphan_sends),
@@ -48,8 +46,6 @@ def correlate(connection: sqlite3.Connection, shown: str) -> dict[str, Any]:
         }
     finally:
         connection.execute("ROLLBACK")
-        if collecting:
-            gc.enable()
 
 
 def _columns(connection: sqlite3.Connection, shown: str) -> tuple[Column, Column]:
@@ -102,8 +98,9 @@ def _gather(
         f" WHERE StepCompleted = ? AND Unit = ? AND EventKey > '' AND EventType = ? AND {shown}"
     )
     rows = _fetched_ahead(connection, statement, asked)
+    known: dict[str, list[str]] = {}  # mostly, what is received is just what was sent
     for (step, unit, kind), (keys, times) in zip(asked, rows, strict=True):
-        found = json.loads(keys)
+        found = known[keys] if keys in known else known.setdefault(keys, json.loads(keys))
         column = columns[kind]
         column.keys.extend(found)
         column.times.extend(json.loads(times))

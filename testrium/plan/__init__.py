@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from testrium.plan.order import CycleError, start_order
 from testrium.plan.scenario import Machine, missing_requirement, plan_scenarios
-from testrium.plan.selection import Selection, select
+from testrium.plan.selection import ResultKey, Selection, select
+from testrium.plan.sequence import longest_first, rounds, shuffled
 
 __all__ = [
     "CycleError",
     "Machine",
+    "ResultKey",
     "Selection",
+    "longest_first",
     "missing_requirement",
     "plan_scenarios",
+    "rounds",
     "select",
+    "shuffled",
     "start_order",
 ]

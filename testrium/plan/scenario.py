@@ -1,19 +1,22 @@
-"""From groups to scenarios: one result to be for every mode and repeat."""
+"""From groups to scenarios: one result to be for every combination, mode and repeat."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from testrium.model import Group, Scenario
+from testrium.model import Combination, Group, Scenario
 from testrium.plan.order import start_order
-from testrium.plan.selection import Selection, select
+from testrium.plan.selection import Selection, combinations_of, select
 
 _PYTHON = "python:"
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
-#: Leaves room for the mode, the repeat and a number in a file name of at most 255 bytes.
+_UNSAFE_IN_SUFFIX = re.compile(r"[^A-Za-z0-9_.,=\[\]-]+")
+#: With the suffix of a combination, the mode and numbers it stays a file name (255 bytes).
 _NAME_LENGTH = 100
+#: The run's own files, which no group's folder may be.
+_NAMES_OF_THE_RUN = frozenset({"report.json"})
 
 
 def _program_exists(name: str) -> bool:
@@ -54,14 +57,16 @@ def plan_scenarios(
     selection: Selection = Selection(),  # noqa: B008 - frozen, so it can be shared
     *,
     repeat: int | None = None,
+    strict: bool = False,
     machine: Machine = Machine(),
 ) -> tuple[Scenario, ...]:
-    """All results to be, by order and id of their groups, then by mode and repeat.
+    """All results to be, by order and id of their groups, then by combination, mode and repeat.
 
     Args:
         groups: the loaded groups.
         selection: which of them are run.
         repeat: how many extra runs of each, in place of `Configs.repeat`.
+        strict: whether a missing requirement is an error and not a reason to skip.
         machine: where requirements are looked for.
 
     Raises:
@@ -71,7 +76,8 @@ def plan_scenarios(
     scenarios = [
         scenario
         for group in sorted(chosen, key=lambda group: (group.order, group.id))
-        for scenario in _scenarios_of(group, repeat, machine)
+        for scenario in _scenarios_of(group, repeat, machine, strict=strict)
+        if selection.wants(scenario)
     ]
     return _with_unique_folders(scenarios)
 
@@ -88,32 +94,37 @@ def missing_requirement(group: Group, machine: Machine) -> str | None:
     return None
 
 
-def _scenarios_of(group: Group, repeat: int | None, machine: Machine) -> Sequence[Scenario]:
-    skip = _skip_reason(group, machine)
+def _scenarios_of(
+    group: Group, repeat: int | None, machine: Machine, *, strict: bool
+) -> Iterator[Scenario]:
+    skip = group.skip if group.enabled else "disabled (enabled = false)"
+    unmet = "" if skip else missing_requirement(group, machine) or ""
     units = start_order(group.units)
     extra = group.repeat if repeat is None else repeat
-    several = len(group.test_modes) > 1
-    return [
-        Scenario(
-            id=group.id,
-            group=group,
-            units=units,
-            mode=mode,
-            repeat=number,
-            skip=skip,
-            folder_name=(
-                _safe(group.id) + (f"@{mode}" if several else "") + (f"+{number}" if number else "")
-            ),
-        )
-        for mode in group.test_modes
-        for number in range(extra + 1)
-    ]
+    for combination in combinations_of(group):
+        for mode in group.test_modes:
+            for number in range(extra + 1):
+                yield Scenario(
+                    id=group.id + combination.suffix,
+                    group=group,
+                    units=units,
+                    mode=mode,
+                    params=combination.params,
+                    repeat=number,
+                    skip=skip or ("" if strict else unmet),
+                    folder_name=_folder_name(group, combination, mode, number),
+                    unmet=unmet if strict else "",
+                )
 
 
-def _skip_reason(group: Group, machine: Machine) -> str:
-    if not group.enabled:
-        return "disabled (enabled = false)"
-    return group.skip or missing_requirement(group, machine) or ""
+def _folder_name(group: Group, combination: Combination, mode: str, repeat: int) -> str:
+    """The id as a path of safe names; mode and repeat as in `report.wording.label`."""
+    suffix = _UNSAFE_IN_SUFFIX.sub("-", combination.suffix)[:_NAME_LENGTH]
+    if len(group.test_modes) > 1:
+        suffix += f"@{mode}"
+    if repeat:
+        suffix += f"+{repeat}"
+    return "/".join(map(_safe, group.id.split("/"))) + suffix
 
 
 def _safe(name: str) -> str:
@@ -122,14 +133,24 @@ def _safe(name: str) -> str:
 
 
 def _with_unique_folders(scenarios: Sequence[Scenario]) -> tuple[Scenario, ...]:
-    """Number the folder names that several scenarios would share (`a/b` and `a-b`)."""
-    taken: set[str] = set()
+    """Number the folders that are the same, or that would lie in one another.
+
+    Names that differ only in their case count as the same. The number follows the first name of
+    the path, so that it helps in both cases.
+    """
+    leaves, inner = set(_NAMES_OF_THE_RUN), set[str]()
     unique = []
     for scenario in scenarios:
+        first, slash, rest = scenario.folder_name.partition("/")
         name, number = scenario.folder_name, 1
-        while name.casefold() in taken:
+        while True:
+            folded = name.casefold()
+            above = {folded[:end] for end, char in enumerate(folded) if char == "/"}
+            if folded not in leaves and folded not in inner and not above & leaves:
+                break
             number += 1
-            name = f"{scenario.folder_name}~{number}"
-        taken.add(name.casefold())
+            name = f"{first}~{number}{slash}{rest}"
+        leaves.add(folded)
+        inner |= above
         unique.append(replace(scenario, folder_name=name))
     return tuple(unique)

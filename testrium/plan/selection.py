@@ -1,32 +1,60 @@
-"""Which of the groups are run: `--less`, `--tag`, `--grep`."""
+"""Which of the groups are run: `--less`, `--tag`, `--grep`, `--all-modes`, `--failed`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from testrium.errors import UsageError
-from testrium.model import Group
+from testrium.model import EMPTY, Combination, Group, Scenario
 from testrium.plan.tags import parse_tags
+
+
+class ResultKey(NamedTuple):
+    """What a result keeps from run to run, wherever its group was looked for."""
+
+    folder: Path
+    mode: str
+    params: frozenset[tuple[str, str]]
+
+    @classmethod
+    def of(cls, folder: Path, mode: str, params: Mapping[str, str]) -> ResultKey:
+        return cls(folder, mode, frozenset(params.items()))
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
     """What the command line asks for.
 
-    `less` names groups, by id or folder name, that are left out. `tag` is an expression such as
-    `smoke and not slow`. `grep` is a regular expression that the id or the title must match
-    somewhere. An empty value selects everything.
+    `less` names what is left out: groups, by id, folder or a shell pattern for either, or one
+    combination of a matrix by its id. `tag` is an expression such as `smoke and not slow`. `grep`
+    is a regular expression that the id or the title must match somewhere. An empty value selects
+    everything. `all_modes` adds the combinations that are not primary. `failed` are the only
+    results that are wanted, None for all.
     """
 
     less: tuple[str, ...] = ()
     tag: str = ""
     grep: str = ""
+    all_modes: bool = False
+    failed: frozenset[ResultKey] | None = None
+
+    def wants(self, scenario: Scenario) -> bool:
+        """Whether `failed` has this result."""
+        key = ResultKey.of(scenario.group.folder, scenario.mode, scenario.params)
+        return self.failed is None or key in self.failed
+
+
+def combinations_of(group: Group) -> tuple[Combination, ...]:
+    """The group's combinations of parameters; one without any where it has no matrix."""
+    return group.matrix or (Combination(EMPTY),)
 
 
 def select(groups: Sequence[Group], selection: Selection) -> tuple[Group, ...]:
-    """The selected groups, in their order.
+    """The selected groups, in their order, each with the selected combinations of its matrix.
 
     Raises:
         UsageError: an unknown group in `less`, a `tag` or a `grep` that cannot be read.
@@ -34,27 +62,51 @@ def select(groups: Sequence[Group], selection: Selection) -> tuple[Group, ...]:
     left_out = _left_out(groups, selection.less)
     has_tags = parse_tags(selection.tag) if selection.tag.strip() else None
     pattern = _pattern(selection.grep)
-    return tuple(
-        group
-        for group in groups
-        if group.id not in left_out
-        and (has_tags is None or has_tags(group.tags))
-        and (pattern.search(group.id) or pattern.search(group.title))
-    )
+
+    def is_selected(group: Group, combination: Combination) -> bool:
+        id_ = group.id + combination.suffix
+        return (
+            (combination.primary or selection.all_modes)
+            and id_ not in left_out
+            and bool(pattern.search(id_) or pattern.search(group.title))
+        )
+
+    chosen = []
+    for group in groups:
+        if group.id in left_out or (has_tags is not None and not has_tags(group.tags)):
+            continue
+        wanted = [each for each in combinations_of(group) if is_selected(group, each)]
+        if wanted:
+            chosen.append(replace(group, matrix=tuple(wanted)) if group.matrix else group)
+    return tuple(chosen)
 
 
-def _left_out(groups: Iterable[Group], names: Iterable[str]) -> frozenset[str]:
+def _left_out(groups: Sequence[Group], names: Iterable[str]) -> frozenset[str]:
+    """The ids of all that the names stand for."""
     by_name: dict[str, set[str]] = {}
     for group in groups:
         for name in (group.id, group.folder.name):
             by_name.setdefault(name, set()).add(group.id)
+    for group in groups:
+        for combination in group.matrix:
+            id_ = group.id + combination.suffix
+            by_name.setdefault(id_, {id_})
     out: set[str] = set()
     for name in names:
-        ids = by_name.get(name.rstrip("/"))
-        if ids is None:
+        wanted = name.rstrip("/")
+        ids = by_name.get(wanted) or {each.id for each in groups if _matches(each, wanted)}
+        if not ids:
             raise UsageError(f"--less {name}: no such group{_suggestion(name, by_name)}")
         out |= ids
     return frozenset(out)
+
+
+def _matches(group: Group, pattern: str) -> bool:
+    """Whether the end of the group's id or path is what a shell would match."""
+    try:
+        return PurePosixPath(group.id).match(pattern) or group.folder.match(pattern)
+    except ValueError:  # "" and "." are no patterns
+        return False
 
 
 def _suggestion(name: str, known: Iterable[str]) -> str:

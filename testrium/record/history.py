@@ -250,6 +250,20 @@ def append_run(
         return (f"{error}; this run is not in it",)
 
 
+def expected_durations(state_folder: Path) -> dict[str, float]:
+    """`History.durations`; {} where there is no history yet, or it cannot be read.
+
+    A run never fails because of its history.
+    """
+    if not (state_folder / FILE).exists():
+        return {}
+    try:
+        with History(state_folder) as history:
+            return history.durations()
+    except InfraError:
+        return {}
+
+
 def _text(text: str) -> str:
     """Text as SQLite can hold it: bytes that are no UTF-8 (in paths) are escaped."""
     return text.encode("utf-8", "backslashreplace").decode()

@@ -51,7 +51,8 @@ def parse_line(line: bytes) -> Line:
     if len(line) >= MAX_LINE:
         raise BadLineError(f"longer than {MAX_LINE} bytes")
     try:
-        value = _decode(line.decode())
+        text = line.decode().strip(" \t\r")
+        value, end = _decode(text)
     except BadLineError:
         raise
     except UnicodeDecodeError as error:
@@ -60,6 +61,8 @@ def parse_line(line: bytes) -> Line:
         raise BadLineError("nested too deeply") from error
     except ValueError as error:
         raise BadLineError(f"not JSON: {error}") from error
+    if end != len(text):
+        raise BadLineError(f"not JSON: something follows behind character {end}")
     if not isinstance(value, dict):
         raise BadLineError("not a JSON object")
     return check_fields(value)
@@ -153,4 +156,5 @@ def _no_constant(name: str) -> NoReturn:
     raise BadLineError(f"not JSON: {name}")
 
 
-_decode = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant).decode
+# `decode` would look for white space with a regular expression, which takes a fifth of the time.
+_decode = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant).raw_decode

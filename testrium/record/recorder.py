@@ -8,11 +8,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from testrium.errors import InfraError
-from testrium.model import End, Event, EventType, TestResult, UnitState
+from testrium.model import End, Event, EventType, Sample, TestResult, UnitState
 from testrium.record.database import Reading
 from testrium.record.lines import BadLineError, check_fields, shown_line
 from testrium.record.pending import Answer, Pending, Wait
@@ -63,12 +62,7 @@ class Recorder:
         self.open()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     # Life -------------------------------------------------------------------------------------
@@ -296,6 +290,10 @@ class Recorder:
     def store_tests(self, tests: Iterable[TestResult]) -> None:
         """Keep these results, in the place of earlier ones."""
         self._guard(lambda: self._store.store_tests(tests))
+
+    def add_samples(self, samples: Iterable[Sample]) -> None:
+        """Keep what a unit used."""
+        self._guard(lambda: self._store.add_samples(samples))
 
     def store_meta(self, **values: Any) -> None:
         """Fields of `Evidence`: attempt, started_ns, ended_ns, infra, interrupted, earlier_keys."""

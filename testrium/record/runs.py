@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from testrium.errors import UsageError
 
 FOLDER = "runs"
 _LOCK = ".running"
+#: What the lock says once its run came to an end: then none of its processes is left.
+_OVER = b"over\n"
 _SHOWN = 5
 #: An id begins with its date and second: "20261121-031500".
 _SECOND = 15
@@ -54,16 +56,37 @@ def find_run(state_folder: Path, beginning: str = "") -> Path:
 
 @contextlib.contextmanager
 def claimed(run_folder: Path) -> Iterator[None]:
-    """Hold a run's folder while its run goes on: `prune` leaves it alone, whoever calls it.
+    """Hold a run's folder while its run goes on: nobody removes it meanwhile.
 
-    The kernel ends the claim with the process, so that a killed run is not kept for ever.
+    The kernel ends the claim with the process, so that a killed run is not kept for ever; such a
+    run is one of the `lost_runs`.
     """
     descriptor = os.open(run_folder / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        os.ftruncate(descriptor, 0)
+        try:
+            yield
+        finally:
+            os.write(descriptor, _OVER)
     finally:
         os.close(descriptor)
+
+
+def lost_runs(state_folder: Path) -> tuple[Path, ...]:
+    """The runs that were killed, and may have left processes behind."""
+    return tuple(run for run in list_runs(state_folder) if _is_lost(run))
+
+
+def mark_over(run_folder: Path) -> None:
+    """A lost run was looked after: it is not lost any more."""
+    with contextlib.suppress(OSError):  # removed meanwhile, or by another user's runner
+        (run_folder / _LOCK).write_bytes(_OVER)
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a run was begun in this folder: nothing else has been in it."""
+    return (folder / _LOCK).is_file()
 
 
 def prune(state_folder: Path, keep: int = 50) -> tuple[str, ...]:
@@ -71,12 +94,17 @@ def prune(state_folder: Path, keep: int = 50) -> tuple[str, ...]:
 
     Runs that go on are left alone. What cannot be removed stays, and is tried again next time.
     """
+    runs = list_runs(state_folder)
+    return remove(runs[: max(0, len(runs) - keep)])
+
+
+def remove(run_folders: Iterable[Path]) -> tuple[str, ...]:
+    """Remove runs, but none that goes on; returns the ids of those that are gone."""
     from shutil import rmtree  # 10 ms, and there is seldom anything to remove
 
-    runs = list_runs(state_folder)
     removed = []
-    for run in runs[: max(0, len(runs) - keep)]:
-        if _is_claimed(run):
+    for run in run_folders:
+        if is_claimed(run):
             continue
         rmtree(run, ignore_errors=True)
         if not run.exists():
@@ -84,7 +112,28 @@ def prune(state_folder: Path, keep: int = 50) -> tuple[str, ...]:
     return tuple(removed)
 
 
-def _is_claimed(run_folder: Path) -> bool:
+def discard_group(run_folder: Path, group_folder: Path) -> None:
+    """Remove the folder of one group from a run, and the folders around it that are empty then.
+
+    What cannot be removed stays.
+    """
+    from shutil import rmtree
+
+    rmtree(group_folder, ignore_errors=True)
+    for folder in group_folder.relative_to(run_folder).parents[:-1]:
+        with contextlib.suppress(OSError):  # another group is in it
+            (run_folder / folder).rmdir()
+
+
+def _is_lost(run_folder: Path) -> bool:
+    try:
+        return (run_folder / _LOCK).stat().st_size == 0 and not is_claimed(run_folder)
+    except FileNotFoundError:
+        return False
+
+
+def is_claimed(run_folder: Path) -> bool:
+    """Whether the run in this folder goes on."""
     try:
         descriptor = os.open(run_folder / _LOCK, os.O_RDWR | os.O_CLOEXEC)
     except OSError:

@@ -81,7 +81,22 @@ CREATE TABLE IF NOT EXISTS Ends (      -- what became of each unit
     Message   TEXT,                    -- what the runner saw, in words
     BlockedBy TEXT,                    -- because of whom it was not started
     Leaks     TEXT,                    -- JSON: processes that outlived it, as [pid, command line]
-    LastLines TEXT                     -- JSON: the last lines of its output
+    LastLines TEXT,                    -- JSON: the last lines of its output
+    Threads   TEXT,                    -- JSON: where its threads were when it hung, a line for each
+    Used      TEXT                     -- JSON: cpu_s, max_rss (bytes) and peaks over all its starts
+);
+
+CREATE TABLE IF NOT EXISTS Samples (   -- what a unit used while it lived, with all that it started
+    ID         INTEGER PRIMARY KEY,    -- the order in which they were stored
+    Unit       TEXT,
+    Start      INTEGER,                -- which start of the unit
+    TimeNs     INTEGER,                -- when it was measured
+    CpuS       REAL,                   -- CPU time since that start: seconds
+    CpuPercent REAL,                   -- of one core, since the sample before; NULL for the first
+    Rss        INTEGER,                -- resident memory: bytes; shared memory counts in each process
+    Threads    INTEGER,                -- of all its processes
+    Fds        INTEGER,                -- open files
+    Children   INTEGER                 -- processes besides the unit's own
 );
 
 CREATE TABLE IF NOT EXISTS Tests (     -- test functions and callbacks

@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,15 @@ from testrium.model import (
     Event,
     Evidence,
     Leak,
+    Sample,
     TestResult,
     UnitState,
+    Use,
 )
 from testrium.record.database import (
     COLUMNS,
     Reading,
+    collector_paused,
     in_transaction,
     insert_events,
     next_id,
@@ -47,7 +51,7 @@ _DEFAULTS = {
     "Metadata": "nullif(Metadata, '{}')",
 }
 _SELECT = f"SELECT {', '.join(_DEFAULTS.get(name, name) for name in COLUMNS)} FROM Events"  # noqa: S608 - names of ours
-_END_COLUMNS = 16
+_END_COLUMNS = 18
 _new_tuple = tuple.__new__
 
 
@@ -153,6 +157,14 @@ class Store:
         ]
         self._replace("Tests", 5, rows)
 
+    def add_samples(self, samples: Iterable[Sample]) -> None:
+        self._execute(
+            "INSERT INTO Samples"
+            " (Unit, Start, TimeNs, CpuS, CpuPercent, Rss, Threads, Fds, Children)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            list(samples),
+        )
+
     def store_meta(self, values: dict[str, Any]) -> None:
         rows = [(name, json.dumps(value)) for name, value in values.items()]
         self._execute("INSERT OR REPLACE INTO Meta (Name, Value) VALUES (?, ?)", rows)
@@ -187,7 +199,7 @@ class Store:
 
         self._write(work)
 
-    def _execute(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
+    def _execute(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
         self._write(lambda: self._connection.executemany(statement, rows))
 
     def _write(self, work: Callable[[], object]) -> None:
@@ -210,7 +222,7 @@ def load_evidence(database: Path) -> Evidence:
     """
     if not database.is_file():
         raise InfraError(f"{database} does not exist: the group has not stored anything")
-    with closing(open_reader(str(database))) as connection:
+    with closing(open_reader(str(database))) as connection, collector_paused():
         try:
             meta = {
                 name: json.loads(value)
@@ -306,12 +318,14 @@ def _end_row(end: End) -> tuple[Any, ...]:
         end.blocked_by,
         json.dumps([[leak.pid, leak.command_line] for leak in end.leaks]),
         json.dumps(end.last_lines),
+        json.dumps(end.threads),
+        json.dumps(asdict(end.use)),
     )
 
 
 def _end(row: tuple[Any, ...]) -> End:
-    _, unit, cause, state, *plain, was_ready, started, ready, ended, message, by, leaks, lines = row
-    pid, exit_code, signal, starts, attempt = plain
+    _, unit, cause, state, pid, exit_code, signal, starts, attempt, *rest = row
+    was_ready, started, ready, ended, message, by, leaks, lines, threads, used = rest
     return End(
         unit=unit,
         cause=EndCause(cause),
@@ -329,4 +343,6 @@ def _end(row: tuple[Any, ...]) -> End:
         blocked_by=by,
         leaks=tuple(Leak(*leak) for leak in json.loads(leaks)),
         last_lines=tuple(json.loads(lines)),
+        threads=tuple(json.loads(threads)),
+        use=Use(**json.loads(used)),
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from testrium.errors import InfraError
@@ -40,17 +39,16 @@ class WaitServer:
             raise InfraError(f"cannot listen at {self.path}: {error}") from error
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Hang up: whoever still waits learns that the run has ended."""
         self._server.close()
         for asker in tuple(self._open):
             asker.hang_up()
+        await asyncio.sleep(0)  # transports close in the next turn, unless something is unsent
+        for asker in tuple(self._open):
+            asker.abort()
         await self._server.wait_closed()
+        await asyncio.sleep(0)
         self.path.unlink(missing_ok=True)
 
 
@@ -78,6 +76,10 @@ class _Asker(asyncio.Protocol):
 
     def hang_up(self) -> None:
         self._transport.close()
+
+    def abort(self) -> None:
+        """Hang up, whatever is still to be sent."""
+        self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         self._input += data

@@ -66,9 +66,12 @@ class Console:
     # While it runs ---------------------------------------------------------------------------
 
     def run_started(self, scenarios: Sequence[Scenario]) -> None:
-        """Tell which results there will be: names are aligned, and progress is counted."""
+        """Tell which results there will be: names are aligned, and progress is counted.
+
+        May be called again, when there will be more of them.
+        """
         widths = [cells(wording.label(scenario)) for scenario in scenarios]
-        self._name_width = min(max(widths, default=0), _NAME_WIDTH)
+        self._name_width = max(self._name_width, min(max(widths, default=0), _NAME_WIDTH))
         self._progress.expect(len(scenarios))
         if self._live is not None:
             self._live.start()

@@ -19,7 +19,7 @@ def tables(view: GroupView, width: int | None) -> Iterator[Line]:
     if view.circuits:
         yield from _titled("circuits", _circuit_rows(view.circuits), width, right=range(2, 7))
     if view.units:
-        yield from _titled("units", _unit_rows(view.units), width, right=range(2, 6))
+        yield from _titled("units", _unit_rows(view.units), width, right=range(2, 8))
     if view.tests:
         yield from _titled("tests", _test_rows(view.tests), width, right=(2,))
 
@@ -50,7 +50,10 @@ def _circuit_row(circuit: CircuitResult) -> list[Span]:
 
 
 def _unit_rows(units: Sequence[UnitView]) -> list[list[Span]]:
-    heads = ("name", "state", "ready", "ended", "pid", "starts")
+    heads = ["name", "state", "ready", "ended", "pid", "starts"]
+    measured = any(unit.use.cpu_s is not None for unit in units)
+    if measured:
+        heads += ["CPU", "memory"]
     rows = [[Span(head, "dim") for head in heads]]
     for unit in units:
         times = (unit.ready_s, unit.ended_s)
@@ -61,9 +64,18 @@ def _unit_rows(units: Sequence[UnitView]) -> list[list[Span]]:
                 *(Span("-" if time is None else wording.duration(time)) for time in times),
                 Span("-" if unit.pid is None else str(unit.pid)),
                 Span(str(unit.starts)),
+                *(_use_columns(unit) if measured else ()),
             ]
         )
     return rows
+
+
+def _use_columns(unit: UnitView) -> tuple[Span, Span]:
+    cpu_s, rss = unit.use.cpu_s, unit.use.max_rss
+    return (
+        Span("-" if cpu_s is None else wording.duration(cpu_s)),
+        Span("-" if rss is None else wording.megabytes(rss)),
+    )
 
 
 def _test_rows(tests: Sequence[Test]) -> list[list[Span]]:

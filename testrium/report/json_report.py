@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,8 @@ def _unit(end: End, started_ns: int | None) -> dict[str, Any]:
         "blocked_by": end.blocked_by,
         "leaks": [{"pid": leak.pid, "command_line": leak.command_line} for leak in end.leaks],
         "last_lines": list(end.last_lines),
+        "threads": list(end.threads),
+        **asdict(end.use),
     }
 
 

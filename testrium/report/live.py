@@ -33,7 +33,9 @@ class LiveLines:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to show lines, soon."""
+        """Begin to show lines, soon. Nothing happens if they are shown already."""
+        if self._thread is not None:
+            return
         self._thread = threading.Thread(target=self._work, name="console", daemon=True)
         self._thread.start()
 

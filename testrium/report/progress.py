@@ -49,8 +49,8 @@ class Progress:
         return len(self._running)
 
     def expect(self, number: int) -> None:
-        """So many results there will be."""
-        self._expected = number
+        """So many results there will be, besides those that were expected already."""
+        self._expected += number
 
     def started(self, scenario: Scenario) -> None:
         label = wording.label(scenario)

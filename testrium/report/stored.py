@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from testrium.model import (
     RunResult,
     Scenario,
     UnitState,
+    Use,
     Verdict,
 )
 from testrium.model import TestResult as Test
@@ -193,6 +195,8 @@ def _end(data: Mapping[str, Any], started_ns: int | None) -> End:
         blocked_by=data["blocked_by"],
         leaks=tuple(Leak(**leak) for leak in data["leaks"]),
         last_lines=tuple(data["last_lines"]),
+        threads=tuple(data["threads"]),
+        use=Use(**{field.name: data[field.name] for field in fields(Use)}),
     )
 
 

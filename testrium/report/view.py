@@ -20,6 +20,7 @@ from testrium.model import (
     Finding,
     GroupResult,
     TestResult,
+    Use,
     Verdict,
 )
 from testrium.report import escape, wording
@@ -63,6 +64,7 @@ class UnitView(NamedTuple):
     ended_s: float | None
     output: tuple[str, ...]
     leaks: tuple[str, ...]
+    use: Use = Use()
 
 
 class FindingView(NamedTuple):
@@ -248,6 +250,7 @@ def _unit(end: End, started_ns: int | None) -> UnitView:
         ended_s=seconds(end.ended_ns),
         output=end.last_lines,
         leaks=tuple(f"pid {leak.pid}: {leak.command_line}" for leak in end.leaks),
+        use=end.use,
     )
 
 

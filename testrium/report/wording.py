@@ -48,6 +48,11 @@ def milliseconds(value: float, largest: float | None = None) -> str:
     return f"{value:.{decimals}f} ms"
 
 
+def megabytes(size: int) -> str:
+    """`12.3 MB`, `312 MB`; a MB is 1 000 000 bytes, as in `max_rss`."""
+    return f"{size / 1e6:.1f} MB" if size < 100_000_000 else f"{size / 1e6:.0f} MB"
+
+
 def plural(count: int, noun: str) -> str:
     """`1 group`, `2 groups`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
@@ -88,7 +93,8 @@ def how_ended(end: End) -> str:
             text += f" (exit code {end.exit_code})"
     if end.starts > 1:
         text += f", after {end.starts} starts"
-    return f"{text}: {end.message}" if end.message else text
+    repeats = end.cause is EndCause.UNREADY and end.message.startswith("not ready")
+    return f"{text}: {end.message}" if end.message and not repeats else text
 
 
 def counts(groups: Iterable[GroupResult]) -> tuple[tuple[Verdict, int], ...]:

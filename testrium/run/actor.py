@@ -132,7 +132,7 @@ class Actor:
         except LaunchError as error:
             return self._made_end(EndCause.SELF, exit_code=CANNOT_START, message=str(error))
         if self._stop_cause is not None:  # asked while it was being started
-            self.process.stop()
+            self.process.stop(stacks=self.stage.diagnostics.wanted)
         end = await self._attend(self.process, values)
         for log in (folder.stdout(self.name), folder.stderr(self.name)):
             self.stage.logs.finish(log)
@@ -146,7 +146,7 @@ class Actor:
         if self._stop_cause is None:
             self._stop_cause = cause
             if self.process is not None:
-                self.process.stop()
+                self.process.stop(stacks=self.stage.diagnostics.wanted)
 
     def kill(self) -> None:
         if self.process is not None:
@@ -241,7 +241,7 @@ class Actor:
             problem = await self._wait_ready(process, values)
             if problem is not None and not process.ended.done():
                 if self.reloads >= self.unit.restarts:
-                    await self.stage.diagnostics.collect(self.name, f"{self.name} {problem}")
+                    self.stage.diagnostics.note(f"{self.name} {problem}")
                 self.stop(EndCause.ABANDONED if self._was_reported() else EndCause.UNREADY)
             ended = await process.ended
         finally:

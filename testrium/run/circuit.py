@@ -49,7 +49,6 @@ class Circuit:
         self._again = False  # a unit asked for Resume-ALL
         self._restarts_of_all = 0
         self._tasks: list[asyncio.Task[None]] = []
-        self._abandoning: asyncio.Task[None] | None = None
         self._idle_since_ns: int | None = None  # when the last `self` unit had ended
         stage.recorder.subscribe(self._see)
 
@@ -83,8 +82,6 @@ class Circuit:
         if not self._tasks:  # setup failed: every unit learns that it does not run
             self._start_all()
         self.stage.change.notify()
-        if self._abandoning is not None:
-            await self._abandoning
         at_once = at_once or self._culprit is not None
         await asyncio.gather(
             *(self._stop_actor(actor, cause, at_once) for actor in self.actors.values())
@@ -102,19 +99,11 @@ class Circuit:
         """End the group because of a unit (or `setup`)."""
         if self._culprit is None:
             self._culprit = culprit
-            self._abandoning = asyncio.create_task(self._abandon())
+            reason = f"the end of {culprit} stops the group" if culprit else self.infra
+            self.stage.diagnostics.note(reason)
+            for actor in self.actors.values():
+                actor.stop(EndCause.ABANDONED)
             self.stage.change.notify()
-
-    async def _abandon(self) -> None:
-        """Keep what the living can tell, then stop them."""
-        await self.stage.diagnostics.collect(self._culprit or "", self._why_abandoned())
-        for actor in self.actors.values():
-            actor.stop(EndCause.ABANDONED)
-
-    def _why_abandoned(self) -> str:
-        if not self._culprit:
-            return self.infra
-        return f"the end of {self._culprit} stops the group"
 
     @property
     def aborted(self) -> bool:

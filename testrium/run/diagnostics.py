@@ -6,7 +6,6 @@ what it used and what it wrote last. All frames of a Python unit are in its `sta
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import re
@@ -24,12 +23,9 @@ from testrium.run.supervision import Process
 #: So long before a deadline the processes are looked at: then their keepers begin to stop them.
 LOOK_AHEAD_S = 0.05
 
-#: How long units may take to write their stacks, and all of it.
-_STACKS_LIMIT_S = 0.6
-_LIMIT_S = 0.9
+#: Seconds for looking at all processes: the loop has other things to do.
+_LOOK_LIMIT_S = 0.5
 
-#: A group whose units fail one after the other need not be described after each of them.
-_MOST_SECTIONS = 3
 _MOST_LINES = 15
 
 #: What a terminal would obey, in texts of units.
@@ -61,9 +57,14 @@ class Diagnostics:
         self._enabled = enabled
         self._began = time.monotonic()
         self._subjects: list[Subject] = []
-        self._told: set[str] = set()
+        self._reasons: list[str] = []
         self._looked: dict[str, tuple[float, list[str]]] = {}  # the time, the tree
         self._looked_at = 0.0
+
+    @property
+    def wanted(self) -> bool:
+        """Whether units that are stopped now should tell their stacks first."""
+        return bool(self._reasons)
 
     def add(self, subject: Subject) -> None:
         self._subjects.append(subject)
@@ -71,59 +72,46 @@ class Diagnostics:
     def look(self) -> None:
         """Remember the processes as they are now: soon there may be none to look at."""
         now = time.monotonic()
-        if self._enabled and now - self._looked_at >= LOOK_AHEAD_S:
-            self._looked_at = now
-            for subject in self._alive():
-                self._looked[subject.name] = (now, _tree(subject))
-
-    async def collect(self, about: str, reason: str) -> None:
-        """Describe all units in `diagnostics.txt`; takes less than a second.
-
-        Args:
-            about: the unit that is the reason, or what else is; described once.
-            reason: in words, what happened.
-        """
-        if not self._enabled or about in self._told or len(self._told) == _MOST_SECTIONS:
+        if not self._enabled or now - self._looked_at < LOOK_AHEAD_S:
             return
-        self._told.add(about)
-        until = time.monotonic() + _LIMIT_S
-        for subject in self._alive():
-            self._looked[subject.name] = (time.monotonic(), _tree(subject))
-        dumps = [subject.process.dump_stacks() for subject in self._alive() if subject.process]
-        if dumps:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_STACKS_LIMIT_S):
-                    await asyncio.gather(*dumps)
-        text = "".join(f"{_visible(line)}\n" for line in self._lines(reason, until))
-        with contextlib.suppress(OSError):
-            _append_private(self._folder.diagnostics, text)
+        self._looked_at = now
+        for subject in self._subjects:
+            if subject.process is not None and time.monotonic() < now + _LOOK_LIMIT_S:
+                self._looked[subject.name] = (now, _tree(subject.process.keeper))
+
+    def note(self, reason: str) -> None:
+        """Something is wrong, and processes are going to be stopped."""
+        if self._enabled:
+            self.look()
+            self._reasons.append(f"{time.monotonic() - self._began:.2f} s: {reason}")
+
+    def write(self) -> None:
+        """Describe all units, if something was wrong. All of them have been stopped."""
+        if self._reasons:
+            text = "".join(f"{_visible(line)}\n" for line in self._lines())
+            with contextlib.suppress(OSError):
+                _write_private(self._folder.diagnostics, text)
 
     def threads(self, unit: str) -> tuple[str, ...]:
         """Where the threads of a unit were when its stacks were written last, a line for each."""
         return threads_of(self._folder.stacks(unit), self._group_folder) if self._enabled else ()
 
-    def _alive(self) -> Iterator[Subject]:
-        return (subject for subject in self._subjects if subject.process is not None)
-
-    def _lines(self, reason: str, until: float) -> Iterator[str]:
-        yield f"== {time.monotonic() - self._began:.2f} s after the start: {reason}"
-        yield ""
+    def _lines(self) -> Iterator[str]:
+        yield "Times count from the start of the group."
+        yield from self._reasons
         for subject in self._subjects:
-            if time.monotonic() > until:
-                yield "(there was no time for the other units)"
-                return
+            yield ""
             yield f"{subject.name}  {subject.state}{_used(subject.use)}"
             for title, lines in self._parts(subject):
                 if lines:
                     yield f"  {title}"
                     yield from (f"    {line}" for line in lines)
-            yield ""
 
     def _parts(self, subject: Subject) -> Iterator[tuple[str, Iterable[str]]]:
         name = subject.name
         if name in self._looked:
             at, tree = self._looked[name]
-            yield f"processes, {at - self._began:.2f} s after the start", tree
+            yield f"processes, at {at - self._began:.2f} s", tree
         yield "threads (all their frames: stacks.txt)", self.threads(name)
         for title, file in (("stdout", self._folder.stdout), ("stderr", self._folder.stderr)):
             yield f"end of its {title}", last_lines(file(name), _MOST_LINES)
@@ -138,10 +126,8 @@ def _used(use: Use) -> str:
     return f"  ({', '.join(figures)})" if figures else ""
 
 
-def _tree(subject: Subject) -> list[str]:
+def _tree(keeper: int) -> list[str]:
     """The processes below the keeper, children indented below their parents."""
-    assert subject.process is not None
-    keeper = subject.process.keeper
     below: dict[int, list[linux.ProcessEntry]] = {}
     for entry in linux.descendants(keeper):
         below.setdefault(entry.parent, []).append(entry)
@@ -162,8 +148,8 @@ def _visible(line: str) -> str:
     return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", line)
 
 
-def _append_private(path: Path, text: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+def _write_private(path: Path, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         os.write(fd, text.encode(errors="backslashreplace"))
     finally:

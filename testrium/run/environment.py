@@ -67,7 +67,7 @@ class Surroundings:
             names.EVENT_DB: str(self.folder.database),
             names.SOCKET: self.socket,
             names.DOMAIN: self.domain,
-            names.TRACEPARENT: traceparent(self.run, f"{self.folder.path.name}/{unit}/{start}"),
+            names.TRACEPARENT: traceparent(self.run, f"{self.scenario.folder_name}/{unit}/{start}"),
         }
         env |= {
             f"TESTRIUM_PARAM_{variable_name(name)}": value

@@ -43,8 +43,10 @@ class RunFolder:
 
     def create(self, units: tuple[str, ...]) -> None:
         """Make the folders. Raises OSError."""
-        for folder in (self.path, self.path / "units", *map(self.unit, units)):
-            folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+        # One by one: what mkdir makes on the way to a folder does not get the mode.
+        above = [folder for folder in self.path.parents if not folder.exists()]
+        for folder in (*reversed(above), self.path, self.path / "units", *map(self.unit, units)):
+            folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
 
 
 def last_lines(path: Path, count: int = 40, limit: int = 16384) -> tuple[str, ...]:

@@ -180,7 +180,7 @@ class GroupLife:
         stage, recorder = self._stage, self._stage.recorder
         interrupted = stage.services.interrupt.asked.is_set()
         if (reason := self._failure()) is not None:
-            await stage.diagnostics.collect(reason, reason)
+            stage.diagnostics.note(reason)
         await self._circuit.stop(EndCause.ABANDONED if interrupted else EndCause.STOPPED)
         self._ends.extend(self._circuit.ends())
         if self._setup and self._setup_life and self._setup_over:
@@ -193,6 +193,7 @@ class GroupLife:
         if stage.scenario.group.has_teardown:
             teardown = Actor(teardown_unit(stage.scenario.group.timeout_s), stage)
             self._ends.append(await run_to_end(teardown))
+        stage.diagnostics.write()
         await recorder.sync()
         self._store(interrupted)
 

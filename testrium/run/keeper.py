@@ -168,16 +168,14 @@ class _Keeper:
     def _obey(self, message: Message) -> None:
         match message["op"]:
             case "stop" if self._alive:
+                if message["stacks"]:
+                    self._dump_stacks()
                 self._stop(message["signal"], message["grace_ns"])
             case "kill" if self._alive:
                 self._stopped = self._killed = True
                 self._kill_all()
             case "deadline" if self._alive and not self._overdue:
                 self._deadline_ns = message["at_ns"]
-            case "stacks":
-                if self._alive:
-                    self._dump_stacks()
-                self._send("stacks")
 
     def _stop(self, number: int, grace_ns: int) -> None:
         self._stopped = True

@@ -145,6 +145,31 @@ def ports_of_the_kernel() -> frozenset[int]:
     return frozenset(ports)
 
 
+def pids() -> set[int]:
+    """All processes that can be seen; none where there is no /proc."""
+    with contextlib.suppress(OSError):
+        return {int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()}
+    return set()
+
+
+def environment(pid: int) -> dict[str, str]:
+    """The variables that the program of a process began with; {} when it is gone or not ours."""
+    try:
+        lines = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return {}
+    pairs = (line.decode(errors="surrogateescape").partition("=") for line in lines)
+    return {name: value for name, equals, value in pairs if equals}
+
+
+def file_behind(pid: int, fd: int) -> str:
+    """The path behind a descriptor of a process; "" when there is none or it is not ours."""
+    try:
+        return str(Path(f"/proc/{pid}/fd/{fd}").readlink())
+    except OSError:
+        return ""
+
+
 def command_line(pid: int) -> str:
     """How the process was called, cut to `COMMAND_LINE_LIMIT`; its name in brackets if unknown."""
     with contextlib.suppress(OSError):

@@ -125,7 +125,7 @@ def joined(first: Use, second: Use) -> Use:
 
 def _percent(before: Sample, t_ns: int, cpu_s: float) -> float:
     """CPU use of one core between two readings; a clock of 10 ms makes it coarse."""
-    return max(0.0, cpu_s - before.cpu_s) / ((t_ns - before.t_ns) / 1e9) * 100
+    return round(max(0.0, cpu_s - before.cpu_s) / ((t_ns - before.t_ns) / 1e9) * 100, 1)
 
 
 def _known(values: Iterable[_Number | None]) -> list[_Number]:

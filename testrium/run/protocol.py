@@ -3,10 +3,10 @@
 Every message carries the `number` of a process, given by the runner. To a keeper:
 
     {"op": "start", "launch": {...}}             -> started or refused, then ended, then cleared
-    {"op": "stop", "signal": 15, "grace_ns": N}  the unit's session gets the signal, SIGKILL later
+    {"op": "stop", "signal": 15, "grace_ns": N, "stacks": false}
+                                                 the unit's session gets the signal, SIGKILL later
     {"op": "kill"}                               SIGKILL to everything that it started, at once
     {"op": "deadline", "at_ns": N or null}       when it is overdue and stopped
-    {"op": "stacks"}                             -> stacks
 
 From it:
 
@@ -14,7 +14,6 @@ From it:
     {"event": "refused", "reason": "...", "infra": false}
     {"event": "ended", "exit": {...}}
     {"event": "cleared", "leaks": [[pid, "command line"], ...]}
-    {"event": "stacks"}
 """
 
 from __future__ import annotations

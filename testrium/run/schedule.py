@@ -48,13 +48,18 @@ async def run_scheduled(
     *,
     jobs: int,
     stop: Callable[[list[Result]], bool],
+    sequence: Iterable[Scenario] | None = None,
 ) -> list[Result]:
-    """Run all, at most `jobs` at once, started in the given order.
+    """Run all, at most `jobs` at once.
 
-    `stop` is asked before each start whether, given the results so far, nothing more shall begin.
-    The results come back in the order of `scenarios`.
+    Args:
+        scenarios: in the order in which their results come back.
+        run: runs one of them.
+        jobs: how many may run side by side.
+        stop: asked before each start whether, given the results so far, nothing more shall begin.
+        sequence: the same scenarios in the order in which they start; None for their own order.
     """
-    pending = list(scenarios)
+    pending = list(scenarios if sequence is None else sequence)
     running: dict[asyncio.Future[Result], Scenario] = {}
     results: dict[int, Result] = {}
     place = {id(scenario): number for number, scenario in enumerate(scenarios)}

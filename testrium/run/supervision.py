@@ -10,7 +10,7 @@ import socket
 import subprocess
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 from testrium.errors import InfraError, TestriumError
 from testrium.model import Leak
@@ -63,7 +63,6 @@ class Process:
         self._supervisor = supervisor
         self._number = number
         self._started: asyncio.Future[None] = loop.create_future()
-        self._dumps: list[asyncio.Future[None]] = []
 
     @property
     def alive(self) -> bool:
@@ -78,14 +77,18 @@ class Process:
     def cleared(self) -> asyncio.Future[tuple[Leak, ...]]:
         return _shielded(self._cleared)
 
-    def stop(self, signal: str | None = None, grace_s: float | None = None) -> None:
+    def stop(
+        self, signal: str | None = None, grace_s: float | None = None, *, stacks: bool = False
+    ) -> None:
         """Signal the unit's whole session, and kill what is left of it after the grace.
 
-        Without arguments as the launch says. Nothing happens once the process has ended.
+        Without arguments as the launch says. Nothing happens once the process has ended. With
+        `stacks` a Python unit appends the stacks of its threads to `launch.stacks` just before,
+        even in a deadlock. Not earlier: to be asked may wake it (signal.pause), and it goes on.
         """
         number = signal_number(signal or self.launch.stop_signal)
         grace_ns = int((self.launch.grace_s if grace_s is None else grace_s) * 1e9)
-        self._tell("stop", signal=number, grace_ns=grace_ns)
+        self._tell("stop", signal=number, grace_ns=grace_ns, stacks=stacks)
 
     def kill(self) -> None:
         """SIGKILL to everything that the unit has started, at once. No leaks are reported."""
@@ -94,18 +97,6 @@ class Process:
     def set_deadline(self, at_ns: int | None) -> None:
         """Have it stopped as overdue at this time (CLOCK_MONOTONIC), whatever the runner does."""
         self._tell("deadline", at_ns=at_ns)
-
-    async def dump_stacks(self) -> None:
-        """Have a Python unit append the stacks of its threads to `launch.stacks`.
-
-        Works in a deadlock too. Returns when they are written, or when the unit does not answer.
-        """
-        if self.alive:
-            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._dumps.append(done)
-            self._tell("stacks")
-            either: set[asyncio.Future[Any]] = {done, self._ended}
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
 
     async def spawn_beside(self, command: tuple[str, ...]) -> Process:
         """Start a command in the folder and with the environment of this unit, to ask about it.
@@ -143,10 +134,6 @@ class Process:
             case "cleared":
                 leaks = tuple(Leak(pid, line) for pid, line in message["leaks"])
                 _resolve(self._cleared, leaks)
-            case "stacks":
-                for dump in self._dumps:
-                    _resolve(dump, None)
-                self._dumps.clear()
 
     def _fail(self, error: TestriumError) -> None:
         for future in (self._started, self._ended, self._cleared):

@@ -111,8 +111,6 @@ class _Supervisor:
                 kept.channel.send(message)
             except OSError:
                 return  # the keeper is ending, and has said or will say why
-        elif message["op"] == "stacks":
-            self._runner.send({"event": "stacks", "number": number})
 
     def _start(self, number: int, launch: Message) -> None:
         try:

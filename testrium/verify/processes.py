@@ -129,8 +129,9 @@ class ProcessFacts:
         hints = []
         if last is not None:
             hints.append(f"its last probe was {shown(last.step)}")
-        if end.message and end.message not in message:
+        if end.message and end.message not in message and code is not Code.UNREADY:
             hints.append(end.message)
+        hints += end.threads
         if code is Code.UNREADY:
             hints += self._ready_hints(end)
         self.findings.append(

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -59,7 +59,7 @@ class Run:
         self._started = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
 
-    def __enter__(self) -> Run:
+    def __enter__(self) -> Self:
         self._thread.start()
         assert self._started.wait(60)
         return self
@@ -70,7 +70,12 @@ class Run:
 
     def new_attempt(self, attempt: int) -> None:
         done = threading.Event()
-        self.loop.call_soon_threadsafe(lambda: (self.recorder.new_attempt(attempt), done.set()))
+
+        def work() -> None:
+            self.recorder.new_attempt(attempt)
+            done.set()
+
+        self.loop.call_soon_threadsafe(work)
         assert done.wait(60)
 
     async def _serve(self) -> None:
@@ -148,7 +153,7 @@ def test_a_manager_sees_its_unit_unless_told(anywhere: str) -> None:
 
 def test_columns(anywhere: str) -> None:
     manager = Events_Manager("a", anywhere)
-    empty = {
+    empty: dict[str, dict[int, Any]] = {
         name: {}
         for name in ("ID", "Unit", "StepCompleted", "EventType", "EventKey", "Time", "Metadata")
     }
@@ -201,7 +206,7 @@ def test_correlations(anywhere: str) -> None:
 def test_required_events(anywhere: str) -> None:
     manager = Events_Manager("a", anywhere)
     manager.Set_Event("one")
-    units = [
+    units: list[dict[str, Any]] = [
         {"name": "a", "events": ["one", "two"]},
         {"name": "b", "enabled": False, "events": ["x"]},
         {"name": "c"},
@@ -311,7 +316,7 @@ def test_flush_makes_events_readable_with_sql(anywhere: str) -> None:
 
 
 def test_the_kinds_of_event() -> None:
-    assert VALID_EVENT_TYPES == {"Default", "Exception", "Send", "Receive"}
+    assert sorted(VALID_EVENT_TYPES) == ["Default", "Exception", "Receive", "Send"]
 
 
 # Where the database is ---------------------------------------------------------------------------
@@ -348,12 +353,8 @@ def in_process(work: Callable[[], None]) -> int:
         signal.alarm(60)
         try:
             work()
-        except BaseException:
-            import traceback
-
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
+        finally:
+            os._exit(1 if sys.exc_info()[0] else 0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 

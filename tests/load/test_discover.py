@@ -124,3 +124,27 @@ def test_a_folder_that_cannot_be_listed_is_passed_over(
 
     monkeypatch.setattr(Path, "iterdir", iterdir)
     assert ids(groups) == ["a.b", "b"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("a*", ["a.b", "a/deep/er"]),
+        ("a/*", ["deep/er"]),
+        ("*/deep/[a-e]?", ["a/deep/er"]),
+        ("**/er", ["a/deep/er"]),
+        ("**", ["a.b", "a/deep/er", "b"]),
+    ],
+)
+def test_a_pattern_stands_for_the_folders_that_match(
+    groups: Workspace, pattern: str, found: list[str]
+) -> None:
+    assert ids(groups, pattern) == found
+
+
+@pytest.mark.parametrize("pattern", ["x*", "b/*", "*.toml", "__pycach?__"])
+def test_a_pattern_that_matches_nothing_is_an_error(groups: Workspace, pattern: str) -> None:
+    groups.write({"__pycache__/x/config.toml": "", "__pycache__/x/units/u.toml": ""})
+    with pytest.raises(UsageError) as caught:
+        groups.load(pattern)
+    assert str(caught.value) == f"{pattern}: no folder matches"

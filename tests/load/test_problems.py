@@ -83,7 +83,6 @@ def test_both_spellings_of_a_key(problems_of: Problems) -> None:
     [
         ("[verifi]", "3: verifi: unknown table; did you mean 'verify'?"),
         ("[[checks]]", "3: checks: not supported yet"),
-        ("[matrix]", "3: matrix: not supported yet"),
         ("[env]\nA = 3", "4: env.A: must be a string"),
         ("[env]\n'A=B' = ''", "4: env.'A=B': is no name of an environment variable"),
         ("[env]\nA = '${port.http}'", "4: env.A: unknown variable ${port.http}"),

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from testrium.model import Group, Unit
-from testrium.plan import Machine, Selection, plan_scenarios
+from testrium.model import Combination, Group, Unit
+from testrium.plan import Machine, ResultKey, Selection, plan_scenarios
 
 NOWHERE = Machine(has_program=lambda _: False, has_module=lambda _: False)
 
@@ -108,13 +108,93 @@ def test_the_selection_is_applied() -> None:
     assert [each.id for each in scenarios] == ["b"]
 
 
+SAFE = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-~"
+
+
+def folder_names(*ids: str) -> list[str]:
+    return [each.folder_name for each in plan_scenarios(map(group, ids))]
+
+
+def test_a_groups_folder_is_its_id() -> None:
+    assert folder_names("shop/cart/pay", "hello") == ["hello", "shop/cart/pay"]
+
+
 def test_folder_names_are_safe_and_unique() -> None:
-    ids = ["a/b", "a-b", "A-B", "a b", ".hidden", "../up", "é", "ü", "x" * 300, "a-b~2"]
-    names = [each.folder_name for each in plan_scenarios(map(group, ids))]
+    ids = ["a-b", "A-B", "a b", ".hidden", "../up", "é", "ü", "x" * 300, "a-b~2", "report.json"]
+    names = folder_names(*ids)
     assert len({name.casefold() for name in names}) == len(ids)
+    assert "report.json" not in names
     for name in names:
-        assert len(name) < 120
-        assert not name.startswith(".")
-        assert not set(name) - set(
-            "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-~"
-        )
+        for part in name.split("/"):
+            assert 0 < len(part) < 120
+            assert not part.startswith(".")
+            assert not set(part) - set(SAFE)
+
+
+def test_no_groups_folder_lies_in_another() -> None:
+    assert folder_names("a", "a/b", "a/b/c", "d/e") == ["a", "a~2/b", "a~3/b/c", "d/e"]
+    assert folder_names("a b/c", "a-b") == ["a-b/c", "a-b~2"]
+
+
+MATRIX = (
+    Combination({"browser": "a", "size": "1"}),
+    Combination({"browser": "http://b", "size": "1"}),
+    Combination({"browser": "a", "size": "2"}, primary=False),
+)
+
+
+def test_every_combination_is_a_result() -> None:
+    scenarios = plan_scenarios([replace(group("shop/g"), matrix=MATRIX, repeat=1)])
+    assert [(each.id, each.params, each.folder_name) for each in scenarios] == [
+        (
+            "shop/g[browser=a,size=1]",
+            {"browser": "a", "size": "1"},
+            "shop/g[browser=a,size=1]",
+        ),
+        (
+            "shop/g[browser=a,size=1]",
+            {"browser": "a", "size": "1"},
+            "shop/g[browser=a,size=1]+1",
+        ),
+        (
+            "shop/g[browser=http://b,size=1]",
+            {"browser": "http://b", "size": "1"},
+            "shop/g[browser=http-b,size=1]",
+        ),
+        (
+            "shop/g[browser=http://b,size=1]",
+            {"browser": "http://b", "size": "1"},
+            "shop/g[browser=http-b,size=1]+1",
+        ),
+    ]
+
+
+def test_what_is_not_primary_is_run_with_all_modes() -> None:
+    scenarios = plan_scenarios([replace(group(), matrix=MATRIX)], Selection(all_modes=True))
+    assert [each.id for each in scenarios][2] == "g[browser=a,size=2]"
+
+
+def test_strict_makes_a_missing_requirement_an_error() -> None:
+    groups = [replace(group(), requires=("psql",)), replace(group("h"), skip="x", requires=("y",))]
+    needy, skipped = plan_scenarios(groups, strict=True, machine=NOWHERE)
+    assert (needy.skip, needy.unmet) == ("", "requires psql: not found on PATH")
+    assert (skipped.skip, skipped.unmet) == ("x", "")
+
+
+def test_only_what_failed() -> None:
+    groups = [
+        replace(group("a"), test_modes=("DEBUG", "INFO")),
+        replace(group("b"), matrix=MATRIX),
+        group("c"),
+    ]
+    failed = frozenset(
+        {
+            ResultKey.of(Path("/work/a"), "INFO", {}),
+            ResultKey.of(Path("/work/b"), "DEBUG", {"size": "1", "browser": "a"}),
+        }
+    )
+    scenarios = plan_scenarios(groups, Selection(failed=failed))
+    assert [(each.id, each.mode) for each in scenarios] == [
+        ("a", "INFO"),
+        ("b[browser=a,size=1]", "DEBUG"),
+    ]

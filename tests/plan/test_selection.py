@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from testrium.errors import UsageError
-from testrium.model import Group
+from testrium.model import Combination, Group
 from testrium.plan import Selection, select
 
 
@@ -30,6 +30,10 @@ GROUPS = (
         (Selection(less=("checkout",)), ["shop/cart", "shop/search", "old/cart"]),
         (Selection(less=("shop/cart", "search")), ["checkout", "old/cart"]),
         (Selection(less=("cart/",)), ["checkout", "shop/search"]),
+        (Selection(less=("shop/*",)), ["checkout", "old/cart"]),
+        (Selection(less=("c*",)), ["shop/search"]),
+        (Selection(less=("work/old/cart",)), ["checkout", "shop/cart", "shop/search"]),
+        (Selection(less=("/work/[os]*/cart",)), ["checkout", "shop/search"]),
         (Selection(tag="smoke and not slow"), ["checkout"]),
         (Selection(tag="nobody"), []),
         (Selection(grep="^shop/"), ["shop/cart", "shop/search"]),
@@ -46,6 +50,9 @@ def test_select(selection: Selection, ids: list[str]) -> None:
     [
         (Selection(less=("chekout",)), "--less chekout: no such group; did you mean 'checkout'?"),
         (Selection(less=("zzz",)), "--less zzz: no such group"),
+        (Selection(less=("zzz*",)), "--less zzz*: no such group"),
+        (Selection(less=("",)), "--less : no such group"),
+        (Selection(less=(".",)), "--less .: no such group"),
         (Selection(tag="a b"), "--tag 'a b', column 3: 'and' or 'or' expected"),
         (
             Selection(grep="("),
@@ -57,3 +64,33 @@ def test_what_cannot_be_understood(selection: Selection, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         select(GROUPS, selection)
     assert str(caught.value) == message
+
+
+MATRIX = Group(
+    "m",
+    Path("/work/m"),
+    (),
+    title="Sizes",
+    matrix=(
+        Combination({"size": "1"}),
+        Combination({"size": "2"}),
+        Combination({"size": "3"}, primary=False),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("selection", "sizes"),
+    [
+        (Selection(), "12"),
+        (Selection(all_modes=True), "123"),
+        (Selection(less=("m[size=1]",)), "2"),
+        (Selection(grep=r"size=1\]"), "1"),
+        (Selection(grep="Sizes", all_modes=True), "123"),
+        (Selection(grep="size=3"), ""),
+        (Selection(less=("m",)), ""),
+    ],
+)
+def test_select_combinations(selection: Selection, sizes: str) -> None:
+    left = [each for group in select([MATRIX], selection) for each in group.matrix]
+    assert "".join(each.params["size"] for each in left) == sizes

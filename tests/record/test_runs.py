@@ -124,3 +124,29 @@ def test_what_a_link_names_is_not_removed(tmp_path: Path) -> None:
 
     assert runs.prune(tmp_path, keep=1) == ("r1",)
     assert (kept / "data").exists()
+
+
+def test_a_run_that_was_killed_is_lost_until_somebody_looked_after_it(tmp_path: Path) -> None:
+    ended, killed, going, foreign = make(tmp_path, "r1", "r2", "r3", "r4")
+    with runs.claimed(ended):
+        pass
+    (killed / ".running").touch()  # what is left of a claim when its process is killed
+    with runs.claimed(going):
+        assert runs.lost_runs(tmp_path) == (killed,)
+        runs.mark_over(killed)
+        assert runs.lost_runs(tmp_path) == ()
+    assert [runs.is_run(each) for each in (ended, killed, going, foreign)] == [
+        True,
+        True,
+        True,
+        False,
+    ]
+
+
+def test_a_group_is_discarded_with_the_folders_that_are_empty_then(tmp_path: Path) -> None:
+    for name in ("shop/cart/pay", "shop/search"):
+        (tmp_path / name / "units").mkdir(parents=True)
+    runs.discard_group(tmp_path, tmp_path / "shop/cart/pay")
+    assert [path.name for path in (tmp_path / "shop").iterdir()] == ["search"]
+    runs.discard_group(tmp_path, tmp_path / "shop/search")
+    assert list(tmp_path.iterdir()) == []

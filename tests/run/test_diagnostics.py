@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import time
+import signal
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
 from testrium.model import UnitState, Use
-from testrium.run import diagnostics
 from testrium.run.diagnostics import Diagnostics
 from testrium.run.folder import RunFolder
+from testrium.run.linux import process_entry
 from testrium.run.supervision import Process, Supervisor
 
 if TYPE_CHECKING:
@@ -51,7 +47,7 @@ def told(
     *,
     enabled: bool = True,
 ) -> str:
-    """Run the story with a unit that is in a deadlock; returns what was kept."""
+    """Run the story with a unit that is in a deadlock; returns what was kept once it is stopped."""
     run = RunFolder(folder.path / "run")
     run.create(("source",))
     actor = Actor(use=Use(cpu_s=0.25, max_rss=12_300_000))
@@ -63,21 +59,23 @@ def told(
         actor.process = await supervisor.spawn(launch)
         await folder.until(lambda: b"\n" in run.stdout("source").read_bytes())
         await story(kept, actor)
+        process, actor.process = actor.process, None
+        process.stop(stacks=kept.wanted)
+        await process.cleared
+        kept.write()
 
     folder.run(live)
-    return run.diagnostics.read_text() if run.diagnostics.exists() else ""
+    return run.diagnostics.read_text() if run.diagnostics.is_file() else ""
+
+
+async def hangs(kept: Diagnostics, _: Actor) -> None:
+    kept.note("source hangs")
 
 
 def test_everything_is_in_one_readable_file(folder: UnitFolder) -> None:
-    async def story(kept: Diagnostics, _: Actor) -> None:
-        await kept.collect("source", "source hangs")
-        (thread,) = kept.threads("source")
-        assert thread == "main thread at part.py:8 in hold: lock.acquire(), called at part.py:10"
-
-    text = told(folder, story)
-    head, *lines = text.splitlines()
-    assert head.endswith("after the start: source hangs")
-    assert "source  running  (CPU 0.25 s, memory at most 12.3 MB)" in lines
+    _, reason, _, *lines = told(folder, hangs).splitlines()
+    assert reason.endswith(" s: source hangs")
+    assert lines[0] == "source  running  (CPU 0.25 s, memory at most 12.3 MB)"
     assert "    main thread at part.py:8 in hold: lock.acquire(), called at part.py:10" in lines
     unit, child = (line for line in lines if "(parent " in line)
     assert unit.endswith("source: part:main")
@@ -87,78 +85,59 @@ def test_everything_is_in_one_readable_file(folder: UnitFolder) -> None:
 
 
 def test_nobody_else_may_read_it(folder: UnitFolder) -> None:
-    async def story(kept: Diagnostics, _: Actor) -> None:
-        await kept.collect("source", "source hangs")
-
-    told(folder, story)
+    told(folder, hangs)
     assert (folder.path / "run" / "diagnostics.txt").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_unit_that_is_gone_is_shown_as_it_was_seen_last(
-    folder: UnitFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_unit_that_is_gone_is_shown_as_it_was_seen_last(folder: UnitFolder) -> None:
     async def story(kept: Diagnostics, actor: Actor) -> None:
         kept.look()
         assert actor.process is not None
         actor.process.kill()
         await actor.process.cleared
-        actor.process = None
-        await kept.collect("source", "source was stopped")
+        kept.note("source was stopped")
 
     assert "sleep 60" in told(folder, story)
 
 
-def test_one_unit_is_described_once_and_not_too_many(folder: UnitFolder) -> None:
+def test_all_reasons_are_told(folder: UnitFolder) -> None:
     async def story(kept: Diagnostics, _: Actor) -> None:
-        for about in ("a", "a", "b", "c", "d"):
-            await kept.collect(about, f"because of {about}")
+        kept.note("one")
+        kept.note("two")
 
-    text = told(folder, story)
-    sections = [line.rpartition(" ")[2] for line in text.splitlines() if line.startswith("== ")]
-    assert sections == ["a", "b", "c"]
+    lines = told(folder, story).splitlines()
+    assert [line.partition(" s: ")[2] for line in lines[1:3]] == ["one", "two"]
+
+
+def test_where_nothing_is_wrong_nothing_is_kept(folder: UnitFolder) -> None:
+    async def story(kept: Diagnostics, _: Actor) -> None:
+        kept.look()
+        assert not kept.wanted
+
+    assert told(folder, story) == ""
+    assert (folder.path / "run" / "units" / "source" / "stacks.txt").read_text() == ""
 
 
 def test_nothing_is_kept_where_it_is_switched_off(folder: UnitFolder) -> None:
     async def story(kept: Diagnostics, _: Actor) -> None:
-        kept.look()
-        await kept.collect("source", "source hangs")
+        kept.note("source hangs")
+        assert not kept.wanted
         assert kept.threads("source") == ()
 
     assert told(folder, story, enabled=False) == ""
 
 
 def test_a_folder_that_cannot_be_written_fails_nothing(folder: UnitFolder) -> None:
-    async def story(kept: Diagnostics, _: Actor) -> None:
-        (folder.path / "run" / "diagnostics.txt").mkdir()
-        await kept.collect("source", "source hangs")
-        (folder.path / "run" / "diagnostics.txt").rmdir()
-
-    assert told(folder, story) == ""
-
-
-def test_units_that_do_not_answer_take_no_more_than_a_second(
-    folder: UnitFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(diagnostics, "_STACKS_LIMIT_S", 0.05)
-
-    async def story(kept: Diagnostics, actor: Actor) -> None:
-        async def never(_: Process) -> None:
-            await asyncio.Event().wait()
-
-        monkeypatch.setattr(Process, "dump_stacks", never)
-        began = time.monotonic()
-        await kept.collect("source", "source hangs")
-        assert time.monotonic() - began < 1
-
-    assert "source: part:main" in told(folder, story)
+    (folder.path / "run" / "diagnostics.txt").mkdir(parents=True)
+    assert told(folder, hangs) == ""
 
 
 def test_a_stopped_unit_is_shown_as_stopped(folder: UnitFolder) -> None:
     async def story(kept: Diagnostics, actor: Actor) -> None:
         assert actor.process is not None
-        os.kill(actor.process.pid, 19)
-        await kept.collect("source", "source hangs")
+        pid = actor.process.pid
+        os.kill(pid, signal.SIGSTOP)
+        await folder.until(lambda: (entry := process_entry(pid)) is not None and entry.state == "T")
+        kept.note("source hangs")
 
-    text = told(folder, story)
-    assert ", T)" in text or ", t)" in text
-    assert Path(folder.path, "run", "diagnostics.txt").exists()
+    assert ", T)" in told(folder, story)

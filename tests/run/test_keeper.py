@@ -218,14 +218,35 @@ def test_stacks_are_told_even_in_a_deadlock(folder: UnitFolder) -> None:
     launch = folder.launch(code)
 
     async def story(process: Process) -> None:
-        await process.dump_stacks()
+        process.stop(stacks=True)
+        await process.ended
         text = folder.text("source.stacks")
         assert "line 5 in waiter" in text
         assert "line 10 in main" in text
         assert "testrium" not in text
-        process.kill()
 
     lived(folder, launch, story)
+
+
+def test_a_unit_that_is_woken_by_the_question_for_its_stacks_is_stopped(
+    folder: UnitFolder, gone: Callable[[list[int]], None]
+) -> None:
+    """signal.pause() returns, the unit ends, and its child would be left behind."""
+    code = """
+        import signal, subprocess
+        def main():
+            print(subprocess.Popen(["sleep", "60"]).pid)
+            signal.pause()
+    """
+
+    async def story(process: Process) -> None:
+        process.stop(stacks=True)
+
+    end, leaks = lived(folder, folder.launch(code), story)
+    assert end.stopped
+    assert leaks == ()
+    gone([int(folder.text("source.out"))])
+    assert "in main" in folder.text("source.stacks")
 
 
 @pytest.mark.parametrize(
@@ -248,8 +269,7 @@ def test_what_knows_no_stacks_is_left_alone(
         program = Path(f"/proc/{process.pid}/comm")
         # Before its exec a signal would be Python's, and lost with it.
         await folder.until(lambda: program.read_text() == "sleep\n")
-        await process.dump_stacks()
-        process.stop("INT")
+        process.stop("INT", stacks=True)
 
     assert lived(folder, launched(folder), story)[0].signal == "SIGINT"
 
@@ -258,7 +278,7 @@ def test_no_stacks_of_a_process_that_has_ended(folder: UnitFolder) -> None:
     async def story(supervisor: Supervisor) -> None:
         process = await supervisor.spawn(folder.launch(command=["true"]))
         await process.cleared
-        await process.dump_stacks()
+        process.stop(stacks=True)
 
     folder.run(story)
 

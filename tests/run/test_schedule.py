@@ -83,3 +83,13 @@ def test_the_limit_of_a_cgroup_counts(
     monkeypatch.setattr(schedule, "_CGROUP_CPU_LIMIT", limit)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3})
     assert usable_cores() == cores
+
+
+def test_the_sequence_decides_what_starts_first_and_not_where_results_stand() -> None:
+    watch = Stopwatch()
+    a, b, c = map(scenario, "abc")
+    results = asyncio.run(
+        run_scheduled((a, b, c), watch.run, jobs=1, stop=lambda _: False, sequence=(c, a, b))
+    )
+    assert watch.started == ["c", "a", "b"]
+    assert results == ["a", "b", "c"]

@@ -47,8 +47,8 @@ def test_threads_in_one_place_are_one_line(tmp_path: Path) -> None:
 
 
 def test_a_thread_without_user_frames_is_told_too(tmp_path: Path) -> None:
-    text = 'Current thread 0x1 (most recent call first):\n  File "{python}/queue.py", line 171 in get\n'
-    (line,) = told(tmp_path, text)
+    head = "Current thread 0x1 (most recent call first):"
+    (line,) = told(tmp_path, f'{head}\n  File "{{python}}/queue.py", line 171 in get\n')
     assert line.startswith("main thread at ")
     assert "queue.py:171 in get" in line
 

@@ -154,9 +154,8 @@ def test_the_supervisor_is_killed(folder: UnitFolder, gone: Gone) -> None:
                 await future
         with pytest.raises(InfraError):
             await supervisor.spawn(launch)
-        process.stop()
+        process.stop(stacks=True)
         process.kill()
-        await process.dump_stacks()
         return [process.pid, process.keeper, int(daemon)]
 
     try:

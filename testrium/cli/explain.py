@@ -1,0 +1,69 @@
+"""`testrium explain`: what a finding means, with a circuit that shows it."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+
+import click
+
+from testrium.errors import UsageError
+from testrium.model import Code
+from testrium.resources import findings_folder
+
+#: Columns of a page at most: longer lines are hard to read.
+_WIDTH = 100
+
+
+@click.command(name="explain")
+@click.argument("code", default="", metavar="[CODE]")
+def command(code: str) -> int:
+    """Tell what the finding CODE means, how it comes about and what to do.
+
+    Without CODE: list all of them, in the order in which they rank as root causes.
+    """
+    known = pages()
+    if not code:
+        width = max(map(len, known))
+        for name, text in known.items():
+            click.echo(f"{name:<{width}}  {_plain(summary_of(text))}")
+        click.echo("\nMore about one of them: testrium explain CODE")
+    elif code in known:
+        _show(known[code])
+    else:
+        near = difflib.get_close_matches(code, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(known)}"
+        raise UsageError(f"no finding {code!r}; {hint}")
+    return 0
+
+
+def pages() -> dict[str, str]:
+    """The page of every code that has one (Markdown), in the order in which findings rank."""
+    files = {code.value: findings_folder() / f"{code}.md" for code in Code}
+    return {
+        code: file.read_text(encoding="utf-8") for code, file in files.items() if file.is_file()
+    }
+
+
+def summary_of(text: str) -> str:
+    """The one sentence below the title of a page."""
+    return text.split("\n\n")[1]
+
+
+def _plain(sentence: str) -> str:
+    return sentence.replace("`", "")
+
+
+def _show(text: str) -> None:
+    """On a terminal with its structure, else as it is written."""
+    if not sys.stdout.isatty():
+        click.echo(text, nl=False)
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    # Links lead to files of the documentation, which a terminal cannot follow.
+    text = re.sub(r"\[([^\]]+)\]\([^)\s]+\)", r"*\1*", text)
+    console = Console(highlight=False)
+    console.print(Markdown(text), width=min(console.width, _WIDTH))

@@ -1,0 +1,84 @@
+"""Runs that are over: judged again with the rules as they are now, and asked what failed."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from testrium.errors import NoGroupsError, UsageError
+from testrium.judging import EXIT_CODES, NOT_PASSED, judged, run_verdict
+from testrium.model import RunResult, Scenario, Verdict
+from testrium.plan.selection import ResultKey, Selection
+from testrium.report.stored import StoredReportError, read_report, read_run
+from testrium.session import DATABASE, load, state_folder
+
+
+def verify_again(beginning: str, cwd: Path) -> RunResult:
+    """Judge a stored run with the rules of its groups as they are now; starts nothing.
+
+    Raises:
+        ConfigError, UsageError: no such run, or its groups are wrong or gone.
+        InfraError: a store cannot be read.
+    """
+    from testrium.record.runs import find_run
+
+    stored = read_run(find_run(state_folder(cwd), beginning))
+    assert stored.folder is not None
+    results = []
+    for old in stored.groups:
+        if old.run_dir is None or old.verdict is Verdict.SKIP:
+            results.append(old)
+            continue
+        now = _declared_now(old.scenario, cwd)
+        scenario = replace(now, id=old.scenario.id, repeat=old.scenario.repeat)
+        result = judged(scenario, old.run_dir / DATABASE, stored.folder)
+        results.append(replace(result, duration_s=old.duration_s, run_dir=old.run_dir))
+    verdict = run_verdict(tuple(result.verdict for result in results))
+    return replace(stored, groups=tuple(results), verdict=verdict, exit_code=EXIT_CODES[verdict])
+
+
+def _declared_now(old: Scenario, cwd: Path) -> Scenario:
+    """What the files of a stored scenario say today."""
+    from testrium.plan.scenario import plan_scenarios
+
+    _, groups = load((str(old.group.folder),), cwd)
+    for scenario in plan_scenarios(groups, Selection(all_modes=True), repeat=0):
+        if scenario.mode == old.mode and scenario.params == old.params:
+            return scenario
+    raise UsageError(f"{old.id} in mode {old.mode} cannot be judged again: it is not declared now")
+
+
+def failed_results(cwd: Path) -> frozenset[ResultKey]:
+    """What did not pass in the last run of the history.
+
+    Raises:
+        NoGroupsError: nothing failed in it, or there is none.
+        InfraError: the history cannot be read.
+    """
+    from testrium.record.history import FILE, History
+    from testrium.record.runs import FOLDER
+    from testrium.report.json_report import RUN_FILE
+
+    state = state_folder(cwd)
+    last = None
+    if (state / FILE).exists():
+        with History(state) as history:
+            last = history.last_run()
+            rows = history.results_of_run(last.run) if last else ()
+    if last is None:
+        raise NoGroupsError("--failed: there is no earlier run")
+    failed = {
+        ResultKey.of((state.parent / row.folder).resolve(), row.mode, row.params)
+        for row in rows
+        if row.verdict in NOT_PASSED
+    }
+    with suppress(StoredReportError):  # removed. Groups without save-metrics are only in there
+        failed |= {
+            ResultKey.of(one.scenario.group.folder, one.scenario.mode, one.scenario.params)
+            for one in read_report(state / FOLDER / last.run / RUN_FILE).groups
+            if one.verdict in NOT_PASSED
+        }
+    if not failed:
+        raise NoGroupsError(f"--failed: nothing failed in the last run ({last.run})")
+    return frozenset(failed)

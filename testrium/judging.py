@@ -1,0 +1,84 @@
+"""From the evidence of a run to its verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from testrium.errors import ExitCode, InfraError
+from testrium.model import (
+    Code,
+    Evidence,
+    Finding,
+    GroupResult,
+    Judgement,
+    Scenario,
+    Verdict,
+)
+
+EXIT_CODES = {
+    Verdict.ERROR: ExitCode.ERROR,
+    Verdict.FAIL: ExitCode.FAILURE,
+    Verdict.UNKNOWN: ExitCode.UNKNOWN,
+    Verdict.PASS: ExitCode.SUCCESS,
+}
+#: What is no success, the worst first.
+NOT_PASSED = (Verdict.ERROR, Verdict.FAIL, Verdict.UNKNOWN)
+
+
+def judged(scenario: Scenario, database: Path, run_folder: Path) -> GroupResult:
+    """Verify one stored run. Raises InfraError if the store cannot be read."""
+    from testrium.record.earlier import earlier_keys
+    from testrium.record.evidence import gather_evidence
+    from testrium.verify import judge
+    from testrium.verify.correlation import correlate
+
+    evidence = gather_evidence(scenario, database)
+    judgement = judge(scenario, evidence)
+    if any(finding.code is Code.PHANTOM for finding in judgement.findings):
+        # Only a phantom can be a stale key; nobody else pays for reading old runs.
+        earlier = earlier_keys(run_folder, database)
+        judgement = judge(scenario, replace(evidence, earlier_keys=earlier))
+    findings = judgement.findings + judgement.notes
+    shown = {number for finding in findings for number in finding.events}
+    return GroupResult(
+        scenario,
+        judgement.verdict,
+        judgement=judgement,
+        ends=evidence.ends,
+        tests=evidence.tests,
+        witnesses={event.id: event for event in evidence.events if event.id in shown},
+        started_ns=evidence.started_ns,
+        average_latency_s=correlate(evidence.events).average_latency_s,
+    )
+
+
+def failed_runner(scenario: Scenario, error: InfraError) -> Judgement:
+    """The judgement of a group that could not be run or judged."""
+    return Judgement(Verdict.ERROR, (Finding(Code.INFRA, scenario.id, str(error)),))
+
+
+def run_verdict(verdicts: tuple[Verdict, ...]) -> Verdict:
+    """The worst of the groups: error, fail, unknown, pass; skip and xfail count as pass."""
+    return next((verdict for verdict in NOT_PASSED if verdict in verdicts), Verdict.PASS)
+
+
+def classic_results(scenario: Scenario, evidence: Evidence, duration_s: float) -> Mapping[str, Any]:
+    """The dictionary that a group's `tests_results` callback gets."""
+    from testrium.verify import judge
+    from testrium.verify.correlation import classic_correlations
+
+    judgement = judge(scenario, evidence)
+    return {
+        "duration": duration_s,
+        "passed": judgement.verdict is Verdict.PASS,
+        "tests_results": [
+            {"name": test.name, "passed": test.passed, "total_time": test.duration_s}
+            for test in evidence.tests
+        ],
+        "events_completed": [place._asdict() for place in judgement.completed],
+        "events_missing": [place._asdict() for place in judgement.missing],
+        "correlations": classic_correlations(evidence.events),
+    }

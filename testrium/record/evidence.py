@@ -1,0 +1,58 @@
+"""Everything that one stored run is judged by, as far as its rules ask for it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from testrium.errors import InfraError
+from testrium.model import Evidence, Sample, Scenario
+from testrium.record.database import open_reader
+from testrium.record.store import load_evidence
+
+#: Test functions are reported as such, with their tracebacks, and print those too.
+_UNITS_BESIDE = ("setup", "teardown")
+
+
+def gather_evidence(scenario: Scenario, database: Path) -> Evidence:
+    """`load_evidence`, and what only some rules look at: stderr, use of memory and CPU.
+
+    Raises InfraError if the store cannot be read.
+    """
+    evidence = load_evidence(database)
+    if scenario.group.rules.stderr == "forbid":
+        units = (*(unit.name for unit in scenario.units), *_UNITS_BESIDE)
+        evidence = replace(evidence, stderr=stderr_texts(database.parent, units))
+    limited = [unit.name for unit in scenario.units if unit.max_rss or unit.max_cpu]
+    if limited:
+        evidence = replace(evidence, samples=load_samples(database, limited))
+    return evidence
+
+
+def stderr_texts(run_dir: Path, units: Iterable[str]) -> dict[str, str]:
+    """What each of these units wrote on stderr, in all its starts."""
+    files = ((unit, run_dir / "units" / unit / "stderr.log") for unit in units)
+    return {
+        unit: file.read_bytes().decode(errors="backslashreplace")
+        for unit, file in files
+        if file.is_file()
+    }
+
+
+def load_samples(database: Path, units: Iterable[str]) -> tuple[Sample, ...]:
+    """The samples of these units in the order of time. Raises InfraError."""
+    names = tuple(units)
+    marks = ", ".join("?" * len(names))
+    with closing(open_reader(str(database))) as connection:
+        try:
+            rows = connection.execute(
+                "SELECT Unit, Start, TimeNs, CpuS, CpuPercent, Rss, Threads, Fds, Children "  # noqa: S608 - only marks are put in
+                f"FROM Samples WHERE Unit IN ({marks}) ORDER BY TimeNs",
+                names,
+            )
+            return tuple(Sample(*row) for row in rows)
+        except sqlite3.Error as error:
+            raise InfraError(f"cannot read {database}: {error}") from error

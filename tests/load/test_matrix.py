@@ -1,0 +1,123 @@
+"""The `[matrix]`: parameters, what is left out, what is primary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from testrium.load.matrix import MOST
+
+if TYPE_CHECKING:
+    from tests.load.conftest import Workspace
+
+A_VALUE = "must be a string without control characters, a number or a boolean"
+NO_NAME = (
+    "is no name of a parameter: up to 64 letters, digits, '_', '.' and '-',"
+    " with a letter or digit first"
+)
+
+Problems = Callable[..., list[str]]
+
+BROWSERS = "[matrix]\nbrowser = ['a', 'b']\nsize = [1, 2]\n"
+
+
+def suffixes(workspace: Workspace, config: str) -> dict[str, bool]:
+    """The suffix of every combination, and whether it is primary."""
+    workspace.group(config, a="")
+    return {each.suffix: each.primary for each in workspace.loaded().matrix}
+
+
+def test_every_combination_in_the_order_of_the_file(workspace: Workspace) -> None:
+    assert list(suffixes(workspace, BROWSERS)) == [
+        "[browser=a,size=1]",
+        "[browser=a,size=2]",
+        "[browser=b,size=1]",
+        "[browser=b,size=2]",
+    ]
+
+
+def test_without_a_matrix_there_is_none(workspace: Workspace) -> None:
+    assert suffixes(workspace, "") == {}
+
+
+def test_values_become_text_as_toml_writes_them(workspace: Workspace) -> None:
+    config = "[matrix]\nfast = [true, false]\nload = [0.5, 1]\n"
+    assert list(suffixes(workspace, config)) == [
+        "[fast=true,load=0.5]",
+        "[fast=true,load=1]",
+        "[fast=false,load=0.5]",
+        "[fast=false,load=1]",
+    ]
+
+
+def test_an_entry_excludes_all_combinations_that_have_its_values(workspace: Workspace) -> None:
+    config = BROWSERS + "exclude = [{browser = 'a', size = 2}, {browser = 'b'}]"
+    assert list(suffixes(workspace, config)) == ["[browser=a,size=1]"]
+
+
+def test_what_is_not_primary_is_the_rest(workspace: Workspace) -> None:
+    config = BROWSERS + "exclude = [{browser = 'b', size = 1}]\nprimary = [{size = 1}]"
+    assert suffixes(workspace, config) == {
+        "[browser=a,size=1]": True,
+        "[browser=a,size=2]": False,
+        "[browser=b,size=2]": False,
+    }
+
+
+def test_texts_may_name_parameters(workspace: Workspace) -> None:
+    workspace.group(
+        BROWSERS + "[env]\nB = '${param.browser}'", a="command = ['run', '${param.size}']"
+    )
+    assert workspace.loaded().env == {"B": "${param.browser}"}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[[matrix]]", "3: matrix: must be a table"),
+        ("[matrix]", "3: matrix: names no parameter"),
+        ("[matrix]\nsize = 1", "4: matrix.size: must be a list of strings, numbers or booleans"),
+        ("[matrix]\nsize = []", "4: matrix.size: must not be empty"),
+        ("[matrix]\nsize = [1, '1']", "4: matrix.size: contains duplicate values: 1"),
+        (
+            "[matrix]\nsize = [nan]",
+            f"4: matrix.size: item 1 {A_VALUE}",
+        ),
+        (
+            "[matrix]\n'a b' = [1]",
+            f"4: matrix.'a b': {NO_NAME}",
+        ),
+        (
+            "[matrix]\na-b = [1]\na_b = [1]",
+            "5: matrix.a_b: shares the variable TESTRIUM_PARAM_A_B with 'a-b'",
+        ),
+        (BROWSERS + "exclude = {size = 1}", "6: matrix.exclude: must be a list of tables"),
+        (BROWSERS + "exclude = ['a']", "6: matrix.exclude: item 1 must be a table"),
+        (BROWSERS + "primary = [{}]", "6: matrix.primary: item 1 must name a parameter"),
+        (
+            BROWSERS + "exclude = [\n  {size = 1},\n  {browsr = 'a'},\n]",
+            "8: matrix.exclude[1].browsr: unknown parameter; did you mean 'browser'?",
+        ),
+        (BROWSERS + "primary = [{size = 3}]", "6: matrix.primary[0].size: must be one of: 1, 2"),
+        (
+            BROWSERS + "exclude = [{size = 1}, {size = 2}]",
+            "6: matrix.exclude: leaves no combination",
+        ),
+        (
+            BROWSERS + "exclude = [{size = 1}]\nprimary = [{size = 1}]",
+            "7: matrix.primary: is no combination that exclude leaves",
+        ),
+        (
+            f"[matrix]\na = {list(range(40))}\nb = {list(range(40))}",
+            f"3: matrix: makes 1600 combinations; {MOST} is the most",
+        ),
+        (
+            BROWSERS + "[env]\nB = '${param.brwser}'",
+            "7: env.B: unknown variable ${param.brwser}; did you mean 'param.browser'?",
+        ),
+    ],
+)
+def test_what_is_wrong(problems_of: Problems, text: str, problem: str) -> None:
+    assert problems_of(text) == [f"g/config.toml:{problem}"]

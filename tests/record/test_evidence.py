@@ -1,0 +1,62 @@
+"""Evidence that only some rules look at."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from testrium.errors import InfraError
+from testrium.model import Group, Rules, Sample, Scenario, Unit
+from testrium.record.evidence import gather_evidence, load_samples, stderr_texts
+from testrium.record.store import Store
+
+A = Unit("a", 0, "units/a.toml", command=("a",))
+SAMPLES = [
+    Sample("a", 1, 20, 0.5, 12.5, 1000, 2, 7, 1),
+    Sample("b", 1, 15, 0.1, None, 900, 1, 5, 0),
+    Sample("a", 1, 10, 0.1, None, 500, 1, 5, 0),
+]
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    path = tmp_path / "Data.db"
+    with closing(Store(path)) as store:
+        store.add_samples(SAMPLES)
+    return path
+
+
+def scenario(unit: Unit, rules: Rules | None = None) -> Scenario:
+    return Scenario("g", Group("g", Path("g"), (unit,), rules=rules or Rules()), (unit,))
+
+
+def test_samples_come_back_in_the_order_of_time(database: Path) -> None:
+    assert load_samples(database, ["a"]) == (SAMPLES[2], SAMPLES[0])
+
+
+def test_samples_are_read_for_units_with_limits_only(database: Path) -> None:
+    assert gather_evidence(scenario(A), database).samples == ()
+    limited = gather_evidence(scenario(replace(A, max_rss=1)), database)
+    assert {sample.unit for sample in limited.samples} == {"a"}
+
+
+def test_stderr_is_read_where_it_is_judged(database: Path) -> None:
+    for name in ("a", "tests", "setup"):
+        log = database.parent / "units" / name / "stderr.log"
+        log.parent.mkdir(parents=True)
+        log.write_bytes(b"said by \xff" + name.encode())
+    assert gather_evidence(scenario(A), database).stderr == {}
+    strict = gather_evidence(scenario(A, Rules(stderr="forbid")), database)
+    assert strict.stderr == {"a": "said by \\xffa", "setup": "said by \\xffsetup"}
+
+
+def test_units_without_a_log_said_nothing(tmp_path: Path) -> None:
+    assert stderr_texts(tmp_path, ["a"]) == {}
+
+
+def test_a_database_without_samples_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InfraError, match="cannot read"):
+        load_samples(tmp_path / "none.db", ["a"])
