@@ -90,7 +90,7 @@ def measured(folder: Path, *options: str) -> Cost:
             output.append(line)
             if line.startswith("PASS"):
                 memory.append(resident_mb(runner.pid))
-                files.append(len(os.listdir(f"/proc/{runner.pid}/fd")))
+                files.append(len(list(Path(f"/proc/{runner.pid}/fd").iterdir())))
     seconds = time.perf_counter() - before
     if runner.returncode:
         sys.exit("".join(output[-40:]))

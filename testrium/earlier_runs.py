@@ -8,8 +8,9 @@ from pathlib import Path
 
 from testrium.errors import NoGroupsError, UsageError
 from testrium.judging import EXIT_CODES, NOT_PASSED, judged, run_verdict
-from testrium.model import RunResult, Scenario, Verdict
+from testrium.model import GroupResult, RunResult, Scenario, Verdict
 from testrium.plan.selection import ResultKey, Selection
+from testrium.report.json_report import RUN_FILE
 from testrium.report.stored import StoredReportError, read_report, read_run
 from testrium.session import DATABASE, load, state_folder
 
@@ -23,7 +24,8 @@ def verify_again(beginning: str, cwd: Path) -> RunResult:
     """
     from testrium.record.runs import find_run
 
-    stored = read_run(find_run(state_folder(cwd), beginning))
+    folder = find_run(state_folder(cwd), beginning)
+    stored = read_run(folder) if (folder / RUN_FILE).exists() else _unfinished(folder)
     assert stored.folder is not None
     results = []
     for old in stored.groups:
@@ -36,6 +38,31 @@ def verify_again(beginning: str, cwd: Path) -> RunResult:
         results.append(replace(result, duration_s=old.duration_s, run_dir=old.run_dir))
     verdict = run_verdict(tuple(result.verdict for result in results))
     return replace(stored, groups=tuple(results), verdict=verdict, exit_code=EXIT_CODES[verdict])
+
+
+def _unfinished(folder: Path) -> RunResult:
+    """A run whose runner was killed: what its units had emitted by then is recovered.
+
+    Raises UsageError: it goes on.
+    """
+    from testrium.record.recovery import recover
+    from testrium.record.runs import is_claimed
+    from testrium.record.scenario import FILE, read_scenario
+
+    if is_claimed(folder):
+        raise UsageError(f"run {folder.name} goes on: it can be judged when it has ended")
+    groups = []
+    for path in sorted(folder.rglob(FILE)):
+        recover(path.parent)
+        groups.append(GroupResult(read_scenario(path), Verdict.ERROR, run_dir=path.parent))
+    return RunResult(
+        run=folder.name,
+        verdict=Verdict.ERROR,
+        exit_code=EXIT_CODES[Verdict.ERROR],
+        duration_s=0.0,
+        groups=tuple(groups),
+        folder=folder,
+    )
 
 
 def _declared_now(old: Scenario, cwd: Path) -> Scenario:
@@ -58,16 +85,15 @@ def failed_results(cwd: Path) -> frozenset[ResultKey]:
     """
     from testrium.record.history import FILE, History
     from testrium.record.runs import FOLDER
-    from testrium.report.json_report import RUN_FILE
 
     state = state_folder(cwd)
-    last = None
-    if (state / FILE).exists():
-        with History(state) as history:
-            last = history.last_run()
-            rows = history.results_of_run(last.run) if last else ()
-    if last is None:
+    if not (state / FILE).exists():
         raise NoGroupsError("--failed: there is no earlier run")
+    with History(state) as history:
+        last = history.last_run()
+        if last is None:
+            raise NoGroupsError("; ".join(("--failed: there is no earlier run", *history.notices)))
+        rows = history.results_of_run(last.run)
     failed = {
         ResultKey.of((state.parent / row.folder).resolve(), row.mode, row.params)
         for row in rows

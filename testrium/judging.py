@@ -36,6 +36,8 @@ def judged(scenario: Scenario, database: Path, run_folder: Path) -> GroupResult:
     from testrium.verify.correlation import correlate
 
     evidence = gather_evidence(scenario, database)
+    if evidence.ended_ns is None:
+        evidence = replace(evidence, infra="the runner ended before the group did")
     judgement = judge(scenario, evidence)
     if any(finding.code is Code.PHANTOM for finding in judgement.findings):
         # Only a phantom can be a stale key; nobody else pays for reading old runs.

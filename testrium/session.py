@@ -210,7 +210,8 @@ class _Session:
             results += done
             if self._signal is None and (left := len(planned) - len(done)):
                 self._request.observer.notice(f"-x: {left} more results were not started")
-            if self._signal or any(result.verdict in NOT_PASSED for result in done):
+            ended = {result.verdict for result in done}
+            if self._signal or ended.intersection(NOT_PASSED) or ended == {Verdict.SKIP}:
                 break
         return sorted(results, key=lambda one: (one.scenario.group.order, one.scenario.group.id))
 
@@ -229,7 +230,10 @@ class _Session:
         if 1 < self._request.jobs < len(scenarios):  # else it makes no difference
             from testrium.record.history import expected_durations
 
-            return longest_first(scenarios, expected_durations(self._state))
+            durations, notices = expected_durations(self._state)
+            for notice in notices:
+                self._request.observer.notice(notice)
+            return longest_first(scenarios, durations)
         return scenarios
 
     async def _run_one(self, scenario: Scenario, services: Services) -> GroupResult:
@@ -321,7 +325,8 @@ class _Session:
         folder = self._state / "runs" / self._run
         try:
             make_state_folder(self._state)
-            folder.mkdir(mode=0o700, parents=True)
+            folder.parent.mkdir(mode=0o700, exist_ok=True)
+            folder.mkdir(mode=0o700)
         except OSError as error:
             raise InfraError(f"cannot make the run folder {folder}: {error.strerror}") from error
         return folder

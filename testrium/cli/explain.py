@@ -66,4 +66,5 @@ def _show(text: str) -> None:
     # Links lead to files of the documentation, which a terminal cannot follow.
     text = re.sub(r"\[([^\]]+)\]\([^)\s]+\)", r"*\1*", text)
     console = Console(highlight=False)
-    console.print(Markdown(text), width=min(console.width, _WIDTH))
+    # The terminal's own colours, on its own background.
+    console.print(Markdown(text, code_theme="ansi_dark"), width=min(console.width, _WIDTH))

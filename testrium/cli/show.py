@@ -13,17 +13,22 @@ from testrium.errors import UsageError
 
 if TYPE_CHECKING:
     from testrium.model import GroupResult, RunResult
+    from testrium.report.console import Console
 
 
 @click.command(name="show")
 @click.argument("run", default="", metavar="[RUN]")
 @click.argument("group", default="", metavar="[GROUP]")
 @click.option("--plain", is_flag=True, help="No colours, no wrapping.")
-def command(run: str, group: str, plain: bool) -> int:
+@click.option("--key", metavar="KEY", help="Print the way of one key, event by event.")
+@click.option("--timeline", is_flag=True, help="Print all events in the order of time.")
+def command(run: str, group: str, plain: bool, key: str | None, timeline: bool) -> int:
     """Print what was found in RUN (the beginning of its id; default: the last run).
 
     With GROUP all that is known of that group: its circuits, units and tests too.
     """
+    if key is not None and timeline:
+        raise UsageError("--key shows one key, --timeline all of them: choose one")
     from testrium.record.runs import find_run
     from testrium.report.console import Console
     from testrium.report.stored import read_run
@@ -32,6 +37,9 @@ def command(run: str, group: str, plain: bool) -> int:
     cwd = Path.cwd()
     result = read_run(find_run(state_folder(cwd), run))
     console = Console(sys.stdout, cwd=cwd, plain=plain)
+    if key is not None or timeline:
+        _show_events(result, _results_of(result, group) if group else result.groups, key, console)
+        return 0
     if not group:
         console.show(result)
     for number, found in enumerate(_results_of(result, group) if group else ()):
@@ -39,6 +47,38 @@ def command(run: str, group: str, plain: bool) -> int:
             click.echo()
         console.show_group(found)
     return 0
+
+
+def _show_events(
+    run: RunResult, results: tuple[GroupResult, ...], key: str | None, console: Console
+) -> None:
+    """Print all events of each result, or those of one key. Raises UsageError if there is none."""
+    from testrium.record.store import load_evidence
+    from testrium.report.timeline import way_of
+    from testrium.report.wording import label
+    from testrium.session import DATABASE
+
+    keys: dict[str, None] = {}
+    shown = 0
+    for result in results:
+        if result.run_dir is None or not (result.run_dir / DATABASE).exists():
+            continue  # it was skipped
+        events = load_evidence(result.run_dir / DATABASE).events
+        title = label(result.scenario)
+        if key is not None:
+            keys |= dict.fromkeys(event.key for event in events if event.key is not None)
+            events = way_of(key, events)
+            title = f"{key} in {title}"
+        if events:
+            if shown:
+                click.echo()
+            console.show_events(title, events)
+            shown += 1
+    if not shown:
+        what = "" if key is None else f" with the key {key!r}"
+        near = difflib.get_close_matches(key or "", keys, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise UsageError(f"run {run.run} has no event{what}{hint}")
 
 
 def _results_of(result: RunResult, group: str) -> tuple[GroupResult, ...]:

@@ -49,6 +49,7 @@ class AloneLog:
         self._probes = f"{database}-probes"
         self._domain = clock_domain()
         self._emitter = emitter_of(self._probes, self._domain)
+        self._emitter.reopen()  # where a database was deleted, its probe file mostly was too
         self._connection: sqlite3.Connection | None = None
         self._file: ProbeFile | None = None
         self._file_id: tuple[int, int] | None = None

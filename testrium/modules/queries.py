@@ -50,14 +50,19 @@ def correlate(connection: sqlite3.Connection, shown: str) -> dict[str, Any]:
 
 def _columns(connection: sqlite3.Connection, shown: str) -> tuple[Column, Column]:
     """All keyed Send and Receive events, with monotonic times if all are of one clock."""
-    (clocks,) = connection.execute("SELECT count(*) FROM Domains").fetchone()
+    clocks, begin_ns, begin_wall_ns = connection.execute(
+        "SELECT (SELECT count(*) FROM Domains), (SELECT TimeNs FROM Events LIMIT 1),"
+        " (SELECT CAST(Time * 1e9 AS INTEGER) FROM Events LIMIT 1)"
+    ).fetchone()
     places = _places(connection)
-    if clocks == 1:
-        sends, receives = _gather(connection, shown, places, "TimeNs")
+    # Times are counted from the first event: small numbers are read faster.
+    if clocks == 1 and begin_ns is not None:
+        sends, receives = _gather(connection, shown, places, f"TimeNs - {begin_ns}")
         # Rows that user code put there by hand may lack that time.
         if None not in sends.times and None not in receives.times:
             return sends, receives
-    return _gather(connection, shown, places, "CAST(Time * 1e9 AS INTEGER)")
+    time = f"CAST(Time * 1e9 AS INTEGER) - {begin_wall_ns or 0}"
+    return _gather(connection, shown, places, time)
 
 
 def _places(connection: sqlite3.Connection) -> list[tuple[str, str]]:

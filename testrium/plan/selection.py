@@ -33,7 +33,7 @@ class Selection:
     combination of a matrix by its id. `tag` is an expression such as `smoke and not slow`. `grep`
     is a regular expression that the id or the title must match somewhere. An empty value selects
     everything. `all_modes` adds the combinations that are not primary. `failed` are the only
-    results that are wanted, None for all.
+    results that are wanted, primary or not; None for all.
     """
 
     less: tuple[str, ...] = ()
@@ -66,7 +66,7 @@ def select(groups: Sequence[Group], selection: Selection) -> tuple[Group, ...]:
     def is_selected(group: Group, combination: Combination) -> bool:
         id_ = group.id + combination.suffix
         return (
-            (combination.primary or selection.all_modes)
+            (combination.primary or selection.all_modes or selection.failed is not None)
             and id_ not in left_out
             and bool(pattern.search(id_) or pattern.search(group.title))
         )

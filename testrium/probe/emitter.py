@@ -138,23 +138,32 @@ class Emitter:
         _check_names(meta)
         return text
 
-    def _descriptor(self) -> int:
-        """The open file. A program may have closed it and got its number for another file, or may
-        have deleted the file."""
-        if self._fd >= 0:
-            try:
-                status = os.fstat(self._fd)
-            except OSError:
-                status = None
-            if status is not None and (status.st_dev, status.st_ino) == self._file_id:
-                if status.st_nlink:
-                    return self._fd
+    def reopen(self) -> None:
+        """Open the file anew at the next probe: by now there may be another one at its path."""
+        with self._lock:
+            if self._is_open():
                 os.close(self._fd)
+            self._fd = -1
+
+    def _descriptor(self) -> int:
+        """The open file; a deleted one too, because whoever reads it has it open as well."""
+        if self._is_open():
+            return self._fd
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
         self._fd = os.open(self._path, flags, 0o600)
         status = os.fstat(self._fd)
         self._file_id = (status.st_dev, status.st_ino)
         return self._fd
+
+    def _is_open(self) -> bool:
+        """A program may have closed it (as daemons do), and got its number for another file."""
+        if self._fd < 0:
+            return False
+        try:
+            status = os.fstat(self._fd)
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) == self._file_id
 
     def _complete(self, fd: int, line: bytes, written: int) -> None:
         """Write what a full disk or a limit left over; else the next line starts on a new one."""

@@ -84,11 +84,12 @@ def ask(request: dict[str, Any], timeout: float | None = None) -> dict[str, Any]
         RuntimeError: outside a run, the run has ended, or the runner could not answer.
     """
     limit = None if timeout is None or request.get("now") else monotonic() + timeout
+    question = json.dumps(request).encode() + b"\n"
     line = bytearray()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as wire:
         try:
             wire.connect(_address())
-            wire.sendall(json.dumps(request).encode() + b"\n")
+            wire.sendall(question)
             while not line.endswith(b"\n"):
                 if limit is not None:
                     wire.settimeout(max(limit - monotonic(), 1e-6))

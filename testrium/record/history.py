@@ -250,18 +250,18 @@ def append_run(
         return (f"{error}; this run is not in it",)
 
 
-def expected_durations(state_folder: Path) -> dict[str, float]:
-    """`History.durations`; {} where there is no history yet, or it cannot be read.
+def expected_durations(state_folder: Path) -> tuple[dict[str, float], tuple[str, ...]]:
+    """`History.durations`, and notices; {} where there is no history yet, or it cannot be read.
 
     A run never fails because of its history.
     """
     if not (state_folder / FILE).exists():
-        return {}
+        return {}, ()
     try:
         with History(state_folder) as history:
-            return history.durations()
-    except InfraError:
-        return {}
+            return history.durations(), history.notices
+    except InfraError:  # told when the run is appended
+        return {}, ()
 
 
 def _text(text: str) -> str:

@@ -10,8 +10,8 @@ from testrium.probe.rules import MAX_LINE
 from testrium.record.database import Reading
 from testrium.record.lines import BadLineError, Line, parse_line, shown_line
 
-#: Bytes that are read at once: some 400 lines, a few ms of work.
-CHUNK = 64 << 10
+#: Bytes that are read at once: some 200 lines, a few ms of work.
+CHUNK = 32 << 10
 #: Damaged lines of one file that are kept one by one.
 MAX_DAMAGES = 1000
 

@@ -20,7 +20,7 @@ from testrium.record.store import Store
 from testrium.record.watching import Watching
 
 #: Events per turn of the loop: a few ms of work.
-TURN = 400
+TURN = 200
 
 T = TypeVar("T")
 Subscriber = Callable[[tuple[Event, ...]], None]

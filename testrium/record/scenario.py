@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import tomllib
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from testrium.model import Scenario
+from testrium.errors import InfraError
+from testrium.model import Group, Scenario
+
+FILE = "scenario.toml"
 
 
 def write_scenario(scenario: Scenario, path: Path) -> None:
@@ -24,6 +28,28 @@ def write_scenario(scenario: Scenario, path: Path) -> None:
         group.pop(redundant, None)
     units = {unit.pop("name"): unit for unit in data.pop("units")}
     path.write_text(tomli_w.dumps({"scenario": data, "group": group, "units": units}))
+
+
+def read_scenario(path: Path) -> Scenario:
+    """What such a file says of which scenario was run; units and rules are left empty.
+
+    Raises:
+        InfraError: it cannot be read, or is no such file.
+    """
+    try:
+        data = tomllib.loads(path.read_text())
+        scenario, group = data["scenario"], data["group"]
+        return Scenario(
+            id=scenario["id"],
+            group=Group(group["id"], Path(group["folder"]), ()),
+            units=(),
+            mode=scenario["mode"],
+            params=scenario["params"],
+            repeat=scenario["repeat"],
+            folder_name=scenario["folder_name"],
+        )
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise InfraError(f"cannot read {path}: {error}") from error
 
 
 def plain(value: Any) -> Any:

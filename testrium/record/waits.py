@@ -15,6 +15,8 @@ from testrium.record.recorder import Recorder
 
 #: Bytes of a request.
 _MAX_REQUEST = 2 << 20
+#: Turns of the loop from accepting a connection to its end.
+TURNS_TO_CLOSE = 6
 
 
 class WaitServer:
@@ -42,13 +44,11 @@ class WaitServer:
     async def __aexit__(self, *_: object) -> None:
         """Hang up: whoever still waits learns that the run has ended."""
         self._server.close()
-        for asker in tuple(self._open):
-            asker.hang_up()
-        await asyncio.sleep(0)  # transports close in the next turn, unless something is unsent
-        for asker in tuple(self._open):
-            asker.abort()
+        for _ in range(TURNS_TO_CLOSE):
+            await asyncio.sleep(0)  # whom the server has just accepted becomes known
+            for asker in tuple(self._open):
+                asker.hang_up()
         await self._server.wait_closed()
-        await asyncio.sleep(0)
         self.path.unlink(missing_ok=True)
 
 
@@ -58,6 +58,8 @@ class _Asker(asyncio.Protocol):
     def __init__(self, recorder: Recorder, opened: set[_Asker]) -> None:
         self._recorder = recorder
         self._opened = opened
+        self._opened.add(self)
+        self._transport: asyncio.Transport | None = None
         self._input = bytearray()
         self._waits: set[Wait] = set()
         self._syncs: set[asyncio.Task[None]] = set()
@@ -65,7 +67,6 @@ class _Asker(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self._opened.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """The process hung up, or is gone: nobody waits for these answers any more."""
@@ -75,11 +76,9 @@ class _Asker(asyncio.Protocol):
         self._waits.clear()
 
     def hang_up(self) -> None:
-        self._transport.close()
-
-    def abort(self) -> None:
-        """Hang up, whatever is still to be sent."""
-        self._transport.abort()
+        """Close, whatever is still to be sent: nobody reads it."""
+        if self._transport is not None:
+            self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         self._input += data
@@ -156,7 +155,7 @@ class _Asker(asyncio.Protocol):
             self._reply({"event": None} if event is None else _answer(event))
 
     def _reply(self, answer: dict[str, Any]) -> None:
-        if not self._transport.is_closing():
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.write(json.dumps(answer).encode() + b"\n")
 
 

@@ -15,6 +15,7 @@ from testrium.report.lines import Line, Span, line, wrapped
 from testrium.report.live import LiveLines
 from testrium.report.marks import STYLES, marks_for
 from testrium.report.progress import Progress
+from testrium.report.timeline import timeline
 from testrium.report.view import view_group
 
 LEAST_WIDTH = 40
@@ -138,6 +139,10 @@ class Console:
         """Tell all that is known of one group."""
         view = view_group(result, cwd=self._cwd)
         self._write(blocks.group_block(view, self._marks, width=self._width(), figures=True))
+
+    def show_events(self, title: str, events: Sequence[Event]) -> None:
+        """Tell what happened, one event a line."""
+        self._write(timeline(title, events, self._marks, width=self._width()))
 
     # Lines -----------------------------------------------------------------------------------
 

@@ -63,7 +63,10 @@ def read_run(folder: Path) -> RunResult:
         return read_report(folder / RUN_FILE)
     summaries = [(path, _load(path)) for path in sorted(folder.rglob(GROUP_FILE))]
     if not summaries:
-        raise StoredReportError(f"no report was kept in {folder}: the run did not come to its end")
+        raise StoredReportError(
+            f"no report was kept in {folder}: the run did not come to its end"
+            f" (testrium verify {folder.name} judges what is left of it)"
+        )
     groups = []
     for path, data in summaries:
         try:

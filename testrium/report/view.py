@@ -7,14 +7,17 @@ The types are tuples because making four dataclasses takes 4 ms at every start o
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from testrium.model import (
+    EMPTY,
     UNKNOWN_CODES,
     CircuitResult,
     Code,
+    Combination,
     End,
     Event,
     Finding,
@@ -133,14 +136,21 @@ def view_group(result: GroupResult, *, cwd: Path) -> GroupView:
         units=tuple(builder.units.values()),
         circuits=result.judgement.circuits,
         tests=result.tests,
-        rerun=rerun_command(scenario.group.folder, cwd),
+        rerun=rerun_command(scenario.group.folder, cwd, scenario.params),
         run_dir="" if result.run_dir is None else _short_path(result.run_dir, cwd),
     )
 
 
-def rerun_command(folder: Path, cwd: Path) -> str:
-    """The command that runs just this group again, ready to be pasted into a shell."""
-    return f"testrium run {escape.shell_word(_short_path(folder, cwd))}"
+def rerun_command(folder: Path, cwd: Path, params: Mapping[str, str] = EMPTY) -> str:
+    """The command that runs just this group again, ready to be pasted into a shell.
+
+    With `params` just that combination of its matrix, primary or not.
+    """
+    command = f"testrium run {escape.shell_word(_short_path(folder, cwd))}"
+    if not params:
+        return command
+    suffix = re.escape(Combination(params).suffix)
+    return f"{command} --all-modes --grep {escape.shell_word(suffix)}"
 
 
 def _short_path(path: Path, cwd: Path) -> str:

@@ -240,8 +240,7 @@ class Actor:
         try:
             problem = await self._wait_ready(process, values)
             if problem is not None and not process.ended.done():
-                if self.reloads >= self.unit.restarts:
-                    self.stage.diagnostics.note(f"{self.name} {problem}")
+                self.stage.diagnostics.note(f"{self.name} {problem}")
                 self.stop(EndCause.ABANDONED if self._was_reported() else EndCause.UNREADY)
             ended = await process.ended
         finally:
@@ -306,8 +305,8 @@ class Actor:
                 return f"reported {self._reported.result().step} before it was ready"
             if process.ended.done():
                 return f"ended before it was ready ({self._waits_for()})"
-            last = f"; last try: {tries[-1]}" if tries else ""
-            return f"not ready after {timeout_s:g} s: no {self._waits_for()}{last}"
+            why = tries[-1] if tries else f"no {self._waits_for()}"
+            return f"not ready after {timeout_s:g} s: {why}"
         finally:
             self._reported = None if not self._was_reported() else self._reported
             condition.cancel()

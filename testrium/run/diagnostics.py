@@ -86,7 +86,7 @@ class Diagnostics:
             self._reasons.append(f"{time.monotonic() - self._began:.2f} s: {reason}")
 
     def write(self) -> None:
-        """Describe all units, if something was wrong. All of them have been stopped."""
+        """Describe all units, now that they have been stopped and the group has failed."""
         if self._reasons:
             text = "".join(f"{_visible(line)}\n" for line in self._lines())
             with contextlib.suppress(OSError):

@@ -126,6 +126,7 @@ class GroupLife:
         """Wake the phases when the user asks to stop; kill when he asks twice."""
         interrupt = self._stage.services.interrupt
         await interrupt.asked.wait()
+        self._stage.diagnostics.note("the run was interrupted")
         self._stage.change.notify()
         if self._setup is not None:
             self._setup.stop(EndCause.ABANDONED)
@@ -179,7 +180,9 @@ class GroupLife:
         """Stop what is left, whatever happened; run the last callbacks; store the evidence."""
         stage, recorder = self._stage, self._stage.recorder
         interrupted = stage.services.interrupt.asked.is_set()
-        if (reason := self._failure()) is not None:
+        failed = interrupted or self._circuit.aborted
+        if not failed and (reason := self._failure()) is not None:
+            failed = True
             stage.diagnostics.note(reason)
         await self._circuit.stop(EndCause.ABANDONED if interrupted else EndCause.STOPPED)
         self._ends.extend(self._circuit.ends())
@@ -193,16 +196,16 @@ class GroupLife:
         if stage.scenario.group.has_teardown:
             teardown = Actor(teardown_unit(stage.scenario.group.timeout_s), stage)
             self._ends.append(await run_to_end(teardown))
-        stage.diagnostics.write()
+            if not teardown.ended_well(self._ends[-1]):
+                failed = True
+                stage.diagnostics.note("teardown.py failed")
+        if failed:
+            stage.diagnostics.write()
         await recorder.sync()
         self._store(interrupted)
 
     def _failure(self) -> str | None:
         """What is known to be wrong before verification, if units may still tell more about it."""
-        if self._stage.services.interrupt.asked.is_set():
-            return "the run was interrupted"
-        if self._circuit.aborted:
-            return None  # it was told then
         if self._outcome is Outcome.DEADLINE:
             return "the group's deadline"
         if self._circuit.has_failed():

@@ -41,9 +41,9 @@ class Page:
     @property
     def output(self) -> list[str]:
         [shown] = [body for language, name, body in _BLOCK.findall(self.text) if not name]
-        command, *lines = shown.splitlines()
-        assert command == f"$ testrium run {self.code}"
-        return lines
+        lines: list[str] = shown.splitlines()
+        assert lines[0] == f"$ testrium run {self.code}"
+        return lines[1:]
 
     @property
     def where(self) -> str:
@@ -72,7 +72,9 @@ class Outcome:
 
     def block(self, code: str) -> str:
         """What was printed about one group."""
-        found = re.search(rf"^[A-Z]+ {code}  [\d.]+ s$.*?(?=^  rerun)", self.output, re.DOTALL | re.MULTILINE)
+        found = re.search(
+            rf"^[A-Z]+ {code}  [\d.]+ s$.*?(?=^  rerun)", self.output, re.DOTALL | re.MULTILINE
+        )
         assert found is not None, self.output
         return found[0]
 
@@ -105,9 +107,11 @@ def without_figures(line: str) -> str:
     """A line of output without what differs from run to run, and without its alignment."""
     line = re.sub(r"\S*\.testrium/runs/[^/]+", "FOLDER", line)
     line = re.sub(r"\d{8}-\d{6}-[0-9a-f]{4}", "RUN", line)
+    line = re.sub(r" pid 0$", "", line)  # a line of a shell has none
     line = re.sub(r"\b(pid|process) \d+", "pid N", line)
     line = re.sub(r'File "\S*/', 'File "', line)
     line = re.sub(r"-?\d+(\.\d+)?(e[+]\d+)? (us|ms|s)\b", "TIME", line)
+    line = re.sub(r"\d+(\.\d+)? MB", "SIZE", line)
     return " ".join(line.split())
 
 

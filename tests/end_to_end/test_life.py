@@ -683,3 +683,28 @@ def test_verify_judges_a_stored_run_with_the_rules_of_now(workplace: Workplace) 
     )
     assert outcome.exit_code == 1
     assert outcome.codes == ["missing a:never"]
+
+
+def test_what_a_killed_runner_had_not_stored_is_recovered(workplace: Workplace) -> None:
+    group = workplace.group(
+        {"a": 'entrypoint = "test_case:a"\nevents = ["last"]'},
+        """
+        import os, signal, time
+        def a():
+            me = testrium.unit()
+            os.kill(int(open("runner").read()), signal.SIGSTOP)
+            me.probe("last")
+            open("emitted", "w").close()
+            time.sleep(60)
+        """,
+    )
+    process = workplace.start("run")
+    (group / "runner").write_text(str(process.pid))
+    wait_for_file(group / "emitted")
+    process.kill()
+    process.communicate()
+    report = str(workplace.folder / "report.json")
+    outcome = workplace.finish(workplace.start("verify", "--json", report))
+    assert outcome.exit_code == 5
+    assert outcome.codes[0] == "infra group"
+    assert outcome.group["required"]["completed"] == [{"unit": "a", "step": "last"}]

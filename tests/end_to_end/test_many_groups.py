@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
 if TYPE_CHECKING:
@@ -112,6 +114,12 @@ def test_repeat_bounds_until_fail(workplace: Workplace) -> None:
     assert [one["repeat"] for one in outcome.report["groups"]] == [0, 1, 2]
 
 
+def test_until_fail_does_not_repeat_what_is_only_skipped(workplace: Workplace) -> None:
+    workplace.group(UNIT, PASSING, configs='skip = "later"')
+    outcome = workplace.run("--until-fail")
+    assert (outcome.exit_code, len(outcome.report["groups"])) == (0, 1)
+
+
 def test_an_interrupt_ends_until_fail(workplace: Workplace) -> None:
     groups(workplace, good=PASSING)
     report = str(workplace.folder / "report.json")
@@ -210,7 +218,7 @@ def test_a_matrix_that_is_wrong_is_told_with_its_line(workplace: Workplace) -> N
     workplace.group(UNIT, PASSING, tables=MATRIX + 'exclud = "x"\n')
     outcome = workplace.run()
     assert outcome.exit_code == 3
-    assert "group/config.toml:11: matrix.exclud: must be a list of" in outcome.stderr
+    assert "group/config.toml:10: matrix.exclud: must be a list of" in outcome.stderr
 
 
 def test_a_run_folder_lies_where_the_id_says(workplace: Workplace) -> None:
@@ -234,15 +242,20 @@ def test_a_moved_run_is_judged_where_it_is(workplace: Workplace, tmp_path: Path)
 
 
 def test_the_longest_starts_first_once_its_duration_is_known(workplace: Workplace) -> None:
-    slow = "import time\n" + PASSING.replace("    testrium", "    time.sleep(0.5)\n    testrium")
-    groups(workplace, a=PASSING, b=PASSING, c=PASSING, slow=slow)
+    groups(workplace, a=PASSING, b=PASSING, c=PASSING, long=PASSING)
     workplace.run()
+    with contextlib.closing(sqlite3.connect(workplace.folder / ".testrium/history.db")) as history:
+        history.execute("UPDATE results SET duration_s = 60 WHERE group_id = 'long'")
+        history.commit()
     outcome = workplace.run("-v", "-j", "2")
-    names = re.findall(r"^start (\w+)", outcome.stdout, re.MULTILINE)
-    assert names[0] == "slow"
-    assert list(verdicts(outcome)) == ["a", "b", "c", "slow"]
-    alone = workplace.run("-v", "-j", "1")
-    assert re.findall(r"^start (\w+)", alone.stdout, re.MULTILINE) == ["a", "b", "c", "slow"]
+    assert begun(outcome)[0] == "long"
+    assert list(verdicts(outcome)) == ["a", "b", "c", "long"]
+    assert begun(workplace.run("-v", "-j", "1")) == ["a", "b", "c", "long"]
+
+
+def begun(outcome: Outcome) -> list[str]:
+    """The groups by when they began; for runs with -v."""
+    return re.findall(r"^start (\S+)", outcome.stdout, re.MULTILINE)
 
 
 def test_strict_makes_a_missing_program_an_error(workplace: Workplace) -> None:
@@ -280,44 +293,43 @@ def test_clean_removes_runs(workplace: Workplace) -> None:
     assert (workplace.folder / ".testrium" / ".gitignore").read_text() == "*\n"
 
 
-def test_the_next_run_ends_what_a_lost_one_has_left(workplace: Workplace) -> None:
-    """Its runner, its supervisor and its keepers are killed at once."""
+@pytest.mark.parametrize("who", ["clean", "run"])
+def test_what_a_lost_run_has_left_is_ended(workplace: Workplace, who: str) -> None:
     workplace.group(
         {"a": 'entrypoint = "test_case:a"'},
         """
         import subprocess
         def a():
             testrium.unit().probe("up")
-            subprocess.run(["sleep", "600"], start_new_session=True)
+            subprocess.run(["sh", "-c", "echo up; exec sleep 600"], start_new_session=True)
         """,
         configs="timeout = 60",
     )
-    import psutil
-
-    process = workplace.start("run", "--json", str(workplace.folder / "report.json"))
-    state = workplace.folder / ".testrium" / "runs"
-    limit = __import__("time").monotonic() + 30
-    while not workplace_has_sleeper(workplace) and __import__("time").monotonic() < limit:
-        os.sched_yield()
-    for entry in psutil.Process(process.pid).children(recursive=True):
-        if "sleep" not in entry.name():
-            entry.suspend()
-    tree = psutil.Process(process.pid).children(recursive=True)
-    process.kill()
-    for entry in tree:
-        if "sleep" not in entry.name():
-            entry.kill()
-    process.communicate()
-    assert workplace_has_sleeper(workplace)
-    assert len(list(state.iterdir())) == 1
-
-    done = command(workplace, "clean")
-    assert "was lost; ended a process of it: sleep 600" in done.stdout
+    groups(workplace, other__good=PASSING)
+    lose(workplace.start("run", "-v", "group"))
+    assert len(workplace.survivors()) == 1
+    done = command(workplace, who, *(["other"] if who == "run" else []))
+    assert "was lost; ended a process of it: s" in done.stdout
     assert workplace.survivors() == []
 
 
-def workplace_has_sleeper(workplace: Workplace) -> bool:
-    return any("sleep 600" in line for line in workplace.survivors())
+def lose(process: subprocess.Popen[str]) -> None:
+    """Kill a runner, its supervisor and its keepers at once, when a unit says "up"."""
+    assert process.stdout is not None
+    while not process.stdout.readline().endswith(" up\n"):
+        assert process.poll() is None
+    watching = [
+        each
+        for each in psutil.Process(process.pid).children(recursive=True)
+        if each.name() not in ("sh", "sleep")
+    ]
+    for each in watching:
+        each.suspend()  # so that nobody can react to the end of another
+    process.kill()
+    for each in watching:
+        each.kill()
+    psutil.wait_procs(watching, timeout=10)
+    process.communicate()
 
 
 def test_list_for_machines(workplace: Workplace) -> None:

@@ -70,6 +70,7 @@ def test_the_wheel_holds_the_package_and_its_files(wheel: Path) -> None:
         "testrium/record/schema.sql",
         "testrium/_templates/scaffold/hello/config.toml",
         "testrium/_templates/scaffold/hello/units/source.toml",
+        "testrium/_docs/findings/lost.md",
     } <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     tops = {name.split("/")[0] for name in names}
@@ -92,6 +93,7 @@ def test_a_generated_group_runs_in_an_empty_folder(programs: Path, tmp_path: Pat
     output = succeed(programs / "testrium", "run", cwd=tmp_path)
     assert "1 passed" in output
 
+    assert "never reached" in succeed(programs / "testrium", "explain", "lost", cwd=tmp_path)
     again = run(programs / "testrium", "gen", "config-template", cwd=tmp_path)
     assert again.returncode == 3
     assert "config.toml" in again.stderr

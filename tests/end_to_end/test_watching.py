@@ -203,7 +203,7 @@ def test_who_does_not_become_ready_is_shown_with_what_it_does_and_said(
     )
     outcome = workplace.run()
     assert outcome.codes == ["unready api"]
-    assert "not become ready after 0.4 s: no tcp; last try: 127.0.0.1 port" in outcome.stdout
+    assert "not become ready after 0.4 s: 127.0.0.1 port" in outcome.stdout
     assert "refused" in outcome.stdout
     assert "waiting for the database" in outcome.stdout
     assert "in api: threading.Event().wait()" in outcome.stdout
@@ -231,7 +231,7 @@ def test_a_crash_keeps_what_the_others_were_doing(workplace: Workplace) -> None:
     assert outcome.codes == ["crash client"]
     kept = (run_dir(outcome) / "diagnostics.txt").read_text()
     assert "the end of client stops the group" in kept
-    assert "sleep 60" in kept
+    assert "sleep" in kept
     assert "serving" in kept
     assert "in service: signal.pause()" in kept
     assert "in service" in (run_dir(outcome) / "units" / "service" / "stacks.txt").read_text()
@@ -286,6 +286,45 @@ def test_what_passes_leaves_no_diagnostics(workplace: Workplace) -> None:
     outcome = workplace.run()
     assert outcome.codes == []
     assert not (run_dir(outcome) / "diagnostics.txt").exists()
+
+
+def test_what_recovers_leaves_no_diagnostics(workplace: Workplace) -> None:
+    workplace.group(
+        {
+            "a": """
+                entrypoint = "test_case:a"
+                ready_event = "up"
+                ready_timeout = 0.5
+                stop = "self"
+                in-except = "Reload"
+            """
+        },
+        """
+        import pathlib, signal
+        def a():
+            testrium.unit().probe("here")
+            if not pathlib.Path("second").exists():
+                pathlib.Path("second").touch()
+                signal.pause()
+            testrium.unit().probe("up")
+        """,
+    )
+    outcome = workplace.run()
+    assert outcome.codes == []
+    assert outcome.unit("a")["starts"] == 2
+    assert not (run_dir(outcome) / "diagnostics.txt").exists()
+
+
+def test_a_teardown_that_hangs_is_shown(workplace: Workplace) -> None:
+    workplace.group(
+        {"a": 'command = ["true"]'},
+        configs="timeout = 0.5",
+        teardown="import signal\ndef main():\n    signal.pause()\n",
+    )
+    outcome = workplace.run()
+    assert outcome.codes == ["hang teardown"]
+    assert "in main: signal.pause()" in outcome.unit("teardown")["threads"][0]
+    assert "teardown.py failed" in (run_dir(outcome) / "diagnostics.txt").read_text()
 
 
 def test_diagnostics_can_be_switched_off(workplace: Workplace) -> None:

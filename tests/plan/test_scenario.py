@@ -190,11 +190,11 @@ def test_only_what_failed() -> None:
     failed = frozenset(
         {
             ResultKey.of(Path("/work/a"), "INFO", {}),
-            ResultKey.of(Path("/work/b"), "DEBUG", {"size": "1", "browser": "a"}),
+            ResultKey.of(Path("/work/b"), "DEBUG", {"size": "2", "browser": "a"}),
         }
     )
     scenarios = plan_scenarios(groups, Selection(failed=failed))
     assert [(each.id, each.mode) for each in scenarios] == [
         ("a", "INFO"),
-        ("b[browser=a,size=1]", "DEBUG"),
+        ("b[browser=a,size=2]", "DEBUG"),
     ]

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+import testrium
 from testrium.errors import InfraError
 from testrium.model import Event, EventType, UnitState
+from testrium.probe import environment as names
 from testrium.record.inotify import Inotify
 from testrium.record.recorder import TURN, Recorder
 from testrium.record.store import load_evidence
@@ -305,3 +307,23 @@ def test_closed_it_leaves_one_file(tmp_path: Path, append: Append) -> None:
     run(work())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["Data.db", "a"]
     assert (tmp_path / "Data.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_deleted_probe_file_is_told_and_read_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(names.PROBES, str(tmp_path / "a"))
+    monkeypatch.setenv(names.DOMAIN, names.clock_domain())
+
+    async def work() -> None:
+        async with Recorder(tmp_path / "Data.db", DOMAIN) as recorder:
+            recorder.watch("a", 1, 1, tmp_path / "a")
+            me = testrium.unit()
+            me.probe("before")
+            (tmp_path / "a").unlink()
+            me.probe("after")
+            assert await recorder.wait_for("a", "after")
+
+    run(work())
+    (damage,) = load_evidence(tmp_path / "Data.db").damages
+    assert "deleted" in damage.reason

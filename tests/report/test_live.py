@@ -58,10 +58,12 @@ def test_a_short_run_never_loads_rich(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = Screen()
     shown = live.LiveLines(screen, rows)
     shown.start()
+    shown.start()  # a further round of groups begins
     shown.write("only this\n")
     shown.stop()
 
     assert screen.getvalue() == "only this\n"
+    assert "console" not in {thread.name for thread in threading.enumerate()}
 
 
 @pytest.mark.usefixtures("at_once")

@@ -90,3 +90,12 @@ def test_results_of_one_group_are_told_apart() -> None:
     progress.ended(first)
 
     assert [text.split()[0] for text in texts(progress)] == ["a+1"]
+
+
+def test_a_further_round_is_counted_too() -> None:
+    progress = Progress(ASCII)
+    progress.expect(2)
+    progress.ended(scenario("a"))
+    progress.ended(scenario("b"))
+    progress.expect(2)
+    assert texts(progress) == ["2 of 4 done, 0 running"]

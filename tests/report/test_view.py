@@ -127,3 +127,8 @@ def test_the_rerun_command_works_from_where_the_user_is() -> None:
     assert rerun_command(cwd, cwd) == "testrium run ."
     assert rerun_command(Path("/other/group"), cwd) == "testrium run /other/group"
     assert rerun_command(cwd / "-x", cwd) == "testrium run ./-x"
+
+
+def test_the_rerun_command_names_the_combination() -> None:
+    command = rerun_command(Path("/work/g"), Path("/work"), {"browser": "a", "size": "1"})
+    assert command == r"testrium run g --all-modes --grep '\[browser=a,size=1\]'"

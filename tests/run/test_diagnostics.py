@@ -79,7 +79,7 @@ def test_everything_is_in_one_readable_file(folder: UnitFolder) -> None:
     assert "    main thread at part.py:8 in hold: lock.acquire(), called at part.py:10" in lines
     unit, child = (line for line in lines if "(parent " in line)
     assert unit.endswith("source: part:main")
-    assert child.endswith("sleep 60")
+    assert "sleep" in child
     assert child.startswith("      "), "below its parent"
     assert "    ready \\x1b[2J" in lines, "no terminal obeys what a unit wrote"
 
@@ -97,7 +97,7 @@ def test_a_unit_that_is_gone_is_shown_as_it_was_seen_last(folder: UnitFolder) ->
         await actor.process.cleared
         kept.note("source was stopped")
 
-    assert "sleep 60" in told(folder, story)
+    assert "sleep" in told(folder, story)
 
 
 def test_all_reasons_are_told(folder: UnitFolder) -> None:

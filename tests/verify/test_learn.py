@@ -84,6 +84,36 @@ PLACES_THAT_CANNOT_BE_HOPS = """
     host ValueError! k1
     stranger seen k1
 """
+FAN_IN = """
+    unit a
+    unit b
+    unit api
+    b part> k1
+    a part> k1
+    api joined k1
+"""
+SAME_WORK = """
+    unit a
+    unit b
+    unit api
+    b part k1
+    a part k1
+    api joined k1
+"""
+PASSED_ON = """
+    unit client
+    unit gateway
+    unit host
+    client sent> k1
+    gateway forwarded> k1
+    host received< k1
+    client sent> k2
+    gateway forwarded> k2
+    host received< k2
+    client sent> k3
+    gateway forwarded> k3
+    host received< k3
+"""
 TWO_WAYS = """
     unit client
     unit host
@@ -147,6 +177,9 @@ def check(scenario: Scenario, evidence: Evidence) -> tuple[Proposal, ...]:
         (REPLY_WITH_KEY_OF_ITS_OWN, "client:sent host:received host:replied client:matched"),
         (EITHER_OUTCOME, "client:sent host:stored|host:refused client:told"),
         (PLACES_THAT_CANNOT_BE_HOPS, "client:sent host:received"),
+        (FAN_IN, "a:part&b:part api:joined"),
+        (SAME_WORK, "a:part&b:part api:joined"),
+        (PASSED_ON, "client:sent gateway:forwarded host:received"),
         (TWO_WAYS, "client:sent host:received\nhost:beat client:felt"),
         (BATCH, "shop:sold{3} shop:batched bank:booked"),
         ("unit host\nhost began\nhost ended", ""),
