@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from _thread import RLock
+from errno import EBADF
 from time import monotonic_ns, time_ns
 
 from testrium.probe import environment as names
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
     from testrium.probe.event import Event
 
+#: The kernel gives a new file the lowest free number; few programs have so many open.
+HIGH_FD = 500
 #: Steps whose beginning of a line is remembered.
 MAX_HEADS = 4096
 #: Bytes of an exception's message and traceback that are kept.
@@ -54,7 +57,6 @@ class Emitter:
         self._heads: dict[tuple[str, str], str] = {}
         self._encode: Any = None
         self._fd = -1
-        self._file_id = (0, 0)
         own = names.clock_domain() if domain else domain
         self._domain = "" if own == domain else f',"domain":{quoted(own)}'
         self.begin_process()
@@ -103,7 +105,7 @@ class Emitter:
         if len(line) > MAX_LINE - _ROOM:
             raise ValueError(f"a probe's line is longer than {MAX_LINE} bytes")
         with self._lock:
-            fd = self._descriptor()
+            fd = self._fd if self._fd >= 0 else self._open()
             # A number that was taken must be written, else there is a hole. So a thread takes it
             # under the lock. And Python runs signal handlers, which may emit or raise, between
             # calls and while it makes text of a number: neither may stand between taking the
@@ -113,7 +115,13 @@ class Emitter:
                 whole = b'%b%b,"seq":%d}\n' % (b"\n" if self._torn else b"", line, seq)
                 made_for = seq
             self._seq = seq
-            written = os.write(fd, whole)
+            try:
+                written = os.write(fd, whole)
+            except OSError as error:
+                if error.errno != EBADF:
+                    raise
+                fd = self._open()  # the program has closed all its files, as daemons do
+                written = os.write(fd, whole)
             if self._torn or written != len(whole):
                 self._complete(fd, whole, written)
 
@@ -141,29 +149,27 @@ class Emitter:
     def reopen(self) -> None:
         """Open the file anew at the next probe: by now there may be another one at its path."""
         with self._lock:
-            if self._is_open():
+            if self._fd >= 0:
                 os.close(self._fd)
             self._fd = -1
 
-    def _descriptor(self) -> int:
-        """The open file; a deleted one too, because whoever reads it has it open as well."""
-        if self._is_open():
-            return self._fd
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
-        self._fd = os.open(self._path, flags, 0o600)
-        status = os.fstat(self._fd)
-        self._file_id = (status.st_dev, status.st_ino)
-        return self._fd
+    def _open(self) -> int:
+        """Open the file, under a number that no other file gets by chance.
 
-    def _is_open(self) -> bool:
-        """A program may have closed it (as daemons do), and got its number for another file."""
-        if self._fd < 0:
-            return False
+        To look at every probe whether the number still means this file would cost more than all the
+        rest, as it makes the kernel write a new time of change each time.
+        """
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+        low = os.open(self._path, flags, 0o600)
         try:
-            status = os.fstat(self._fd)
-        except OSError:
-            return False
-        return (status.st_dev, status.st_ino) == self._file_id
+            from fcntl import F_DUPFD_CLOEXEC, fcntl
+
+            self._fd = fcntl(low, F_DUPFD_CLOEXEC, HIGH_FD)
+        except (ImportError, OSError):  # not POSIX, or the limit of this process is lower
+            self._fd = low
+        else:
+            os.close(low)
+        return self._fd
 
     def _complete(self, fd: int, line: bytes, written: int) -> None:
         """Write what a full disk or a limit left over; else the next line starts on a new one."""

@@ -66,6 +66,7 @@ class Store:
         self.database = database
         self._connection = open_database(str(database), "wal")
         self._file_id = _file_id(database)
+        self._names: dict[str, str] = {}  # of probe files, relative to the database's folder
         self.next_id = next_id(self._connection)
 
     def close(self) -> None:
@@ -77,12 +78,20 @@ class Store:
 
     def add_file(self, file: ProbeFile) -> None:
         """Remember that this probe file belongs to the run."""
-        self._write(lambda: self._save_file(file))
+        row = (
+            os.path.relpath(file.path, self.database.parent),
+            *(file.unit, file.start, file.attempt, file.offset, file.low_ns),
+        )
+        self._execute(
+            "INSERT OR REPLACE INTO Files (Path, Unit, Start, Attempt, Offset, LowNs)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            [row],
+        )
+        self._names[file.path] = row[0]
 
     def forget_file(self, path: str) -> None:
         """There is nothing more to read of this probe file."""
-        row = (os.path.relpath(path, self.database.parent),)
-        self._execute("DELETE FROM Files WHERE Path = ?", [row])
+        self._execute("DELETE FROM Files WHERE Path = ?", [(self._names[path],)])
 
     def append(
         self,
@@ -97,8 +106,10 @@ class Store:
             self._connection.executemany(
                 "INSERT INTO Damages (Unit, Reason, Line, Attempt) VALUES (?, ?, ?, ?)", damages
             )
-            for file in files:
-                self._save_file(file)
+            self._connection.executemany(
+                "UPDATE Files SET Offset = ?, LowNs = ? WHERE Path = ?",
+                [(file.offset, file.low_ns, self._names[file.path]) for file in files],
+            )
 
         self._write(work)
         self.next_id += len(readings)
@@ -180,15 +191,12 @@ class Store:
         rows = self._connection.execute(
             "SELECT Path, Unit, Start, Attempt, Offset, LowNs FROM Files ORDER BY rowid"
         )
-        return [(str(folder / path), *rest) for path, *rest in rows]
-
-    def _save_file(self, file: ProbeFile) -> None:
-        path = os.path.relpath(file.path, self.database.parent)
-        self._connection.execute(
-            "INSERT OR REPLACE INTO Files (Path, Unit, Start, Attempt, Offset, LowNs)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (path, file.unit, file.start, file.attempt, file.offset, file.low_ns),
-        )
+        found = []
+        for name, *rest in rows:
+            path = str(folder / name)
+            self._names[path] = name
+            found.append((path, *rest))
+        return found
 
     def _replace(self, table: str, width: int, rows: list[tuple[Any, ...]]) -> None:
         marks = ", ".join("?" * width)
@@ -289,7 +297,7 @@ def _events(rows: Iterable[tuple[Any, ...]]) -> Iterator[Event]:
 
 def _file_id(database: Path) -> tuple[int, int] | None:
     try:
-        status = database.stat()
+        status = os.stat(database)  # noqa: PTH116 - after every write; half the time of pathlib's
     except OSError:
         return None
     return status.st_dev, status.st_ino

@@ -44,7 +44,7 @@ class WaitServer:
     async def __aexit__(self, *_: object) -> None:
         """Hang up: whoever still waits learns that the run has ended."""
         self._server.close()
-        for _ in range(TURNS_TO_CLOSE):
+        for _turn in range(TURNS_TO_CLOSE):
             await asyncio.sleep(0)  # whom the server has just accepted becomes known
             for asker in tuple(self._open):
                 asker.hang_up()

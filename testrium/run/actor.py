@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from dataclasses import replace
@@ -23,7 +24,7 @@ from testrium.model import (
 from testrium.run.diagnostics import LOOK_AHEAD_S
 from testrium.run.folder import last_lines
 from testrium.run.launching import UnresolvedError, Values, launch_of, ready_condition, values_of
-from testrium.run.logprobes import LogProbes
+from testrium.run.logprobes import follow_logs
 from testrium.run.monitor import Monitor, joined
 from testrium.run.stage import Stage
 from testrium.run.supervision import Exit, LaunchError, Process
@@ -84,6 +85,11 @@ class Actor:
         self._stop_cause = None
         self._set_state(UnitState.CREATED)
 
+    def reload(self) -> None:
+        """Be ready to start again in the same attempt; why its last start was stopped is over."""
+        self.reloads += 1
+        self._stop_cause = None
+
     def see(self, event: Event) -> None:
         """Take note of an event of this unit that bears on its life."""
         if event.type != EventType.EXCEPTION:
@@ -123,7 +129,7 @@ class Actor:
                 return self._made_end(self._stop_cause or EndCause.ABANDONED)
             launch = launch_of(self.unit, self.stage.surroundings, values)
             recorder.watch(self.name, self.starts, self.stage.attempt, probes, self._started_ns)
-            self._follow_logs(self._started_ns, values)
+            follow_logs(self.unit, self.starts, self.stage, values, self._started_ns)
             self.process = await self.stage.services.supervisor.spawn(
                 replace(launch, deadline_ns=self._deadline_ns())
             )
@@ -170,6 +176,17 @@ class Actor:
         self.end = replace(end, state=state, last_lines=lines, threads=threads, use=self._use)
         self._set_state(state)
 
+    async def fail(self, message: str) -> None:
+        """The runner or the machine has failed the unit: end it with nothing that may be broken."""
+        if self.process is not None:
+            self.process.kill()
+            with contextlib.suppress(InfraError):
+                await self.process.ended
+            self.process = None
+        self.state = UnitState.FAILED
+        self.end = self._made_end(EndCause.INFRA, message=message)
+        self.stage.change.notify()
+
     def not_run(self, blocked_by: str | None, message: str) -> None:
         self.finish(self._made_end(EndCause.NOTRUN, blocked_by=blocked_by, message=message))
 
@@ -194,29 +211,18 @@ class Actor:
         resolving = asyncio.ensure_future(
             values_of(self.unit, stage.surroundings, stage.recorder, self.starts)
         )
-        while not resolving.done() and self._stop_cause is None:
-            change = asyncio.ensure_future(stage.change.wait())
-            both: set[asyncio.Future[Any]] = {resolving, change}
+        return await resolving if await self._came_before_stop(resolving) else None
+
+    async def _came_before_stop(self, future: asyncio.Future[Any]) -> bool:
+        """Wait for `future`; False, and it is cancelled, when the unit is asked to stop first."""
+        while not future.done() and self._stop_cause is None:
+            change = asyncio.ensure_future(self.stage.change.wait())
+            both: set[asyncio.Future[Any]] = {future, change}
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
             change.cancel()
         if self._stop_cause is not None:
-            resolving.cancel()
-            return None
-        return await resolving
-
-    def _follow_logs(self, started_ns: int, values: Values) -> None:
-        stage, folder = self.stage, self.stage.folder
-        if not self.unit.probes and not stage.services.verbose:
-            return
-        probes = LogProbes(self.name, self.starts, self.unit.probes, stage.recorder, values.lookup)
-
-        def read(line: str, low_ns: int) -> None:
-            probes.read(line, low_ns)
-            if stage.services.verbose:
-                stage.services.observer.unit_output(stage.scenario, self.name, f"{line}\n")
-
-        for log in (folder.stdout(self.name), folder.stderr(self.name)):
-            stage.logs.follow(log, read, started_ns)
+            future.cancel()
+        return self._stop_cause is None
 
     def _waits_for(self) -> str | None:
         """What makes the unit ready, in words; None if it is ready once it runs."""
@@ -225,9 +231,11 @@ class Actor:
         return self.unit.ready.kind if self.unit.ready is not None else None
 
     async def _without_process(self) -> End:
-        if self.unit.ready_event is not None:
-            self._set_state(UnitState.STARTING)
-            await self.stage.recorder.wait_for(self.name, self.unit.ready_event)
+        step = self.unit.ready_event
+        if step is not None:
+            emitted = asyncio.ensure_future(self.stage.recorder.wait_for(self.name, step))
+            if not await self._came_before_stop(emitted):
+                return self._made_end(EndCause.UNREADY, message=f"no {self._waits_for()}")
         self._become_ready()
         return self._made_end(EndCause.SELF)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable
 from enum import Enum
 
 from testrium.errors import InfraError
@@ -120,7 +119,7 @@ class Circuit:
 
     def _start_all(self) -> None:
         self._tasks = [
-            asyncio.create_task(self._guarded(self._live(actor)), name=actor.name)
+            asyncio.create_task(self._guarded(actor), name=actor.name)
             for actor in self.actors.values()
         ]
 
@@ -133,11 +132,12 @@ class Circuit:
         for actor in self.actors.values():
             actor.reset()
 
-    async def _guarded(self, life: Awaitable[None]) -> None:
+    async def _guarded(self, actor: Actor) -> None:
         try:
-            await life
+            await self._live(actor)
         except InfraError as error:
             self.infra = self.infra or str(error)
+            await actor.fail(str(error))
             self.abort("")
 
     async def _live(self, actor: Actor) -> None:
@@ -170,8 +170,8 @@ class Circuit:
         match actor.unit.in_except:
             case "Resume":
                 return False
-            case "Reload" if actor.reloads < actor.unit.restarts:
-                actor.reloads += 1
+            case "Reload" if actor.reloads < actor.unit.restarts and not self._too_late():
+                actor.reload()
                 return True
             case "Resume-ALL" if self._restarts_of_all < actor.unit.restarts:
                 self._restarts_of_all += 1
@@ -181,6 +181,10 @@ class Circuit:
             case _:
                 self.abort(actor.name)
                 return False
+
+    def _too_late(self) -> bool:
+        deadline_ns = self.stage.deadline_ns
+        return deadline_ns is not None and time.monotonic_ns() >= deadline_ns
 
     async def _stop_actor(self, actor: Actor, cause: EndCause, at_once: bool) -> None:
         if not at_once:
@@ -221,7 +225,7 @@ class Circuit:
                 return await self._at_limit(outcome)
 
     def _complete(self) -> bool:
-        actors = self.actors.values()
+        actors = [actor for actor in self.actors.values() if actor.unit.has_process]
         if all(actor.gone for actor in actors):
             return True
         if any(actor.state in (UnitState.CREATED, UnitState.STARTING) for actor in actors):

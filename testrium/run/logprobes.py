@@ -5,9 +5,27 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from testrium.model import LogProbe
+from testrium.model import LogProbe, Unit
 from testrium.record.recorder import Recorder
+from testrium.run.launching import Values
+from testrium.run.stage import Stage
 from testrium.variables import substitute
+
+
+def follow_logs(unit: Unit, start: int, stage: Stage, values: Values, started_ns: int) -> None:
+    """Read the output of one start of `unit` while it runs, where somebody wants to know it."""
+    services = stage.services
+    if not unit.probes and not services.verbose:
+        return
+    probes = LogProbes(unit.name, start, unit.probes, stage.recorder, values.lookup)
+
+    def read(line: str, low_ns: int) -> None:
+        probes.read(line, low_ns)
+        if services.verbose:
+            services.observer.unit_output(stage.scenario, unit.name, f"{line}\n")
+
+    for log in (stage.folder.stdout(unit.name), stage.folder.stderr(unit.name)):
+        stage.logs.follow(log, read, started_ns)
 
 
 class LogProbes:

@@ -31,7 +31,9 @@ def raised_types(text: str) -> dict[str, str]:
     for number, line in enumerate(lines):
         following = lines[number + 1 : number + 4]
         if (head := _PYTHON.match(line)) is not None:
-            body = [other[len(head["indent"]) :] for other in lines[number + 1 :][:_LONGEST]]
+            indent = len(head["indent"])
+            places = range(number + 1, min(number + _LONGEST, len(lines)))
+            body = (lines[place][indent:] for place in places)
             ends = (match for other in body if (match := _PYTHON_TYPE.match(other)) is not None)
             if (end := next(ends, None)) is not None:
                 found.setdefault(_own_name(end["type"]), end[0])

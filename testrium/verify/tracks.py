@@ -123,7 +123,7 @@ def alternatives(tracks: Sequence[Track], total: int) -> list[Track]:
         for other in sorted(others, key=lambda o: abs(positions[o] - positions[track])):
             if merged.rows.keys().isdisjoint(other.rows):
                 wider = Track(merged.places + other.places, {**merged.rows, **other.rows})
-                rest = [one for one in found if one not in (track, other)]
+                rest = [one for one in found if not set(wider.places).issuperset(one.places)]
                 if all(_stays_ordered((merged, other), wider, one) for one in rest):
                     merged = wider
         if len(merged.rows) == total:

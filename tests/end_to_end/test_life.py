@@ -708,3 +708,61 @@ def test_what_a_killed_runner_had_not_stored_is_recovered(workplace: Workplace) 
     assert outcome.exit_code == 5
     assert outcome.codes[0] == "infra group"
     assert outcome.group["required"]["completed"] == [{"unit": "a", "step": "last"}]
+
+
+BREAKS = {
+    "its store is deleted": """
+        import os, time
+        def a():
+            me = testrium.unit()
+            os.remove(os.environ["TESTRIUM_EVENT_DB"])
+            me.probe("done")
+            time.sleep(60)
+        """,
+    "its keeper is killed": """
+        import os, signal, time
+        def a():
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(60)
+        """,
+    "the supervisor is killed": """
+        import os, pathlib, signal, time
+        def a():
+            keeper = pathlib.Path(f"/proc/{os.getppid()}/stat").read_text()
+            os.kill(int(keeper.rpartition(")")[2].split()[1]), signal.SIGKILL)
+            time.sleep(60)
+        """,
+}
+
+
+@pytest.mark.parametrize("broken", BREAKS)
+def test_a_broken_runner_ends_the_group_as_infra(workplace: Workplace, broken: str) -> None:
+    workplace.group(
+        {
+            "a": 'entrypoint = "test_case:a"\nready_event = "up"',
+            "b": 'entrypoint = "test_case:a"\nunit_dependencies = ["a"]',
+        },
+        BREAKS[broken],
+        configs="timeout = 60",
+    )
+    outcome = workplace.run()
+    assert outcome.exit_code == 5
+    assert outcome.codes[0] in ("infra group", "infra a")
+
+
+def test_a_unit_without_process_that_never_becomes_ready_holds_nobody_up(
+    workplace: Workplace,
+) -> None:
+    workplace.group(
+        {
+            "driver": 'ready_event = "up"\nevents = ["up"]',
+            "a": 'entrypoint = "test_case:a"',
+        },
+        """
+        def a():
+            testrium.unit().probe("done")
+        """,
+        configs="timeout = 2",
+    )
+    outcome = workplace.run()
+    assert "missing driver:up" in outcome.codes

@@ -69,8 +69,9 @@ EITHER_OUTCOME = """
     unit client
     unit host
     client sent> k1 k2 k3
-    host stored  k1 k3
+    host stored  k1
     host refused k2
+    host delayed k3
     client told< k1 k2 k3
 """
 PLACES_THAT_CANNOT_BE_HOPS = """
@@ -175,7 +176,7 @@ def check(scenario: Scenario, evidence: Evidence) -> tuple[Proposal, ...]:
         (RETRIES, "client:sent{1,3} host:received{1,2}"),
         (OPTIONAL, "client:sent host:received host:audited? host:done"),
         (REPLY_WITH_KEY_OF_ITS_OWN, "client:sent host:received host:replied client:matched"),
-        (EITHER_OUTCOME, "client:sent host:stored|host:refused client:told"),
+        (EITHER_OUTCOME, "client:sent host:stored|host:refused|host:delayed client:told"),
         (PLACES_THAT_CANNOT_BE_HOPS, "client:sent host:received"),
         (FAN_IN, "a:part&b:part api:joined"),
         (SAME_WORK, "a:part&b:part api:joined"),
