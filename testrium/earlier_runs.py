@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from testrium.errors import NoGroupsError, UsageError
@@ -33,11 +32,11 @@ def verify_again(beginning: str, cwd: Path) -> RunResult:
             results.append(old)
             continue
         now = _declared_now(old.scenario, cwd)
-        scenario = replace(now, id=old.scenario.id, repeat=old.scenario.repeat)
+        scenario = now._replace(id=old.scenario.id, repeat=old.scenario.repeat)
         result = judged(scenario, old.run_dir / DATABASE, stored.folder)
-        results.append(replace(result, duration_s=old.duration_s, run_dir=old.run_dir))
+        results.append(result._replace(duration_s=old.duration_s, run_dir=old.run_dir))
     verdict = run_verdict(tuple(result.verdict for result in results))
-    return replace(stored, groups=tuple(results), verdict=verdict, exit_code=EXIT_CODES[verdict])
+    return stored._replace(groups=tuple(results), verdict=verdict, exit_code=EXIT_CODES[verdict])
 
 
 def _unfinished(folder: Path) -> RunResult:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +36,12 @@ def judged(scenario: Scenario, database: Path, run_folder: Path) -> GroupResult:
 
     evidence = gather_evidence(scenario, database)
     if evidence.ended_ns is None:
-        evidence = replace(evidence, infra="the runner ended before the group did")
+        evidence = evidence._replace(infra="the runner ended before the group did")
     judgement = judge(scenario, evidence)
     if any(finding.code is Code.PHANTOM for finding in judgement.findings):
         # Only a phantom can be a stale key; nobody else pays for reading old runs.
         earlier = earlier_keys(run_folder, database)
-        judgement = judge(scenario, replace(evidence, earlier_keys=earlier))
+        judgement = judge(scenario, evidence._replace(earlier_keys=earlier))
     findings = judgement.findings + judgement.notes
     shown = {number for finding in findings for number in finding.events}
     return GroupResult(

@@ -11,7 +11,7 @@ import os
 import signal
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -254,7 +254,7 @@ class _Session:
             except InfraError as error:
                 judgement = failed_runner(scenario, error)
                 result = GroupResult(scenario, Verdict.ERROR, judgement=judgement)
-            result = replace(result, duration_s=time.monotonic() - started, run_dir=run_dir)
+            result = result._replace(duration_s=time.monotonic() - started, run_dir=run_dir)
             result = self._kept(result, services.folder)
         self._request.observer.group_ended(result)
         return result
@@ -365,7 +365,7 @@ class _Session:
         keep = self._request.keep
         if keep == "none" or (keep == "failed" and result.verdict not in NOT_PASSED):
             discard_group(run_folder, result.run_dir)
-            return replace(result, run_dir=None)
+            return result._replace(run_dir=None)
         if not result.scenario.group.save_resume:
             return result
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -11,8 +10,7 @@ from testrium.errors import Problem
 from testrium.model.words import EMPTY, EventType
 
 
-@dataclass(frozen=True, slots=True)
-class Readiness:
+class Readiness(NamedTuple):
     """A condition from outside that makes a unit ready; values may hold `${...}`."""
 
     kind: Literal["tcp", "http", "log", "file", "command"]
@@ -21,19 +19,17 @@ class Readiness:
     command: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class LogProbe:
+class LogProbe(NamedTuple):
     """A line of a unit's output that counts as a probe; `key` and `meta` may use its groups."""
 
     pattern: str
     step: str
     type: EventType = EventType.DEFAULT
     key: str | None = None
-    meta: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    meta: Mapping[str, str] = EMPTY
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(NamedTuple):
     """One actor of a group: at most one process at a time.
 
     After loading, `stop` and `quiet` are decided (the contract's defaults depend on the other
@@ -46,7 +42,7 @@ class Unit:
     entrypoint: str | None = None
     command: tuple[str, ...] | None = None
     cwd: str | None = None
-    env: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    env: Mapping[str, str] = EMPTY
     ports: tuple[str, ...] = ()
     events: tuple[str, ...] = ()
     stop_events: tuple[str, ...] = ()
@@ -83,8 +79,7 @@ class Place(NamedTuple):
         return f"{self.unit}:{self.step}"
 
 
-@dataclass(frozen=True, slots=True)
-class Hop:
+class Hop(NamedTuple):
     """A station of a route: one of `places`, `least` to `most` times (None: no upper bound).
 
     `text` is what the user wrote, without its count: the hop's place in findings.
@@ -96,8 +91,7 @@ class Hop:
     most: int | None = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Circuit:
+class Circuit(NamedTuple):
     """The declared path from cause to effect.
 
     `stages` are passed one after the other; the hops of one stage in any order. `keys` bounds the
@@ -108,7 +102,7 @@ class Circuit:
     stages: tuple[tuple[Hop, ...], ...]
     keys: tuple[int, int | None] = (1, None)
     within_ns: int | None = None
-    budgets: Mapping[int, int] = field(default_factory=lambda: EMPTY)
+    budgets: Mapping[int, int] = EMPTY
     same: tuple[str, ...] = ()
     never: tuple[Hop, ...] = ()
     fifo: bool = False
@@ -120,8 +114,7 @@ class Circuit:
         return tuple(hop for stage in self.stages for hop in stage)
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(NamedTuple):
     """The `[verify]` table, defaults decided. `linger_ns` None: until the deadline."""
 
     settle_ns: int = 100_000_000
@@ -131,8 +124,7 @@ class Rules:
     orphans: Literal["forbid", "allow"] = "forbid"
 
 
-@dataclass(frozen=True, slots=True)
-class Combination:
+class Combination(NamedTuple):
     """One value, as text, of each parameter of the `[matrix]`.
 
     One that is not `primary` is run only with `--all-modes`.
@@ -148,8 +140,7 @@ class Combination:
         return f"[{values}]" if values else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """A folder with `config.toml` and `units/*.toml`, as declared."""
 
     id: str
@@ -177,8 +168,8 @@ class Group:
     order: int = 0
     exclusive: bool = False
     inherit_env: bool = True
-    env: Mapping[str, str] = field(default_factory=lambda: EMPTY)
-    rules: Rules = field(default_factory=Rules)
+    env: Mapping[str, str] = EMPTY
+    rules: Rules = Rules()
     circuits: tuple[Circuit, ...] = ()
     #: Empty without `[matrix]`: then there is one result for each mode and repeat.
     matrix: tuple[Combination, ...] = ()
@@ -189,8 +180,7 @@ class Group:
     notices: tuple[Problem, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Scenario:
+class Scenario(NamedTuple):
     """One result to be: a group in one mode, one combination of parameters, one repeat.
 
     `units` holds the enabled units in start order (dependencies first, ties by init). `skip` is
@@ -202,7 +192,7 @@ class Scenario:
     group: Group
     units: tuple[Unit, ...]
     mode: str = "DEBUG"
-    params: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    params: Mapping[str, str] = EMPTY
     repeat: int = 0
     skip: str = ""
     folder_name: str = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -41,8 +41,7 @@ class Event(NamedTuple):
     meta: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Damage:
+class Damage(NamedTuple):
     """A line of a probe file that is no probe; `line` is its text, cut to 200 characters."""
 
     unit: str
@@ -51,8 +50,7 @@ class Damage:
     attempt: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Leak:
+class Leak(NamedTuple):
     """A process that was alive 200 ms after the unit that started it had ended."""
 
     pid: int
@@ -119,8 +117,7 @@ class UnitState(StrEnum):
     STOPPED = "stopped"
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(NamedTuple):
     """What became of one unit's last process (of an earlier start: `starts` tells how many).
 
     `exit_code` and `signal` (its name, "SIGSEGV") exclude each other; both None for a unit without
@@ -149,7 +146,7 @@ class End:
     fault: str = ""
     #: Where its threads were when it was found hanging or not ready, a line for each.
     threads: tuple[str, ...] = ()
-    use: Use = field(default_factory=Use)
+    use: Use = Use()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +162,7 @@ class TestResult:
     traceback: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """All that verification may look at, besides the scenario."""
 
     events: tuple[Event, ...] = ()
@@ -184,6 +180,6 @@ class Evidence:
     #: What was found by other means (check, limit, metric), to be ranked with the rest.
     findings: tuple[Finding, ...] = ()
     #: What units wrote on stderr; looked at only where `[verify] stderr` is "forbid".
-    stderr: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    stderr: Mapping[str, str] = EMPTY
     #: Of the units that have a limit, in the order of time.
     samples: tuple[Sample, ...] = ()

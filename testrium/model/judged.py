@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from testrium.errors import ExitCode, Problem
 from testrium.model.declared import Place, Scenario
@@ -13,8 +12,7 @@ from testrium.model.happened import End, Event, TestResult, UnitState
 from testrium.model.words import EMPTY, Code, Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One thing that is wrong.
 
     `where` is its place as the contract defines it for the code. `keys` are all its keys, `key`
@@ -36,8 +34,7 @@ class Finding:
     explained_by: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CircuitResult:
+class CircuitResult(NamedTuple):
     """What became of a circuit; latencies in ms, None where too few samples or infinite."""
 
     name: str
@@ -49,8 +46,7 @@ class CircuitResult:
     max_ms: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Correlations:
+class Correlations(NamedTuple):
     """Send and Receive paired by key over the whole run (the classic view)."""
 
     paired: tuple[Mapping[str, Any], ...] = ()
@@ -61,8 +57,7 @@ class Correlations:
     average_latency_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(NamedTuple):
     """What verification returns. The first finding is the root cause."""
 
     verdict: Verdict
@@ -73,8 +68,7 @@ class Judgement:
     missing: tuple[Place, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class GroupResult:
+class GroupResult(NamedTuple):
     """One scenario, run and judged. `witnesses` are the events that its findings refer to."""
 
     scenario: Scenario
@@ -82,17 +76,16 @@ class GroupResult:
     duration_s: float = 0.0
     run_dir: Path | None = None
     reason: str = ""
-    judgement: Judgement = field(default_factory=lambda: Judgement(Verdict.PASS))
+    judgement: Judgement = Judgement(Verdict.PASS)
     ends: tuple[End, ...] = ()
     tests: tuple[TestResult, ...] = ()
-    witnesses: Mapping[int, Event] = field(default_factory=lambda: EMPTY)
+    witnesses: Mapping[int, Event] = EMPTY
     started_ns: int | None = None
     #: Mean time from Send to Receive of one key (the classic view), for the history.
     average_latency_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RunResult:
+class RunResult(NamedTuple):
     """All of one call of `testrium run`."""
 
     run: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from testrium.model import Combination, Group, Scenario
 from testrium.plan.order import start_order
@@ -152,5 +152,5 @@ def _with_unique_folders(scenarios: Sequence[Scenario]) -> tuple[Scenario, ...]:
             name = f"{first}~{number}{slash}{rest}"
         leaves.add(folded)
         inner |= above
-        unique.append(replace(scenario, folder_name=name))
+        unique.append(scenario._replace(folder_name=name))
     return tuple(unique)

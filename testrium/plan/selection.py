@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -77,7 +77,7 @@ def select(groups: Sequence[Group], selection: Selection) -> tuple[Group, ...]:
             continue
         wanted = [each for each in combinations_of(group) if is_selected(group, each)]
         if wanted:
-            chosen.append(replace(group, matrix=tuple(wanted)) if group.matrix else group)
+            chosen.append(group._replace(matrix=tuple(wanted)) if group.matrix else group)
     return tuple(chosen)
 
 

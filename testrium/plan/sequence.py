@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from testrium.model import Scenario
 
@@ -43,4 +42,4 @@ def rounds(scenarios: tuple[Scenario, ...], most: int | None) -> Iterator[tuple[
 
 
 def _repeated(scenario: Scenario, number: int) -> Scenario:
-    return replace(scenario, repeat=number, folder_name=f"{scenario.folder_name}+{number}")
+    return scenario._replace(repeat=number, folder_name=f"{scenario.folder_name}+{number}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 from testrium.errors import InfraError
@@ -25,10 +24,10 @@ def gather_evidence(scenario: Scenario, database: Path) -> Evidence:
     evidence = load_evidence(database)
     if scenario.group.rules.stderr == "forbid":
         units = (*(unit.name for unit in scenario.units), *_UNITS_BESIDE)
-        evidence = replace(evidence, stderr=stderr_texts(database.parent, units))
+        evidence = evidence._replace(stderr=stderr_texts(database.parent, units))
     limited = [unit.name for unit in scenario.units if unit.max_rss or unit.max_cpu]
     if limited:
-        evidence = replace(evidence, samples=load_samples(database, limited))
+        evidence = evidence._replace(samples=load_samples(database, limited))
     return evidence
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import tomllib
 from collections.abc import Mapping
 from enum import Enum
@@ -53,9 +52,9 @@ def read_scenario(path: Path) -> Scenario:
 
 
 def plain(value: Any) -> Any:
-    """`value` as what TOML and JSON can hold; None inside a dataclass is left out."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    """`value` as what TOML and JSON can hold; None inside a named tuple is left out."""
+    if hasattr(value, "_asdict"):  # a NamedTuple
+        fields = value._asdict()
         return {name: plain(inner) for name, inner in fields.items() if inner is not None}
     if isinstance(value, Mapping):
         return {str(name): plain(inner) for name, inner in value.items()}

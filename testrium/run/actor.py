@@ -173,7 +173,7 @@ class Actor:
         threads: tuple[str, ...] = ()
         if end.cause in (EndCause.OVERDUE, EndCause.TIMEOUT, EndCause.UNREADY):
             threads = self.stage.diagnostics.threads(self.name)
-        self.end = replace(end, state=state, last_lines=lines, threads=threads, use=self._use)
+        self.end = end._replace(state=state, last_lines=lines, threads=threads, use=self._use)
         self._set_state(state)
 
     async def fail(self, message: str) -> None:
@@ -196,7 +196,7 @@ class Actor:
             self._leaks.extend(await future)
         self._clearing.clear()
         if self.end is not None and self._leaks:
-            self.end = replace(self.end, leaks=tuple(self._leaks))
+            self.end = self.end._replace(leaks=tuple(self._leaks))
 
     def _deadline_ns(self) -> int | None:
         own = self.unit.timeout_s

@@ -11,7 +11,6 @@ import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -271,4 +270,4 @@ def _one_end(ends: list[End]) -> tuple[End, ...]:
         return ()
     worst = next((end for end in ends if end.exit_code != 0), ends[-1])
     leaks = tuple(leak for end in ends for leak in end.leaks)
-    return (replace(worst, leaks=leaks, starts=len(ends)),)
+    return (worst._replace(leaks=leaks, starts=len(ends)),)

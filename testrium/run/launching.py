@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from testrium.errors import TestriumError
 from testrium.model import Readiness, Unit
@@ -88,8 +88,7 @@ async def ready_condition(
 
 
 def _filled(ready: Readiness, lookup: Callable[[str], str]) -> Readiness:
-    return replace(
-        ready,
+    return ready._replace(
         target=substituted(ready.target, lookup),
         command=tuple(substituted(word, lookup) for word in ready.command),
     )

@@ -177,7 +177,7 @@ def _limited(circuit: Circuit, tracks: Sequence[Track]) -> tuple[Circuit, dict[s
     if taken[-1] == inf:
         return circuit, {}
     within_ns = _rounded_up(max(WITHIN_FACTOR * taken[-1], LEAST_WITHIN_NS))
-    circuit = replace(circuit, within_ns=within_ns)
+    circuit = circuit._replace(within_ns=within_ns)
     reasons = {
         "within": f"{times(WITHIN_FACTOR)} the slowest of {number_of(len(taken), 'key')}"
         f" ({duration(taken[-1])}), {duration(LEAST_WITHIN_NS)} at least"
@@ -185,7 +185,7 @@ def _limited(circuit: Circuit, tracks: Sequence[Track]) -> tuple[Circuit, dict[s
     if len(taken) >= LEAST_SAMPLES[95]:
         p95_ns = nearest_rank(taken, 95)
         budget_ns = min(within_ns, _rounded_up(max(P95_FACTOR * p95_ns, LEAST_P95_NS)))
-        circuit = replace(circuit, budgets={95: budget_ns})
+        circuit = circuit._replace(budgets={95: budget_ns})
         reasons["p95"] = (
             f"{times(P95_FACTOR)} the p95 of this run ({duration(p95_ns)}),"
             f" {duration(LEAST_P95_NS)} at least"
@@ -215,6 +215,6 @@ def _opened(proposal: Proposal, found: Instances, strays: Sequence[Event]) -> Pr
     reason = f"its keys were also at {', '.join(outside)}, which no route can name"
     return replace(
         proposal,
-        circuit=replace(proposal.circuit, open=True),
+        circuit=proposal.circuit._replace(open=True),
         reasons={**proposal.reasons, "open": reason},
     )

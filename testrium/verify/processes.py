@@ -6,7 +6,6 @@ One death is one finding: `exception` where the exception that ended a Python un
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import inf
 from operator import attrgetter
 
@@ -167,7 +166,7 @@ class ProcessFacts:
             end = self.ends.get(events[0].owner)
             if end is not None and self._died_of(end, events):
                 self._note_end(Code.EXCEPTION, finding.where, end, finding.t_ns)
-                self.findings.append(replace(finding, explained_by=_planned(end)))
+                self.findings.append(finding._replace(explained_by=_planned(end)))
             elif not all(map(is_uncaught, events)):
                 self.findings.append(finding)
             elif mode != "allow":

@@ -7,7 +7,6 @@ several keys is explained only if all of its keys are.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from math import inf
 
@@ -89,7 +88,7 @@ class Explanations:
             excused = excused or (cause is None and finding.code in UNKNOWN_CODES)
             if cause is not None:
                 because = self._findings[cause]
-                finding = replace(finding, explained_by=f"{because.code} {because.where}")
+                finding = finding._replace(explained_by=f"{because.code} {because.where}")
             ranked.append((finding, excused))
             pending += [(child, excused) for child in reversed(children.get(number, []))]
         return ranked

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -51,7 +50,7 @@ def test_a_shuffle_shuffles() -> None:
 
 
 def test_rounds_are_repeats() -> None:
-    planned = (scenario("a"), replace(scenario("b"), folder_name="x/b"))
+    planned = (scenario("a"), scenario("b")._replace(folder_name="x/b"))
     assert [[each.folder_name for each in some] for some in rounds(planned, 3)] == [
         ["a", "x/b"],
         ["a+1", "x/b+1"],

@@ -5,7 +5,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,7 +34,7 @@ def result(
     duration_s: float = 1.0,
     **group: object,
 ) -> GroupResult:
-    declared = replace(Group(id_, Path("/home/ada/shop/groups") / id_, ()), **group)  # type: ignore[arg-type]
+    declared = Group(id_, Path("/home/ada/shop/groups") / id_, (), **group)  # type: ignore[arg-type]
     scenario = Scenario(id_, declared, (), mode="INFO", params={"size": "2"}, repeat=1)
     findings: tuple[Finding, ...] = ()
     if verdict is Verdict.FAIL:
@@ -111,9 +110,9 @@ def test_a_run_without_results_is_listed(tmp_path: Path) -> None:
 
 
 def test_folders_are_kept_relative_to_the_project(tmp_path: Path) -> None:
-    inside = replace(result(), scenario=replace(result().scenario))
-    group = replace(inside.scenario.group, folder=tmp_path / "groups" / "checkout")
-    inside = replace(inside, scenario=replace(inside.scenario, group=group))
+    inside = result()
+    group = inside.scenario.group._replace(folder=tmp_path / "groups" / "checkout")
+    inside = inside._replace(scenario=inside.scenario._replace(group=group))
     with History(tmp_path / ".testrium") as opened:
         opened.append(run("r1", inside, result("far")))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,12 +74,12 @@ def make_end(unit: str, **fields: object) -> End:
         ready_ns=START_NS + 40_000_000,
         ended_ns=START_NS + 300_000_000,
     )
-    return replace(end, **fields)  # type: ignore[arg-type]
+    return end._replace(**fields)  # type: ignore[arg-type]
 
 
 def make_scenario(id_: str, *units: str, **fields: object) -> Scenario:
     group = Group(id_, CWD / "groups" / id_, ())
-    group = replace(group, **fields)  # type: ignore[arg-type]
+    group = group._replace(**fields)  # type: ignore[arg-type]
     members = tuple(Unit(name, init, f"units/{name}.toml") for init, name in enumerate(units))
     return Scenario(id_, group, members, folder_name=id_)
 
@@ -94,7 +93,7 @@ def make_result(scenario: Scenario, verdict: Verdict, **fields: object) -> Group
         judgement=Judgement(verdict),
         started_ns=START_NS,
     )
-    return replace(result, **fields)  # type: ignore[arg-type]
+    return result._replace(**fields)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -152,8 +151,7 @@ def lost() -> GroupResult:
             Verdict.FAIL,
             findings=(
                 root,
-                replace(
-                    root,
+                root._replace(
                     where="db:stored",
                     message="behind the loss",
                     events=(),
@@ -309,7 +307,7 @@ def hostile() -> GroupResult:
             Verdict.FAIL,
             findings=(
                 finding,
-                replace(finding, where="x", explained_by=f"lost {HOSTILE}"),
+                finding._replace(where="x", explained_by=f"lost {HOSTILE}"),
                 Finding(Code.TEST, HOSTILE, HOSTILE),
             ),
             notes=(finding,),

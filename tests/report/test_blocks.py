@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from testrium.model import Code, Finding, GroupResult, Judgement, Verdict
@@ -15,7 +14,7 @@ def block(result: GroupResult, cwd: Path, width: int | None = None) -> list[str]
 
 
 def with_findings(result: GroupResult, *findings: Finding) -> GroupResult:
-    return replace(result, judgement=Judgement(Verdict.FAIL, findings))
+    return result._replace(judgement=Judgement(Verdict.FAIL, findings))
 
 
 def test_the_root_cause_comes_first(lost: GroupResult, cwd: Path) -> None:
@@ -52,7 +51,7 @@ def test_a_further_cause_folds_what_follows_from_it(lost: GroupResult, cwd: Path
 def test_keys_are_shown_where_the_story_has_several(lost: GroupResult, cwd: Path) -> None:
     events = {number: lost.witnesses[12]._replace(id=number, key=f"k{number}") for number in (1, 2)}
     finding = Finding(Code.REORDER, "host:received", "overtook", events=(1, 2))
-    texts = block(replace(with_findings(lost, finding), witnesses=events), cwd)
+    texts = block(with_findings(lost, finding)._replace(witnesses=events), cwd)
 
     assert "    0.000 ms  client  sent  k1  Send  pid 4716" in texts
     assert "    0.000 ms  client  sent  k2  Send  pid 4716" in texts
@@ -61,7 +60,7 @@ def test_keys_are_shown_where_the_story_has_several(lost: GroupResult, cwd: Path
 def test_a_time_that_is_only_a_bound_says_so(lost: GroupResult, cwd: Path) -> None:
     event = lost.witnesses[31]
     witnesses = {**lost.witnesses, 31: event._replace(t_low_ns=event.t_ns - 1000)}
-    texts = block(replace(lost, witnesses=witnesses), cwd)
+    texts = block(lost._replace(witnesses=witnesses), cwd)
 
     assert "    <= 1.250 ms  broker  queued    Default  pid 4716" in texts
 
@@ -88,7 +87,7 @@ def test_an_outcome_in_a_few_words(
     assert blocks.outcome(passed) == ""
     assert blocks.outcome(skipped) == "skipped: chromium is not on PATH"
     assert blocks.outcome(expected_failure) == "failed as expected: loses every tenth order"
-    assert blocks.outcome(replace(lost, judgement=Judgement(Verdict.FAIL), reason="why")) == "why"
+    assert blocks.outcome(lost._replace(judgement=Judgement(Verdict.FAIL), reason="why")) == "why"
 
 
 def test_signs_are_those_that_can_be_written() -> None:

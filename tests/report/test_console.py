@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -91,7 +90,7 @@ def test_hostile_text_reaches_no_terminal(
     hostile: GroupResult, run_result: RunResult, cwd: Path, hostile_text: str
 ) -> None:
     stream = Screen()
-    result = replace(run_result, groups=(hostile,), run=hostile_text)
+    result = run_result._replace(groups=(hostile,), run=hostile_text)
     with Console(stream, cwd=cwd, environ={}, verbose=True) as console:
         console.run_started([hostile.scenario])
         console.group_started(hostile.scenario, Path())

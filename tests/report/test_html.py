@@ -3,7 +3,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -108,7 +107,7 @@ def test_the_page_stands_alone_and_runs_nothing(run_result: RunResult, cwd: Path
 def test_hostile_text_is_only_text(
     hostile: GroupResult, run_result: RunResult, cwd: Path, hostile_text: str
 ) -> None:
-    text = html.render(replace(run_result, groups=(hostile,), run=hostile_text), cwd=cwd)
+    text = html.render(run_result._replace(groups=(hostile,), run=hostile_text), cwd=cwd)
     page = Page(text)
 
     assert not page.attributes("b")

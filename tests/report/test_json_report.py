@@ -4,7 +4,6 @@ import errno
 import json
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +82,7 @@ def test_a_configuration_error_is_a_report_without_groups() -> None:
 def test_hostile_text_is_kept_as_it_is(
     hostile: GroupResult, run_result: RunResult, hostile_text: str
 ) -> None:
-    text = json_report.render(replace(run_result, groups=(hostile,)))
+    text = json_report.render(run_result._replace(groups=(hostile,)))
     group = json.loads(text)["groups"][0]
 
     assert text.isascii()

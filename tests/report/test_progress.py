@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,7 +83,7 @@ def test_no_line_is_wider_than_the_terminal(
 def test_results_of_one_group_are_told_apart() -> None:
     progress = Progress(ASCII)
     first = scenario("a")
-    second = replace(first, repeat=1)
+    second = first._replace(repeat=1)
     progress.started(first)
     progress.started(second)
     progress.ended(first)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,7 @@ def moved(result: GroupResult, folder: Path) -> GroupResult:
     """As the report of a run that has been moved should name it."""
     if result.run_dir is None:
         return result
-    return replace(result, run_dir=folder / result.scenario.folder_name)
+    return result._replace(run_dir=folder / result.scenario.folder_name)
 
 
 def test_a_stored_run_shows_the_same(run_result: RunResult, run_folder: Path, cwd: Path) -> None:
@@ -43,7 +42,7 @@ def test_hostile_text_comes_back(
     hostile: GroupResult, run_result: RunResult, tmp_path: Path
 ) -> None:
     path = tmp_path / "report.json"
-    json_report.write_report(replace(run_result, groups=(hostile,)), path)
+    json_report.write_report(run_result._replace(groups=(hostile,)), path)
     (again,) = stored.read_report(path).groups
 
     assert again.judgement.findings == hostile.judgement.findings
@@ -55,15 +54,15 @@ def test_a_report_elsewhere_names_the_run_folder_as_it_was(
     run_result: RunResult, lost: GroupResult, tmp_path: Path
 ) -> None:
     path = tmp_path / "mine.json"
-    json_report.write_report(replace(run_result, groups=(lost,)), path)
+    json_report.write_report(run_result._replace(groups=(lost,)), path)
 
     assert stored.read_report(path).groups[0].run_dir == lost.run_dir
 
 
 def test_modes_are_told_apart(run_result: RunResult, lost: GroupResult, tmp_path: Path) -> None:
-    other = replace(lost, scenario=replace(lost.scenario, mode="INFO"))
+    other = lost._replace(scenario=lost.scenario._replace(mode="INFO"))
     path = tmp_path / "report.json"
-    json_report.write_report(replace(run_result, groups=(lost, other)), path)
+    json_report.write_report(run_result._replace(groups=(lost, other)), path)
 
     labels = [view_group(group, cwd=tmp_path).label for group in stored.read_report(path).groups]
     assert labels == ["checkout@DEBUG", "checkout@INFO"]

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from testrium.model import Code, Event, Finding, GroupResult, Judgement, Verdict
@@ -8,12 +7,12 @@ from testrium.report.view import MOST_EVENTS, rerun_command, view_group
 
 
 def with_findings(result: GroupResult, *findings: Finding) -> GroupResult:
-    return replace(result, judgement=Judgement(Verdict.FAIL, findings))
+    return result._replace(judgement=Judgement(Verdict.FAIL, findings))
 
 
 def finding(code: Code, where: str, because: str | None = None, **fields: object) -> Finding:
     made = Finding(code, where, "message", explained_by=because)
-    return replace(made, **fields)  # type: ignore[arg-type]
+    return made._replace(**fields)  # type: ignore[arg-type]
 
 
 def test_what_follows_is_folded_under_its_root(lost: GroupResult, cwd: Path) -> None:
@@ -96,10 +95,8 @@ def test_a_long_story_loses_its_middle(hostile: GroupResult, cwd: Path) -> None:
 
 def test_an_exception_shows_its_traceback_rather_than_the_log(lost: GroupResult, cwd: Path) -> None:
     event: Event = lost.witnesses[12]._replace(meta={"traceback": "Traceback\nValueError: x\n"})
-    result = replace(
-        with_findings(lost, finding(Code.EXCEPTION, "host:ValueError", unit="host", events=(12,))),
-        witnesses={12: event},
-    )
+    raised = finding(Code.EXCEPTION, "host:ValueError", unit="host", events=(12,))
+    result = with_findings(lost, raised)._replace(witnesses={12: event})
     shown = view_group(result, cwd=cwd).findings[0]
 
     assert (shown.source, shown.output) == ("traceback", ("Traceback", "ValueError: x"))
@@ -108,7 +105,7 @@ def test_an_exception_shows_its_traceback_rather_than_the_log(lost: GroupResult,
 def test_of_a_fatal_error_the_beginning_is_shown(lost: GroupResult, cwd: Path) -> None:
     output = ("before", "Fatal Python error: Segmentation fault", "", *map(str, range(40)))
     host, *others = lost.ends
-    result = replace(lost, ends=(replace(host, last_lines=output), *others))
+    result = lost._replace(ends=(host._replace(last_lines=output), *others))
 
     assert view_group(result, cwd=cwd).findings[0].output == output[1:13]
 

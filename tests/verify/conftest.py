@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +91,7 @@ def circuit(words: list[str]) -> Circuit:
             case _:
                 changes[name] = value
     made = Circuit("command", tuple(tuple(map(hop, stage.split("&"))) for stage in stages))
-    return replace(made, **changes)
+    return made._replace(**changes)
 
 
 class Table:

@@ -326,7 +326,7 @@ def test_findings_made_elsewhere_are_ranked_with_the_rest(table: Callable[[str],
     evidence: Evidence = case.evidence()  # type: ignore[attr-defined]
     check = Finding(Code.CHECK, "total", "total is 3, not 4")
     limit = Finding(Code.LIMIT, "a", "a used 300 MB")
-    given = replace(evidence, findings=(check, limit))
+    given = evidence._replace(findings=(check, limit))
     judgement = judge(case.scenario(), given)  # type: ignore[attr-defined]
     assert [f.code for f in judgement.findings] == [Code.CRASH, Code.LIMIT, Code.CHECK]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +161,7 @@ def check(scenario: Scenario, evidence: Evidence) -> tuple[Proposal, ...]:
     toml = "\n".join(map(as_toml, proposals))
     circuits = loaded(toml, scenario.units)
     assert circuits == tuple(proposal.circuit for proposal in proposals)
-    taught = replace(scenario, group=replace(scenario.group, circuits=circuits))
+    taught = scenario._replace(group=scenario.group._replace(circuits=circuits))
     found = [finding for finding in judge(taught, evidence).findings if finding.circuit is not None]
     assert found == []
     return proposals
