@@ -71,10 +71,6 @@ class Logs:
         self._sweeping: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._inotify = Inotify.open()
-        if self._inotify is not None:
-            loop = asyncio.get_running_loop()
-            loop.add_reader(self._inotify.fileno(), self._heed_news)
         return self
 
     async def __aexit__(
@@ -101,6 +97,8 @@ class Logs:
         if (known := self._logs.get(path)) is not None:  # the next start of the same unit
             known.reader, known.low_ns = reader, started_ns
             return
+        if not self._logs:
+            self._open()
         path.touch(mode=0o600)
         log = self._logs[path] = _Log(path, reader, started_ns, offset=path.stat().st_size)
         number = self._inotify.add(str(path)) if self._inotify is not None else None
@@ -113,6 +111,13 @@ class Logs:
         """The process that writes this log has ended: read the rest of it."""
         if (log := self._logs.get(path)) is not None:
             log.finish()
+
+    def _open(self) -> None:
+        """Only once somebody reads a log: opening and closing is not free."""
+        self._inotify = Inotify.open()
+        if self._inotify is not None:
+            loop = asyncio.get_running_loop()
+            loop.add_reader(self._inotify.fileno(), self._heed_news)
 
     def _heed_news(self) -> None:
         assert self._inotify is not None

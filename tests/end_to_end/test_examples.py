@@ -141,7 +141,8 @@ def without_figures(text: str) -> list[str]:
     text = re.sub(RUN_ID, "RUN", text)
     text = re.sub(r"[-+]?\d+(\.\d+)? (us|ms|s)\b", "TIME", text)
     text = re.sub(r"\bpid \d+", "pid N", text)
-    text = re.sub(r"(TIME +)\d+( +\d+)$", r"\1N\2", text, flags=re.MULTILINE)  # a table of units
+    text = re.sub(r"(TIME +)\d+( +\d+ +TIME)", r"\1N\2", text)  # pids in a table of units
+    text = re.sub(r"\d+(\.\d+)? MB\b", "SIZE", text)
     return [" ".join(line.split()) for line in text.splitlines() if line.strip()]
 
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -347,7 +346,7 @@ def test_same_compares_json_values(
     case = table(f"{UNITS}\ncircuit a:s b:r same=n\na:s> k\nb:r< k")
     sent, received = case.evidence().events
     events = (sent._replace(meta={"n": one}), received._replace(meta={"n": other}))
-    assert judge(case.scenario(), replace(case.evidence(), events=events)).verdict == verdict
+    assert judge(case.scenario(), case.evidence()._replace(events=events)).verdict == verdict
 
 
 def test_a_never_event_of_a_strange_key_is_noted(judged: Callable[[str], Judgement]) -> None:

@@ -350,7 +350,7 @@ def test_expected_failures(
 
 def test_an_interrupted_group_is_not_blamed(table: Callable[[str], object]) -> None:
     case = table("unit a done\na:up\nend a cause=abandoned")
-    evidence = replace(case.evidence(), interrupted=True)  # type: ignore[attr-defined]
+    evidence = case.evidence()._replace(interrupted=True)  # type: ignore[attr-defined]
     judgement = judge(case.scenario(), evidence)  # type: ignore[attr-defined]
     assert judgement.verdict is Verdict.ERROR
     assert [f.explained_by for f in judgement.findings] == [None, "infra group"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -168,7 +167,7 @@ def test_probes_and_deaths_are_no_notes(what: str, findings_of: Callable[[str], 
 
 
 def with_stderr(case: Any, text: str) -> Evidence:
-    evidence: Evidence = replace(case.evidence(), stderr={"a": text})
+    evidence: Evidence = case.evidence()._replace(stderr={"a": text})
     return evidence
 
 
@@ -202,8 +201,8 @@ def test_what_a_crash_says(table: Callable[[str], Any]) -> None:
 def test_what_an_unready_unit_says(table: Callable[[str], Any]) -> None:
     case = table("unit a ready_event=ready\na:raedy\nend a cause=unready ready=false")
     evidence = case.evidence()
-    end = replace(evidence.ends[0], message="not ready after 3 s: no probe 'ready'")
-    (finding,) = judge(case.scenario(), replace(evidence, ends=(end,))).findings
+    end = evidence.ends[0]._replace(message="not ready after 3 s: no probe 'ready'")
+    (finding,) = judge(case.scenario(), evidence._replace(ends=(end,))).findings
     assert finding.message == "a did not become ready after 3 s: no probe 'ready'"
     assert "it did emit raedy: is ready misspelled?" in finding.hints
 
@@ -213,7 +212,7 @@ def test_what_an_exception_says(table: Callable[[str], Any]) -> None:
     evidence = case.evidence()
     meta = {"uncaught": "thread", "message": "1", "traceback": TRACEBACK}
     events = tuple(event._replace(meta=meta) for event in evidence.events)
-    (finding,) = judge(case.scenario(), replace(evidence, events=events)).findings
+    (finding,) = judge(case.scenario(), evidence._replace(events=events)).findings
     assert finding.message == "a lost a thread to KeyError: 1 (twice)"
     assert finding.hints == ('raised at File "x.py", line 1',)
 
