@@ -7,6 +7,7 @@ back.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import time
@@ -398,4 +399,6 @@ def _prepare_end(cwd: Path) -> Revision | None:
     import testrium.verify.judgement  # noqa: F401
     from testrium.record.revision import revision_of
 
+    gc.freeze()
+    gc.enable()
     return revision_of(cwd)

@@ -14,7 +14,8 @@ from pathlib import Path
 # Arguments: descriptor, start method, folder of the package. Not `-m`, and with `-P`: a file of the
 # user's in the current folder must not stand in for one of the standard library.
 _BOOT = (
-    "import sys; fd, method, root = sys.argv[1:]; root in sys.path or sys.path.insert(0, root);"
+    "import gc, sys; gc.disable(); fd, method, root = sys.argv[1:];"
+    " root in sys.path or sys.path.insert(0, root);"
     " from testrium.run.supervisor import main; main(int(fd), method)"
 )
 

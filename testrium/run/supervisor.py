@@ -51,6 +51,7 @@ def main(fd: int, method: str) -> None:
             importlib.import_module(name)
     gc.collect()
     gc.freeze()  # shared by all units, and never copied because a collection touched it
+    gc.enable()
     with socket.socket(fileno=fd) as wire:
         wire.set_inheritable(False)
         _Supervisor(Channel(wire), method).serve()
