@@ -177,6 +177,8 @@ class Evidence(NamedTuple):
     #: Set when the runner or the machine failed the group: what happened.
     infra: str = ""
     interrupted: bool = False
+    #: How long the machine was suspended meanwhile: CLOCK_MONOTONIC stands still then.
+    suspended_ns: int = 0
     #: What was found by other means (check, limit, metric), to be ranked with the rest.
     findings: tuple[Finding, ...] = ()
     #: What units wrote on stderr; looked at only where `[verify] stderr` is "forbid".

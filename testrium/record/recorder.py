@@ -296,7 +296,7 @@ class Recorder:
         self._guard(lambda: self._store.add_samples(samples))
 
     def store_meta(self, **values: Any) -> None:
-        """Fields of `Evidence`: attempt, started_ns, ended_ns, infra, interrupted, earlier_keys."""
+        """Fields of `Evidence`: attempt, started_ns, ended_ns, infra, interrupted, ..."""
         self._guard(lambda: self._store.store_meta(values))
 
     # Turns of the loop ------------------------------------------------------------------------

@@ -257,6 +257,7 @@ def load_evidence(database: Path) -> Evidence:
                 ended_ns=meta.get("ended_ns"),
                 infra=meta.get("infra", ""),
                 interrupted=meta.get("interrupted", False),
+                suspended_ns=meta.get("suspended_ns", 0),
             )
         except (sqlite3.Error, ValueError) as error:
             raise InfraError(f"cannot read {database}: {error}") from error

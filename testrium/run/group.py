@@ -20,6 +20,7 @@ from testrium.record.evidence import gather_evidence
 from testrium.record.recorder import Recorder
 from testrium.record.scenario import write_scenario
 from testrium.record.waits import WaitServer
+from testrium.run import linux
 from testrium.run.actor import Actor
 from testrium.run.circuit import Circuit, Outcome
 from testrium.run.diagnostics import Diagnostics
@@ -29,6 +30,9 @@ from testrium.run.logs import Logs
 from testrium.run.services import Services
 from testrium.run.stage import Change, Stage
 from testrium.run.usercode import Tests, run_to_end, setup_unit, teardown_unit
+
+#: The clocks of a machine that was not suspended differ by less.
+SUSPENDED_NS = 100_000_000
 
 
 async def run_group(scenario: Scenario, services: Services) -> Path:
@@ -111,6 +115,7 @@ class GroupLife:
         self._ends: list[End] = []
         self._outcome: Outcome | None = None
         self._infra = ""
+        self._suspended_before_ns = linux.suspended_ns()
 
     async def live(self) -> None:
         try:
@@ -241,7 +246,13 @@ class GroupLife:
             ended_ns=time.monotonic_ns(),
             infra=self._infra or self._circuit.infra,
             interrupted=interrupted,
+            suspended_ns=self._suspended_ns(),
         )
+
+    def _suspended_ns(self) -> int:
+        """How long the machine was suspended since this life began; two clocks differ by a bit."""
+        gone_ns = linux.suspended_ns() - self._suspended_before_ns
+        return gone_ns if gone_ns > SUSPENDED_NS else 0
 
 
 def tests_drive(scenario: Scenario) -> bool:

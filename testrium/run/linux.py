@@ -11,6 +11,7 @@ import ctypes
 import functools
 import os
 import signal
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -63,6 +64,14 @@ def die_with_parent(parent: int) -> None:
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def suspended_ns() -> int:
+    """For how long in all this machine was suspended since it was started.
+
+    Source: clock_gettime(2), CLOCK_BOOTTIME counts it and CLOCK_MONOTONIC does not.
+    """
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
 
 
 def set_title(title: str) -> None:

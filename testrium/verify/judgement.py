@@ -71,7 +71,7 @@ def _judge(scenario: Scenario, evidence: Evidence) -> Judgement:
     return Judgement(
         verdict=verdict,
         findings=(*unexpected, *(finding for finding, _ in ranked)),
-        notes=(*processes.notes, *notes),
+        notes=(*processes.notes, *notes, *_suspended(scenario, evidence)),
         circuits=tuple(
             _result(one, circuit_verdict(ranked, one.name), scenario.group.gen_metrics)
             for one in measured
@@ -128,6 +128,16 @@ def _infra(scenario: Scenario, evidence: Evidence) -> list[Finding]:
     if evidence.interrupted:
         messages.append("the run was interrupted before this group was complete")
     return [Finding(Code.INFRA, scenario.id, message) for message in messages[:1]]
+
+
+def _suspended(scenario: Scenario, evidence: Evidence) -> list[Finding]:
+    if not evidence.suspended_ns:
+        return []
+    message = (
+        f"the machine was suspended for {evidence.suspended_ns / 1e9:.1f} s while the group ran:"
+        " the clock of latencies stood still meanwhile, timers and peers may not have"
+    )
+    return [Finding(Code.CLOCK, scenario.id, message)]
 
 
 def _forbids_orphans(scenario: Scenario) -> bool:

@@ -33,6 +33,9 @@ from testrium.model import (
 from testrium.verify import Expectations, circuits, judge
 
 UNITS = ("a", "b", "c", "d")
+#: Over 5 000 generated runs in all.
+thorough = settings(max_examples=400)
+
 STEP_NS = 1_000_000
 WITHIN_NS = 10_000 * STEP_NS
 
@@ -137,6 +140,7 @@ def without_numbers(run: Run) -> Run:
     return replace(run, events=tuple(event._replace(seq=None) for event in run.events))
 
 
+@thorough
 @given(runs() | runs(fifo=True))
 def test_a_healthy_run_has_no_finding(run: Run) -> None:
     judgement = run.judged()
@@ -145,6 +149,7 @@ def test_a_healthy_run_has_no_finding(run: Run) -> None:
     assert not judgement.missing
 
 
+@thorough
 @given(runs(), st.randoms())
 def test_the_order_of_storing_does_not_matter(run: Run, chance: random.Random) -> None:
     shuffled = list(run.events)
@@ -152,6 +157,7 @@ def test_the_order_of_storing_does_not_matter(run: Run, chance: random.Random) -
     assert run.judged(tuple(shuffled)) == run.judged()
 
 
+@thorough
 @given(runs(), st.data())
 def test_a_dropped_event_is_found(run: Run, data: st.DataObject) -> None:
     bare = without_numbers(run)
@@ -161,6 +167,7 @@ def test_a_dropped_event_is_found(run: Run, data: st.DataObject) -> None:
     assert (Code.LOST if hop else Code.PHANTOM) in codes
 
 
+@thorough
 @given(runs(), st.data())
 def test_a_dropped_event_of_a_numbered_process_is_unknown(run: Run, data: st.DataObject) -> None:
     numbered = [event for event in run.events if event.seq is not None]
@@ -177,6 +184,7 @@ def test_a_dropped_event_of_a_numbered_process_is_unknown(run: Run, data: st.Dat
     assert judgement.findings[0].code is Code.GAP
 
 
+@thorough
 @given(runs(), st.data())
 def test_a_repeated_event_is_found(run: Run, data: st.DataObject) -> None:
     number = pick(data, run, data.draw(st.integers(0, run.hops - 1)))
@@ -184,6 +192,7 @@ def test_a_repeated_event_is_found(run: Run, data: st.DataObject) -> None:
     assert Code.DUPLICATE in run.codes((*run.events, again))
 
 
+@thorough
 @given(runs(), st.data())
 def test_a_renamed_step_is_found(run: Run, data: st.DataObject) -> None:
     hop = data.draw(st.integers(1, run.hops - 1))
@@ -193,6 +202,7 @@ def test_a_renamed_step_is_found(run: Run, data: st.DataObject) -> None:
         assert Code.MISROUTED in codes
 
 
+@thorough
 @given(runs(), st.data())
 def test_a_changed_key_is_found(run: Run, data: st.DataObject) -> None:
     hop = data.draw(st.integers(1, run.hops - 1))
@@ -200,12 +210,14 @@ def test_a_changed_key_is_found(run: Run, data: st.DataObject) -> None:
     assert {Code.LOST, Code.PHANTOM} <= codes
 
 
+@thorough
 @given(runs(), st.data())
 def test_a_key_that_disappears_is_found(run: Run, data: st.DataObject) -> None:
     number = pick(data, run, data.draw(st.integers(0, run.hops - 1)))
     assert Code.UNKEYED in run.codes(changed(run.events, number, key=None))
 
 
+@thorough
 @given(runs(), st.data())
 def test_swapped_times_are_found(run: Run, data: st.DataObject) -> None:
     hop = data.draw(st.integers(1, run.hops - 1))
@@ -217,6 +229,7 @@ def test_swapped_times_are_found(run: Run, data: st.DataObject) -> None:
     assert (Code.CAUSALITY if hop == 1 else Code.ORDER) in run.codes(swapped)
 
 
+@thorough
 @given(runs(), st.data())
 def test_a_delay_is_found(run: Run, data: st.DataObject) -> None:
     number = pick(data, run, run.hops - 1)
@@ -224,12 +237,14 @@ def test_a_delay_is_found(run: Run, data: st.DataObject) -> None:
     assert Code.LATE in run.codes(changed(run.events, number, t_ns=late, seq=None))
 
 
+@thorough
 @given(runs(), st.data())
 def test_a_changed_payload_is_found(run: Run, data: st.DataObject) -> None:
     number = pick(data, run, data.draw(st.integers(0, run.hops - 1)))
     assert Code.MISMATCH in run.codes(changed(run.events, number, meta={"size": "less"}))
 
 
+@thorough
 @given(runs(fifo=True, least_keys=2), st.data())
 def test_overtaking_is_found(run: Run, data: st.DataObject) -> None:
     bare = without_numbers(run)
@@ -241,6 +256,7 @@ def test_overtaking_is_found(run: Run, data: st.DataObject) -> None:
     assert Code.REORDER in bare.codes(swapped)
 
 
+@thorough
 @given(runs(), st.data())
 def test_another_clock_is_unknown(run: Run, data: st.DataObject) -> None:
     number = pick(data, run, data.draw(st.integers(1, run.hops - 1)))
@@ -249,7 +265,7 @@ def test_another_clock_is_unknown(run: Run, data: st.DataObject) -> None:
     assert {finding.code for finding in judgement.findings} == {Code.CLOCK}
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(thorough, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(run=runs(), data=st.data())
 def test_columns_see_what_the_full_check_sees(
     run: Run, data: st.DataObject, monkeypatch: pytest.MonkeyPatch
@@ -280,6 +296,7 @@ def test_columns_see_what_the_full_check_sees(
         assert run.judged(tuple(events)) == by_columns
 
 
+@thorough
 @given(runs(), st.data())
 def test_expectations_are_met_when_nothing_is_lost(run: Run, data: st.DataObject) -> None:
     """The runner stops waiting exactly when the judgement will miss nothing."""
@@ -354,3 +371,13 @@ def test_an_interrupted_group_is_not_blamed(table: Callable[[str], object]) -> N
     judgement = judge(case.scenario(), evidence)  # type: ignore[attr-defined]
     assert judgement.verdict is Verdict.ERROR
     assert [f.explained_by for f in judgement.findings] == [None, "infra group"]
+
+
+def test_a_suspended_machine_is_noted(table: Callable[[str], object]) -> None:
+    case = table("unit a done\na:done\nend a")
+    evidence = case.evidence()._replace(suspended_ns=2_500_000_000)  # type: ignore[attr-defined]
+    judgement = judge(case.scenario(), evidence)  # type: ignore[attr-defined]
+    assert judgement.verdict is Verdict.PASS
+    (note,) = judgement.notes
+    assert note.code is Code.CLOCK
+    assert "suspended for 2.5 s" in note.message
