@@ -24,9 +24,10 @@ def command(paths: tuple[str, ...]) -> int:
         for notice in group.notices:
             click.echo(f"notice: {notice}")
     units = sum(len(group.units) for group in groups)
-    click.echo(f"{_counted(len(groups), 'group')}, {_counted(units, 'unit')}: no problem")
+    click.echo(f"{counted(len(groups), 'group')}, {counted(units, 'unit')}: no problem")
     return 0
 
 
-def _counted(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """ "1 unit", "2 units"."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -21,12 +21,16 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="For machines: a list, the latest run first.")
 def command(limit: int, as_json: bool) -> int:
     """List earlier runs, the latest first; their folders may be gone already."""
-    from testrium.record.history import History
+    from testrium.record.history import FILE, History
     from testrium.session import state_folder
 
-    with History(state_folder(Path.cwd())) as opened:
-        runs = opened.list_runs(limit)
-        notices = opened.notices
+    runs: tuple[RunRecord, ...] = ()
+    notices: tuple[str, ...] = ()
+    state = state_folder(Path.cwd())
+    if (state / FILE).exists():  # who only looks makes nothing
+        with History(state) as opened:
+            runs = opened.list_runs(limit)
+            notices = tuple(opened.notices)
     for notice in notices:
         click.echo(f"notice: {notice}", err=True)
     if as_json:

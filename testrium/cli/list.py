@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from testrium.cli.check import counted
 from testrium.cli.main import Common
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def command(
 
 def _facts(scenario: Scenario) -> list[str]:
     group = scenario.group
-    facts = [f"{len(scenario.units)} units", f"{len(group.circuits)} circuits"]
+    facts = [counted(len(scenario.units), "unit"), counted(len(group.circuits), "circuit")]
     if len(group.test_modes) > 1:
         facts.append(" ".join(group.test_modes))
     if group.repeat:

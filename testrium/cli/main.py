@@ -114,4 +114,8 @@ def entry(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `testrium list | head`
         sys.stderr.close()
         return ExitCode.SUCCESS
+    except OSError as error:  # a full disk, a folder that may not be read
+        place = f"{error.filename}: " if error.filename else ""
+        click.echo(f"testrium: {place}{error.strerror or error}", err=True)
+        return ExitCode.ERROR
     return code if isinstance(code, int) else ExitCode.SUCCESS

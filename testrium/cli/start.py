@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 
 _FLAGS = ("-v", "--verbose")
@@ -15,13 +16,25 @@ def start() -> int:
     would only look for it in vain, which is a tenth of a short command.
     """
     gc.disable()
-    if begins_run(sys.argv[1:]):
-        from testrium.run import boot
+    try:
+        _open_standard_streams()
+        if begins_run(sys.argv[1:]):
+            from testrium.run import boot
 
-        boot.start_early()
-    from testrium.cli.main import entry
+            boot.start_early()
+        from testrium.cli.main import entry
 
-    return entry()
+        return entry()
+    except KeyboardInterrupt:  # while importing; later it is heeded where it is
+        sys.stderr.write("testrium: interrupted\n")
+        return 130
+
+
+def _open_standard_streams() -> None:
+    """A stream that the shell has closed (`>&-`) is one that nobody reads."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
 
 
 def begins_run(arguments: list[str]) -> bool:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 from testrium.model import Scenario, Unit
 from testrium.probe import environment as names
@@ -33,6 +37,14 @@ def traceparent(run: str, place: str) -> str:
     return f"00-{trace}-{span}-01"
 
 
+@cache
+def path_with_testrium(path: str) -> str:
+    """`path`, on which `testrium probe` is found by every unit, however the runner was called."""
+    if shutil.which("testrium", path=path):
+        return path
+    return os.pathsep.join((path, str(Path(sys.executable).parent)))
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What the processes of one group have in common."""
@@ -55,6 +67,7 @@ class Surroundings:
             env = dict(os.environ)
         else:
             env = {name: os.environ[name] for name in MINIMAL if name in os.environ}
+        env["PATH"] = path_with_testrium(env.get("PATH", os.defpath))
         lookup = self.lookup(unit, env)
         env |= {name: substituted(text, lookup) for name, text in group.env.items()}
         env |= {

@@ -125,6 +125,7 @@ class _Keeper:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self._wake_writer.fileno(), warn_on_full_buffer=False)
         if not self._start(reserve):
+            signal.set_wakeup_fd(-1)  # the reserve is about to end, and its socket to close
             return
         # Children first: what ended before it was told to stop has ended by itself.
         while self._reap():

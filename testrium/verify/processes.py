@@ -83,6 +83,9 @@ class ProcessFacts:
                 self._check_silent(end)
         elif self._exceptions.death_of(end) is None:
             how = f"by {end.signal}" if end.signal else f"with exit code {end.exit_code}"
+            if end.pid is None and end.message:  # it could not even be started
+                self._add_end(Code.CRASH, end, f"{end.unit}: {end.message}")
+                return
             again = f" (started {times(end.starts)})" if end.starts > 1 else ""
             self._add_end(Code.CRASH, end, f"{end.unit} ended {how}{again}")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -766,3 +768,40 @@ def test_a_unit_without_process_that_never_becomes_ready_holds_nobody_up(
     )
     outcome = workplace.run()
     assert "missing driver:up" in outcome.codes
+
+
+def test_a_closed_standard_output_is_one_that_nobody_reads(workplace: Workplace) -> None:
+    workplace.group({"a": PROBE.format(name="a")}, DONE)
+    shell = f"{sys.executable} -m testrium run --json report.json >&-"
+    done = subprocess.run(
+        ["/bin/sh", "-c", shell],
+        cwd=workplace.folder,
+        env=workplace.env,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads((workplace.folder / "report.json").read_text())["verdict"] == "pass"
+
+
+def test_a_full_disk_under_the_output_is_told_in_a_line(workplace: Workplace) -> None:
+    workplace.group({"a": PROBE.format(name="a")}, DONE)
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "testrium", "list"],
+            cwd=workplace.folder,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_group_without_an_enabled_unit_is_skipped(workplace: Workplace) -> None:
+    workplace.group({"a": PROBE.format(name="a") + "\nenabled = false"}, DONE)
+    outcome = workplace.run()
+    assert outcome.group["verdict"] == "skip"
+    assert "enabled" in outcome.group["reason"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,14 @@ def test_the_table_env_is_filled_in(tmp_path: Path) -> None:
 def test_references(tmp_path: Path, text: str, value: str) -> None:
     lookup = surroundings(tmp_path).lookup("api", {"HOME": "/h"})
     assert substituted(text, lookup) == value
+
+
+def test_units_find_testrium_wherever_the_runner_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    path = surroundings(tmp_path).environment("api", 1)["PATH"]
+    assert path == f"/nowhere:{Path(sys.executable).parent}"
 
 
 def test_names_of_variables() -> None:
