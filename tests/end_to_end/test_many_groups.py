@@ -367,7 +367,7 @@ def test_list_for_machines(workplace: Workplace) -> None:
         "shop/web[browser=b,size=1]",
         "shop/web[browser=b,size=2]",
     ]
-    assert lines[1].endswith("1 units, 0 circuits, DEBUG INFO, 2 runs, #x")
+    assert lines[1].endswith("1 unit, 0 circuits, DEBUG INFO, 2 runs, #x")
 
 
 def test_a_stored_run_becomes_a_page(workplace: Workplace) -> None:
