@@ -25,14 +25,7 @@ from testrium.judging import (
     judged,
     run_verdict,
 )
-from testrium.model import (
-    Group,
-    GroupResult,
-    Observer,
-    RunResult,
-    Scenario,
-    Verdict,
-)
+from testrium.model import Group, GroupResult, Observer, RunResult, Scenario, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,17 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from testrium.errors import InfraError
-from testrium.model import (
-    End,
-    EndCause,
-    Event,
-    EventType,
-    Leak,
-    Place,
-    Unit,
-    UnitState,
-    Use,
-)
+from testrium.model import End, EndCause, Event, EventType, Leak, Place, Unit, UnitState, Use
 from testrium.run.diagnostics import LOOK_AHEAD_S
 from testrium.run.folder import last_lines
 from testrium.run.launching import UnresolvedError, Values, launch_of, ready_condition, values_of
