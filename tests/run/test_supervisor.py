@@ -146,6 +146,8 @@ def test_the_supervisor_is_killed(folder: UnitFolder, gone: Gone) -> None:
         supervisor.own.add(helper.pid)
         process = await supervisor.spawn(launch)
         [daemon] = await folder.wait_lines()
+        # Stopped first: it must not start what it is asked to before the kill reaches it.
+        os.kill(supervisor._program.pid, signal.SIGSTOP)
         starting = asyncio.create_task(supervisor.spawn(folder.launch(command=["sleep", "60"])))
         await asyncio.sleep(0)
         os.kill(supervisor._program.pid, signal.SIGKILL)
