@@ -14,7 +14,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from testrium.errors import ExitCode, InfraError, NoGroupsError
 from testrium.judging import (
@@ -25,6 +25,7 @@ from testrium.judging import (
     judged,
     run_verdict,
 )
+from testrium.keeping import Keep, keep_group, record_run
 from testrium.model import Group, GroupResult, Observer, RunResult, Scenario, Verdict
 
 if TYPE_CHECKING:
@@ -42,9 +43,6 @@ if TYPE_CHECKING:
 INLINE_LIMIT = 2_000_000
 
 DATABASE = "Data.db"
-
-#: Runs are kept until there are more than this.
-KEPT_RUNS = 50
 
 _SIGNALS = {
     signal.SIGINT: ExitCode.INTERRUPTED,
@@ -74,7 +72,7 @@ class Request:
     fail_fast: bool = False
     until_fail: bool = False
     shuffle: int | None = None
-    keep: Literal["all", "failed", "none"] = "all"
+    keep: Keep = "all"
     command_line: tuple[str, ...] = ()
 
     @property
@@ -181,7 +179,13 @@ class _Session:
             folder=folder,
             started_wall=started_wall,
         )
-        self._record(result)
+        record_run(
+            result,
+            self._state,
+            command_line=self._request.command_line,
+            revision=self._revision,
+            notice=self._request.observer.notice,
+        )
         return result
 
     async def _run_rounds(
@@ -249,7 +253,13 @@ class _Session:
                 judgement = failed_runner(scenario, error)
                 result = GroupResult(scenario, Verdict.ERROR, judgement=judgement)
             result = result._replace(duration_s=time.monotonic() - started, run_dir=run_dir)
-            result = self._kept(result, services.folder)
+            result = keep_group(
+                result,
+                services.folder,
+                keep=self._request.keep,
+                cwd=self._request.cwd,
+                notice=self._request.observer.notice,
+            )
         self._request.observer.group_ended(result)
         return result
 
@@ -324,50 +334,6 @@ class _Session:
         except OSError as error:
             raise InfraError(f"cannot make the run folder {folder}: {error.strerror}") from error
         return folder
-
-    def _record(self, result: RunResult) -> None:
-        """Write the report into the run's folder and append to the history.
-
-        The verdict stands already: what cannot be kept is told, and fails nothing.
-        """
-        from testrium.record.history import append_run
-        from testrium.record.runs import prune
-        from testrium.record.state import is_state_folder
-        from testrium.report import json_report
-
-        assert result.folder is not None
-        try:
-            json_report.write_report(result, result.folder / json_report.RUN_FILE, private=True)
-        except InfraError as error:
-            self._request.observer.notice(str(error))
-        for notice in append_run(
-            self._state,
-            result,
-            command_line=self._request.command_line,
-            revision=self._revision,
-        ):
-            self._request.observer.notice(notice)
-        if is_state_folder(self._state):
-            prune(self._state, keep=KEPT_RUNS)
-
-    def _kept(self, result: GroupResult, run_folder: Path) -> GroupResult:
-        """Write the summaries into the group's folder, as `save-resume` asks, or remove it."""
-        from testrium.record.runs import discard_group
-        from testrium.report import json_report, summary
-
-        assert result.run_dir is not None
-        keep = self._request.keep
-        if keep == "none" or (keep == "failed" and result.verdict not in NOT_PASSED):
-            discard_group(run_folder, result.run_dir)
-            return result._replace(run_dir=None)
-        if not result.scenario.group.save_resume:
-            return result
-        try:
-            json_report.write_group(result, result.run_dir / json_report.GROUP_FILE)
-            summary.write_summary(result, result.run_dir / summary.FILE, cwd=self._request.cwd)
-        except InfraError as error:
-            self._request.observer.notice(str(error))
-        return result
 
 
 def _predictable(seed: int) -> Random:

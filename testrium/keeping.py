@@ -1,0 +1,69 @@
+"""What stays of a run when it has ended: summaries, the report in its folder, the history.
+
+The verdicts stand already: what cannot be kept is told, and fails nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from testrium.errors import InfraError
+from testrium.judging import NOT_PASSED
+from testrium.model import GroupResult, RunResult
+
+if TYPE_CHECKING:
+    from testrium.record.revision import Revision
+
+#: Runs are kept until there are more than this.
+KEPT_RUNS = 50
+
+#: Which groups' folders stay.
+Keep = Literal["all", "failed", "none"]
+
+
+def keep_group(
+    result: GroupResult, run_folder: Path, *, keep: Keep, cwd: Path, notice: Callable[[str], None]
+) -> GroupResult:
+    """Write the summaries into the group's folder, as `save-resume` asks, or remove it."""
+    from testrium.record.runs import discard_group
+    from testrium.report import json_report, summary
+
+    assert result.run_dir is not None
+    if keep == "none" or (keep == "failed" and result.verdict not in NOT_PASSED):
+        discard_group(run_folder, result.run_dir)
+        return result._replace(run_dir=None)
+    if not result.scenario.group.save_resume:
+        return result
+    try:
+        json_report.write_group(result, result.run_dir / json_report.GROUP_FILE)
+        summary.write_summary(result, result.run_dir / summary.FILE, cwd=cwd)
+    except InfraError as error:
+        notice(str(error))
+    return result
+
+
+def record_run(
+    result: RunResult,
+    state: Path,
+    *,
+    command_line: tuple[str, ...],
+    revision: Revision | None,
+    notice: Callable[[str], None],
+) -> None:
+    """Write the report into the run's folder, append to the history, remove the oldest runs."""
+    from testrium.record.history import append_run
+    from testrium.record.runs import prune
+    from testrium.record.state import is_state_folder
+    from testrium.report import json_report
+
+    assert result.folder is not None
+    try:
+        json_report.write_report(result, result.folder / json_report.RUN_FILE, private=True)
+    except InfraError as error:
+        notice(str(error))
+    for told in append_run(state, result, command_line=command_line, revision=revision):
+        notice(told)
+    if is_state_folder(state):
+        prune(state, keep=KEPT_RUNS)
