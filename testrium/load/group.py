@@ -28,7 +28,7 @@ from testrium.load.shape import Reading, field_of
 from testrium.load.unit_files import UnitFile, read_unit_files
 from testrium.load.unit_texts import check_unit_texts, enabled_ports
 from testrium.load.units import check_entrypoints, check_units, make_units
-from testrium.model import Group
+from testrium.model import Fault, Group
 
 MAIN_TABLE = "Configs"
 CALLBACKS = ("validate_test", "tests_results")
@@ -82,6 +82,11 @@ def load_group(found: Found, around: Surroundings, complaints: Complaints) -> Gr
     rules = read_rules(
         data.get("verify", {}), whole.at("verify"), stations, has_circuits=bool(circuits)
     )
+    faults: tuple[Fault, ...] = ()
+    if "faults" in data:
+        from testrium.load.faults import read_faults
+
+        faults = read_faults(data["faults"], whole.at("faults"), stations, files)
     matrix = data.get("matrix")
     combinations = () if matrix is None else read_matrix(matrix, whole.at("matrix"))
     params = parameter_names(matrix)
@@ -98,6 +103,7 @@ def load_group(found: Found, around: Surroundings, complaints: Complaints) -> Gr
         env=env,
         rules=rules,
         circuits=circuits,
+        faults=faults,
         matrix=combinations,
         has_setup=has_setup,
         has_teardown=has_teardown,

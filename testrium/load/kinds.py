@@ -24,7 +24,15 @@ STEP_LENGTH = 200
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*(us|ms|s|m)")
-_NANOSECONDS = {"us": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000}
+_SHIFT = re.compile(r"([+-][0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(ms|s|m|h|d)")
+_NANOSECONDS = {
+    "us": 1_000,
+    "ms": 1_000_000,
+    "s": 1_000_000_000,
+    "m": 60_000_000_000,
+    "h": 3_600_000_000_000,
+    "d": 86_400_000_000_000,
+}
 _SIZE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*([kKMGT]i?)?B")
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 _RANGE = re.compile(r"([0-9]{1,12})(?:(\.\.)([0-9]{1,12})?)?")
@@ -124,6 +132,11 @@ COUNT = rule(
     "must be a non-negative integer",
     {"type": "integer", "minimum": 0},
 )
+POSITIVE_COUNT = rule(
+    lambda value: _is_integer(value) and value > 0,
+    "must be a positive integer",
+    {"type": "integer", "minimum": 1},
+)
 
 
 def integer_between(low: int, high: int) -> Kind:
@@ -207,6 +220,18 @@ def nanoseconds(text: str) -> int:
     match = _DURATION.fullmatch(text)
     if match is None:
         raise ValueError(f"no duration: {text!r}")
+    return round(float(match[1]) * _NANOSECONDS[match[2]])
+
+
+def shift_in_ns(text: str) -> int:
+    """What is added to a clock, such as "+1h" or "-30s", in ns; units: ms, s, m, h, d.
+
+    Raises:
+        ValueError: it is none.
+    """
+    match = _SHIFT.fullmatch(text)
+    if match is None:
+        raise ValueError(f"no shift of a clock: {text!r}")
     return round(float(match[1]) * _NANOSECONDS[match[2]])
 
 

@@ -172,11 +172,11 @@ def read_hop(value: Any, spot: Spot, stations: Stations) -> Hop | None:
         spot.wrong(str(error))
         return None
     for place in hop.places:
-        _notice_misspelling(place, spot, stations)
+        notice_misspelling(place, spot, stations)
     return hop
 
 
-def _notice_misspelling(place: Place, spot: Spot, stations: Stations) -> None:
+def notice_misspelling(place: Place, spot: Spot, stations: Stations) -> None:
     """Steps need not be declared; but one that nearly is was probably meant to be that one."""
     known = stations.steps.get(place.unit, frozenset())
     if place.step == ANY or place.step in known:

@@ -17,6 +17,7 @@ from testrium.load.kinds import (
     KEY_RANGE,
     LABEL,
     NUMBER,
+    POSITIVE_COUNT,
     SECONDS,
     SIGNAL,
     SIZE,
@@ -33,6 +34,7 @@ from testrium.load.kinds import (
 )
 from testrium.load.matrix import SCHEMA as MATRIX
 from testrium.load.shape import Key, Shape
+from testrium.model import CLOCK_ACTS, FAILPOINT_ACTS, LINK_ACTS
 
 #: Contract keys whose behaviour does not exist yet: refused, not ignored. A table of config.toml,
 #: or a key of [Configs] with another value than its default.
@@ -171,6 +173,20 @@ CIRCUIT: Final = Shape(
     Key("per", one_of("key", "run"), "key"),
 )
 
+FAULT: Final = Shape(
+    Key("at", FILLED_TEXT),
+    Key("on", POSITIVE_COUNT, 1),
+    Key("key", FILLED_TEXT),
+    Key("link", FILLED_TEXT),
+    Key("unit", UNIT_NAME),
+    Key("do", one_of(*FAILPOINT_ACTS, *LINK_ACTS, *CLOCK_ACTS), required=True),
+    Key("after", FILLED_TEXT),
+    Key("for", DURATION, field="for_ns"),
+    Key("value", FILLED_TEXT),
+    Key("name", LABEL),
+    exclusive=(("at", "link"), ("at", "unit"), ("link", "unit")),
+)
+
 #: The tables of config.toml besides [Configs].
 TABLES: Final = ("verify", "circuits", "checks", "faults", "matrix", "env", "metrics")
 
@@ -182,6 +198,7 @@ def json_schemas() -> dict[str, dict[str, Any]]:
         "Configs": CONFIGS.schema(),
         "verify": VERIFY.schema(),
         "circuits": {"type": "array", "items": CIRCUIT.schema()},
+        "faults": {"type": "array", "items": FAULT.schema()},
         "matrix": MATRIX,
         "env": dict(VARIABLES.schema),
     }

@@ -11,11 +11,17 @@ from testrium.model.declared import (
     Group,
     Hop,
     LogProbe,
-    Place,
     Readiness,
     Rules,
     Scenario,
     Unit,
+)
+from testrium.model.faults import (
+    CLOCK_ACTS,
+    FAILPOINT_ACTS,
+    LINK_ACTS,
+    OUTSIDE_ACTS,
+    Fault,
 )
 from testrium.model.happened import (
     Damage,
@@ -38,6 +44,7 @@ from testrium.model.judged import (
     Observer,
     RunResult,
 )
+from testrium.model.places import Place
 from testrium.model.words import (
     EMPTY,
     RESERVED_UNITS,
@@ -48,7 +55,11 @@ from testrium.model.words import (
 )
 
 __all__ = [
+    "CLOCK_ACTS",
     "EMPTY",
+    "FAILPOINT_ACTS",
+    "LINK_ACTS",
+    "OUTSIDE_ACTS",
     "RESERVED_UNITS",
     "UNKNOWN_CODES",
     "Circuit",
@@ -62,6 +73,7 @@ __all__ = [
     "Event",
     "EventType",
     "Evidence",
+    "Fault",
     "Finding",
     "Group",
     "GroupResult",

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from testrium.errors import Problem
+from testrium.model.faults import Fault
+from testrium.model.places import Place
 from testrium.model.words import EMPTY, EventType
 
 
@@ -67,16 +69,6 @@ class Unit(NamedTuple):
     @property
     def has_process(self) -> bool:
         return self.entrypoint is not None or self.command is not None
-
-
-class Place(NamedTuple):
-    """A unit and a step; `*` stands for any."""
-
-    unit: str
-    step: str
-
-    def __str__(self) -> str:
-        return f"{self.unit}:{self.step}"
 
 
 class Hop(NamedTuple):
@@ -171,6 +163,7 @@ class Group(NamedTuple):
     env: Mapping[str, str] = EMPTY
     rules: Rules = Rules()
     circuits: tuple[Circuit, ...] = ()
+    faults: tuple[Fault, ...] = ()
     #: Empty without `[matrix]`: then there is one result for each mode and repeat.
     matrix: tuple[Combination, ...] = ()
     has_setup: bool = False

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from testrium.errors import ExitCode, Problem
-from testrium.model.declared import Place, Scenario
+from testrium.model.declared import Scenario
 from testrium.model.happened import End, Event, TestResult, UnitState
+from testrium.model.places import Place
 from testrium.model.words import EMPTY, Code, Verdict
 
 

@@ -1,0 +1,51 @@
+"""What is broken on purpose: the tables `[[faults]]`."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from testrium.model.places import Place
+
+#: What a failpoint can do to the unit that has reached a probe.
+FailpointAct = Literal["kill", "exit", "raise", "delay", "hang", "pause"]
+#: What can be done to a link, the way to a port of a unit.
+LinkAct = Literal["latency", "reset", "blackhole", "throttle", "cut"]
+#: What can be done to a unit's clock.
+ClockAct = Literal["clock"]
+
+FAILPOINT_ACTS: tuple[FailpointAct, ...] = ("kill", "exit", "raise", "delay", "hang", "pause")
+#: What Testrium does to a process from outside, whatever program it is.
+OUTSIDE_ACTS: tuple[FailpointAct, ...] = ("kill", "pause")
+LINK_ACTS: tuple[LinkAct, ...] = ("latency", "reset", "blackhole", "throttle", "cut")
+CLOCK_ACTS: tuple[ClockAct, ...] = ("clock",)
+
+
+class Fault(NamedTuple):
+    """One thing that is broken on purpose: a failpoint, a link, or a unit's clock.
+
+    A failpoint has `at`: it strikes whoever emits that probe, at the `on`-th time (counted over all
+    starts; with `key` only probes with that key). A link has `port`, one of the ports of `unit`;
+    it and a clock are broken from the first event at `after` on, None for the start. `for_ns` is
+    how long it lasts, None for "to the end". `value_ns` is the latency added in each direction, or
+    what is added to the clock (it may be negative); `bytes_per_s` is what a throttled link lets
+    through. `name` is unique in its group.
+    """
+
+    name: str
+    do: FailpointAct | LinkAct | ClockAct
+    unit: str
+    at: Place | None = None
+    on: int = 1
+    key: str | None = None
+    port: str | None = None
+    after: Place | None = None
+    for_ns: int | None = None
+    value_ns: int | None = None
+    bytes_per_s: int | None = None
+
+    @property
+    def target(self) -> str:
+        """What is broken, as the user names it: `host:received`, `api.http` or `host`."""
+        if self.at is not None:
+            return str(self.at)
+        return self.unit if self.port is None else f"{self.unit}.{self.port}"

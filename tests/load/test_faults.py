@@ -1,0 +1,287 @@
+"""`[[faults]]`: what is read, and what is refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from testrium.load.document import Complaints, Document, Spot
+from testrium.load.faults import read_faults
+from testrium.load.routes import Stations
+from testrium.load.schema import UNIT
+from testrium.load.unit_files import UnitFile
+from testrium.model import Fault, Place
+
+if TYPE_CHECKING:
+    from typing import Any
+
+UNITS: dict[str, dict[str, Any]] = {
+    "host": {"entrypoint": "m:f", "events": ["received"]},
+    "api": {"entrypoint": "m:f", "ports": ["http", "admin"]},
+    "sh.py": {
+        "command": ["sh", "-c", "x"],
+        "ports": ["in.1"],
+        "probes": [{"log": "l", "step": "seen"}],
+    },
+    "script": {"command": ["/usr/bin/python3.12", "a.py"]},
+    "logs": {"entrypoint": "m:f", "probes": [{"log": "l", "step": "seen"}]},
+    "off": {"enabled": False, "ports": ["p"]},
+}
+
+
+def read(*tables: Any) -> tuple[tuple[Fault, ...], list[str], list[str]]:
+    """The faults, the problems and the notices."""
+    complaints = Complaints()
+    spot = Spot(Document("f", "", {}), ("faults",), complaints)
+    files = [
+        UnitFile(name, f"{name}.toml", UNIT.read({"init": init, **keys}, spot.at(name)))
+        for init, (name, keys) in enumerate(UNITS.items())
+    ]
+    stations = Stations({name: frozenset(unit.get("events", ())) for name, unit in UNITS.items()})
+    faults = read_faults(list(tables), spot, stations, files)
+    return faults, list(map(str, complaints.problems)), list(map(str, complaints.notices))
+
+
+@pytest.mark.parametrize(
+    ("table", "fault"),
+    [
+        (
+            {"at": "host:received", "do": "kill", "on": 2, "key": "k1"},
+            Fault(
+                "kill at host:received",
+                "kill",
+                "host",
+                at=Place("host", "received"),
+                on=2,
+                key="k1",
+            ),
+        ),
+        (
+            {"at": "host:received", "do": "delay", "for": "700ms", "name": "slow"},
+            Fault("slow", "delay", "host", at=Place("host", "received"), for_ns=700_000_000),
+        ),
+        (
+            {
+                "link": "api.http",
+                "do": "latency",
+                "value": "100ms",
+                "after": "host:received",
+                "for": "2s",
+            },
+            Fault(
+                "latency on api.http",
+                "latency",
+                "api",
+                port="http",
+                after=Place("host", "received"),
+                for_ns=2_000_000_000,
+                value_ns=100_000_000,
+            ),
+        ),
+        (
+            {"link": "sh.py.in.1", "do": "throttle", "value": "64kB/s"},
+            Fault("throttle on sh.py.in.1", "throttle", "sh.py", port="in.1", bytes_per_s=64_000),
+        ),
+        (
+            {"unit": "host", "do": "clock", "value": "-1.5h"},
+            Fault("clock of host", "clock", "host", value_ns=-5_400_000_000_000),
+        ),
+        (
+            {"unit": "host", "do": "clock", "value": "+1h", "after": "*:received"},
+            Fault(
+                "clock of host",
+                "clock",
+                "host",
+                after=Place("*", "received"),
+                value_ns=3_600_000_000_000,
+            ),
+        ),
+        (
+            {"at": "sh.py:seen", "do": "pause"},
+            Fault("pause at sh.py:seen", "pause", "sh.py", at=Place("sh.py", "seen")),
+        ),
+        (
+            {"at": "script:done", "do": "raise"},
+            Fault("raise at script:done", "raise", "script", at=Place("script", "done")),
+        ),
+    ],
+)
+def test_a_fault(table: dict[str, Any], fault: Fault) -> None:
+    assert read(table) == ((fault,), [], [])
+
+
+def test_names_are_unique() -> None:
+    faults, problems, _ = read(
+        {"at": "host:received", "do": "kill"},
+        {"at": "host:received", "do": "kill", "on": 2},
+        {"at": "host:received", "do": "kill", "on": 3, "name": "third"},
+        {"at": "host:received", "do": "kill", "on": 4, "name": "third"},
+    )
+    assert [fault.name for fault in faults] == [
+        "kill at host:received",
+        "kill at host:received (2)",
+        "third",
+    ]
+    assert problems == ["f: faults[3].name: another fault has the name 'third'"]
+
+
+PLACES = "at (a probe), link (a port), unit (its clock)"
+
+
+@pytest.mark.parametrize(
+    ("table", "problem"),
+    [
+        ({"do": "kill"}, f"faults: item 1 must have one of: {PLACES}"),
+        ({"at": "host:received"}, "faults[0].do: is required"),
+        (
+            {"at": "host:received", "do": "kil"},
+            (
+                "faults[0].do: must be one of: kill, exit, raise, delay, hang, pause, latency, reset,"
+                " blackhole, throttle, cut, clock; did you mean 'kill'?"
+            ),
+        ),
+        (
+            {"at": "host:received", "do": "cut"},
+            (
+                "faults[0].do: must be one of: kill, exit, raise, delay, hang, pause (a fault with"
+                " 'at')"
+            ),
+        ),
+        (
+            {"link": "api.http", "do": "kill"},
+            (
+                "faults[0].do: must be one of: latency, reset, blackhole, throttle, cut (a fault with"
+                " 'link')"
+            ),
+        ),
+        (
+            {"unit": "api", "do": "kill"},
+            "faults[0].do: must be one of: clock (a fault with 'unit')",
+        ),
+        (
+            {"at": "host:received", "unit": "host", "do": "kill"},
+            "faults[0].unit: cannot stand beside 'at'",
+        ),
+        (
+            {"at": "hots:received", "do": "kill"},
+            "faults[0].at: 'hots:received', column 1: unknown unit 'hots'; did you mean 'host'?",
+        ),
+        (
+            {"at": "setup:ready", "do": "kill"},
+            "faults[0].at: 'setup:ready', column 1: unknown unit 'setup'",
+        ),
+        (
+            {"at": "host:*", "do": "kill"},
+            "faults[0].at: 'host:*': a failpoint is one probe of one unit, without '*'",
+        ),
+        (
+            {"at": "host:received", "do": "kill", "on": 0},
+            "faults[0].on: must be a positive integer",
+        ),
+        (
+            {"at": "host:received", "do": "kill", "for": "1s"},
+            "faults[0].for: has no meaning with do = 'kill'",
+        ),
+        (
+            {"at": "host:received", "do": "delay"},
+            "faults: 'for' is required with do = 'delay'",
+        ),
+        (
+            {"at": "host:received", "do": "delay", "for": "0s"},
+            "faults[0].for: must be longer than nothing",
+        ),
+        (
+            {"at": "host:received", "do": "delay", "for": "1h"},
+            'faults[0].for: must be a duration such as "200ms" (us, ms, s or m)',
+        ),
+        (
+            {"at": "host:received", "do": "hang", "value": "1s"},
+            "faults[0].value: has no meaning with do = 'hang'",
+        ),
+        (
+            {"at": "host:received", "do": "kill", "after": "api:x"},
+            "faults[0].after: belongs to a fault with 'link' or 'unit'",
+        ),
+        (
+            {"link": "api.http", "do": "cut", "on": 2},
+            "faults[0].on: belongs to a fault with 'at'",
+        ),
+        (
+            {"link": "api.htp", "do": "cut"},
+            (
+                "faults[0].link: 'api.htp' names no port of a unit (UNIT.PORT); did you mean"
+                " 'api.http'?"
+            ),
+        ),
+        (
+            {"link": "host", "do": "cut"},
+            "faults[0].link: 'host' names no port of a unit (UNIT.PORT)",
+        ),
+        ({"link": "off.p", "do": "cut"}, "faults[0].link: unit 'off' is not enabled"),
+        ({"at": "off:x", "do": "kill"}, "faults[0].at: unit 'off' is not enabled"),
+        (
+            {"unit": "off", "do": "clock", "value": "+1s"},
+            "faults[0].unit: unit 'off' is not enabled",
+        ),
+        (
+            {"unit": "ap1", "do": "clock", "value": "+1s"},
+            "faults[0].unit: unknown unit 'ap1'; did you mean 'api'?",
+        ),
+        (
+            {"link": "api.http", "do": "latency"},
+            (
+                "faults: 'value' is required with do = 'latency': a duration such as \"100ms\" (us, ms,"
+                " s or m)"
+            ),
+        ),
+        (
+            {"link": "api.http", "do": "throttle", "value": "fast"},
+            'faults[0].value: must be a rate such as "64kB/s"',
+        ),
+        (
+            {"unit": "api", "do": "clock", "value": "1h"},
+            'faults[0].value: must be a shift such as "+1h" or "-30s" (ms, s, m, h or d)',
+        ),
+        (
+            {"at": "sh.py:x", "do": "raise"},
+            "faults[0].do: only kill and pause can be done to 'sh.py': 'sh' is not Python",
+        ),
+        (
+            {"at": "logs:seen", "do": "hang"},
+            "faults[0].do: only kill and pause can be done at 'logs:seen': it is read from a log",
+        ),
+        ({"att": "host:received", "do": "kill"}, "faults[0].att: unknown key; did you mean 'at'?"),
+    ],
+)
+def test_what_is_refused(table: dict[str, Any], problem: str) -> None:
+    faults, problems, _ = read(table)
+    assert f"f: {problem}" in problems
+    assert faults == () or problem.startswith(("faults[0].on", "faults[0].for", "faults[0].att"))
+
+
+def test_two_faults_cannot_strike_at_one_moment() -> None:
+    _, problems, _ = read(
+        {"at": "host:received", "do": "kill", "on": 2},
+        {"at": "host:received", "do": "delay", "for": "1s", "on": 2},
+        {"at": "host:received", "do": "delay", "for": "1s", "on": 2, "key": "k1"},
+    )
+    assert problems == ["f: faults: strikes at the same moment as 'kill at host:received'"]
+
+
+def test_a_step_that_looks_misspelled_is_a_notice() -> None:
+    _, problems, notices = read({"at": "host:recieved", "do": "kill"})
+    assert problems == []
+    assert notices == [
+        "f: faults[0].at: no file mentions the step 'host:recieved'; did you mean 'received'?"
+    ]
+
+
+@pytest.mark.parametrize("value", [{"at": "host:received"}, ["kill"], 3])
+def test_what_is_no_list_of_tables(value: object) -> None:
+    complaints = Complaints()
+    spot = Spot(Document("f", "", {}), ("faults",), complaints)
+    assert read_faults(value, spot, Stations({}), ()) == ()
+    assert list(map(str, complaints.problems)) == [
+        "f: faults: must be a list of tables: [[faults]]"
+    ]
