@@ -137,8 +137,8 @@ PLACES = "at (a probe), link (a port), unit (its clock)"
         (
             {"at": "host:received", "do": "kil"},
             (
-                "faults[0].do: must be one of: kill, exit, raise, delay, hang, pause, latency, reset,"
-                " blackhole, throttle, cut, clock; did you mean 'kill'?"
+                "faults[0].do: must be one of: kill, exit, raise, delay, hang, pause, latency,"
+                " reset, blackhole, throttle, cut, clock; did you mean 'kill'?"
             ),
         ),
         (
@@ -151,8 +151,8 @@ PLACES = "at (a probe), link (a port), unit (its clock)"
         (
             {"link": "api.http", "do": "kill"},
             (
-                "faults[0].do: must be one of: latency, reset, blackhole, throttle, cut (a fault with"
-                " 'link')"
+                "faults[0].do: must be one of: latency, reset, blackhole, throttle, cut"
+                " (a fault with 'link')"
             ),
         ),
         (
@@ -231,8 +231,8 @@ PLACES = "at (a probe), link (a port), unit (its clock)"
         (
             {"link": "api.http", "do": "latency"},
             (
-                "faults: 'value' is required with do = 'latency': a duration such as \"100ms\" (us, ms,"
-                " s or m)"
+                "faults: 'value' is required with do = 'latency': a duration such as"
+                ' "100ms" (us, ms, s or m)'
             ),
         ),
         (
