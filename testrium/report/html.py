@@ -13,7 +13,7 @@ from testrium.report.diagram import sequence_diagram, timeline
 from testrium.report.escape import log_line, visible
 from testrium.report.files import write_text
 from testrium.report.marks import marks_for
-from testrium.report.view import view_group
+from testrium.report.view import as_stored, view_group
 from testrium.resources import template_folder
 
 _TEMPLATE = "report.html.j2"
@@ -36,14 +36,17 @@ def render(result: RunResult, *, cwd: Path) -> str:
         finalize=_shown,
     )
     environment.filters.update(
-        duration=wording.duration, milliseconds=wording.milliseconds, log_line=log_line
+        duration=wording.duration,
+        milliseconds=wording.milliseconds,
+        megabytes=wording.megabytes,
+        log_line=log_line,
     )
     started = datetime.fromtimestamp(result.started_wall, UTC)
     return environment.get_template(_TEMPLATE).render(
         run=result,
         groups=[view_group(group, cwd=cwd) for group in result.groups],
         errors=[str(problem) for problem in result.errors],
-        totals=wording.totals(result.groups, result.duration_s),
+        totals=wording.totals(result.groups, as_stored(result.duration_s)),
         started=f"{started:%Y-%m-%d %H:%M:%S} UTC",
         marks=marks_for("utf-8").verdicts,
         open_verdicts=(Verdict.FAIL, Verdict.ERROR, Verdict.UNKNOWN),

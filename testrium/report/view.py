@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -130,15 +131,20 @@ def view_group(result: GroupResult, *, cwd: Path) -> GroupView:
         params=scenario.params,
         verdict=result.verdict,
         reason=wording.reason(result),
-        duration_s=result.duration_s,
+        duration_s=as_stored(result.duration_s),
         findings=_roots(builder, result.judgement.findings),
         notes=tuple(builder.finding(note) for note in result.judgement.notes),
         units=tuple(builder.units.values()),
         circuits=result.judgement.circuits,
-        tests=result.tests,
+        tests=tuple(replace(test, duration_s=as_stored(test.duration_s)) for test in result.tests),
         rerun=rerun_command(scenario.group.folder, cwd, scenario.params),
         run_dir="" if result.run_dir is None else _short_path(result.run_dir, cwd),
     )
+
+
+def as_stored(seconds: float) -> float:
+    """As precise as a kept report: so a report made later is the same, to the last pixel."""
+    return round(seconds, 6)
 
 
 def rerun_command(folder: Path, cwd: Path, params: Mapping[str, str] = EMPTY) -> str:
@@ -247,7 +253,9 @@ class _Evidence:
 
 def _unit(end: End, started_ns: int | None) -> UnitView:
     def seconds(t_ns: int | None) -> float | None:
-        return None if t_ns is None or started_ns is None else (t_ns - started_ns) / 1e9
+        if t_ns is None or started_ns is None:
+            return None
+        return as_stored((t_ns - started_ns) / 1e9)
 
     return UnitView(
         name=end.unit,

@@ -3,14 +3,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from testrium.errors import ExitCode, Problem
-from testrium.model import GroupResult, RunResult, Verdict
+from testrium.model import GroupResult, RunResult, Use, Verdict
 from testrium.report import html
+from testrium.report.json_report import write_report
+from testrium.report.stored import read_report
 
 VOID = {"meta", "br"}
 
@@ -116,6 +119,39 @@ def test_hostile_text_is_only_text(
     text.encode("utf-8")
 
 
+def test_what_units_used_is_in_their_table(
+    passed: GroupResult, run_result: RunResult, cwd: Path
+) -> None:
+    source, target = passed.ends
+    used = source._replace(use=Use(cpu_s=1.25, max_rss=52_400_000))
+    result = run_result._replace(groups=(passed._replace(ends=(used, target)),))
+    page = Page(html.render(result, cwd=cwd))
+
+    assert "1.25 s 52.4 MB" in page.text
+
+
+def test_a_stored_run_makes_the_same_page(run_result: RunResult, cwd: Path, tmp_path: Path) -> None:
+    """Also where a time lies between two pixels: a kept report has microseconds."""
+    odd_s = 0.1349996
+    groups = tuple(
+        group._replace(
+            duration_s=odd_s,
+            ends=tuple(
+                end._replace(ended_ns=end.ended_ns + 249_800 + shift)
+                for shift, end in enumerate(group.ends)
+                if end.ended_ns is not None
+            ),
+            tests=tuple(replace(test, duration_s=odd_s) for test in group.tests),
+        )
+        for group in run_result.groups
+    )
+    result = run_result._replace(groups=groups, duration_s=odd_s)
+    write_report(result, tmp_path / "report.json")
+
+    again = read_report(tmp_path / "report.json")
+    assert html.render(again, cwd=cwd) == html.render(result, cwd=cwd)
+
+
 def test_a_configuration_error_is_told(cwd: Path) -> None:
     problem = Problem("config.toml", 4, "tiemout", "unknown key <b>")
     result = RunResult("", Verdict.ERROR, ExitCode.CONFIG_ERROR, 0.0, errors=(problem,))
@@ -127,4 +163,6 @@ def test_a_configuration_error_is_told(cwd: Path) -> None:
 def test_it_is_written_as_utf_8(run_result: RunResult, cwd: Path, tmp_path: Path) -> None:
     html.write_report(run_result, tmp_path / "out" / "report.html", cwd=cwd)
 
-    assert "✗ fail" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    text = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert text.startswith("<!doctype html>\n")
+    assert "✗ fail" in text
