@@ -1,67 +1,34 @@
-"""`testrium gen`: a first group to start from, made from a template."""
+"""`testrium gen`: groups and units to start from, made from templates."""
 
 from __future__ import annotations
 
-import difflib
 import shlex
 from pathlib import Path
 
 import click
 
-from testrium.errors import UsageError
-from testrium.resources import template_folder
+from testrium.cli.templates import copy_template, find_template, known_templates
 
 _FIRST_TEMPLATE = "hello"
 
 
-def template_names() -> tuple[str, ...]:
-    """The templates that `testrium gen group --from` knows, in order."""
-    scaffold = template_folder() / "scaffold"
-    return tuple(sorted(folder.name for folder in scaffold.iterdir() if folder.is_dir()))
+def _own_templates() -> Path | None:
+    """The folder with the templates of the project that the current folder belongs to."""
+    from testrium.load.project import find_project
+
+    return find_project(Path.cwd()).templates
 
 
-def copy_template(name: str, target: Path) -> tuple[Path, ...]:
-    """Copy the group `name` into `target`, which is made where it is missing.
-
-    Returns the files that were made. Nothing is ever overwritten: if one of the files exists,
-    nothing is written at all.
-
-    Raises:
-        UsageError: no such template, `target` is a file, or files of the template exist.
-    """
-    if name not in template_names():
-        near = difflib.get_close_matches(name, template_names(), n=1)
-        meant = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(template_names())}"
-        raise UsageError(f"no template {name!r}; {meant}")
-    source = template_folder() / "scaffold" / name
-    wanted = sorted(
-        path.relative_to(source)
-        for path in source.rglob("*")
-        if path.is_file() and path.parent.name != "__pycache__"
-    )
-    existing = [target / path for path in wanted if (target / path).exists()]
-    if existing:
-        names = "".join(f"\n  {path}" for path in existing)
-        raise UsageError(f"nothing was written, because these files exist:{names}")
-    made = []
-    try:
-        for path in wanted:
-            file = target / path
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with file.open("xb") as new:
-                new.write((source / path).read_bytes())
-            made.append(file)
-    except OSError as error:
-        raise UsageError(f"cannot write {target}: {error.strerror}") from error
-    return tuple(made)
-
-
-def _generate(name: str, target: Path) -> None:
+def _generate(name: str, target: Path, own: Path | None = None) -> None:
     """Copy a template and say what was made and what to do next."""
-    for file in copy_template(name, target):
-        click.echo(f"made {file}")
+    _tell_made(copy_template(find_template(name, own), target))
     command = ["testrium", "run"] if target == Path() else ["testrium", "run", str(target)]
     click.echo(f"\nNext: {shlex.join(command)}")
+
+
+def _tell_made(files: tuple[Path, ...]) -> None:
+    for file in files:
+        click.echo(f"made {file}")
 
 
 @click.command("config-template")
@@ -78,6 +45,18 @@ def old_command(path: Path) -> None:
     _generate(_FIRST_TEMPLATE, path)
 
 
+def _list_templates(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if not value or ctx.resilient_parsing:
+        return
+    from testrium.report.escape import visible
+
+    known = known_templates(_own_templates())
+    width = max(map(len, known))
+    for template in known.values():
+        click.echo(f"{template.name:<{width}}  {visible(template.title)}".rstrip())
+    ctx.exit()
+
+
 @click.command("group")
 @click.argument("name", type=click.Path(path_type=Path))
 @click.option(
@@ -86,17 +65,60 @@ def old_command(path: Path) -> None:
     default=_FIRST_TEMPLATE,
     show_default=True,
     metavar="TEMPLATE",
-    help="What to start from: hello (two Python units), service (any program and a client).",
+    help="What to start from: a template of --list, or the folder of any group (with a /).",
+)
+@click.option(
+    "--list",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_list_templates,
+    help="List the templates, those of the project too.",
 )
 def group(name: Path, template: str) -> None:
-    """Make the folder NAME with a group from a template."""
-    _generate(template, name)
+    """Make the folder NAME with a group from a template. Nothing is ever overwritten."""
+    _generate(template, name, _own_templates())
+
+
+@click.command("unit")
+@click.argument("name")
+@click.option(
+    "--group",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    metavar="PATH",
+    help="The group's folder (default: the current folder).",
+)
+@click.option("--entrypoint", metavar="MODULE:FUNCTION", help="A function that exists.")
+@click.option("--command", metavar="TEXT", help="A program and its arguments, as a shell reads it.")
+@click.option("--after", multiple=True, metavar="UNIT", help="Depends on UNIT (repeatable).")
+def unit(
+    name: str,
+    folder: Path,
+    entrypoint: str | None,
+    command: str | None,
+    after: tuple[str, ...],
+) -> None:
+    """Add the unit NAME to a group: its file in units/, its name in config.toml.
+
+    Without --entrypoint and --command a new file NAME.py gets its main(). Nothing is ever
+    overwritten; in config.toml only the list of units grows.
+    """
+    from testrium.cli.new_unit import NewUnit, add_unit
+
+    made = add_unit(folder, NewUnit(name, entrypoint, command, after))
+    _tell_made(made)
+    click.echo(f"added {name!r} to the units of {folder / 'config.toml'}")
+    words = ["testrium", "check"] if folder == Path() else ["testrium", "check", str(folder)]
+    click.echo(f"\nNext: {shlex.join(words)}")
 
 
 @click.group("gen")
 def command() -> None:
-    """Make a group to start from."""
+    """Make a group or a unit to start from."""
 
 
 command.add_command(config_template)
 command.add_command(group)
+command.add_command(unit)

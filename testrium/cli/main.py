@@ -27,6 +27,8 @@ COMMANDS = {
     "gen": ("gen", "Generate groups from templates."),
     "gen-configs": ("gen", "The old name of `gen config-template`."),
     "probe": ("probe", "Emit a probe from a shell script."),
+    "schema": ("schema", "Print JSON Schemas of groups' files, for editors."),
+    "doctor": ("doctor", "Check this machine and project; say what to do."),
 }
 _ATTRIBUTES = {"gen-configs": "old_command"}
 

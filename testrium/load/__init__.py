@@ -35,8 +35,11 @@ def load_groups(
 
     cwd = cwd.resolve()
     everything = Complaints()
-    found_groups = find_groups([Path(path) for path in paths] or [cwd], cwd, everything)
-    around = Surroundings(cwd, project or find_project(cwd), frozenset(os.environ))
+    project = project or find_project(cwd)
+    found_groups = find_groups(
+        [Path(path) for path in paths] or [cwd], cwd, everything, spared=project.templates
+    )
+    around = Surroundings(cwd, project, frozenset(os.environ))
     groups = []
     for found in found_groups:
         complaints = Complaints()

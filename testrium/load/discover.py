@@ -25,7 +25,9 @@ class Found:
     folder: Path
 
 
-def find_groups(paths: Sequence[Path], cwd: Path, complaints: Complaints) -> tuple[Found, ...]:
+def find_groups(
+    paths: Sequence[Path], cwd: Path, complaints: Complaints, spared: Path | None = None
+) -> tuple[Found, ...]:
     """The groups under `paths`, in sorted id order; a folder found twice counts once.
 
     A folder with unit files and no config.toml is noted as a problem.
@@ -36,6 +38,7 @@ def find_groups(paths: Sequence[Path], cwd: Path, complaints: Complaints) -> tup
             folders that match, whose ids begin below the part without wildcards.
         cwd: the current folder.
         complaints: where problems are noted.
+        spared: a folder that is not searched, but for a path in it: the project's templates.
 
     Raises:
         UsageError: a path does not exist or is no folder, a pattern matches none, or two groups
@@ -43,9 +46,12 @@ def find_groups(paths: Sequence[Path], cwd: Path, complaints: Complaints) -> tup
     """
     by_folder: dict[Path, Found] = {}
     by_id: dict[str, Found] = {}
+    spared = spared and spared.resolve()
     for path in paths:
         root, starts = _starts(path, cwd)
         seen: set[Path] = set()
+        if spared and not any(start.is_relative_to(spared) for start in starts):
+            seen.add(spared)
         for found in (
             each for start in starts for each in _search(start, root, seen, complaints, cwd)
         ):

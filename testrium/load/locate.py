@@ -47,6 +47,17 @@ def nearest_line(lines: dict[KeyPath, int], path: KeyPath) -> int | None:
     return None
 
 
+def list_tail(text: str, path: KeyPath) -> int | None:
+    """The offset behind the last item of a list in `text`, or behind `[` of an empty one.
+
+    None where there is no such list, or the text is no TOML.
+    """
+    scanner = _Scanner(text)
+    with contextlib.suppress(_LostError):
+        scanner.document()
+    return scanner.tails.get(path)
+
+
 def syntax_error_line(message: str, text: str) -> int | None:
     """The line that a message of tomllib speaks of."""
     match = _PLACE_IN_MESSAGE.search(message)
@@ -71,6 +82,7 @@ class _Scanner:
         self.text = text
         self.position = 0
         self.lines: dict[KeyPath, int] = {}
+        self.tails: dict[KeyPath, int] = {}
         self._array_lengths: dict[KeyPath, int] = {}
         self._line_ends = [match.start() for match in re.finditer("\n", text)]
 
@@ -131,9 +143,11 @@ class _Scanner:
         self._more()
         if self._accept("["):
             index = 0
+            self.tails[path] = self.position
             while not self._closed("]"):
                 self.lines[(*path, index)] = self._line()
                 self._value((*path, index))
+                self.tails[path] = self.position
                 self._separator("]")
                 index += 1
         elif self._accept("{"):

@@ -9,12 +9,13 @@ from typing import Any, Final
 
 from testrium.load.document import Complaints, Spot, read_document, shown_path
 from testrium.load.kinds import FILLED_TEXT, Kind, list_of
-from testrium.load.schema import CONFIGS, UNIT
+from testrium.load.schema import CONFIGS, DIALECT, UNIT
 from testrium.load.shape import Key, Shape
 from testrium.model import EMPTY
 
 FILE_NAME: Final = "testrium.toml"
 STATE_FOLDER: Final = ".testrium"
+TEMPLATES_FOLDER: Final = "testrium-templates"
 
 
 def _defaults_of(shape: Shape) -> Kind:
@@ -26,7 +27,7 @@ def _defaults_of(shape: Shape) -> Kind:
         spot.wrong("must be a table")
         return EMPTY
 
-    return Kind(read, shape.schema())
+    return Kind(read, shape.schema(partial=True))
 
 
 _AI = Shape(Key("command", list_of(FILLED_TEXT, least=1), required=True))
@@ -36,6 +37,7 @@ PROJECT: Final = Shape(
     Key("Configs", _defaults_of(CONFIGS), EMPTY),
     Key("unit", _defaults_of(UNIT), EMPTY),
     Key("ai", _AI.kind()),
+    Key("templates", FILLED_TEXT),
 )
 
 
@@ -44,7 +46,8 @@ class Project:
     """What holds for all groups.
 
     `configs` and `unit` are fields of `load.schema.CONFIGS` and `UNIT` that stand in for keys that
-    a group leaves out. `ai_command` is () where none is given.
+    a group leaves out. `ai_command` is () where none is given. `templates` is the folder of the
+    project's own templates of groups, which need not exist.
     """
 
     state_folder: Path
@@ -52,6 +55,7 @@ class Project:
     configs: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
     unit: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
     ai_command: tuple[str, ...] = ()
+    templates: Path | None = None
 
 
 def find_project(cwd: Path) -> Project:
@@ -63,7 +67,7 @@ def find_project(cwd: Path) -> Project:
     """
     cwd = cwd.resolve()
     complaints = Complaints()
-    project = Project(cwd / STATE_FOLDER)
+    project = Project(cwd / STATE_FOLDER, templates=cwd / TEMPLATES_FOLDER)
     for folder in (cwd, *cwd.parents):
         if found := _project_in(folder, cwd, complaints):
             project = found
@@ -97,4 +101,10 @@ def _read(table: dict[str, Any], spot: Spot, file: Path) -> Project:
         configs=reading["Configs"],
         unit=reading["unit"],
         ai_command=reading["ai"]["command"] if reading["ai"] else (),
+        templates=file.parent / (reading["templates"] or TEMPLATES_FOLDER),
     )
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of the project file, for editors."""
+    return {"$schema": DIALECT, "title": "A project's testrium.toml"} | PROJECT.schema()

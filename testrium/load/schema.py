@@ -187,13 +187,15 @@ FAULT: Final = Shape(
     exclusive=(("at", "link"), ("at", "unit"), ("link", "unit")),
 )
 
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+
 #: The tables of config.toml besides [Configs].
 TABLES: Final = ("verify", "circuits", "checks", "faults", "matrix", "env", "metrics")
 
 
 def json_schemas() -> dict[str, dict[str, Any]]:
     """JSON Schemas for editors: of `config.toml` and of a file in `units/`."""
-    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    dialect = {"$schema": DIALECT}
     tables: dict[str, Any] = {
         "Configs": CONFIGS.schema(),
         "verify": VERIFY.schema(),

@@ -143,14 +143,20 @@ class Shape:
 
         return Kind(read, self.schema())
 
-    def schema(self) -> dict[str, Any]:
-        """The shape as a JSON Schema, with both spellings of every key."""
-        properties = {
-            spelling: dict(key.kind.schema)
-            for key in self.keys
-            for spelling in dict.fromkeys((key.name, _folded(key.name), _dashed(key.name)))
-        }
-        required = [key.name for key in self.keys if key.required]
+    def schema(self, *, partial: bool = False) -> dict[str, Any]:
+        """The shape as a JSON Schema, with every spelling of every key.
+
+        Args:
+            partial: whether keys that are required may be missing, as in defaults.
+        """
+        properties: dict[str, Any] = {}
+        for key in self.keys:
+            for spelling in (key.name, _folded(key.name), _dashed(key.name)):
+                properties[spelling] = dict(key.kind.schema)
+            if key.old is not None:
+                for spelling in (key.old, _folded(key.old), _dashed(key.old)):
+                    properties[spelling] = {**key.kind.schema, "deprecated": True}
+        required = [] if partial else [key.name for key in self.keys if key.required]
         schema = {"type": "object", "properties": properties, "additionalProperties": False}
         return schema | ({"required": required} if required else {})
 

@@ -82,15 +82,19 @@ def plan_scenarios(
     return _with_unique_folders(scenarios)
 
 
+def missing(name: str, machine: Machine) -> str | None:
+    """Why an entry of `requires` is not met, or None: no such program, no such Python module."""
+    if name.startswith(_PYTHON):
+        there = machine.has_module(name.removeprefix(_PYTHON).strip())
+        return None if there else "no such Python module"
+    return None if machine.has_program(name) else "not found on PATH"
+
+
 def missing_requirement(group: Group, machine: Machine) -> str | None:
     """Why this machine cannot run the group, naming the first thing that `requires` lacks."""
     for name in group.requires:
-        if name.startswith(_PYTHON):
-            module = name.removeprefix(_PYTHON).strip()
-            if not machine.has_module(module):
-                return f"requires {name}: no such Python module"
-        elif not machine.has_program(name):
-            return f"requires {name}: not found on PATH"
+        if reason := missing(name, machine):
+            return f"requires {name}: {reason}"
     return None
 
 

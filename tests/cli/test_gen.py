@@ -9,10 +9,20 @@ import pytest
 from click.testing import CliRunner, Result
 
 from testrium.cli import gen
+from testrium.cli.templates import known_templates
 from testrium.errors import ExitCode, UsageError
+from testrium.load import load_groups
 from testrium.resources import template_folder
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "example_groups" / "hello"
+EXAMPLES = Path(__file__).resolve().parents[2] / "example_groups"
+#: Templates that are examples too; those are explained by a README.
+SHARED = {
+    "broker": "redis_stream",
+    "fan-out": "fan_out",
+    "hello": "hello",
+    "polyglot": "polyglot",
+    "request-reply": "request_reply",
+}
 HELLO = ["config.toml", "test_case.py", "units/source.toml", "units/target.toml"]
 
 #: What the configuration that testrium 0.3.0 generates contains: users look for these keys.
@@ -72,25 +82,89 @@ def test_the_generated_configuration_shows_every_known_key() -> None:
     assert document["circuits"]
 
 
-def test_the_example_is_the_generated_group() -> None:
-    generated = template_folder() / "scaffold" / "hello"
-    assert {name: (EXAMPLE / name).read_text() for name in HELLO} == {
-        name: (generated / name).read_text() for name in HELLO
+def contents(folder: Path) -> dict[str, str]:
+    return {
+        name: (folder / name).read_text()
+        for name in files(folder)
+        if "__pycache__" not in name and name != "README.md"
     }
-    others = set(files(EXAMPLE)) - set(HELLO)
-    assert {name for name in others if "__pycache__" not in name} == {"README.md"}
 
 
-@pytest.mark.parametrize("name", gen.template_names())
+@pytest.mark.parametrize(("template", "example"), SHARED.items())
+def test_a_template_and_the_example_of_the_same_kind_are_equal(template: str, example: str) -> None:
+    assert contents(template_folder() / "scaffold" / template) == contents(EXAMPLES / example)
+
+
+@pytest.mark.parametrize("name", known_templates())
 def test_a_group_is_made_from_each_template(name: str) -> None:
     result = invoke("group", "mine", "--from", name)
     assert result.exit_code == 0
     assert tomllib.loads(Path("mine/config.toml").read_text())["circuits"]
 
 
-def test_help_names_every_template() -> None:
-    text = invoke("group", "--help").output
-    assert all(name in text for name in gen.template_names())
+def test_the_list_tells_what_each_template_is() -> None:
+    lines = invoke("group", "--list").output.splitlines()
+    assert [line.split()[0] for line in lines] == sorted(known_templates())
+    assert "pipeline       A pipeline of three stages" in lines
+    assert all(len(line.split()) > 3 for line in lines)
+
+
+def write(path: str, text: str = "") -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(text)
+
+
+def own_template(folder: str) -> None:
+    write(f"{folder}/config.toml", "[Configs]\nunits = ['u']\ntitle = 'Ours'")
+    write(f"{folder}/units/u.toml", "[u]\ninit = 0\ncommand = ['./run.sh']")
+    write(f"{folder}/run.sh", "#!/bin/sh\n")
+    write(f"{folder}/__pycache__/x.pyc")
+    write(f"{folder}/.testrium/history.db")
+    Path(folder, "run.sh").chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("project", "folder"), [("", "testrium-templates"), ("templates = 'a/b'", "a/b")]
+)
+def test_a_project_has_templates_of_its_own(
+    project: str, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("testrium.toml", project)
+    own_template(f"{folder}/ours")
+    own_template(f"{folder}/hello")
+    Path("deep").mkdir()
+    monkeypatch.chdir("deep")
+    assert "ours           Ours\n" in invoke("group", "--list").output
+    for name in ("ours", "hello"):
+        assert invoke("group", f"new-{name}", "--from", name).exit_code == 0
+        assert files(Path(f"new-{name}")) == ["config.toml", "run.sh", "units/u.toml"]
+        assert Path(f"new-{name}/run.sh").stat().st_mode & 0o111
+
+
+def test_templates_of_a_project_are_no_groups_to_run() -> None:
+    own_template("testrium-templates/ours")
+    own_template("real")
+    assert [group.id for group in load_groups((), cwd=Path.cwd())] == ["real"]
+    asked = load_groups(("testrium-templates",), cwd=Path.cwd())
+    assert [group.id for group in asked] == ["ours"]
+
+
+def test_any_group_can_be_the_template() -> None:
+    own_template("shop/cart")
+    assert invoke("group", "other", "--from", "shop/cart").exit_code == 0
+    assert files(Path("other")) == ["config.toml", "run.sh", "units/u.toml"]
+
+
+@pytest.mark.parametrize(
+    ("template", "target", "message"),
+    [
+        ("./nowhere", "x", "./nowhere: no group to start from: there is no config.toml in it"),
+        ("./ours", "ours/inner", "ours/inner: lies in the template itself"),
+    ],
+)
+def test_folders_that_cannot_be_copied(template: str, target: str, message: str) -> None:
+    own_template("ours")
+    assert str(invoke("group", target, "--from", template).exception) == message
 
 
 def test_nothing_is_overwritten_and_nothing_half_made() -> None:
@@ -108,6 +182,8 @@ def test_nothing_is_overwritten_and_nothing_half_made() -> None:
 def test_a_template_that_does_not_exist_gets_a_suggestion() -> None:
     result = invoke("group", "mine", "--from", "helo")
     assert str(result.exception) == "no template 'helo'; did you mean 'hello'?"
+    result = invoke("group", "mine", "--from", "zzz")
+    assert str(result.exception).startswith("no template 'zzz'; there is broker, fan-out, hello")
     assert not Path("mine").exists()
 
 

@@ -1,0 +1,313 @@
+"""What of this machine and of this project works: each thing that a run needs, tried for real.
+
+Every check is a function that tries one thing and says what it found. `run_checks` calls them all.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from testrium import __version__
+from testrium.errors import ConfigError, ExitCode, InfraError, UsageError
+from testrium.load import Project, find_project, load_groups
+from testrium.model import Group
+from testrium.plan.scenario import Machine, missing
+
+#: Fewer open files than this are not enough for a dozen of units side by side.
+_FILES = 1024
+#: The same for processes.
+_PROCESSES = 200
+_FREE_BYTES = 500_000_000
+_TRIAL_LIMIT_S = 60
+#: The longest path of a Unix socket (sun_path of unix(7)), and what a run appends to its folder.
+_SOCKET_PATH = 107
+_SOCKET_NAME = len("/testrium-12345678/waits")
+
+
+class Check(NamedTuple):
+    """What one check found; `advice` is what to do about it, or ""."""
+
+    name: str
+    state: Literal["ok", "warning", "problem"]
+    found: str
+    advice: str = ""
+
+
+def exit_code(checks: Iterable[Check]) -> ExitCode:
+    """CONFIG_ERROR where only the project's files are wrong, ERROR where the machine is."""
+    wrong = {check.name for check in checks if check.state == "problem"}
+    if not wrong:
+        return ExitCode.SUCCESS
+    return ExitCode.CONFIG_ERROR if wrong <= {"project", "groups"} else ExitCode.ERROR
+
+
+def run_checks(cwd: Path) -> tuple[Check, ...]:
+    """All checks, those of the machine first; takes about a second, for a trial run."""
+    machine = (
+        check_python,
+        check_processes,
+        check_inotify,
+        check_ports,
+        check_sockets,
+        lambda: check_files(*resource.getrlimit(resource.RLIMIT_NOFILE)),
+        check_limits,
+        check_git,
+        check_terminal,
+    )
+    checks = [_guarded(check) for check in machine]
+    project = _project(cwd)
+    if isinstance(project, Check):
+        return (*checks, project)
+    checks.append(_shown_project(project))
+    checks.append(_guarded(functools.partial(check_state_folder, project.state_folder)))
+    checks += _checked_groups(project, cwd)
+    checks.append(_guarded(check_trial))
+    return tuple(checks)
+
+
+def _guarded(check: Callable[[], Check]) -> Check:
+    """A check that meets an error of the machine has found a problem."""
+    try:
+        return check()
+    except (OSError, InfraError, subprocess.SubprocessError) as error:
+        function = check.func if isinstance(check, functools.partial) else check
+        name = function.__name__.removeprefix("check_").replace("_", " ")
+        return Check(name, "problem", str(error))
+
+
+def check_python() -> Check:
+    """Which interpreter runs Testrium, and with it the units written in Python."""
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Check("python", "ok", f"{version}, {sys.executable}; testrium {__version__}")
+
+
+def check_processes() -> Check:
+    """Whether a child can be forked, adopted from its parent, and tied to the life of another."""
+    from testrium.run import linux
+
+    me = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            linux.become_subreaper()
+            linux.die_with_parent(me)
+        except OSError:
+            os._exit(1)
+        os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    if status or linux.process_entry(me) is None:
+        return Check("processes", "problem", "children cannot be tied to this process")
+    return Check("processes", "ok", "fork, adoption of orphans and /proc work")
+
+
+def check_inotify() -> Check:
+    """Whether the recorder is woken when a probe is written."""
+    from testrium.record.inotify import Inotify
+
+    watcher = Inotify.open()
+    if watcher is None:
+        return Check(
+            "inotify",
+            "warning",
+            "not available: probe files are looked at every 20 ms instead",
+            "raise fs.inotify.max_user_instances, where that is what is used up",
+        )
+    with tempfile.NamedTemporaryFile() as file:
+        watched = watcher.add(file.name) is not None
+        file.write(b"x")
+        file.flush()
+        woken = watched and watcher.wait(1.0)
+    watcher.close()
+    if woken:
+        return Check("inotify", "ok", "a written probe wakes the recorder")
+    return Check(
+        "inotify",
+        "warning",
+        "files cannot be watched: they are looked at every 20 ms instead",
+        "raise fs.inotify.max_user_watches: sysctl fs.inotify.max_user_watches=65536",
+    )
+
+
+def check_ports() -> Check:
+    """Whether units can get ports, and be reached at them."""
+    from testrium.run.ports import PortAllocator
+
+    with PortAllocator().allocate(1) as lease:
+        (port,) = lease.ports
+        with (
+            socket.create_server(("127.0.0.1", port)) as server,
+            socket.create_connection(server.getsockname(), timeout=5),
+        ):
+            return Check("ports", "ok", f"127.0.0.1 answers, on port {port} for example")
+
+
+def check_sockets() -> Check:
+    """Whether Unix sockets can be made where a run makes its own."""
+    folder = tempfile.gettempdir()
+    if len(os.fsencode(folder)) + _SOCKET_NAME > _SOCKET_PATH:
+        return Check(
+            "sockets",
+            "problem",
+            f"{folder} is too long for the path of a Unix socket",
+            "set TMPDIR to a shorter path",
+        )
+    with tempfile.TemporaryDirectory() as own, socket.socket(socket.AF_UNIX) as server:
+        server.bind(f"{own}/s")
+    return Check("sockets", "ok", f"in {folder}")
+
+
+def check_files(soft: int, hard: int) -> Check:
+    """How many files may be open at once, by process."""
+    if soft == resource.RLIM_INFINITY or soft >= _FILES:
+        shown = "without a limit" if soft == resource.RLIM_INFINITY else str(soft)
+        return Check("open files", "ok", shown)
+    most = "unlimited" if hard == resource.RLIM_INFINITY else str(hard)
+    return Check(
+        "open files",
+        "warning",
+        f"{soft}: little for many units side by side",
+        f"ulimit -n {_FILES} (the most is {most})",
+    )
+
+
+def check_limits() -> Check:
+    """What control groups and limits of the user leave of memory, cores and processes."""
+    from testrium.run.cgroup import read_limits
+    from testrium.run.schedule import usable_cores
+
+    limits = read_limits()
+    cores = usable_cores()
+    facts = [f"{cores} core{'' if cores == 1 else 's'}"]
+    advice = ""
+    if limits.cpus is not None and limits.cpus < cores:
+        facts[0] += f", of which {limits.cpus:g} may be used"
+        advice = f"testrium run --jobs {max(1, round(limits.cpus))}"
+    if limits.memory is not None:
+        facts.append(f"{limits.memory / 1e9:.1f} GB of memory")
+    soft, _ = resource.getrlimit(resource.RLIMIT_NPROC)
+    most = [number for number in (limits.processes, soft) if number not in (None, -1)]
+    if most:
+        facts.append(f"{min(most)} processes")
+    if most and min(most) < _PROCESSES:
+        return Check("limits", "warning", ", ".join(facts), "raise pids.max or ulimit -u")
+    return Check("limits", "warning" if advice else "ok", ", ".join(facts), advice)
+
+
+def check_git() -> Check:
+    """Whether results can name the revision of the code."""
+    if shutil.which("git") is None:
+        return Check(
+            "git", "warning", "not found: results do not name the revision", "install git, or not"
+        )
+    return Check("git", "ok", "results name the revision of the code")
+
+
+def check_terminal() -> Check:
+    """Whether the signs of a report can be shown."""
+    encoding = sys.stdout.encoding or "ascii"
+    if encoding.lower().replace("-", "") != "utf8":
+        return Check(
+            "terminal", "warning", f"writes {encoding}", "set LANG=C.UTF-8 or PYTHONUTF8=1"
+        )
+    return Check("terminal", "ok", encoding)
+
+
+def _project(cwd: Path) -> Project | Check:
+    try:
+        return find_project(cwd)
+    except ConfigError as error:
+        return Check("project", "problem", "; ".join(map(str, error.problems)))
+
+
+def _shown_project(project: Project) -> Check:
+    found = str(project.file) if project.file else "no testrium.toml: defaults are used"
+    return Check("project", "ok", found)
+
+
+def check_state_folder(folder: Path) -> Check:
+    """Whether runs can be kept: SQLite works there, and there is room."""
+    from testrium.record.database import open_database
+
+    there = next(each for each in (folder, *folder.parents) if each.exists())
+    with tempfile.TemporaryDirectory(dir=there, prefix=".testrium-doctor-") as own:
+        open_database(f"{own}/Data.db", "wal").close()
+    free = shutil.disk_usage(there).free
+    if free < _FREE_BYTES:
+        return Check(
+            "state folder",
+            "warning",
+            f"{folder}: {free / 1e6:.0f} MB are free",
+            "testrium clean --keep 10",
+        )
+    return Check("state folder", "ok", f"{folder}: {free / 1e9:.0f} GB are free")
+
+
+def _checked_groups(project: Project, cwd: Path) -> list[Check]:
+    """Whether the groups below `cwd` can be read, and what they require is there."""
+    try:
+        groups = load_groups((), cwd=cwd, project=project)
+    except ConfigError as error:
+        number = len(error.problems)
+        wrong = f"{number} problem{'' if number == 1 else 's'} in the groups below"
+        return [Check("groups", "problem", f"{wrong} {cwd}", "testrium check")]
+    except UsageError as error:
+        return [Check("groups", "problem", str(error))]
+    if not groups:
+        advice = "testrium gen group NAME --from TEMPLATE"
+        return [Check("groups", "warning", f"none below {cwd}", advice)]
+    number = len(groups)
+    shown = f"{number} group{'' if number == 1 else 's'} below {cwd}"
+    return [Check("groups", "ok", shown), *check_requirements(groups, Machine())]
+
+
+def check_requirements(groups: Iterable[Group], machine: Machine) -> list[Check]:
+    """One check for each program or module that the groups require."""
+    wanted: dict[str, list[str]] = {}
+    for group in groups:
+        for name in group.requires:
+            wanted.setdefault(name, []).append(group.id)
+    checks = []
+    for name, ids in sorted(wanted.items()):
+        needed = f"required by {', '.join(ids)}"
+        if lacking := missing(name, machine):
+            advice = "install it, else these groups are skipped"
+            checks.append(Check(name, "warning", f"{lacking}, {needed}", advice))
+        else:
+            checks.append(Check(name, "ok", needed))
+    return checks
+
+
+def check_trial() -> Check:
+    """Whether a whole run works: the group of two units that `testrium gen` makes."""
+    from testrium.resources import template_folder
+
+    with tempfile.TemporaryDirectory(prefix="testrium-doctor-") as own:
+        shutil.copytree(template_folder() / "scaffold" / "hello", Path(own, "hello"))
+        Path(own, "testrium.toml").touch()  # its state stays here
+        started = time.monotonic()
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "testrium", "run", "--plain"],
+            cwd=own,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=_TRIAL_LIMIT_S,
+            check=False,
+        )
+        took = time.monotonic() - started
+    if done.returncode == 0:
+        return Check("trial", "ok", f"a group of two units passed in {took:.1f} s")
+    return Check("trial", "problem", f"a group of two units did not pass:\n{done.stdout.strip()}")

@@ -1,0 +1,89 @@
+"""`testrium schema`: what it prints accepts what Testrium accepts, and refuses typos."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from testrium.cli.schema import command
+from testrium.load.schema import NOT_YET, TABLES
+
+ROOT = Path(__file__).resolve().parents[2]
+GROUPS = sorted(
+    config.parent
+    for place in ("example_groups", "failing_groups", "templates/scaffold")
+    for config in ROOT.glob(f"{place}/*/config.toml")
+)
+
+
+def schema(*arguments: str) -> dict[str, Any]:
+    result = CliRunner().invoke(command, arguments)
+    assert result.exit_code == 0
+    parsed = json.loads(result.output)
+    assert isinstance(parsed, dict)
+    return parsed
+
+
+def problems(name: str, document: object) -> list[str]:
+    jsonschema = pytest.importorskip("jsonschema")
+    validator = jsonschema.Draft202012Validator(schema(name))
+    return [error.message for error in validator.iter_errors(document)]
+
+
+def test_all_schemas_are_one_document() -> None:
+    assert schema() == {
+        "config.toml": schema("config"),
+        "units/*.toml": schema("unit"),
+        "testrium.toml": schema("project"),
+    }
+
+
+@pytest.mark.parametrize("name", ["config", "unit", "project"])
+def test_each_is_a_schema(name: str) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema.Draft202012Validator.check_schema(schema(name))
+
+
+def test_every_table_is_in_the_schema() -> None:
+    assert {*TABLES, "Configs"} - NOT_YET <= set(schema("config")["properties"])
+
+
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)
+def test_groups_that_pass_are_accepted(group: Path) -> None:
+    assert problems("config", tomllib.loads((group / "config.toml").read_text())) == []
+    for unit in (group / "units").glob("*.toml"):
+        assert problems("unit", tomllib.loads(unit.read_text())) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "word"),
+    [
+        ("config", "[Configs]\nunits = ['a']\ntiemout = 3", "tiemout"),
+        ("config", "[Configs]\ntimeout = 3", "units"),
+        ("config", "[Configs]\nunits = []", "non-empty"),
+        ("unit", "[a]\ninit = -1", "-1"),
+        ("unit", "[a]\ninit = 0\nmax_rss = '200'", "200"),
+        ("project", "[Configs]\ntimeout = 0", "0"),
+        ("project", "[units]", "units"),
+    ],
+)
+def test_mistakes_are_refused(name: str, text: str, word: str) -> None:
+    (problem,) = problems(name, tomllib.loads(text))
+    assert word in problem
+
+
+def test_old_spellings_are_known_and_told() -> None:
+    document = tomllib.loads("[Configs]\nunits = ['a']\nsave-analitics = true")
+    assert problems("config", document) == []
+    keys = schema("config")["properties"]["Configs"]["properties"]
+    assert keys["save_analitics"]["deprecated"] is True
+
+
+def test_defaults_of_a_project_need_no_key() -> None:
+    document = tomllib.loads("state = 'x'\ntemplates = 't'\n[Configs]\ntimeout = 3\n[unit]\n")
+    assert problems("project", document) == []
