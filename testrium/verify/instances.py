@@ -64,7 +64,8 @@ class Instances:
     """All instances of one circuit.
 
     An instance is named by its key; where causes join several keys, by the key of its earliest
-    event. `unkeyed` are the events of hops that cannot be attributed.
+    event. `unkeyed` are the events of hops that have no key, of which those with a cause are counted
+    for its instance all the same: one mistake is one finding.
     """
 
     def __init__(self, circuit: Circuit, index: EventIndex) -> None:
@@ -126,9 +127,9 @@ class Instances:
 
     def _put(self, column: Column, event: Event) -> None:
         name = self._instance_of(event)
-        if name is None:
+        if event.key is None and not self._per_run:
             self.unkeyed.append(event)
-        else:
+        if name is not None:
             column.add(name, event)
 
     def _instance_of(self, event: Event) -> str | None:

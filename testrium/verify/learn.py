@@ -77,10 +77,9 @@ def learn(units: Sequence[Unit], events: Sequence[Event]) -> tuple[Proposal, ...
 
 
 def _is_station(step: str, events: Iterable[Event]) -> bool:
-    """Whether a route may name this step, and each of its events belongs to a key."""
+    """Whether a route may name this step, and each of its events has a key."""
     return not _UNWRITABLE.search(step) and all(
-        (event.key is not None or event.cause) and event.type != EventType.EXCEPTION
-        for event in events
+        event.key is not None and event.type != EventType.EXCEPTION for event in events
     )
 
 

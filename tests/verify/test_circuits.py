@@ -85,9 +85,9 @@ TABLE = {
         "circuit a:s b:r c:t;a:s> k1;b:r< k2 cause=k1",
         "fail;lost c:t k1",
     ),
-    "an event without a key belongs to its cause": (
+    "an event without a key counts for its cause, but is wrong": (
         "circuit a:s b:r;a:s> k1;b:r cause=k1",
-        "pass",
+        "fail;unkeyed b:r",
     ),
     "a batch of causes is one instance": (
         "circuit a:s+ b:r keys=1;a:s> k1 k2;b:r< k3 cause=k1,k2",
