@@ -23,6 +23,7 @@ from testrium.model.faults import (
     OUTSIDE_ACTS,
     Fault,
 )
+from testrium.model.finding import Finding
 from testrium.model.happened import (
     Damage,
     End,
@@ -38,7 +39,6 @@ from testrium.model.happened import (
 from testrium.model.judged import (
     CircuitResult,
     Correlations,
-    Finding,
     GroupResult,
     Judgement,
     Observer,

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from testrium.model.finding import Finding
 from testrium.model.words import EMPTY
-
-if TYPE_CHECKING:
-    from testrium.model.judged import Finding
 
 
 class Event(NamedTuple):

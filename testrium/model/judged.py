@@ -1,4 +1,4 @@
-"""What it means: findings, verdicts, results."""
+"""What it means: verdicts and results."""
 
 from __future__ import annotations
 
@@ -8,31 +8,10 @@ from typing import Any, NamedTuple, Protocol
 
 from testrium.errors import ExitCode, Problem
 from testrium.model.declared import Scenario
+from testrium.model.finding import Finding
 from testrium.model.happened import End, Event, TestResult, UnitState
 from testrium.model.places import Place
-from testrium.model.words import EMPTY, Code, Verdict
-
-
-class Finding(NamedTuple):
-    """One thing that is wrong.
-
-    `where` is its place as the contract defines it for the code. `keys` are all its keys, `key`
-    the witness whose events are shown. `events` are ids, in the order that tells the story.
-    `hints` are sentences of evidence, each one line ("last seen at client:sent, 1.2 ms in").
-    `unit` is the unit to look at, where there is one. `explained_by` is "code where" of its cause.
-    """
-
-    code: Code
-    where: str
-    message: str
-    circuit: str | None = None
-    key: str | None = None
-    keys: tuple[str, ...] = ()
-    events: tuple[int, ...] = ()
-    hints: tuple[str, ...] = ()
-    unit: str | None = None
-    t_ns: int | None = None
-    explained_by: str | None = None
+from testrium.model.words import EMPTY, Verdict
 
 
 class CircuitResult(NamedTuple):

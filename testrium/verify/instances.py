@@ -64,8 +64,8 @@ class Instances:
     """All instances of one circuit.
 
     An instance is named by its key; where causes join several keys, by the key of its earliest
-    event. `unkeyed` are the events of hops that have no key, of which those with a cause are counted
-    for its instance all the same: one mistake is one finding.
+    event. `unkeyed` are the events of hops that have no key; those with a cause are counted for
+    its instance all the same: one mistake is one finding.
     """
 
     def __init__(self, circuit: Circuit, index: EventIndex) -> None:
