@@ -60,7 +60,7 @@ def record_run(
 
     assert result.folder is not None
     try:
-        json_report.write_report(result, result.folder / json_report.RUN_FILE, private=True)
+        json_report.write_report(result, result.folder / json_report.RUN_FILE)
     except InfraError as error:
         notice(str(error))
     for told in append_run(state, result, command_line=command_line, revision=revision):

@@ -197,7 +197,7 @@ class _Session:
 
         results: list[GroupResult] = []
         for planned in rounds(scenarios, self._request.rounds):
-            self._request.observer.run_started(planned)
+            self._request.observer.run_started(self._run, planned)
             done = await run_scheduled(
                 planned,
                 lambda scenario: self._run_one(scenario, services),

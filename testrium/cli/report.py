@@ -6,31 +6,32 @@ from pathlib import Path
 
 import click
 
+from testrium.cli.reports import chosen, make_writers, report_options
+from testrium.report.targets import Choice
+
 DEFAULT_FILE = "report.html"
 
 
 @click.command(name="report")
 @click.argument("run", default="", metavar="[RUN]")
-@click.option(
-    "--html", "html_file", metavar="FILE", help=f"Write an HTML page (default: {DEFAULT_FILE})."
-)
-@click.option("--json", "json_file", metavar="FILE", help="Write JSON; - is standard output.")
-@click.option("--junit", "junit_file", metavar="FILE", help="Write JUnit XML.")
-def command(run: str, html_file: str | None, json_file: str | None, junit_file: str | None) -> int:
+@report_options
+def command(run: str) -> int:
     """Write the report of RUN (the beginning of its id; default: the last run) into files.
 
-    The same files as `testrium run` writes; an HTML page where nothing else is asked for.
+    The same files as `testrium run` writes; report.html, an HTML page, where nothing is asked for.
     """
-    from testrium.cli.run import write_reports
     from testrium.record.runs import find_run
     from testrium.report.stored import read_run
     from testrium.session import state_folder
+    from testrium.writing.fanout import replay
 
-    result = read_run(find_run(state_folder(Path.cwd()), run))
-    if html_file is None and json_file is None and junit_file is None:
-        html_file = DEFAULT_FILE
-    write_reports(result, json_file=json_file, junit_file=junit_file, html_file=html_file)
-    for file in (html_file, json_file, junit_file):
-        if file is not None and file != "-":
-            click.echo(f"run {result.run}: {file}", err=json_file == "-")
+    cwd = Path.cwd()
+    reports = chosen() or (Choice("--html", "html", DEFAULT_FILE),)
+    writers = make_writers(reports, cwd)
+    result = read_run(find_run(state_folder(cwd), run))
+    replay(result, writers)
+    on_stdout = any(report.on_stdout for report in reports)
+    for report in reports:
+        if report.target is not None and not report.on_stdout:
+            click.echo(f"run {result.run}: {report.target}", err=on_stdout)
     return 0

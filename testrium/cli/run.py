@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from testrium.cli.main import Common
-from testrium.errors import ConfigError
-from testrium.model import RunResult, Verdict
+from testrium.cli.reports import chosen, github_writers, make_writers, report_options
+from testrium.errors import TestriumError
 
 if TYPE_CHECKING:
     from testrium.report.console import Console
@@ -71,11 +71,7 @@ def _jobs(_: click.Context, __: click.Parameter, value: str) -> int:
     help="Whose run folders stay. The report of the run always does.",
 )
 @click.option("--plain", is_flag=True, help="Whole lines only: no live display, no colour.")
-@click.option(
-    "--json", "json_file", metavar="FILE", help="Write the report as JSON; - is standard output."
-)
-@click.option("--junit", "junit_file", metavar="FILE", help="Write the report as JUnit XML.")
-@click.option("--html", "html_file", metavar="FILE", help="Write the report as one HTML page.")
+@report_options
 @click.pass_obj
 def command(
     common: Common | None,
@@ -95,9 +91,6 @@ def command(
     jobs: int = 0,
     keep: Literal["all", "failed", "none"] = "all",
     plain: bool = False,
-    json_file: str | None = None,
-    junit_file: str | None = None,
-    html_file: str | None = None,
 ) -> int:
     """Run the groups below PATH (default: the current folder) and judge them.
 
@@ -109,40 +102,45 @@ def command(
     from testrium.report.console import Console
     from testrium.run.schedule import usable_cores
     from testrium.session import Request, run
+    from testrium.writing.fanout import Fanout
 
     common = common or Common()
     verbose = verbose or common.verbose
     if shuffle and not shuffle.isdecimal():  # `--shuffle PATH`
         paths, shuffle = (shuffle, *paths), ""
     selection = Selection(less=common.less + less, tag=tag, grep=grep, all_modes=all_modes)
-    if failed:
-        from testrium.earlier_runs import failed_results
-
-        selection = replace(selection, failed=failed_results(Path.cwd()))
-    stream = sys.stderr if json_file == "-" else sys.stdout
+    reports = chosen()
+    writers = make_writers(reports, Path.cwd())
+    stream = sys.stderr if any(report.on_stdout for report in reports) else sys.stdout
+    writers += github_writers(stream, Path.cwd())
     with Console(stream, cwd=Path.cwd(), plain=plain, verbose=verbose) as console:
-        request = Request(
-            paths=paths,
-            cwd=Path.cwd(),
-            selection=selection,
-            repeat=repeat,
-            until_fail=until_fail,
-            fail_fast=fail_fast,
-            strict=strict,
-            shuffle=_seed(console, shuffle),
-            keep=keep,
-            observer=console,
-            jobs=jobs or usable_cores(),
-            verbose=verbose,
-            command_line=tuple(sys.argv[1:]),
-        )
+        observer = Fanout(console, writers)
         try:
+            if failed:
+                from testrium.earlier_runs import failed_results
+
+                selection = replace(selection, failed=failed_results(Path.cwd()))
+            request = Request(
+                paths=paths,
+                cwd=Path.cwd(),
+                selection=selection,
+                repeat=repeat,
+                until_fail=until_fail,
+                fail_fast=fail_fast,
+                strict=strict,
+                shuffle=_seed(console, shuffle),
+                keep=keep,
+                observer=observer,
+                jobs=jobs or usable_cores(),
+                verbose=verbose,
+                command_line=tuple(sys.argv[1:]),
+            )
             result = run(request)
-        except ConfigError as error:
-            write_reports(_refused(error), json_file=json_file)
+        except TestriumError as error:
+            observer.refuse(error)
             raise
         console.finish(result)
-        write_reports(result, json_file=json_file, junit_file=junit_file, html_file=html_file)
+        observer.finish(result)
     return result.exit_code
 
 
@@ -153,33 +151,3 @@ def _seed(console: Console, text: str | None) -> int | None:
     seed = int(text) if text else int.from_bytes(os.urandom(3))
     console.notice(f"in random order: --shuffle {seed}")
     return seed
-
-
-def _refused(error: ConfigError) -> RunResult:
-    """The report of a run that was not started."""
-    return RunResult("", Verdict.ERROR, error.exit_code, 0.0, errors=error.problems)
-
-
-def write_reports(
-    result: RunResult,
-    *,
-    json_file: str | None = None,
-    junit_file: str | None = None,
-    html_file: str | None = None,
-) -> None:
-    """Write the reports that were asked for. Raises InfraError."""
-    if json_file is not None:
-        from testrium.report import json_report
-
-        if json_file == "-":
-            click.echo(json_report.render(result), nl=False)
-        else:
-            json_report.write_report(result, Path(json_file))
-    if junit_file is not None:
-        from testrium.report import junit
-
-        junit.write_report(result, Path(junit_file), cwd=Path.cwd())
-    if html_file is not None:
-        from testrium.report import html
-
-        html.write_report(result, Path(html_file), cwd=Path.cwd())

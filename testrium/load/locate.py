@@ -10,6 +10,7 @@ import bisect
 import contextlib
 import re
 import tomllib
+from pathlib import Path
 
 #: The keys and list indices that lead to a value: `("circuits", 0, "route", 2)`.
 KeyPath = tuple[str | int, ...]
@@ -37,6 +38,16 @@ def key_lines(text: str) -> dict[KeyPath, int]:
     with contextlib.suppress(_LostError):  # callers fall back to the nearest known table
         scanner.document()
     return scanner.lines
+
+
+def circuit_line(folder: Path, name: str) -> int | None:
+    """The line in a group's config.toml on which a circuit begins; None if it is not there now."""
+    try:
+        text = (folder / "config.toml").read_text(encoding="utf-8-sig")
+        names = [circuit.get("name") for circuit in tomllib.loads(text)["circuits"]]
+        return key_lines(text).get(("circuits", names.index(name)))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
 
 
 def nearest_line(lines: dict[KeyPath, int], path: KeyPath) -> int | None:

@@ -41,6 +41,14 @@ def outcome(result: GroupResult) -> str:
     return f"{root.code} at {root.where}{keys}"
 
 
+def message(result: GroupResult) -> str:
+    """The root cause in one sentence, or the reason of what was not run; "" where it passed."""
+    if not needs_block(result.verdict):
+        return wording.reason(result)
+    root = next(iter(result.judgement.findings), None)
+    return outcome(result) if root is None else f"{root.code} at {root.where}: {root.message}"
+
+
 def totals(result: RunResult) -> Line:
     """The line that counts: `3 passed, 1 failed in 2.10 s`."""
     interrupted = result.exit_code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED)

@@ -66,7 +66,7 @@ class Console:
 
     # While it runs ---------------------------------------------------------------------------
 
-    def run_started(self, scenarios: Sequence[Scenario]) -> None:
+    def run_started(self, run: str, scenarios: Sequence[Scenario]) -> None:  # noqa: ARG002 - Observer
         """Tell which results there will be: names are aligned, and progress is counted.
 
         May be called again, when there will be more of them.

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import os
 import shlex
+import string
 import unicodedata
 from pathlib import Path
 
 TAB_WIDTH = 8
 _FORMULA_STARTS = ("=", "+", "-", "@")
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
 def visible(text: str) -> str:
@@ -43,6 +45,40 @@ def xml_text(text: str) -> str:
     Line feeds and tabs stay, so that a traceback can be read.
     """
     return "".join(char if char in "\n\t" or _is_shown(char) else _escape(char) for char in text)
+
+
+def tap_text(text: str) -> str:
+    """Text of a TAP 14 test point, where `#` begins a directive."""
+    return visible(text).replace("\\", "\\\\").replace("#", "\\#")
+
+
+def workflow_text(text: str) -> str:
+    """The message of a GitHub workflow command; its lines stay.
+
+    Source: escapeData of https://github.com/actions/toolkit/blob/main/packages/core/src/command.ts
+    """
+    lines = "\n".join(visible(line) for line in text.split("\n"))
+    return lines.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def workflow_property(text: str) -> str:
+    """A property of a GitHub workflow command (escapeProperty of the same file)."""
+    return workflow_text(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def html_text(text: str) -> str:
+    """Text between the tags of HTML."""
+    return "".join(_ENTITIES.get(char, char) for char in visible(text))
+
+
+def markdown_text(text: str) -> str:
+    """Text that GitHub's Markdown shows as it is, in a table too: no markup, link or mention."""
+    # Any ASCII punctuation may be escaped (https://spec.commonmark.org/0.31.2/#backslash-escapes),
+    # but `&lt;` is understood by whatever reads HTML only.
+    return "".join(
+        _ENTITIES.get(char) or (f"\\{char}" if char in string.punctuation else char)
+        for char in visible(text)
+    )
 
 
 def csv_cell(text: str) -> str:

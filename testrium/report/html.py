@@ -11,13 +11,21 @@ from testrium.model import RunResult, Verdict
 from testrium.report import wording
 from testrium.report.diagram import sequence_diagram, timeline
 from testrium.report.escape import log_line, visible
-from testrium.report.files import write_text
 from testrium.report.marks import marks_for
 from testrium.report.view import as_stored, view_group
+from testrium.report.writer import Report
 from testrium.resources import template_folder
 
 _TEMPLATE = "report.html.j2"
 _STYLES = "report.css"
+
+
+class HtmlWriter(Report):
+    """Writes the page."""
+
+    def render(self, result: RunResult) -> str:
+        """The report of a run as an HTML document."""
+        return render(result, cwd=self.cwd)
 
 
 def render(result: RunResult, *, cwd: Path) -> str:
@@ -56,11 +64,6 @@ def render(result: RunResult, *, cwd: Path) -> str:
         sequence_diagram=sequence_diagram,
         timeline=timeline,
     )
-
-
-def write_report(result: RunResult, path: Path, *, cwd: Path) -> None:
-    """Write the report of a run. Raises InfraError where that fails."""
-    write_text(path, render(result, cwd=cwd))
 
 
 def _shown(value: object) -> object:

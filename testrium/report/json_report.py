@@ -18,10 +18,19 @@ from testrium.model import CircuitResult, End, Event, Finding, GroupResult, Plac
 from testrium.model import TestResult as Test
 from testrium.report import wording
 from testrium.report.files import write_text
+from testrium.report.writer import Report
 
 #: The reports in a run's folder, and in the folder of each of its groups.
 RUN_FILE = "report.json"
 GROUP_FILE = "summary.json"
+
+
+class JsonWriter(Report):
+    """Writes the JSON report that the user asks for."""
+
+    def render(self, result: RunResult) -> str:
+        """The report of a run, as `--json` gives it."""
+        return render(result)
 
 
 def render(result: RunResult) -> str:
@@ -29,9 +38,9 @@ def render(result: RunResult) -> str:
     return _dump(run_json(result))
 
 
-def write_report(result: RunResult, path: Path, *, private: bool = False) -> None:
-    """Write the report of a run. Raises InfraError where that fails."""
-    write_text(path, render(result), private=private)
+def write_report(result: RunResult, path: Path) -> None:
+    """Keep the report of a run in its folder. Raises InfraError where that fails."""
+    write_text(path, render(result), private=True)
 
 
 def write_group(result: GroupResult, path: Path) -> None:

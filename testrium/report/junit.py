@@ -13,9 +13,9 @@ from xml.etree import ElementTree as ET
 from testrium.model import GroupResult, RunResult, Verdict
 from testrium.report import blocks, wording
 from testrium.report.escape import xml_text
-from testrium.report.files import write_text
 from testrium.report.marks import marks_for
 from testrium.report.view import view_group
+from testrium.report.writer import Report
 
 _ELEMENTS = {
     Verdict.FAIL: "failure",
@@ -26,8 +26,15 @@ _ELEMENTS = {
 }
 
 
-def render(result: RunResult, *, cwd: Path) -> str:
-    """The report of a run as an XML document."""
+class JunitWriter(Report):
+    """Writes the JUnit XML report."""
+
+    def render(self, result: RunResult) -> str:
+        """The report of a run as an XML document."""
+        return '<?xml version="1.0" encoding="utf-8"?>\n' + _document(result, self.cwd)
+
+
+def _document(result: RunResult, cwd: Path) -> str:
     totals = {"name": "testrium", **_totals(result)}
     suites = ET.Element("testsuites", totals)
     started = datetime.fromtimestamp(result.started_wall, UTC).isoformat(timespec="seconds")
@@ -40,12 +47,6 @@ def render(result: RunResult, *, cwd: Path) -> str:
         error.text = xml_text("\n".join(map(str, result.errors)))
     ET.indent(suites)
     return ET.tostring(suites, encoding="unicode", xml_declaration=False) + "\n"
-
-
-def write_report(result: RunResult, path: Path, *, cwd: Path) -> None:
-    """Write the report of a run. Raises InfraError where that fails."""
-    declaration = '<?xml version="1.0" encoding="utf-8"?>\n'
-    write_text(path, declaration + render(result, cwd=cwd))
 
 
 def _add_case(suite: ET.Element, result: GroupResult, cwd: Path) -> None:
@@ -63,7 +64,7 @@ def _add_case(suite: ET.Element, result: GroupResult, cwd: Path) -> None:
     element = _ELEMENTS.get(result.verdict)
     if element is None:
         return
-    outcome = ET.SubElement(case, element, message=xml_text(_message(result)))
+    outcome = ET.SubElement(case, element, message=xml_text(blocks.message(result)))
     if element != "skipped":
         outcome.set("type", _type(result))
         lines = blocks.group_block(view_group(result, cwd=cwd), marks_for("utf-8"))
@@ -85,15 +86,6 @@ def _properties(result: GroupResult) -> dict[str, str]:
     run_dir = {} if result.run_dir is None else {"run_dir": str(result.run_dir)}
     params = {f"param.{name}": value for name, value in result.scenario.params.items()}
     return {"verdict": str(result.verdict), "mode": result.scenario.mode, **params, **run_dir}
-
-
-def _message(result: GroupResult) -> str:
-    if not blocks.needs_block(result.verdict):
-        return wording.reason(result)
-    root = next(iter(result.judgement.findings), None)
-    return (
-        blocks.outcome(result) if root is None else f"{root.code} at {root.where}: {root.message}"
-    )
 
 
 def _type(result: GroupResult) -> str:

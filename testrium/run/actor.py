@@ -378,9 +378,11 @@ class Actor:
         return end.signal is None and end.exit_code in self.unit.exit
 
     def _set_state(self, state: UnitState) -> None:
+        changed = state is not self.state
         self.state = state
         self.stage.recorder.set_status(self.name, state)
-        self.stage.services.observer.unit_changed(self.stage.scenario, self.name, state)
+        if changed:
+            self.stage.services.observer.unit_changed(self.stage.scenario, self.name, state)
         self.stage.change.notify()
 
 

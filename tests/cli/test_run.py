@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from testrium.cli.main import Common
 from testrium.cli.run import command
-from testrium.errors import ExitCode
+from testrium.errors import ExitCode, TestriumError, UsageError
 from testrium.model import RunResult, Verdict
 from testrium.session import Request
 
@@ -72,7 +75,14 @@ def test_less_before_and_after_the_command(requests: list[Request]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "begins"), [("--html", "<!"), ("--junit", "<?xml"), ("--json", "{")]
+    ("option", "begins"),
+    [
+        ("--html", "<!"),
+        ("--junit", "<?xml"),
+        ("--json", "{"),
+        ("--tap", "TAP version 14"),
+        ("--json-stream", '{"event": "run_ended"'),
+    ],
 )
 def test_reports_are_written(
     requests: list[Request], tmp_path: Path, option: str, begins: str
@@ -96,3 +106,73 @@ def test_a_wrong_value_is_refused(
     result = call(*arguments)
     assert message in result.output
     assert requests == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("gone",), 3, "gone: no such folder"),
+        (("empty",), 2, "no group found"),
+        (("--failed", "empty"), 2, "there is no earlier run"),
+        (("--grep", "[", "empty"), 2, "no group found"),
+    ],
+)
+def test_what_is_not_started_is_reported_too(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    code: int,
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setattr("testrium.run.supervision.Supervisor.launch", nullcontext)
+    files = ["--json", "report.json", "--junit", "report.xml", "--tap", "report.tap"]
+    with pytest.raises(TestriumError):
+        call(*arguments, *files)
+    report = json.loads(Path("report.json").read_text())
+
+    assert (report["verdict"], report["exit_code"], report["groups"]) == ("error", code, [])
+    assert message in report["errors"][0]["message"]
+    assert message in Path("report.xml").read_text()
+    assert message in Path("report.tap").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--json", "gone/report.json"), "there is no folder"),
+        (("--json", "-", "--html", "-"), "--json and --html would both write to standard output"),
+        (("--writer", "jnit=x"), "no writer 'jnit'; did you mean 'junit'?"),
+        (("--writer", "tap"), "--writer tap needs a file: --writer tap=FILE"),
+    ],
+)
+def test_reports_that_cannot_be_written_are_refused_before_the_run(
+    requests: list[Request], arguments: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        call(*arguments)
+    assert requests == []
+
+
+def test_reports_by_the_names_of_their_writers(requests: list[Request], tmp_path: Path) -> None:
+    call("--writer", f"tap={tmp_path / 'a'}", "--writer", f"json={tmp_path / 'b'}")
+    assert (tmp_path / "a").read_text().startswith("TAP version 14")
+    assert json.loads((tmp_path / "b").read_text())["verdict"] == "pass"
+
+
+def test_standard_output_is_the_report_alone(requests: list[Request]) -> None:
+    result = call("--html", "-")
+    assert result.stdout.lower().strip().startswith("<!doctype html>")
+    assert "nothing was run" in result.stderr
+
+
+def test_a_workflow_of_github_gets_a_summary(
+    requests: list[Request], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary"))
+    call()
+    assert not (tmp_path / "summary").exists()
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    call()
+    assert (tmp_path / "summary").read_text().startswith("## Testrium: nothing was run")

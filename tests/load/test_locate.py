@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testrium.load.locate import KeyPath, key_lines, nearest_line, syntax_error_line
+from testrium.load.locate import KeyPath, circuit_line, key_lines, nearest_line, syntax_error_line
 
 TEXT = '''\
 # a comment with [brackets] and "quotes
@@ -145,3 +146,13 @@ def test_a_text_that_is_cut_before_the_line_does_not_have_the_key(
 @given(st.text("a\"'[]{}=,.#\n \\", max_size=30))
 def test_any_text_ends(text: str) -> None:
     key_lines(text)
+
+
+def test_the_line_of_a_circuit(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text('[[circuits]]\nname = "a"\n\n[[circuits]]\nname = "b"\n')
+
+    assert [circuit_line(tmp_path, name) for name in ("a", "b", "gone")] == [1, 4, None]
+    assert circuit_line(tmp_path / "gone", "a") is None
+    config.write_text("circuits = 1")
+    assert circuit_line(tmp_path, "a") is None

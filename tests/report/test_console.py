@@ -32,7 +32,7 @@ class Ascii(io.TextIOWrapper):
 
 def shown(result: RunResult, stream: io.StringIO, cwd: Path, **options: bool) -> str:
     with Console(stream, cwd=cwd, environ={}, **options) as console:
-        console.run_started([group.scenario for group in result.groups])
+        console.run_started(result.run, [group.scenario for group in result.groups])
         for group in result.groups:
             if group.verdict is not Verdict.SKIP:
                 console.group_started(group.scenario, Path())
@@ -92,7 +92,7 @@ def test_hostile_text_reaches_no_terminal(
     stream = Screen()
     result = run_result._replace(groups=(hostile,), run=hostile_text)
     with Console(stream, cwd=cwd, environ={}, verbose=True) as console:
-        console.run_started([hostile.scenario])
+        console.run_started(result.run, [hostile.scenario])
         console.group_started(hostile.scenario, Path())
         console.unit_output(hostile.scenario, hostile_text, hostile_text)
         console.group_ended(hostile)

@@ -160,9 +160,9 @@ def test_a_configuration_error_is_told(cwd: Path) -> None:
     assert "config.toml:4: tiemout: unknown key <b>" in page.text
 
 
-def test_it_is_written_as_utf_8(run_result: RunResult, cwd: Path, tmp_path: Path) -> None:
-    html.write_report(run_result, tmp_path / "out" / "report.html", cwd=cwd)
+def test_it_is_written_as_utf_8(run_result: RunResult, tmp_path: Path) -> None:
+    html.HtmlWriter("report.html", tmp_path).run_ended(run_result)
 
-    text = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert text.startswith("<!doctype html>\n")
     assert "✗ fail" in text

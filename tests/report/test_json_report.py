@@ -93,8 +93,8 @@ def test_hostile_text_is_kept_as_it_is(
 
 def test_files_are_written_whole_and_private(run_result: RunResult, tmp_path: Path) -> None:
     path = tmp_path / "new" / "report.json"
-    json_report.write_report(run_result, path, private=True)
-    json_report.write_report(run_result, path, private=True)
+    json_report.write_report(run_result, path)
+    json_report.write_report(run_result, path)
 
     assert path.stat().st_mode & 0o777 == 0o600
     assert [entry.name for entry in path.parent.iterdir()] == ["report.json"]

@@ -3,13 +3,15 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+from junitparser import JUnitXml
+
 from testrium.errors import ExitCode, Problem
 from testrium.model import GroupResult, RunResult, Verdict
 from testrium.report import junit
 
 
 def parse(result: RunResult, path: Path, cwd: Path) -> ET.Element:
-    junit.write_report(result, path, cwd=cwd)
+    junit.JunitWriter(str(path), cwd).run_ended(result)
     return ET.parse(path).getroot()
 
 
@@ -64,3 +66,19 @@ def test_a_configuration_error_is_an_error(tmp_path: Path, cwd: Path) -> None:
     assert error is not None
     assert error.text == r"config.toml:4: tiemout: unknown key\x00"
     assert (root.get("tests"), root.get("errors")) == ("1", "1")
+
+
+def test_what_others_read_it_with_reads_it(
+    run_result: RunResult, hostile: GroupResult, tmp_path: Path, cwd: Path
+) -> None:
+    groups = (*run_result.groups, hostile)
+    junit.JunitWriter(str(tmp_path / "junit.xml"), cwd).run_ended(
+        run_result._replace(groups=groups)
+    )
+    xml = JUnitXml.fromfile(str(tmp_path / "junit.xml"))
+    (suite,) = xml
+    outcomes = [type(entry).__name__ for case in suite for entry in case.result]
+
+    assert (xml.tests, xml.failures, xml.errors, xml.skipped) == (8, 3, 2, 2)
+    assert outcomes == ["Skipped", "Failure", "Error", "Error", "Skipped", "Failure", "Failure"]
+    assert suite.time == xml.time == 2.1

@@ -1,0 +1,103 @@
+"""The options that ask for reports, the same for every command that has a result."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO, TypeVar
+
+import click
+
+from testrium.errors import UsageError
+from testrium.report.formats import FORMATS
+from testrium.report.targets import Choice, check_targets
+from testrium.report.writer import Writer
+
+_META = "testrium.reports"
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+_HELP = {
+    "json": "Write the report as JSON; - is standard output.",
+    "junit": "Write the report as JUnit XML.",
+    "html": "Write the report as one HTML page.",
+    "tap": "Write the report in the Test Anything Protocol.",
+    "json-stream": "Write what happens as lines of JSON, while it happens.",
+}
+
+
+def report_options(function: _Function) -> _Function:
+    """Add --json and its like, and --writer; `chosen` tells which were given."""
+    function = click.option(
+        "--writer",
+        multiple=True,
+        metavar="NAME[=FILE]",
+        expose_value=False,
+        callback=_choose_writer,
+        help="Have the writer NAME, of Testrium or of a plugin, tell of it (repeatable).",
+    )(function)
+    for name in ("json-stream", "tap", "html", "junit", "json"):
+        function = click.option(
+            f"--{name}",
+            metavar="FILE",
+            expose_value=False,
+            callback=_choose,
+            help=_HELP[name],
+        )(function)
+    return function
+
+
+def _choose(ctx: click.Context, option: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        name = option.opts[0].removeprefix("--")
+        _choices(ctx).append(Choice(f"--{name}", name, value))
+
+
+def _choose_writer(ctx: click.Context, _: click.Parameter, values: tuple[str, ...]) -> None:
+    for value in values:
+        name, equals, target = value.partition("=")
+        _choices(ctx).append(Choice(f"--writer {name}", name, target if equals else None))
+
+
+def _choices(ctx: click.Context) -> list[Choice]:
+    choices: list[Choice] = ctx.meta.setdefault(_META, [])
+    return choices
+
+
+def chosen() -> tuple[Choice, ...]:
+    """The reports that the command line asks for, in its order."""
+    return tuple(_choices(click.get_current_context()))
+
+
+def make_writers(choices: tuple[Choice, ...], cwd: Path) -> list[Writer]:
+    """The writers for the reports that were asked for.
+
+    Raises UsageError where one could not do its work: then nothing must be started.
+    """
+    check_targets(choices, cwd)
+    return [_make(choice, cwd) for choice in choices]
+
+
+def github_writers(stream: TextIO, cwd: Path) -> list[Writer]:
+    """What a GitHub workflow shows, where this is a step of one; `stream` reaches its log."""
+    if os.environ.get("GITHUB_ACTIONS") != "true":
+        return []
+    from testrium.load.locate import circuit_line
+    from testrium.report.github import GithubWriter
+
+    return [GithubWriter(stream, cwd, circuit_line)]
+
+
+def _make(choice: Choice, cwd: Path) -> Writer:
+    from testrium.report.formats import make_writer
+
+    if choice.name not in FORMATS:
+        import difflib
+
+        near = difflib.get_close_matches(choice.name, FORMATS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(FORMATS)}"
+        raise UsageError(f"--writer: no writer {choice.name!r}; {hint}")
+    writer = make_writer(choice.name, choice.target, cwd)
+    if writer.needs_target and choice.target is None:
+        raise UsageError(f"{choice.option} needs a file: --writer {choice.name}=FILE")
+    return writer

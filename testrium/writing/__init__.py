@@ -1,0 +1,1 @@
+"""Hands what happens in a run to all who tell of it."""

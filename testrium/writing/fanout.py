@@ -1,0 +1,98 @@
+"""One observer of a run that passes everything on: to the console, and to every writer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from testrium.errors import ConfigError, InfraError, Problem, TestriumError
+from testrium.model import Event, GroupResult, Observer, RunResult, Scenario, UnitState, Verdict
+from testrium.report.writer import Writer
+
+
+class Fanout:
+    """Observer: passes on to another one, and to writers.
+
+    A writer that fails is told nothing more: the run goes on, and its other reports are written.
+    """
+
+    def __init__(self, first: Observer, writers: Sequence[Writer]) -> None:
+        self._first = first
+        self._writers = list(writers)
+        self._failed: list[InfraError] = []
+
+    def run_started(self, run: str, scenarios: tuple[Scenario, ...]) -> None:
+        """Observer."""
+        self._first.run_started(run, scenarios)
+        self._tell(lambda writer: writer.run_started(run, scenarios))
+
+    def notice(self, text: str | Problem) -> None:
+        """Observer."""
+        self._first.notice(text)
+        self._tell(lambda writer: writer.notice(text))
+
+    def group_started(self, scenario: Scenario, run_dir: Path) -> None:
+        """Observer."""
+        self._first.group_started(scenario, run_dir)
+        self._tell(lambda writer: writer.group_started(scenario, run_dir))
+
+    def unit_changed(self, scenario: Scenario, unit: str, state: UnitState) -> None:
+        """Observer."""
+        self._first.unit_changed(scenario, unit, state)
+        self._tell(lambda writer: writer.unit_changed(scenario, unit, state))
+
+    def events_stored(self, scenario: Scenario, events: tuple[Event, ...]) -> None:
+        """Observer; writers find events in Data.db."""
+        self._first.events_stored(scenario, events)
+
+    def unit_output(self, scenario: Scenario, unit: str, text: str) -> None:
+        """Observer; writers find output in the files of its unit."""
+        self._first.unit_output(scenario, unit, text)
+
+    def group_ended(self, result: GroupResult) -> None:
+        """Observer."""
+        self._first.group_ended(result)
+        self._tell(lambda writer: writer.group_ended(result))
+
+    def finish(self, result: RunResult) -> None:
+        """Have the reports of a run written.
+
+        Raises InfraError, when all the others are, where one could not be.
+        """
+        self._tell(lambda writer: writer.run_ended(result))
+        for error in self._failed[1:]:
+            self._first.notice(str(error))
+        if self._failed:
+            raise self._failed[0]
+
+    def refuse(self, error: TestriumError) -> None:
+        """Have the reports written of a run that was not started, because of `error`."""
+        self._tell(lambda writer: writer.run_ended(refused(error)))
+        for failure in self._failed:
+            self._first.notice(str(failure))
+
+    def _tell(self, what: Callable[[Writer], None]) -> None:
+        for writer in list(self._writers):
+            try:
+                what(writer)
+            except InfraError as error:
+                self._writers.remove(writer)
+                self._failed.append(error)
+
+
+def refused(error: TestriumError) -> RunResult:
+    """The result of a run that was not started."""
+    if isinstance(error, ConfigError):
+        problems = error.problems
+    else:
+        problems = (Problem("", None, "", str(error)),)
+    return RunResult("", Verdict.ERROR, error.exit_code, 0.0, errors=problems)
+
+
+def replay(result: RunResult, writers: Sequence[Writer]) -> None:
+    """Tell writers of a run that is over, as if it happened now. Raises as `Fanout.finish`."""
+    for writer in writers:
+        writer.run_started(result.run, tuple(group.scenario for group in result.groups))
+        for group in result.groups:
+            writer.group_ended(group)
+        writer.run_ended(result)
