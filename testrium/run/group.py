@@ -22,13 +22,14 @@ from testrium.record.scenario import write_scenario
 from testrium.record.waits import WaitServer
 from testrium.run import linux
 from testrium.run.actor import Actor
+from testrium.run.change import Change
 from testrium.run.circuit import Circuit, Outcome
 from testrium.run.diagnostics import Diagnostics
 from testrium.run.environment import Ports, Surroundings
 from testrium.run.folder import RunFolder
 from testrium.run.logs import Logs
 from testrium.run.services import Services
-from testrium.run.stage import Change, Stage
+from testrium.run.stage import Stage
 from testrium.run.usercode import Tests, run_to_end, setup_unit, teardown_unit
 
 #: The clocks of a machine that was not suspended differ by less.

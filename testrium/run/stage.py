@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import dataclass
 
 from testrium.model import Scenario
 from testrium.record.recorder import Recorder
+from testrium.run.change import Change
 from testrium.run.diagnostics import Diagnostics
 from testrium.run.environment import Surroundings
 from testrium.run.folder import RunFolder
 from testrium.run.logs import Logs
 from testrium.run.services import Services
-
-
-class Change:
-    """Wakes everybody who waits for something to change; they look for themselves what it was."""
-
-    def __init__(self) -> None:
-        self._next = asyncio.Event()
-
-    def notify(self) -> None:
-        self._next.set()
-        self._next = asyncio.Event()
-
-    async def wait(self) -> None:
-        await self._next.wait()
 
 
 @dataclass(slots=True)

@@ -1,0 +1,1 @@
+"""Links: what stands between a unit's port and everybody else when a group breaks it on purpose."""
