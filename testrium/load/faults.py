@@ -24,6 +24,7 @@ _BELONGS: Final[Mapping[str, tuple[str, ...]]] = {
     "on": ("at",),
     "key": ("at",),
     "after": ("link", "unit"),
+    "jitter_ns": ("link",),
 }
 #: Acts that last no time, and those that last as long as is said.
 _INSTANT: Final = ("kill", "exit", "raise")
@@ -33,7 +34,11 @@ _VALUES: Final = {
     "latency": (nanoseconds, 'a duration such as "100ms" (us, ms, s or m)'),
     "throttle": (lambda text: size_in_bytes(text.removesuffix("/s")), 'a rate such as "64kB/s"'),
     "clock": (shift_in_ns, 'a shift such as "+1h" or "-30s" (ms, s, m, h or d)'),
+    "reset": (size_in_bytes, 'a number of bytes that pass first, such as "10kB"'),
+    "blackhole": (size_in_bytes, 'a number of bytes that pass first, such as "10kB"'),
 }
+#: Acts that need no value.
+_VALUE_MAY_BE_MISSING: Final = ("reset", "blackhole")
 
 
 def read_faults(
@@ -128,8 +133,10 @@ class _Reader:
             port=port,
             after=after,
             for_ns=reading["for_ns"],
-            value_ns=None if do == "throttle" else amount,
+            value_ns=amount if do in ("latency", "clock") else None,
             bytes_per_s=amount if do == "throttle" else None,
+            jitter_ns=reading["jitter_ns"],
+            first_bytes=(amount or 0) if do in _VALUE_MAY_BE_MISSING else 0,
         )
 
     def _wrong(self, field: str, message: str) -> None:
@@ -150,8 +157,10 @@ class _Reader:
             self._wrong("for_ns", "must be longer than nothing")
         if "value" in given and do not in _VALUES:
             self._wrong("value", f"has no meaning with do = {do!r}")
-        elif "value" not in given and do in _VALUES:
+        elif "value" not in given and do in _VALUES and do not in _VALUE_MAY_BE_MISSING:
             self._wrong("", f"'value' is required with do = {do!r}: {_VALUES[do][1]}")
+        if "jitter_ns" in given and kind == "link" and do != "latency":
+            self._wrong("jitter_ns", f"has no meaning with do = {do!r}")
 
     def _place(self, field: str, units: Sequence[str] | Mapping[str, Any]) -> Place | None:
         """A probe that exists as far as that can be told; its unit one of `units`."""

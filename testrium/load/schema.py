@@ -38,7 +38,7 @@ from testrium.model import CLOCK_ACTS, FAILPOINT_ACTS, LINK_ACTS
 
 #: Contract keys whose behaviour does not exist yet: refused, not ignored. A table of config.toml,
 #: or a key of [Configs] with another value than its default.
-NOT_YET: Final = frozenset({"checks", "faults", "metrics", "Configs.use-ai"})
+NOT_YET: Final = frozenset({"checks", "metrics", "Configs.use-ai"})
 
 MODES: Final = ("DEBUG", "INFO", "WARNING", "EXCEPT")
 IN_EXCEPT: Final = ("Stop", "Resume", "Reload", "Resume-ALL")
@@ -183,6 +183,7 @@ FAULT: Final = Shape(
     Key("after", FILLED_TEXT),
     Key("for", DURATION, field="for_ns"),
     Key("value", FILLED_TEXT),
+    Key("jitter", DURATION, 0, field="jitter_ns"),
     Key("name", LABEL),
     exclusive=(("at", "link"), ("at", "unit"), ("link", "unit")),
 )

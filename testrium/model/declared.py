@@ -172,6 +172,15 @@ class Group(NamedTuple):
     has_tests: bool = False
     notices: tuple[Problem, ...] = ()
 
+    @property
+    def linked_ports(self) -> Mapping[str, tuple[str, ...]]:
+        """The ports, by unit, that everybody else reaches through a link: some fault breaks it."""
+        ports: dict[str, dict[str, None]] = {}
+        for fault in self.faults:
+            if fault.port is not None:
+                ports.setdefault(fault.unit, {})[fault.port] = None
+        return {unit: tuple(names) for unit, names in ports.items()}
+
 
 class Scenario(NamedTuple):
     """One result to be: a group in one mode, one combination of parameters, one repeat.

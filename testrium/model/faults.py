@@ -9,14 +9,21 @@ from testrium.model.places import Place
 #: What a failpoint can do to the unit that has reached a probe.
 FailpointAct = Literal["kill", "exit", "raise", "delay", "hang", "pause"]
 #: What can be done to a link, the way to a port of a unit.
-LinkAct = Literal["latency", "reset", "blackhole", "throttle", "cut"]
+LinkAct = Literal["latency", "reset", "blackhole", "throttle", "cut", "half-open"]
 #: What can be done to a unit's clock.
 ClockAct = Literal["clock"]
 
 FAILPOINT_ACTS: tuple[FailpointAct, ...] = ("kill", "exit", "raise", "delay", "hang", "pause")
 #: What Testrium does to a process from outside, whatever program it is.
 OUTSIDE_ACTS: tuple[FailpointAct, ...] = ("kill", "pause")
-LINK_ACTS: tuple[LinkAct, ...] = ("latency", "reset", "blackhole", "throttle", "cut")
+LINK_ACTS: tuple[LinkAct, ...] = (
+    "latency",
+    "reset",
+    "blackhole",
+    "throttle",
+    "cut",
+    "half-open",
+)
 CLOCK_ACTS: tuple[ClockAct, ...] = ("clock",)
 
 
@@ -27,8 +34,9 @@ class Fault(NamedTuple):
     starts; with `key` only probes with that key). A link has `port`, one of the ports of `unit`;
     it and a clock are broken from the first event at `after` on, None for the start. `for_ns` is
     how long it lasts, None for "to the end". `value_ns` is the latency added in each direction, or
-    what is added to the clock (it may be negative); `bytes_per_s` is what a throttled link lets
-    through. `name` is unique in its group.
+    what is added to the clock (it may be negative); `jitter_ns` is by how much a latency varies, at
+    most. `bytes_per_s` is what a throttled link lets through; `first_bytes` pass in each direction
+    of a connection before it is reset or swallowed. `name` is unique in its group.
     """
 
     name: str
@@ -42,6 +50,8 @@ class Fault(NamedTuple):
     for_ns: int | None = None
     value_ns: int | None = None
     bytes_per_s: int | None = None
+    jitter_ns: int = 0
+    first_bytes: int = 0
 
     @property
     def target(self) -> str:

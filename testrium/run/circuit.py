@@ -104,6 +104,11 @@ class Circuit:
                 actor.stop(EndCause.ABANDONED)
             self.stage.change.notify()
 
+    def give_up(self, reason: str) -> None:
+        """End the group because the runner or the machine has failed it."""
+        self.infra = self.infra or reason
+        self.abort("")
+
     @property
     def aborted(self) -> bool:
         return self._culprit is not None
@@ -136,9 +141,8 @@ class Circuit:
         try:
             await self._live(actor)
         except InfraError as error:
-            self.infra = self.infra or str(error)
             await actor.fail(str(error))
-            self.abort("")
+            self.give_up(str(error))
 
     async def _live(self, actor: Actor) -> None:
         blocked_by = await self._wait_startable(actor)
@@ -147,10 +151,20 @@ class Circuit:
             return
         while True:
             self.stage.begin()
-            end = await actor.run_once()
+            end = await self._run_once(actor)
             if self._over or actor.ended_well(end) or not self._start_again(actor):
                 actor.finish(end)
                 return
+
+    async def _run_once(self, actor: Actor) -> End:
+        """One start of the unit; links to it are up as long as it has a process."""
+        links = self.stage.links
+        if links is None or not actor.unit.has_process:
+            return await actor.run_once()
+        await links.set_up(actor.name, up=True)
+        end = await actor.run_once()
+        await links.set_up(actor.name, up=False)
+        return end
 
     async def _wait_startable(self, actor: Actor) -> str | None:
         """None when the unit may start; else the name of who is in its way for good."""

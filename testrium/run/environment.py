@@ -8,7 +8,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -47,7 +47,11 @@ def path_with_testrium(path: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the processes of one group have in common."""
+    """What the processes of one group have in common.
+
+    `ports` are those that units listen at. Some are reached by everybody else through a port of
+    `links`.
+    """
 
     scenario: Scenario
     run: str
@@ -55,6 +59,7 @@ class Surroundings:
     ports: Ports
     socket: str
     domain: str
+    links: Ports = field(default_factory=dict)
 
     def environment(self, unit: str, start: int) -> dict[str, str]:
         """The variables of a process of `unit` (a declared or a reserved one).
@@ -86,12 +91,21 @@ class Surroundings:
             f"TESTRIUM_PARAM_{variable_name(name)}": value
             for name, value in self.scenario.params.items()
         }
-        for owner, ports in self.ports.items():
+        for owner, ports in self.ports_for(unit).items():
             for name, port in ports.items():
                 env[f"TESTRIUM_PORT_{variable_name(owner)}_{variable_name(name)}"] = str(port)
         for name, port in self.ports.get(unit, {}).items():
             env[f"TESTRIUM_PORT_{variable_name(name)}"] = str(port)
         return env
+
+    def ports_for(self, unit: str) -> Ports:
+        """Where `unit` finds each port: its own, and the links to those of others."""
+        if not self.links:
+            return self.ports
+        return {
+            owner: ports if owner == unit else {**ports, **self.links.get(owner, {})}
+            for owner, ports in self.ports.items()
+        }
 
     def lookup(self, unit: str, env: Mapping[str, str]) -> Callable[[str], str]:
         """The value of a reference such as `port.http`, as seen by `unit`.
@@ -108,7 +122,7 @@ class Surroundings:
             "mode": self.scenario.mode,
         }
         fixed |= {f"param.{name}": value for name, value in self.scenario.params.items()}
-        for owner, ports in self.ports.items():
+        for owner, ports in self.ports_for(unit).items():
             fixed |= {f"unit.{owner}.port.{name}": str(port) for name, port in ports.items()}
         for name, port in self.ports.get(unit, {}).items():
             fixed[f"port.{name}"] = str(port)

@@ -69,19 +69,22 @@ async def _stage(
     """The recorder, the sockets and the ports of one group, released at the end."""
     # Sockets have paths of at most 107 bytes, so they cannot live in the run folder.
     sockets = Path(tempfile.mkdtemp(prefix="testrium-"))
-    lease = services.ports.allocate(sum(len(unit.ports) for unit in scenario.units))
+    linked = scenario.group.linked_ports
+    count = sum(len(unit.ports) for unit in scenario.units)
+    lease = services.ports.allocate(count + sum(map(len, linked.values())))
     try:
         numbers = iter(lease.ports)
         ports: Ports = {
             unit.name: {name: next(numbers) for name in unit.ports} for unit in scenario.units
         }
+        links: Ports = {unit: {name: next(numbers) for name in linked[unit]} for unit in linked}
         async with (
             Recorder(folder.database, services.domain) as recorder,
             WaitServer(recorder, sockets / "waits") as server,
             Logs() as logs,
         ):
             surroundings = Surroundings(
-                scenario, services.run, folder, ports, str(server.path), services.domain
+                scenario, services.run, folder, ports, str(server.path), services.domain, links
             )
             group = scenario.group
             diagnostics = Diagnostics(folder, group.folder, enabled=group.diagnostics)
@@ -117,9 +120,15 @@ class GroupLife:
         self._outcome: Outcome | None = None
         self._infra = ""
         self._suspended_before_ns = linux.suspended_ns()
+        if stage.surroundings.links:
+            from testrium.run.links.control import Links
+
+            stage.links = Links(stage, sockets, self._circuit.give_up)
 
     async def live(self) -> None:
         try:
+            if self._stage.links is not None:
+                await self._stage.links.open()
             if await self._set_up():
                 await self._run()
         except InfraError as error:
@@ -204,6 +213,8 @@ class GroupLife:
             if not teardown.ended_well(self._ends[-1]):
                 failed = True
                 stage.diagnostics.note("teardown.py failed")
+        if stage.links is not None:
+            await stage.links.close()
         if failed:
             stage.diagnostics.write()
         await recorder.sync()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from testrium.model import Scenario
 from testrium.record.recorder import Recorder
@@ -14,10 +15,16 @@ from testrium.run.folder import RunFolder
 from testrium.run.logs import Logs
 from testrium.run.services import Services
 
+if TYPE_CHECKING:
+    from testrium.run.links.control import Links
+
 
 @dataclass(slots=True)
 class Stage:
-    """What the actors of one group share. `deadline_ns` is known once the first of them starts."""
+    """What the actors of one group share. `deadline_ns` is known once the first of them starts.
+
+    `links` are those that the group breaks on purpose, None where it breaks none.
+    """
 
     scenario: Scenario
     services: Services
@@ -27,6 +34,7 @@ class Stage:
     change: Change
     logs: Logs
     diagnostics: Diagnostics
+    links: Links | None = None
     attempt: int = 1
     started_ns: int | None = None
     deadline_ns: int | None = None

@@ -84,6 +84,29 @@ def read(*tables: Any) -> tuple[tuple[Fault, ...], list[str], list[str]]:
             Fault("throttle on sh.py.in.1", "throttle", "sh.py", port="in.1", bytes_per_s=64_000),
         ),
         (
+            {"link": "api.http", "do": "latency", "value": "100ms", "jitter": "20ms"},
+            Fault(
+                "latency on api.http",
+                "latency",
+                "api",
+                port="http",
+                value_ns=100_000_000,
+                jitter_ns=20_000_000,
+            ),
+        ),
+        (
+            {"link": "api.http", "do": "reset", "value": "10kB"},
+            Fault("reset on api.http", "reset", "api", port="http", first_bytes=10_000),
+        ),
+        (
+            {"link": "api.http", "do": "blackhole"},
+            Fault("blackhole on api.http", "blackhole", "api", port="http"),
+        ),
+        (
+            {"link": "api.http", "do": "half-open", "for": "1s"},
+            Fault("half-open on api.http", "half-open", "api", port="http", for_ns=10**9),
+        ),
+        (
             {"unit": "host", "do": "clock", "value": "-1.5h"},
             Fault("clock of host", "clock", "host", value_ns=-5_400_000_000_000),
         ),
@@ -138,7 +161,7 @@ PLACES = "at (a probe), link (a port), unit (its clock)"
             {"at": "host:received", "do": "kil"},
             (
                 "faults[0].do: must be one of: kill, exit, raise, delay, hang, pause, latency,"
-                " reset, blackhole, throttle, cut, clock; did you mean 'kill'?"
+                " reset, blackhole, throttle, cut, half-open, clock; did you mean 'kill'?"
             ),
         ),
         (
@@ -151,7 +174,7 @@ PLACES = "at (a probe), link (a port), unit (its clock)"
         (
             {"link": "api.http", "do": "kill"},
             (
-                "faults[0].do: must be one of: latency, reset, blackhole, throttle, cut"
+                "faults[0].do: must be one of: latency, reset, blackhole, throttle, cut, half-open"
                 " (a fault with 'link')"
             ),
         ),
@@ -238,6 +261,22 @@ PLACES = "at (a probe), link (a port), unit (its clock)"
         (
             {"link": "api.http", "do": "throttle", "value": "fast"},
             'faults[0].value: must be a rate such as "64kB/s"',
+        ),
+        (
+            {"link": "api.http", "do": "reset", "value": "100ms"},
+            'faults[0].value: must be a number of bytes that pass first, such as "10kB"',
+        ),
+        (
+            {"link": "api.http", "do": "cut", "value": "10kB"},
+            "faults[0].value: has no meaning with do = 'cut'",
+        ),
+        (
+            {"link": "api.http", "do": "throttle", "value": "1kB/s", "jitter": "1ms"},
+            "faults[0].jitter: has no meaning with do = 'throttle'",
+        ),
+        (
+            {"at": "host:received", "do": "hang", "jitter": "1ms"},
+            "faults[0].jitter: belongs to a fault with 'link'",
         ),
         (
             {"unit": "api", "do": "clock", "value": "1h"},

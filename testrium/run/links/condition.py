@@ -36,6 +36,7 @@ class Fate(Enum):
 
     PASS = "pass"  # noqa: S105 - no password
     WAIT = "wait"  # it is neither delivered nor refused
+    CLOSE = "close"  # both ends are told that the connection is over
     RESET = "reset"
     HALF_OPEN = "half-open"  # the unit's end is gone, and the other end is not told
 
@@ -89,10 +90,10 @@ class Condition:
         return max(1, min(bounds))
 
 
-#: The strongest first. What is cut is reset, and nobody can connect again.
+#: The strongest first.
 _FATES = {
-    "cut": Fate.RESET,
     "reset": Fate.RESET,
+    "cut": Fate.CLOSE,
     "half-open": Fate.HALF_OPEN,
     "blackhole": Fate.WAIT,
 }

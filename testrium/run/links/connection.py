@@ -71,7 +71,7 @@ class Connection:
         return self._fate is Fate.HALF_OPEN
 
     def meet(self, fate: Fate) -> None:
-        """End the connection: by a reset, half-open, or (PASS) in good order."""
+        """End the connection: closed, reset or half-open."""
         if not self._has_fate.is_set() or self._fate is Fate.HALF_OPEN:
             self._fate = fate
             self._has_fate.set()
@@ -79,7 +79,7 @@ class Connection:
     def heed(self) -> None:
         """Faults have begun: let them break the connection if they do."""
         fate = self._road.condition.fate(max(self._there.passed, self._back.passed))
-        if fate in (Fate.RESET, Fate.HALF_OPEN):
+        if fate not in (Fate.PASS, Fate.WAIT):
             self._break(fate)
 
     async def live(self) -> None:
@@ -201,7 +201,7 @@ class Connection:
             if self._there.ended_unseen or self._back.ended_unseen:
                 # A kernel would go on to repeat what it had not delivered when its program hung
                 # up. Who gave up has most likely sent it again: let it not arrive twice.
-                await self._end(Fate.PASS)
+                await self._end(Fate.CLOSE)
 
     async def _end(self, fate: Fate) -> NoReturn:
         self.meet(fate)

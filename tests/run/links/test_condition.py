@@ -49,9 +49,9 @@ def test_no_jitter_makes_anything_arrive_before_it_was_sent() -> None:
         (["blackhole"], Fate.WAIT),
         (["half-open"], Fate.HALF_OPEN),
         (["reset"], Fate.RESET),
-        (["cut"], Fate.RESET),
+        (["cut"], Fate.CLOSE),
         (["blackhole", "half-open"], Fate.HALF_OPEN),
-        (["half-open", "reset", "blackhole"], Fate.RESET),
+        (["half-open", "reset", "blackhole", "cut"], Fate.RESET),
         (["latency", "throttle"], Fate.PASS),
     ],
 )
@@ -68,7 +68,7 @@ def test_the_first_bytes_pass() -> None:
 
 def test_what_ends_acts_no_more() -> None:
     one = condition(Impairment("cut"), Impairment("latency", delay_ns=3))
-    assert (one.is_cut, one.fate(0)) == (True, Fate.RESET)
+    assert (one.is_cut, one.fate(0)) == (True, Fate.CLOSE)
     assert one.end(0).do == "cut"
     assert (one.is_cut, one.fate(0)) == (False, Fate.PASS)
     assert one.delay_ns() == 3
