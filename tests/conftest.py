@@ -1,9 +1,128 @@
-"""What all tests have in common."""
+"""What all tests have in common: settings, and groups that are run as a user would run them."""
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
 from hypothesis import settings
 
 # A busy machine is slow now and then; how long one example takes says nothing.
 settings.register_profile("testrium", deadline=None)
 settings.load_profile("testrium")
+
+#: In the environment of everything that a test starts, so that survivors are found.
+MARK = "TESTRIUM_TEST_MARK"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one call of the command line came to."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+    report: Mapping[str, Any]
+
+    @property
+    def group(self) -> Mapping[str, Any]:
+        (group,) = self.report["groups"]
+        assert isinstance(group, Mapping)
+        return group
+
+    @property
+    def codes(self) -> list[str]:
+        """The findings of the one group, as "code where"."""
+        return [f"{finding['code']} {finding['where']}" for finding in self.group["findings"]]
+
+    def unit(self, name: str) -> Mapping[str, Any]:
+        return next(unit for unit in self.group["units"] if unit["name"] == name)
+
+
+class Workplace:
+    """A folder with groups, and the command line."""
+
+    def __init__(self, folder: Path, mark: str) -> None:
+        self.folder = folder
+        self.mark = mark
+        self.env = {**os.environ, MARK: mark, "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def group(
+        self,
+        units: Mapping[str, str],
+        code: str = "",
+        *,
+        configs: str = "timeout = 10",
+        tables: str = "",
+        name: str = "group",
+        **files: str,
+    ) -> Path:
+        """Write a group; `units` maps names to the keys of their table, `init` is added."""
+        folder = self.folder / name
+        listed = json.dumps(list(units))
+        self.write(
+            folder / "config.toml",
+            f"[Configs]\nunits = {listed}\n{textwrap.dedent(configs)}\n{textwrap.dedent(tables)}\n",
+        )
+        for init, (unit, keys) in enumerate(units.items()):
+            text = f'["{unit}"]\ninit = {init}\n{textwrap.dedent(keys)}\n'
+            self.write(folder / "units" / f"{unit}.toml", text)
+        self.write(folder / "test_case.py", "import testrium\n" + textwrap.dedent(code))
+        for file, text in files.items():
+            self.write(folder / f"{file}.py", textwrap.dedent(text))
+        return folder
+
+    def write(self, path: Path, text: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "testrium", *arguments],
+            cwd=self.folder,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str) -> Outcome:
+        """`testrium run` with a JSON report; nothing may be left of what it started."""
+        report = self.folder / "report.json"
+        report.unlink(missing_ok=True)
+        return self.finish(self.start("run", "--json", str(report), *arguments))
+
+    def finish(self, process: subprocess.Popen[str], limit_s: float = 60) -> Outcome:
+        stdout, stderr = process.communicate(timeout=limit_s)
+        left = self.survivors()
+        assert not left, f"left behind: {left}"
+        report = self.folder / "report.json"
+        data = json.loads(report.read_text()) if report.exists() else {}
+        return Outcome(process.returncode, stdout, stderr, data)
+
+    def survivors(self) -> list[str]:
+        """The processes that carry this test's mark and are alive."""
+        left = []
+        for process in psutil.process_iter():
+            try:
+                marked = process.environ().get(MARK) == self.mark
+                if marked and process.status() != psutil.STATUS_ZOMBIE:
+                    left.append(" ".join(process.cmdline()))
+            except psutil.Error:
+                continue
+        return left
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, request: pytest.FixtureRequest) -> Workplace:
+    return Workplace(tmp_path, f"{os.getpid()}-{request.node.name}")
