@@ -97,9 +97,8 @@ def run(request: Request) -> RunResult:
         project, groups = load(request.paths, request.cwd)
         repeat = 0 if request.until_fail else request.repeat
         scenarios = plan(groups, request.selection, repeat, strict=request.strict)
-        for group in groups:
-            for notice in group.notices:
-                request.observer.notice(notice)
+        for notice in dict.fromkeys(notice for group in groups for notice in group.notices):
+            request.observer.notice(notice)
         return asyncio.run(_Session(request, project, supervisor).run(scenarios))
 
 

@@ -20,9 +20,8 @@ def command(paths: tuple[str, ...]) -> int:
 
     _, groups = load(paths, Path.cwd())
     plan(groups, Selection())
-    for group in groups:
-        for notice in group.notices:
-            click.echo(f"notice: {notice}")
+    for notice in dict.fromkeys(notice for group in groups for notice in group.notices):
+        click.echo(f"notice: {notice}")
     units = sum(len(group.units) for group in groups)
     click.echo(f"{counted(len(groups), 'group')}, {counted(units, 'unit')}: no problem")
     return 0

@@ -32,6 +32,12 @@ def _jobs(_: click.Context, __: click.Parameter, value: str) -> int:
 @click.option("--less", multiple=True, metavar="GROUP", help="Leave a group out (repeatable).")
 @click.option("--tag", default="", metavar="EXPR", help="Only groups whose tags satisfy EXPR.")
 @click.option("--grep", default="", metavar="REGEX", help="Only groups whose id or title matches.")
+@click.option(
+    "--requirement",
+    multiple=True,
+    metavar="ID",
+    help="Only groups that cover ID, or what matches it as a shell pattern (repeatable).",
+)
 @click.option("--all-modes", is_flag=True, help="Matrix combinations that are not primary too.")
 @click.option("--failed", is_flag=True, help="Only what did not pass in the last run.")
 @click.option("--strict", is_flag=True, help="A missing requirement is an error, not a skip.")
@@ -81,6 +87,7 @@ def command(
     less: tuple[str, ...] = (),
     tag: str = "",
     grep: str = "",
+    requirement: tuple[str, ...] = (),
     all_modes: bool = False,
     failed: bool = False,
     strict: bool = False,
@@ -94,7 +101,8 @@ def command(
 ) -> int:
     """Run the groups below PATH (default: the current folder) and judge them.
 
-    A PATH is a group, a folder that is searched for groups, or a pattern for such: 'shop/*'.
+    A PATH is a group, a folder that is searched for groups, a pattern for such: 'shop/*', a range
+    of ids: cart..search, or one combination of a matrix: 'cart[size=1]'.
     Exit codes: 0 all passed, 1 something failed, 2 no group, 3 wrong configuration or usage, 4
     something is unknown, 5 the runner failed.
     """
@@ -108,7 +116,13 @@ def command(
     verbose = verbose or common.verbose
     if shuffle and not shuffle.isdecimal():  # `--shuffle PATH`
         paths, shuffle = (shuffle, *paths), ""
-    selection = Selection(less=common.less + less, tag=tag, grep=grep, all_modes=all_modes)
+    selection = Selection(
+        less=common.less + less,
+        tag=tag,
+        grep=grep,
+        requirements=requirement,
+        all_modes=all_modes,
+    )
     reports = chosen()
     writers = make_writers(reports, Path.cwd())
     stream = sys.stderr if any(report.on_stdout for report in reports) else sys.stdout

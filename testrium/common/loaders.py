@@ -10,7 +10,7 @@ from typing import Any
 
 from testrium.common.validate_configs import normalize_config, normalize_unit_config
 from testrium.errors import ConfigError
-from testrium.load.discover import UNITS_FOLDER, Found, find_groups
+from testrium.load.discover import UNITS_FOLDER, Found, Search, find_groups
 from testrium.load.document import Complaints
 from testrium.load.group import Surroundings, load_group
 from testrium.load.project import find_project
@@ -49,10 +49,11 @@ def discover_tests(
     excluded = set(exclude_tests)
     complaints = Complaints()
     try:
-        around = Surroundings(base, find_project(base), frozenset(os.environ))
+        project = find_project(base)
     except ConfigError as error:
         raise ValueError(str(error)) from error
-    groups = find_groups([base], base, complaints)
+    around = Surroundings.of(base, project)
+    groups = find_groups([base], Search.of(base, project, complaints))
     if strict and complaints.problems:
         raise ValueError("; ".join(map(str, complaints.problems)))
     tests = (

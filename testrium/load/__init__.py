@@ -5,7 +5,6 @@ All problems of all files are found at once, each with its file, line and key.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,20 +25,19 @@ def load_groups(
         project: defaults for all groups; None looks for a project file from `cwd` upwards.
 
     Raises:
-        UsageError: a path does not exist, or two groups have the same id.
+        UsageError: a path does not exist, a range is none, or two groups have the same id.
         ConfigError: something in the files is wrong; carries every problem of every group.
     """
-    from testrium.load.discover import find_groups
+    from testrium.load.discover import Search, find_groups
     from testrium.load.document import Complaints
     from testrium.load.group import Surroundings, load_group
 
     cwd = cwd.resolve()
     everything = Complaints()
     project = project or find_project(cwd)
-    found_groups = find_groups(
-        [Path(path) for path in paths] or [cwd], cwd, everything, spared=project.templates
-    )
-    around = Surroundings(cwd, project, frozenset(os.environ))
+    search = Search.of(cwd, project, everything)
+    found_groups = find_groups([Path(path) for path in paths] or [cwd], search)
+    around = Surroundings.of(cwd, project)
     groups = []
     for found in found_groups:
         complaints = Complaints()

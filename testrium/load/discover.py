@@ -4,139 +4,229 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from testrium.errors import UsageError
-from testrium.load.document import Complaints, shown_path
+from testrium.load.document import Complaints, did_you_mean, shown_path
+from testrium.load.ignoring import IgnoreFiles
+from testrium.load.project import Project
 
 CONFIG_FILE = "config.toml"
 UNITS_FOLDER = "units"
 
 _NOT_SEARCHED = frozenset({"__pycache__", "node_modules"})
 _WILDCARD = re.compile(r"[*?[]")
+#: `FROM..TO`, of which one may be left out. No part of a path: `..` has no name beside it there.
+_RANGE = re.compile(r"(?P<first>|.*[^/.])\.\.(?P<last>|[^/.].*)")
+#: The id of a result of a matrix, as reports show it: `checkout[browser=a,size=1]`.
+_COMBINATION = re.compile(r"(?P<group>.+)(?P<suffix>\[[^\[\]=/]+=[^\[\]]*\])")
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Found:
-    """A group's folder and its id."""
+    """A group's folder and its id; `only` are the combinations of its matrix that are wanted.
+
+    They are named by what they add to the id, `[size=1]`; () stands for all. The group was found
+    in a search from `root`.
+    """
 
     id: str
     folder: Path
+    only: tuple[str, ...] = ()
+    root: Path = field(default=Path(), compare=False)
 
 
-def find_groups(
-    paths: Sequence[Path], cwd: Path, complaints: Complaints, spared: Path | None = None
-) -> tuple[Found, ...]:
+@dataclass(slots=True)
+class Search:
+    """How folders are searched.
+
+    `top` is the highest folder whose `.testriumignore` counts. `spared` is a folder that is not
+    searched but for a path in it: the project's templates.
+    """
+
+    cwd: Path
+    complaints: Complaints
+    top: Path
+    spared: Path | None = None
+    _ignore_files: IgnoreFiles = field(init=False)
+
+    @classmethod
+    def of(cls, cwd: Path, project: Project, complaints: Complaints) -> Search:
+        """A search as a project wants it."""
+        top = project.file.parent if project.file else cwd
+        return cls(cwd, complaints, top, project.templates and project.templates.resolve())
+
+    def __post_init__(self) -> None:
+        self._ignore_files = IgnoreFiles(self.top, self.cwd, self.complaints)
+
+    def below(self, root: Path, starts: Sequence[Path]) -> Iterator[Found]:
+        """The groups in `starts` and below; ids begin below `root`. A link is followed once."""
+        seen: set[Path] = set()
+        if self.spared and not any(start.is_relative_to(self.spared) for start in starts):
+            seen.add(self.spared)
+        for start in starts:
+            yield from self._search(start, root, seen)
+
+    def may_come_to(self, folder: Path, root: Path) -> bool:
+        """Whether a search from `root` could come to the folder."""
+        while folder != root:
+            if not self._is_searched(folder, root) or is_group(folder.parent):
+                return False
+            folder = folder.parent
+        return True
+
+    def _search(self, folder: Path, root: Path, seen: set[Path]) -> Iterator[Found]:
+        real = folder.resolve()
+        if real in seen:  # a symbolic link that leads back
+            return
+        seen.add(real)
+        try:
+            if is_group(folder):
+                id_ = folder.name if folder == root else folder.relative_to(root).as_posix()
+                yield Found(id_, real, root=root)
+                return
+            if self._complained(folder):
+                return
+            children = [child for child in folder.iterdir() if not child.name.startswith(".")]
+        except PermissionError as error:
+            if folder == root:
+                raise UsageError(f"{folder}: cannot be read: {error.strerror}") from error
+            return  # as find does: what cannot be listed holds no group that could be run
+        for child in sorted(children):
+            if self._is_searched(child, root):
+                yield from self._search(child, root, seen)
+
+    def _complained(self, folder: Path) -> bool:
+        """Whether this should be a group and is none, which was noted."""
+        units, config = folder / UNITS_FOLDER, folder / CONFIG_FILE
+        if not units.is_dir() or not any(units.glob("*.toml")):
+            return False
+        reason = "is no file" if config.exists() else "is missing"
+        self.complaints.problem(
+            shown_path(config, self.cwd), None, "", f"{reason} beside {UNITS_FOLDER}/*.toml"
+        )
+        return True
+
+    def _is_searched(self, folder: Path, root: Path) -> bool:
+        try:
+            return (
+                folder.name not in _NOT_SEARCHED
+                and folder.is_dir()
+                and not (folder / "pyvenv.cfg").is_file()
+                and not self._ignore_files.ignores(folder, root)
+            )
+        except PermissionError:
+            return False
+
+
+def find_groups(paths: Sequence[Path], search: Search) -> tuple[Found, ...]:
     """The groups under `paths`, in sorted id order; a folder found twice counts once.
 
     A folder with unit files and no config.toml is noted as a problem.
 
     Args:
-        paths: groups, or folders that are searched at any depth; relative ones are below `cwd`.
-            What does not exist may be a shell pattern (`shop/*`, `**/smoke`): it stands for the
-            folders that match, whose ids begin below the part without wildcards.
-        cwd: the current folder.
-        complaints: where problems are noted.
-        spared: a folder that is not searched, but for a path in it: the project's templates.
+        paths: groups, or folders that are searched at any depth; relative ones are below the
+            current folder. What does not exist may be a shell pattern (`shop/*`, `**/smoke`): it
+            stands for the folders that match, whose ids begin below the part without wildcards; or
+            a range of ids (`cart..search`) below the current folder; or one combination of a
+            matrix (`cart[size=1]`).
+        search: how folders are searched.
 
     Raises:
-        UsageError: a path does not exist or is no folder, a pattern matches none, or two groups
-            have the same id.
+        UsageError: a path does not exist or is no folder, a pattern matches none, a range is none,
+            or two groups have the same id.
     """
     by_folder: dict[Path, Found] = {}
     by_id: dict[str, Found] = {}
-    spared = spared and spared.resolve()
     for path in paths:
-        root, starts = _starts(path, cwd)
-        seen: set[Path] = set()
-        if spared and not any(start.is_relative_to(spared) for start in starts):
-            seen.add(spared)
-        for found in (
-            each for start in starts for each in _search(start, root, seen, complaints, cwd)
-        ):
-            if found.folder in by_folder:
+        for found in _named(path, search):
+            if known := by_folder.get(found.folder):
+                only = known.only + found.only if known.only and found.only else ()
+                by_folder[found.folder] = replace(known, only=only)
                 continue
             other = by_id.setdefault(found.id, found)
             if other is not found:
-                first, second = (shown_path(each.folder, cwd) for each in (other, found))
+                first, second = (shown_path(each.folder, search.cwd) for each in (other, found))
                 raise UsageError(f"two groups have the id {found.id!r}: {first} and {second}")
             by_folder[found.folder] = found
     return tuple(sorted(by_folder.values()))
 
 
-def _starts(path: Path, cwd: Path) -> tuple[Path, list[Path]]:
-    """The folder below which ids begin, and where to search below it."""
-    root = (cwd / path).resolve()
-    if root.is_dir():
-        return root, [root]
-    if root.exists():
+def _named(path: Path, search: Search) -> Iterator[Found]:
+    """The groups that one argument stands for."""
+    root = (search.cwd / path).resolve()
+    try:
+        if root.is_dir():
+            yield from search.below(root, [root])
+            return
+        exists = root.exists()
+    except PermissionError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+    except OSError as error:  # a name that is too long, or no name at all
+        raise UsageError(f"{path}: no such folder: {error.strerror}") from error
+    if exists:
         raise UsageError(f"{path}: is a file; give the group's folder")
-    if not _WILDCARD.search(str(path)):
-        raise UsageError(f"{path}: no such folder")
+    text = str(path)
+    if match := _COMBINATION.fullmatch(text):
+        folder = (search.cwd / match["group"]).resolve()
+        if is_group(folder):
+            yield Found(folder.name, folder, (match["suffix"],), folder)
+            return
+    if match := _RANGE.fullmatch(text):
+        yield from _range(text, match["first"], match["last"], search)
+    elif _WILDCARD.search(text):
+        yield from search.below(*_matches(path, search))
+    else:
+        near = _nearest_id(text, _everything(search))
+        raise UsageError(f"{path}: no such folder{near}")
+
+
+def _matches(path: Path, search: Search) -> tuple[Path, list[Path]]:
+    """The folder below which ids begin, and the folders that a shell pattern matches."""
     import glob
 
     plain = next(number for number, part in enumerate(path.parts) if _WILDCARD.search(part))
-    root = cwd.joinpath(*path.parts[:plain]).resolve()
+    root = search.cwd.joinpath(*path.parts[:plain]).resolve()
     pattern = str(Path(*path.parts[plain:]))
     names = glob.glob(pattern, root_dir=root, recursive=True)  # noqa: PTH207 - spares hidden ones
     matches = [root / name for name in sorted(names)]
-    folders = [each for each in matches if each.is_dir() and _may_be_searched(each, root)]
+    folders = [each for each in matches if each.is_dir() and search.may_come_to(each, root)]
     if not folders:
         raise UsageError(f"{path}: no folder matches")
     return root, folders
 
 
-def _may_be_searched(folder: Path, root: Path) -> bool:
-    """Whether a search from `root` could come to the folder."""
-    while folder != root:
-        if not _is_searched(folder) or _is_group(folder.parent):
-            return False
-        folder = folder.parent
-    return True
+def _everything(search: Search) -> list[Found]:
+    """All groups below the current folder, in the order of their ids."""
+    return sorted(search.below(search.cwd, [search.cwd]))
 
 
-def _is_group(folder: Path) -> bool:
+def _range(text: str, first: str, last: str, search: Search) -> list[Found]:
+    """The groups from one id to another, both included."""
+    everything = _everything(search)
+    ids = [found.id for found in everything]
+    ends = []
+    for end in (first, last):
+        if end and end not in ids:
+            near = _nearest_id(end, everything)
+            raise UsageError(f"{text}: no such folder, and no range: no group {end!r}{near}")
+        ends.append(end)
+    start = ids.index(first) if first else 0
+    stop = ids.index(last) if last else len(ids) - 1
+    if start > stop:
+        raise UsageError(f"{text}: {first!r} comes after {last!r} in the order of ids")
+    return everything[start : stop + 1]
+
+
+def _nearest_id(name: str, everything: Sequence[Found]) -> str:
+    """A hint where a group is called so, or nearly so."""
+    for found in everything:
+        if found.folder.name == name:
+            return f"; did you mean {found.id!r}?"
+    return did_you_mean(name, [found.id for found in everything], 0.75)
+
+
+def is_group(folder: Path) -> bool:
+    """Whether the folder holds a group."""
     return (folder / CONFIG_FILE).is_file() and (folder / UNITS_FOLDER).is_dir()
-
-
-def _is_searched(folder: Path) -> bool:
-    return (
-        folder.name not in _NOT_SEARCHED
-        and folder.is_dir()
-        and not (folder / "pyvenv.cfg").is_file()
-    )
-
-
-def _search(
-    folder: Path, root: Path, seen: set[Path], complaints: Complaints, cwd: Path
-) -> Iterator[Found]:
-    real = folder.resolve()
-    if real in seen:  # a symbolic link that leads back
-        return
-    seen.add(real)
-    units = folder / UNITS_FOLDER
-    if units.is_dir():
-        config = folder / CONFIG_FILE
-        if config.is_file():
-            yield Found(
-                folder.name if folder == root else folder.relative_to(root).as_posix(), real
-            )
-            return
-        if any(units.glob("*.toml")):
-            complaints.problem(
-                shown_path(config, cwd), None, "", f"is missing beside {UNITS_FOLDER}/*.toml"
-            )
-            return
-    for child in sorted(_searched_children(folder)):
-        yield from _search(child, root, seen, complaints, cwd)
-
-
-def _searched_children(folder: Path) -> Iterator[Path]:
-    try:
-        children = list(folder.iterdir())
-    except PermissionError:
-        return  # as find does: what cannot be listed holds no group that could be run
-    for child in children:
-        if not child.name.startswith(".") and _is_searched(child):
-            yield child

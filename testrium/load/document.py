@@ -105,6 +105,20 @@ class Spot:
         """The place below this one."""
         return Spot(self.document, (*self.path, *parts), self.complaints)
 
+    @property
+    def value(self) -> Any:
+        """What stands here, as tomllib read it."""
+        found: Any = self.document.data
+        for part in self.path:
+            found = found[part]
+        return found
+
+    @property
+    def place(self) -> str:
+        """`file:line`."""
+        name, line, _ = self._place()
+        return name if line is None else f"{name}:{line}"
+
     def wrong(self, message: str) -> None:
         """Note a problem here. A message that begins with "must" speaks of this very value."""
         if self.path and isinstance(self.path[-1], int) and message.startswith("must "):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from testrium.errors import UsageError
 from testrium.load.circuits import read_circuits, read_rules
 from testrium.load.discover import CONFIG_FILE, Found
 from testrium.load.document import (
@@ -17,6 +19,7 @@ from testrium.load.document import (
     read_document,
     shown_path,
 )
+from testrium.load.folder_defaults import FolderDefaults
 from testrium.load.kinds import VARIABLES, WRONG
 from testrium.load.matrix import parameter_names, read_matrix
 from testrium.load.project import Project
@@ -28,7 +31,7 @@ from testrium.load.shape import Reading, field_of
 from testrium.load.unit_files import UnitFile, read_unit_files
 from testrium.load.unit_texts import check_unit_texts, enabled_ports
 from testrium.load.units import check_entrypoints, check_units, make_units
-from testrium.model import Fault, Group
+from testrium.model import Combination, Fault, Group
 
 MAIN_TABLE = "Configs"
 CALLBACKS = ("validate_test", "tests_results")
@@ -48,7 +51,12 @@ class Surroundings:
 
     cwd: Path
     project: Project
+    defaults: FolderDefaults
     environment: frozenset[str]
+
+    @classmethod
+    def of(cls, cwd: Path, project: Project) -> Surroundings:
+        return cls(cwd, project, FolderDefaults(project, cwd), frozenset(os.environ))
 
 
 def load_group(found: Found, around: Surroundings, complaints: Complaints) -> Group | None:
@@ -68,11 +76,10 @@ def load_group(found: Found, around: Surroundings, complaints: Complaints) -> Gr
         return None
     whole = Spot(document, (), complaints)
     _check_tables(document, whole)
-    configs = _read_configs(document, whole, around.project)
+    defaults = around.defaults.of(found, complaints)
+    configs = _read_configs(document, whole, around.project, defaults.configs)
     names = configs["units"]
-    files = read_unit_files(
-        found.folder, names, configs.at("units"), around.project.unit, around.cwd
-    )
+    files = read_unit_files(found.folder, names, configs.at("units"), defaults.unit, around.cwd)
     code = PythonCode(found.folder, around.cwd, complaints)
     check_units(files, names)
 
@@ -91,6 +98,8 @@ def load_group(found: Found, around: Surroundings, complaints: Complaints) -> Gr
             whole.at("faults").wrong("only links (link = ...) are supported yet")
     matrix = data.get("matrix")
     combinations = () if matrix is None else read_matrix(matrix, whole.at("matrix"))
+    if found.only:
+        combinations = _wanted(found, combinations)
     params = parameter_names(matrix)
     env = _read_env(data.get("env", {}), whole.at("env"), files, configs, around, params)
     check_entrypoints(files, code, env, configs["requires"])
@@ -115,6 +124,16 @@ def load_group(found: Found, around: Surroundings, complaints: Complaints) -> Gr
     )
 
 
+def _wanted(found: Found, combinations: Sequence[Combination]) -> tuple[Combination, ...]:
+    """The combinations that the command line names, to be run whether primary or not."""
+    by_suffix = {each.suffix: each for each in combinations}
+    for suffix in found.only:
+        if suffix not in by_suffix:
+            guess = did_you_mean(suffix, by_suffix)
+            raise UsageError(f"{found.id}{suffix}: no combination of the group's matrix{guess}")
+    return tuple(each._replace(primary=True) for each in combinations if each.suffix in found.only)
+
+
 def _check_tables(document: Document, whole: Spot) -> None:
     for name in document.data:
         if name in NOT_YET:
@@ -123,20 +142,35 @@ def _check_tables(document: Document, whole: Spot) -> None:
             whole.at(name).wrong(f"unknown table{did_you_mean(name, (MAIN_TABLE, *TABLES))}")
 
 
-def _read_configs(document: Document, whole: Spot, project: Project) -> Reading:
+def _read_configs(
+    document: Document, whole: Spot, project: Project, defaults: Mapping[str, Any]
+) -> Reading:
     table = document.data.get(MAIN_TABLE)
     spot = whole.at(MAIN_TABLE)
     if not isinstance(table, dict):
         whole.complaints.problem(document.name, None, "", f"the table [{MAIN_TABLE}] is missing")
         return Reading({field_of(key): key.default for key in CONFIGS.keys}, spot, {})
     document.main = (MAIN_TABLE,)
-    configs = CONFIGS.read(table, spot, project.configs)
+    configs = CONFIGS.read(table, spot, defaults)
     if configs["use_ai"] and not project.ai_command:
         configs.at("use_ai").wrong("needs a command in [ai] of the project file")
+    _check_requirements(configs, project)
     for key in CONFIGS.keys:
         if f"{MAIN_TABLE}.{key.name}" in NOT_YET and configs[field_of(key)] != key.default:
             configs.at(field_of(key)).wrong("not supported yet")
     return configs
+
+
+def _check_requirements(configs: Reading, project: Project) -> None:
+    """Each id must be one of the project's, where it lists them."""
+    known = project.requirements
+    if known is None:
+        return
+    for index, name in enumerate(configs["requirements"]):
+        if name not in known:
+            configs.at("requirements").at(index).wrong(
+                f"{name!r} is no requirement of the project{did_you_mean(name, known)}"
+            )
 
 
 def _modes_to_run(configs: Reading) -> tuple[str, ...]:

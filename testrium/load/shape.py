@@ -6,7 +6,7 @@ where the whole `testrium run` of a small group has 0.24 s, and its messages had
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,7 +75,7 @@ class Shape:
         given = self.read_given(table, spot)
         defaults = defaults or {}
         values = {field_of(key): key.default for key in self.keys}
-        values |= self._undisputed(defaults, given.spots)
+        values |= self.undisputed(defaults, given.spots)
         values |= given.values
         for key in self.keys:
             field = field_of(key)
@@ -115,9 +115,7 @@ class Shape:
         place.wrong(f"unknown key{did_you_mean(spelling, [key.name for key in self.keys])}")
         return None
 
-    def _undisputed(
-        self, defaults: Mapping[str, Any], given: Mapping[str, Spot]
-    ) -> Mapping[str, Any]:
+    def undisputed(self, defaults: Mapping[str, Any], given: Container[str]) -> Mapping[str, Any]:
         """The defaults without those that exclude a given key."""
         beaten = {
             _folded(name)

@@ -1,10 +1,11 @@
-"""Which of the groups are run: `--less`, `--tag`, `--grep`, `--all-modes`, `--failed`."""
+"""Which of the groups are run: `--less`, `--tag`, `--grep`, `--requirement`, `--failed` …"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -32,15 +33,22 @@ class Selection:
     `less` names what is left out: groups, by id, folder or a shell pattern for either, or one
     combination of a matrix by its id. `tag` is an expression such as `smoke and not slow`. `grep`
     is a regular expression that the id or the title must match somewhere. An empty value selects
-    everything. `all_modes` adds the combinations that are not primary. `failed` are the only
+    everything. `requirements` are ids, or shell patterns for them, of which a group must cover
+    one. `all_modes` adds the combinations that are not primary. `failed` are the only
     results that are wanted, primary or not; None for all.
     """
 
     less: tuple[str, ...] = ()
     tag: str = ""
     grep: str = ""
+    requirements: tuple[str, ...] = ()
     all_modes: bool = False
     failed: frozenset[ResultKey] | None = None
+
+    @property
+    def narrows(self) -> bool:
+        """Whether it leaves anything out on purpose."""
+        return bool(self.less or self.tag or self.grep or self.requirements or self.failed)
 
     def wants(self, scenario: Scenario) -> bool:
         """Whether `failed` has this result."""
@@ -71,14 +79,28 @@ def select(groups: Sequence[Group], selection: Selection) -> tuple[Group, ...]:
             and bool(pattern.search(id_) or pattern.search(group.title))
         )
 
+    _check_requirements(groups, selection.requirements)
     chosen = []
     for group in groups:
         if group.id in left_out or (has_tags is not None and not has_tags(group.tags)):
+            continue
+        if selection.requirements and not _covers(group, selection.requirements):
             continue
         wanted = [each for each in combinations_of(group) if is_selected(group, each)]
         if wanted:
             chosen.append(group._replace(matrix=tuple(wanted)) if group.matrix else group)
     return tuple(chosen)
+
+
+def _covers(group: Group, wanted: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, each) for each in wanted for name in group.requirements)
+
+
+def _check_requirements(groups: Sequence[Group], wanted: Iterable[str]) -> None:
+    known = {name for group in groups for name in group.requirements}
+    for each in wanted:
+        if not any(fnmatchcase(name, each) for name in known):
+            raise UsageError(f"--requirement {each}: no group covers it{_suggestion(each, known)}")
 
 
 def _left_out(groups: Sequence[Group], names: Iterable[str]) -> frozenset[str]:

@@ -149,6 +149,17 @@ class History:
         rows = self._rows("SELECT * FROM results WHERE run = ? ORDER BY id", run)
         return tuple(map(_result_record, rows))
 
+    def latest_results(self) -> tuple[ResultRecord, ...]:
+        """What the last run of each result (folder, mode, parameters) came to, repeats included."""
+        rows = self._rows(
+            "SELECT results.* FROM results JOIN ("
+            " SELECT folder, mode, params, MAX(id) AS last FROM results"
+            " GROUP BY folder, mode, params) AS latest USING (folder, mode, params)"
+            " JOIN results AS newest ON newest.id = latest.last"
+            " WHERE results.run = newest.run ORDER BY results.id"
+        )
+        return tuple(map(_result_record, rows))
+
     def durations(self) -> dict[str, float]:
         """Group id -> mean duration in seconds of its latest results that were run."""
         rows = self._rows(

@@ -148,3 +148,142 @@ def test_a_pattern_that_matches_nothing_is_an_error(groups: Workspace, pattern: 
     with pytest.raises(UsageError) as caught:
         groups.load(pattern)
     assert str(caught.value) == f"{pattern}: no folder matches"
+
+
+@pytest.mark.parametrize(
+    ("paths", "found"),
+    [
+        (("a.b..b",), ["a.b", "a/deep/er", "b"]),
+        (("a.b..a/deep/er",), ["a.b", "a/deep/er"]),
+        (("a/deep/er..",), ["a/deep/er", "b"]),
+        (("..a.b",), ["a.b"]),
+        (("b..b",), ["b"]),
+        (("b..", "a"), ["b", "deep/er"]),
+    ],
+)
+def test_a_range_of_ids(groups: Workspace, paths: tuple[str, ...], found: list[str]) -> None:
+    assert ids(groups, *paths) == found
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("b..a.b", "b..a.b: 'b' comes after 'a.b' in the order of ids"),
+        ("a.b..c", "a.b..c: no such folder, and no range: no group 'c'"),
+        ("er..", "er..: no such folder, and no range: no group 'er'; did you mean 'a/deep/er'?"),
+        ("er", "er: no such folder; did you mean 'a/deep/er'?"),
+        ("a/../c", "a/../c: no such folder"),
+        ("../c", "../c: no such folder"),
+        ("x" * 300, f"{'x' * 300}: no such folder: File name too long"),
+    ],
+)
+def test_what_is_no_range(groups: Workspace, path: str, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        groups.load(path)
+    assert str(caught.value) == message
+
+
+def test_a_folder_is_never_taken_for_a_range(groups: Workspace) -> None:
+    (groups.folder / "a.b..b").mkdir()
+    assert ids(groups, "a.b..b") == []
+    assert ids(groups, "a/..") == ["a.b", "a/deep/er", "b"]
+
+
+@pytest.fixture
+def matrix(groups: Workspace) -> Workspace:
+    """The group `b` has a matrix."""
+    groups.write(
+        {
+            "b/config.toml": """
+                [Configs]
+                units = ["u"]
+                [matrix]
+                x = ["1", "2"]
+                primary = [{x = "1"}]
+                """
+        }
+    )
+    return groups
+
+
+@pytest.mark.parametrize(
+    ("paths", "suffixes"),
+    [
+        (("b[x=2]",), {"[x=2]"}),
+        (("b[x=2]", "b[x=1]"), {"[x=1]", "[x=2]"}),
+        (("b[x=2]", "b"), {"[x=1]", "[x=2]"}),
+    ],
+)
+def test_one_combination_by_its_id(
+    matrix: Workspace, paths: tuple[str, ...], suffixes: set[str]
+) -> None:
+    (group,) = matrix.load(*paths)
+    assert {each.suffix for each in group.matrix} == suffixes
+    primary = {each.suffix for each in group.matrix if each.primary}
+    assert primary == (suffixes if len(paths) < 2 or "b" not in paths else {"[x=1]"})
+
+
+def test_a_combination_that_does_not_exist(matrix: Workspace) -> None:
+    with pytest.raises(UsageError) as caught:
+        matrix.load("b[x=3]")
+    assert str(caught.value).startswith("b[x=3]: no combination of the group's matrix; did you")
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"": "a.b"}, ["a/deep/er", "b"]),
+        ({"": "er\n!a/deep/er"}, ["a.b", "a/deep/er", "b"]),
+        ({"": "deep/"}, ["a.b", "b"]),
+        ({"": "/er"}, ["a.b", "a/deep/er", "b"]),
+        ({"": "*\n!b"}, ["b"]),
+        ({"": "er", "a": "!er"}, ["a.b", "a/deep/er", "b"]),
+        ({"a": "deep\n# b"}, ["a.b", "b"]),
+        ({"a/deep": "er  "}, ["a.b", "b"]),
+    ],
+)
+def test_folders_can_be_left_out_of_the_search(
+    groups: Workspace, files: dict[str, str], expected: list[str]
+) -> None:
+    groups.write({f"{folder}/.testriumignore".lstrip("/"): text for folder, text in files.items()})
+    assert ids(groups) == expected
+
+
+def test_what_is_named_is_searched_and_what_is_below_it_may_be_ignored(groups: Workspace) -> None:
+    groups.write({".testriumignore": "a\n**/er"})
+    assert ids(groups) == ["a.b", "b"]
+    assert ids(groups, "a") == []
+    assert ids(groups, "a/deep/er") == ["er"]
+    with pytest.raises(UsageError, match="no folder matches"):
+        groups.load("a/de*/er")
+
+
+def test_an_ignore_file_that_cannot_be_read(groups: Workspace) -> None:
+    (groups.folder / "a" / ".testriumignore").write_bytes(b"\xff")
+    assert groups.problems() == ["a/.testriumignore: cannot be read: is not UTF-8"]
+    (groups.folder / "a" / ".testriumignore").unlink()
+    (groups.folder / "a" / ".testriumignore").mkdir()
+    assert groups.problems() == ["a/.testriumignore: cannot be read: Is a directory"]
+
+
+def test_a_config_that_is_a_folder(groups: Workspace) -> None:
+    groups.write({"c/units/u.toml": "", "c/config.toml/x": ""})
+    assert groups.problems() == ["c/config.toml: is no file beside units/*.toml"]
+
+
+@pytest.mark.parametrize("path", ["closed", "closed/inner"])
+def test_a_named_folder_that_cannot_be_read_is_a_usage_error(
+    groups: Workspace, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    (groups.folder / "closed/inner").mkdir(parents=True)
+    is_file = Path.is_file
+
+    def refuse(file: Path) -> bool:
+        if "closed" in file.parts:
+            raise PermissionError(13, "Permission denied")
+        return is_file(file)
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    with pytest.raises(UsageError, match=r"cannot be read: Permission denied$"):
+        groups.load(path)
+    assert ids(groups) == ["a.b", "a/deep/er", "b"]

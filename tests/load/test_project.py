@@ -123,3 +123,91 @@ def test_a_wrong_pyproject(workspace: Workspace, text: str, problem: str) -> Non
 def test_a_pyproject_of_others(workspace: Workspace, text: str) -> None:
     workspace.write({"pyproject.toml": text})
     assert find_project(workspace.folder).file is None
+
+
+FOLDERS = {
+    "testrium.toml": "state = 'kept'\n[Configs]\ntimeout = 1\ntags = ['all']\n[unit]\ngrace = 1",
+    "shop/testrium.toml": "[Configs]\ntimeout = 2\norder = 5\n[unit]\ncommand = ['serve']",
+    "shop/cart/testrium.toml": "[unit]\nentrypoint = 'test_case:f'\nrestarts = 0",
+    "shop/cart/g/test_case.py": "def f(): pass",
+    "shop/cart/g/config.toml": "[Configs]\nunits = ['u', 'v']\norder = 7",
+    "shop/cart/g/units/u.toml": "[u]\ninit = 0",
+    "shop/cart/g/units/v.toml": "[v]\ninit = 1\ncommand = ['x']",
+    "other/config.toml": "[Configs]\nunits = ['u']",
+    "other/units/u.toml": "[u]\ninit = 0",
+}
+
+
+@pytest.mark.parametrize("cwd", [".", "shop", "shop/cart", "shop/cart/g"])
+def test_the_nearest_folder_decides_wherever_it_is_run_from(workspace: Workspace, cwd: str) -> None:
+    workspace.write({**FOLDERS, ".git/HEAD": ""})
+    top = workspace.folder
+    workspace.folder /= cwd
+    assert find_project(workspace.folder).state_folder == top / "kept"
+    (group,) = [each for each in workspace.load() if each.folder.name == "g"]
+    assert (group.timeout_s, group.tags, group.order) == (2, ("all",), 7)
+    u, v = group.units
+    assert (u.entrypoint, u.command, u.grace_s) == ("test_case:f", None, 1)
+    assert (v.entrypoint, v.command, v.grace_s) == (None, ("x",), 1)
+
+
+def test_a_folder_has_no_say_about_others(workspace: Workspace) -> None:
+    workspace.write(FOLDERS)
+    (other,) = workspace.load("other")
+    assert (other.timeout_s, other.order, other.units[0].command) == (1, 0, None)
+
+
+def test_without_a_project_file_folders_have_defaults_too(workspace: Workspace) -> None:
+    workspace.write({name: text for name, text in FOLDERS.items() if name != "testrium.toml"})
+    for path in (".", "shop", "shop/cart/g"):
+        (group,) = [each for each in workspace.load(path) if each.folder.name == "g"]
+        assert group.timeout_s == 2
+    outside = workspace.folder / "other"
+    workspace.folder = outside
+    (group,) = workspace.load("../shop")  # from where the search begins
+    assert group.timeout_s == 2
+
+
+@pytest.mark.parametrize(
+    ("inner", "expected"),
+    [
+        ("[Configs]", "top"),
+        ("state = 'x'", "inner"),
+        ("", "inner"),
+    ],
+)
+def test_a_file_with_only_defaults_yields_to_one_above(
+    workspace: Workspace, inner: str, expected: str
+) -> None:
+    workspace.write({"top/testrium.toml": "", "top/.git": "", "top/inner/testrium.toml": inner})
+    workspace.write({"testrium.toml": ""})  # outside of the repository
+    project = find_project(workspace.folder / "top/inner")
+    assert project.file is not None
+    assert project.file.parent.name == expected
+
+
+def test_mistakes_in_a_folders_file_have_its_place(workspace: Workspace) -> None:
+    workspace.write(
+        {**FOLDERS, "shop/testrium.toml": "[Configs]\ntiemout = 3\n[unit]\ngrace = 'x'\n[circuits]"}
+    )
+    assert workspace.problems() == [
+        "shop/testrium.toml:2: Configs.tiemout: unknown key; did you mean 'timeout'?",
+        "shop/testrium.toml:4: unit.grace: must be a number of seconds, 0 or more",
+        "shop/testrium.toml:5: circuits: unknown key",
+    ]
+
+
+def test_what_only_a_project_file_decides_is_mentioned(workspace: Workspace) -> None:
+    workspace.write({**FOLDERS, "shop/testrium.toml": "state = 'x'"})
+    (group,) = workspace.load("shop")
+    assert [str(notice) for notice in group.notices] == [
+        "shop/testrium.toml:1: state: counts in the project file only (here testrium.toml)"
+    ]
+
+
+def test_requirements_that_the_project_does_not_list(workspace: Workspace) -> None:
+    workspace.write({"testrium.toml": "[requirements]\nR-10 = 'x'\nZ = ''"})
+    workspace.group("requirements = ['R-10', 'R-12']", a="")
+    (problem,) = workspace.problems()
+    message = "'R-12' is no requirement of the project; did you mean 'R-10'?"
+    assert problem == f"g/config.toml:3: requirements: {message}"
