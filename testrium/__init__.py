@@ -11,12 +11,13 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # as `typing.TYPE_CHECKING`, without the 5 ms that importing typing takes
 if TYPE_CHECKING:
+    from testrium.errors import InjectedFault
     from testrium.probe.emitter import Unit, unit
     from testrium.probe.event import Event
 
 __version__ = "0.1.0"
 
-__all__ = ["Event", "Unit", "__version__", "unit"]
+__all__ = ["Event", "InjectedFault", "Unit", "__version__", "unit"]
 
 
 def __getattr__(name: str) -> object:
@@ -28,6 +29,10 @@ def __getattr__(name: str) -> object:
         from testrium.probe.event import Event
 
         return Event
+    if name == "InjectedFault":
+        from testrium.errors import InjectedFault
+
+        return InjectedFault
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -65,5 +65,9 @@ class NoGroupsError(TestriumError):
     exit_code = ExitCode.NO_GROUPS
 
 
+class InjectedFault(TestriumError):  # noqa: N818 - users know it by this name
+    """Raised at a probe because `[[faults]]` says so: `do = "raise"`."""
+
+
 class InfraError(TestriumError):
     """The runner or the machine failed: no disk space, a killed supervisor, a broken store."""

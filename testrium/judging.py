@@ -53,6 +53,7 @@ def judged(scenario: Scenario, database: Path, run_folder: Path) -> GroupResult:
         witnesses={event.id: event for event in evidence.events if event.id in shown},
         started_ns=evidence.started_ns,
         average_latency_s=correlate(evidence.events).average_latency_s,
+        faults=evidence.faults,
     )
 
 

@@ -54,7 +54,7 @@ def _show_events(
 ) -> None:
     """Print all events of each result, or those of one key. Raises UsageError if there is none."""
     from testrium.record.store import load_evidence
-    from testrium.report.timeline import way_of
+    from testrium.report.timeline import marks_among, way_of
     from testrium.report.wording import label
     from testrium.session import DATABASE
 
@@ -63,12 +63,14 @@ def _show_events(
     for result in results:
         if result.run_dir is None or not (result.run_dir / DATABASE).exists():
             continue  # it was skipped
-        events = load_evidence(result.run_dir / DATABASE).events
+        evidence = load_evidence(result.run_dir / DATABASE)
+        events = evidence.events
         title = label(result.scenario)
         if key is not None:
             keys |= dict.fromkeys(event.key for event in events if event.key is not None)
             events = way_of(key, events)
             title = f"{key} in {title}"
+        events += marks_among(events, evidence.faults)
         if events:
             if shown:
                 click.echo()

@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import Any, Final
 
 from testrium.load.document import Spot, did_you_mean
-from testrium.load.kinds import nanoseconds, shift_in_ns, size_in_bytes
+from testrium.load.kinds import STEP_LENGTH, nanoseconds, shift_in_ns, size_in_bytes
 from testrium.load.routes import ANY, RouteError, Stations, notice_misspelling, parse_place
 from testrium.load.schema import FAULT
 from testrium.load.shape import Reading
@@ -29,6 +29,8 @@ _BELONGS: Final[Mapping[str, tuple[str, ...]]] = {
 #: Acts that last no time, and those that last as long as is said.
 _INSTANT: Final = ("kill", "exit", "raise")
 _TIMED: Final = ("delay",)
+#: Characters for the number behind a name that occurs twice.
+_NUMBER_LENGTH: Final = 8
 #: How a value is read, and what it looks like.
 _VALUES: Final = {
     "latency": (nanoseconds, 'a duration such as "100ms" (us, ms, s or m)'),
@@ -77,7 +79,7 @@ def read_faults(
 
 def _default_name(fault: Fault) -> str:
     word = "at" if fault.at is not None else "of" if fault.port is None else "on"
-    return f"{fault.do} {word} {fault.target}"
+    return f"{fault.do} {word} {fault.target}"[: STEP_LENGTH - _NUMBER_LENGTH]
 
 
 def _unused(name: str, used: Mapping[str, Fault]) -> str:

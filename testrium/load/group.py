@@ -94,8 +94,6 @@ def load_group(found: Found, around: Surroundings, complaints: Complaints) -> Gr
         from testrium.load.faults import read_faults
 
         faults = read_faults(data["faults"], whole.at("faults"), stations, files)
-        if any(fault.port is None for fault in faults):
-            whole.at("faults").wrong("only links (link = ...) are supported yet")
     matrix = data.get("matrix")
     combinations = () if matrix is None else read_matrix(matrix, whole.at("matrix"))
     if found.only:

@@ -184,7 +184,7 @@ FAULT: Final = Shape(
     Key("for", DURATION, field="for_ns"),
     Key("value", FILLED_TEXT),
     Key("jitter", DURATION, 0, field="jitter_ns"),
-    Key("name", LABEL),
+    Key("name", STEP),  # it is the step of the event that tells that it happened
     exclusive=(("at", "link"), ("at", "unit"), ("link", "unit")),
 )
 

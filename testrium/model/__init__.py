@@ -47,6 +47,7 @@ from testrium.model.judged import (
 from testrium.model.places import Place
 from testrium.model.words import (
     EMPTY,
+    FAULTS,
     RESERVED_UNITS,
     UNKNOWN_CODES,
     Code,
@@ -58,6 +59,7 @@ __all__ = [
     "CLOCK_ACTS",
     "EMPTY",
     "FAILPOINT_ACTS",
+    "FAULTS",
     "LINK_ACTS",
     "OUTSIDE_ACTS",
     "RESERVED_UNITS",

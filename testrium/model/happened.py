@@ -177,6 +177,8 @@ class Evidence(NamedTuple):
     interrupted: bool = False
     #: How long the machine was suspended meanwhile: CLOCK_MONOTONIC stands still then.
     suspended_ns: int = 0
+    #: The events that tell which planned faults have happened; not among `events`.
+    faults: tuple[Event, ...] = ()
     #: What was found by other means (check, limit, metric), to be ranked with the rest.
     findings: tuple[Finding, ...] = ()
     #: What units wrote on stderr; looked at only where `[verify] stderr` is "forbid".

@@ -63,6 +63,8 @@ class GroupResult(NamedTuple):
     started_ns: int | None = None
     #: Mean time from Send to Receive of one key (the classic view), for the history.
     average_latency_s: float | None = None
+    #: The events that tell which planned faults have happened, in the order of storing.
+    faults: tuple[Event, ...] = ()
 
 
 class RunResult(NamedTuple):

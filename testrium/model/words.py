@@ -22,6 +22,9 @@ EMPTY: Mapping[Any, Any] = MappingProxyType({})
 #: Units that Testrium itself runs in a group; a group cannot declare them.
 RESERVED_UNITS = ("setup", "tests", "teardown")
 
+#: Under this name events tell which planned faults have happened; they have no owner.
+FAULTS = "faults"
+
 
 class Verdict(StrEnum):
     """What a group, a circuit or a run comes to."""

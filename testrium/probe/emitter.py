@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from testrium.probe.event import Event
+    from testrium.probe.failpoints import Failpoints
 
 #: The kernel gives a new file the lowest free number; few programs have so many open.
 HIGH_FD = 500
@@ -59,6 +60,7 @@ class Emitter:
         self._fd = -1
         own = names.clock_domain() if domain else domain
         self._domain = "" if own == domain else f',"domain":{quoted(own)}'
+        self._failpoints = _failpoints()
         self.begin_process()
 
     def begin_process(self) -> None:
@@ -124,6 +126,8 @@ class Emitter:
                 written = os.write(fd, whole)
             if self._torn or written != len(whole):
                 self._complete(fd, whole, written)
+        if self._failpoints is not None and "uncaught" not in meta:
+            self._failpoints.reach(unit, step, self._path, self._pid, seq)
 
     def _head(self, step: str, type_: str, key: str | None) -> str:
         check_step(step)
@@ -295,6 +299,16 @@ def emit(
 ) -> None:
     """One probe of this process's unit, of any type. Does nothing outside a run."""
     Unit().emit(step, type, key, cause, meta or {})
+
+
+def _failpoints() -> Failpoints | None:
+    """What is to be broken in this process: mostly nothing."""
+    listed = os.environ.get(names.FAILPOINTS)
+    if not listed:
+        return None
+    from testrium.probe.failpoints import Failpoints
+
+    return Failpoints(listed, os.environ.get(names.UNIT, ""))
 
 
 _emitters: dict[str, Emitter] = {}

@@ -19,6 +19,8 @@ TRACEPARENT = "TRACEPARENT"
 SOCKET = "TESTRIUM_SOCKET"
 #: The clock that the runner's times are of, see `clock_domain`.
 DOMAIN = "TESTRIUM_DOMAIN"
+#: The probes at which this process asks whether something is to be broken: "unit:step" a line.
+FAILPOINTS = "TESTRIUM_FAILPOINTS"
 
 
 def clock_domain() -> str:

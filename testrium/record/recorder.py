@@ -6,14 +6,15 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from testrium.errors import InfraError
-from testrium.model import End, Event, EventType, Sample, TestResult, UnitState
+from testrium.model import End, Event, Sample, TestResult, UnitState
 from testrium.record.database import Reading
-from testrium.record.lines import BadLineError, check_fields, shown_line
+from testrium.record.lines import BadLineError, shown_line
+from testrium.record.made import Seen, made_event
 from testrium.record.pending import Answer, Pending, Wait
 from testrium.record.probefile import Batch, DamageFields, ProbeFile
 from testrium.record.store import Store
@@ -223,55 +224,23 @@ class Recorder:
             lambda: self._store.find(unit, step, key, start, attempt or self._attempt)
         )
 
-    def add_event(
-        self,
-        unit: str,
-        step: str,
-        *,
-        type: EventType = EventType.DEFAULT,  # noqa: A002 - the field's name everywhere
-        key: str | None = None,
-        meta: Mapping[str, Any] | None = None,
-        start: int = 1,
-        pid: int = 0,
-        t_low_ns: int | None = None,
-        line: str = "",
-    ) -> None:
-        """An event that the runner saw, in a line of a log: its time is now, at most.
+    def add_event(self, seen: Seen) -> None:
+        """An event that the runner saw or made, see `testrium.record.made`.
 
         It is stored in the next turn of the loop. What is no probe (an empty key) becomes a damage.
-
-        Args:
-            t_low_ns: it cannot be older; None where it is exactly of now.
-            line: the text that it was seen in, for the damage.
         """
         self._check()
-        fields = {"step": step, "type": str(type), "key": key, "meta": dict(meta or {})}
         try:
-            checked = check_fields(fields)
+            self._made.append(made_event(seen, domain=self._domain, attempt=self._attempt))
         except BadLineError as error:
-            shown = shown_line(line.encode(errors="backslashreplace"))
-            self._made_damages.append((unit, f"log probe: {error}", shown, self._attempt))
-        else:
-            event = Event(
-                id=0,  # numbered when it is stored
-                unit=unit,
-                step=step,
-                type=checked.type,
-                key=key,
-                cause=(),
-                t_ns=time.monotonic_ns(),
-                t_low_ns=t_low_ns,
-                wall_ns=time.time_ns(),
-                domain=self._domain,
-                pid=pid,
-                seq=None,
-                start=start,
-                attempt=self._attempt,
-                owner=unit,
-                meta=checked.meta,
-            )
-            self._made.append((event, None, checked.meta_json))
+            shown = shown_line(seen.line.encode(errors="backslashreplace"))
+            self._made_damages.append((seen.unit, f"log probe: {error}", shown, self._attempt))
         self._schedule()
+
+    def add_fault(self, seen: Seen) -> None:
+        """The event that a planned fault has happened, see `testrium.record.made.injected`."""
+        self.store_meta(faults=True)
+        self.add_event(seen)
 
     # Other evidence ---------------------------------------------------------------------------
 

@@ -36,6 +36,7 @@ from testrium.record.database import (
     open_database,
     open_reader,
 )
+from testrium.record.faults import with_fault, without_faults
 from testrium.record.probefile import DamageFields, ProbeFile
 
 #: Rows that user code put into the table by hand may lack the columns of ours.
@@ -236,9 +237,16 @@ def load_evidence(database: Path) -> Evidence:
                 name: json.loads(value)
                 for name, value in connection.execute("SELECT Name, Value FROM Meta")
             }
+            events = tuple(_events(connection.execute(f"{_SELECT} ORDER BY ID")))
+            ends = tuple(map(_end, connection.execute("SELECT * FROM Ends ORDER BY ID")))
+            faults: tuple[Event, ...] = ()
+            if meta.get("faults"):
+                events, faults = without_faults(events)
+                ends = tuple(with_fault(end, events, faults) for end in ends)
             return Evidence(
-                events=tuple(_events(connection.execute(f"{_SELECT} ORDER BY ID"))),
-                ends=tuple(map(_end, connection.execute("SELECT * FROM Ends ORDER BY ID"))),
+                events=events,
+                ends=ends,
+                faults=faults,
                 damages=tuple(
                     Damage(*row)
                     for row in connection.execute(

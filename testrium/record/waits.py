@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,6 +13,9 @@ from testrium.model import Event, UnitState
 from testrium.probe.rules import check_key, check_step, check_unit
 from testrium.record.pending import Wait
 from testrium.record.recorder import Recorder
+
+#: Answers a process that has reached a failpoint: its probe file, its pid, the line's number.
+Reached = Callable[[str, int, int], Awaitable[dict[str, Any]]]
 
 #: Bytes of a request.
 _MAX_REQUEST = 2 << 20
@@ -25,8 +29,10 @@ class WaitServer:
     `path` must be short (at most 107 bytes), in a folder that is private to the user.
     """
 
-    def __init__(self, recorder: Recorder, path: Path) -> None:
+    def __init__(self, recorder: Recorder, path: Path, reached: Reached | None = None) -> None:
+        """`reached` answers at failpoints, see `testrium.probe.failpoints`."""
         self.path = path
+        self._reached = reached
         self._recorder = recorder
         self._open: set[_Asker] = set()
 
@@ -35,7 +41,9 @@ class WaitServer:
         loop = asyncio.get_running_loop()
         try:
             self._server = await loop.create_unix_server(
-                lambda: _Asker(self._recorder, self._open), str(self.path), backlog=1024
+                lambda: _Asker(self._recorder, self._open, self._reached),
+                str(self.path),
+                backlog=1024,
             )
         except OSError as error:
             raise InfraError(f"cannot listen at {self.path}: {error}") from error
@@ -55,8 +63,9 @@ class WaitServer:
 class _Asker(asyncio.Protocol):
     """One connection of a unit's process: questions come line by line."""
 
-    def __init__(self, recorder: Recorder, opened: set[_Asker]) -> None:
+    def __init__(self, recorder: Recorder, opened: set[_Asker], reached: Reached | None) -> None:
         self._recorder = recorder
+        self._reached = reached
         self._opened = opened
         self._opened.add(self)
         self._transport: asyncio.Transport | None = None
@@ -101,9 +110,10 @@ class _Asker(asyncio.Protocol):
             case "wait":
                 self._wait(request)
             case "sync":
-                task = asyncio.ensure_future(self._sync())
-                self._syncs.add(task)
-                task.add_done_callback(self._syncs.discard)
+                self._begin(self._sync())
+            case "reached" if self._reached is not None:
+                line = (str(request["file"]), int(request["pid"]), int(request["seq"]))
+                self._begin(self._answer_failpoint(self._reached, line))
             case "status":
                 check_unit(request["unit"])
                 self._recorder.set_status(request["unit"], UnitState(request["status"]))
@@ -122,9 +132,7 @@ class _Asker(asyncio.Protocol):
         if key is not None:
             check_key(key)
         if request.get("now"):
-            task = asyncio.ensure_future(self._look(unit, step, key))
-            self._syncs.add(task)
-            task.add_done_callback(self._syncs.discard)
+            self._begin(self._look(unit, step, key))
             return
         waits: list[Wait] = []
 
@@ -136,6 +144,19 @@ class _Asker(asyncio.Protocol):
         if wait is not None:
             waits.append(wait)
             self._waits.add(wait)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Answer when the store has caught up."""
+        task = asyncio.ensure_future(work)
+        self._syncs.add(task)
+        task.add_done_callback(self._syncs.discard)
+
+    async def _answer_failpoint(self, reached: Reached, line: tuple[str, int, int]) -> None:
+        try:
+            await self._recorder.sync()
+            self._reply(await reached(*line))
+        except InfraError as error:
+            self._reply({"error": str(error)})
 
     async def _sync(self) -> None:
         try:

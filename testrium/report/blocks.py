@@ -12,7 +12,7 @@ from testrium.report.figures import tables
 from testrium.report.json_report import GROUP_FILE
 from testrium.report.lines import Line, Span, Style, line, table
 from testrium.report.marks import STYLES, Marks
-from testrium.report.view import EventView, FindingView, GroupView, UnitView
+from testrium.report.view import EventView, FindingView, GroupView, MarkView, UnitView
 
 #: Independent findings after the root cause that are shown; the rest is counted.
 MOST_FURTHER = 8
@@ -68,6 +68,9 @@ def group_block(
     if view.reason:
         lines.append(line(f"  {view.reason}", hanging=2))
     lines += _findings(view, marks, width)
+    if view.marks:
+        lines.append(line())
+        lines += [_mark(mark) for mark in view.marks]
     if view.notes:
         lines.append(line())
         lines += [line("  ", Span(f"note: {_sentence(n)}", "dim"), hanging=4) for n in view.notes]
@@ -87,6 +90,19 @@ def _head(view: GroupView) -> Line:
         Span(f"  {view.title}" if view.title else "", "dim"),
         hanging=2,
     )
+
+
+def _mark(mark: MarkView) -> Line:
+    """A planned fault: what was done, to whom, and when."""
+    facts = [] if mark.pid is None else [f"pid {mark.pid}"]
+    if mark.key is not None:
+        facts.append(f"key {cut(mark.key, _KEY_WIDTH // 2)}")
+    if mark.for_s is not None:
+        facts.append(f"for {wording.duration(mark.for_s)}")
+    if mark.at_s is not None:
+        facts.append(f"{wording.duration(mark.at_s)} in")
+    about = Span(f"  ({', '.join(facts)})" if facts else "", "dim")
+    return line("  ", Span("injected", "warn"), f" {mark.name}", about, hanging=4)
 
 
 def _findings(view: GroupView, marks: Marks, width: int | None) -> Iterator[Line]:

@@ -92,6 +92,7 @@ def group_json(result: GroupResult) -> dict[str, Any]:
         "folder": str(scenario.group.folder),
         "started_ns": result.started_ns,
         "average_latency_s": result.average_latency_s,
+        "faults": [_fault(event, result.started_ns) for event in result.faults],
         "events": [_event(result.witnesses[id_]) for id_ in sorted(result.witnesses)],
     }
 
@@ -143,6 +144,7 @@ def _unit(end: End, started_ns: int | None) -> dict[str, Any]:
         "leaks": [{"pid": leak.pid, "command_line": leak.command_line} for leak in end.leaks],
         "last_lines": list(end.last_lines),
         "threads": list(end.threads),
+        "fault": end.fault or None,
         **asdict(end.use),
     }
 
@@ -178,6 +180,26 @@ def _event(event: Event) -> dict[str, Any]:
         **event._asdict(),
         "type": str(event.type),
         "cause": list(event.cause),
+        "meta": _plain(event.meta),
+    }
+
+
+def _fault(event: Event, started_ns: int | None) -> dict[str, Any]:
+    """A planned fault that has happened; `at_s` counts from the group's start."""
+    at_s = None if started_ns is None else _seconds((event.t_ns - started_ns) / 1e9)
+    return {
+        "id": event.id,
+        "name": event.step,
+        "do": event.meta.get("do"),
+        "phase": event.meta.get("phase"),
+        "unit": event.meta.get("unit"),
+        "key": event.key,
+        "pid": event.pid or None,
+        "start": event.start or None,
+        "attempt": event.attempt,
+        "at_s": at_s,
+        "t_ns": event.t_ns,
+        "domain": event.domain,
         "meta": _plain(event.meta),
     }
 

@@ -13,11 +13,13 @@ from typing import Any
 
 from testrium.errors import ExitCode, Problem, TestriumError
 from testrium.model import (
+    FAULTS,
     CircuitResult,
     Code,
     End,
     EndCause,
     Event,
+    EventType,
     Finding,
     Group,
     GroupResult,
@@ -156,6 +158,7 @@ def _group(data: Mapping[str, Any], run_dir: Path | None, modes: tuple[str, ...]
         witnesses={event["id"]: _event(event) for event in data["events"]},
         started_ns=started_ns,
         average_latency_s=data["average_latency_s"],
+        faults=tuple(map(_fault, data.get("faults", ()))),
     )
 
 
@@ -199,7 +202,29 @@ def _end(data: Mapping[str, Any], started_ns: int | None) -> End:
         leaks=tuple(Leak(**leak) for leak in data["leaks"]),
         last_lines=tuple(data["last_lines"]),
         threads=tuple(data["threads"]),
+        fault=data.get("fault") or "",
         use=Use(**{field.name: data[field.name] for field in fields(Use)}),
+    )
+
+
+def _fault(data: Mapping[str, Any]) -> Event:
+    return Event(
+        id=data["id"],
+        unit=FAULTS,
+        step=data["name"],
+        type=EventType.DEFAULT,
+        key=data["key"],
+        cause=(),
+        t_ns=data["t_ns"],
+        t_low_ns=None,
+        wall_ns=0,  # the report does not tell it
+        domain=data["domain"],
+        pid=data["pid"] or 0,
+        seq=None,
+        start=data["start"] or 0,
+        attempt=data["attempt"],
+        owner="",
+        meta=data["meta"],
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from testrium.model import Event
 from testrium.report import wording
 from testrium.report.escape import cut
-from testrium.report.lines import Line, Span, line, table
+from testrium.report.lines import Line, Span, Style, line, table
 from testrium.report.marks import Marks
 
 _KEY_WIDTH = 40
@@ -38,6 +38,16 @@ def way_of(key: str, events: Sequence[Event]) -> tuple[Event, ...]:
         event
         for event in events
         if event.key in keys or (event.key is None and not keys.isdisjoint(event.cause))
+    )
+
+
+def marks_among(events: Sequence[Event], faults: Sequence[Event]) -> tuple[Event, ...]:
+    """The planned faults that belong beside these events: those of a key only with that key."""
+    shown = {event.id for event in events}
+    return tuple(
+        fault
+        for fault in faults
+        if shown and (fault.meta.get("event") in shown or "event" not in fault.meta)
     )
 
 
@@ -94,7 +104,8 @@ def _row(
     else:
         moment = Span(f"{'<= ' if event.t_low_ns is not None else ''}{since_ms:.3f} ms")
     gap = "" if gap_ms is None else f"+{gap_ms:.3f} ms"
-    row = [moment, Span(gap, "dim"), Span(event.unit), Span(event.step)]
+    style: Style = "" if event.owner else "warn"
+    row = [moment, Span(gap, "dim"), Span(event.unit, style), Span(event.step, style)]
     if keyed:
         row.append(Span(cut(event.key or "", _KEY_WIDTH, marks.ellipsis)))
     row.append(Span(event.type, "dim"))

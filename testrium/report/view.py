@@ -101,6 +101,22 @@ class FindingView(NamedTuple):
         return max((event.t_ms or 0.0 for event in self.events), default=0.0)
 
 
+class MarkView(NamedTuple):
+    """A planned fault that has happened: `at_s` counts from the start of the group.
+
+    `pid` is the process that it was done to, where it was one. `for_s` is how long it was to last,
+    or did; None where that is not limited or means nothing.
+    """
+
+    name: str
+    do: str
+    unit: str
+    key: str | None
+    pid: int | None
+    at_s: float | None
+    for_s: float | None
+
+
 class GroupView(NamedTuple):
     """One result. `findings` are the root causes, the first one first."""
 
@@ -118,6 +134,7 @@ class GroupView(NamedTuple):
     tests: tuple[TestResult, ...]
     rerun: str
     run_dir: str
+    marks: tuple[MarkView, ...] = ()
 
 
 def view_group(result: GroupResult, *, cwd: Path) -> GroupView:
@@ -139,6 +156,7 @@ def view_group(result: GroupResult, *, cwd: Path) -> GroupView:
         tests=tuple(replace(test, duration_s=as_stored(test.duration_s)) for test in result.tests),
         rerun=rerun_command(scenario.group.folder, cwd, scenario.params),
         run_dir="" if result.run_dir is None else _short_path(result.run_dir, cwd),
+        marks=_marks(result.faults, result.started_ns),
     )
 
 
@@ -269,6 +287,29 @@ def _unit(end: End, started_ns: int | None) -> UnitView:
         output=end.last_lines,
         leaks=tuple(f"pid {leak.pid}: {leak.command_line}" for leak in end.leaks),
         use=end.use,
+    )
+
+
+def _marks(faults: Sequence[Event], started_ns: int | None) -> tuple[MarkView, ...]:
+    """One mark for each fault; of a link two events tell, when it was broken and when it healed."""
+    healed = {event.step: event.t_ns for event in faults if event.meta.get("phase") == "end"}
+    return tuple(
+        _mark(event, started_ns, healed.get(event.step))
+        for event in faults
+        if event.meta.get("phase") != "end"
+    )
+
+
+def _mark(event: Event, started_ns: int | None, healed_ns: int | None) -> MarkView:
+    for_ns = event.meta.get("for_ns") if healed_ns is None else healed_ns - event.t_ns
+    return MarkView(
+        name=event.step,
+        do=str(event.meta.get("do", "")),
+        unit=str(event.meta.get("unit", "")),
+        key=event.key,
+        pid=event.pid or None,
+        at_s=None if started_ns is None else (event.t_ns - started_ns) / 1e9,
+        for_s=for_ns / 1e9 if isinstance(for_ns, int) else None,
     )
 
 

@@ -50,6 +50,8 @@ class Circuit:
         self._tasks: list[asyncio.Task[None]] = []
         self._idle_since_ns: int | None = None  # when the last `self` unit had ended
         stage.recorder.subscribe(self._see)
+        if stage.injector is not None:
+            stage.injector.actors = self.actors
 
     async def run(self) -> Outcome:
         """Start the units; return when the circuit is complete or cannot become so."""
@@ -216,7 +218,7 @@ class Circuit:
         return self._stopping or self._again or self._culprit is not None
 
     def _see(self, events: tuple[Event, ...]) -> None:
-        self._expectations.feed(events)
+        self._expectations.feed([event for event in events if event.owner])
         self.stage.services.observer.events_stored(self.stage.scenario, events)
         for event in events:
             if (actor := self.actors.get(event.unit)) is not None:

@@ -91,6 +91,10 @@ class Surroundings:
             f"TESTRIUM_PARAM_{variable_name(name)}": value
             for name, value in self.scenario.params.items()
         }
+        if failpoints := [str(fault.at) for fault in group.faults if fault.at is not None]:
+            env[names.FAILPOINTS] = "\n".join(failpoints)
+        else:
+            env.pop(names.FAILPOINTS, None)  # of a run that this one is a part of
         for owner, ports in self.ports_for(unit).items():
             for name, port in ports.items():
                 env[f"TESTRIUM_PORT_{variable_name(owner)}_{variable_name(name)}"] = str(port)

@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from testrium.errors import InfraError
 from testrium.model import RESERVED_UNITS, End, EndCause, Event, Scenario
@@ -31,6 +31,9 @@ from testrium.run.logs import Logs
 from testrium.run.services import Services
 from testrium.run.stage import Stage
 from testrium.run.usercode import Tests, run_to_end, setup_unit, teardown_unit
+
+if TYPE_CHECKING:
+    from testrium.run.faults import Injector
 
 #: The clocks of a machine that was not suspended differ by less.
 SUSPENDED_NS = 100_000_000
@@ -78,9 +81,13 @@ async def _stage(
             unit.name: {name: next(numbers) for name in unit.ports} for unit in scenario.units
         }
         links: Ports = {unit: {name: next(numbers) for name in linked[unit]} for unit in linked}
+        change = Change()
         async with (
             Recorder(folder.database, services.domain) as recorder,
-            WaitServer(recorder, sockets / "waits") as server,
+            _injector(scenario, recorder, folder, change) as injector,
+            WaitServer(
+                recorder, sockets / "waits", None if injector is None else injector.reached
+            ) as server,
             Logs() as logs,
         ):
             surroundings = Surroundings(
@@ -90,13 +97,38 @@ async def _stage(
             diagnostics = Diagnostics(folder, group.folder, enabled=group.diagnostics)
             yield (
                 Stage(
-                    scenario, services, surroundings, folder, recorder, Change(), logs, diagnostics
+                    scenario,
+                    services,
+                    surroundings,
+                    folder,
+                    recorder,
+                    change,
+                    logs,
+                    diagnostics,
+                    injector,
                 ),
                 sockets,
             )
     finally:
         lease.release()
         shutil.rmtree(sockets, ignore_errors=True)
+
+
+@contextlib.asynccontextmanager
+async def _injector(
+    scenario: Scenario, recorder: Recorder, folder: RunFolder, change: Change
+) -> AsyncIterator[Injector | None]:
+    """Who strikes at failpoints, where there are any."""
+    if all(fault.at is None for fault in scenario.group.faults):
+        yield None
+        return
+    from testrium.run.faults import Injector
+
+    injector = Injector(scenario.group.faults, recorder, folder.probes, change)
+    try:
+        yield injector
+    finally:
+        await injector.close()
 
 
 class GroupLife:

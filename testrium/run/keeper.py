@@ -107,6 +107,7 @@ class _Keeper:
         self._deadline_ns = self._launch.deadline_ns
         self._stacks_from = file_size(self._launch.stacks)  # what is before is of earlier starts
         self._kill_at_ns: int | None = None  # the end of the grace period
+        self._resume_at_ns: int | None = None  # the end of a pause
         self._leaks_at_ns: int | None = None
         self._stopped = False
         self._overdue = False
@@ -157,7 +158,7 @@ class _Keeper:
 
     def _wait(self) -> list[Message]:
         """Wait for the end of a child, messages or a time. Raises EOFError without a supervisor."""
-        times = (self._deadline_ns, self._kill_at_ns, self._leaks_at_ns)
+        times = (self._deadline_ns, self._kill_at_ns, self._resume_at_ns, self._leaks_at_ns)
         next_ns = min((at_ns for at_ns in times if at_ns is not None), default=None)
         limit_s = None if next_ns is None else max(0, next_ns - time.monotonic_ns()) / 1e9
         waited_for: list[Channel | socket.socket] = [self._supervisor, self._wake]
@@ -175,12 +176,20 @@ class _Keeper:
             case "kill" if self._alive:
                 self._stopped = self._killed = True
                 self._kill_all()
+            case "crash" if self._alive:
+                linux.signal_session(self._pid, signal.SIGKILL)
+                self._send("struck")
+            case "pause" if self._alive and not self._stopped:
+                linux.signal_session(self._pid, signal.SIGSTOP)
+                if message["for_ns"] is not None:
+                    self._resume_at_ns = time.monotonic_ns() + message["for_ns"]
+                self._send("struck")
             case "deadline" if self._alive and not self._overdue:
                 self._deadline_ns = message["at_ns"]
 
     def _stop(self, number: int, grace_ns: int) -> None:
         self._stopped = True
-        self._deadline_ns = None
+        self._deadline_ns = self._resume_at_ns = None
         self._kill_at_ns = time.monotonic_ns() + grace_ns
         linux.signal_session(self._pid, number)
 
@@ -223,6 +232,9 @@ class _Keeper:
             self._overdue = True
             self._dump_stacks()
             self._stop(signal_number(self._launch.stop_signal), int(self._launch.grace_s * 1e9))
+        if self._resume_at_ns is not None and now_ns >= self._resume_at_ns:
+            self._resume_at_ns = None
+            linux.signal_session(self._pid, signal.SIGCONT)
         if self._kill_at_ns is not None and now_ns >= self._kill_at_ns:
             self._kill_at_ns = None
             linux.signal_session(self._pid, signal.SIGKILL)
@@ -248,7 +260,7 @@ class _Keeper:
     def _ended(self, status: int, usage: resource.struct_rusage) -> None:
         ended_ns = time.monotonic_ns()
         self._alive = False
-        self._deadline_ns = self._kill_at_ns = None
+        self._deadline_ns = self._kill_at_ns = self._resume_at_ns = None
         self._leaks_at_ns = ended_ns if self._killed else ended_ns + LEAK_AFTER_NS
         code = os.waitstatus_to_exitcode(status)
         if code < 0 and self._launch.command is None:

@@ -218,14 +218,14 @@ def signal_session(leader: int, number: int) -> None:
 
     The leader's process group is signalled as a whole, so that nothing that forks right now is
     missed; jobs that a shell has put into groups of their own follow one by one. Stopped processes
-    are continued, or the signal would wait.
+    are continued, or the signal would wait; but not by SIGSTOP.
     """
     others = [
         entry.pid
         for entry in descendants(os.getpid())
         if entry.session == leader and entry.group != leader
     ]
-    for each in (number, signal.SIGCONT):
+    for each in (number,) if number == signal.SIGSTOP else (number, signal.SIGCONT):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(leader, each)
         for pid in others:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 from testrium.model import LogProbe, Unit
+from testrium.record.made import Seen
 from testrium.record.recorder import Recorder
 from testrium.run.launching import Values
 from testrium.run.stage import Stage
@@ -67,12 +68,14 @@ class LogProbes:
                 key = None if probe.key is None else substitute(probe.key, value)
                 meta = {name: substitute(text, value) for name, text in probe.meta.items()}
                 self._recorder.add_event(
-                    self._unit,
-                    probe.step,
-                    type=probe.type,
-                    key=key,
-                    meta=meta,
-                    start=self._start,
-                    t_low_ns=low_ns,
-                    line=line,
+                    Seen(
+                        self._unit,
+                        probe.step,
+                        type=probe.type,
+                        key=key,
+                        meta=meta,
+                        start=self._start,
+                        t_low_ns=low_ns,
+                        line=line,
+                    )
                 )

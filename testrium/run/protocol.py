@@ -6,12 +6,17 @@ Every message carries the `number` of a process, given by the runner. To a keepe
     {"op": "stop", "signal": 15, "grace_ns": N, "stacks": false}
                                                  the unit's session gets the signal, SIGKILL later
     {"op": "kill"}                               SIGKILL to everything that it started, at once
+    {"op": "crash"}                              SIGKILL to its session, as if from outside
+                                                 -> struck
+    {"op": "pause", "for_ns": N or null}         SIGSTOP to its session, SIGCONT after that time
+                                                 -> struck
     {"op": "deadline", "at_ns": N or null}       when it is overdue and stopped
 
 From it:
 
     {"event": "started", "pid": P, "keeper": P, "t_ns": T}
     {"event": "refused", "reason": "...", "infra": false}
+    {"event": "struck"}                          (nothing once it has ended)
     {"event": "ended", "exit": {...}}
     {"event": "cleared", "leaks": [[pid, "command line"], ...]}
 """

@@ -16,6 +16,7 @@ from testrium.run.logs import Logs
 from testrium.run.services import Services
 
 if TYPE_CHECKING:
+    from testrium.run.faults import Injector
     from testrium.run.links.control import Links
 
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 class Stage:
     """What the actors of one group share. `deadline_ns` is known once the first of them starts.
 
-    `links` are those that the group breaks on purpose, None where it breaks none.
+    `injector` is there where a failpoint is declared; `links` are those that the group breaks on
+    purpose, None where it breaks none.
     """
 
     scenario: Scenario
@@ -34,6 +36,7 @@ class Stage:
     change: Change
     logs: Logs
     diagnostics: Diagnostics
+    injector: Injector | None = None
     links: Links | None = None
     attempt: int = 1
     started_ns: int | None = None

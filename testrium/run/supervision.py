@@ -8,9 +8,10 @@ import json
 import os
 import socket
 import subprocess
+from collections import deque
 from dataclasses import replace
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from testrium.errors import InfraError, TestriumError
 from testrium.model import Leak
@@ -60,6 +61,7 @@ class Process:
         self.log_starts = {path: file_size(path) for path in (launch.stdout, launch.stderr)}
         self._ended: asyncio.Future[Exit] = loop.create_future()
         self._cleared: asyncio.Future[tuple[Leak, ...]] = loop.create_future()
+        self._strikes: deque[asyncio.Future[None]] = deque()
         self._supervisor = supervisor
         self._number = number
         self._started: asyncio.Future[None] = loop.create_future()
@@ -94,6 +96,28 @@ class Process:
         """SIGKILL to everything that the unit has started, at once. No leaks are reported."""
         self._tell("kill")
 
+    async def crash(self) -> bool:
+        """SIGKILL to the unit's session, as if it came from outside: nobody asked it to stop.
+
+        Returns when it was sent; False when the unit had ended before.
+        """
+        return await self._strike("crash")
+
+    async def pause(self, for_ns: int | None) -> bool:
+        """Stop the unit's session; its keeper lets it go on after `for_ns`, None for never.
+
+        Returns when it stands still; False when the unit had ended before, or was asked to.
+        """
+        return await self._strike("pause", for_ns=for_ns)
+
+    async def _strike(self, op: str, **fields: object) -> bool:
+        struck: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._strikes.append(struck)
+        self._tell(op, **fields)
+        first: set[asyncio.Future[Any]] = {struck, self.ended}
+        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        return struck.done()
+
     def set_deadline(self, at_ns: int | None) -> None:
         """Have it stopped as overdue at this time (CLOCK_MONOTONIC), whatever the runner does."""
         self._tell("deadline", at_ns=at_ns)
@@ -126,6 +150,8 @@ class Process:
                 self.pid, self.keeper = message["pid"], message["keeper"]
                 self.started_ns = message["t_ns"]
                 _resolve(self._started, None)
+            case "struck":
+                _resolve(self._strikes.popleft(), None)
             case "refused":
                 kind = InfraError if message["infra"] else LaunchError
                 self._fail(kind(message["reason"]))

@@ -17,6 +17,7 @@ from testrium.model import (
     Verdict,
 )
 from testrium.verify.circuits import examine, unclaimed_events
+from testrium.verify.faults import unproved_faults
 from testrium.verify.index import EventIndex
 from testrium.verify.limits import limit_findings
 from testrium.verify.probes import gaps, missing_probes, orphans, required_places
@@ -62,6 +63,7 @@ def _judge(scenario: Scenario, evidence: Evidence) -> Judgement:
         *(orphans(index, evidence.earlier_keys) if _forbids_orphans(scenario) else ()),
         *missing_probes(missing, index),
         *gaps(evidence, index),
+        *unproved_faults(scenario, evidence, index),
         *limit_findings(scenario, evidence),
         *_failed_tests(evidence),
         *evidence.findings,

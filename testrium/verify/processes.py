@@ -134,6 +134,7 @@ class ProcessFacts:
         if end.message and end.message not in message and code is not Code.UNREADY:
             hints.append(end.message)
         hints += end.threads
+        hints += self._planned_hints(end)
         if code is Code.UNREADY:
             hints += self._ready_hints(end)
         self.findings.append(
@@ -145,9 +146,19 @@ class ProcessFacts:
                 hints=tuple(hints),
                 unit=end.unit,
                 t_ns=t_ns,
-                explained_by=_planned(end),
+                explained_by=_planned(end.fault),
             )
         )
+
+    def _planned_hints(self, end: End) -> list[str]:
+        """That it was planned, and what `in-except` made of it."""
+        if not end.fault:
+            return []
+        unit = self._units.get(end.unit)
+        planned = f"planned by [[faults]]: {shown(end.fault)}"
+        if unit is not None and unit.in_except in ("Stop", "Resume"):
+            planned += f'; with in-except = "{unit.in_except}" it is not started again'
+        return [planned]
 
     def _note_end(self, code: Code, where: str, end: End, t_ns: int | None) -> None:
         unit = self._units.get(end.unit)
@@ -169,7 +180,9 @@ class ProcessFacts:
             end = self.ends.get(events[0].owner)
             if end is not None and self._died_of(end, events):
                 self._note_end(Code.EXCEPTION, finding.where, end, finding.t_ns)
-                self.findings.append(finding._replace(explained_by=_planned(end)))
+                hints = (*finding.hints, *self._planned_hints(end))
+                finding = finding._replace(hints=hints, explained_by=_planned(end.fault))
+                self.findings.append(finding)
             elif not all(map(is_uncaught, events)):
                 self.findings.append(finding)
             elif mode != "allow":
@@ -215,6 +228,6 @@ def _unready_message(end: End) -> str:
     return f"{end.unit} did not become ready" + (f": {end.message}" if end.message else "")
 
 
-def _planned(end: End) -> str | None:
-    """The planned fault that explains an end."""
-    return f"fault {end.fault}" if end.fault else None
+def _planned(fault: str) -> str | None:
+    """The planned fault that explains an end, as `Finding.explained_by` says it."""
+    return f"fault {fault}" if fault else None

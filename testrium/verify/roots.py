@@ -19,6 +19,7 @@ from testrium.model import (
     EventType,
     Finding,
     Hop,
+    Place,
     Scenario,
 )
 from testrium.verify.index import EventIndex
@@ -64,6 +65,7 @@ class Explanations:
         self._by_ends_of_units()
         self._by_blocking()
         self._by_losses()
+        self._faults_that_never_happened()
         self._by_misrouting()
         self._by_collisions()
         self._by_gaps()
@@ -116,7 +118,7 @@ class Explanations:
                 if self._owes(unit, number):
                     self._explain(number, cause)
             for number in self._with_codes(Code.VACUOUS):
-                if self._runs_through(self._findings[number].where, unit):
+                if self._runs_through(number, unit):
                     self._explain(number, cause)
             for number in self._with_codes(Code.LEAK):
                 if self._findings[number].unit == unit:
@@ -166,6 +168,37 @@ class Explanations:
                 if any_matches(hop.places, unit, step):
                     self._explain(missing, number)
 
+    def _faults_that_never_happened(self) -> None:
+        """A fault whose probe was not reached: a unit had ended, or what it needs was lost."""
+        faults = {fault.name: fault for fault in self._scenario.group.faults}
+        for number in self._with_codes(Code.VACUOUS):
+            fault = faults.get(self._findings[number].where)
+            if fault is None or self._findings[number].circuit is not None:
+                continue
+            for cause in self._ended[:1]:
+                self._explain(number, cause)
+            place = fault.at or fault.after
+            for cause in self._with_codes(*_OWED):
+                if place is not None and self._is_at_or_before(cause, place):
+                    self._explain(number, cause)
+            for cause in self._with_codes(Code.GAP):
+                if self._findings[cause].unit == fault.unit:
+                    self._explain(number, cause)
+
+    def _is_at_or_before(self, loss: int, place: Place) -> bool:
+        """Whether what was lost or missing comes no later than `place` on the way to it."""
+        finding = self._findings[loss]
+        circuit = self._circuit_of(loss)
+        if circuit is None:
+            return finding.where == str(place)
+        stages = [stage for stage, _ in _hop_in(circuit, finding.where)]
+        return any(
+            any_matches(hop.places, place.unit, place.step)
+            for stage in stages
+            for later in circuit.stages[stage:]
+            for hop in later
+        )
+
     def _by_misrouting(self) -> None:
         for number in self._with_codes(Code.LOST):
             self._explain_keys(number, self._with_codes(Code.MISROUTED))
@@ -195,7 +228,7 @@ class Explanations:
                 if self._owes(end.unit, number):
                     self._explain(number, ended[0])
             for number in self._with_codes(Code.VACUOUS):
-                if self._runs_through(self._findings[number].where, end.unit):
+                if self._runs_through(number, end.unit):
                     self._explain(number, ended[0])
 
     def _by_earlier_ends(self) -> None:
@@ -245,9 +278,12 @@ class Explanations:
             )
         return any(place.unit in (unit, ANY) for hop in circuit.stages[0] for place in hop.places)
 
-    def _runs_through(self, name: str, unit: str) -> bool:
-        circuit = self._circuits[name]
-        return any(place.unit in (unit, ANY) for hop in circuit.hops for place in hop.places)
+    def _runs_through(self, number: int, unit: str) -> bool:
+        """Whether the circuit that saw nothing goes through `unit`; a fault is no circuit."""
+        circuit = self._circuit_of(number)
+        return circuit is not None and any(
+            place.unit in (unit, ANY) for hop in circuit.hops for place in hop.places
+        )
 
     def _explain_keys(
         self, number: int, causes: Sequence[int], *, same_instance: bool = False

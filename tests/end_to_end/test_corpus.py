@@ -14,9 +14,6 @@ import pytest
 CORPUS = Path(__file__).resolve().parents[1] / "corpus"
 CASES = sorted(path.parent for path in CORPUS.glob("cases/*/expect.toml"))
 
-#: Cases with a table that is not supported yet: `testrium run` refuses them, and says so.
-NOT_YET = {"F14_injected_delay": "[[faults]]"}
-
 
 def load_judge() -> Any:
     spec = importlib.util.spec_from_file_location("corpus_judge", CORPUS / "judge.py")
@@ -45,11 +42,8 @@ def testrium() -> str:
 def test_case_gets_its_verdict(case: Path, judge: Any, testrium: str) -> None:
     options = argparse.Namespace(testrium=testrium, legacy=False, keep=False)
     outcome = judge.judge(case, options)
-    if case.name in NOT_YET:
-        assert "exit code 3" in outcome.got, f"supported now: take it out of NOT_YET ({case.name})"
-    else:
-        expected = outcome.expected.text()
-        assert not outcome.problems, f"expected {expected}; got {outcome.got} {outcome.problems}"
+    expected = outcome.expected.text()
+    assert not outcome.problems, f"expected {expected}; got {outcome.got} {outcome.problems}"
 
 
 def test_the_corpus_is_complete() -> None:

@@ -16,6 +16,7 @@ from testrium.errors import InfraError
 from testrium.model import Event, EventType, UnitState
 from testrium.probe import environment as names
 from testrium.record.inotify import Inotify
+from testrium.record.made import Seen
 from testrium.record.recorder import TURN, Recorder
 from testrium.record.store import load_evidence
 
@@ -219,10 +220,9 @@ def test_events_that_the_runner_saw_in_a_log(tmp_path: Path, append: Append) -> 
             recorder.watch("a", 1, 1, tmp_path / "a")
             append("a", {"step": "probe"})
             await recorder.sync()
-            recorder.add_event(
-                "a", "logged", type=EventType.SEND, key="k", meta={"n": "1"}, start=2, t_low_ns=7
-            )
-            recorder.add_event("a", "logged", type=EventType.SEND, key="", line="order  sent")
+            sent = Seen("a", "logged", EventType.SEND, "k", meta={"n": "1"}, start=2, t_low_ns=7)
+            recorder.add_event(sent)
+            recorder.add_event(Seen("a", "logged", EventType.SEND, key="", line="order  sent"))
             event = await recorder.wait_for("a", "logged", "k")
             assert (event.id, event.type, event.t_low_ns, event.start) == (2, "Send", 7, 2)
             assert event.t_ns <= time.monotonic_ns()

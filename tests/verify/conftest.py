@@ -12,6 +12,8 @@
     test test_order failed
     earlier k9
     evidence attempt=2
+    fault host:received do=kill on=2 key=k1     planned; its name is "kill at host:received"
+    struck kill at host:received                it has happened
 
 A unit without an `end` line ended as it should: by itself, or stopped if stop=runner.
 """
@@ -32,6 +34,7 @@ from testrium.model import (
     EndCause,
     Event,
     Evidence,
+    Fault,
     Group,
     Hop,
     Judgement,
@@ -102,9 +105,12 @@ class Table:
         self.circuits: list[Circuit] = []
         self.rules: dict[str, Any] = {}
         self.group: dict[str, Any] = {}
+        self.faults: list[Fault] = []
         self.events: list[Event] = []
         self.ends: dict[str, Options] = {}
-        self.others: dict[str, list[Any]] = {"damages": [], "tests": [], "earlier_keys": []}
+        self.others: dict[str, list[Any]] = {
+            name: [] for name in ("damages", "tests", "earlier_keys", "faults")
+        }
         self.evidence_fields: dict[str, Any] = {}
         self._ms = 0
         for line in text.splitlines():
@@ -126,6 +132,7 @@ class Table:
             tuple(self.units),
             rules=rules,
             circuits=tuple(self.circuits),
+            faults=tuple(self.faults),
             **self.group,
         )
         return Scenario("group", made, tuple(self.units))
@@ -158,6 +165,15 @@ class Table:
                 self.others["tests"].append(TestResult(words[1], words[2] == "passed", 0.1, "no"))
             case "earlier":
                 self.others["earlier_keys"] += words[1:]
+            case "fault":
+                place, options = Place(*words[1].split(":")), split_options(words)[1]
+                name = f"{options['do']} at {place}"
+                do: Any = options["do"]
+                on, key = int(options.get("on", 1)), options.get("key")
+                self.faults.append(Fault(name, do, place.unit, at=place, on=on, key=key))
+            case "struck":
+                event = self._event("faults", " ".join(words[1:]), "Default", None, {"owner": ""})
+                self.others["faults"].append(event)
             case "evidence":
                 options = split_options(words)[1]
                 self.evidence_fields |= {

@@ -12,6 +12,7 @@ from typing import Any
 
 from testrium.errors import InfraError
 from testrium.model import Fault
+from testrium.record.made import injected
 from testrium.run.links.serve import CONTROL
 from testrium.run.stage import Stage
 from testrium.run.supervision import Launch, Process
@@ -133,12 +134,16 @@ class Links:
     def _record(self, number: int, phase: str, message: dict[str, Any]) -> None:
         """Keep that a fault has begun or ended; between the two times lies only the message."""
         fault = self._stage.scenario.group.faults[number]
-        facts = {"do": fault.do, "unit": fault.unit, "port": fault.port, "phase": phase}
-        facts |= message.get("seen", {})
+        told = injected(
+            fault.name,
+            do=fault.do,
+            unit=fault.unit,
+            port=fault.port,
+            phase=phase,
+            **message.get("seen", {}),
+        )
         with contextlib.suppress(InfraError):  # whoever runs the group hears it too
-            self._stage.recorder.add_event(
-                "faults", fault.name, meta=facts, t_low_ns=message["t_ns"]
-            )
+            self._stage.recorder.add_fault(told._replace(t_low_ns=message["t_ns"]))
 
     # The process ------------------------------------------------------------------------------
 

@@ -1,0 +1,82 @@
+"""Failpoints: at some probes the process asks the runner whether something is to be broken.
+
+The runner counts, so that `on` is exact over all starts and processes of a unit:
+
+    {"op": "reached", "file": "...", "pid": 7, "seq": 3}
+        -> {"acts": []}, mostly, or one after the other:
+           {"acts": [{"do": "delay", "for_ns": 1000000, "fault": "delay at host:received"}]}
+
+The answer comes once the probe is stored, and the fault too.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+#: Seconds; for ever is many of them.
+_LONG_S = 3600.0
+
+
+class Failpoints:
+    """The failpoints that concern this process. `listed` is the environment variable's value."""
+
+    def __init__(self, listed: str, own_unit: str) -> None:
+        self._places = frozenset(listed.split("\n"))
+        self._own_unit = own_unit
+
+    def reach(self, unit: str | None, step: str, file: str, pid: int, seq: int) -> None:
+        """A probe was written; what is planned for it happens before this returns.
+
+        Args:
+            unit: whose probe it is; None for the process's own.
+            step: the probe's step.
+            file: where it was written.
+            pid, seq: which line it is.
+
+        Raises:
+            InjectedFault: planned.
+        """
+        if f"{unit or self._own_unit}:{step}" not in self._places:
+            return
+        from testrium.probe.waiting import ask
+
+        # Without a runner nothing is broken, and the supervisor ends this process.
+        with suppress(RuntimeError):
+            for act in ask({"op": "reached", "file": file, "pid": pid, "seq": seq})["acts"]:
+                _obey(act)
+
+
+def _obey(act: dict[str, Any]) -> None:
+    match act["do"]:
+        case "delay" | "hang":
+            _sleep(act["for_ns"])
+        case "raise":
+            from testrium.errors import InjectedFault
+
+            raise InjectedFault(act["fault"])
+        case "exit":
+            _exit(act["code"])
+        case "kill":
+            _sleep(None)  # it is on its way
+
+
+def _sleep(for_ns: int | None) -> None:
+    if for_ns is not None:
+        time.sleep(for_ns / 1e9)
+    while for_ns is None:
+        time.sleep(_LONG_S)
+
+
+def _exit(code: int) -> NoReturn:
+    """End at once, without what a program does at its end; but what it printed is kept."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code)
