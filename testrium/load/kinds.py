@@ -298,12 +298,21 @@ SIZE = converted(
     'must be a size such as "200MB" (B, kB, MB, GB, KiB, MiB or GiB)',
     {"type": "string", "pattern": f"^{_SIZE.pattern}$"},
 )
-KEY_RANGE = converted(
-    key_range,
-    (str, int),
-    'must be a number or a range: "100", "1..", "0..5"',
-    {"type": ["string", "integer"], "pattern": f"^{_RANGE.pattern}$"},
-)
+
+
+def _read_key_range(value: Any, spot: Spot) -> Any:
+    try:
+        if type(value) in (str, int):
+            return key_range(value)
+    except ValueError:
+        if re.search(r"[0-9]{13}", value) if isinstance(value, str) else value >= 10**12:
+            spot.wrong("must be less than 1 000 000 000 000 instances")
+            return WRONG
+    spot.wrong('must be a number or a range: "100", "1..", "0..5"')
+    return WRONG
+
+
+KEY_RANGE = Kind(_read_key_range, {"type": ["string", "integer"], "pattern": f"^{_RANGE.pattern}$"})
 
 
 def _signal_name(text: str) -> str:

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import sys
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from testrium.load.document import Complaints, did_you_mean, shown_path
+from testrium.model import EMPTY
 
 #: Names whose mention means that a module may define names in ways that cannot be read.
 _DYNAMIC = frozenset({"globals", "vars", "exec", "eval", "setattr", "__dict__", "modules"})
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
-    """The names at the top level of a module; `certain` is False where there may be more."""
+class Names(NamedTuple):
+    """The names at the top level of a module; `certain` is False where there may be more.
+
+    `uncallable` tells of some names why they cannot be called without arguments.
+    """
 
     names: frozenset[str]
     certain: bool = True
+    uncallable: Mapping[str, str] = EMPTY
 
     def may_have(self, name: str) -> bool:
         """Whether the module can have this name."""
@@ -62,6 +68,8 @@ class PythonCode:
         """
         module, _, function = entrypoint.partition(":")
         if names := self.module(module):
+            if reason := names.uncallable.get(function):
+                return f"{function!r} of module {module!r} {reason}"
             if names.may_have(function):
                 return None
             guess = did_you_mean(function, sorted(names.names))
@@ -72,6 +80,9 @@ class PythonCode:
         if not elsewhere and not is_importable(package):
             guess = did_you_mean(module, [path.stem for path in sorted(self._folder.glob("*.py"))])
             return f"module {module!r} is neither in the group's folder nor importable{guess}"
+        known = sys.modules.get(module) if package in sys.stdlib_module_names else None
+        if known is not None and not callable(getattr(known, function, None)):
+            return f"module {module!r} of Python has no function {function!r}"
         return None
 
     def _file(self, module: str) -> Path | None:
@@ -92,8 +103,13 @@ class PythonCode:
         except (ValueError, OSError, RecursionError, MemoryError) as error:
             self._complaints.problem(shown, None, "", f"cannot be read: {error}")
             return unreadable
-        names = frozenset(_bound_names(tree.body))
-        return Names(names - {"*"}, certain="*" not in names and not _is_dynamic(tree))
+        bound = list(_bound_names(tree.body))
+        names = frozenset(bound)
+        if "*" in names or _is_dynamic(tree):
+            return Names(names - {"*"}, certain=False)
+        once = {name for name, times in Counter(bound).items() if times == 1}
+        reasons = {name: why for name, why in _uncallable(tree.body) if name in once}
+        return Names(names, uncallable=reasons)
 
 
 def is_importable(
@@ -117,6 +133,39 @@ def _bound_names(body: list[ast.stmt]) -> Iterator[str]:
                     yield alias.asname or alias.name.partition(".")[0]
             case _:
                 yield from _names_bound_inside(statement)
+
+
+def _uncallable(body: list[ast.stmt]) -> Iterator[tuple[str, str]]:
+    """Names that certainly cannot be called without arguments, each with the reason."""
+    for statement in body:
+        match statement:
+            case (
+                ast.FunctionDef(name=name, args=args, decorator_list=[])
+                | ast.AsyncFunctionDef(name=name, args=args, decorator_list=[])
+            ):
+                if needed := _needed(args):
+                    yield name, f"needs arguments: {', '.join(needed)}"
+            case ast.Import():
+                for alias in statement.names:
+                    yield alias.asname or alias.name.partition(".")[0], "is a module"
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) if isinstance(
+                value, ast.Constant | ast.List | ast.Tuple | ast.Dict | ast.Set | ast.JoinedStr
+            ):
+                yield name, "is no function"
+            case _:
+                pass
+
+
+def _needed(args: ast.arguments) -> list[str]:
+    """The parameters without a default."""
+    positional = [*args.posonlyargs, *args.args]
+    needed = positional[: len(positional) - len(args.defaults)]
+    needed += [
+        each
+        for each, default in zip(args.kwonlyargs, args.kw_defaults, strict=True)
+        if default is None
+    ]
+    return [each.arg for each in needed]
 
 
 def _names_bound_inside(statement: ast.stmt) -> Iterator[str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from urllib.parse import urlsplit
 
 from testrium.load.references import Scope, check_pattern, check_text
 from testrium.load.shape import Reading
 from testrium.load.unit_files import UnitFile
+from testrium.variables import references, substitute
 
 
 def check_unit_texts(
@@ -58,12 +60,41 @@ def _all_needs(name: str, needs: Mapping[str, tuple[str, ...]]) -> frozenset[str
 
 
 def _check_ready(ready: Reading, scope: Scope) -> None:
-    for kind in ("tcp", "http", "file"):
-        check_text(ready[kind] or "", ready.at(kind), scope)
+    for kind, fault in (("tcp", _tcp_fault), ("http", _http_fault), ("file", lambda _: "")):
+        text = ready[kind] or ""
+        if not text or not check_text(text, ready.at(kind), scope):
+            continue
+        # Where only ports are put in, it is known what they look like.
+        if _names_only_ports(text) and (wrong := fault(substitute(text, lambda _: "1"))):
+            ready.at(kind).wrong(f"{text!r}: {wrong}")
     if ready["log"]:
         check_pattern(ready["log"], ready.at("log"), scope)
     for index, word in enumerate(ready["command"] or ()):
         check_text(word, ready.at("command").at(index), scope)
+
+
+def _names_only_ports(text: str) -> bool:
+    return all(name.split(".")[-2:-1] == ["port"] for name in references(text))
+
+
+def _tcp_fault(text: str) -> str:
+    """Why this cannot be `PORT` or `HOST:PORT`, or ""."""
+    host, colon, port = text.rpartition(":")
+    if not port.isdecimal() or not 0 < int(port) < 65536:
+        return "must be a port, from 1 to 65535, or HOST:PORT"
+    return "" if not colon or host.strip() else "must have a host before the ':'"
+
+
+def _http_fault(text: str) -> str:
+    """Why this cannot be asked over HTTP, or ""."""
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as error:
+        return f"is no URL: {error}"
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        return "must be a URL that begins with http://HOST or https://HOST"
+    return "" if text.isprintable() and " " not in text else "must be a URL without spaces"
 
 
 def _check_log_probe(probe: Reading, scope: Scope) -> None:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 Problems = Callable[..., list[str]]
 
 CONFIG = "g/config.toml"
+TCP = "must be a port, from 1 to 65535, or HOST:PORT"
+HTTP = "must be a URL that begins with http://HOST or https://HOST"
 UNIT = "g/units/a.toml"
 
 
@@ -124,6 +126,14 @@ def test_both_spellings_of_a_key(problems_of: Problems) -> None:
             '6: circuits[0].keys: must be a number or a range: "100", "1..", "0..5"',
         ),
         (
+            f"[[circuits]]\nname = 'c'\nroute = ['a:x']\nkeys = '1..{10**12}'",
+            "6: circuits[0].keys: must be less than 1 000 000 000 000 instances",
+        ),
+        (
+            f"[[circuits]]\nname = 'c'\nroute = ['a:x']\nkeys = {10**12}",
+            "6: circuits[0].keys: must be less than 1 000 000 000 000 instances",
+        ),
+        (
             "[[circuits]]\nname = 'c'\nroute = ['a:x']\nkeys = -1",
             '6: circuits[0].keys: must be a number or a range: "100", "1..", "0..5"',
         ),
@@ -157,6 +167,16 @@ def test_the_other_tables(problems_of: Problems, text: str, problem: str) -> Non
                 "entrypoint: module 'test_cas' is neither in the group's folder nor importable; "
                 "did you mean 'test_case'?"
             ),
+        ),
+        ("entrypoint = 'test_case:os'", "entrypoint: 'os' of module 'test_case' is a module"),
+        ("entrypoint = 'test_case:N'", "entrypoint: 'N' of module 'test_case' is no function"),
+        (
+            "entrypoint = 'test_case:two'",
+            "entrypoint: 'two' of module 'test_case' needs arguments: a, c",
+        ),
+        (
+            "entrypoint = 'os:path'",
+            "entrypoint: module 'os' of Python has no function 'path'",
         ),
         (
             "entrypoint = 'package.absent:f'",
@@ -195,9 +215,28 @@ def test_the_other_tables(problems_of: Problems, text: str, problem: str) -> Non
         ),
         ("ready = 'x'", "ready: must be a table"),
         ("ready = {}", "ready: must have one of: tcp, http, log, file, command"),
-        ("ready = {tcp = 'x', stat = 3}", "ready.stat: unknown key; did you mean 'status'?"),
+        ("ready = {tcp = '1', stat = 3}", "ready.stat: unknown key; did you mean 'status'?"),
         ("ready = {tcp = '1', file = 'x'}", "ready.file: cannot stand beside 'tcp'"),
         ("ready = {tcp = '1', status = 200}", "ready.status: belongs to 'http'"),
+        ("ready = {tcp = 'x'}", f"ready.tcp: 'x': {TCP}"),
+        ("ready = {tcp = 'localhost'}", f"ready.tcp: 'localhost': {TCP}"),
+        ("ready = {tcp = '70000'}", f"ready.tcp: '70000': {TCP}"),
+        ("ready = {tcp = ':80'}", "ready.tcp: ':80': must have a host before the ':'"),
+        ("ready = {http = '127.0.0.1:80/x'}", f"ready.http: '127.0.0.1:80/x': {HTTP}"),
+        ("ready = {http = '/health'}", f"ready.http: '/health': {HTTP}"),
+        ("ready = {http = 'http:///x'}", f"ready.http: 'http:///x': {HTTP}"),
+        ("ready = {http = 'ftp://a'}", f"ready.http: 'ftp://a': {HTTP}"),
+        (
+            "ready = {http = 'http://a b/'}",
+            "ready.http: 'http://a b/': must be a URL without spaces",
+        ),
+        (
+            "ready = {http = 'http://a:x/'}",
+            (
+                "ready.http: 'http://a:x/': is no URL: Port could not be cast to integer value"
+                " as 'x'"
+            ),
+        ),
         (
             "ready = {log = 'up'}",
             "ready.log: this unit has no output: it has neither entrypoint nor command",
@@ -239,7 +278,9 @@ def test_a_key_of_a_unit(
 ) -> None:
     workspace.write(
         {
-            "g/test_case.py": "def host(): pass",
+            "g/test_case.py": (
+                "import os\nN = 3\ndef host(a=1, *b, **c): pass\ndef two(a, b=1, *, c): pass\n"
+            ),
             "g/package/__init__.py": "",
             "g/package/inner.py": "x = 1",
         }
@@ -425,3 +466,39 @@ def test_all_groups_are_reported_at_once(workspace: Workspace) -> None:
         "b/units/u.toml:3: z: unknown key",
         "c/config.toml: is missing beside units/*.toml",
     ]
+
+
+@pytest.mark.parametrize(
+    "ready",
+    [
+        "{tcp = '${port.p}'}",
+        "{tcp = 'localhost:${port.p}'}",
+        "{tcp = '[::1]:80'}",
+        "{tcp = '${env.PATH}'}",
+        "{tcp = '127.0.0.1:${unit.a.port.p}'}",
+        "{http = 'http://127.0.0.1:${port.p}/a?b=c'}",
+        "{http = '${env.PATH}/health'}",
+        "{http = 'https://[::1]:443'}",
+    ],
+)
+def test_conditions_that_can_be(workspace: Workspace, ready: str) -> None:
+    workspace.group(a=f"command = ['x']\nports = ['p']\nready = {ready}")
+    assert workspace.loaded().units[0].ready is not None
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import json as f\ndef f(): pass",
+        "def f(a): pass\nf = None if 1 else f",
+        "@wrapped\ndef f(a): pass",
+        "class f: pass",
+        "from x import f",
+        "f = 1\nglobals()['f'] = print",
+        "async def f(*a, b=1): pass",
+    ],
+)
+def test_what_may_be_callable_is_left_to_the_unit(workspace: Workspace, code: str) -> None:
+    workspace.write({"g/test_case.py": code})
+    workspace.group(a="entrypoint = 'test_case:f'")
+    assert workspace.loaded()
