@@ -33,7 +33,7 @@ def verify_again(beginning: str, cwd: Path) -> RunResult:
             continue
         now = _declared_now(old.scenario, cwd)
         scenario = now._replace(id=old.scenario.id, repeat=old.scenario.repeat)
-        result = judged(scenario, old.run_dir / DATABASE, stored.folder)
+        result = judged(scenario, old.run_dir / DATABASE, stored.folder, anew=True)
         results.append(result._replace(duration_s=old.duration_s, run_dir=old.run_dir))
     verdict = run_verdict(tuple(result.verdict for result in results))
     return stored._replace(groups=tuple(results), verdict=verdict, exit_code=EXIT_CODES[verdict])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,6 @@ from typing import Any
 from testrium.errors import ExitCode, InfraError
 from testrium.model import (
     Code,
-    Evidence,
     Finding,
     GroupResult,
     Judgement,
@@ -27,14 +27,24 @@ EXIT_CODES = {
 NOT_PASSED = (Verdict.ERROR, Verdict.FAIL, Verdict.UNKNOWN)
 
 
-def judged(scenario: Scenario, database: Path, run_folder: Path) -> GroupResult:
-    """Verify one stored run. Raises InfraError if the store cannot be read."""
+def judged(
+    scenario: Scenario, database: Path, run_folder: Path, *, anew: bool = False
+) -> GroupResult:
+    """Verify one stored run; `anew` makes its checks again, as they are declared now.
+
+    Raises InfraError if the store cannot be read.
+    """
     from testrium.record.earlier import earlier_keys
     from testrium.record.evidence import gather_evidence
     from testrium.verify import judge
     from testrium.verify.correlation import correlate
 
     evidence = gather_evidence(scenario, database)
+    if anew:
+        from testrium.checking import make_checks
+
+        checks = make_checks(scenario, database).results if scenario.group.checks else ()
+        evidence = evidence._replace(checks=checks)
     if evidence.ended_ns is None:
         evidence = evidence._replace(infra="the runner ended before the group did")
     judgement = judge(scenario, evidence)
@@ -50,6 +60,7 @@ def judged(scenario: Scenario, database: Path, run_folder: Path) -> GroupResult:
         judgement=judgement,
         ends=evidence.ends,
         tests=evidence.tests,
+        checks=evidence.checks,
         witnesses={event.id: event for event in evidence.events if event.id in shown},
         started_ns=evidence.started_ns,
         average_latency_s=correlate(evidence.events).average_latency_s,
@@ -67,11 +78,23 @@ def run_verdict(verdicts: tuple[Verdict, ...]) -> Verdict:
     return next((verdict for verdict in NOT_PASSED if verdict in verdicts), Verdict.PASS)
 
 
-def classic_results(scenario: Scenario, evidence: Evidence, duration_s: float) -> Mapping[str, Any]:
-    """The dictionary that a group's `tests_results` callback gets."""
+def judging_weight(scenario: Scenario, database: Path) -> int:
+    """The bytes that have to be read to judge a group: how long it takes depends on it."""
+    from testrium.record.evidence import stderr_files
+
+    files = [database]
+    if scenario.group.rules.stderr == "forbid":
+        files += stderr_files(scenario, database.parent).values()
+    return sum(os.stat(file).st_size for file in files)  # noqa: PTH116 - takes no time
+
+
+def classic_results(scenario: Scenario, database: Path, duration_s: float) -> Mapping[str, Any]:
+    """The dictionary that a group's `tests_results` callback gets. Raises InfraError."""
+    from testrium.record.evidence import gather_evidence
     from testrium.verify import judge
     from testrium.verify.correlation import classic_correlations
 
+    evidence = gather_evidence(scenario, database)
     judgement = judge(scenario, evidence)
     return {
         "duration": duration_s,

@@ -11,11 +11,13 @@ import gc
 import os
 import signal
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from testrium.apart import Apart
 from testrium.errors import ExitCode, InfraError, NoGroupsError
 from testrium.judging import (
     EXIT_CODES,
@@ -23,14 +25,14 @@ from testrium.judging import (
     classic_results,
     failed_runner,
     judged,
+    judging_weight,
     run_verdict,
 )
 from testrium.keeping import Keep, keep_group, record_run
-from testrium.model import Group, GroupResult, Observer, RunResult, Scenario, Verdict
+from testrium.model import CheckResult, Group, GroupResult, Observer, RunResult, Scenario, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from concurrent.futures import ProcessPoolExecutor
+    from collections.abc import Callable, Iterator, Mapping
     from random import Random
 
     from testrium.load.project import Project
@@ -42,7 +44,12 @@ if TYPE_CHECKING:
 #: Databases below this size (bytes) are judged in the runner's own loop: a process costs more.
 INLINE_LIMIT = 2_000_000
 
+#: How long one check may hold up the loop (seconds); then it is made beside it.
+HURRY_S = 0.05
+
 DATABASE = "Data.db"
+
+_T = TypeVar("_T")
 
 _SIGNALS = {
     signal.SIGINT: ExitCode.INTERRUPTED,
@@ -58,7 +65,8 @@ class Request:
     `jobs` bounds how many groups run side by side. `strict` makes a missing requirement an error.
     After a result that did not pass, `fail_fast` starts nothing more, and `until_fail` does not
     begin another round: with it `repeat` counts extra rounds of the whole selection. `shuffle` is
-    a seed. `keep` tells which groups' folders stay.
+    a seed. `update_golden` rewrites the reference files of checks that differ. `keep` tells which
+    groups' folders stay.
     """
 
     paths: tuple[str, ...]
@@ -72,6 +80,7 @@ class Request:
     fail_fast: bool = False
     until_fail: bool = False
     shuffle: int | None = None
+    update_golden: bool = False
     keep: Keep = "all"
     command_line: tuple[str, ...] = ()
 
@@ -148,7 +157,7 @@ class _Session:
         self._supervisor = supervisor
         self._run = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(2).hex()}"
         self._signal: ExitCode | None = None  # which one asked the run to end
-        self._judging: ProcessPoolExecutor | None = None
+        self._apart = Apart()
         self._revision: Revision | None = None
         self._random = None if request.shuffle is None else _predictable(request.shuffle)
 
@@ -263,28 +272,46 @@ class _Session:
         return result
 
     async def _judged(self, scenario: Scenario, database: Path, folder: Path) -> GroupResult:
-        """Verify what was recorded; a long computation has a process of its own."""
-        if os.stat(database).st_size < INLINE_LIMIT:  # noqa: PTH116 - takes no time
-            return judged(scenario, database, folder)
-        from concurrent.futures import BrokenExecutor
+        """Verify what was recorded."""
+        return await self._computed(scenario, database, judged, scenario, database, folder)
 
-        if self._judging is None:
-            import multiprocessing
-            from concurrent.futures import ProcessPoolExecutor
+    async def _checks(
+        self, scenario: Scenario, database: Path, may_rewrite: bool
+    ) -> tuple[CheckResult, ...]:
+        """Make the checks of a group: in here if they are done at once, else beside the loop."""
+        from testrium.checking import make_checks, weight
+        from testrium.checks.limit import TookTooLongError
 
-            context = multiprocessing.get_context("spawn")
-            self._judging = ProcessPoolExecutor(
-                max_workers=1,
-                mp_context=context,
-                initializer=_become_judge,
-                initargs=(os.getpid(),),
+        rewrite = self._request.update_golden and may_rewrite
+        if self._request.update_golden and not may_rewrite:
+            self._request.observer.notice(
+                f"{scenario.id}: it failed, so none of its reference files is rewritten"
             )
-        loop = asyncio.get_running_loop()
-        try:
-            return await loop.run_in_executor(self._judging, judged, scenario, database, folder)
-        except BrokenExecutor as error:  # killed from outside, most likely for want of memory
-            self._judging = None
-            raise InfraError(f"the process that judges {scenario.id} was killed") from error
+        if not rewrite and weight(scenario, database) < INLINE_LIMIT:
+            with suppress(TookTooLongError):
+                return make_checks(scenario, database, limit_s=HURRY_S, hurried=True).results
+        made = await self._apart.run(
+            partial(make_checks, scenario, database, update_golden=rewrite),
+            f"makes the checks of {scenario.id}",
+        )
+        for notice in made.notices:
+            self._request.observer.notice(notice)
+        return made.results
+
+    async def _classic_results(
+        self, scenario: Scenario, database: Path, duration_s: float
+    ) -> Mapping[str, Any]:
+        return await self._computed(
+            scenario, database, classic_results, scenario, database, duration_s
+        )
+
+    async def _computed(
+        self, scenario: Scenario, database: Path, judge: Callable[..., _T], *arguments: Any
+    ) -> _T:
+        """What `judge` makes of the evidence; a long computation has a process of its own."""
+        if judging_weight(scenario, database) < INLINE_LIMIT:
+            return judge(*arguments)
+        return await self._apart.run(partial(judge, *arguments), f"judges {scenario.id}")
 
     def _services(self, folder: Path) -> Services:
         from testrium.probe.environment import clock_domain
@@ -302,7 +329,8 @@ class _Session:
             domain=clock_domain(),
             verbose=self._request.verbose,
             expectations=Expectations,
-            classic_results=classic_results,
+            checks=self._checks,
+            classic_results=self._classic_results,
         )
 
     @contextmanager
@@ -339,14 +367,6 @@ def _predictable(seed: int) -> Random:
     from random import Random
 
     return Random(seed)  # noqa: S311 - the same seed must give the same order
-
-
-def _become_judge(runner: int) -> None:
-    """In the judging process: Ctrl-C is the runner's, and so is the life."""
-    from testrium.run.linux import die_with_parent
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    die_with_parent(runner)
 
 
 def _prepare_end(cwd: Path) -> Revision | None:

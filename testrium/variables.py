@@ -7,7 +7,7 @@ name means is not decided here: the caller's lookup knows.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from testrium.errors import TestriumError
 
@@ -69,3 +69,16 @@ def substitute(text: str, lookup: Callable[[str], str]) -> str:
 def escape(text: str) -> str:
     """The text that `substitute` turns back into `text`."""
     return text.replace("$", "$$")
+
+
+def probe_field(reference: str, units: Iterable[str]) -> tuple[str, str, str] | None:
+    """Unit, step and field of a reference `probe.UNIT.STEP.FIELD`; None where it is none.
+
+    Names of units may hold points, and so may steps: the longest name that fits is the unit's.
+    """
+    rest = reference.removeprefix("probe.")
+    owner = max((unit for unit in units if rest.startswith(f"{unit}.")), key=len, default=None)
+    if owner is None or rest == reference:
+        return None
+    step, _, field = rest.removeprefix(f"{owner}.").rpartition(".")
+    return (owner, step, field) if step and field else None

@@ -62,6 +62,11 @@ def _jobs(_: click.Context, __: click.Parameter, value: str) -> int:
     help="Start groups in random order; the same SEED (a number) gives the same order.",
 )
 @click.option(
+    "--update-golden",
+    is_flag=True,
+    help="Rewrite the reference files of checks where they differ; the old ones are kept.",
+)
+@click.option(
     "-j",
     "--jobs",
     default="auto",
@@ -95,6 +100,7 @@ def command(
     until_fail: bool = False,
     fail_fast: bool = False,
     shuffle: str | None = None,
+    update_golden: bool = False,
     jobs: int = 0,
     keep: Literal["all", "failed", "none"] = "all",
     plain: bool = False,
@@ -143,6 +149,7 @@ def command(
                 fail_fast=fail_fast,
                 strict=strict,
                 shuffle=_seed(console, shuffle),
+                update_golden=update_golden,
                 keep=keep,
                 observer=observer,
                 jobs=jobs or usable_cores(),

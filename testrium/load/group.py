@@ -31,7 +31,7 @@ from testrium.load.shape import Reading, field_of
 from testrium.load.unit_files import UnitFile, read_unit_files
 from testrium.load.unit_texts import check_unit_texts, enabled_ports
 from testrium.load.units import check_entrypoints, check_units, make_units
-from testrium.model import Combination, Fault, Group
+from testrium.model import Check, Combination, Fault, Group
 
 MAIN_TABLE = "Configs"
 CALLBACKS = ("validate_test", "tests_results")
@@ -100,6 +100,12 @@ def load_group(found: Found, around: Surroundings, complaints: Complaints) -> Gr
         combinations = _wanted(found, combinations)
     params = parameter_names(matrix)
     env = _read_env(data.get("env", {}), whole.at("env"), files, configs, around, params)
+    checks: tuple[Check, ...] = ()
+    if "checks" in data:
+        from testrium.load.checks import read_checks
+
+        variables = _inherited(configs, around) | env.keys()
+        checks = read_checks(data["checks"], whole.at("checks"), files, variables, params)
     check_entrypoints(files, code, env, configs["requires"])
     has_setup = _has_main("setup", found.folder, code, around.cwd, complaints)
     has_teardown = _has_main("teardown", found.folder, code, around.cwd, complaints)
@@ -113,6 +119,7 @@ def load_group(found: Found, around: Surroundings, complaints: Complaints) -> Gr
         rules=rules,
         circuits=circuits,
         faults=faults,
+        checks=checks,
         matrix=combinations,
         has_setup=has_setup,
         has_teardown=has_teardown,
@@ -209,9 +216,7 @@ def _read_env(
     params: frozenset[str],
 ) -> dict[str, str]:
     """`[env]`, and a check of all texts in which it may be named."""
-    inherited = around.environment
-    if not configs["inherit_env"]:
-        inherited &= _MINIMAL_ENVIRONMENT
+    inherited = _inherited(configs, around)
     read = VARIABLES.read(table, spot)
     env: dict[str, str] = {} if read is WRONG else read
     scope = Scope(enabled_ports(files), inherited, params)
@@ -219,6 +224,13 @@ def _read_env(
         check_text(text, spot.at(name), scope)
     check_unit_texts(files, inherited | env.keys(), params)
     return env
+
+
+def _inherited(configs: Reading, around: Surroundings) -> frozenset[str]:
+    """The runner's variables that units get."""
+    if configs["inherit_env"]:
+        return around.environment
+    return around.environment & _MINIMAL_ENVIRONMENT
 
 
 def _has_main(

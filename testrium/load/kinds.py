@@ -207,6 +207,19 @@ def mapping_of(item: Kind, name: re.Pattern[str], what: str) -> Kind:
     return Kind(read, {"type": "object", "additionalProperties": item.schema})
 
 
+def one_or_more(item: Kind) -> Kind:
+    """A value of a kind, or a list of such; it becomes a tuple."""
+    many = list_of(item, least=1)
+
+    def read(value: Any, spot: Spot) -> Any:
+        if isinstance(value, list):
+            return many.read(value, spot)
+        single = item.read(value, spot)
+        return single if single is WRONG else (single,)
+
+    return Kind(read, {"anyOf": [item.schema, many.schema]})
+
+
 VARIABLES = mapping_of(TEXT, re.compile(r"[^=\0]+"), "name of an environment variable")
 EXIT_CODES = list_of(integer_between(0, 255), "exit codes", 1)
 
@@ -324,4 +337,36 @@ def _signal_name(text: str) -> str:
 
 SIGNAL = converted(
     _signal_name, (str,), 'must be the name of a signal, such as "TERM"', {"type": "string"}
+)
+
+
+def _is_data(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_data, value.values()))
+    if isinstance(value, list):
+        return all(map(_is_data, value))
+    return isinstance(value, bool) or _is_text(value) or _is_number(value)
+
+
+DATA = rule(
+    _is_data,
+    "must be what JSON can hold: a string, a finite number, a boolean, a list or a table of such",
+    {},
+    lambda value: (value,),  # so that False is not mistaken for "not given"
+)
+_COMPARISON = re.compile(r"(==|!=|>=|<=|>|<)?\s*([0-9]{1,12})")
+
+
+def _comparison(value: str | int) -> tuple[str, int]:
+    match = _COMPARISON.fullmatch(str(value).strip())
+    if match is None:
+        raise ValueError(f"no comparison: {value!r}")
+    return match[1] or "==", int(match[2])
+
+
+COMPARISON = converted(
+    _comparison,
+    (str, int),
+    'must be a comparison with a number: "== 3", ">= 1", "< 10"',
+    {"type": ["string", "integer"]},
 )

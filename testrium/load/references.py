@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from testrium.checks.patterns import NotationError, compiled
 from testrium.load.document import Spot, did_you_mean
-from testrium.variables import VariableError, references, substitute
+from testrium.variables import VariableError, probe_field, references, substitute
 
 _PROBE = "probe."
 _FOLDERS = ("group.dir", "run.dir", "unit.dir", "mode")
@@ -24,8 +23,9 @@ class Scope:
         ports: the ports of every enabled unit.
         environment: the variables that `${env.NAME}` may name.
         params: the parameters that `${param.NAME}` may name.
-        unit: the unit whose texts these are; None for `[env]`.
+        unit: the unit whose texts these are; None for `[env]` and `[[checks]]`.
         dependencies: the units whose events `${probe...}` may name; None where it cannot be used.
+            A check may name all.
     """
 
     ports: Mapping[str, tuple[str, ...]]
@@ -36,8 +36,9 @@ class Scope:
     names: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
+        is_check = self.unit is None and self.dependencies is not None
         names = {
-            *_FOLDERS,
+            *(name for name in _FOLDERS if name != "unit.dir" or not is_check),
             *(f"env.{name}" for name in self.environment),
             *(f"param.{name}" for name in self.params),
             *(f"unit.{unit}.port.{port}" for unit, ports in self.ports.items() for port in ports),
@@ -64,13 +65,12 @@ class Scope:
     def _probe_error(self, rest: str) -> str | None:
         if self.dependencies is None:
             return f"${{{_PROBE}{rest}}} cannot be used here"
-        owners = [unit for unit in self.dependencies if rest.startswith(f"{unit}.")]
-        if not owners:
+        if not any(rest.startswith(f"{unit}.") for unit in self.dependencies):
             unit = rest.partition(".")[0]
             guess = did_you_mean(unit, sorted(self.dependencies))
-            return f"${{{_PROBE}{rest}}}: {unit!r} is no unit that {self.unit!r} depends on{guess}"
-        step, _, meta = rest.removeprefix(f"{max(owners, key=len)}.").rpartition(".")
-        if not step or not meta:
+            where = "of this group" if self.unit is None else f"that {self.unit!r} depends on"
+            return f"${{{_PROBE}{rest}}}: {unit!r} is no unit {where}{guess}"
+        if probe_field(_PROBE + rest, self.dependencies) is None:
             return f"${{{_PROBE}{rest}}} must have the form ${{probe.UNIT.STEP.FIELD}}"
         return None
 
@@ -93,10 +93,12 @@ def check_pattern(text: str, spot: Spot, scope: Scope) -> frozenset[str]:
     if not check_text(text, spot, scope):
         return frozenset()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about syntax that will change its meaning some day
-            compiled = re.compile(substitute(text, lambda _: "x"))
-    except re.error as error:
-        spot.wrong(f"no regular expression: {error}")
+        # What stands for a value is as long as its name: then columns are those of the text.
+        return frozenset(compiled(substitute(text, _stand_in), text).groupindex)
+    except NotationError as error:
+        spot.wrong(str(error))
         return frozenset()
-    return frozenset(compiled.groupindex)
+
+
+def _stand_in(name: str) -> str:
+    return "x" * (len(name) + len("${}"))

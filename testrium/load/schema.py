@@ -7,7 +7,9 @@ from typing import Any, Final, Literal
 
 from testrium.load.document import Spot
 from testrium.load.kinds import (
+    COMPARISON,
     COUNT,
+    DATA,
     DURATION,
     ENTRYPOINT,
     EXIT_CODES,
@@ -31,6 +33,7 @@ from testrium.load.kinds import (
     list_of,
     mapping_of,
     one_of,
+    one_or_more,
 )
 from testrium.load.matrix import SCHEMA as MATRIX
 from testrium.load.shape import Key, Shape
@@ -38,7 +41,7 @@ from testrium.model import CLOCK_ACTS, FAILPOINT_ACTS, LINK_ACTS
 
 #: Contract keys whose behaviour does not exist yet: refused, not ignored. A table of config.toml,
 #: or a key of [Configs] with another value than its default.
-NOT_YET: Final = frozenset({"checks", "metrics", "Configs.use-ai"})
+NOT_YET: Final = frozenset({"metrics", "Configs.use-ai"})
 
 MODES: Final = ("DEBUG", "INFO", "WARNING", "EXCEPT")
 IN_EXCEPT: Final = ("Stop", "Resume", "Reload", "Resume-ALL")
@@ -190,6 +193,48 @@ FAULT: Final = Shape(
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
+CHECK_SUBJECTS: Final = ("log", "file", "json", "exists", "absent", "value")
+NORMALIZERS: Final = ("datetime", "number", "port", "path")
+
+_SUBSTITUTION = Shape(Key("sub", FILLED_TEXT, required=True), Key("by", TEXT, required=True))
+_NORMALIZER = one_of(*NORMALIZERS)
+
+
+def _read_normalizer(value: Any, spot: Spot) -> Any:
+    return (_SUBSTITUTION.kind() if isinstance(value, dict) else _NORMALIZER).read(value, spot)
+
+
+CHECK: Final = Shape(
+    Key("name", LABEL, "", required=True),
+    Key("log", UNIT_NAME),
+    Key("file", FILLED_TEXT),
+    Key("json", FILLED_TEXT),
+    Key("exists", FILLED_TEXT),
+    Key("absent", FILLED_TEXT),
+    Key("value", TEXT),
+    Key("contains", one_or_more(FILLED_TEXT), ()),
+    Key("lacks", one_or_more(FILLED_TEXT), ()),
+    Key("sequence", list_of(FILLED_TEXT, least=1), ()),
+    Key("last", FILLED_TEXT),
+    Key("count", COMPARISON, field="counted"),
+    Key("literal", FLAG, False),
+    Key("ignore", one_or_more(FILLED_TEXT), ()),
+    Key("at", TEXT),
+    Key("equals", DATA),
+    Key("extract", one_or_more(FILLED_TEXT), ()),
+    Key("expect", one_or_more(FILLED_TEXT), ()),
+    Key("golden", FILLED_TEXT),
+    Key(
+        "normalize",
+        one_or_more(
+            Kind(_read_normalizer, {"anyOf": [_NORMALIZER.schema, _SUBSTITUTION.schema()]})
+        ),
+        (),
+    ),
+    Key("unordered", FLAG, False),
+    exclusive=(CHECK_SUBJECTS,),
+)
+
 #: The tables of config.toml besides [Configs].
 TABLES: Final = ("verify", "circuits", "checks", "faults", "matrix", "env", "metrics")
 
@@ -202,6 +247,7 @@ def json_schemas() -> dict[str, dict[str, Any]]:
         "verify": VERIFY.schema(),
         "circuits": {"type": "array", "items": CIRCUIT.schema()},
         "faults": {"type": "array", "items": FAULT.schema()},
+        "checks": {"type": "array", "items": CHECK.schema()},
         "matrix": MATRIX,
         "env": dict(VARIABLES.schema),
     }

@@ -5,6 +5,7 @@ Durations carry their unit in the name (`_s`, `_ns`, `_ms`); `_ns` times are CLO
 `None` means "undefined" or "no limit", never zero.
 """
 
+from testrium.model.checked import Check, CheckResult, Normalizer
 from testrium.model.declared import (
     Circuit,
     Combination,
@@ -64,6 +65,8 @@ __all__ = [
     "OUTSIDE_ACTS",
     "RESERVED_UNITS",
     "UNKNOWN_CODES",
+    "Check",
+    "CheckResult",
     "Circuit",
     "CircuitResult",
     "Code",
@@ -83,6 +86,7 @@ __all__ = [
     "Judgement",
     "Leak",
     "LogProbe",
+    "Normalizer",
     "Observer",
     "Place",
     "Readiness",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from testrium.errors import Problem
+from testrium.model.checked import Check
 from testrium.model.faults import Fault
 from testrium.model.places import Place
 from testrium.model.words import EMPTY, EventType
@@ -164,6 +165,7 @@ class Group(NamedTuple):
     rules: Rules = Rules()
     circuits: tuple[Circuit, ...] = ()
     faults: tuple[Fault, ...] = ()
+    checks: tuple[Check, ...] = ()
     #: Empty without `[matrix]`: then there is one result for each mode and repeat.
     matrix: tuple[Combination, ...] = ()
     has_setup: bool = False

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from testrium.model.checked import CheckResult
 from testrium.model.finding import Finding
 from testrium.model.words import EMPTY
 
@@ -167,6 +168,7 @@ class Evidence(NamedTuple):
     ends: tuple[End, ...] = ()
     damages: tuple[Damage, ...] = ()
     tests: tuple[TestResult, ...] = ()
+    checks: tuple[CheckResult, ...] = ()
     #: Keys of earlier kept runs of this group, asked only to explain a phantom.
     earlier_keys: frozenset[str] = frozenset()
     attempt: int = 1
@@ -179,7 +181,7 @@ class Evidence(NamedTuple):
     suspended_ns: int = 0
     #: The events that tell which planned faults have happened; not among `events`.
     faults: tuple[Event, ...] = ()
-    #: What was found by other means (check, limit, metric), to be ranked with the rest.
+    #: What was found by other means (limit, metric), to be ranked with the rest.
     findings: tuple[Finding, ...] = ()
     #: What units wrote on stderr; looked at only where `[verify] stderr` is "forbid".
     stderr: Mapping[str, str] = EMPTY

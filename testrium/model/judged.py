@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from testrium.errors import ExitCode, Problem
+from testrium.model.checked import CheckResult
 from testrium.model.declared import Scenario
 from testrium.model.finding import Finding
 from testrium.model.happened import End, Event, TestResult, UnitState
@@ -59,6 +60,7 @@ class GroupResult(NamedTuple):
     judgement: Judgement = Judgement(Verdict.PASS)
     ends: tuple[End, ...] = ()
     tests: tuple[TestResult, ...] = ()
+    checks: tuple[CheckResult, ...] = ()
     witnesses: Mapping[int, Event] = EMPTY
     started_ns: int | None = None
     #: Mean time from Send to Receive of one key (the classic view), for the history.

@@ -23,22 +23,23 @@ def gather_evidence(scenario: Scenario, database: Path) -> Evidence:
     """
     evidence = load_evidence(database)
     if scenario.group.rules.stderr == "forbid":
-        units = (*(unit.name for unit in scenario.units), *_UNITS_BESIDE)
-        evidence = evidence._replace(stderr=stderr_texts(database.parent, units))
+        files = stderr_files(scenario, database.parent)
+        evidence = evidence._replace(stderr={unit: _text(file) for unit, file in files.items()})
     limited = [unit.name for unit in scenario.units if unit.max_rss or unit.max_cpu]
     if limited:
         evidence = evidence._replace(samples=load_samples(database, limited))
     return evidence
 
 
-def stderr_texts(run_dir: Path, units: Iterable[str]) -> dict[str, str]:
-    """What each of these units wrote on stderr, in all its starts."""
+def stderr_files(scenario: Scenario, run_dir: Path) -> dict[str, Path]:
+    """What each unit wrote on stderr, in all its starts: the files that are there."""
+    units = (*(unit.name for unit in scenario.units), *_UNITS_BESIDE)
     files = ((unit, run_dir / "units" / unit / "stderr.log") for unit in units)
-    return {
-        unit: file.read_bytes().decode(errors="backslashreplace")
-        for unit, file in files
-        if file.is_file()
-    }
+    return {unit: file for unit, file in files if file.is_file()}
+
+
+def _text(file: Path) -> str:
+    return file.read_bytes().decode(errors="backslashreplace")
 
 
 def load_samples(database: Path, units: Iterable[str]) -> tuple[Sample, ...]:

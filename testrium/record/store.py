@@ -15,6 +15,7 @@ from typing import Any
 from testrium.errors import InfraError
 from testrium.model import (
     EMPTY,
+    CheckResult,
     Damage,
     End,
     EndCause,
@@ -259,6 +260,7 @@ def load_evidence(database: Path) -> Evidence:
                         "SELECT * FROM Tests ORDER BY ID"
                     )
                 ),
+                checks=tuple(map(_check, meta.get("checks", ()))),
                 earlier_keys=frozenset(meta.get("earlier_keys", ())),
                 attempt=meta.get("attempt", 1),
                 started_ns=meta.get("started_ns"),
@@ -315,6 +317,10 @@ def _file_id(database: Path) -> tuple[int, int] | None:
 def _text(text: str) -> str:
     """Text from user code as SQLite can hold it: without lone surrogates."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _check(fields: dict[str, Any]) -> CheckResult:
+    return CheckResult(**fields | {"details": tuple(fields["details"])})
 
 
 def _end_row(end: End) -> tuple[Any, ...]:

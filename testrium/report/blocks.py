@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from testrium.errors import ExitCode
-from testrium.model import GroupResult, RunResult, Verdict
+from testrium.model import Code, GroupResult, RunResult, Verdict
 from testrium.report import wording
 from testrium.report.escape import cut, log_line
 from testrium.report.figures import tables
@@ -112,6 +112,8 @@ def _findings(view: GroupView, marks: Marks, width: int | None) -> Iterator[Line
         else:
             yield line()
             yield line(f"  also {_sentence(finding)}", hanging=4)
+            if finding.code == Code.CHECK:  # checks are independent of each other
+                yield from _output(finding, marks)
             yield from _folded(finding, indent=4)
     unshown = len(view.findings) - MOST_FURTHER - 1
     if unshown > 0:
@@ -192,6 +194,10 @@ def _state(finding: FindingView, marks: Marks) -> Iterator[Line]:
             lines.insert(0, line(f"    {unit.name} {unit.ended}", ended, hanging=6))
         if lines:
             yield from (line(), *lines)
+    yield from _output(finding, marks)
+
+
+def _output(finding: FindingView, marks: Marks) -> Iterator[Line]:
     if finding.output:
         yield line()
         yield line("    ", Span(f"{finding.source}:", "dim"))

@@ -1,10 +1,10 @@
-"""The tables of a group: its circuits, units and tests."""
+"""The tables of a group: its circuits, units, checks and tests."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-from testrium.model import CircuitResult, Verdict
+from testrium.model import CheckResult, CircuitResult, Verdict
 from testrium.model import TestResult as Test
 from testrium.report import wording
 from testrium.report.lines import Line, Span, line, table
@@ -15,13 +15,15 @@ _INDENT = 2
 
 
 def tables(view: GroupView, width: int | None) -> Iterator[Line]:
-    """A table for each of the three that the group has."""
+    """A table for each of the four that the group has."""
     if view.circuits:
         yield from _titled("circuits", _circuit_rows(view.circuits), width, right=range(2, 7))
     if view.units:
         yield from _titled("units", _unit_rows(view.units), width, right=range(2, 8))
+    if view.checks:
+        yield from _titled("checks", _result_rows(view.checks), width, right=(2,))
     if view.tests:
-        yield from _titled("tests", _test_rows(view.tests), width, right=(2,))
+        yield from _titled("tests", _result_rows(view.tests), width, right=(2,))
 
 
 def _titled(
@@ -78,9 +80,9 @@ def _use_columns(unit: UnitView) -> tuple[Span, Span]:
     )
 
 
-def _test_rows(tests: Sequence[Test]) -> list[list[Span]]:
+def _result_rows(results: Sequence[Test] | Sequence[CheckResult]) -> list[list[Span]]:
     rows = []
-    for test in tests:
+    for test in results:
         verdict = Verdict.PASS if test.passed else Verdict.FAIL
         rows.append(
             [

@@ -14,7 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from testrium.errors import Problem
-from testrium.model import CircuitResult, End, Event, Finding, GroupResult, Place, RunResult
+from testrium.model import (
+    CheckResult,
+    CircuitResult,
+    End,
+    Event,
+    Finding,
+    GroupResult,
+    Place,
+    RunResult,
+    Verdict,
+)
 from testrium.model import TestResult as Test
 from testrium.report import wording
 from testrium.report.files import write_text
@@ -87,7 +97,7 @@ def group_json(result: GroupResult) -> dict[str, Any]:
             "missing": [_place(place) for place in judgement.missing],
         },
         "tests": [_test(test) for test in result.tests],
-        "checks": [],
+        "checks": [_check(check) for check in result.checks],
         "title": scenario.group.title,
         "folder": str(scenario.group.folder),
         "started_ns": result.started_ns,
@@ -172,6 +182,19 @@ def _test(test: Test) -> dict[str, Any]:
         "duration_s": _seconds(test.duration_s),
         "message": test.message,
         "traceback": test.traceback,
+    }
+
+
+def _check(check: CheckResult) -> dict[str, Any]:
+    return {
+        "name": check.name,
+        "passed": check.passed,
+        "verdict": str(Verdict.PASS if check.passed else Verdict.FAIL),
+        "duration_s": _seconds(check.duration_s),
+        "message": check.message,
+        "details": list(check.details),
+        "unit": check.unit,
+        "owed": check.owed,
     }
 
 

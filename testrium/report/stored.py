@@ -14,6 +14,7 @@ from typing import Any
 from testrium.errors import ExitCode, Problem, TestriumError
 from testrium.model import (
     FAULTS,
+    CheckResult,
     CircuitResult,
     Code,
     End,
@@ -155,11 +156,17 @@ def _group(data: Mapping[str, Any], run_dir: Path | None, modes: tuple[str, ...]
         ),
         ends=tuple(_end(unit, started_ns) for unit in data["units"]),
         tests=tuple(Test(**test) for test in data["tests"]),
+        checks=tuple(map(_check, data["checks"])),
         witnesses={event["id"]: _event(event) for event in data["events"]},
         started_ns=started_ns,
         average_latency_s=data["average_latency_s"],
         faults=tuple(map(_fault, data.get("faults", ()))),
     )
+
+
+def _check(data: Mapping[str, Any]) -> CheckResult:
+    fields = {name: data[name] for name in CheckResult._fields}
+    return CheckResult(**fields | {"details": tuple(data["details"])})
 
 
 def _finding(data: Mapping[str, Any]) -> Finding:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from testrium.model import (
     EMPTY,
     UNKNOWN_CODES,
+    CheckResult,
     CircuitResult,
     Code,
     Combination,
@@ -32,6 +33,8 @@ from testrium.report import escape, wording
 #: A story longer than this is shown without its middle.
 MOST_EVENTS = 14
 MOST_OUTPUT_LINES = 12
+#: A diff is read from its beginning.
+MOST_CHECK_LINES = 24
 
 _ABSENT = frozenset({Code.LOST, Code.MISSING})
 
@@ -132,6 +135,7 @@ class GroupView(NamedTuple):
     units: tuple[UnitView, ...]
     circuits: tuple[CircuitResult, ...]
     tests: tuple[TestResult, ...]
+    checks: tuple[CheckResult, ...]
     rerun: str
     run_dir: str
     marks: tuple[MarkView, ...] = ()
@@ -154,6 +158,7 @@ def view_group(result: GroupResult, *, cwd: Path) -> GroupView:
         units=tuple(builder.units.values()),
         circuits=result.judgement.circuits,
         tests=tuple(replace(test, duration_s=as_stored(test.duration_s)) for test in result.tests),
+        checks=result.checks,
         rerun=rerun_command(scenario.group.folder, cwd, scenario.params),
         run_dir="" if result.run_dir is None else _short_path(result.run_dir, cwd),
         marks=_marks(result.faults, result.started_ns),
@@ -229,6 +234,7 @@ class _Evidence:
 
     def __init__(self, result: GroupResult) -> None:
         self._witnesses = result.witnesses
+        self._checks = {check.name: check.details for check in result.checks}
         self._tests = {test.name: test for test in result.tests}
         self.units = {end.unit: _unit(end, result.started_ns) for end in result.ends}
 
@@ -247,7 +253,7 @@ class _Evidence:
             events=_story(finding, events),
             unit=unit,
             source=source,
-            output=_telling(output),
+            output=output if finding.code is Code.CHECK else _telling(output),
             hints=finding.hints,
             follow=follow,
         )
@@ -256,6 +262,8 @@ class _Evidence:
         self, finding: Finding, events: Sequence[Event], unit: UnitView | None
     ) -> tuple[str, tuple[str, ...]]:
         """The text that shows most: a traceback if there is one, else the unit's last lines."""
+        if finding.code is Code.CHECK:
+            return _shown_details(self._checks.get(finding.where, ()))
         if finding.code is Code.TEST:
             test = self._tests.get(finding.where)
             return ("traceback", _lines(test.traceback)) if test else ("", ())
@@ -267,6 +275,15 @@ class _Evidence:
         if unit is None or not unit.output:
             return "", ()
         return f"last output of {unit.name}", unit.output
+
+
+def _shown_details(lines: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """What a check shows: lines or a diff, and what to call it."""
+    source = "difference" if lines and lines[0].startswith("--- ") else "lines"
+    left = len(lines) - MOST_CHECK_LINES
+    if left > 1:
+        lines = (*lines[:MOST_CHECK_LINES], f"… and {left} more")
+    return source, lines
 
 
 def _unit(end: End, started_ns: int | None) -> UnitView:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from testrium.errors import InfraError
 from testrium.model import RESERVED_UNITS, End, EndCause, Event, Scenario
-from testrium.record.evidence import gather_evidence
 from testrium.record.recorder import Recorder
 from testrium.record.scenario import write_scenario
 from testrium.record.waits import WaitServer
@@ -237,6 +236,8 @@ class GroupLife:
             self._ends.append(await self._setup_life)
             await self._setup_over
         await recorder.sync()
+        if stage.scenario.group.checks and not interrupted:
+            await self._check(rewrite=not failed)
         if self._tests is not None:
             await self._conclude(self._tests)
         if stage.scenario.group.has_teardown:
@@ -262,6 +263,16 @@ class GroupLife:
             return "a test has failed"
         return None
 
+    async def _check(self, *, rewrite: bool) -> None:
+        """Make the declared checks, before teardown.py removes what they look at.
+
+        `rewrite`: nothing has failed so far, so that reference files may become what was written.
+        """
+        stage = self._stage
+        stage.recorder.store_meta(attempt=stage.attempt, ports=stage.surroundings.ports)
+        results = await stage.services.checks(stage.scenario, stage.folder.database, rewrite)
+        stage.recorder.store_meta(checks=[result._asdict() for result in results])
+
     async def _conclude(self, tests: Tests) -> None:
         """Call `tests_results` with what is known so far."""
         interrupted = self._stage.services.interrupt.asked.is_set()
@@ -270,8 +281,9 @@ class GroupLife:
             stage = self._stage
             begun = stage.started_ns or time.monotonic_ns()
             duration_s = (time.monotonic_ns() - begun) / 1e9
-            so_far = gather_evidence(stage.scenario, stage.folder.database)
-            data = stage.services.classic_results(stage.scenario, so_far, duration_s)
+            data = await stage.services.classic_results(
+                stage.scenario, stage.folder.database, duration_s
+            )
             await tests.conclude(data)
         await tests.close()
         self._ends.extend(_one_end(tests.ends))

@@ -12,7 +12,7 @@ from testrium.record.recorder import Recorder
 from testrium.run.environment import Surroundings, substituted, texts_of
 from testrium.run.readiness import wait_until
 from testrium.run.supervision import Launch, Process
-from testrium.variables import references
+from testrium.variables import probe_field, references
 
 
 class UnresolvedError(TestriumError):
@@ -106,11 +106,11 @@ async def _probe_values(
         if reference.startswith("probe.")
     }
     values = {}
-    known = sorted((other.name for other in surroundings.scenario.units), key=len, reverse=True)
+    known = [other.name for other in surroundings.scenario.units]
     for reference in wanted:
-        rest = reference.removeprefix("probe.")
-        owner = next(name for name in known if rest.startswith(f"{name}."))
-        step, _, field = rest.removeprefix(f"{owner}.").rpartition(".")
+        place = probe_field(reference, known)
+        assert place is not None, "loading has seen to it"
+        owner, step, field = place
         try:
             async with asyncio.timeout(unit.ready_timeout_s):
                 event = await recorder.wait_for(owner, step)

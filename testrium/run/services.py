@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from testrium.model import Event, Evidence, Observer, Scenario
+from testrium.model import CheckResult, Event, Observer, Scenario
 from testrium.run.monitor import Pace
 from testrium.run.ports import PortAllocator
 from testrium.run.supervision import Supervisor
@@ -39,11 +39,13 @@ class Interrupt:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The shared parts, and the two questions that only verification can answer.
+    """The shared parts, and the questions that only verification can answer.
 
-    `expectations` makes the tracker of a scenario. `classic_results` turns the evidence so far into
-    the dictionary that a group's `tests_results` callback gets. Both are handed in, because
-    running comes before judging. With `verbose` the observer gets the output of units.
+    `expectations` makes the tracker of a scenario. `checks` makes its checks on what lies beside a
+    database; the flag says whether reference files may be rewritten. `classic_results` turns what
+    is stored so far and the group's duration in seconds into the dictionary that a group's
+    `tests_results` callback gets. They are handed in, because running comes before judging, and
+    may raise InfraError. With `verbose` the observer gets the output of units.
     """
 
     run: str
@@ -55,5 +57,6 @@ class Services:
     domain: str
     verbose: bool
     expectations: Callable[[Scenario], Expectations]
-    classic_results: Callable[[Scenario, Evidence, float], Mapping[str, Any]]
+    checks: Callable[[Scenario, Path, bool], Awaitable[tuple[CheckResult, ...]]]
+    classic_results: Callable[[Scenario, Path, float], Awaitable[Mapping[str, Any]]]
     pace: Pace = field(default_factory=Pace)

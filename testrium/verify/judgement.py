@@ -65,10 +65,13 @@ def _judge(scenario: Scenario, evidence: Evidence) -> Judgement:
         *gaps(evidence, index),
         *unproved_faults(scenario, evidence, index),
         *limit_findings(scenario, evidence),
+        *_failed_checks(evidence),
         *_failed_tests(evidence),
         *evidence.findings,
     ]
-    ranked = Explanations(scenario, findings, processes.ends, processes.end_times, index).ranked()
+    ranked = Explanations(
+        scenario, findings, processes.ends, processes.end_times, index, evidence.checks
+    ).ranked()
     verdict, unexpected = against_expectation(scenario, verdict_of(ranked))
     return Judgement(
         verdict=verdict,
@@ -144,6 +147,14 @@ def _suspended(scenario: Scenario, evidence: Evidence) -> list[Finding]:
 
 def _forbids_orphans(scenario: Scenario) -> bool:
     return scenario.group.rules.orphans == "forbid"
+
+
+def _failed_checks(evidence: Evidence) -> list[Finding]:
+    return [
+        Finding(Code.CHECK, check.name, check.message, unit=check.unit)
+        for check in evidence.checks
+        if not check.passed
+    ]
 
 
 def _failed_tests(evidence: Evidence) -> list[Finding]:

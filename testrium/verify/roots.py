@@ -12,6 +12,7 @@ from math import inf
 
 from testrium.model import (
     UNKNOWN_CODES,
+    CheckResult,
     Circuit,
     Code,
     End,
@@ -30,7 +31,7 @@ _RANK = {code: rank for rank, code in enumerate(Code)}
 #: The ends of a unit, as causes.
 _ENDS = (Code.INFRA, Code.CRASH, Code.EXCEPTION, Code.UNREADY, Code.HANG, Code.NOTRUN)
 #: What a unit can owe.
-_OWED = (Code.LOST, Code.MISSING)
+_OWED = (Code.LOST, Code.MISSING, Code.CHECK)
 #: What cannot be expected of a group that the runner or the user ended.
 _UNFINISHED = (*_OWED, Code.VACUOUS, Code.NOTRUN, Code.UNREADY, Code.SILENT)
 
@@ -48,7 +49,9 @@ class Explanations:
         ends: Mapping[str, End],
         end_times: EndTimes,
         index: EventIndex,
+        checks: Iterable[CheckResult] = (),
     ) -> None:
+        self._owed_checks = {check.name: check.owed for check in checks if check.owed}
         self._scenario = scenario
         self._findings = findings
         self._ends = ends
@@ -212,7 +215,7 @@ class Explanations:
         for cause in self._with_codes(Code.GAP):
             unit = self._findings[cause].unit or ""
             for number in self._with_codes(*_OWED):
-                if self._owes(unit, number):
+                if self._owes(unit, number) and self._is_told_by_probes(number):
                     self._explain(number, cause)
             for number in self._with_codes(Code.PHANTOM, Code.STALE):
                 if self._may_have_caused(unit, number):
@@ -229,6 +232,11 @@ class Explanations:
                     self._explain(number, ended[0])
             for number in self._with_codes(Code.VACUOUS):
                 if self._runs_through(number, end.unit):
+                    self._explain(number, ended[0])
+        if ended and self._stopped_by(ended[0]):
+            for number in self._with_codes(Code.CHECK):
+                finding = self._findings[number]
+                if finding.unit is None and finding.where in self._owed_checks:
                     self._explain(number, ended[0])
 
     def _by_earlier_ends(self) -> None:
@@ -258,6 +266,8 @@ class Explanations:
     def _owes(self, unit: str, number: int) -> bool:
         """Whether what is lost or missing was to come from `unit`."""
         finding = self._findings[number]
+        if finding.code is Code.CHECK:
+            return finding.unit == unit and finding.where in self._owed_checks
         if finding.code is Code.MISSING:
             return finding.unit == unit
         circuit = self._circuit_of(number)
@@ -267,6 +277,18 @@ class Explanations:
             place.unit in (unit, ANY)
             for _, hop in _hop_in(circuit, finding.where)
             for place in hop.places
+        )
+
+    def _is_told_by_probes(self, number: int) -> bool:
+        """Whether a damaged probe file can have told it; the lines of a log are no probes."""
+        finding = self._findings[number]
+        return finding.code is not Code.CHECK or self._owed_checks[finding.where] == "probe"
+
+    def _stopped_by(self, end: int) -> bool:
+        """Whether the end of a unit ended the group, which had no time for the rest then."""
+        name = self._findings[end].unit
+        return name == "setup" or any(
+            unit.name == name and unit.in_except == "Stop" for unit in self._scenario.units
         )
 
     def _may_have_caused(self, unit: str, number: int) -> bool:

@@ -18,7 +18,7 @@ from testrium.cli.explain import pages, summary_of
 from testrium.model import Code
 
 #: Findings of rules that are not supported yet.
-WITHOUT_PAGE = {Code.CHECK, Code.METRIC}
+WITHOUT_PAGE = {Code.METRIC}
 #: Never the first finding: something else is always its reason.
 FOLLOWS = {"notrun"}
 #: Needs an earlier run to leave something behind.

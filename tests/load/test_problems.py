@@ -84,7 +84,7 @@ def test_both_spellings_of_a_key(problems_of: Problems) -> None:
     ("text", "problem"),
     [
         ("[verifi]", "3: verifi: unknown table; did you mean 'verify'?"),
-        ("[[checks]]", "3: checks: not supported yet"),
+        ("[[checks]]\nexists = 'x'", "3: checks[0].name: is required"),
         ("[env]\nA = 3", "4: env.A: must be a string"),
         ("[env]\n'A=B' = ''", "4: env.'A=B': is no name of an environment variable"),
         ("[env]\nA = '${port.http}'", "4: env.A: unknown variable ${port.http}"),
@@ -292,7 +292,10 @@ def test_a_key_of_a_unit(
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("log = 'a('", "no regular expression: missing ), unterminated subpattern at position 1"),
+        (
+            "log = 'a('",
+            "'a(', column 2: no regular expression: missing ), unterminated subpattern",
+        ),
         ("log = 'a'\nkey = '${id}'", "unknown variable ${id}"),
         ("log = '(?P<id>a)'\nkey = '${idd}'", "unknown variable ${idd}; did you mean 'id'?"),
         ("log = '(?P<id>a)'\nmeta = {x = '${ib}'}", "unknown variable ${ib}"),

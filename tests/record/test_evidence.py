@@ -9,7 +9,7 @@ import pytest
 
 from testrium.errors import InfraError
 from testrium.model import Group, Rules, Sample, Scenario, Unit
-from testrium.record.evidence import gather_evidence, load_samples, stderr_texts
+from testrium.record.evidence import gather_evidence, load_samples, stderr_files
 from testrium.record.store import Store
 
 A = Unit("a", 0, "units/a.toml", command=("a",))
@@ -53,7 +53,8 @@ def test_stderr_is_read_where_it_is_judged(database: Path) -> None:
 
 
 def test_units_without_a_log_said_nothing(tmp_path: Path) -> None:
-    assert stderr_texts(tmp_path, ["a"]) == {}
+    scenario = Scenario("g", Group("g", tmp_path, (A,)), (A,))
+    assert stderr_files(scenario, tmp_path) == {}
 
 
 def test_a_database_without_samples_is_an_error(tmp_path: Path) -> None:

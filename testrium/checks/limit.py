@@ -1,0 +1,40 @@
+"""A limit for computing: a regular expression can take longer than anybody waits."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from testrium.errors import TestriumError
+
+
+class TookTooLongError(TestriumError):
+    """The computation was broken off."""
+
+
+@contextmanager
+def at_most(limit_s: float) -> Iterator[None]:
+    """Break off what is computed in here after `limit_s` seconds.
+
+    The regular expressions of the standard library ask for signals while they search; a thread
+    could not be stopped. Outside the main thread there are no signals, and no limit.
+
+    Raises:
+        TookTooLongError: it took longer.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ring(_number: int, _frame: object) -> None:
+        raise TookTooLongError(f"took longer than {limit_s:g} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, limit_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL if before is None else before)

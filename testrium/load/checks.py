@@ -1,0 +1,190 @@
+"""What else must hold: the tables `[[checks]]`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from testrium.checks import expression, jsonpath
+from testrium.checks.normalize import check_normalizer
+from testrium.checks.patterns import NotationError
+from testrium.load.document import Spot, did_you_mean
+from testrium.load.references import Scope, check_pattern, check_text
+from testrium.load.schema import CHECK, CHECK_SUBJECTS
+from testrium.load.shape import Reading
+from testrium.load.unit_files import UnitFile
+from testrium.load.unit_texts import enabled_ports
+from testrium.model import Check, Normalizer
+
+#: Reserved units whose output is complete when checks are made; teardown.py runs after them.
+_LOGS_BESIDE = ("setup", "tests")
+_PATTERNS = ("contains", "lacks", "sequence", "last")
+_CONDITIONS = (*_PATTERNS, "counted", "equals", "extract", "expect", "golden")
+_CHOICE = ", ".join(("contains", *_CONDITIONS[1:])).replace("counted", "count")
+#: The fields of a Check that are as they were read.
+_FIELDS = (*_CONDITIONS, "ignore", "literal", "unordered", "at")
+#: What a key needs beside it, one of these.
+_NEEDS: Mapping[str, tuple[str, ...]] = {
+    "at": ("json",),
+    "equals": ("json", "value"),
+    "counted": ("contains",),
+    "expect": ("extract", "json", "value"),
+    "literal": _PATTERNS,
+    "ignore": (*_PATTERNS, "extract", "golden"),
+    "normalize": ("golden", "equals"),
+    "unordered": ("golden",),
+}
+
+
+def read_checks(
+    value: Any,
+    spot: Spot,
+    files: Sequence[UnitFile],
+    environment: Iterable[str],
+    params: Iterable[str],
+) -> tuple[Check, ...]:
+    """The `[[checks]]` tables; what is wrong is noted.
+
+    Args:
+        value: the list of tables.
+        spot: where it stands.
+        files: the units of the group.
+        environment: the variables that `${env.NAME}` may name.
+        params: the parameters of the matrix.
+    """
+    if not isinstance(value, list) or not all(isinstance(table, dict) for table in value):
+        spot.wrong("must be a list of tables: [[checks]]")
+        return ()
+    enabled = {file.name for file in files if file["enabled"]}
+    scope = Scope(
+        enabled_ports(files),
+        frozenset(environment),
+        frozenset(params),
+        dependencies=frozenset({*enabled, *_LOGS_BESIDE}),
+    )
+    checks: dict[str, Check] = {}
+    for index, table in enumerate(value):
+        place = spot.at(index)
+        reading = CHECK.read(table, place)
+        _check_unit(reading, files)
+        _check_company(reading)
+        _check_notation(reading, scope)
+        check = _made(reading)
+        if check.name and check.name in checks:
+            place.at("name").wrong(f"another check has the name {check.name!r}")
+        checks[check.name] = check
+    return tuple(checks.values())
+
+
+def _made(reading: Reading) -> Check:
+    kind = next((name for name in CHECK_SUBJECTS if reading[name] is not None), "value")
+    fields = {name: reading[name] for name in _FIELDS}
+    return Check(
+        name=reading["name"],
+        kind=kind,  # type: ignore[arg-type]  # one of CHECK_SUBJECTS
+        target=reading[kind] or "",
+        normalize=tuple(map(_normalizer, reading["normalize"])),
+        **fields,
+    )
+
+
+def _normalizer(value: str | Reading) -> Normalizer:
+    if isinstance(value, str):
+        return Normalizer(value)
+    return Normalizer("", value["sub"] or "", value["by"] or "")
+
+
+def _check_unit(reading: Reading, files: Sequence[UnitFile]) -> None:
+    """`log` names a unit whose output there will be."""
+    name = reading["log"]
+    if name is None or name in _LOGS_BESIDE:
+        return
+    file = next((file for file in files if file.name == name), None)
+    spot = reading.at("log")
+    if name == "teardown":
+        spot.wrong("teardown.py runs only after the checks")
+    elif file is None:
+        known = [*(file.name for file in files), *_LOGS_BESIDE]
+        spot.wrong(f"unknown unit {name!r}{did_you_mean(name, known)}")
+    elif not file["enabled"]:
+        spot.wrong(f"{name!r} is not enabled, so it writes no log")
+    elif file["entrypoint"] is None and file["command"] is None:
+        spot.wrong(f"{name!r} has no process of its own, so it writes no log")
+
+
+def _check_company(reading: Reading) -> None:
+    """Every key has beside it what it needs, and there is a subject and a condition."""
+    given = reading.spots
+    subjects = [name for name in CHECK_SUBJECTS if name in given]
+    if not subjects:
+        reading.spot.wrong(f"looks at nothing: give one of {', '.join(CHECK_SUBJECTS)}")
+        return
+    conditions = [name for name in _CONDITIONS if name in given]
+    if subjects[0] in ("exists", "absent"):
+        for name in given:
+            if name not in ("name", *CHECK_SUBJECTS):
+                given[name].wrong(f"has no meaning beside {subjects[0]!r}")
+        return
+    if not conditions and subjects[0] != "json":
+        hint = " (to see that the file is there: exists)" if subjects[0] == "file" else ""
+        reading.spot.wrong(f"has no condition: give one of {_CHOICE}{hint}")
+    for name, needed in _NEEDS.items():
+        if name in given and not any(other in given for other in needed):
+            given[name].wrong(f"needs {' or '.join(map(repr, needed))} beside it")
+    if "counted" in given and len(reading["contains"]) > 1:
+        given["counted"].wrong("counts the lines of one pattern: 'contains' must be a single one")
+
+
+def _check_notation(reading: Reading, scope: Scope) -> None:
+    """Patterns, paths, expressions and references mean something."""
+    for name in ("file", "json", "exists", "absent", "value", "golden"):
+        check_text(reading[name] or "", reading.at(name), scope)
+    if reading["equals"] is not None and isinstance(reading["equals"][0], str):
+        check_text(reading["equals"][0], reading.at("equals"), scope)
+    for name in (*_PATTERNS, "ignore"):
+        for spot, text in _texts(reading, name):
+            if reading["literal"]:
+                check_text(text, spot, scope)
+            else:
+                check_pattern(text, spot, scope)
+    _check_expressions(reading, _groups(reading, scope))
+    try:
+        jsonpath.parse(reading["at"] or "")
+    except NotationError as error:
+        reading.at("at").wrong(str(error))
+    for index, value in enumerate(reading["normalize"]):
+        try:
+            check_normalizer(_normalizer(value))
+        except NotationError as error:
+            reading.at("normalize").at(index).wrong(str(error))
+
+
+def _groups(reading: Reading, scope: Scope) -> set[str]:
+    """The names of all groups that `extract` finds."""
+    names: set[str] = set()
+    for spot, text in _texts(reading, "extract"):
+        before = len(spot.complaints.problems)
+        found = check_pattern(text, spot, scope)
+        if not found and len(spot.complaints.problems) == before:
+            spot.wrong(f"{text!r} has no named group, such as (?P<total>[0-9]+)")
+        if twice := sorted(found & names):
+            spot.wrong(f"another pattern has the group {twice[0]!r} too")
+        names |= found
+    return names
+
+
+def _check_expressions(reading: Reading, names: set[str]) -> None:
+    known = set(names) if reading["extract"] else {"value"}
+    for spot, text in _texts(reading, "expect"):
+        try:
+            expression.parse(text, known)
+        except NotationError as error:
+            spot.wrong(str(error))
+
+
+def _texts(reading: Reading, name: str) -> list[tuple[Spot, str]]:
+    """The texts of a key that holds one or several, each with its place."""
+    value = reading[name]
+    if not isinstance(value, tuple):
+        return [] if value is None else [(reading.at(name), value)]
+    return [(reading.at(name).at(index), text) for index, text in enumerate(value)]

@@ -1,0 +1,65 @@
+"""The `[[checks]]` of a group, and what became of them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+#: What a check looks at.
+SubjectKind = Literal["log", "file", "json", "exists", "absent", "value"]
+
+Owed = Literal["", "output", "probe"]
+
+
+class Normalizer(NamedTuple):
+    """What is replaced in both sides of a comparison.
+
+    `name` is one that Testrium knows ("datetime"), or "" for the regular expression `sub`, whose
+    matches become `by`.
+    """
+
+    name: str
+    sub: str = ""
+    by: str = ""
+
+
+class Check(NamedTuple):
+    """What else must hold. Texts may hold `${...}`.
+
+    `target` is a unit for "log", a path for "file", "json", "exists" and "absent", a text for
+    "value". `counted` is how often `contains` must match: an operator and a number. `equals` is a
+    tuple of the one expected value, or None: any value may be expected.
+    """
+
+    name: str
+    kind: SubjectKind
+    target: str
+    contains: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
+    sequence: tuple[str, ...] = ()
+    last: str | None = None
+    counted: tuple[str, int] | None = None
+    literal: bool = False
+    ignore: tuple[str, ...] = ()
+    at: str | None = None
+    equals: tuple[Any] | None = None
+    extract: tuple[str, ...] = ()
+    expect: tuple[str, ...] = ()
+    golden: str | None = None
+    normalize: tuple[Normalizer, ...] = ()
+    unordered: bool = False
+
+
+class CheckResult(NamedTuple):
+    """What a check came to. `details` are the lines that show it, or a diff.
+
+    `unit` is the unit to look at, where there is one. `owed` tells what is missing, "output" or
+    "probe": a unit that came to a bad end may have owed it. What is there and must not be is "".
+    """
+
+    name: str
+    passed: bool
+    message: str = ""
+    details: tuple[str, ...] = ()
+    duration_s: float = 0.0
+    unit: str | None = None
+    owed: Owed = ""

@@ -1,0 +1,123 @@
+"""The small language of `expect`."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from testrium.checks.expression import ExpressionError, Found, parse
+from testrium.checks.patterns import NotationError
+
+VALUES: dict[str, Any] = {
+    "total": Found("30"),
+    "price": Found("10"),
+    "share": Found("0.5"),
+    "version": Found("1.10"),
+    "word": Found("Abc"),
+    "absent": None,
+    "rows": [3, 1, 2],
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("total == price * 3", True),
+        ("total / price", 3.0),
+        ("total // 4 + total % 4", 9),
+        ("-price < 0 < price <= 10", True),
+        ("version == '1.10'", True),
+        ("version == 1.1", True),
+        ("price < total", True),  # as numbers: as text "10" < "30" too, but not "9" < "10"
+        ("share in [0.5, 1]", True),
+        ("word not in ['x']", True),
+        ("'b' in word", True),
+        ("lower(word) == 'abc' and upper(word) == 'ABC'", True),
+        ("word + '!' == 'Abc!'", True),
+        ("price + 1", 11),
+        ("len(word) == 3 or word == 5", True),
+        ("not (total > 30)", True),
+        ("max(price, total, 7)", 30),
+        ("min(rows)", 1),
+        ("sum(rows)", 6),
+        ("round(share + 0.2, 1) if_", None),
+        ("absent == null", True),
+        ("true and not false", True),
+        ("abs(0 - price)", 10),
+    ],
+)
+def test_value(text: str, value: Any) -> None:
+    if value is None:
+        with pytest.raises(NotationError):
+            parse(text, VALUES)
+        return
+    assert parse(text, VALUES).value(VALUES) == value
+
+
+def test_found_numbers_compare_as_numbers() -> None:
+    values = {"a": Found("9"), "b": Found("10")}
+    assert parse("a < b").value(values) is True
+    assert parse("a < b").value({"a": Found("9x"), "b": Found("10")}) is False
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("total.real", "'total.real', column 1: 'total.real' is not allowed in an expression"),
+        ("1 + __import__('os')", "column 5: no function '__import__'; there are"),
+        ("2 ** 9", "column 1: '2 ** 9' is not allowed"),
+        ("total ==", "column 9: no expression: invalid syntax"),
+        ("  amount > 1", "column 3: unknown name 'amount'; known are:"),
+        ("(lambda: 1)()", "is not allowed"),
+        ("[x for x in rows]", "is not allowed"),
+        ("rows[0]", "is not allowed"),
+        ("f'{total}'", "is not allowed"),
+        ("len(word, end=3)", "is not allowed"),
+        ("total if price else 1", "is not allowed"),
+        ("(" * 500 + ")" * 500, "no expression"),
+        ("1+" * 1500 + "1", "is too long"),
+        ("", "no expression"),
+        ("b'x'", "is not allowed"),
+        ("...", "is not allowed"),
+        ("(x := 3)", "is not allowed"),
+        ("\0", "no expression"),
+    ],
+)
+def test_what_is_refused(text: str, message: str) -> None:
+    with pytest.raises(NotationError, match="column") as caught:
+        parse(text, VALUES)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("word > 3", "'word > 3': 'Abc' is no number"),
+        ("total / 0", "division by zero"),
+        ("'ab' * 3", "'ab' is no number"),
+        ("rows < 3", "not supported"),
+        ("absent > 3", "not supported"),
+        ("max([])", "max of nothing"),
+        ("3 in 5", "not iterable"),
+        ("len(3)", "has no len()"),
+    ],
+)
+def test_what_means_nothing_for_these_values(text: str, message: str) -> None:
+    with pytest.raises(ExpressionError) as caught:
+        parse(text, VALUES).value(VALUES)
+    assert message in str(caught.value)
+
+
+def test_names_are_told_in_their_order() -> None:
+    assert parse("b < a and b < 3 and len(c) > 0").names == ("b", "a", "c")
+
+
+@given(st.text(alphabet="ab01.+-*/%()[]<>=!'\"_ ,notrid:", max_size=30))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    values = {name: Found("1") for name in ("a", "b")}
+    with contextlib.suppress(NotationError, ExpressionError):
+        parse(text, values).value(values)

@@ -1,0 +1,23 @@
+"""A pattern that backtracks without end is broken off."""
+
+from __future__ import annotations
+
+import re
+import signal
+
+import pytest
+
+from testrium.checks.limit import TookTooLongError, at_most
+
+
+def test_a_search_is_broken_off() -> None:
+    with pytest.raises(TookTooLongError, match=r"longer than 0\.05 s"), at_most(0.05):
+        re.search(r"(a+)+$", "a" * 60 + "!")
+
+
+def test_what_was_set_before_is_set_again() -> None:
+    before = signal.getsignal(signal.SIGALRM)
+    with at_most(10):
+        assert signal.getitimer(signal.ITIMER_REAL)[0] > 5
+    assert signal.getsignal(signal.SIGALRM) == before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
