@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .conftest import Outcome, Workplace
+if TYPE_CHECKING:
+    from .conftest import Outcome, Workplace
 
 APP = {"app": 'entrypoint = "test_case:app"'}
 
