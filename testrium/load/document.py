@@ -13,6 +13,12 @@ from typing import Any
 from testrium.errors import ConfigError, Problem
 from testrium.load.locate import KeyPath, key_lines, nearest_line, syntax_error_line
 
+#: Bytes of a file. No group comes near; what does is a mistake, and would be read for minutes.
+SIZE_LIMIT = 1_000_000
+#: Parts of a dotted key.
+DEPTH_LIMIT = 100
+
+_STRING = re.compile(r'"""(?s:.*?)"""|"(?:[^"\\\n]|\\.)*"' + r"|'''(?s:.*?)'''|'[^'\n]*'")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -138,8 +144,11 @@ def read_document(path: Path, name: str, complaints: Complaints) -> Document | N
     """Read a TOML file; None, and a problem noted, where it cannot be read."""
     text = ""
     try:
+        if (size := path.stat().st_size) > SIZE_LIMIT:
+            complaints.problem(name, None, "", f"is too large: {size} bytes of {SIZE_LIMIT}")
+            return None
         text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
-        return Document(name, text, tomllib.loads(text))
+        return Document(name, text, _parsed(text))
     except OSError as error:
         complaints.problem(name, None, "", f"cannot be read: {error.strerror}")
     except UnicodeDecodeError as error:
@@ -150,6 +159,16 @@ def read_document(path: Path, name: str, complaints: Complaints) -> Document | N
     except ValueError as error:  # TOMLDecodeError, and int() of too many digits
         complaints.problem(name, syntax_error_line(str(error), text), "", f"no TOML: {error}")
     return None
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """The tables of a TOML text. Raises ValueError, RecursionError."""
+    if text.count(".") > DEPTH_LIMIT:
+        # For a dotted key tomllib takes a time that grows with the square of its parts.
+        pieces = re.split(r"[,={}\[\]#\n]", _STRING.sub("", text))
+        if any(piece.count(".") > DEPTH_LIMIT for piece in pieces):
+            raise RecursionError("a key has too many parts")
+    return tomllib.loads(text)
 
 
 def did_you_mean(word: str, known: Iterable[str], likeness: float = 0.6) -> str:

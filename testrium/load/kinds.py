@@ -23,6 +23,11 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 STEP_LENGTH = 200
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
+#: TOML's integers have 64 bits; Python would read any number of digits.
+_MOST = (1 << 63) - 1
+#: 31 years. The kernel's timers hold 292.
+_MOST_SECONDS = 1_000_000_000
+
 _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*(us|ms|s|m)")
 _SHIFT = re.compile(r"([+-][0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(ms|s|m|h|d)")
 _NANOSECONDS = {
@@ -51,16 +56,29 @@ def rule(
     message: str,
     schema: Mapping[str, Any],
     convert: Callable[[Any], Any] = lambda value: value,
+    most: int = _MOST,
 ) -> Kind:
-    """A kind for single values: those that `accept` takes, as `convert` makes of them."""
+    """A kind for single values: those that `accept` takes, as `convert` makes of them.
+
+    A number beyond `most`, on either side of 0, is none that anybody can have meant.
+    """
 
     def read(value: Any, spot: Spot) -> Any:
+        if _is_beyond(value, most):
+            spot.wrong(f"is a number beyond {most}")
+            return WRONG
         if accept(value):
             return convert(value)
         spot.wrong(message)
         return WRONG
 
     return Kind(read, schema)
+
+
+def _is_beyond(value: Any, most: int) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value) and abs(value) > most
+    return isinstance(value, int) and abs(value) > most
 
 
 def _is_text(value: Any) -> bool:
@@ -118,13 +136,18 @@ ENTRYPOINT = rule(
     {"type": "string", "pattern": r"^[^:\s]+:[^:.\s]+$"},
 )
 NUMBER = rule(
-    _is_positive, "must be a positive number", {"type": "number", "exclusiveMinimum": 0}, float
+    _is_positive,
+    "must be a positive number",
+    {"type": "number", "exclusiveMinimum": 0, "maximum": _MOST_SECONDS},
+    float,
+    _MOST_SECONDS,
 )
 SECONDS = rule(
     lambda value: _is_number(value) and value >= 0,
     "must be a number of seconds, 0 or more",
-    {"type": "number", "minimum": 0},
+    {"type": "number", "minimum": 0, "maximum": _MOST_SECONDS},
     float,
+    _MOST_SECONDS,
 )
 INTEGER = rule(_is_integer, "must be an integer", {"type": "integer"})
 COUNT = rule(

@@ -251,3 +251,21 @@ def test_a_group_without_links_has_no_process_for_them(workplace: Workplace) -> 
     outcome = workplace.run()
     assert outcome.codes == []
     assert not Path(outcome.group["run_dir"], "links.log").exists()
+
+
+def test_a_link_that_was_never_broken_has_proved_nothing(workplace: Workplace) -> None:
+    workplace.group(
+        {"api": API, "client": CLIENT},
+        SERVER
+        + """
+def client():
+    with connect() as wire:
+        wire.sendall(b"x")
+        assert wire.recv(1) == b"x"
+    testrium.unit().probe("done")
+""",
+        tables='[[faults]]\nlink = "api.tcp"\ndo = "cut"\nafter = "client:never"',
+    )
+    outcome = workplace.run()
+    assert outcome.exit_code == 1
+    assert outcome.codes == ["vacuous cut on api.tcp"]

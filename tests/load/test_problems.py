@@ -36,6 +36,10 @@ UNIT = "g/units/a.toml"
         ("repeat = 1.0", "repeat: must be an integer between 0 and 10"),
         ("repeat = true", "repeat: must be an integer between 0 and 10"),
         ("order = 1.5", "order: must be an integer"),
+        (f"order = {'9' * 4000}", f"order: is a number beyond {2**63 - 1}"),
+        (f"repeat = 0x{'f' * 9000}", f"repeat: is a number beyond {2**63 - 1}"),
+        (f"timeout = {'9' * 4000}", "timeout: is a number beyond 1000000000"),
+        ("timeout = 1e300", "timeout: is a number beyond 1000000000"),
         ("title = 3", "title: must be a string"),
         ('title = "a\\u0000"', "title: must be a string"),
         ("tags = 'x'", "tags: must be a list of strings"),
@@ -412,6 +416,35 @@ def test_a_config_that_cannot_be_read(workspace: Workspace, text: str, problem: 
     workspace.write({"g/config.toml": text, "g/units/none.txt": ""})
     (found,) = workspace.problems()
     assert found.startswith(problem)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x = " + "[" * 100_000,
+        "x = " + "{a=" * 3_000 + "1" + "}" * 3_000,
+        f"[a{'.b' * 100_000}]",
+        f"a{' . b' * 100_000} = 1",
+        f"x = {{a{'.b' * 100_000} = 1}}",
+    ],
+)
+def test_what_is_nested_without_end_is_told_at_once(workspace: Workspace, text: str) -> None:
+    workspace.write({"g/config.toml": text, "g/units/none.txt": ""})
+    assert workspace.problems() == ["g/config.toml: is nested too deeply"]
+
+
+@pytest.mark.parametrize("quotes", ['"', "'", '"""\n', "'''\n"])
+def test_many_dots_in_a_text_are_no_nesting(workspace: Workspace, quotes: str) -> None:
+    text = f"{quotes}{'. ' * 500}{quotes.strip()}"
+    workspace.group(f"purpose = {text}", a="")
+    assert workspace.loaded().purpose == ". " * 500
+
+
+def test_a_file_of_a_hundred_megabytes_is_not_read(workspace: Workspace) -> None:
+    workspace.group(a="")
+    with (workspace.folder / "g/config.toml").open("ab") as file:
+        file.truncate(100_000_000)
+    assert workspace.problems() == ["g/config.toml: is too large: 100000000 bytes of 1000000"]
 
 
 def test_a_file_that_is_not_utf_8(workspace: Workspace) -> None:
