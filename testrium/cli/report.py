@@ -23,13 +23,13 @@ def command(run: str) -> int:
     from testrium.record.runs import find_run
     from testrium.report.stored import read_run
     from testrium.session import state_folder
-    from testrium.writing.fanout import replay
+    from testrium.writing.fanout import Writers
 
     cwd = Path.cwd()
     reports = chosen() or (Choice("--html", "html", DEFAULT_FILE),)
     writers = make_writers(reports, cwd)
     result = read_run(find_run(state_folder(cwd), run))
-    replay(result, writers)
+    Writers(writers, lambda text: click.echo(f"notice: {text}", err=True)).replay(result)
     on_stdout = any(report.on_stdout for report in reports)
     for report in reports:
         if report.target is not None and not report.on_stdout:

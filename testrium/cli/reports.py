@@ -92,12 +92,17 @@ def _make(choice: Choice, cwd: Path) -> Writer:
     from testrium.report.formats import make_writer
 
     if choice.name not in FORMATS:
-        import difflib
-
-        near = difflib.get_close_matches(choice.name, FORMATS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(FORMATS)}"
-        raise UsageError(f"--writer: no writer {choice.name!r}; {hint}")
+        return _of_plugin(choice, cwd)
     writer = make_writer(choice.name, choice.target, cwd)
     if writer.needs_target and choice.target is None:
         raise UsageError(f"{choice.option} needs a file: --writer {choice.name}=FILE")
     return writer
+
+
+def _of_plugin(choice: Choice, cwd: Path) -> Writer:
+    from testrium.load.project import find_project
+    from testrium.plugins import find_plugin
+    from testrium.writing.apart import ApartWriter
+
+    plugin = find_plugin("writers", choice.name, find_project(cwd).plugins, builtin=FORMATS)
+    return ApartWriter(plugin, choice.target, cwd)

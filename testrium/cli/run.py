@@ -116,7 +116,7 @@ def command(
     from testrium.report.console import Console
     from testrium.run.schedule import usable_cores
     from testrium.session import Request, run
-    from testrium.writing.fanout import Fanout
+    from testrium.writing.fanout import Fanout, Writers
 
     common = common or Common()
     verbose = verbose or common.verbose
@@ -130,11 +130,11 @@ def command(
         all_modes=all_modes,
     )
     reports = chosen()
-    writers = make_writers(reports, Path.cwd())
+    made = make_writers(reports, Path.cwd())
     stream = sys.stderr if any(report.on_stdout for report in reports) else sys.stdout
-    writers += github_writers(stream, Path.cwd())
+    made += github_writers(stream, Path.cwd())
     with Console(stream, cwd=Path.cwd(), plain=plain, verbose=verbose) as console:
-        observer = Fanout(console, writers)
+        writers = Writers(made, console.notice)
         try:
             if failed:
                 from testrium.earlier_runs import failed_results
@@ -151,17 +151,17 @@ def command(
                 shuffle=_seed(console, shuffle),
                 update_golden=update_golden,
                 keep=keep,
-                observer=observer,
+                observer=Fanout(console, writers),
                 jobs=jobs or usable_cores(),
                 verbose=verbose,
                 command_line=tuple(sys.argv[1:]),
             )
             result = run(request)
         except TestriumError as error:
-            observer.refuse(error)
+            writers.refuse(error)
             raise
         console.finish(result)
-        observer.finish(result)
+        writers.finish(result)
     return result.exit_code
 
 

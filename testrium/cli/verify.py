@@ -21,7 +21,7 @@ def command(run: str) -> int:
     """
     from testrium.earlier_runs import verify_again
     from testrium.report.console import Console
-    from testrium.writing.fanout import replay
+    from testrium.writing.fanout import Writers
 
     reports = chosen()
     writers = make_writers(reports, Path.cwd())
@@ -29,5 +29,5 @@ def command(run: str) -> int:
     result = verify_again(run, Path.cwd())
     with Console(stream, cwd=Path.cwd()) as console:
         console.show(result)
-    replay(result, writers)
+        Writers(writers, console.notice).replay(result)
     return result.exit_code

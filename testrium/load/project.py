@@ -9,10 +9,20 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from testrium.load.document import Complaints, Spot, read_document, shown_path
-from testrium.load.kinds import FILLED_TEXT, TEXT, WRONG, Kind, list_of, mapping_of
+from testrium.load.kinds import (
+    ENTRYPOINT,
+    FILLED_TEXT,
+    NAME,
+    TEXT,
+    WRONG,
+    Kind,
+    list_of,
+    mapping_of,
+)
 from testrium.load.schema import CONFIGS, DIALECT, UNIT
 from testrium.load.shape import Key, Reading, Shape
 from testrium.model import EMPTY
+from testrium.plugins import KINDS, Plugin
 
 FILE_NAME: Final = "testrium.toml"
 STATE_FOLDER: Final = ".testrium"
@@ -43,11 +53,16 @@ UNIT_TABLE: Final = "unit"
 
 _AI = Shape(Key("command", list_of(FILLED_TEXT, least=1), required=True))
 
+_PLUGINS = Shape(
+    *(Key(kind, mapping_of(ENTRYPOINT, NAME, "name of a plugin"), EMPTY) for kind in KINDS)
+)
+
 PROJECT: Final = Shape(
     Key("state", FILLED_TEXT),
     Key(CONFIGS_TABLE, _defaults_of(CONFIGS)),
     Key(UNIT_TABLE, _defaults_of(UNIT)),
     Key("ai", _AI.kind()),
+    Key("plugins", _PLUGINS.kind()),
     Key("templates", FILLED_TEXT),
     Key("requirements", mapping_of(TEXT, REQUIREMENT, "id of a requirement")),
 )
@@ -72,6 +87,7 @@ class Project:
     templates: Path | None = None
     requirements: Mapping[str, str] | None = None
     origins: Mapping[tuple[str, str], Spot] = field(default_factory=dict)
+    plugins: tuple[Plugin, ...] = ()
 
 
 def find_project(cwd: Path) -> Project:
@@ -155,6 +171,18 @@ def _project(reading: Reading, file: Path) -> Project:
             for name, table in tables.items()
             for each in (table.values if table else ())
         },
+        plugins=_plugins(reading["plugins"], file),
+    )
+
+
+def _plugins(reading: Reading | None, file: Path) -> tuple[Plugin, ...]:
+    """The project's own plugins; their modules are found from the project's folder."""
+    if reading is None:
+        return ()
+    return tuple(
+        Plugin(kind, name, reference, file.name, str(file.parent))
+        for kind in KINDS
+        for name, reference in reading[kind].items()
     )
 
 

@@ -11,12 +11,16 @@ import sys
 from pathlib import Path
 from typing import ClassVar
 
-from testrium.errors import InfraError, Problem
+from testrium.errors import InfraError, Problem, TestriumError
 from testrium.model import GroupResult, RunResult, Scenario, UnitState
 from testrium.report.files import write_text
 
 #: The target that stands for standard output.
 STDOUT = "-"
+
+
+class WriterFailedError(TestriumError):
+    """A writer of somebody else has failed; the run is none of its business."""
 
 
 class Writer:
@@ -26,8 +30,6 @@ class Writer:
         target: what the user wrote behind the writer's name, mostly a file; `-` is standard output.
             None where nothing was written.
         cwd: the folder that relative targets start from.
-
-    Raises ValueError where it cannot work with this target: then nothing is started.
     """
 
     #: Whether it cannot do without a target.

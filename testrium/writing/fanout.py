@@ -1,25 +1,75 @@
-"""One observer of a run that passes everything on: to the console, and to every writer."""
+"""Passes everything that happens in a run on: to the console, and to every writer."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from testrium.errors import ConfigError, InfraError, Problem, TestriumError
 from testrium.model import Event, GroupResult, Observer, RunResult, Scenario, UnitState, Verdict
-from testrium.report.writer import Writer
+from testrium.report.writer import Writer, WriterFailedError
+
+
+class Writers:
+    """The writers of a run. One that fails is told nothing more, and the others go on.
+
+    One of somebody else costs a notice; one of Testrium's own lets `finish` raise.
+    """
+
+    def __init__(self, writers: Sequence[Writer], notice: Callable[[str], None]) -> None:
+        self._writers = list(writers)
+        self._notice = notice
+        self._failed: list[InfraError] = []
+
+    def tell(self, what: Callable[[Writer], None]) -> None:
+        """Call a method of each of them."""
+        for writer in list(self._writers):
+            try:
+                what(writer)
+            except InfraError as error:
+                self._writers.remove(writer)
+                self._failed.append(error)
+            except WriterFailedError as error:
+                self._writers.remove(writer)
+                self._notice(str(error))
+
+    def finish(self, result: RunResult) -> None:
+        """Have the reports of a run written.
+
+        Raises InfraError, when all the others are, where one could not be.
+        """
+        self.tell(lambda writer: writer.run_ended(result))
+        for error in self._failed[1:]:
+            self._notice(str(error))
+        if self._failed:
+            raise self._failed[0]
+
+    def refuse(self, error: TestriumError) -> None:
+        """Have the reports written of a run that was not started, because of `error`."""
+        self.tell(lambda writer: writer.run_ended(refused(error)))
+        for failure in self._failed:
+            self._notice(str(failure))
+
+    def replay(self, result: RunResult) -> None:
+        """Tell of a run that is over, as if it happened now. Raises InfraError as `finish`."""
+        scenarios = tuple(group.scenario for group in result.groups)
+        self.tell(lambda writer: writer.run_started(result.run, scenarios))
+        for group in result.groups:
+            self.tell(functools.partial(_end_group, group))
+        self.finish(result)
+
+
+def _end_group(group: GroupResult, writer: Writer) -> None:
+    writer.group_ended(group)
 
 
 class Fanout:
-    """Observer: passes on to another one, and to writers.
+    """Observer: passes on to another one, and to writers."""
 
-    A writer that fails is told nothing more: the run goes on, and its other reports are written.
-    """
-
-    def __init__(self, first: Observer, writers: Sequence[Writer]) -> None:
+    def __init__(self, first: Observer, writers: Writers) -> None:
         self._first = first
-        self._writers = list(writers)
-        self._failed: list[InfraError] = []
+        self._tell = writers.tell
 
     def run_started(self, run: str, scenarios: tuple[Scenario, ...]) -> None:
         """Observer."""
@@ -54,31 +104,6 @@ class Fanout:
         self._first.group_ended(result)
         self._tell(lambda writer: writer.group_ended(result))
 
-    def finish(self, result: RunResult) -> None:
-        """Have the reports of a run written.
-
-        Raises InfraError, when all the others are, where one could not be.
-        """
-        self._tell(lambda writer: writer.run_ended(result))
-        for error in self._failed[1:]:
-            self._first.notice(str(error))
-        if self._failed:
-            raise self._failed[0]
-
-    def refuse(self, error: TestriumError) -> None:
-        """Have the reports written of a run that was not started, because of `error`."""
-        self._tell(lambda writer: writer.run_ended(refused(error)))
-        for failure in self._failed:
-            self._first.notice(str(failure))
-
-    def _tell(self, what: Callable[[Writer], None]) -> None:
-        for writer in list(self._writers):
-            try:
-                what(writer)
-            except InfraError as error:
-                self._writers.remove(writer)
-                self._failed.append(error)
-
 
 def refused(error: TestriumError) -> RunResult:
     """The result of a run that was not started."""
@@ -87,12 +112,3 @@ def refused(error: TestriumError) -> RunResult:
     else:
         problems = (Problem("", None, "", str(error)),)
     return RunResult("", Verdict.ERROR, error.exit_code, 0.0, errors=problems)
-
-
-def replay(result: RunResult, writers: Sequence[Writer]) -> None:
-    """Tell writers of a run that is over, as if it happened now. Raises as `Fanout.finish`."""
-    for writer in writers:
-        writer.run_started(result.run, tuple(group.scenario for group in result.groups))
-        for group in result.groups:
-            writer.group_ended(group)
-        writer.run_ended(result)
