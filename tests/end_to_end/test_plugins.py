@@ -5,10 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from .conftest import Workplace
+if TYPE_CHECKING:
+    from tests.end_to_end.conftest import Workplace
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "testrium-extras"
 
