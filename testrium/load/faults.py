@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import PurePath
 from typing import Any, Final
 
 from testrium.load.document import Spot, did_you_mean
@@ -12,7 +11,15 @@ from testrium.load.routes import ANY, RouteError, Stations, notice_misspelling, 
 from testrium.load.schema import FAULT
 from testrium.load.shape import Reading
 from testrium.load.unit_files import UnitFile
-from testrium.model import CLOCK_ACTS, FAILPOINT_ACTS, LINK_ACTS, OUTSIDE_ACTS, Fault, Place
+from testrium.model import (
+    CLOCK_ACTS,
+    FAILPOINT_ACTS,
+    LINK_ACTS,
+    OUTSIDE_ACTS,
+    Fault,
+    Place,
+    is_python,
+)
 
 #: What each key that names a target can do, and which of the other keys belong to it.
 _ACTS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -191,7 +198,7 @@ class _Reader:
             return
         can = f"only {' and '.join(OUTSIDE_ACTS)}"
         command = file["command"]
-        if command and not PurePath(command[0]).name.startswith("python"):
+        if command and not is_python(command[0]):
             self._wrong("do", f"{can} can be done to {at.unit!r}: {command[0]!r} is not Python")
         elif any(probe["step"] == at.step for probe in file["probes"]):
             self._wrong("do", f"{can} can be done at {str(at)!r}: it is read from a log")

@@ -16,6 +16,7 @@ from testrium.model.declared import (
     Rules,
     Scenario,
     Unit,
+    is_python,
 )
 from testrium.model.faults import (
     CLOCK_ACTS,
@@ -99,4 +100,5 @@ __all__ = [
     "UnitState",
     "Use",
     "Verdict",
+    "is_python",
 ]

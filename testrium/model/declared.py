@@ -32,6 +32,11 @@ class LogProbe(NamedTuple):
     meta: Mapping[str, str] = EMPTY
 
 
+def is_python(program: str) -> bool:
+    """Whether a program is called `python...`, wherever it lies."""
+    return program.rpartition("/")[2].startswith("python")
+
+
 class Unit(NamedTuple):
     """One actor of a group: at most one process at a time.
 
@@ -66,6 +71,11 @@ class Unit(NamedTuple):
     max_rss: int | None = None  # bytes
     max_cpu: float | None = None  # percent of one core
     probes: tuple[LogProbe, ...] = ()
+
+    @property
+    def is_python(self) -> bool:
+        """Whether it runs Python code: an entrypoint, or a program called `python...`."""
+        return self.entrypoint is not None or is_python((self.command or ("",))[0])
 
     @property
     def has_process(self) -> bool:

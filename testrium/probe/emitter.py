@@ -61,6 +61,7 @@ class Emitter:
         own = names.clock_domain() if domain else domain
         self._domain = "" if own == domain else f',"domain":{quoted(own)}'
         self._failpoints = _failpoints()
+        self._clock = os.environ.get(names.CLOCK)
         self.begin_process()
 
     def begin_process(self) -> None:
@@ -88,6 +89,8 @@ class Emitter:
         """
         t_ns = monotonic_ns()
         wall_ns = time_ns()
+        if self._clock:
+            wall_ns += _shift_ns(self._clock)
         head = self._heads.get((step, type_)) or self._head(step, type_, key)
         tail = ""
         if key is not None:
@@ -299,6 +302,12 @@ def emit(
 ) -> None:
     """One probe of this process's unit, of any type. Does nothing outside a run."""
     Unit().emit(step, type, key, cause, meta or {})
+
+
+def _shift_ns(path: str) -> int:
+    from testrium.probe.shift import read_ns
+
+    return read_ns(path)
 
 
 def _failpoints() -> Failpoints | None:

@@ -21,6 +21,8 @@ SOCKET = "TESTRIUM_SOCKET"
 DOMAIN = "TESTRIUM_DOMAIN"
 #: The probes at which this process asks whether something is to be broken: "unit:step" a line.
 FAILPOINTS = "TESTRIUM_FAILPOINTS"
+#: The file that says how far the clock of this process is off, see `testrium.probe.shift`.
+CLOCK = "TESTRIUM_CLOCK"
 
 
 def clock_domain() -> str:

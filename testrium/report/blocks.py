@@ -100,7 +100,7 @@ def _mark(mark: MarkView) -> Line:
     if mark.for_s is not None:
         facts.append(f"for {wording.duration(mark.for_s)}")
     if mark.at_s is not None:
-        facts.append(f"{wording.duration(mark.at_s)} in")
+        facts.append(f"{wording.duration(mark.at_s)} in" if mark.at_s > 0 else "from the start")
     about = Span(f"  ({', '.join(facts)})" if facts else "", "dim")
     return line("  ", Span("injected", "warn"), f" {mark.name}", about, hanging=4)
 

@@ -91,6 +91,11 @@ class Surroundings:
             f"TESTRIUM_PARAM_{variable_name(name)}": value
             for name, value in self.scenario.params.items()
         }
+        if any(fault.do == "clock" and fault.unit == unit for fault in group.faults):
+            from testrium.run.clocks import clock_environment
+
+            declared = next(one for one in self.scenario.units if one.name == unit)
+            env |= clock_environment(declared, self.folder.clock(unit), env)
         if failpoints := [str(fault.at) for fault in group.faults if fault.at is not None]:
             env[names.FAILPOINTS] = "\n".join(failpoints)
         else:

@@ -37,6 +37,10 @@ class RunFolder:
     def stacks(self, name: str) -> Path:
         return self.unit(name) / "stacks.txt"
 
+    def clock(self, name: str) -> Path:
+        """How far the clock of a unit is off, where a fault says that it is."""
+        return self.unit(name) / "clock"
+
     @property
     def diagnostics(self) -> Path:
         return self.path / "diagnostics.txt"

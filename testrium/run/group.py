@@ -32,6 +32,7 @@ from testrium.run.stage import Stage
 from testrium.run.usercode import Tests, run_to_end, setup_unit, teardown_unit
 
 if TYPE_CHECKING:
+    from testrium.run.clocks import Clocks
     from testrium.run.faults import Injector
 
 #: The clocks of a machine that was not suspended differ by less.
@@ -150,6 +151,11 @@ class GroupLife:
         self._ends: list[End] = []
         self._outcome: Outcome | None = None
         self._infra = ""
+        self._clocks: Clocks | None = None
+        if any(fault.do == "clock" for fault in stage.scenario.group.faults):
+            from testrium.run.clocks import Clocks
+
+            self._clocks = Clocks(stage.scenario, stage.recorder, stage.folder)
         self._suspended_before_ns = linux.suspended_ns()
         if stage.surroundings.links:
             from testrium.run.links.control import Links
@@ -160,6 +166,8 @@ class GroupLife:
         try:
             if self._stage.links is not None:
                 await self._stage.links.open()
+            if self._clocks is not None:
+                await self._clocks.open()
             if await self._set_up():
                 await self._run()
         except InfraError as error:
@@ -248,6 +256,8 @@ class GroupLife:
                 stage.diagnostics.note("teardown.py failed")
         if stage.links is not None:
             await stage.links.close()
+        if self._clocks is not None:
+            await self._clocks.close()
         if failed:
             stage.diagnostics.write()
         await recorder.sync()

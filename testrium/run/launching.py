@@ -66,6 +66,7 @@ def launch_of(unit: Unit, surroundings: Surroundings, values: Values) -> Launch:
         stop_signal=unit.stop_signal,
         grace_s=unit.grace_s,
         deadline_ns=None,
+        own_interpreter="FAKETIME_TIMESTAMP_FILE" in values.env,
     )
 
 

@@ -42,7 +42,8 @@ class Launch:
 
     `folder` is the group's; Python code is imported from there. `env` is the whole environment.
     Output is appended to `stdout` and `stderr`, the stacks of a Python unit that is asked for them
-    to `stacks`. `deadline_ns` (CLOCK_MONOTONIC) is when the process is overdue.
+    to `stacks`. `deadline_ns` (CLOCK_MONOTONIC) is when the process is overdue. With
+    `own_interpreter` a Python unit is a program of its own, which a library can be loaded into.
     """
 
     unit: str
@@ -58,6 +59,7 @@ class Launch:
     stop_signal: str = "TERM"
     grace_s: float = 2.0
     deadline_ns: int | None = None
+    own_interpreter: bool = False
 
     def to_message(self) -> Message:
         message = {name: getattr(self, name) for name in self.__slots__}

@@ -11,16 +11,27 @@ import fcntl
 import os
 import signal
 import socket
+import sys
 from typing import TYPE_CHECKING, NoReturn
 
+import testrium
 from testrium.run import entrypoint, linux
-from testrium.run.protocol import Channel, Launch
+from testrium.run.protocol import Channel, Launch, encoded
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 #: What the keeper reads when it was the machine that failed, not the unit's description.
 INFRA_MARK = b"!"
+
+#: Tells an interpreter that was started for a unit which one it is.
+LAUNCH = "TESTRIUM_LAUNCH"
+
+# What such an interpreter runs; it finds Testrium where this one did.
+_FRESH = (
+    f"import sys; sys.path.append({os.path.dirname(testrium.__path__[0])!r});"  # noqa: PTH120 - as text
+    " from testrium.run import fresh; fresh.main()"
+)
 
 # A number where programs that count their files from 3 do not look.
 _STACKS_FD = 200
@@ -73,6 +84,15 @@ def _prepare(launch: Launch, wire: int, kept_fds: tuple[int, ...]) -> None:
         for number in _PYTHONS_OWN:
             signal.signal(number, signal.SIG_DFL)
         os.execvpe(command[0], command, launch.env)
+    if launch.own_interpreter:
+        message = encoded(launch.to_message() | {"env": {}})  # it has that as its own
+        program = [sys.executable, "-c", _FRESH]
+        os.execve(program[0], program, {**launch.env, LAUNCH: message.decode()})
+    become(launch)
+
+
+def become(launch: Launch) -> None:
+    """Make this process, which has nothing left of another, the Python unit."""
     linux.set_title(f"{launch.unit}: {launch.entrypoint}")
     entrypoint.prepare(launch, _open_stacks(launch.stacks))
 

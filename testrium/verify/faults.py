@@ -15,7 +15,7 @@ def unproved_faults(scenario: Scenario, evidence: Evidence, index: EventIndex) -
             Code.VACUOUS,
             fault.name,
             f"the planned fault never happened, so it proved nothing: {fault.name}",
-            hints=tuple(_why(fault, evidence, index)),
+            hints=tuple(_why(fault, scenario, evidence, index)),
             unit=fault.unit,
         )
         for fault in scenario.group.faults
@@ -23,8 +23,12 @@ def unproved_faults(scenario: Scenario, evidence: Evidence, index: EventIndex) -
     ]
 
 
-def _why(fault: Fault, evidence: Evidence, index: EventIndex) -> list[str]:
+def _why(fault: Fault, scenario: Scenario, evidence: Evidence, index: EventIndex) -> list[str]:
     place = fault.at or fault.after
+    if fault.do == "clock":
+        unit = next((unit for unit in scenario.units if unit.name == fault.unit), None)
+        if unit is not None and not unit.is_python:
+            return [f"{fault.unit} is not Python: its clock needs faketime's library (libfaketime)"]
     if place is None:
         return []
     reached = [
