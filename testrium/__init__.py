@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from testrium.errors import InjectedFault
     from testrium.probe.emitter import Unit, unit
     from testrium.probe.event import Event
+    from testrium.probe.metrics import metric
 
 __version__ = "0.1.0"
 
-__all__ = ["Event", "InjectedFault", "Unit", "__version__", "unit"]
+__all__ = ["Event", "InjectedFault", "Unit", "__version__", "metric", "unit"]
 
 
 def __getattr__(name: str) -> object:
@@ -25,6 +26,10 @@ def __getattr__(name: str) -> object:
         from testrium.probe import emitter
 
         return getattr(emitter, name)
+    if name == "metric":
+        from testrium.probe.metrics import metric
+
+        return metric
     if name == "Event":
         from testrium.probe.event import Event
 

@@ -7,11 +7,12 @@ import json
 import click
 
 from testrium.errors import UsageError
+from testrium.measures import DIRECTIONS
 from testrium.model import EventType
 
 
 @click.command(name="probe")
-@click.argument("step")
+@click.argument("step", default="", metavar="[STEP]")
 @click.option(
     "--type",
     "kind",
@@ -22,16 +23,37 @@ from testrium.model import EventType
 @click.option("--key", help="What the event belongs to; Send and Receive need one.")
 @click.option("--cause", multiple=True, metavar="KEY", help="A key that led to it (repeatable).")
 @click.option("--meta", multiple=True, metavar="NAME=VALUE", help="Metadata (repeatable).")
+@click.option(
+    "--metric", type=(str, float), metavar="NAME VALUE", help="Report a figure, in place of a STEP."
+)
+@click.option("--unit", default="", help="What the figure is measured in.")
+@click.option("--better", type=click.Choice(DIRECTIONS), help="Default: smaller.")
 def command(
-    step: str, kind: str, key: str | None, cause: tuple[str, ...], meta: tuple[str, ...]
+    step: str,
+    kind: str,
+    key: str | None,
+    cause: tuple[str, ...],
+    meta: tuple[str, ...],
+    metric: tuple[str, float] | None,
+    unit: str,
+    better: str | None,
 ) -> int:
     """Emit the probe STEP for the unit that this process belongs to, with the time of the call.
 
-    Does nothing outside a run. A VALUE that is a JSON number, true, false or null is kept as such.
+    With --metric: report a figure instead. Does nothing outside a run. A VALUE of metadata that is
+    a JSON number, true, false or null is kept as such.
     """
+    if (metric is None) is not bool(step):
+        raise UsageError("either a STEP or --metric NAME VALUE")
     from testrium.probe.emitter import emit
+    from testrium.probe.metrics import metric as report
 
     try:
+        if metric is not None:
+            report(*metric, unit, better or DIRECTIONS[0])
+            return 0
+        if unit or better:
+            raise UsageError("--unit and --better belong to --metric")
         emit(step, type=kind, key=key, cause=list(cause), meta=dict(map(_field, meta)))
     except (ValueError, TypeError) as error:
         raise UsageError(str(error)) from error

@@ -31,7 +31,7 @@ from testrium.load.shape import Reading, field_of
 from testrium.load.unit_files import UnitFile, read_unit_files
 from testrium.load.unit_texts import check_unit_texts, enabled_ports
 from testrium.load.units import check_entrypoints, check_units, make_units
-from testrium.model import Check, Combination, Fault, Group
+from testrium.model import Check, Combination, Fault, Group, Metric
 
 MAIN_TABLE = "Configs"
 CALLBACKS = ("validate_test", "tests_results")
@@ -94,6 +94,12 @@ def load_group(found: Found, around: Surroundings, complaints: Complaints) -> Gr
         from testrium.load.faults import read_faults
 
         faults = read_faults(data["faults"], whole.at("faults"), stations, files)
+    metrics: tuple[Metric, ...] = ()
+    if "metrics" in data:
+        from testrium.load.metrics import read_metrics
+
+        enabled = [file.name for file in files if file["enabled"]]
+        metrics = read_metrics(data["metrics"], whole.at("metrics"), circuits, enabled)
     matrix = data.get("matrix")
     combinations = () if matrix is None else read_matrix(matrix, whole.at("matrix"))
     if found.only:
@@ -120,6 +126,7 @@ def load_group(found: Found, around: Surroundings, complaints: Complaints) -> Gr
         circuits=circuits,
         faults=faults,
         checks=checks,
+        metrics=metrics,
         matrix=combinations,
         has_setup=has_setup,
         has_teardown=has_teardown,

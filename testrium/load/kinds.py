@@ -40,6 +40,7 @@ _NANOSECONDS = {
 }
 _SIZE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*([kKMGT]i?)?B")
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
+_PERCENTAGE = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*%")
 _RANGE = re.compile(r"([0-9]{1,12})(?:(\.\.)([0-9]{1,12})?)?")
 
 
@@ -142,6 +143,7 @@ NUMBER = rule(
     float,
     _MOST_SECONDS,
 )
+LIMIT = rule(_is_number, "must be a number", {"type": "number"}, float)
 SECONDS = rule(
     lambda value: _is_number(value) and value >= 0,
     "must be a number of seconds, 0 or more",
@@ -349,6 +351,26 @@ def _read_key_range(value: Any, spot: Spot) -> Any:
 
 
 KEY_RANGE = Kind(_read_key_range, {"type": ["string", "integer"], "pattern": f"^{_RANGE.pattern}$"})
+
+
+def percentage(text: str) -> float:
+    """A share such as "20%", as a fraction: 0.2.
+
+    Raises:
+        ValueError: it is none, or 0.
+    """
+    match = _PERCENTAGE.fullmatch(text)
+    if match is None or float(match[1]) == 0:
+        raise ValueError(f"no percentage: {text!r}")
+    return float(match[1]) / 100
+
+
+PERCENTAGE = converted(
+    percentage,
+    (str,),
+    'must be a percentage such as "20%"',
+    {"type": "string", "pattern": f"^{_PERCENTAGE.pattern}$"},
+)
 
 
 def _signal_name(text: str) -> str:

@@ -41,7 +41,7 @@ from testrium.model import CLOCK_ACTS, FAILPOINT_ACTS, LINK_ACTS
 
 #: Contract keys whose behaviour does not exist yet: refused, not ignored. A table of config.toml,
 #: or a key of [Configs] with another value than its default.
-NOT_YET: Final = frozenset({"metrics", "Configs.use-ai"})
+NOT_YET: Final = frozenset({"Configs.use-ai"})
 
 MODES: Final = ("DEBUG", "INFO", "WARNING", "EXCEPT")
 IN_EXCEPT: Final = ("Stop", "Resume", "Reload", "Resume-ALL")
@@ -191,6 +191,15 @@ FAULT: Final = Shape(
     exclusive=(("at", "link"), ("at", "unit"), ("link", "unit")),
 )
 
+#: How a limit is written depends on what it limits: metrics.py reads it.
+_ANY_LIMIT = Kind(lambda value, _: value, {"type": ["number", "string"]})
+
+METRIC: Final = Shape(
+    Key("max", _ANY_LIMIT),
+    Key("min", _ANY_LIMIT),
+    Key("unit", LABEL, ""),
+)
+
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 CHECK_SUBJECTS: Final = ("log", "file", "json", "exists", "absent", "value")
@@ -250,6 +259,11 @@ def json_schemas() -> dict[str, dict[str, Any]]:
         "checks": {"type": "array", "items": CHECK.schema()},
         "matrix": MATRIX,
         "env": dict(VARIABLES.schema),
+        # A name without its quotes is a table within a table.
+        "metrics": {
+            "type": "object",
+            "additionalProperties": METRIC.schema() | {"additionalProperties": {"type": "object"}},
+        },
     }
     config = {
         "title": "A group's config.toml",

@@ -46,6 +46,7 @@ from testrium.model.judged import (
     Observer,
     RunResult,
 )
+from testrium.model.metrics import Better, Measure, Metric, Reported, Source
 from testrium.model.places import Place
 from testrium.model.words import (
     EMPTY,
@@ -66,6 +67,7 @@ __all__ = [
     "OUTSIDE_ACTS",
     "RESERVED_UNITS",
     "UNKNOWN_CODES",
+    "Better",
     "Check",
     "CheckResult",
     "Circuit",
@@ -87,14 +89,18 @@ __all__ = [
     "Judgement",
     "Leak",
     "LogProbe",
+    "Measure",
+    "Metric",
     "Normalizer",
     "Observer",
     "Place",
     "Readiness",
+    "Reported",
     "Rules",
     "RunResult",
     "Sample",
     "Scenario",
+    "Source",
     "TestResult",
     "Unit",
     "UnitState",

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from testrium.errors import Problem
 from testrium.model.checked import Check
 from testrium.model.faults import Fault
+from testrium.model.metrics import Metric
 from testrium.model.places import Place
 from testrium.model.words import EMPTY, EventType
 
@@ -176,6 +177,7 @@ class Group(NamedTuple):
     circuits: tuple[Circuit, ...] = ()
     faults: tuple[Fault, ...] = ()
     checks: tuple[Check, ...] = ()
+    metrics: tuple[Metric, ...] = ()
     #: Empty without `[matrix]`: then there is one result for each mode and repeat.
     matrix: tuple[Combination, ...] = ()
     has_setup: bool = False

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from testrium.model.checked import CheckResult
 from testrium.model.finding import Finding
+from testrium.model.metrics import Reported
 from testrium.model.words import EMPTY
 
 
@@ -187,3 +188,5 @@ class Evidence(NamedTuple):
     stderr: Mapping[str, str] = EMPTY
     #: Of the units that have a limit, in the order of time.
     samples: tuple[Sample, ...] = ()
+    #: What processes reported with `testrium.metric`, in the order of storing.
+    metrics: tuple[Reported, ...] = ()

@@ -22,9 +22,9 @@ from testrium.probe.rules import (
 )
 
 try:  # the C function that `json` uses; `json` itself costs an import of 9 ms
-    from _json import encode_basestring as quoted
+    from _json import encode_basestring
 except ImportError:  # not CPython
-    from json.encoder import encode_basestring as quoted
+    from json.encoder import encode_basestring
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from testrium.probe.event import Event
     from testrium.probe.failpoints import Failpoints
 
+#: A text as JSON writes it.
+quoted = encode_basestring
 #: The kernel gives a new file the lowest free number; few programs have so many open.
 HIGH_FD = 500
 #: Steps whose beginning of a line is remembered.
@@ -123,14 +125,30 @@ class Emitter:
             try:
                 written = os.write(fd, whole)
             except OSError as error:
-                if error.errno != EBADF:
-                    raise
-                fd = self._open()  # the program has closed all its files, as daemons do
-                written = os.write(fd, whole)
+                fd, written = self._write_anew(whole, error)
             if self._torn or written != len(whole):
                 self._complete(fd, whole, written)
         if self._failpoints is not None and "uncaught" not in meta:
             self._failpoints.reach(unit, step, self._path, self._pid, seq)
+
+    def append(self, line: bytes) -> None:
+        """Append a line that has no number in the sequence, such as a metric's. Raises OSError."""
+        with self._lock:
+            fd = self._fd if self._fd >= 0 else self._open()
+            whole = b"\n" + line if self._torn else line
+            try:
+                written = os.write(fd, whole)
+            except OSError as error:
+                fd, written = self._write_anew(whole, error)
+            if self._torn or written != len(whole):
+                self._complete(fd, whole, written)
+
+    def _write_anew(self, whole: bytes, error: OSError) -> tuple[int, int]:
+        """Write to the file opened again, where the program has closed all its, as daemons do."""
+        if error.errno != EBADF:
+            raise error
+        fd = self._open()
+        return fd, os.write(fd, whole)
 
     def _head(self, step: str, type_: str, key: str | None) -> str:
         check_step(step)

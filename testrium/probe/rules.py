@@ -9,6 +9,8 @@ MAX_KEY = 1024
 #: Bytes of a probe's line, its newline included.
 MAX_LINE = 1 << 20
 TYPES = ("Default", "Exception", "Send", "Receive")
+#: Characters of a metric's unit.
+MAX_MEASURE_UNIT = 32
 #: Types that mean nothing without a key.
 KEYED = ("Send", "Receive")
 
@@ -28,16 +30,20 @@ def check_unit(name: object) -> None:
 
 def check_step(step: object) -> None:
     """Raises TypeError, or ValueError unless it has 1 to 200 characters, none a control one."""
-    if not isinstance(step, str):
-        raise TypeError(f"a step is text, not {_kind(step)}")
-    if not step:
-        raise ValueError("a step is empty")
-    if len(step) > MAX_STEP:
-        raise ValueError(f"a step has {len(step)} characters, at most {MAX_STEP} are allowed")
-    if not step.isprintable() and any(char < " " or "\x7f" <= char < "\xa0" for char in step):
-        raise ValueError(f"a step holds control characters: {shown(step)}")
-    if not step.isascii():
-        check_text(step, "step")
+    _check_label(step, "a step", MAX_STEP)
+
+
+def _check_label(label: object, what: str, most: int) -> None:
+    if not isinstance(label, str):
+        raise TypeError(f"{what} is text, not {_kind(label)}")
+    if not label:
+        raise ValueError(f"{what} is empty")
+    if len(label) > most:
+        raise ValueError(f"{what} has {len(label)} characters, at most {most} are allowed")
+    if not label.isprintable() and any(char < " " or "\x7f" <= char < "\xa0" for char in label):
+        raise ValueError(f"{what} holds control characters: {shown(label)}")
+    if not label.isascii():
+        check_text(label, what.removeprefix("a "))
 
 
 def check_key(key: object) -> None:
@@ -56,6 +62,33 @@ def check_type(kind: object, key: object) -> None:
         raise ValueError(f"{shown(kind)} is no type of probe: {', '.join(TYPES)}")
     if key is None and kind in KEYED:
         raise ValueError(f"{kind} needs a key")
+
+
+def check_metric(name: object, value: object, unit: object, better: object) -> float:
+    """The value as a float. Raises TypeError or ValueError for what can be no metric."""
+    from testrium.measures import DIRECTIONS, is_measured
+
+    _check_label(name, "a metric's name", MAX_STEP)
+    if not isinstance(unit, str):
+        raise TypeError(f"a metric's unit is text, not {_kind(unit)}")
+    if unit:
+        _check_label(unit, "a metric's unit", MAX_MEASURE_UNIT)
+    if better not in DIRECTIONS:
+        raise ValueError(f"better is 'smaller' or 'larger', not {shown(better)}")
+    assert isinstance(name, str)
+    if is_measured(name):
+        raise ValueError(
+            f"{shown(name)} is a name of what Testrium measures itself: choose another one"
+        )
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"a metric's value is a number, not {_kind(value)}")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = float("inf")
+    if number - number != 0:  # NaN or infinite; without `math`, which a probe does not need
+        raise ValueError(f"a metric's value is a finite number, not {shown(value)}")
+    return number
 
 
 def check_text(text: str, what: str) -> bytes:

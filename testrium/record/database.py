@@ -120,6 +120,21 @@ def insert_events(connection: sqlite3.Connection, readings: Sequence[Reading]) -
     connection.executemany("INSERT OR IGNORE INTO Domains VALUES (?)", zip(domains, strict=True))
 
 
+def insert_metrics(connection: sqlite3.Connection, metrics: Sequence[tuple[Any, ...]]) -> None:
+    """Store reports of metrics, in the transaction that is open."""
+    connection.executemany("INSERT INTO Metrics VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)", metrics)
+
+
+def metric_rows(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
+    """The fields of `model.Reported`, in the order of storing."""
+    tables = "SELECT COUNT(*) FROM sqlite_schema WHERE name = 'Metrics'"
+    if not connection.execute(tables).fetchone()[0]:
+        return []  # the file is older than metrics
+    return connection.execute(
+        "SELECT Name, Value, Measured, Better, Unit, Attempt FROM Metrics ORDER BY ID"
+    ).fetchall()
+
+
 def make_tables(connection: sqlite3.Connection) -> None:
     """Make the tables that do not exist (any more), in the transaction that is open."""
     for statement in _statements():

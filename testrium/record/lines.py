@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, NoReturn
 from testrium.probe.rules import (
     MAX_LINE,
     check_key,
+    check_metric,
     check_step,
     check_text,
     check_type,
@@ -18,6 +19,7 @@ from testrium.probe.rules import (
 FIELDS = frozenset(
     ("step", "type", "key", "cause", "t_ns", "wall_ns", "pid", "seq", "domain", "meta", "unit")
 )
+METRIC_FIELDS = frozenset(("metric", "value", "unit", "better", "t_ns", "pid"))
 #: SQLite's largest integer.
 _MAX_NUMBER = (1 << 63) - 1
 #: Characters of a damaged line that are kept.
@@ -42,11 +44,22 @@ class Line(NamedTuple):
     meta_json: str | None
 
 
+class MetricLine(NamedTuple):
+    """What a line says that reports a figure; None for what it leaves out."""
+
+    name: str
+    value: float
+    unit: str
+    better: str
+    t_ns: int | None
+    pid: int | None
+
+
 class BadLineError(ValueError):
     """The line is no probe; the message says why."""
 
 
-def parse_line(line: bytes) -> Line:
+def parse_line(line: bytes) -> Line | MetricLine:
     """Read one line, without its newline. Raises BadLineError."""
     if len(line) >= MAX_LINE:
         raise BadLineError(f"longer than {MAX_LINE} bytes")
@@ -65,14 +78,24 @@ def parse_line(line: bytes) -> Line:
         raise BadLineError(f"not JSON: something follows behind character {end}")
     if not isinstance(value, dict):
         raise BadLineError("not a JSON object")
-    return check_fields(value)
+    return _metric(value) if "metric" in value else check_fields(value)
+
+
+def _metric(value: dict[str, Any]) -> MetricLine:
+    _check_names(value, METRIC_FIELDS)
+    given = {field: said for field, said in value.items() if said is not None}
+    name, unit = value["metric"], given.get("unit", "")
+    better = given.get("better", "smaller")
+    try:
+        number = check_metric(name, given.get("value"), unit, better)
+    except (ValueError, TypeError) as error:
+        raise BadLineError(str(error)) from error
+    return MetricLine(name, number, unit, better, _number(value, "t_ns"), _number(value, "pid"))
 
 
 def check_fields(value: dict[str, Any]) -> Line:
     """What an object says as a probe. Raises BadLineError."""
-    if not value.keys() <= FIELDS:
-        unknown = ", ".join(sorted(shown(name) for name in value.keys() - FIELDS))
-        raise BadLineError(f"unknown field: {unknown}")
+    _check_names(value, FIELDS)
     get = value.get
     type_, key, cause, meta = get("type"), get("key"), get("cause"), get("meta")
     unit, domain = get("unit"), get("domain")
@@ -115,6 +138,12 @@ def check_fields(value: dict[str, Any]) -> Line:
 def shown_line(line: bytes) -> str:
     """The beginning of a line as text."""
     return line[: 4 * _SHOWN].decode(errors="backslashreplace")[:_SHOWN]
+
+
+def _check_names(value: dict[str, Any], known: frozenset[str]) -> None:
+    if not value.keys() <= known:
+        unknown = ", ".join(sorted(shown(name) for name in value.keys() - known))
+        raise BadLineError(f"unknown field: {unknown}")
 
 
 def _checked_cause(cause: object) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from testrium.probe.rules import MAX_LINE
 from testrium.record.database import Reading
-from testrium.record.lines import BadLineError, Line, parse_line, shown_line
+from testrium.record.lines import BadLineError, Line, MetricLine, parse_line, shown_line
 
 #: Bytes that are read at once: some 200 lines, a few ms of work.
 CHUNK = 32 << 10
@@ -17,6 +18,8 @@ MAX_DAMAGES = 1000
 
 #: unit, reason, line, attempt: the fields of `model.Damage`.
 DamageFields = tuple[str, str, str, int]
+#: Columns of the table Metrics, but for its ID.
+MetricFields = tuple[str, float, str, str, str, int, int, int, int]
 
 
 class Batch(NamedTuple):
@@ -25,6 +28,7 @@ class Batch(NamedTuple):
     readings: list[Reading]
     damages: list[DamageFields]
     more: bool
+    metrics: Sequence[MetricFields] = ()
 
 
 class ProbeFile:
@@ -137,6 +141,7 @@ class ProbeFile:
         self, lines: list[bytes], first_id: int, read_ns: int, damages: list[DamageFields]
     ) -> Batch:
         readings: list[Reading] = []
+        metrics: list[MetricFields] = []
         wall_ns = time.time_ns()
         for text in lines:
             try:
@@ -144,8 +149,11 @@ class ProbeFile:
             except BadLineError as error:
                 self._damage(damages, str(error), text)
                 continue
+            if isinstance(line, MetricLine):
+                metrics.append(self._metric(line, read_ns))
+                continue
             readings.append(self._reading(line, first_id + len(readings), read_ns, wall_ns))
-        return Batch(readings, damages, more=False)
+        return Batch(readings, damages, more=False, metrics=metrics)
 
     def _reading(self, line: Line, number: int, read_ns: int, wall_ns: int) -> Reading:
         t_ns, low_ns = line.t_ns, None
@@ -173,6 +181,11 @@ class ProbeFile:
             line.meta,
         )
         return fields, line.cause_json, line.meta_json
+
+    def _metric(self, line: MetricLine, read_ns: int) -> MetricFields:
+        t_ns = read_ns if line.t_ns is None else line.t_ns
+        reporter = (self.unit, line.pid or 0, t_ns, self.start, self.attempt)
+        return (*line[:4], *reporter)
 
     def _damage(self, damages: list[DamageFields], reason: str, line: bytes) -> None:
         self._damages += 1

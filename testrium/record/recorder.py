@@ -16,7 +16,7 @@ from testrium.record.database import Reading
 from testrium.record.lines import BadLineError, shown_line
 from testrium.record.made import Seen, made_event
 from testrium.record.pending import Answer, Pending, Wait
-from testrium.record.probefile import Batch, DamageFields, ProbeFile
+from testrium.record.probefile import Batch, DamageFields, MetricFields, ProbeFile
 from testrium.record.store import Store
 from testrium.record.watching import Watching
 
@@ -323,13 +323,16 @@ class Recorder:
         """Store what was read and made, then tell about it."""
         readings = self._numbered_made()
         damages, self._made_damages = self._made_damages, []
+        metrics: list[MetricFields] = []
         for _, batch in batches:
             readings += batch.readings
             damages += batch.damages
-        if not readings and not damages:
+            metrics += batch.metrics
+        if not (readings or damages or metrics):
             return
-        files = [file for file, _ in batches]
-        events = self._guard(lambda: self._store.append(readings, damages, files))
+        events = self._guard(
+            lambda: self._store.append(readings, damages, [file for file, _ in batches], metrics)
+        )
         if events:
             self._pending.feed(events, self._attempt)
             for callback in self._subscribers:

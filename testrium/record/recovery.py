@@ -57,10 +57,10 @@ def _read_all(store: Store, file: ProbeFile, read_ns: int) -> None:
     more = file.offset < file.size()
     while more:
         batch = file.read(store.next_id, read_ns)
-        store.append(batch.readings, batch.damages, [file])
+        store.append(batch.readings, batch.damages, [file], batch.metrics)
         more = batch.more
     batch = file.read_rest(store.next_id, read_ns)
-    store.append(batch.readings, batch.damages, [file])
+    store.append(batch.readings, batch.damages, [file], batch.metrics)
 
 
 def _written_ns(file: ProbeFile, opened: list[int]) -> int:

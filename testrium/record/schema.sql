@@ -99,6 +99,19 @@ CREATE TABLE IF NOT EXISTS Samples (   -- what a unit used while it lived, with 
     Children   INTEGER                 -- processes besides the unit's own
 );
 
+CREATE TABLE IF NOT EXISTS Metrics (   -- figures that processes reported
+    ID       INTEGER PRIMARY KEY,      -- the order in which they were stored
+    Name     TEXT,
+    Value    REAL,                     -- in Measured
+    Measured TEXT,                     -- what Value is measured in: "ms", "1/s"; empty for a number
+    Better   TEXT,                     -- smaller or larger
+    Unit     TEXT,                     -- whose process reported it
+    Pid      INTEGER,                  -- that process; 0 when it did not say
+    TimeNs   INTEGER,                  -- when it was reported; without a time, when it was read
+    Start    INTEGER,                  -- which start of the unit
+    Attempt  INTEGER                   -- in which start of the circuit
+);
+
 CREATE TABLE IF NOT EXISTS Tests (     -- test functions and callbacks
     ID        INTEGER PRIMARY KEY,     -- their order
     Name      TEXT,

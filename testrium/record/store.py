@@ -22,6 +22,7 @@ from testrium.model import (
     Event,
     Evidence,
     Leak,
+    Reported,
     Sample,
     TestResult,
     UnitState,
@@ -33,12 +34,14 @@ from testrium.record.database import (
     collector_paused,
     in_transaction,
     insert_events,
+    insert_metrics,
+    metric_rows,
     next_id,
     open_database,
     open_reader,
 )
 from testrium.record.faults import with_fault, without_faults
-from testrium.record.probefile import DamageFields, ProbeFile
+from testrium.record.probefile import DamageFields, MetricFields, ProbeFile
 
 #: Rows that user code put into the table by hand may lack the columns of ours.
 _DEFAULTS = {
@@ -100,6 +103,7 @@ class Store:
         readings: Sequence[Reading],
         damages: Sequence[DamageFields] = (),
         files: Iterable[ProbeFile] = (),
+        metrics: Sequence[MetricFields] = (),
     ) -> tuple[Event, ...]:
         """Store what was read from `files`, and how far; nothing is stored twice."""
 
@@ -108,6 +112,8 @@ class Store:
             self._connection.executemany(
                 "INSERT INTO Damages (Unit, Reason, Line, Attempt) VALUES (?, ?, ?, ?)", damages
             )
+            if metrics:
+                insert_metrics(self._connection, metrics)
             self._connection.executemany(
                 "UPDATE Files SET Offset = ?, LowNs = ? WHERE Path = ?",
                 [(file.offset, file.low_ns, self._names[file.path]) for file in files],
@@ -268,6 +274,7 @@ def load_evidence(database: Path) -> Evidence:
                 infra=meta.get("infra", ""),
                 interrupted=meta.get("interrupted", False),
                 suspended_ns=meta.get("suspended_ns", 0),
+                metrics=tuple(Reported(*row) for row in metric_rows(connection)),
             )
         except (sqlite3.Error, ValueError) as error:
             raise InfraError(f"cannot read {database}: {error}") from error

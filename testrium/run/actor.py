@@ -260,6 +260,10 @@ class Actor:
 
     def _start_sampling(self, process: Process) -> asyncio.Task[None] | None:
         limited = self.unit.max_rss is not None or self.unit.max_cpu is not None
+        limited |= any(
+            metric.source == "unit" and metric.owner == self.name
+            for metric in self.stage.scenario.group.metrics
+        )
         if not limited and not self.stage.scenario.group.gen_metrics:
             return None
         pace = self.stage.services.pace

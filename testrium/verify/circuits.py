@@ -5,11 +5,12 @@ This module decides; `story` finds the words.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from testrium.model import Circuit, Code, Event, EventType
 from testrium.verify.drafts import Drafts, flat, place_of
+from testrium.verify.hops import hop_medians
 from testrium.verify.index import EventIndex
 from testrium.verify.instance_checks import InstanceChecks
 from testrium.verify.instances import Instances
@@ -22,17 +23,26 @@ from testrium.verify.timing import UNANSWERED, Latencies, Span
 
 @dataclass(frozen=True, slots=True)
 class CircuitFacts:
-    """What was found in one circuit. `strays` are events that `never` forbids for other keys."""
+    """What was found in one circuit. `strays` are events that `never` forbids for other keys.
+
+    `hops` has the median in ms of each hop, by its text, where that was asked for.
+    """
 
     circuit: Circuit
     drafts: Drafts
     strays: Drafts
     instances: int
     latencies: Latencies
+    hops: Mapping[str, float]
 
 
 def examine(
-    circuit: Circuit, index: EventIndex, unclaimed: list[Event], earlier_keys: Collection[str]
+    circuit: Circuit,
+    index: EventIndex,
+    unclaimed: list[Event],
+    earlier_keys: Collection[str],
+    *,
+    with_hops: bool = False,
 ) -> CircuitFacts:
     """Check one circuit.
 
@@ -40,8 +50,9 @@ def examine(
         unclaimed: keyed Sends and Receives that no circuit's hop and no `never` claims; those
             that are found to be misrouted here are removed.
         earlier_keys: keys of earlier runs.
+        with_hops: whether to measure every hop.
     """
-    return _Examination(circuit, index, earlier_keys).facts(unclaimed)
+    return _Examination(circuit, index, earlier_keys).facts(unclaimed, with_hops=with_hops)
 
 
 def unclaimed_events(circuits: Sequence[Circuit], index: EventIndex) -> list[Event]:
@@ -74,7 +85,7 @@ class _Examination:
         self._strays = Drafts()
         self._checks = InstanceChecks(circuit, self._route, self._drafts, earlier_keys)
 
-    def facts(self, unclaimed: list[Event]) -> CircuitFacts:
+    def facts(self, unclaimed: list[Event], *, with_hops: bool) -> CircuitFacts:
         latencies = self._check_instances()
         for event in self._instances.unkeyed:
             self._drafts.add_event(Code.UNKEYED, event)
@@ -86,8 +97,9 @@ class _Examination:
             self._check_fifo()
         self._check_within(latencies)
         self._check_budgets(latencies)
+        hops = hop_medians(self._route, self._instances) if with_hops else {}
         return CircuitFacts(
-            self._circuit, self._drafts, self._strays, len(self._instances), latencies
+            self._circuit, self._drafts, self._strays, len(self._instances), latencies, hops
         )
 
     def _check_instances(self) -> Latencies:

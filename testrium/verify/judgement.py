@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from testrium.model import (
     CircuitResult,
@@ -20,11 +19,11 @@ from testrium.verify.circuits import examine, unclaimed_events
 from testrium.verify.faults import unproved_faults
 from testrium.verify.index import EventIndex
 from testrium.verify.limits import limit_findings
+from testrium.verify.metrics import Measured, measures_of, metric_findings
 from testrium.verify.probes import gaps, missing_probes, orphans, required_places
 from testrium.verify.processes import ProcessFacts
 from testrium.verify.roots import Explanations
 from testrium.verify.story import tell
-from testrium.verify.timing import Latencies
 from testrium.verify.verdict import against_expectation, circuit_verdict, verdict_of
 
 
@@ -56,6 +55,7 @@ def _judge(scenario: Scenario, evidence: Evidence) -> Judgement:
     processes = ProcessFacts(scenario, evidence, index)
     completed, missing = required_places(scenario, index)
     measured, circuit_findings, notes = _examine_circuits(scenario, evidence, index)
+    measures = measures_of(scenario, evidence, measured)
     findings = [
         *_infra(scenario, evidence),
         *processes.findings,
@@ -67,6 +67,7 @@ def _judge(scenario: Scenario, evidence: Evidence) -> Judgement:
         *limit_findings(scenario, evidence),
         *_failed_checks(evidence),
         *_failed_tests(evidence),
+        *metric_findings(scenario, evidence, measured, measures),
         *evidence.findings,
     ]
     ranked = Explanations(
@@ -78,47 +79,42 @@ def _judge(scenario: Scenario, evidence: Evidence) -> Judgement:
         findings=(*unexpected, *(finding for finding, _ in ranked)),
         notes=(*processes.notes, *notes, *_suspended(scenario, evidence)),
         circuits=tuple(
-            _result(one, circuit_verdict(ranked, one.name), scenario.group.gen_metrics)
+            _result(one, circuit_verdict(ranked, one.circuit.name), scenario.group.gen_metrics)
             for one in measured
         ),
         completed=tuple(completed),
         missing=tuple(missing),
+        measures=measures,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Measured:
-    """What remains of a circuit once its findings are made."""
-
-    name: str
-    instances: int
-    latencies: Latencies
 
 
 def _examine_circuits(
     scenario: Scenario, evidence: Evidence, index: EventIndex
-) -> tuple[list[_Measured], list[Finding], list[Finding]]:
+) -> tuple[list[Measured], list[Finding], list[Finding]]:
     """One circuit after the other: the instances of one are forgotten before the next."""
     circuits = scenario.group.circuits
     unclaimed = unclaimed_events(circuits, index) if circuits else []
-    measured: list[_Measured] = []
+    measured: list[Measured] = []
+    with_hops = scenario.group.gen_metrics or any(
+        metric.source == "hop" for metric in scenario.group.metrics
+    )
     findings: list[Finding] = []
     notes: list[Finding] = []
     for circuit in circuits:
-        facts = examine(circuit, index, unclaimed, evidence.earlier_keys)
+        facts = examine(circuit, index, unclaimed, evidence.earlier_keys, with_hops=with_hops)
         found, noted = tell(facts, index)
         findings += found
         notes += noted
-        measured.append(_Measured(circuit.name, facts.instances, facts.latencies))
+        measured.append(Measured(circuit, facts.instances, facts.latencies, facts.hops))
     return measured, findings, notes
 
 
-def _result(measured: _Measured, verdict: Verdict, with_metrics: bool) -> CircuitResult:
+def _result(measured: Measured, verdict: Verdict, with_metrics: bool) -> CircuitResult:
     if not with_metrics:
-        return CircuitResult(measured.name, measured.instances, verdict)
+        return CircuitResult(measured.circuit.name, measured.instances, verdict)
     latencies = measured.latencies
     return CircuitResult(
-        measured.name,
+        measured.circuit.name,
         measured.instances,
         verdict,
         p50_ms=latencies.percentile_ms(50),

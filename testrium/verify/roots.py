@@ -247,8 +247,8 @@ class Explanations:
                 self._explain(number, ended[0])
 
     def _by_unanswered_keys(self) -> None:
-        """A percentile that is over its budget only because keys were lost."""
-        for number in self._with_codes(Code.BUDGET):
+        """A percentile that is over its budget or limit only because keys were lost."""
+        for number in self._with_codes(Code.BUDGET, Code.METRIC):
             same = self._findings[number].circuit
             lost = [n for n in self._with_codes(Code.LOST) if self._findings[n].circuit == same]
             self._explain_keys(number, lost)

@@ -40,6 +40,20 @@ def duration(span_ns: float) -> str:
     return f"{span_ns:.0f} ns"
 
 
+def figure(value: float, unit: str) -> str:
+    """A figure in its unit: times and sizes as people say them, others with six digits at most."""
+    match unit:
+        case "ms":
+            return duration(value * 1e6)
+        case "s":
+            return duration(value * 1e9)
+        case "B":
+            return f"{value / 1e6:.3g} MB" if value >= 1e6 else f"{value / 1e3:.3g} kB"
+        case "%":
+            return f"{value:.3g} %"
+    return f"{value:.6g} {unit}".rstrip()
+
+
 def close_to(word: str, words: Iterable[str]) -> str | None:
     """The one of `words` that `word` may be a misspelling of, if there is one."""
     from difflib import get_close_matches

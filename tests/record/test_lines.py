@@ -8,11 +8,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from testrium.probe.rules import MAX_LINE
-from testrium.record.lines import FIELDS, BadLineError, parse_line, shown_line
+from testrium.record.lines import (
+    FIELDS,
+    BadLineError,
+    Line,
+    MetricLine,
+    parse_line,
+    shown_line,
+)
+
+
+def probe_line(line: bytes) -> Line:
+    parsed = parse_line(line)
+    assert isinstance(parsed, Line)
+    return parsed
 
 
 def test_only_a_step_is_required() -> None:
-    line = parse_line(b'{"step": "ready"}')
+    line = probe_line(b'{"step": "ready"}')
     assert line.step == "ready"
     assert line.type == "Default"
     assert line.cause == ()
@@ -35,7 +48,7 @@ def test_everything_that_a_line_may_say() -> None:
         "meta": {"size": 3, "x": [None, 1.5]},
         "unit": "other",
     }
-    line = parse_line(json.dumps(said).encode())
+    line = probe_line(json.dumps(said).encode())
     for name, value in said.items():
         assert getattr(line, name) == (tuple(value) if isinstance(value, list) else value)
     assert json.loads(line.meta_json or "") == said["meta"]
@@ -44,7 +57,7 @@ def test_everything_that_a_line_may_say() -> None:
 
 def test_null_is_as_good_as_left_out() -> None:
     names = ("type", "key", "cause", "t_ns", "wall_ns", "pid", "seq", "domain", "meta", "unit")
-    assert parse_line(json.dumps({"step": "s", **dict.fromkeys(names)}).encode()) == parse_line(
+    assert probe_line(json.dumps({"step": "s", **dict.fromkeys(names)}).encode()) == probe_line(
         b'{"step":"s"}'
     )
 
@@ -97,19 +110,19 @@ def test_null_is_as_good_as_left_out() -> None:
 )
 def test_why_a_line_is_no_probe(line: bytes, reason: str) -> None:
     with pytest.raises(BadLineError) as caught:
-        parse_line(line)
+        probe_line(line)
     assert reason in str(caught.value)
     assert len(str(caught.value)) < 300
 
 
 def test_windows_line_ends_do_no_harm() -> None:
-    assert parse_line(b'{"step": "s"}\r').step == "s"
+    assert probe_line(b'{"step": "s"}\r').step == "s"
 
 
 @given(st.binary(max_size=200))
 def test_no_bytes_break_it(data: bytes) -> None:
     try:
-        parse_line(data)
+        probe_line(data)
     except BadLineError:
         shown_line(data).encode()
 
@@ -129,7 +142,7 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 )
 def test_no_object_breaks_it(value: dict[str, Any]) -> None:
     try:
-        line = parse_line(json.dumps(value).encode())
+        line = probe_line(json.dumps(value).encode())
     except BadLineError:
         return
     assert isinstance(line.step, str)
@@ -138,3 +151,41 @@ def test_no_object_breaks_it(value: dict[str, Any]) -> None:
 
 def test_a_damaged_line_is_shown_short_and_as_text() -> None:
     assert shown_line(b"\xff" * 1000) == ("\\xff" * 1000)[:200]
+
+
+# Metrics ---------------------------------------------------------------------------------------
+
+
+def test_a_metric_s_line() -> None:
+    assert parse_line(b'{"metric": "rate", "value": 12}') == MetricLine(
+        "rate", 12.0, "", "smaller", None, None
+    )
+    whole = b'{"metric":"rate","value":1.5,"unit":"1/s","better":"larger","t_ns":3,"pid":4}'
+    assert parse_line(whole) == MetricLine("rate", 1.5, "1/s", "larger", 3, 4)
+    nulls = b'{"metric":"rate","value":1,"unit":null,"better":null,"t_ns":null,"pid":null}'
+    assert parse_line(nulls) == MetricLine("rate", 1.0, "", "smaller", None, None)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b'{"metric": "rate"}', "value is a number"),
+        (b'{"metric": "rate", "value": "12"}', "value is a number"),
+        (b'{"metric": "rate", "value": true}', "value is a number"),
+        (b'{"metric": "rate", "value": NaN}', "not JSON"),
+        (b'{"metric": "rate", "value": 1e999}', "finite"),
+        (b'{"metric": "rate", "value": 1' + b"0" * 400 + b"}", "finite"),
+        (b'{"metric": "", "value": 1}', "name is empty"),
+        (b'{"metric": null, "value": 1}', "name is text"),
+        (b'{"metric": "a\\u0007b", "value": 1}', "control"),
+        (b'{"metric": "command.p95", "value": 1}', "measures itself"),
+        (b'{"metric": "duration", "value": 1}', "measures itself"),
+        (b'{"metric": "rate", "value": 1, "unit": 3}', "unit is text"),
+        (b'{"metric": "rate", "value": 1, "better": "higher"}', "'smaller' or 'larger'"),
+        (b'{"metric": "rate", "value": 1, "step": "s"}', "unknown field: 'step'"),
+        (b'{"metric": "rate", "value": 1, "pid": "x"}', "pid is no whole number"),
+    ],
+)
+def test_a_line_that_is_no_metric(line: bytes, reason: str) -> None:
+    with pytest.raises(BadLineError, match=reason):
+        parse_line(line)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from testrium.errors import InfraError
+from testrium.model import Reported
 from testrium.record.recovery import recover
 from testrium.record.store import load_evidence
 
@@ -31,7 +32,7 @@ async def main(folder):
         file.write('{"step": "stored", "t_ns": 5}\\n')
     await recorder.wait_for("a", "stored")
     with open(folder / "a", "a") as file:
-        file.write('{"step": "unread"}\\nnoise\\n{"step": "last"}')
+        file.write('{"step": "unread"}\\nnoise\\n{"metric": "rate", "value": 3}\\n{"step": "last"}')
     os.kill(os.getpid(), signal.SIGKILL)
 
 asyncio.run(main(Path(sys.argv[1])))
@@ -55,6 +56,7 @@ def test_what_was_not_stored_is_read_once(killed: Path) -> None:
     assert [event.step for event in evidence.events] == ["stored", "unread", "last"]
     assert [event.id for event in evidence.events] == [1, 2, 3]
     assert [damage.line for damage in evidence.damages] == ["noise"]
+    assert evidence.metrics == (Reported("rate", 3.0, "", "smaller", "a", 1),)
 
 
 def test_times_are_of_when_the_file_was_written(killed: Path) -> None:

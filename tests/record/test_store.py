@@ -204,3 +204,12 @@ def test_every_column_has_its_comment() -> None:
             name = line.split()[0]
             obvious = name in ("ID", "Name", "Unit", "TestGroup", "StartedNs", "ReadyNs")
             assert "--" in line or obvious or name in ("EndedNs", "Traceback"), line
+
+
+def test_a_file_from_before_metrics_is_read(tmp_path: Path) -> None:
+    database = tmp_path / "Data.db"
+    Store(database).close()
+    with sqlite3.connect(database) as connection:
+        connection.execute("DROP TABLE Metrics")
+    connection.close()
+    assert load_evidence(database).metrics == ()

@@ -14,6 +14,8 @@
     evidence attempt=2
     fault host:received do=kill on=2 key=k1     planned; its name is "kill at host:received"
     struck kill at host:received                it has happened
+    metric command.p95 source=circuit owner=command most=80 unit=ms
+    report throughput 12.5 unit=1/s better=larger reporter=client
 
 A unit without an `end` line ended as it should: by itself, or stopped if stop=runner.
 """
@@ -39,7 +41,9 @@ from testrium.model import (
     Hop,
     Judgement,
     Leak,
+    Metric,
     Place,
+    Reported,
     Rules,
     Scenario,
     TestResult,
@@ -97,6 +101,20 @@ def circuit(words: list[str]) -> Circuit:
     return made._replace(**changes)
 
 
+def metric(name: str, options: Options) -> Metric:
+    numbers = ("most", "least", "max_regression")
+    fields: dict[str, Any] = {k: float(v) if k in numbers else v for k, v in options.items()}
+    return Metric(name, **{"source": "reported"} | fields)
+
+
+def report(words: list[str]) -> Reported:
+    """`throughput 12.5 unit=1/s`."""
+    (name, value), options = split_options(words)
+    fields: dict[str, Any] = {"unit": "", "better": "smaller", "reporter": "client"} | options
+    fields["attempt"] = int(fields.get("attempt", 1))
+    return Reported(name, float(value), **fields)
+
+
 class Table:
     """A parsed case: its scenario and its evidence."""
 
@@ -108,8 +126,9 @@ class Table:
         self.faults: list[Fault] = []
         self.events: list[Event] = []
         self.ends: dict[str, Options] = {}
+        self.metrics: list[Metric] = []
         self.others: dict[str, list[Any]] = {
-            name: [] for name in ("damages", "tests", "earlier_keys", "faults")
+            name: [] for name in ("damages", "tests", "earlier_keys", "faults", "metrics")
         }
         self.evidence_fields: dict[str, Any] = {}
         self._ms = 0
@@ -133,6 +152,7 @@ class Table:
             rules=rules,
             circuits=tuple(self.circuits),
             faults=tuple(self.faults),
+            metrics=tuple(self.metrics),
             **self.group,
         )
         return Scenario("group", made, tuple(self.units))
@@ -174,6 +194,10 @@ class Table:
             case "struck":
                 event = self._event("faults", " ".join(words[1:]), "Default", None, {"owner": ""})
                 self.others["faults"].append(event)
+            case "metric":
+                self.metrics.append(metric(words[1], split_options(words[2:])[1]))
+            case "report":
+                self.others["metrics"].append(report(words[1:]))
             case "evidence":
                 options = split_options(words)[1]
                 self.evidence_fields |= {

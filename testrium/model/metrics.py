@@ -1,0 +1,53 @@
+"""Figures of a run: what was declared of them, what processes reported, what came out."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+Better = Literal["smaller", "larger"]
+#: Whose figure it is. "reported": a process gave it to `testrium.metric`.
+Source = Literal["group", "circuit", "hop", "unit", "reported"]
+
+
+class Metric(NamedTuple):
+    """A figure of `[metrics]`, and what must hold for it.
+
+    `owner` is the name of the circuit or unit, "" for the others. `most` and `least` are in `unit`;
+    a reported figure without one may come in any. `max_regression` is a fraction: 0.2 is 20 %.
+    """
+
+    name: str
+    source: Source
+    owner: str = ""
+    most: float | None = None
+    least: float | None = None
+    unit: str = ""
+    max_regression: float | None = None
+
+
+class Reported(NamedTuple):
+    """One call of `testrium.metric`; `reporter` is the unit whose process called it."""
+
+    name: str
+    value: float
+    unit: str
+    better: Better
+    reporter: str = ""
+    attempt: int = 1
+
+
+class Measure(NamedTuple):
+    """A figure of one result.
+
+    `value` is the median of `n` reports for what processes report. `mean` and `deviation` (of a
+    sample: None for less than two) are those of the reports.
+    """
+
+    name: str
+    value: float
+    unit: str
+    source: Source
+    better: Better = "smaller"
+    n: int = 1
+    mean: float | None = None
+    deviation: float | None = None
