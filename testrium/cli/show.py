@@ -54,7 +54,8 @@ def _show_events(
 ) -> None:
     """Print all events of each result, or those of one key. Raises UsageError if there is none."""
     from testrium.record.store import load_evidence
-    from testrium.report.timeline import marks_among, way_of
+    from testrium.report.keys import way_of
+    from testrium.report.timeline import marks_among
     from testrium.report.wording import label
     from testrium.session import DATABASE
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from testrium.errors import InfraError
-from testrium.model import Group, Scenario
+from testrium.model import Circuit, Fault, Group, Hop, Place, Scenario
 
 FILE = "scenario.toml"
 
@@ -49,6 +49,40 @@ def read_scenario(path: Path) -> Scenario:
         )
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise InfraError(f"cannot read {path}: {error}") from error
+
+
+def read_declared(path: Path) -> tuple[tuple[Circuit, ...], tuple[Fault, ...]]:
+    """The circuits and the faults of such a file. Raises InfraError, as `read_scenario` does."""
+    try:
+        group = tomllib.loads(path.read_text())["group"]
+        circuits = tuple(map(_circuit, group["circuits"]))
+        return circuits, tuple(map(_fault, group.get("faults", ())))
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise InfraError(f"cannot read {path}: {error}") from error
+
+
+def _fault(data: Mapping[str, Any]) -> Fault:
+    places = {name: Place(**data[name]) for name in ("at", "after") if name in data}
+    return Fault(**{**data, **places})
+
+
+def _circuit(data: Mapping[str, Any]) -> Circuit:
+    least, most = data["keys"]
+    return Circuit(
+        **{
+            **data,
+            "stages": tuple(tuple(map(_hop, stage)) for stage in data["stages"]),
+            "keys": (least, None if most == "" else most),
+            "budgets": {int(name): budget for name, budget in data["budgets"].items()},
+            "same": tuple(data["same"]),
+            "never": tuple(map(_hop, data["never"])),
+        }
+    )
+
+
+def _hop(data: Mapping[str, Any]) -> Hop:
+    places = tuple(Place(**place) for place in data["places"])
+    return Hop(data["text"], places, data["least"], data.get("most"))
 
 
 def plain(value: Any) -> Any:

@@ -112,6 +112,13 @@ CREATE TABLE IF NOT EXISTS Metrics (   -- figures that processes reported
     Attempt  INTEGER                   -- in which start of the circuit
 );
 
+CREATE TABLE IF NOT EXISTS UnitStates ( -- how units came to the state in UnitStatus
+    ID     INTEGER PRIMARY KEY,        -- their order
+    Unit   TEXT,
+    State  TEXT,                       -- as UnitStatus.Status
+    TimeNs INTEGER                     -- since when
+);
+
 CREATE TABLE IF NOT EXISTS Tests (     -- test functions and callbacks
     ID        INTEGER PRIMARY KEY,     -- their order
     Name      TEXT,
@@ -122,6 +129,7 @@ CREATE TABLE IF NOT EXISTS Tests (     -- test functions and callbacks
 );
 
 CREATE TABLE IF NOT EXISTS Meta (      -- the rest of the evidence
-    Name  TEXT PRIMARY KEY,            -- attempt, started_ns, ended_ns, infra, interrupted, earlier_keys
+    Name  TEXT PRIMARY KEY,            -- attempt, started_ns, ended_ns, infra, interrupted, earlier_keys,
+                                       -- outputs: [unit, TimeNs, bytes of stdout, of stderr] ...
     Value TEXT                         -- JSON
 );

@@ -145,10 +145,17 @@ class Store:
         return None if row is None else next(_events([row]))
 
     def set_status(self, unit: str, status: str) -> None:
-        self._execute(
-            "INSERT OR REPLACE INTO UnitStatus (Unit, Status, UpdatedAt) VALUES (?, ?, ?)",
-            [(unit, status, time.time())],
-        )
+        def work() -> None:
+            self._connection.execute(
+                "INSERT OR REPLACE INTO UnitStatus (Unit, Status, UpdatedAt) VALUES (?, ?, ?)",
+                (unit, status, time.time()),
+            )
+            self._connection.execute(
+                "INSERT INTO UnitStates (Unit, State, TimeNs) VALUES (?, ?, ?)",
+                (unit, status, time.monotonic_ns()),
+            )
+
+        self._write(work)
 
     def add_result(self, row: tuple[Any, ...]) -> None:
         """A row of Results_Manager: group, passed, duration, average latency, summary as JSON."""

@@ -15,7 +15,7 @@ FORMATS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "json": ("testrium.report.json_report", "JsonWriter"),
         "json-stream": ("testrium.report.stream", "StreamWriter"),
         "junit": ("testrium.report.junit", "JunitWriter"),
-        "html": ("testrium.report.html", "HtmlWriter"),
+        "html": ("testrium.writing.page", "PageWriter"),
         "tap": ("testrium.report.tap", "TapWriter"),
     }
 )

@@ -1,40 +1,60 @@
-"""The HTML report: one file that needs nothing else, runs no script and loads nothing."""
+"""The HTML report: one file that needs nothing else and loads nothing.
+
+It can be read without its script, which only chooses: the way of a key, lines of logs.
+"""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from testrium.model import RunResult, Verdict
+from testrium.model import GroupResult, RunResult, Verdict
+from testrium.model.detail import Detail
 from testrium.report import wording
-from testrium.report.diagram import sequence_diagram, timeline
+from testrium.report.diagram import LAYOUT, sequence_diagram, story_of
 from testrium.report.escape import log_line, visible
 from testrium.report.marks import marks_for
-from testrium.report.view import as_stored, view_group
-from testrium.report.writer import Report
+from testrium.report.page import MOST_STEPS, GroupPage, page_of
+from testrium.report.view import as_stored
 from testrium.resources import template_folder
 
-_TEMPLATE = "report.html.j2"
-_STYLES = "report.css"
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+_OPEN = (Verdict.FAIL, Verdict.ERROR, Verdict.UNKNOWN)
+
+#: Gives what is known of a result besides itself.
+Details = Callable[[GroupResult], Detail]
 
 
-class HtmlWriter(Report):
-    """Writes the page."""
+def render(result: RunResult, *, cwd: Path, details: Details | None = None) -> str:
+    """The report of a run as an HTML document; without `details` only what the result holds."""
+    environment = make_environment()
+    started = datetime.fromtimestamp(result.started_wall, UTC)
+    return environment.get_template("report.html.j2").render(
+        run=result,
+        groups=_pages(result, details or (lambda _: Detail()), cwd),
+        errors=[str(problem) for problem in result.errors],
+        totals=wording.totals(result.groups, as_stored(result.duration_s)),
+        started=f"{started:%Y-%m-%d %H:%M:%S} UTC",
+        open_verdicts=_OPEN,
+        layout=LAYOUT,
+        sequence_diagram=sequence_diagram,
+        story_of=story_of,
+    )
 
-    def render(self, result: RunResult) -> str:
-        """The report of a run as an HTML document."""
-        return render(result, cwd=self.cwd)
 
-
-def render(result: RunResult, *, cwd: Path) -> str:
-    """The report of a run as an HTML document."""
+def make_environment() -> Environment:
+    """Templates that escape what they are given, with our style, our script and their hashes."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from jinja2.utils import htmlsafe_json_dumps
     from markupsafe import Markup
 
     folder = template_folder() / "report"
-    styles = (folder / _STYLES).read_text(encoding="utf-8")
     environment = Environment(
         loader=FileSystemLoader(folder),
         autoescape=True,
@@ -47,23 +67,36 @@ def render(result: RunResult, *, cwd: Path) -> str:
         duration=wording.duration,
         milliseconds=wording.milliseconds,
         megabytes=wording.megabytes,
+        plural=wording.plural,
         log_line=log_line,
+        as_data=htmlsafe_json_dumps,
     )
-    started = datetime.fromtimestamp(result.started_wall, UTC)
-    return environment.get_template(_TEMPLATE).render(
-        run=result,
-        groups=[view_group(group, cwd=cwd) for group in result.groups],
-        errors=[str(problem) for problem in result.errors],
-        totals=wording.totals(result.groups, as_stored(result.duration_s)),
-        started=f"{started:%Y-%m-%d %H:%M:%S} UTC",
+    styles, script = (
+        (folder / name).read_text(encoding="utf-8") for name in ("report.css", "report.js")
+    )
+    environment.globals.update(
         marks=marks_for("utf-8").verdicts,
-        open_verdicts=(Verdict.FAIL, Verdict.ERROR, Verdict.UNKNOWN),
-        # Our own file, and the only thing the policy lets through: its hash says so.
+        # Our own files, and the only ones that the policy lets through: their hashes say so.
         styles=Markup(styles),  # noqa: S704
         styles_hash=_hash(styles),
-        sequence_diagram=sequence_diagram,
-        timeline=timeline,
+        script=Markup(script),  # noqa: S704
+        script_hash=_hash(script),
     )
+    return environment
+
+
+def _pages(result: RunResult, details: Details, cwd: Path) -> list[GroupPage]:
+    """The groups in their order; what did not pass gets room on the page first."""
+    room = MOST_STEPS
+    pages: dict[int, GroupPage] = {}
+    numbers = sorted(
+        range(len(result.groups)), key=lambda number: result.groups[number].verdict not in _OPEN
+    )
+    for number in numbers:
+        group = result.groups[number]
+        pages[number] = page = page_of(group, details(group), cwd=cwd, room=max(0, room))
+        room -= sum(len(way.steps) for way in page.ways.shown)
+    return [pages[number] for number in range(len(result.groups))]
 
 
 def _shown(value: object) -> object:

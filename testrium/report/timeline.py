@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from testrium.model import Event
@@ -16,29 +16,6 @@ _KEY_WIDTH = 40
 _META_WIDTH = 60
 #: A traceback is no fact for one line; the finding shows it.
 _TOO_LONG = "traceback"
-
-
-def way_of(key: str, events: Sequence[Event]) -> tuple[Event, ...]:
-    """The events of a key and of all keys that causes join with it; () where it has none."""
-    if not any(event.key == key or key in event.cause for event in events):
-        return ()
-    joined: dict[str, set[str]] = {}
-    for event in events:
-        if event.cause and event.key is not None:
-            for cause in event.cause:
-                joined.setdefault(cause, set()).add(event.key)
-                joined.setdefault(event.key, set()).add(cause)
-    keys, pending = {key}, deque([key])
-    while pending:
-        for other in joined.get(pending.popleft(), ()):
-            if other not in keys:
-                keys.add(other)
-                pending.append(other)
-    return tuple(
-        event
-        for event in events
-        if event.key in keys or (event.key is None and not keys.isdisjoint(event.cause))
-    )
 
 
 def marks_among(events: Sequence[Event], faults: Sequence[Event]) -> tuple[Event, ...]:
@@ -110,16 +87,16 @@ def _row(
         row.append(Span(cut(event.key or "", _KEY_WIDTH, marks.ellipsis)))
     row.append(Span(event.type, "dim"))
     row.append(Span(f"pid {event.pid}" if event.pid else "", "dim"))
-    row.append(Span(cut(_facts(event), _META_WIDTH, marks.ellipsis), "dim"))
+    row.append(Span(cut(facts(event), _META_WIDTH, marks.ellipsis), "dim"))
     return row
 
 
-def _facts(event: Event) -> str:
+def facts(event: Event) -> str:
     """Causes and metadata: `cause k1  rows=3 name="x"`."""
-    facts = [f"cause {', '.join(event.cause)}"] if event.cause else []
-    facts += [
+    told = [f"cause {', '.join(event.cause)}"] if event.cause else []
+    told += [
         f"{name}={json.dumps(value, ensure_ascii=False)}"
         for name, value in event.meta.items()
         if name != _TOO_LONG
     ]
-    return " ".join(facts)
+    return " ".join(told)

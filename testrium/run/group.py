@@ -27,6 +27,7 @@ from testrium.run.diagnostics import Diagnostics
 from testrium.run.environment import Ports, Surroundings
 from testrium.run.folder import RunFolder
 from testrium.run.logs import Logs
+from testrium.run.outputs import OutputMarks
 from testrium.run.services import Services
 from testrium.run.stage import Stage
 from testrium.run.usercode import Tests, run_to_end, setup_unit, teardown_unit
@@ -95,6 +96,10 @@ async def _stage(
             )
             group = scenario.group
             diagnostics = Diagnostics(folder, group.folder, enabled=group.diagnostics)
+            outputs = OutputMarks(
+                folder, (*(unit.name for unit in scenario.units), *RESERVED_UNITS)
+            )
+            recorder.subscribe(outputs.see)
             yield (
                 Stage(
                     scenario,
@@ -109,6 +114,9 @@ async def _stage(
                 ),
                 sockets,
             )
+            outputs.look()
+            with contextlib.suppress(InfraError):  # told already; and only a report draws it
+                recorder.store_meta(outputs=outputs.marks)
     finally:
         lease.release()
         shutil.rmtree(sockets, ignore_errors=True)

@@ -5,7 +5,8 @@ from typing import Any
 
 from testrium.model import Event
 from testrium.report.marks import marks_for
-from testrium.report.timeline import timeline, way_of
+from testrium.report.keys import way_of
+from testrium.report.timeline import timeline
 
 MARKS = marks_for("utf-8")
 
