@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from testrium.report.diagram import SequenceDiagram, sequence_diagram, timeline
-from testrium.report.view import EventView, FindingView, UnitView
+from testrium.model import Circuit, Hop, Place
+from testrium.report.diagram import SequenceDiagram, sequence_diagram, story_of
+from testrium.report.view import EventView, FindingView
 
 
 def event(
@@ -16,14 +17,15 @@ def event(
     return EventView(unit, step, type_, "k", ms, 1, bound, absent)
 
 
-def drawn(*events: EventView) -> SequenceDiagram | None:
-    finding = FindingView("lost", "a:b", None, "", None, (), False, events, None, "", (), (), ())
-    return sequence_diagram(finding)
+def drawn(*events: EventView, circuit: Circuit | None = None) -> SequenceDiagram | None:
+    name = None if circuit is None else circuit.name
+    finding = FindingView("lost", "a:b", name, "", None, (), False, events, None, "", (), (), ())
+    return sequence_diagram(story_of(finding, () if circuit is None else (circuit,)))
 
 
-def ways(*events: EventView) -> list[tuple[str, str, bool]]:
+def ways(*events: EventView, circuit: Circuit | None = None) -> list[tuple[str, str, bool]]:
     """The arrows, from unit to unit."""
-    drawing = drawn(*events)
+    drawing = drawn(*events, circuit=circuit)
     assert drawing is not None
     names = {lane.x: lane.name for lane in drawing.lanes}
     return [(names[arrow.x1], names[arrow.x2], arrow.absent) for arrow in drawing.arrows]
@@ -74,36 +76,38 @@ def test_times_say_what_they_are_worth() -> None:
     assert [dot.time for dot in drawing.dots] == ["1.250 ms", "≤ 2.000 ms", "other clock", "never"]
 
 
+def route(*stages: str) -> Circuit:
+    """A circuit; hops of one stage are separated by a space."""
+    return Circuit(
+        "c",
+        tuple(
+            tuple(Hop(text, (Place(*text.split(":")),)) for text in stage.split())
+            for stage in stages
+        ),
+    )
+
+
+def test_a_route_says_what_comes_from_where() -> None:
+    """Messages alone would make both Receives the first sender's."""
+    story = (
+        event("shop:sent", "Send"),
+        event("queue:taken", "Receive"),
+        event("store:stored", "Receive"),
+    )
+    assert ways(*story) == [("shop", "queue", False), ("shop", "store", False)]
+    chain = route("shop:sent", "queue:taken", "store:stored")
+    assert ways(*story, circuit=chain) == [("shop", "queue", False), ("queue", "store", False)]
+    fan_out = route("shop:sent", "queue:taken *:stored")
+    assert ways(*story, circuit=fan_out) == ways(*story)
+
+
+def test_an_arrow_bends_around_what_is_between() -> None:
+    drawing = drawn(event("a:sent", "Send"), event("b:got", "Receive"), event("c:got", "Receive"))
+    assert drawing is not None
+    beside, beyond = drawing.arrows
+    assert beside.yc == (beside.y1 + beside.y2) // 2
+    assert beyond.yc == beyond.y1
+
+
 def test_nothing_to_draw() -> None:
     assert drawn() is None
-    assert timeline([], 1.0) is None
-    assert timeline([unit("a", None, None, None)], 1.0) is None
-
-
-def unit(name: str, started: float | None, ready: float | None, ended: float | None) -> UnitView:
-    return UnitView(name, "finished", "ended", 1, 1, started, ready, ended, (), ())
-
-
-def test_lives_lie_on_one_axis() -> None:
-    drawing = timeline([unit("a", 0.0, 0.5, 2.0), unit("b", 1.0, None, None)], 2.0)
-
-    assert drawing is not None
-    first, second = drawing.bars
-    assert first.width == 2 * second.width
-    assert first.x + first.width == second.x + second.width == drawing.ticks[-1].x
-    assert first.ready == (first.x + first.width / 4)
-    assert second.ready is None
-    assert [tick.label for tick in drawing.ticks] == [
-        "0.00 s",
-        "0.50 s",
-        "1.00 s",
-        "1.50 s",
-        "2.00 s",
-    ]
-
-
-def test_a_life_of_no_length_can_be_seen() -> None:
-    drawing = timeline([unit("a", 0.0, None, 0.0)], 0.0)
-
-    assert drawing is not None
-    assert drawing.bars[0].width > 0

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from testrium.model import Event
-from testrium.report.marks import marks_for
 from testrium.report.keys import way_of
+from testrium.report.marks import marks_for
 from testrium.report.timeline import timeline
 
 MARKS = marks_for("utf-8")

@@ -10,12 +10,16 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
+
+if TYPE_CHECKING:
+    from tests.conftest import Workplace
 
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser")
 #: Seconds for anything at all: far more than it takes, so that only a real fault reaches it.
@@ -174,10 +178,8 @@ def running(profile: Path) -> Iterator[Chromium]:
         ) as connection:
             browser = Chromium(connection)
             yield browser
-            try:
+            with suppress(ConnectionClosed):
                 browser.send("Browser.close")
-            except ConnectionClosed:
-                pass
     finally:
         try:
             process.wait(timeout=10)
@@ -197,3 +199,26 @@ def _address(file: Path, process: subprocess.Popen[bytes]) -> str:
             return f"ws://127.0.0.1:{lines[0]}{lines[1]}"
         time.sleep(0.02)  # nothing wakes us when another program writes a file
     raise AssertionError("the browser does not listen")
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+    """One browser for all tests; each takes tabs of its own."""
+    if PROGRAM is None:
+        pytest.skip("there is no chromium")
+    with running(tmp_path_factory.mktemp("chromium") / "profile") as started:
+        yield started
+
+
+@pytest.fixture
+def tab(browser: Chromium) -> Tab:
+    return browser.tab()
+
+
+@pytest.fixture(scope="module")
+def module_workplace(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    """A folder whose runs several tests look at."""
+    from tests.conftest import Workplace
+
+    folder = tmp_path_factory.mktemp("workplace")
+    return Workplace(folder, f"{os.getpid()}-{folder.name}")

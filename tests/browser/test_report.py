@@ -1,0 +1,278 @@
+"""The HTML report, as a browser shows it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.browser.conftest import Tab
+    from tests.conftest import Workplace
+
+UNITS = {
+    "shop": 'entrypoint = "test_case:shop"\nunit_dependencies = ["store"]',
+    "store": 'entrypoint = "test_case:store"\nready_event = "ready"\nstop = "self"',
+}
+TABLES = """
+[[circuits]]
+name = "order"
+route = ["shop:sent", "store:taken", "store:stored"]
+keys = "1.."
+p50 = "5s"
+"""
+CODE = """
+KEYS = %r
+LOST = %r
+def shop():
+    me = testrium.unit()
+    for key in KEYS:
+        print("sending", repr(key))
+        me.send("sent", key=key)
+    me.probe("closed")
+def store():
+    me = testrium.unit()
+    me.probe("ready")
+    for number, key in enumerate(KEYS):
+        me.wait_for("shop:sent", key=key, timeout=20)
+        me.receive("taken", key=key)
+        if key not in LOST:
+            me.probe("stored", key=key, text=key * 10)
+        else:
+            print("no room for", repr(key))
+"""
+FIRST = "document.querySelector('details.group')"
+
+
+def page_of(
+    workplace: Workplace, keys: list[str], lost: tuple[str, ...] = (), code: str = ""
+) -> str:
+    """Run a group that sends these keys, and give the address of its page."""
+    workplace.group(UNITS, code or CODE % (keys, lost), tables=TABLES, configs="timeout = 60")
+    page = "failing.html" if lost else "page.html"
+    outcome = workplace.run("--html", page)
+    assert outcome.exit_code == (1 if lost else 0), outcome.stdout + outcome.stderr
+    return (workplace.folder / page).as_uri()
+
+
+@pytest.fixture(scope="module")
+def passing(module_workplace: Workplace) -> str:
+    """The address of the page of a run that passed."""
+    return page_of(module_workplace, ["k1", "k2", "k3"])
+
+
+@pytest.fixture(scope="module")
+def failing(module_workplace: Workplace) -> str:
+    """The address of the page of a run that lost `k2`."""
+    return page_of(module_workplace, ["k1", "k2", "k3"], lost=("k2",))
+
+
+def text_of(tab: Tab, selector: str) -> str:
+    """What a reader sees of an element, in one line."""
+    found = tab.tell(f"document.querySelector({json.dumps(selector)}).innerText")
+    assert isinstance(found, str)
+    return " ".join(found.split())
+
+
+def click(tab: Tab, selector: str) -> None:
+    tab.tell(f"document.querySelector({json.dumps(selector)}).click()")
+
+
+def type_into(tab: Tab, selector: str, text: str) -> None:
+    tab.tell(f"document.querySelector({json.dumps(selector)}).focus()")
+    tab.send("Input.insertText", text=text)
+
+
+def press(tab: Tab, key: str) -> None:
+    named: dict[str, Any] = {"key": key, "code": key}
+    if key == "Enter":
+        named |= {"text": "\r", "windowsVirtualKeyCode": 13}
+    for kind in ("keyDown", "keyUp"):
+        tab.send("Input.dispatchKeyEvent", type=kind, **named)
+
+
+def test_a_run_that_passed(passing: str, tab: Tab) -> None:
+    tab.open(passing)
+    assert text_of(tab, "h1") == "✓ pass"
+    assert tab.tell(f"{FIRST}.open")  # it is the only one
+    assert "All 3 keys folded into one" in text_of(tab, ".folded")
+    assert tab.tell("document.querySelectorAll('.folded circle').length") == 3
+    assert "p50 ≤ 5000 ms: kept" in tab.tell("document.body.textContent")
+    assert tab.complaints == []
+
+
+def test_a_run_that_failed_tells_its_root_first(failing: str, tab: Tab) -> None:
+    tab.open(failing)
+    assert text_of(tab, "h1") == "✗ fail"
+    assert tab.tell(f"{FIRST}.querySelector('h3').innerText").startswith("lost at store:stored")
+    assert text_of(tab, ".choice button .mark") == "✗"
+    assert tab.complaints == []
+
+
+def test_clicking_a_key_shows_its_way(failing: str, tab: Tab) -> None:
+    tab.open(failing)
+    assert tab.tell("document.querySelector('.chosen').hidden")
+
+    click(tab, "p.keys button.key")  # of the finding
+    assert text_of(tab, ".chosen h4") == "k2"
+    assert tab.tell("document.activeElement.textContent") == "k2"
+    rows = tab.tell("[...document.querySelectorAll('.chosen tbody tr')].map((r) => r.innerText)")
+    assert [re.sub(r"[\s+.\d]+(ms)?", " ", row).strip() for row in rows] == [
+        "shop sent Send",
+        "store taken Receive",
+        "never store stored",
+    ]
+    assert tab.tell("document.querySelectorAll('.chosen .arrow').length") == 1
+    assert tab.tell("document.querySelectorAll('.chosen .dot.broken').length") == 1
+
+    click(tab, ".choice li:nth-child(2) button")
+    assert text_of(tab, ".chosen h4") in ("k1", "k3")
+    click(tab, ".explorer .all")
+    assert not tab.tell("document.querySelector('.folded').hidden")
+    assert tab.complaints == []
+
+
+def test_keys_are_found_and_chosen_by_keyboard(failing: str, tab: Tab) -> None:
+    tab.open(failing)
+    type_into(tab, ".explorer input", "LOST")
+    assert text_of(tab, ".choice") == "✗ k2 unanswered"
+    tab.tell("document.querySelector('.explorer input').value = ''")
+    type_into(tab, ".explorer input", "k")
+    assert text_of(tab, ".explorer .told") == "3 keys"
+    tab.tell("document.querySelector('.choice button').focus()")
+    press(tab, "ArrowDown")
+    press(tab, "Enter")
+    tab.wait("!document.querySelector('.chosen').hidden")
+    second = text_of(tab, ".choice li:nth-child(2) .name")
+    assert text_of(tab, ".chosen h4") == second
+    assert tab.complaints == []
+
+
+def test_logs_are_searched(failing: str, tab: Tab) -> None:
+    tab.open(failing)
+    shown = (
+        "[...document.querySelectorAll('.log[open]:not([hidden]) li:not([hidden])')]"
+        ".map((line) => line.querySelector('.text').textContent)"
+    )
+    assert tab.tell(shown) == []  # closed
+    type_into(tab, ".search input", "ROOM")
+    assert tab.tell(shown) == ["no room for 'k2'"]
+    assert text_of(tab, ".search .told") == "1 line in 1 unit"
+
+    tab.tell("document.querySelector('.search input').value = ''")
+    type_into(tab, ".search input", "k2")
+    assert sorted(tab.tell(shown)) == [
+        "no room for 'k2'",
+        "sending 'k2'",
+        "sent k2  Send",
+        "taken k2  Receive",
+    ]
+    click(tab, ".search [type=checkbox]")
+    assert sorted(tab.tell(shown)) == ["no room for 'k2'", "sending 'k2'"]
+    assert tab.complaints == []
+
+
+MARKUP = "<script>document.title = 'owned'</script><img src=x onerror=alert(1)>"
+
+
+def test_hostile_text_stays_text(workplace: Workplace, tab: Tab) -> None:
+    keys = [
+        MARKUP,
+        "\"'><b>bold</b>&amp;{{7*7}}</script><!--",
+        "\u202egnp.exe\u2066\u200b",
+        "\x00\x07\x1b[31m\r\n]]>",
+        "x" * 1000,
+        "__proto__",
+    ]
+    code = CODE % (keys, ()) + "        me.probe('long', key=key, text='<i>' * 3400)\n"
+    tab.open(page_of(workplace, keys, code=code))
+    assert text_of(tab, "h1") == "✓ pass"
+    for number in range(1, len(keys) + 1):
+        click(tab, f".choice li:nth-child({number}) button")
+        click(tab, ".all")
+        click(tab, f".choice li:nth-child({number}) button")
+        assert tab.tell("document.querySelectorAll('.chosen tbody tr').length") == 4
+    names = tab.tell("[...document.querySelectorAll('.choice .name')].map((n) => n.textContent)")
+    assert MARKUP in names
+    assert r"\u202egnp.exe\u2066\u200b" in names
+    assert r"\x00\x07\x1b[31m\r\n]]>" in names
+    assert "__proto__" in names
+    assert (
+        tab.tell("document.querySelectorAll('main :is(b, i, img, script:not(.data))').length") == 0
+    )
+    assert tab.tell("document.title").startswith("pass: Testrium run ")
+    assert tab.tell("document.querySelectorAll('script').length") == 3
+    source = (workplace.folder / "page.html").read_text()
+    assert all(sign.isprintable() or sign == "\n" for sign in source)
+    assert tab.complaints == []
+
+
+def test_ten_thousand_events_stay_usable(workplace: Workplace, tab: Tab) -> None:
+    keys = [f"k{number}" for number in range(3340)]
+    code = f"""
+        KEYS = [f"k{{n}}" for n in range({len(keys)})]
+        def shop():
+            me = testrium.unit()
+            for key in KEYS:
+                me.send("sent", key=key, number=len(key))
+        def store():
+            me = testrium.unit()
+            me.probe("ready")
+            me.wait_for("shop:sent", key=KEYS[-1], timeout=50)
+            for key in KEYS:
+                me.receive("taken", key=key)
+                me.probe("stored", key=key)
+    """
+    tab.open(page_of(workplace, keys, code=code))
+    assert "All 3340 keys folded into one" in text_of(tab, ".folded")
+    assert tab.tell("document.querySelectorAll('.folded circle').length") == 3
+    assert text_of(tab, ".explorer .told").startswith("200 of 3340 keys are listed")
+    assert tab.tell("document.querySelectorAll('*').length") < 15_000
+    type_into(tab, ".explorer input", "k3339")
+    click(tab, ".choice button")
+    assert text_of(tab, ".chosen h4") == "k3339"
+    assert "lines left out" in tab.tell("document.querySelector('.logs').textContent")
+    assert (workplace.folder / "page.html").stat().st_size < 5_000_000
+    assert tab.complaints == []
+
+
+def test_it_can_be_read_without_its_script(failing: str, tab: Tab) -> None:
+    tab.send("Emulation.setScriptExecutionDisabled", value=True)
+    tab.open(failing)
+    tab.send("Emulation.setScriptExecutionDisabled", value=False)
+    seen = tab.tell("document.body.innerText")
+    assert "k2 never reached store:stored" in seen
+    assert "Without its script" in seen
+    assert "Find a key" not in seen
+    assert not tab.tell("document.querySelector('.folded').hidden")
+    assert tab.tell("document.querySelectorAll('.log li').length") > 10
+
+
+@pytest.mark.parametrize(("scheme", "dark"), [("light", False), ("dark", True)])
+def test_it_is_light_or_dark_as_the_reader_likes(
+    passing: str, tab: Tab, scheme: str, dark: bool
+) -> None:
+    tab.send(
+        "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}]
+    )
+    tab.open(passing)
+    paper = tab.tell("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, re.findall(r"\d+", paper))) < 300) is dark
+
+
+def test_a_link_opens_its_group(workplace: Workplace, tab: Tab) -> None:
+    for name in ("one", "two"):
+        workplace.group(UNITS, CODE % (["k1", "k2"], ()), tables=TABLES, name=name)
+    workplace.run("--html", "page.html")
+    page: Path = workplace.folder / "page.html"
+    tab.open(page.as_uri())
+    second = "document.querySelector('#group-2')"
+    assert not tab.tell(f"{second}.open")
+    click(tab, "tr:nth-child(2) a")
+    tab.wait(f"{second}.open && {second}.querySelector('.choice button')")
+    tab.tell("location.hash = 'group-1-logs'")
+    tab.wait("document.querySelector('#group-1').open")
+    assert tab.complaints == []

@@ -1,0 +1,46 @@
+"""The scenario of a run, written and read again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from testrium.errors import InfraError
+from testrium.model import Circuit, Fault, Group, Hop, Place, Scenario
+from testrium.record.scenario import read_declared, write_scenario
+
+SENT = Hop("a:sent", (Place("a", "sent"),))
+GOT = Hop("b:got|c:got", (Place("b", "got"), Place("c", "got")), 0, None)
+CIRCUITS = (
+    Circuit(
+        "all",
+        ((SENT,), (SENT, GOT)),
+        keys=(3, None),
+        within_ns=5,
+        budgets={95: 7},
+        same=("sum",),
+        never=(GOT,),
+        fifo=True,
+        open=True,
+        per="run",
+    ),
+    Circuit("least", ((SENT,),), keys=(1, 2)),
+)
+FAULTS = (
+    Fault("one", "delay", "a", at=Place("a", "sent"), on=2, key="k", for_ns=9),
+    Fault("two", "cut", "b", port="http", after=Place("a", "sent")),
+)
+
+
+def test_what_is_declared_comes_back(tmp_path: Path) -> None:
+    group = Group("g", tmp_path, (), circuits=CIRCUITS, faults=FAULTS)
+    write_scenario(Scenario("g", group, ()), tmp_path / "scenario.toml")
+    assert read_declared(tmp_path / "scenario.toml") == (CIRCUITS, FAULTS)
+
+
+@pytest.mark.parametrize("text", ["", "[group]\ncircuits = [{}]", "no toml"])
+def test_what_is_no_scenario_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "scenario.toml").write_text(text)
+    with pytest.raises(InfraError, match=r"cannot read .*scenario\.toml"):
+        read_declared(tmp_path / "scenario.toml")

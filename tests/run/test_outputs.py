@@ -1,0 +1,63 @@
+"""How long logs were when probes came."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from testrium.model import Event
+from testrium.run import outputs
+from testrium.run.folder import RunFolder
+from testrium.run.outputs import OutputMarks
+
+
+def event(unit: str) -> Event:
+    return Event(*(1, unit, "s", "Default", None, (), 1, None, 0, "here", 1, None, 1, 1, unit, {}))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    made = RunFolder(tmp_path / "run")
+    made.create(("a", "b"))
+    return made
+
+
+def sizes(marks: OutputMarks) -> list[tuple[str, int, int]]:
+    return [(unit, stdout, stderr) for unit, _, stdout, stderr in marks.marks]
+
+
+def test_only_growth_is_noted(folder: RunFolder) -> None:
+    marks = OutputMarks(folder, ("a", "b"))
+    marks.see((event("a"),))
+    folder.stdout("a").write_text("one\n")
+    marks.look()
+    marks.look()
+    folder.stderr("a").write_text("two")
+    marks.see((event("a"), event("nobody's")))
+    assert sizes(marks) == [("a", 4, 0), ("a", 4, 3)]
+    times = [t_ns for _, t_ns, _, _ in marks.marks]
+    assert times == sorted(times)
+
+
+def test_others_are_looked_at_seldom(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outputs, "OTHERS_NS", 10**18)
+    marks = OutputMarks(folder, ("a", "b"))
+    folder.stdout("b").write_text("one\n")
+    marks.see((event("a"),))
+    assert sizes(marks) == []
+    marks.see((event("b"),))
+    assert sizes(marks) == [("b", 4, 0)]
+    monkeypatch.setattr(outputs, "OTHERS_NS", 0)
+    folder.stdout("b").write_text("one\ntwo\n")
+    marks.see((event("a"),))
+    assert sizes(marks)[1:] == [("b", 8, 0)]
+
+
+def test_there_is_an_end_to_marks(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outputs, "MOST_MARKS", 1)
+    marks = OutputMarks(folder, ("a",))
+    for text in ("x", "xx", "xxx"):
+        folder.stdout("a").write_text(text)
+        marks.see((event("a"),))
+    assert sizes(marks) == [("a", 1, 0)]

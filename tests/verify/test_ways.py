@@ -1,0 +1,69 @@
+"""The ways of keys that reports draw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import TYPE_CHECKING
+
+from testrium.model.detail import CircuitWays, Lack
+from testrium.verify.ways import ways_of
+
+if TYPE_CHECKING:
+    from tests.verify.conftest import Table
+
+MS = 1_000_000
+
+
+def ways(made: Table) -> CircuitWays:
+    (found,) = ways_of(made.scenario().group.circuits, made.evidence())
+    return found
+
+
+def test_every_key_has_its_latency(table: Callable[[str], Table]) -> None:
+    found = ways(
+        table(
+            """
+            circuit a:sent b:got
+            a sent> k1 k2
+            b got< k1 @40
+            b got< k2 @50
+            """
+        )
+    )
+    assert [way.name for way in found.ways] == ["k1", "k2"]
+    assert [(event.unit, event.step) for event in found.ways[0].events] == [
+        ("a", "sent"),
+        ("b", "got"),
+    ]
+    first, second = found.ways
+    assert first.low_ns == first.high_ns
+    assert first.high_ns is not None
+    assert second.high_ns == first.high_ns + 9 * MS
+    assert not first.lacks
+
+
+def test_a_lost_key_tells_what_it_lacks_and_how_far_it_came(table: Callable[[str], Table]) -> None:
+    (way,) = ways(
+        table(
+            """
+            circuit a:sent b:got c:done
+            a sent> k1
+            b got< k1
+            """
+        )
+    ).ways
+    assert (way.low_ns, way.high_ns) == (inf, inf)
+    assert way.lacks == (Lack("c:done", way.events[1].id),)
+
+
+def test_an_effect_without_cause_has_no_latency(table: Callable[[str], Table]) -> None:
+    (way,) = ways(
+        table(
+            """
+            circuit a:sent b:got c:done
+            b got< k1
+            """
+        )
+    ).ways
+    assert (way.low_ns, way.high_ns, way.lacks) == (None, None, ())
