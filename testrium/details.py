@@ -12,7 +12,7 @@ from testrium.model.detail import Detail
 def details_of(result: GroupResult) -> Detail:
     """All that the run's folder holds; what is gone or cannot be read is left out."""
     from testrium.record.moments import load_logs, load_moments
-    from testrium.record.scenario import read_declared
+    from testrium.record.scenario import read_circuits
     from testrium.record.store import load_evidence
     from testrium.run.folder import RunFolder
     from testrium.verify.ways import ways_of
@@ -31,6 +31,6 @@ def details_of(result: GroupResult) -> Detail:
             events=tuple(event for event in evidence.events if event.attempt == evidence.attempt),
             moments=load_moments(folder.database),
         )
-        circuits, faults = read_declared(folder.scenario)
-        detail = detail._replace(circuits=ways_of(circuits, evidence), faults=faults)
+        circuits = read_circuits(folder.scenario)
+        detail = detail._replace(circuits=ways_of(circuits, evidence))
     return detail

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from testrium.model.declared import Circuit
-from testrium.model.faults import Fault
 from testrium.model.happened import Event, Sample
 
 
@@ -90,6 +89,5 @@ class Detail(NamedTuple):
     events: tuple[Event, ...] = ()
     moments: Moments = Moments()
     circuits: tuple[CircuitWays, ...] = ()
-    faults: tuple[Fault, ...] = ()
     logs: tuple[Log, ...] = ()
     config: str = ""

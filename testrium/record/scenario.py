@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from testrium.errors import InfraError
-from testrium.model import Circuit, Fault, Group, Hop, Place, Scenario
+from testrium.model import Circuit, Group, Hop, Place, Scenario
 
 FILE = "scenario.toml"
 
@@ -51,19 +51,12 @@ def read_scenario(path: Path) -> Scenario:
         raise InfraError(f"cannot read {path}: {error}") from error
 
 
-def read_declared(path: Path) -> tuple[tuple[Circuit, ...], tuple[Fault, ...]]:
-    """The circuits and the faults of such a file. Raises InfraError, as `read_scenario` does."""
+def read_circuits(path: Path) -> tuple[Circuit, ...]:
+    """The circuits of such a file. Raises InfraError, as `read_scenario` does."""
     try:
-        group = tomllib.loads(path.read_text())["group"]
-        circuits = tuple(map(_circuit, group["circuits"]))
-        return circuits, tuple(map(_fault, group.get("faults", ())))
+        return tuple(map(_circuit, tomllib.loads(path.read_text())["group"]["circuits"]))
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise InfraError(f"cannot read {path}: {error}") from error
-
-
-def _fault(data: Mapping[str, Any]) -> Fault:
-    places = {name: Place(**data[name]) for name in ("at", "after") if name in data}
-    return Fault(**{**data, **places})
 
 
 def _circuit(data: Mapping[str, Any]) -> Circuit:

@@ -15,7 +15,7 @@ from testrium.model import Event, EventType, Sample
 from testrium.model.detail import StateChange
 from testrium.report import wording
 from testrium.report.escape import cut
-from testrium.report.view import UnitView
+from testrium.report.view import MarkView, UnitView
 
 _CHAR = 7  # of the 12 px monospace face
 NAMES = 150
@@ -66,6 +66,7 @@ class Life(NamedTuple):
     stretches: tuple[Stretch, ...]
     signs: tuple[Sign, ...]
     ticks: tuple[Tick, ...]
+    faults: tuple[Stretch, ...] = ()
 
 
 class Moment(NamedTuple):
@@ -135,6 +136,7 @@ def timeline(
     started_ns: int | None = None,
     states: Sequence[StateChange] = (),
     events: Iterable[Event] = (),
+    marks: Sequence[MarkView] = (),
 ) -> Timeline:
     """The drawing of the lives of units, with their probes on it.
 
@@ -142,6 +144,7 @@ def timeline(
         units: those without a start are left out.
         states: how they changed; without them only start, readiness and end are drawn.
         events: those of another clock than the first unit's are left out.
+        marks: the planned faults that have happened, drawn at the unit that they were done to.
         started_ns: when the group began, on the clock of states and events.
     """
     probes: dict[str, list[Event]] = {}
@@ -156,7 +159,14 @@ def timeline(
         if started_ns is not None:
             ticks = tuple(_ticks(probes.get(unit.name, ()), axis, started_ns))
         lives.append(
-            Life(cut(unit.name, NAMES // _CHAR - 1), row * _ROW, tuple(stretches), signs, ticks)
+            Life(
+                cut(unit.name, NAMES // _CHAR - 1),
+                row * _ROW,
+                tuple(stretches),
+                signs,
+                ticks,
+                _faults(unit.name, marks, axis),
+            )
         )
     return Timeline(
         NAMES + WIDTH + 50, len(lives) * _ROW + _AXIS, _BAR, tuple(lives), axis.moments()
@@ -209,6 +219,18 @@ def _life(
         stretches.append(Stretch(begin, max(2.0, round(until - begin, 1)), state, text))
     signs.append(Sign(axis.place(end_s), unit.state, f"{unit.name} {unit.ended}"))
     return stretches, tuple(signs)
+
+
+def _faults(unit: str, marks: Sequence[MarkView], axis: Axis) -> tuple[Stretch, ...]:
+    drawn = []
+    for mark in marks:
+        if mark.unit != unit or mark.at_s is None:
+            continue
+        begin, until = axis.place(mark.at_s), axis.place(mark.at_s + (mark.for_s or 0.0))
+        lasting = "" if mark.for_s is None else f", for {wording.duration(mark.for_s)}"
+        title = f"{mark.at_s:.3f} s: planned {mark.do} ({mark.name}){lasting}"
+        drawn.append(Stretch(begin, round(until - begin, 1), mark.do, title))
+    return tuple(drawn)
 
 
 def _ticks(events: Sequence[Event], axis: Axis, started_ns: int) -> Iterable[Tick]:

@@ -65,9 +65,7 @@ def page_of(result: GroupResult, detail: Detail, *, cwd: Path, room: int) -> Gro
     findings = result.judgement.findings
     events = detail.events[:MOST_EVENTS]
     moments = detail.moments
-    ways = ways_of(
-        detail.events, detail.circuits, findings, struck_events(detail.faults, detail.events), room
-    )
+    ways = ways_of(detail.events, detail.circuits, findings, struck_events(result.faults), room)
     axis = axis_of(view.units, view.duration_s)
     units = dict.fromkeys([unit.name for unit in view.units] + [log.unit for log in detail.logs])
     return GroupPage(
@@ -84,6 +82,7 @@ def page_of(result: GroupResult, detail: Detail, *, cwd: Path, room: int) -> Gro
             started_ns=result.started_ns,
             states=moments.states,
             events=events,
+            marks=view.marks,
         ),
         usage=() if axis is None else usage(moments.samples, axis, result.started_ns),
         logs=unit_logs(tuple(units), detail.logs, moments.outputs, events, result.started_ns),

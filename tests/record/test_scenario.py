@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from testrium.errors import InfraError
-from testrium.model import Circuit, Fault, Group, Hop, Place, Scenario
-from testrium.record.scenario import read_declared, write_scenario
+from testrium.model import Circuit, Group, Hop, Place, Scenario
+from testrium.record.scenario import read_circuits, write_scenario
 
 SENT = Hop("a:sent", (Place("a", "sent"),))
 GOT = Hop("b:got|c:got", (Place("b", "got"), Place("c", "got")), 0, None)
@@ -27,20 +27,16 @@ CIRCUITS = (
     ),
     Circuit("least", ((SENT,),), keys=(1, 2)),
 )
-FAULTS = (
-    Fault("one", "delay", "a", at=Place("a", "sent"), on=2, key="k", for_ns=9),
-    Fault("two", "cut", "b", port="http", after=Place("a", "sent")),
-)
 
 
-def test_what_is_declared_comes_back(tmp_path: Path) -> None:
-    group = Group("g", tmp_path, (), circuits=CIRCUITS, faults=FAULTS)
+def test_circuits_come_back(tmp_path: Path) -> None:
+    group = Group("g", tmp_path, (), circuits=CIRCUITS)
     write_scenario(Scenario("g", group, ()), tmp_path / "scenario.toml")
-    assert read_declared(tmp_path / "scenario.toml") == (CIRCUITS, FAULTS)
+    assert read_circuits(tmp_path / "scenario.toml") == CIRCUITS
 
 
 @pytest.mark.parametrize("text", ["", "[group]\ncircuits = [{}]", "no toml"])
 def test_what_is_no_scenario_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "scenario.toml").write_text(text)
     with pytest.raises(InfraError, match=r"cannot read .*scenario\.toml"):
-        read_declared(tmp_path / "scenario.toml")
+        read_circuits(tmp_path / "scenario.toml")

@@ -3,7 +3,7 @@ from __future__ import annotations
 from testrium.model import Event, Sample
 from testrium.model.detail import StateChange
 from testrium.report.lives import Axis, Timeline, axis_of, timeline, usage
-from testrium.report.view import UnitView
+from testrium.report.view import MarkView, UnitView
 
 START_NS = 10**12
 
@@ -79,6 +79,17 @@ def test_probes_of_one_pixel_are_one_stroke() -> None:
     assert many.title == "0.500 s: s ×2, x"  # noqa: RUF001
     assert many.height > one.height
     assert (many.bad, one.bad) == (False, True)
+
+
+def test_a_planned_fault_is_drawn_at_its_unit() -> None:
+    marks = [
+        MarkView("cut-1", "cut", "a", None, None, 0.5, 1.0),
+        MarkView("x", "kill", "b", None, 1, 1.0, None),
+    ]
+    (life,) = timeline([unit("a", 0.0, 0.1, 2.0)], Axis(2.0), marks=marks).lives
+    (fault,) = life.faults
+    assert fault.width == 320
+    assert fault.title == "0.500 s: planned cut (cut-1), for 1.00 s"
 
 
 def sample(unit_name: str, seconds: float, cpu: float | None, rss: int) -> Sample:
