@@ -351,6 +351,9 @@ def test_list_for_machines(workplace: Workplace) -> None:
         "id": "shop/web[browser=a,size=1]",
         "folder": str(workplace.folder / "shop" / "web"),
         "title": "",
+        "purpose": "",
+        "order": 0,
+        "expect_fail": None,
         "modes": ["DEBUG", "INFO"],
         "params": {"browser": "a", "size": "1"},
         "repeat": 1,
@@ -367,7 +370,7 @@ def test_list_for_machines(workplace: Workplace) -> None:
         "shop/web[browser=b,size=1]",
         "shop/web[browser=b,size=2]",
     ]
-    assert lines[1].endswith("1 unit, 0 circuits, DEBUG INFO, 2 runs, #x")
+    assert lines[1].endswith("1 unit, 0 circuits, DEBUG INFO, 2 runs, #x, covers R-1")
 
 
 def test_a_stored_run_becomes_a_page(workplace: Workplace) -> None:
