@@ -12,7 +12,7 @@ from testrium.model.detail import Detail
 def details_of(result: GroupResult) -> Detail:
     """All that the run's folder holds; what is gone or cannot be read is left out."""
     from testrium.record.moments import load_logs, load_moments
-    from testrium.record.scenario import read_circuits
+    from testrium.record.restored import read_circuits
     from testrium.record.store import load_evidence
     from testrium.run.folder import RunFolder
     from testrium.verify.ways import ways_of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,31 +10,46 @@ from testrium.errors import NoGroupsError, UsageError
 from testrium.judging import EXIT_CODES, NOT_PASSED, judged, run_verdict
 from testrium.model import GroupResult, RunResult, Scenario, Verdict
 from testrium.plan.selection import ResultKey, Selection
+from testrium.record.restored import restored_scenario
+from testrium.record.scenario import FILE, read_scenario
 from testrium.report.json_report import RUN_FILE
 from testrium.report.stored import StoredReportError, read_report, read_run
 from testrium.session import DATABASE, load, state_folder
 
 
-def verify_again(beginning: str, cwd: Path) -> RunResult:
+def verify_again(
+    folder: Path, cwd: Path, *, stored_rules: Callable[[str], None] | None = None
+) -> RunResult:
     """Judge a stored run with the rules of its groups as they are now; starts nothing.
 
+    Args:
+        folder: the run's.
+        cwd: where the user is.
+        stored_rules: where it is given, a group that is not here is judged with the rules that it
+            had, and this is told so.
+
     Raises:
-        ConfigError, UsageError: no such run, or its groups are wrong or gone.
+        ConfigError, UsageError: its groups are wrong or gone, or the run goes on.
         InfraError: a store cannot be read.
     """
-    from testrium.record.runs import find_run
-
-    folder = find_run(state_folder(cwd), beginning)
     stored = read_run(folder) if (folder / RUN_FILE).exists() else _unfinished(folder)
     assert stored.folder is not None
     results = []
     for old in stored.groups:
-        if old.run_dir is None or old.verdict is Verdict.SKIP:
+        if old.verdict is Verdict.SKIP or old.run_dir is None or not old.run_dir.is_dir():
             results.append(old)
             continue
-        now = _declared_now(old.scenario, cwd)
-        scenario = now._replace(id=old.scenario.id, repeat=old.scenario.repeat)
-        result = judged(scenario, old.run_dir / DATABASE, stored.folder, anew=True)
+        if stored_rules is not None and not old.scenario.group.folder.is_dir():
+            stored_rules(
+                f"{old.scenario.id}: judged with the rules of that run;"
+                f" there is no {old.scenario.group.folder} here"
+            )
+            scenario = restored_scenario(old.run_dir / FILE)
+            result = judged(scenario, old.run_dir / DATABASE, stored.folder)
+        else:
+            now = _declared_now(old.scenario, cwd)
+            scenario = now._replace(id=old.scenario.id, repeat=old.scenario.repeat)
+            result = judged(scenario, old.run_dir / DATABASE, stored.folder, anew=True)
         results.append(result._replace(duration_s=old.duration_s, run_dir=old.run_dir))
     verdict = run_verdict(tuple(result.verdict for result in results))
     return stored._replace(groups=tuple(results), verdict=verdict, exit_code=EXIT_CODES[verdict])
@@ -46,7 +62,6 @@ def _unfinished(folder: Path) -> RunResult:
     """
     from testrium.record.recovery import recover
     from testrium.record.runs import is_claimed
-    from testrium.record.scenario import FILE, read_scenario
 
     if is_claimed(folder):
         raise UsageError(f"run {folder.name} goes on: it can be judged when it has ended")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from testrium.cli.reports import chosen, make_writers, report_options
+from testrium.cli.stored_run import as_shown, run_folder
 from testrium.report.targets import Choice
 
 DEFAULT_FILE = "report.html"
@@ -16,19 +17,19 @@ DEFAULT_FILE = "report.html"
 @click.argument("run", default="", metavar="[RUN]")
 @report_options
 def command(run: str) -> int:
-    """Write the report of RUN (the beginning of its id; default: the last run) into files.
+    """Write the report of RUN into files. RUN is the beginning of its id, or an archive;
+    default: the last run.
 
     The same files as `testrium run` writes; report.html, an HTML page, where nothing is asked for.
     """
-    from testrium.record.runs import find_run
     from testrium.report.stored import read_run
-    from testrium.session import state_folder
     from testrium.writing.fanout import Writers
 
     cwd = Path.cwd()
     reports = chosen() or (Choice("--html", "html", DEFAULT_FILE),)
     writers = make_writers(reports, cwd)
-    result = read_run(find_run(state_folder(cwd), run))
+    with run_folder(run, cwd) as folder:
+        result = as_shown(run, read_run(folder))
     Writers(writers, lambda text: click.echo(f"notice: {text}", err=True)).replay(result)
     on_stdout = any(report.on_stdout for report in reports)
     for report in reports:

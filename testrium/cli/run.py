@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
+from click.core import ParameterSource
 
 from testrium.cli.main import Common
 from testrium.cli.reports import chosen, github_writers, make_writers, report_options
-from testrium.errors import TestriumError
+from testrium.errors import TestriumError, UsageError
 
 if TYPE_CHECKING:
     from testrium.report.console import Console
+    from testrium.report.targets import Choice
+    from testrium.report.writer import Writer
 
 
 def _jobs(_: click.Context, __: click.Parameter, value: str) -> int:
@@ -81,6 +84,12 @@ def _jobs(_: click.Context, __: click.Parameter, value: str) -> int:
     show_default=True,
     help="Whose run folders stay. The report of the run always does.",
 )
+@click.option(
+    "--archive",
+    metavar="FILE.zip",
+    help="Pack the folders of what did not pass, with --keep all every folder: for `show` and"
+    " `verify` on another machine.",
+)
 @click.option("--plain", is_flag=True, help="Whole lines only: no live display, no colour.")
 @report_options
 @click.pass_obj
@@ -103,6 +112,7 @@ def command(
     update_golden: bool = False,
     jobs: int = 0,
     keep: Literal["all", "failed", "none"] = "all",
+    archive: str | None = None,
     plain: bool = False,
 ) -> int:
     """Run the groups below PATH (default: the current folder) and judge them.
@@ -133,6 +143,8 @@ def command(
     made = make_writers(reports, Path.cwd())
     stream = sys.stderr if any(report.on_stdout for report in reports) else sys.stdout
     made += github_writers(stream, Path.cwd())
+    if archive is not None:
+        made.append(_archive_writer(archive, keep, reports))
     with Console(stream, cwd=Path.cwd(), plain=plain, verbose=verbose) as console:
         writers = Writers(made, console.notice)
         try:
@@ -163,6 +175,20 @@ def command(
         console.finish(result)
         writers.finish(result)
     return result.exit_code
+
+
+def _archive_writer(file: str, keep: str, reports: tuple[Choice, ...]) -> Writer:
+    """Raises UsageError where there would be nothing to pack, or no place for it."""
+    from testrium.report.targets import Choice, check_targets
+    from testrium.writing.archive import ArchiveWriter
+
+    if keep == "none":
+        raise UsageError("--archive has nothing to pack with --keep none")
+    choice = Choice("--archive", "archive", file)
+    check_targets((*reports, choice), Path.cwd())
+    source = click.get_current_context().get_parameter_source("keep")
+    everything = keep == "all" and source is ParameterSource.COMMANDLINE
+    return ArchiveWriter(choice, Path.cwd(), everything=everything)
 
 
 def _seed(console: Console, text: str | None) -> int | None:

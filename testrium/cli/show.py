@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from testrium.cli.stored_run import as_shown, run_folder
 from testrium.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,23 +24,24 @@ if TYPE_CHECKING:
 @click.option("--key", metavar="KEY", help="Print the way of one key, event by event.")
 @click.option("--timeline", is_flag=True, help="Print all events in the order of time.")
 def command(run: str, group: str, plain: bool, key: str | None, timeline: bool) -> int:
-    """Print what was found in RUN (the beginning of its id; default: the last run).
+    """Print what was found in RUN: the beginning of its id, or an archive; default: the last run.
 
     With GROUP all that is known of that group: its circuits, units and tests too.
     """
     if key is not None and timeline:
         raise UsageError("--key shows one key, --timeline all of them: choose one")
-    from testrium.record.runs import find_run
     from testrium.report.console import Console
     from testrium.report.stored import read_run
-    from testrium.session import state_folder
 
     cwd = Path.cwd()
-    result = read_run(find_run(state_folder(cwd), run))
     console = Console(sys.stdout, cwd=cwd, plain=plain)
-    if key is not None or timeline:
-        _show_events(result, _results_of(result, group) if group else result.groups, key, console)
-        return 0
+    with run_folder(run, cwd) as folder:
+        result = read_run(folder)
+        if key is not None or timeline:
+            results = _results_of(result, group) if group else result.groups
+            _show_events(result, results, key, console)
+            return 0
+    result = as_shown(run, result)
     if not group:
         console.show(result)
     for number, found in enumerate(_results_of(result, group) if group else ()):

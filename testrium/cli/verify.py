@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from testrium.cli.reports import chosen, make_writers, report_options
+from testrium.cli.stored_run import as_shown, is_archive, run_folder
 
 
 @click.command(name="verify")
@@ -16,8 +17,9 @@ from testrium.cli.reports import chosen, make_writers, report_options
 def command(run: str) -> int:
     """Judge a stored run again, with the rules of its groups as they are now.
 
-    RUN is the beginning of a run's id (default: the last run). Nothing is started; exit codes are
-    those of `testrium run`.
+    RUN is the beginning of a run's id, or an archive (default: the last run); of an archive those
+    groups that are not here are judged with the rules that they had. Nothing is started; exit
+    codes are those of `testrium run`.
     """
     from testrium.earlier_runs import verify_again
     from testrium.report.console import Console
@@ -26,8 +28,11 @@ def command(run: str) -> int:
     reports = chosen()
     writers = make_writers(reports, Path.cwd())
     stream = sys.stderr if any(report.on_stdout for report in reports) else sys.stdout
-    result = verify_again(run, Path.cwd())
-    with Console(stream, cwd=Path.cwd()) as console:
+    cwd = Path.cwd()
+    with Console(stream, cwd=cwd) as console:
+        with run_folder(run, cwd) as folder:
+            notice = console.notice if is_archive(run) else None
+            result = as_shown(run, verify_again(folder, cwd, stored_rules=notice))
         console.show(result)
         Writers(writers, console.notice).replay(result)
     return result.exit_code

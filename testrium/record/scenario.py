@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from testrium.errors import InfraError
-from testrium.model import Circuit, Group, Hop, Place, Scenario
+from testrium.model import Group, Scenario
 
 FILE = "scenario.toml"
 
@@ -51,38 +51,18 @@ def read_scenario(path: Path) -> Scenario:
         raise InfraError(f"cannot read {path}: {error}") from error
 
 
-def read_circuits(path: Path) -> tuple[Circuit, ...]:
-    """The circuits of such a file. Raises InfraError, as `read_scenario` does."""
-    try:
-        return tuple(map(_circuit, tomllib.loads(path.read_text())["group"]["circuits"]))
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise InfraError(f"cannot read {path}: {error}") from error
-
-
-def _circuit(data: Mapping[str, Any]) -> Circuit:
-    least, most = data["keys"]
-    return Circuit(
-        **{
-            **data,
-            "stages": tuple(tuple(map(_hop, stage)) for stage in data["stages"]),
-            "keys": (least, None if most == "" else most),
-            "budgets": {int(name): budget for name, budget in data["budgets"].items()},
-            "same": tuple(data["same"]),
-            "never": tuple(map(_hop, data["never"])),
-        }
-    )
-
-
-def _hop(data: Mapping[str, Any]) -> Hop:
-    places = tuple(Place(**place) for place in data["places"])
-    return Hop(data["text"], places, data["least"], data.get("most"))
-
-
 def plain(value: Any) -> Any:
-    """`value` as what TOML and JSON can hold; None inside a named tuple is left out."""
+    """`value` as what TOML and JSON can hold.
+
+    None is left out where it is the default of its field, and "" elsewhere.
+    """
     if hasattr(value, "_asdict"):  # a NamedTuple
-        fields = value._asdict()
-        return {name: plain(inner) for name, inner in fields.items() if inner is not None}
+        defaults = value._field_defaults
+        return {
+            name: plain(inner) if inner is not None else ""
+            for name, inner in value._asdict().items()
+            if inner is not None or defaults.get(name) is not None
+        }
     if isinstance(value, Mapping):
         return {str(name): plain(inner) for name, inner in value.items()}
     if isinstance(value, Enum):

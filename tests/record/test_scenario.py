@@ -8,7 +8,8 @@ import pytest
 
 from testrium.errors import InfraError
 from testrium.model import Circuit, Group, Hop, Place, Scenario
-from testrium.record.scenario import read_circuits, write_scenario
+from testrium.record.restored import read_circuits
+from testrium.record.scenario import write_scenario
 
 SENT = Hop("a:sent", (Place("a", "sent"),))
 GOT = Hop("b:got|c:got", (Place("b", "got"), Place("c", "got")), 0, None)

@@ -1,0 +1,86 @@
+"""A run is packed on one machine and looked at on another."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import zipfile
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.end_to_end.conftest import Workplace
+
+UNITS = {"client": 'entrypoint = "test_case:client"', "host": 'entrypoint = "test_case:host"'}
+CODE = """
+def client():
+    testrium.unit().send("sent", key="k1")
+
+def host():
+    testrium.unit().probe("idle")
+"""
+CIRCUIT = """
+[[circuits]]
+name = "command"
+route = ["client:sent", "host:received+"]
+"""
+
+
+def command(place: Workplace, *arguments: str) -> subprocess.CompletedProcess[str]:
+    process = place.start(*arguments)
+    stdout, stderr = process.communicate(timeout=60)
+    return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
+
+
+def test_a_failed_run_is_opened_elsewhere(workplace: Workplace) -> None:
+    bad = workplace.group(UNITS, CODE, configs="timeout = 1", tables=CIRCUIT, name="bad")
+    workplace.group(
+        {"client": UNITS["client"]}, CODE, tables="[verify]\norphans = 'allow'", name="good"
+    )
+    first = workplace.run("--archive", "failed.zip")
+    assert first.exit_code == 1
+    names = zipfile.ZipFile(workplace.folder / "failed.zip").namelist()
+    assert not [name for name in names if "/good/" in name]
+
+    bad.rename(workplace.folder / "moved")
+    (workplace.folder / ".testrium").rename(workplace.folder / "moved" / "state")
+    shown = command(workplace, "show", "failed.zip")
+    assert shown.stdout.splitlines()[:2] == [
+        line for line in first.stdout.splitlines() if line.startswith(("FAIL    ", "PASS    "))
+    ]
+    assert "lost at host:received" in shown.stdout
+    assert "testrium-archive" not in shown.stdout
+
+    assert "client" in command(workplace, "show", "failed.zip", "bad", "--key", "k1").stdout
+
+    again = command(workplace, "verify", "failed.zip", "--json", "again.json")
+    report = json.loads((workplace.folder / "again.json").read_text())
+    assert again.returncode == 1
+    assert "notice: bad: judged with the rules of that run; there is no" in again.stdout
+    assert [(g["id"], g["verdict"]) for g in report["groups"]] == [
+        ("bad", "fail"),
+        ("good", "pass"),
+    ]
+    assert report["groups"][0]["findings"][0]["where"] == "host:received"
+
+    assert command(workplace, "report", "failed.zip", "--tap", "-").stdout.startswith("TAP version")
+
+
+def test_of_a_group_that_is_here_the_rules_are_those_of_now(workplace: Workplace) -> None:
+    group = workplace.group(UNITS, CODE, configs="timeout = 1", tables=CIRCUIT)
+    workplace.run("--archive", "all.zip", "--keep", "all")
+    config = group / "config.toml"
+    config.write_text(config.read_text().replace("host:received+", "host:received?"))
+
+    again = command(workplace, "verify", "all.zip")
+    assert (again.returncode, "notice" in again.stdout) == (0, False)
+
+
+def test_an_archive_needs_something_to_pack(workplace: Workplace) -> None:
+    for arguments, told in (
+        (("--keep", "none", "--archive", "a.zip"), "nothing to pack with --keep none"),
+        (("--archive", "a.tar"), "'a.tar' must be a file NAME.zip"),
+        (("--archive", "gone/a.zip"), "there is no folder"),
+    ):
+        done = command(workplace, "run", *arguments)
+        assert done.returncode == 3
+        assert told in done.stderr
