@@ -55,7 +55,7 @@ def _started() -> ProcessPoolExecutor:
 
 def _become_servant(runner: int) -> None:
     """In the process: Ctrl-C is the runner's, and so is the life."""
-    from testrium.run.linux import die_with_parent
+    from testrium.run.platform import system
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    die_with_parent(runner)
+    system.die_with_parent(runner)

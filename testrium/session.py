@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import signal
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,7 +31,8 @@ from testrium.keeping import Keep, keep_group, record_run
 from testrium.model import CheckResult, Group, GroupResult, Observer, RunResult, Scenario, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
     from random import Random
 
     from testrium.load.project import Project
@@ -52,9 +52,10 @@ DATABASE = "Data.db"
 _T = TypeVar("_T")
 
 _SIGNALS = {
-    signal.SIGINT: ExitCode.INTERRUPTED,
-    signal.SIGTERM: ExitCode.TERMINATED,
-    signal.SIGHUP: ExitCode.TERMINATED,
+    "SIGINT": ExitCode.INTERRUPTED,
+    "SIGTERM": ExitCode.TERMINATED,
+    "SIGHUP": ExitCode.TERMINATED,
+    "SIGBREAK": ExitCode.TERMINATED,
 }
 
 
@@ -333,22 +334,15 @@ class _Session:
             classic_results=self._classic_results,
         )
 
-    @contextmanager
-    def _heeding_signals(self, interrupt: Interrupt) -> Iterator[None]:
+    def _heeding_signals(self, interrupt: Interrupt) -> AbstractContextManager[None]:
         """The first signal stops politely, the second at once."""
-        loop = asyncio.get_running_loop()
+        from testrium.run.interrupts import heeding
 
-        def heed(number: signal.Signals) -> None:
-            self._signal = self._signal or _SIGNALS[number]
+        def heed(name: str) -> None:
+            self._signal = self._signal or _SIGNALS[name]
             interrupt.ask()
 
-        for number in _SIGNALS:
-            loop.add_signal_handler(number, heed, number)
-        try:
-            yield
-        finally:
-            for number in _SIGNALS:
-                loop.remove_signal_handler(number)
+        return heeding(_SIGNALS, heed)
 
     def _make_folder(self) -> Path:
         from testrium.record.state import make_state_folder

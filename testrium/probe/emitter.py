@@ -184,7 +184,7 @@ class Emitter:
         To look at every probe whether the number still means this file would cost more than all the
         rest, as it makes the kernel write a new time of change each time.
         """
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
         low = os.open(self._path, flags, 0o600)
         try:
             from fcntl import F_DUPFD_CLOEXEC, fcntl

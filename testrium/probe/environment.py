@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 RUN = "TESTRIUM_RUN"
 RUN_DIR = "TESTRIUM_RUN_DIR"
 GROUP = "TESTRIUM_GROUP"
@@ -15,7 +17,7 @@ TRACEPARENT = "TRACEPARENT"
 
 # Between the runner and Testrium's own code in the unit; users do not rely on them.
 
-#: The Unix socket that answers waits.
+#: The address that answers waits, see `testrium.probe.wire`.
 SOCKET = "TESTRIUM_SOCKET"
 #: The clock that the runner's times are of, see `clock_domain`.
 DOMAIN = "TESTRIUM_DOMAIN"
@@ -23,6 +25,17 @@ DOMAIN = "TESTRIUM_DOMAIN"
 FAILPOINTS = "TESTRIUM_FAILPOINTS"
 #: The file that says how far the clock of this process is off, see `testrium.probe.shift`.
 CLOCK = "TESTRIUM_CLOCK"
+
+
+#: Set to "spawn" it makes Linux take the way of the other systems, for the tests of that way.
+START_METHOD = "TESTRIUM_START_METHOD"
+
+
+def is_portable() -> bool:
+    """Whether this process must do with what every system has: no fork, inotify, Unix socket."""
+    import os
+
+    return not sys.platform.startswith("linux") or os.environ.get(START_METHOD) == "spawn"
 
 
 def clock_domain() -> str:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from math import isnan
 from time import monotonic
 from typing import Any
@@ -23,6 +22,7 @@ from typing import Any
 from testrium.probe import environment as names
 from testrium.probe.event import Event
 from testrium.probe.rules import check_key, check_step, check_unit
+from testrium.probe.wire import connected, connected_async
 
 ENDED = "the run has ended, or its runner was killed"
 
@@ -86,9 +86,9 @@ def ask(request: dict[str, Any], timeout: float | None = None) -> dict[str, Any]
     limit = None if timeout is None or request.get("now") else monotonic() + timeout
     question = json.dumps(request).encode() + b"\n"
     line = bytearray()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as wire:
-        try:
-            wire.connect(_address())
+    address = _address()
+    try:
+        with connected(address) as wire:
             wire.sendall(question)
             while not line.endswith(b"\n"):
                 if limit is not None:
@@ -97,18 +97,16 @@ def ask(request: dict[str, Any], timeout: float | None = None) -> dict[str, Any]
                 if not part:
                     raise RuntimeError(ENDED)
                 line += part
-        except TimeoutError:
-            raise
-        except OSError as error:
-            raise RuntimeError(f"{ENDED}: {error}") from error
+    except TimeoutError:
+        raise
+    except OSError as error:
+        raise RuntimeError(f"{ENDED}: {error}") from error
     return _answered(line)
 
 
 async def _ask_async(request: dict[str, Any]) -> dict[str, Any]:
-    import asyncio
-
     try:
-        reader, writer = await asyncio.open_unix_connection(_address(), limit=2 << 20)
+        reader, writer = await connected_async(_address(), limit=2 << 20)
         try:
             writer.write(json.dumps(request).encode() + b"\n")
             line = await reader.readline()

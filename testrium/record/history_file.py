@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from testrium.record.locking import locked_folder
 
 VERSION = 1
 
@@ -52,9 +53,7 @@ def begin_anew(path: Path) -> tuple[sqlite3.Connection, str]:
 
     Of several runs that meet the damage one does so; the others get its new file, and no notice.
     """
-    folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+    with locked_folder(path.parent):
         try:
             database = connect(path)
             _check_pages(database)
@@ -63,8 +62,6 @@ def begin_anew(path: Path) -> tuple[sqlite3.Connection, str]:
             notice = f"the history {path} was set aside as {aside.name} ({reason})"
             return connect(path), f"{notice}; a new one is begun"
         return database, ""
-    finally:
-        os.close(folder)
 
 
 def is_damage(error: sqlite3.Error) -> bool:

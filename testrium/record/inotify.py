@@ -6,8 +6,9 @@ import ctypes
 import os
 import select
 import struct
-import sys
 import threading
+
+from testrium.probe.environment import is_portable
 
 _IN_MODIFY = 0x2
 _IN_Q_OVERFLOW = 0x4000
@@ -25,7 +26,7 @@ class Inotify:
     @classmethod
     def open(cls) -> Inotify | None:
         """None where there is no inotify, or no more of it: then look at the files yourself."""
-        if not sys.platform.startswith("linux"):
+        if is_portable():
             return None
         library = ctypes.CDLL(None, use_errno=True)
         fd = library.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)

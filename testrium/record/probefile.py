@@ -58,7 +58,7 @@ class ProbeFile:
         self.offset = offset
         self.low_ns = low_ns
         self._domain = domain
-        self._fd = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._fd = os.open(path, os.O_RDONLY | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
         self._damages = 0
         self._deleted = False
         self._skipping = False  # inside a line that is too long
@@ -70,6 +70,11 @@ class ProbeFile:
     def size(self) -> int:
         """Bytes in the file now."""
         return os.fstat(self._fd).st_size
+
+    def _read_at(self, count: int) -> bytes:
+        """Up to so many bytes from `offset` on; not with os.pread, which Windows lacks."""
+        os.lseek(self._fd, self.offset, os.SEEK_SET)
+        return os.read(self._fd, count)
 
     def read(self, first_id: int, read_ns: int | None = None) -> Batch:
         """Take the next whole lines, at most `CHUNK` bytes (or one line).
@@ -83,10 +88,10 @@ class ProbeFile:
         """
         before_ns = time.monotonic_ns()
         damages = self._tampering()
-        data = os.pread(self._fd, CHUNK, self.offset)
+        data = self._read_at(CHUNK)
         end = data.rfind(b"\n") + 1
         if not end and len(data) == CHUNK:
-            data = os.pread(self._fd, MAX_LINE, self.offset)
+            data = self._read_at(MAX_LINE)
             end = data.rfind(b"\n") + 1
         at_end = len(data) < CHUNK
         if not end and len(data) == MAX_LINE:
@@ -104,7 +109,7 @@ class ProbeFile:
 
     def read_rest(self, first_id: int, read_ns: int | None = None) -> Batch:
         """Take what stands behind the last newline: a line whose writer will not go on."""
-        data = os.pread(self._fd, MAX_LINE, self.offset)
+        data = self._read_at(MAX_LINE)
         if not data or b"\n" in data:
             return Batch([], [], bool(data))
         self.offset += len(data)

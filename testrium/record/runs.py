@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from testrium.errors import UsageError
+from testrium.record.locking import lock
 
 FOLDER = "runs"
 _LOCK = ".running"
@@ -61,9 +61,9 @@ def claimed(run_folder: Path) -> Iterator[None]:
     The kernel ends the claim with the process, so that a killed run is not kept for ever; such a
     run is one of the `lost_runs`.
     """
-    descriptor = os.open(run_folder / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(run_folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        lock(descriptor, wait=True)
         os.ftruncate(descriptor, 0)
         try:
             yield
@@ -135,11 +135,11 @@ def _is_lost(run_folder: Path) -> bool:
 def is_claimed(run_folder: Path) -> bool:
     """Whether the run in this folder goes on."""
     try:
-        descriptor = os.open(run_folder / _LOCK, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(run_folder / _LOCK, os.O_RDWR)
     except OSError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock(descriptor, wait=False)
     except OSError:
         return True
     finally:

@@ -11,6 +11,7 @@ from typing import Any, Self
 from testrium.errors import InfraError
 from testrium.model import Event, UnitState
 from testrium.probe.rules import check_key, check_step, check_unit
+from testrium.record.listening import listen
 from testrium.record.pending import Wait
 from testrium.record.recorder import Recorder
 
@@ -24,29 +25,27 @@ TURNS_TO_CLOSE = 6
 
 
 class WaitServer:
-    """Answers the questions of one group's processes on a Unix socket.
+    """Answers the questions of one group's processes.
 
-    `path` must be short (at most 107 bytes), in a folder that is private to the user.
+    `path` is that of its Unix socket, see `listen`. `address` is what its processes are told.
     """
 
     def __init__(self, recorder: Recorder, path: Path, reached: Reached | None = None) -> None:
         """`reached` answers at failpoints, see `testrium.probe.failpoints`."""
-        self.path = path
+        self.address = ""
+        self._path = path
         self._reached = reached
         self._recorder = recorder
         self._open: set[_Asker] = set()
 
     async def __aenter__(self) -> Self:
         """Raises InfraError: the socket cannot be made."""
-        loop = asyncio.get_running_loop()
         try:
-            self._server = await loop.create_unix_server(
-                lambda: _Asker(self._recorder, self._open, self._reached),
-                str(self.path),
-                backlog=1024,
+            self._server, self.address = await listen(
+                lambda: _Asker(self._recorder, self._open, self._reached), self._path
             )
         except OSError as error:
-            raise InfraError(f"cannot listen at {self.path}: {error}") from error
+            raise InfraError(f"cannot listen at {self._path}: {error}") from error
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -57,7 +56,7 @@ class WaitServer:
             for asker in tuple(self._open):
                 asker.hang_up()
         await self._server.wait_closed()
-        self.path.unlink(missing_ok=True)
+        self._path.unlink(missing_ok=True)
 
 
 class _Asker(asyncio.Protocol):

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Protocol
 
 from testrium.model import UnitState, Use
-from testrium.run import linux
 from testrium.run.folder import RunFolder, last_lines
+from testrium.run.platform import system
+from testrium.run.process_entry import ProcessEntry
 from testrium.run.stacks import threads_of
 from testrium.run.supervision import Process
 
@@ -77,7 +78,7 @@ class Diagnostics:
         self._looked_at = now
         for subject in self._subjects:
             if subject.process is not None and time.monotonic() < now + _LOOK_LIMIT_S:
-                self._looked[subject.name] = (now, _tree(subject.process.keeper))
+                self._looked[subject.name] = (now, _tree(subject.process))
 
     def note(self, reason: str) -> None:
         """Something is wrong, and processes are going to be stopped."""
@@ -126,19 +127,21 @@ def _used(use: Use) -> str:
     return f"  ({', '.join(figures)})" if figures else ""
 
 
-def _tree(keeper: int) -> list[str]:
-    """The processes below the keeper, children indented below their parents."""
-    below: dict[int, list[linux.ProcessEntry]] = {}
-    for entry in linux.descendants(keeper):
-        below.setdefault(entry.parent, []).append(entry)
+def _tree(process: Process) -> list[str]:
+    """The processes of a unit, children indented below their parents."""
+    entries = system.unit_processes(process.pid, process.keeper)
+    listed = {entry.pid for entry in entries}
+    below: dict[int, list[ProcessEntry]] = {}
+    for entry in entries:
+        below.setdefault(entry.parent if entry.parent in listed else 0, []).append(entry)
     lines: list[str] = []
-    pending = [(entry, 0) for entry in reversed(below.get(keeper, []))]
+    pending = [(entry, 0) for entry in reversed(below.get(0, []))]
     while pending:
         entry, depth = pending.pop()
         lines.append(
             f"{'  ' * depth}{entry.pid} (parent {entry.parent}, {entry.state})"
             f"  CPU {entry.cpu_s:.2f} s, memory {entry.rss / 1e6:.1f} MB, threads {entry.threads},"
-            f" files {linux.open_files(entry.pid)}  {linux.command_line(entry.pid)}"
+            f" files {system.open_files(entry.pid)}  {system.command_line(entry.pid)}"
         )
         pending += [(child, depth + 1) for child in reversed(below.get(entry.pid, []))]
     return lines
@@ -149,7 +152,7 @@ def _visible(line: str) -> str:
 
 
 def _write_private(path: Path, text: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         os.write(fd, text.encode(errors="backslashreplace"))
     finally:

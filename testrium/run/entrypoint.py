@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 
     from testrium.run.protocol import Launch
 
-#: Python's handler for it appends the stacks of all threads to the unit's `stacks` file.
-STACKS_SIGNAL = signal.SIGRTMIN + 5
-
 #: The root logger's level for each mode. EXCEPT: only what went wrong.
 LEVELS = {
     "DEBUG": logging.DEBUG,
@@ -43,6 +40,9 @@ LEVELS = {
 
 #: Where a crash begins in the stacks file.
 CRASH = "Fatal Python error: "
+
+# Where the frames are from which user code is called; and the thread that writes the stacks.
+_OWN_FILES = (__file__, os.path.join(os.path.dirname(__file__), "script.py"))  # noqa: PTH118, PTH120
 
 # Where the frames are that every call of user code begins with.
 _FOREIGN = (
@@ -57,7 +57,7 @@ _FOREIGN = (
 def prepare(launch: Launch, stacks_fd: int) -> None:
     """Make the interpreter look as if it had been started for this unit.
 
-    `stacks_fd` is the open file that gets the stacks when they are asked for, and in a crash.
+    `stacks_fd` is the open file that gets the stacks in a crash.
     """
     sys.stdin = open(0, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
     # Lines are written when they are complete: log probes and the people who debug wait for them.
@@ -68,8 +68,8 @@ def prepare(launch: Launch, stacks_fd: int) -> None:
     gc.enable()
     logging.getLogger().setLevel(LEVELS.get(launch.mode, logging.DEBUG))
     faulthandler.enable(stacks_fd)  # the keeper passes on to stderr what is of interest
-    os.register_at_fork(after_in_child=lambda: faulthandler.enable(2))
-    faulthandler.register(STACKS_SIGNAL, file=stacks_fd, all_threads=True, chain=False)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=lambda: faulthandler.enable(2))
     threading.excepthook = _thread_died
     sys.meta_path.insert(0, _AsyncioFinder())
     _import_from(launch.folder, launch.env.get("PYTHONPATH", ""))
@@ -100,10 +100,17 @@ def run(launch: Launch) -> NoReturn:
 
 
 def readable_stacks(text: str) -> str:
-    """A dump without the frames that every unit has below its own."""
-    threads = text.split("\n\n")
-    own_file = f'  File "{__file__}"'
-    return "\n\n".join(thread.partition(own_file)[0].rstrip("\n") for thread in threads) + "\n"
+    """A dump without the frames that every unit has below its own, and without threads of ours."""
+    threads = (_without_own_frames(thread) for thread in text.split("\n\n"))
+    return "\n\n".join(thread for thread in threads if thread) + "\n"
+
+
+def _without_own_frames(thread: str) -> str:
+    for file in _OWN_FILES:
+        thread, own, _ = thread.partition(f'  File "{file}"')
+        if own and len(thread.splitlines()) == 1:
+            return ""
+    return thread.rstrip("\n")
 
 
 def _text_stream(fd: int) -> io.TextIOWrapper:

@@ -17,7 +17,9 @@ from testrium.probe import environment as names
 from testrium.run.folder import RunFolder
 
 #: What a unit gets of the runner's environment with `inherit-env = false`.
-MINIMAL = ("PATH", "HOME", "LANG", "TMPDIR")
+MINIMAL: tuple[str, ...] = ("PATH", "HOME", "LANG", "TMPDIR")
+if sys.platform == "win32":  # without these hardly any program starts there
+    MINIMAL += ("SYSTEMROOT", "COMSPEC", "PATHEXT", "TEMP", "TMP", "USERPROFILE")
 
 Ports = Mapping[str, Mapping[str, int]]  # unit -> name -> TCP port
 

@@ -19,7 +19,6 @@ from testrium.model import RESERVED_UNITS, End, EndCause, Event, Scenario
 from testrium.record.recorder import Recorder
 from testrium.record.scenario import write_scenario
 from testrium.record.waits import WaitServer
-from testrium.run import linux
 from testrium.run.actor import Actor
 from testrium.run.change import Change
 from testrium.run.circuit import Circuit, Outcome
@@ -28,6 +27,7 @@ from testrium.run.environment import Ports, Surroundings
 from testrium.run.folder import RunFolder
 from testrium.run.logs import Logs
 from testrium.run.outputs import OutputMarks
+from testrium.run.platform import system
 from testrium.run.services import Services
 from testrium.run.stage import Stage
 from testrium.run.usercode import Tests, run_to_end, setup_unit, teardown_unit
@@ -92,7 +92,7 @@ async def _stage(
             Logs() as logs,
         ):
             surroundings = Surroundings(
-                scenario, services.run, folder, ports, str(server.path), services.domain, links
+                scenario, services.run, folder, ports, server.address, services.domain, links
             )
             group = scenario.group
             diagnostics = Diagnostics(folder, group.folder, enabled=group.diagnostics)
@@ -164,7 +164,7 @@ class GroupLife:
             from testrium.run.clocks import Clocks
 
             self._clocks = Clocks(stage.scenario, stage.recorder, stage.folder)
-        self._suspended_before_ns = linux.suspended_ns()
+        self._suspended_before_ns = system.suspended_ns()
         if stage.surroundings.links:
             from testrium.run.links.control import Links
 
@@ -325,7 +325,7 @@ class GroupLife:
 
     def _suspended_ns(self) -> int:
         """How long the machine was suspended since this life began; two clocks differ by a bit."""
-        gone_ns = linux.suspended_ns() - self._suspended_before_ns
+        gone_ns = system.suspended_ns() - self._suspended_before_ns
         return gone_ns if gone_ns > SUSPENDED_NS else 0
 
 

@@ -1,7 +1,7 @@
 """What Testrium needs of the Linux kernel beyond the standard library: prctl and /proc.
 
-The seam for other platforms: nothing else in the package reads /proc or calls prctl.
-Sources: prctl(2), proc(5).
+One side of the seam (`platform`): nothing else in the package lists processes of /proc or calls
+prctl. Sources: prctl(2), proc(5).
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ import contextlib
 import ctypes
 import functools
 import os
+import select
 import signal
+import socket
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+
+from testrium.run.process_entry import COMMAND_LINE_LIMIT, ProcessEntry
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
@@ -23,35 +26,13 @@ _PR_SET_CHILD_SUBREAPER = 36
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 
-_libc = ctypes.CDLL(None, use_errno=True)
+#: How long one killed process may take to end before it is left alone.
+_END_LIMIT_S = 5.0
 
-#: Longest command line that is kept of a process, in characters.
-COMMAND_LINE_LIMIT = 300
+_libc = ctypes.CDLL(None, use_errno=True)
 
 # Lists of the children of a thread exist only in kernels with CONFIG_PROC_CHILDREN.
 _HAS_CHILDREN_FILES = Path(f"/proc/self/task/{os.getpid()}/children").exists()
-
-
-class ProcessEntry(NamedTuple):
-    """A process as /proc lists it.
-
-    `state` is one letter, `Z` for a zombie. `cpu_s` is its own CPU time, `waited_cpu_s` that of the
-    children that it waited for. `rss` is its resident memory in bytes, shared pages included.
-    """
-
-    pid: int
-    state: str
-    parent: int
-    group: int
-    session: int
-    cpu_s: float
-    waited_cpu_s: float
-    threads: int
-    rss: int
-
-    @property
-    def alive(self) -> bool:
-        return self.state not in "ZXx"
 
 
 def become_subreaper() -> None:
@@ -120,6 +101,17 @@ def descendants(pid: int, spare: Collection[int] = ()) -> list[ProcessEntry]:
     return found
 
 
+def unit_processes(pid: int, keeper: int) -> list[ProcessEntry]:  # noqa: ARG001 - see `platform`
+    """Every process of the unit that `keeper` keeps, zombies too: all that is below the keeper."""
+    return descendants(keeper)
+
+
+def cpu_of_the_gone(keeper: int) -> float:
+    """CPU time of the children that a keeper has waited for, in seconds."""
+    entry = process_entry(keeper)
+    return 0.0 if entry is None else entry.waited_cpu_s
+
+
 def close_files(kept: Collection[int]) -> None:
     """Close every descriptor of this process but the three standard ones and those in `kept`.
 
@@ -152,6 +144,31 @@ def ports_of_the_kernel() -> frozenset[int]:
             if low:
                 ports.update(range(int(low), int(high or low) + 1))
     return frozenset(ports)
+
+
+class _AbstractName:
+    """The name of an abstract Unix socket: it lives in the network namespace, as ports do."""
+
+    taken: frozenset[int] = frozenset()
+
+    def __init__(self, name: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._socket.bind(f"\0{name}")
+        except OSError:
+            self._socket.close()
+            raise
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def lock_ports(ports: Collection[int]) -> _AbstractName | None:
+    """Reserve a block of ports among the runs of this machine; None: another has it."""
+    try:
+        return _AbstractName(f"testrium-ports-{min(ports)}")
+    except OSError:
+        return None
 
 
 def pids() -> set[int]:
@@ -211,6 +228,36 @@ def kill_descendants(spare: Collection[int] = ()) -> None:
         for pid in mine:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, 0)
+
+
+def end_orphans(spare: Collection[int], mark: str, units: Collection[int]) -> None:  # noqa: ARG001
+    """Kill what came to this process when the supervisor died; all of it did (see `platform`)."""
+    kill_descendants(spare)
+
+
+def kill_if(pid: int, condition: Callable[[], bool]) -> bool:
+    """SIGKILL the process if the condition holds; whether it is gone.
+
+    By a descriptor, as its number could soon be another's.
+    """
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    except OSError:  # a kernel before 5.3
+        return False
+    try:
+        if not condition():
+            return True
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        ended, _, _ = select.select([descriptor], [], [], _END_LIMIT_S)
+        return bool(ended)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    finally:
+        os.close(descriptor)
 
 
 def signal_session(leader: int, number: int) -> None:

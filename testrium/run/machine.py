@@ -75,11 +75,12 @@ def memory_score(iterations: int = 3) -> float:
 def disk_score(iterations: int = 3, size_kb: int = 256) -> float:
     """Writes of `size_kb` KiB that reach the disk, each with fsync; 100 is 200 per second."""
     data = os.urandom(size_kb * 1024)
-    with tempfile.TemporaryFile() as file:
+    with tempfile.TemporaryFile(buffering=0) as file:
 
         def write() -> None:
             for _ in range(4):
-                os.pwrite(file.fileno(), data, 0)
+                file.seek(0)
+                file.write(data)
                 os.fsync(file.fileno())
 
         return 4 / _best_s(write, iterations) / 2

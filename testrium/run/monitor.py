@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from testrium.model import Sample, Use
-from testrium.run import linux
+from testrium.run.platform import system
 from testrium.run.supervision import Exit, Process
 
 _Number = TypeVar("_Number", int, float)
@@ -88,13 +88,13 @@ class Monitor:
         )
 
     def _sample(self) -> None:
-        keeper = linux.process_entry(self._process.keeper)
-        below = linux.descendants(self._process.keeper)
-        if keeper is None or not below:
+        below = system.unit_processes(self._process.pid, self._process.keeper)
+        if not below:
             return
         t_ns = time.monotonic_ns()
         # What ended in between counts for who has waited for it, in the end the keeper.
-        cpu_s = keeper.waited_cpu_s + sum(entry.cpu_s + entry.waited_cpu_s for entry in below)
+        cpu_s = system.cpu_of_the_gone(self._process.keeper)
+        cpu_s += sum(entry.cpu_s + entry.waited_cpu_s for entry in below)
         before = self.samples[-1] if self.samples else None
         self.samples.append(
             Sample(
@@ -105,7 +105,7 @@ class Monitor:
                 cpu_percent=None if before is None else _percent(before, t_ns, cpu_s),
                 rss=sum(entry.rss for entry in below),
                 threads=sum(entry.threads for entry in below),
-                fds=sum(linux.open_files(entry.pid) for entry in below),
+                fds=sum(system.open_files(entry.pid) for entry in below),
                 children=len(below) - 1,
             )
         )

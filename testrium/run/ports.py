@@ -2,8 +2,7 @@
 
 A port is chosen before its unit listens, so in between anybody could take it. The kernel's own
 choices are kept out by staying outside its ephemeral range; other runs by a lock on a block of
-ports: the name of an abstract Unix socket, which lives in the same network namespace as the ports
-and vanishes with the process that holds it, however that ends.
+ports, which vanishes with the process that holds it, however that ends (`platform`).
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from testrium.errors import InfraError
-from testrium.run import linux
+from testrium.run.platform import PortLock, system
 
 # Below are the ports that people give to their own services by hand.
 _FIRST_PORT = 10_000
@@ -34,7 +33,7 @@ class Lease:
     """Ports that nobody else in a run of Testrium gets until they are released."""
 
     ports: tuple[int, ...]
-    locks: tuple[socket.socket, ...] = ()
+    locks: tuple[PortLock, ...] = ()
 
     def release(self) -> None:
         for lock in self.locks:
@@ -58,7 +57,7 @@ class PortAllocator:
     @cached_property
     def _blocks(self) -> dict[int, list[int]]:
         """Made at first use: it takes 10 ms, and most groups need no port."""
-        kept_out = linux.ports_of_the_kernel()
+        kept_out = system.ports_of_the_kernel()
         ports = [port for port in range(_FIRST_PORT, _END) if port not in kept_out]
         if not ports:  # the ephemeral range is everything: rather a race than no port
             ports = list(range(_FIRST_PORT, _END))
@@ -74,12 +73,13 @@ class PortAllocator:
             InfraError: there are not so many.
         """
         ports: list[int] = []
-        locks: list[socket.socket] = []
+        locks: list[PortLock] = []
         for block in self._from_a_random_one() if count else ():
-            if (lock := _lock(block)) is None:
+            if (lock := system.lock_ports(self._blocks[block])) is None:
                 continue
             locks.append(lock)
-            ports.extend(filter(is_free, self._blocks[block]))
+            free = (port for port in self._blocks[block] if port not in lock.taken)
+            ports.extend(filter(is_free, free))
             if len(ports) >= count:
                 break
         lease = Lease(tuple(ports[:count]), tuple(locks))
@@ -109,13 +109,3 @@ def is_free(port: int) -> bool:
                 if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
                     return False
     return True
-
-
-def _lock(block: int) -> socket.socket | None:
-    lock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        lock.bind(f"\0testrium-ports-{block}")
-    except OSError:
-        lock.close()
-        return None
-    return lock

@@ -177,13 +177,11 @@ class _Tail:
     def read(self) -> list[str]:
         """Some lines, none if there is nothing new. The last one counts although it may go on."""
         try:
-            fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            with self._path.open("rb", buffering=0) as file:
+                file.seek(self._offset)
+                data = file.read(_CHUNK)
         except FileNotFoundError:
             return []
-        try:
-            data = os.pread(fd, _CHUNK, self._offset)
-        finally:
-            os.close(fd)
         if not data:
             return []
         self._offset += len(data)

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import os
-import socket
 import subprocess
 from collections import deque
 from dataclasses import replace
@@ -15,7 +14,8 @@ from typing import Any, Self, TypeVar
 
 from testrium.errors import InfraError, TestriumError
 from testrium.model import Leak
-from testrium.run import boot, linux
+from testrium.run import boot
+from testrium.run.platform import START_METHOD, StartMethod, system
 from testrium.run.protocol import (
     Exit,
     Launch,
@@ -183,10 +183,11 @@ class Supervisor:
     the runner has to clean up.
     """
 
-    def __init__(self, wire: socket.socket, program: subprocess.Popen[bytes]) -> None:
+    def __init__(self, booted: boot.Booted) -> None:
         self.own: set[int] = set()
-        self._wire = wire
-        self._program = program
+        self._wire = booted.wire
+        self._program = booted.program
+        self._mark = booted.mark
         self._writer: asyncio.StreamWriter | None = None
         self._listening: asyncio.Task[None] | None = None
         self._processes: dict[int, Process] = {}
@@ -195,21 +196,21 @@ class Supervisor:
         self._failure: InfraError | None = None
 
     @classmethod
-    def launch(cls, start_method: str = "fork") -> Self:
+    def launch(cls, start_method: StartMethod = START_METHOD) -> Self:
         """Start the supervisor's process; does not wait for it.
 
         Args:
-            start_method: how it starts Python units, see multiprocessing.
+            start_method: how it starts units, see `platform`.
 
         Raises:
             InfraError: the machine cannot start a process.
         """
         try:
-            linux.become_subreaper()
-            wire, program = boot.take(start_method)
+            system.become_subreaper()
+            booted = boot.take(start_method)
         except OSError as error:
             raise InfraError(f"cannot start the supervisor: {error.strerror}") from error
-        return cls(wire, program)
+        return cls(booted)
 
     def __enter__(self) -> Self:
         return self
@@ -279,7 +280,8 @@ class Supervisor:
         if not self._closing:
             how = f"was killed by {signal_name(-code)}" if code < 0 else f"ended with {code}"
             self._failure = InfraError(f"the supervisor {how}")
-            await asyncio.to_thread(linux.kill_descendants, self._spared())
+            units = [process.pid for process in self._processes.values() if process.pid]
+            await asyncio.to_thread(system.end_orphans, self._spared(), self._mark, units)
         failure = self._failure or InfraError("the run was closed")
         for process in list(self._processes.values()):
             process._fail(failure)  # noqa: SLF001

@@ -1,4 +1,4 @@
-"""The supervisor: the process that owns every process of a run.
+"""The supervisor: the process that owns every process of a run (on Linux; else see `spawning`).
 
 Started once by the runner, while that still loads; single-threaded, without user code. It has a
 session of its own, so that Ctrl-C reaches only the runner, and it ends when the runner has ended,
@@ -13,7 +13,8 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
-import multiprocessing.popen_fork  # noqa: F401 - else imported at the first start
+import multiprocessing
+import multiprocessing.popen_fork  # else imported at the first start
 import os
 import selectors
 import signal
@@ -23,7 +24,7 @@ from multiprocessing.process import BaseProcess
 from time import monotonic_ns
 
 from testrium.run import linux
-from testrium.run.keeper import keep, start_context
+from testrium.run.keeper import keep
 from testrium.run.protocol import Channel, Exit, Message, signal_name
 
 #: What units find in memory. Names and not imports: the supervisor itself has no use for them.
@@ -38,7 +39,7 @@ PRELOADED = (
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE)
 
 
-def main(fd: int, method: str) -> None:
+def main(fd: int) -> None:
     """Serve the runner at the other end of the socket `fd`; returns when it is gone."""
     # Also what the runner was started with (nohup): units get the signals of a fresh process.
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
@@ -46,15 +47,14 @@ def main(fd: int, method: str) -> None:
             signal.signal(number, signal.SIG_IGN if number in _IGNORED else signal.SIG_DFL)
     linux.become_subreaper()
     linux.set_title("testrium: supervisor")
-    if method == "fork":
-        for name in PRELOADED:
-            importlib.import_module(name)
+    for name in PRELOADED:
+        importlib.import_module(name)
     gc.collect()
     gc.freeze()  # shared by all units, and never copied because a collection touched it
     gc.enable()
     with socket.socket(fileno=fd) as wire:
         wire.set_inheritable(False)
-        _Supervisor(Channel(wire), method).serve()
+        _Supervisor(Channel(wire)).serve()
         linux.kill_descendants()
     os._exit(0)  # multiprocessing has nobody left to wait for
 
@@ -71,21 +71,14 @@ class _Kept:
 
 
 class _Supervisor:
-    def __init__(self, runner: Channel, method: str) -> None:
+    def __init__(self, runner: Channel) -> None:
         self._runner = runner
-        self._context = start_context(method)
-        self._method = method
+        self._context = multiprocessing.get_context("fork")
         self._kept: dict[int, _Kept] = {}
         self._reserve: _Kept | None = None
         self._reserve_used = True
         self._selector = selectors.DefaultSelector()
         self._selector.register(runner, selectors.EVENT_READ)
-        if method == "spawn":
-            from multiprocessing.resource_tracker import ensure_running
-
-            ensure_running()
-        #: Processes of multiprocessing itself, which stay until the end.
-        self._own = {entry.pid for entry in linux.descendants(os.getpid())}
 
     def serve(self) -> None:
         """Pass messages on until the runner is gone."""
@@ -136,7 +129,7 @@ class _Supervisor:
     def _forked(self) -> _Kept:
         ours, theirs = socket.socketpair()
         try:
-            process = self._context.Process(target=keep, args=(theirs, self._method))
+            process = self._context.Process(target=keep, args=(theirs,))
             process.start()
         except OSError:
             ours.close()
@@ -168,7 +161,7 @@ class _Supervisor:
         # Its unit dies with it, and what the unit had started is ours now.
         others = [*self._kept.values(), *([self._reserve] if self._reserve else [])]
         pids = {other.process.pid for other in others if other.process.pid}
-        linux.kill_descendants(self._own | pids)
+        linux.kill_descendants(pids)
         how = f"was killed by {signal_name(-code)}" if code < 0 else f"ended with {code}"
         reason = f"the keeper of unit {kept.unit} {how}"
         if "started" not in kept.told:

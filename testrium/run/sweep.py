@@ -7,16 +7,12 @@ folder: a process that was forked and never called exec still shows the environm
 from __future__ import annotations
 
 import os
-import select
-import signal
+from functools import partial
 from pathlib import Path
 
 from testrium.probe import environment as names
 from testrium.record.runs import lost_runs, mark_over
-from testrium.run import linux
-
-#: How long one killed process may take to end before it is left alone.
-_END_LIMIT_S = 5.0
+from testrium.run.platform import system
 
 
 def end_lost_runs(state_folder: Path) -> tuple[str, ...]:
@@ -43,10 +39,10 @@ def end_processes_of(run_folder: Path) -> tuple[str, ...]:
     """
     spared = _this_and_above()
     killed = []
-    while found := [pid for pid in linux.pids() - spared if _belongs(pid, run_folder)]:
+    while found := [pid for pid in system.pids() - spared if _belongs(pid, run_folder)]:
         for pid in found:
-            command_line = linux.command_line(pid)
-            if _kill(pid, run_folder):
+            command_line = system.command_line(pid)
+            if system.kill_if(pid, partial(_belongs, pid, run_folder)):
                 killed.append(command_line)
             else:
                 spared.add(pid)
@@ -57,7 +53,7 @@ def _this_and_above() -> set[int]:
     """This process and its ancestors: somebody may call from a shell with a unit's environment."""
     above = set()
     pid = os.getpid()
-    while pid and (entry := linux.process_entry(pid)) is not None:
+    while pid and (entry := system.process_entry(pid)) is not None:
         above.add(pid)
         pid = entry.parent
     return above
@@ -65,29 +61,7 @@ def _this_and_above() -> set[int]:
 
 def _belongs(pid: int, run_folder: Path) -> bool:
     inside = f"{run_folder}/"
-    env = linux.environment(pid)
+    env = system.environment(pid)
     if env.get(names.RUN) == run_folder.name and env.get(names.RUN_DIR, "").startswith(inside):
         return True
-    return any(linux.file_behind(pid, fd).startswith(inside) for fd in (1, 2))
-
-
-def _kill(pid: int, run_folder: Path) -> bool:
-    """Whether the process is gone; by a descriptor, as its number could belong to another soon."""
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    except OSError:  # a kernel before 5.3
-        return False
-    try:
-        if not _belongs(pid, run_folder):
-            return True
-        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-        ended, _, _ = select.select([descriptor], [], [], _END_LIMIT_S)
-        return bool(ended)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    finally:
-        os.close(descriptor)
+    return any(system.file_behind(pid, fd).startswith(inside) for fd in (1, 2))

@@ -16,13 +16,14 @@ import importlib
 import inspect
 import json
 import os
-import socket
 import sys
 import time
 import traceback
 from collections.abc import Callable
 from types import ModuleType, TracebackType
 from typing import Any
+
+from testrium.probe.wire import connected
 
 MODULE = "test_case"
 CONTROL = "TESTRIUM_CONTROL"
@@ -31,8 +32,7 @@ CALLBACKS = ("validate_test", "tests_results")
 
 def serve() -> None:
     """The entrypoint: answer the runner until it hangs up."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as wire:
-        wire.connect(os.environ[CONTROL])
+    with connected(os.environ[CONTROL]) as wire:
         module = importlib.import_module(MODULE)
         lines = wire.makefile("r", encoding="utf-8")
         for line in lines:

@@ -14,9 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from testrium.model import End, EndCause, TestResult, Unit
+from testrium.record.listening import listen
 from testrium.run.actor import Actor
 from testrium.run.stage import Stage
 from testrium.run.testcode import CONTROL
+
+# What a test raises, with its traceback, is one line.
+_LONGEST_LINE = 16 * 2**20
 
 #: How long teardown.py may take, whatever happened before.
 TEARDOWN_LIMIT_S = 30.0
@@ -213,8 +217,13 @@ class Tests:
             if not streams.done():
                 streams.set_result((reader, writer))
 
-        async with await asyncio.start_unix_server(connected, path, limit=16 * 2**20):
-            unit = _reserved("tests", "testrium.run.testcode:serve", None, **{CONTROL: str(path)})
+        def protocol() -> asyncio.Protocol:
+            reader = asyncio.StreamReader(limit=_LONGEST_LINE, loop=loop)
+            return asyncio.StreamReaderProtocol(reader, connected, loop=loop)
+
+        server, address = await listen(protocol, path)
+        async with server:
+            unit = _reserved("tests", "testrium.run.testcode:serve", None, **{CONTROL: address})
             actor = Actor(unit, self._stage)
             actor.starts = self._count - 1  # a probe file of its own for each process
             process = TestProcess(actor, asyncio.create_task(run_to_end(actor)))

@@ -7,6 +7,7 @@ before it had: signals, files, environment. Then it becomes the command, or runs
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import fcntl
 import os
 import signal
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 import testrium
 from testrium.run import entrypoint, linux
 from testrium.run.protocol import Channel, Launch, encoded
+from testrium.run.starting import MachineError, explain, open_private
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +35,9 @@ _FRESH = (
     " from testrium.run import fresh; fresh.main()"
 )
 
+#: Python's handler for it appends the stacks of all threads to the unit's `stacks` file.
+STACKS_SIGNAL = signal.SIGRTMIN + 5
+
 # A number where programs that count their files from 3 do not look.
 _STACKS_FD = 200
 
@@ -41,44 +46,38 @@ _CHANGED = (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD)
 _PYTHONS_OWN = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
-def run_unit(keeper_wire: socket.socket, keeper: int, kept_fds: tuple[int, ...]) -> NoReturn:
+def run_unit(keeper_wire: socket.socket, keeper: int) -> NoReturn:
     """Wait for a launch and become that unit.
 
     The launch comes from `keeper_wire`, and why it cannot be done is written there; as soon as the
-    program runs it is closed. `keeper` is the process at its other end. `kept_fds` stay open for
-    Python units.
+    program runs it is closed. `keeper` is the process at its other end.
     """
     linux.die_with_parent(keeper)
     os.setsid()
     _reset_signals()
     linux.set_title("testrium: unit in reserve")
-    keeper_wire.set_inheritable(False)  # where processes are spawned it came through an exec
     try:
         [message] = Channel(keeper_wire).receive()
     except EOFError:
         os._exit(0)
     launch = Launch.from_message(message)
     try:
-        _prepare(launch, keeper_wire.fileno(), kept_fds)
-    except _MachineError as error:
+        _prepare(launch, keeper_wire.fileno())
+    except MachineError as error:
         _refuse(keeper_wire, INFRA_MARK + str(error).encode())
     except OSError as error:
-        _refuse(keeper_wire, _explain(error, launch).encode())
+        _refuse(keeper_wire, explain(error, launch).encode())
     keeper_wire.close()
     entrypoint.run(launch)
 
 
-class _MachineError(Exception):
-    """The fault is not the unit's."""
-
-
-def _prepare(launch: Launch, wire: int, kept_fds: tuple[int, ...]) -> None:
+def _prepare(launch: Launch, wire: int) -> None:
     """Leave everything behind; returns for Python units only."""
     command = launch.command
     _open_streams(launch)
     if command is None:
         _replace_environment(launch.env)
-    linux.close_files((wire, *(kept_fds if command is None else ())))
+    linux.close_files((wire,))
     os.chdir(launch.cwd)
     if command is not None:
         for number in _PYTHONS_OWN:
@@ -94,7 +93,9 @@ def _prepare(launch: Launch, wire: int, kept_fds: tuple[int, ...]) -> None:
 def become(launch: Launch) -> None:
     """Make this process, which has nothing left of another, the Python unit."""
     linux.set_title(f"{launch.unit}: {launch.entrypoint}")
-    entrypoint.prepare(launch, _open_stacks(launch.stacks))
+    stacks_fd = _open_stacks(launch.stacks)
+    entrypoint.prepare(launch, stacks_fd)
+    faulthandler.register(STACKS_SIGNAL, file=stacks_fd, all_threads=True, chain=False)
 
 
 def _reset_signals() -> None:
@@ -112,22 +113,14 @@ def _open_streams(launch: Launch) -> None:
     """Nothing to read, and the unit's files to write to."""
     _redirect(os.open(os.devnull, os.O_RDONLY), 0)
     for path, stream in ((launch.stdout, 1), (launch.stderr, 2)):
-        _redirect(_open_private(path), stream)
+        _redirect(open_private(path), stream)
 
 
 def _open_stacks(path: Path) -> int:
-    opened = _open_private(path)
+    opened = open_private(path)
     fd = fcntl.fcntl(opened, fcntl.F_DUPFD_CLOEXEC, _STACKS_FD)
     os.close(opened)
     return fd
-
-
-def _open_private(path: Path) -> int:
-    """Open a file for appending that only its owner may read."""
-    try:
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise _MachineError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _redirect(opened: int, stream: int) -> None:
@@ -142,26 +135,6 @@ def _replace_environment(env: dict[str, str]) -> None:
     for name, value in env.items():
         if os.environ.get(name) != value:
             os.environ[name] = value
-
-
-def _explain(error: OSError, launch: Launch) -> str:
-    if not launch.cwd.is_dir():
-        return f"cannot start in {launch.cwd}: no such folder"
-    if launch.command is None:
-        return f"cannot start {launch.entrypoint}: {error.strerror}"
-    program = launch.command[0]
-    match error:
-        case FileNotFoundError() | NotADirectoryError() if "/" not in program:
-            reason = "no such program on PATH"
-        case FileNotFoundError() if (launch.cwd / program).exists():
-            reason = "the interpreter in its first line does not exist"
-        case FileNotFoundError():
-            reason = "no such file"
-        case PermissionError():
-            reason = "it is not an executable file"
-        case _:
-            reason = error.strerror or str(error)
-    return f"cannot start {program!r}: {reason}"
 
 
 def _refuse(keeper_wire: socket.socket, reason: bytes) -> NoReturn:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import pytest
 
 from testrium.probe import environment
+from testrium.run.platform import StartMethod
 from testrium.run.supervision import Launch, Supervisor
 
 _T = TypeVar("_T")
@@ -81,7 +82,7 @@ class UnitFolder:
         path = self.out / f"{unit}.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
-    def run(self, story: Callable[[Supervisor], Awaitable[_T]], method: str = "fork") -> _T:
+    def run(self, story: Callable[[Supervisor], Awaitable[_T]], method: StartMethod = "fork") -> _T:
         """Run the story with a supervisor that is connected, and close that."""
 
         async def told(supervisor: Supervisor) -> _T:

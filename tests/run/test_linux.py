@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from testrium.run import linux
+from testrium.run.process_entry import COMMAND_LINE_LIMIT
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_long_command_lines_are_cut() -> None:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         other.stdout.readline()
-        assert len(linux.command_line(other.pid)) == linux.COMMAND_LINE_LIMIT
+        assert len(linux.command_line(other.pid)) == COMMAND_LINE_LIMIT
         other.kill()
 
 

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -281,17 +280,3 @@ def test_the_current_folder_does_not_matter(
         return (await (await supervisor.spawn(launch)).ended).exit_code
 
     assert folder.run(story) == 0
-
-
-def test_a_spawned_unit_that_leaks(folder: UnitFolder, gone: Gone) -> None:
-    """The start method of other platforms; multiprocessing's own helpers are nobody's leak."""
-    launch = folder.launch(UNIT, deadline_ns=time.monotonic_ns() + 3_000_000_000, grace_s=0.1)
-
-    async def story(supervisor: Supervisor) -> int:
-        process = await supervisor.spawn(launch)
-        assert (await process.ended).overdue
-        [leak] = await process.cleared
-        assert leak.command_line == "sleep 1000"
-        return leak.pid
-
-    gone([folder.run(story, method="spawn")])

@@ -18,6 +18,7 @@ from testrium.errors import InfraError
 from testrium.run.supervision import Exit, Launch, LaunchError, Supervisor
 
 if TYPE_CHECKING:
+    from testrium.run.platform import StartMethod
     from tests.run.conftest import UnitFolder
 
 REPORT = """
@@ -36,7 +37,7 @@ REPORT = """
 """
 
 
-def run_to_end(folder: UnitFolder, launch: Launch, method: str = "fork") -> Exit:
+def run_to_end(folder: UnitFolder, launch: Launch, method: StartMethod = "fork") -> Exit:
     async def story(supervisor: Supervisor) -> Exit:
         return await (await supervisor.spawn(launch)).ended
 
@@ -174,13 +175,16 @@ def test_resources_are_counted(folder: UnitFolder) -> None:
     assert end.cpu_s > 0.01
 
 
-def test_units_can_be_spawned(folder: UnitFolder) -> None:
+def test_a_spawned_unit_is_prepared_alike(folder: UnitFolder) -> None:
     end = run_to_end(folder, folder.launch(REPORT), method="spawn")
     assert end.exit_code == 0, folder.text("source.err")
     report = json.loads(folder.text("report"))
     assert report["session"]
-    assert report["env"] == folder.launch().env
+    assert report["cwd"] == str(folder.path)
+    assert report["argv"] == ["part"]
     assert report["path"][0] == str(folder.path)
+    changed = {name for name, how in report["signals"].items() if "SIG_DFL" not in how}
+    assert changed == {"SIGINT", "SIGPIPE", "SIGXFSZ"}
 
 
 def test_a_spawned_command_keeps_no_files(folder: UnitFolder) -> None:

@@ -1,0 +1,67 @@
+"""The runner's end of the lines that its processes open to it; see `testrium.probe.wire`."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import secrets
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from testrium.probe.environment import is_portable
+from testrium.probe.wire import HOST, TCP
+
+_BACKLOG = 1024
+
+
+async def listen(make: Callable[[], asyncio.Protocol], path: Path) -> tuple[asyncio.Server, str]:
+    """Serve each process that connects with a protocol of its own.
+
+    Args:
+        make: makes that protocol.
+        path: of the Unix socket, at most 107 bytes, in a folder that is private to the user.
+
+    Returns:
+        The server and its address, for `connected`.
+
+    Raises:
+        OSError: the socket cannot be made.
+    """
+    loop = asyncio.get_running_loop()
+    if hasattr(socket, "AF_UNIX") and not is_portable():
+        server = await loop.create_unix_server(make, str(path), backlog=_BACKLOG)
+        return server, str(path)
+    token = secrets.token_hex(16)
+    server = await loop.create_server(lambda: _Doorman(token, make), HOST, 0, backlog=_BACKLOG)
+    port = server.sockets[0].getsockname()[1]
+    return server, f"{TCP}{port}:{token}"
+
+
+class _Doorman(asyncio.Protocol):
+    """Hears the token, and hands the connection on; hangs up on whoever says something else."""
+
+    def __init__(self, token: str, make: Callable[[], asyncio.Protocol]) -> None:
+        self._greeting = f"{token}\n".encode()
+        self._make = make
+        self._heard = b""
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        assert self._transport is not None
+        self._heard += data
+        length = len(self._greeting)
+        if len(self._heard) < length:
+            return
+        if not hmac.compare_digest(self._heard[:length], self._greeting):
+            self._transport.abort()
+            return
+        guest = self._make()
+        self._transport.set_protocol(guest)
+        guest.connection_made(self._transport)
+        if len(self._heard) > length:
+            guest.data_received(self._heard[length:])
