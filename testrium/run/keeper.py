@@ -19,7 +19,7 @@ from typing import NamedTuple, NoReturn
 
 from testrium.run import linux
 from testrium.run.life import Life
-from testrium.run.protocol import Channel, Launch, Message, encoded
+from testrium.run.protocol import Channel, Launch, Message, encoded, file_size
 from testrium.run.worker import INFRA_MARK, STACKS_SIGNAL, run_unit
 
 # How long a unit may take to write its stacks.
@@ -123,10 +123,11 @@ class _Keeper:
         """
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self._wake_writer.fileno(), warn_on_full_buffer=False)
+        stacks_from = file_size(self._launch.stacks)
         if not self._start(reserve):
             signal.set_wakeup_fd(-1)  # the reserve is about to end, and its socket to close
             return
-        life = Life(self._launch, _ForkedUnit(reserve.pid), self._send)
+        life = Life(self._launch, _ForkedUnit(reserve.pid), stacks_from, self._send)
         # Children first: what ended before it was told to stop has ended by itself.
         while self._reap(life, reserve.pid):
             for message in messages:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from testrium.run.entrypoint import CRASH, readable_stacks
-from testrium.run.protocol import Exit, Launch, Message, file_size, signal_name, signal_number
+from testrium.run.protocol import Exit, Launch, Message, signal_name, signal_number
 
 #: What is still alive so long after its unit has ended is a leak.
 LEAK_AFTER_NS = 200_000_000
@@ -46,16 +46,22 @@ class Body(Protocol):
 
 
 class Life:
-    """Times are CLOCK_MONOTONIC, None for never. `tell` takes an event and its fields."""
+    """Times are CLOCK_MONOTONIC, None for never.
 
-    def __init__(self, launch: Launch, body: Body, tell: Callable[..., None]) -> None:
+    `stacks_from` is the size of the stacks file before the start: what is before is of earlier
+    starts. `tell` takes an event and its fields.
+    """
+
+    def __init__(
+        self, launch: Launch, body: Body, stacks_from: int, tell: Callable[..., None]
+    ) -> None:
         self.alive = True
         self.leaks_at_ns: int | None = None
         self._launch = launch
         self._body = body
         self._tell = tell
         self._deadline_ns = launch.deadline_ns
-        self._stacks_from = file_size(launch.stacks)  # what is before is of earlier starts
+        self._stacks_from = stacks_from
         self._kill_at_ns: int | None = None  # the end of the grace period
         self._resume_at_ns: int | None = None  # the end of a pause
         self._stopped = False

@@ -186,6 +186,7 @@ class _Supervisor:
     def _start(self, number: int, message: Message) -> None:
         launch = Launch.from_message(message)
         mark = f"{self._mark}.{number}"
+        stacks_from = file_size(launch.stacks)
         started_ns = time.monotonic_ns()
         try:
             program = _started(launch, message, mark)
@@ -199,7 +200,8 @@ class _Supervisor:
             self._tell(number, "refused", reason=reason, infra=infra)
             return
         body = _SpawnedUnit(program, mark, launch.stacks)
-        self._lives[number] = (Life(launch, body, partial(self._tell, number)), body)
+        tell = partial(self._tell, number)
+        self._lives[number] = (Life(launch, body, stacks_from, tell), body)
         self._tell(number, "started", pid=program.pid, keeper=0, t_ns=started_ns)
         threading.Thread(target=self._await_end, args=(number, program), daemon=True).start()
 
