@@ -13,6 +13,7 @@ from testrium.probe.environment import is_portable
 from testrium.probe.wire import HOST, TCP
 
 _BACKLOG = 1024
+_LINE_LIMIT = 1 << 16
 
 
 async def listen(make: Callable[[], asyncio.Protocol], path: Path) -> tuple[asyncio.Server, str]:
@@ -36,6 +37,21 @@ async def listen(make: Callable[[], asyncio.Protocol], path: Path) -> tuple[asyn
     server = await loop.create_server(lambda: _Doorman(token, make), HOST, 0, backlog=_BACKLOG)
     port = server.sockets[0].getsockname()[1]
     return server, f"{TCP}{port}:{token}"
+
+
+async def listen_streams(
+    connected: Callable[[asyncio.StreamReader, asyncio.StreamWriter], None],
+    path: Path,
+    limit: int = _LINE_LIMIT,
+) -> tuple[asyncio.Server, str]:
+    """The same, with a pair of streams for each; `limit` is that of a line, in bytes."""
+    loop = asyncio.get_running_loop()
+
+    def make() -> asyncio.Protocol:
+        reader = asyncio.StreamReader(limit=limit, loop=loop)
+        return asyncio.StreamReaderProtocol(reader, connected, loop=loop)
+
+    return await listen(make, path)
 
 
 class _Doorman(asyncio.Protocol):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from testrium.model import End, EndCause, TestResult, Unit
-from testrium.record.listening import listen
+from testrium.record.listening import listen_streams
 from testrium.run.actor import Actor
 from testrium.run.stage import Stage
 from testrium.run.testcode import CONTROL
@@ -217,11 +217,7 @@ class Tests:
             if not streams.done():
                 streams.set_result((reader, writer))
 
-        def protocol() -> asyncio.Protocol:
-            reader = asyncio.StreamReader(limit=_LONGEST_LINE, loop=loop)
-            return asyncio.StreamReaderProtocol(reader, connected, loop=loop)
-
-        server, address = await listen(protocol, path)
+        server, address = await listen_streams(connected, path, _LONGEST_LINE)
         async with server:
             unit = _reserved("tests", "testrium.run.testcode:serve", None, **{CONTROL: address})
             actor = Actor(unit, self._stage)

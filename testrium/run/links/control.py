@@ -12,6 +12,7 @@ from typing import Any
 
 from testrium.errors import InfraError
 from testrium.model import Fault
+from testrium.record.listening import listen_streams
 from testrium.record.made import injected
 from testrium.run.links.serve import CONTROL
 from testrium.run.stage import Stage
@@ -60,8 +61,9 @@ class Links:
             self._writer = writer
             connected.set_result(reader)
 
-        async with await asyncio.start_unix_server(take, self._path):
-            self._process = await self._stage.services.supervisor.spawn(self._launch())
+        server, address = await listen_streams(take, self._path)
+        async with server:
+            self._process = await self._stage.services.supervisor.spawn(self._launch(address))
             reader = await self._before_end(connected)
         self._tasks.append(asyncio.create_task(self._listen(reader)))
         real, links = self._stage.surroundings.ports, self._stage.surroundings.links
@@ -147,7 +149,7 @@ class Links:
 
     # The process ------------------------------------------------------------------------------
 
-    def _launch(self) -> Launch:
+    def _launch(self, address: str) -> Launch:
         folder = self._stage.folder
         log = folder.path / "links.log"
         return Launch(
@@ -156,7 +158,7 @@ class Links:
             entrypoint="testrium.run.links.serve:serve",
             command=None,
             cwd=folder.path,
-            env={**os.environ, CONTROL: str(self._path)},
+            env={**os.environ, CONTROL: address},
             stdout=log,
             stderr=log,
             stacks=log,

@@ -24,11 +24,14 @@ import random
 import time
 from typing import Any
 
+from testrium.probe.wire import connected_async
 from testrium.run.links.condition import Condition, Impairment
 from testrium.run.links.link import Link, Seen
 
-#: Names the socket of the runner in the environment of this process.
+#: Names the address of the runner in the environment of this process.
 CONTROL = "TESTRIUM_LINKS"
+
+_LINE_LIMIT = 1 << 16
 
 
 def serve() -> None:
@@ -36,8 +39,8 @@ def serve() -> None:
     asyncio.run(_serve(os.environ[CONTROL]))
 
 
-async def _serve(path: str) -> None:
-    reader, writer = await asyncio.open_unix_connection(path)
+async def _serve(address: str) -> None:
+    reader, writer = await connected_async(address, _LINE_LIMIT)
     links = _Links(writer)
     while line := await reader.readline():
         try:
