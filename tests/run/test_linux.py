@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -22,6 +23,8 @@ def family() -> Iterator[subprocess.Popen[bytes]]:
         assert shell.stdout is not None
         shell.stdout.readline()
         below = linux.descendants(shell.pid)
+        while linux.command_line(below[-1].pid) != "sleep 1000":
+            time.sleep(0.001)  # it was forked, and is about to become that
         yield shell
         for pid in (shell.pid, *(entry.pid for entry in below)):
             os.kill(pid, signal.SIGKILL)
