@@ -24,7 +24,7 @@ from testrium.model import Fault, Scenario, Unit
 from testrium.probe import environment as names
 from testrium.probe.shift import written
 from testrium.record.made import injected
-from testrium.run import linux
+from testrium.run.platform import system
 
 if TYPE_CHECKING:
     from testrium.record.recorder import Recorder
@@ -96,7 +96,7 @@ def _with_library(library: str, file: Path, env: Mapping[str, str]) -> dict[str,
 
 def _tidy_shared_memory() -> None:
     """Remove what the library leaves of a process that was killed."""
-    alive = linux.pids()
+    alive = system.pids()
     for file in Path("/dev/shm").glob("*faketime_*"):  # noqa: S108 - that is where they are
         pid = file.name.rpartition("_")[2]
         if pid.isdigit() and int(pid) not in alive:

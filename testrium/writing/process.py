@@ -11,7 +11,7 @@ import traceback
 
 from testrium.plugins import load_plugin
 from testrium.report.writer import STDOUT, Writer
-from testrium.run import linux
+from testrium.run.platform import system
 
 
 def serve(runner: int, status: int) -> None:
@@ -21,7 +21,7 @@ def serve(runner: int, status: int) -> None:
         runner: the process that tells, with which this one dies.
         status: an open file for the one sentence that says what failed.
     """
-    linux.die_with_parent(runner)
+    system.die_with_parent(runner)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the run, which has an end to tell of
     os.set_inheritable(status, False)
     calls = os.fdopen(os.dup(0), "rb")
