@@ -98,12 +98,15 @@ def test_signals_of_the_supervisor_are_not_inherited(folder: UnitFolder) -> None
 
 
 def test_at_its_deadline_its_stacks_are_kept(folder: UnitFolder) -> None:
-    at_ns = time.monotonic_ns() + 1_000_000_000
-    end, _ = lived(folder, folder.launch(WAIT, deadline_ns=at_ns, grace_s=0.1))
-    assert end.overdue
-    assert threads_of(folder.out / "source.stacks", folder.path) == (
-        "main thread at part.py:4 in main: while True: signal.pause()",
-    )
+    async def story(supervisor: Supervisor) -> Exit:
+        process = await supervisor.spawn(folder.launch(WAIT, grace_s=0.1))
+        await folder.wait_lines()
+        process.set_deadline(time.monotonic_ns())
+        return await process.ended
+
+    assert folder.run(story, "spawn").overdue
+    [line] = threads_of(folder.out / "source.stacks", folder.path)
+    assert line.startswith("main thread at part.py:")
 
 
 def test_a_crash_is_told_on_stderr(folder: UnitFolder) -> None:
