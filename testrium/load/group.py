@@ -28,6 +28,7 @@ from testrium.load.references import Scope, check_text
 from testrium.load.routes import Stations
 from testrium.load.schema import ALL_MODES, CONFIGS, NOT_YET, TABLES
 from testrium.load.shape import Reading, field_of
+from testrium.load.suites import check_suite_paths, suite_settings
 from testrium.load.unit_files import UnitFile, read_unit_files
 from testrium.load.unit_texts import check_unit_texts, enabled_ports
 from testrium.load.units import check_entrypoints, check_units, make_units
@@ -113,11 +114,13 @@ def load_group(found: Found, around: Surroundings, complaints: Complaints) -> Gr
         variables = _inherited(configs, around) | env.keys()
         checks = read_checks(data["checks"], whole.at("checks"), files, variables, params)
     check_entrypoints(files, code, env, configs["requires"])
+    check_suite_paths(files, found.folder)
     has_setup = _has_main("setup", found.folder, code, around.cwd, complaints)
     has_teardown = _has_main("teardown", found.folder, code, around.cwd, complaints)
     fields = dict(configs.values)
     fields["test_modes"] = _modes_to_run(configs)
     fields["units"] = make_units(files)
+    fields |= suite_settings(fields, given=configs.spots.keys() | defaults.configs.keys())
     return Group(
         id=found.id,
         folder=found.folder,

@@ -117,6 +117,15 @@ LOG_PROBE: Final = Shape(
     Key("meta", mapping_of(TEXT, re.compile(r".+"), "name of a field"), {}),
 )
 
+#: What a unit can be besides a function and a command.
+KINDS: Final = ("pytest", "unittest", "doctest", "manual")
+
+MANUAL_STEP: Final = Shape(
+    Key("do", FILLED_TEXT, required=True),
+    Key("expect", FILLED_TEXT, required=True),
+    Key("name", STEP),
+)
+
 UNIT: Final = Shape(
     Key("init", COUNT, required=True),
     Key("entrypoint", ENTRYPOINT),
@@ -143,7 +152,11 @@ UNIT: Final = Shape(
     Key("max_rss", SIZE),
     Key("max_cpu", NUMBER),
     Key("probes", list_of(LOG_PROBE.kind(), "tables"), ()),
-    exclusive=(("entrypoint", "command"), ("ready_event", "ready")),
+    Key("kind", one_of(*KINDS)),
+    Key("paths", list_of(FILLED_TEXT, "paths", least=1), ()),
+    Key("args", list_of(TEXT), ()),
+    Key("steps", list_of(MANUAL_STEP.kind(), "tables", least=1), ()),
+    exclusive=(("entrypoint", "command", "kind"), ("ready_event", "ready")),
 )
 
 VERIFY: Final = Shape(

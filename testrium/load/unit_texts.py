@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from testrium.load.references import Scope, check_pattern, check_text
 from testrium.load.shape import Reading
+from testrium.load.suites import check_suite_texts
 from testrium.load.unit_files import UnitFile
 from testrium.variables import references, substitute
 
@@ -37,6 +38,7 @@ def check_unit_texts(
         for name, text in file["env"].items():
             check_text(text, file.at("env").at(name), scope)
         check_text(file["cwd"] or "", file.at("cwd"), scope)
+        check_suite_texts(file, scope)
         if file["ready"] is not None:
             _check_ready(file["ready"], scope)
         for probe in file["probes"]:

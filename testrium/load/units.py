@@ -10,6 +10,7 @@ from testrium.load.document import did_you_mean
 from testrium.load.python_code import PythonCode
 from testrium.load.schema import READY_KINDS
 from testrium.load.shape import Reading
+from testrium.load.suites import ENTRYPOINTS, check_suite, manual_steps
 from testrium.load.unit_files import UnitFile
 from testrium.model import EventType, LogProbe, Readiness, Unit
 
@@ -29,6 +30,9 @@ def _make_unit(file: UnitFile, *, is_needed: bool) -> Unit:
     given = dict(file.reading.values)
     given["ready"] = _readiness(given["ready"])
     given["probes"] = tuple(map(_log_probe, given["probes"]))
+    given["steps"] = manual_steps(file)
+    if given["kind"] is not None:
+        given["entrypoint"] = ENTRYPOINTS[given["kind"]]
     if given["stop"] is None:
         given["stop"] = "runner" if is_needed else "self"
     if given["quiet"] is None:
@@ -81,6 +85,7 @@ def check_units(files: Sequence[UnitFile], listed: Iterable[str]) -> None:
         _check_restarts(file)
         _check_readiness(file)
         _check_probes(file)
+        check_suite(file)
     _check_cycles(by_name)
     _check_port_variables(files)
 
@@ -173,7 +178,7 @@ def _check_probes(file: UnitFile) -> None:
 
 
 def _has_process(file: UnitFile) -> bool:
-    return file["entrypoint"] is not None or file["command"] is not None
+    return any(file[field] is not None for field in ("entrypoint", "command", "kind"))
 
 
 def _check_port_variables(files: Sequence[UnitFile]) -> None:

@@ -38,6 +38,14 @@ def is_python(program: str) -> bool:
     return program.rpartition("/")[2].startswith("python")
 
 
+class ManualStep(NamedTuple):
+    """What a person has to do, and what should be seen then; texts may hold `${...}`."""
+
+    name: str
+    do: str
+    expect: str
+
+
 class Unit(NamedTuple):
     """One actor of a group: at most one process at a time.
 
@@ -72,6 +80,11 @@ class Unit(NamedTuple):
     max_rss: int | None = None  # bytes
     max_cpu: float | None = None  # percent of one core
     probes: tuple[LogProbe, ...] = ()
+    #: A suite of tests; its entrypoint is then one of Testrium's own.
+    kind: Literal["pytest", "unittest", "doctest", "manual"] | None = None
+    paths: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    steps: tuple[ManualStep, ...] = ()
 
     @property
     def is_python(self) -> bool:

@@ -160,6 +160,8 @@ class TestResult:
     duration_s: float
     message: str = ""
     traceback: str = ""
+    #: Whose test it is: the group's own test functions are those of the unit `tests`.
+    unit: str = "tests"
 
 
 class Evidence(NamedTuple):

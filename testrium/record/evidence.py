@@ -22,6 +22,10 @@ def gather_evidence(scenario: Scenario, database: Path) -> Evidence:
     Raises InfraError if the store cannot be read.
     """
     evidence = load_evidence(database)
+    if any(unit.kind for unit in scenario.units):
+        from testrium.record.suites import with_suites
+
+        evidence = with_suites(scenario, evidence)
     if scenario.group.rules.stderr == "forbid":
         files = stderr_files(scenario, database.parent)
         evidence = evidence._replace(stderr={unit: _text(file) for unit, file in files.items()})

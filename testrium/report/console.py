@@ -74,6 +74,8 @@ class Console:
         widths = [cells(wording.label(scenario)) for scenario in scenarios]
         self._name_width = max(self._name_width, min(max(widths, default=0), _NAME_WIDTH))
         self._progress.expect(len(scenarios))
+        if any(unit.kind == "manual" for scenario in scenarios for unit in scenario.units):
+            self._live = None  # somebody is asked at this terminal: no line may change there
         if self._live is not None:
             self._live.start()
 

@@ -266,7 +266,7 @@ class _Evidence:
             return _shown_details(self._checks.get(finding.where, ()))
         if finding.code is Code.TEST:
             test = self._tests.get(finding.where)
-            return ("traceback", _lines(test.traceback)) if test else ("", ())
+            return ("traceback", _lines(test.traceback)) if test and test.traceback else ("", ())
         if finding.code is Code.EXCEPTION:
             for event in events:
                 traceback = event.meta.get("traceback")

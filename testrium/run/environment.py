@@ -160,5 +160,8 @@ def texts_of(unit: Unit) -> tuple[str, ...]:
         *(unit.command or ()),
         *unit.env.values(),
         unit.cwd or "",
+        *unit.paths,
+        *unit.args,
+        *(text for step in unit.steps for text in (step.do, step.expect)),
         *((ready.target, *ready.command) if ready else ()),
     )

@@ -43,7 +43,32 @@ async def values_of(
         return probes[reference] if reference in probes else fixed(reference)
 
     env |= {name: substituted(text, lookup) for name, text in unit.env.items()}
+    if unit.kind is not None:
+        env |= _suite_variables(unit, surroundings, lookup)
     return Values(env, lookup)
+
+
+def _suite_variables(
+    unit: Unit, surroundings: Surroundings, lookup: Callable[[str], str]
+) -> dict[str, str]:
+    """What the process of a suite is told."""
+    from testrium.suites import settings
+
+    folder = surroundings.scenario.group.folder
+    variables = settings.environment(
+        (str(folder / substituted(path, lookup)) for path in unit.paths),
+        (substituted(text, lookup) for text in unit.args),
+        (
+            (step.name, substituted(step.do, lookup), substituted(step.expect, lookup))
+            for step in unit.steps
+        ),
+    )
+    variables[settings.FOLDER] = str(surroundings.folder.unit(unit.name))
+    if unit.kind == "manual":
+        from testrium.run.asking import terminal_variables
+
+        variables |= terminal_variables()
+    return variables
 
 
 def launch_of(unit: Unit, surroundings: Surroundings, values: Values) -> Launch:

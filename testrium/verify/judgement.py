@@ -160,7 +160,7 @@ def _failed_tests(evidence: Evidence) -> list[Finding]:
             test.name,
             f"{test.name} failed" + (f": {test.message}" if test.message else ""),
             hints=tuple(test.traceback.strip().splitlines()[-3:]),
-            unit="tests",
+            unit=test.unit,
         )
         for test in evidence.tests
         if not test.passed

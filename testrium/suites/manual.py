@@ -1,0 +1,114 @@
+"""Checks that a person makes: each step is asked at the terminal from which the run was started.
+
+This process is no part of the terminal's session, so it opens the terminal by its name. Reading
+there is safe: the runner itself never reads, and Ctrl-C still reaches the runner. One check is
+asked at a time, whoever asks (a lock on the terminal).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import getpass
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from testrium.suites import settings
+from testrium.suites.telling import Outcome, Teller
+
+_ANSWERS: dict[str, Outcome] = {"p": "passed", "f": "failed", "s": "skipped"}
+_QUESTIONS = {"failed": "What happened", "skipped": "Why"}
+
+
+def main() -> None:
+    """The entrypoint: ask every step, and tell the answers with who gave them and when."""
+    teller = Teller()
+    steps = settings.steps()
+    if reason := os.environ.get(settings.UNASKED, ""):
+        for step in steps:
+            teller.tell(step["name"], "unknown", message=f"nobody was asked: {reason}")
+        return
+    with _terminal(os.environ[settings.TERMINAL]) as (answers, questions):
+        unit = f"{os.environ['TESTRIUM_GROUP']}, {os.environ['TESTRIUM_UNIT']}"
+        questions.write(f"\n{_shown(unit)}: a check by hand\n")
+        Interview(answers, questions, teller).ask_all(steps)
+
+
+class Interview:
+    """Asks one step after the other; whoever hangs up leaves the rest unknown."""
+
+    def __init__(self, answers: TextIO, questions: TextIO, teller: Teller) -> None:
+        self._answers = answers
+        self._questions = questions
+        self._teller = teller
+
+    def ask_all(self, steps: list[dict[str, str]]) -> None:
+        """Ask and tell every step; `steps` have the fields `settings.STEP_FIELDS`."""
+        for number, step in enumerate(steps, start=1):
+            self._say(f"\nStep {number} of {len(steps)}: {step['name']}\n")
+            self._say(f"  Do:      {step['do']}\n  Expect:  {step['expect']}\n")
+            started = time.perf_counter()
+            try:
+                outcome, comment = self._answer()
+            except EOFError:
+                outcome, comment = "unknown", "nobody answered: the terminal was closed"
+            self._teller.tell(
+                step["name"],
+                outcome,
+                duration_s=time.perf_counter() - started,
+                message=comment,
+                by=_person(),
+                at=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+                expect=step["expect"],
+            )
+
+    def _answer(self) -> tuple[Outcome, str]:
+        while True:
+            said = self._ask("[p]ass, [f]ail or [s]kip? ").lower()
+            outcome = _ANSWERS.get(said[:1])
+            if outcome is not None:
+                break
+        question = _QUESTIONS.get(outcome)
+        comment = ""
+        while question and not comment:
+            comment = self._ask(f"{question}? ")
+        return outcome, comment
+
+    def _ask(self, question: str) -> str:
+        self._say(question)
+        line = self._answers.readline()
+        if not line:
+            raise EOFError
+        return line.strip()
+
+    def _say(self, text: str) -> None:
+        self._questions.write(_shown(text))
+        self._questions.flush()
+
+
+@contextmanager
+def _terminal(name: str) -> Iterator[tuple[TextIO, TextIO]]:
+    """The terminal, for nobody else as long as this lasts, and not as our controlling one."""
+    fd = os.open(name, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    with (
+        os.fdopen(fd, encoding="utf-8", errors="replace") as answers,
+        os.fdopen(os.dup(fd), "w", encoding="utf-8", errors="backslashreplace") as questions,
+    ):
+        yield answers, questions
+
+
+def _person() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a user without a name
+        return f"uid {os.getuid()}"
+
+
+def _shown(text: str) -> str:
+    """Text of a group may hold what a unit has emitted: nothing in it moves the cursor."""
+    return "".join(
+        char if char.isprintable() or char == "\n" else f"\\x{ord(char):02x}" for char in text
+    )

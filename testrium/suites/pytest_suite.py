@@ -1,0 +1,114 @@
+"""A pytest suite as a unit: pytest as it is, and a plugin that tells of every test.
+
+The plugin is an object, not a module for `-p`: with pytest-xdist such a module would be loaded in
+each worker too, and every test told twice.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+from testrium.suites import settings
+from testrium.suites.telling import Outcome, Teller
+
+#: Exit codes of pytest after which every test has been told of, see its reference (ExitCode).
+_OK, _TESTS_FAILED, _INTERRUPTED, _NO_TESTS = 0, 1, 2, 5
+
+
+def main() -> None:
+    """The entrypoint: run the suite; exits with pytest's code where pytest itself failed."""
+    import pytest
+
+    plugin = Plugin(Teller())
+    cache = os.path.join(os.environ[settings.FOLDER], "pytest_cache")  # noqa: PTH118 - text for pytest
+    own = ["-o", f"cache_dir={cache}", "--color=no"]
+    code = int(pytest.main([*own, *settings.arguments(), *settings.paths()], plugins=[plugin]))
+    plugin.teller.conclude()
+    told = code in (_OK, _TESTS_FAILED, _NO_TESTS)
+    if not told and not (code == _INTERRUPTED and plugin.collection_failed):
+        sys.exit(code)
+
+
+@dataclass
+class _Test:
+    """What is known of a test so far; pytest reports its phases one by one."""
+
+    outcome: Outcome = "passed"
+    duration_s: float = 0.0
+    message: str = ""
+    traceback: str = ""
+
+
+@dataclass
+class Plugin:
+    """The hooks of pytest that tell what became of tests."""
+
+    teller: Teller
+    collection_failed: bool = False
+    _running: dict[str, _Test] = field(default_factory=dict)
+
+    def pytest_collectreport(self, report: Any) -> None:
+        """A file that cannot be imported is a test that failed."""
+        if report.failed:
+            self.collection_failed = True
+            text = report.longreprtext
+            message = _last_line(text) or "cannot be collected"
+            self.teller.tell(report.nodeid, "failed", message=message, traceback=text)
+        elif report.skipped:
+            self.teller.tell(report.nodeid, "skipped", message=_skip_reason(report))
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """Setup, call or teardown of a test is over."""
+        test = self._running.setdefault(report.nodeid, _Test())
+        test.duration_s += report.duration
+        expected = getattr(report, "wasxfail", None)
+        if report.failed:
+            if test.outcome != "failed":  # the first phase that failed tells why
+                test.outcome = "failed"
+                test.message = _message(report)
+                test.traceback = report.longreprtext
+        elif expected is not None:
+            said = (
+                "failed as expected" if report.skipped else "passed although a failure is expected"
+            )
+            test.message = ": ".join(filter(None, (said, expected)))
+        elif report.skipped:
+            test.outcome, test.message = "skipped", _skip_reason(report)
+        if report.when == "teardown":
+            self._tell(report.nodeid)
+
+    def pytest_sessionfinish(self) -> None:
+        """What has no end was cut off: by a worker that died, or by pytest.exit()."""
+        for name, test in list(self._running.items()):
+            if test.outcome == "passed":
+                test.outcome, test.message = "failed", "was cut off"
+            self._tell(name)
+
+    def _tell(self, name: str) -> None:
+        test = self._running.pop(name)
+        self.teller.tell(
+            name,
+            test.outcome,
+            duration_s=test.duration_s,
+            message=test.message,
+            traceback=test.traceback,
+        )
+
+
+def _message(report: Any) -> str:
+    crash = getattr(report.longrepr, "reprcrash", None)
+    text = crash.message if crash is not None else _last_line(report.longreprtext)
+    return text if report.when == "call" else f"in {report.when}: {text}"
+
+
+def _last_line(text: str) -> str:
+    lines = [line.removeprefix("E").strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
+def _skip_reason(report: Any) -> str:
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return reason.removeprefix("Skipped: ")

@@ -1,0 +1,65 @@
+"""How a person is asked; tests/end_to_end/test_suites.py has a real terminal."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import pytest
+
+from testrium.suites import manual, settings
+from testrium.suites.manual import Interview
+from testrium.suites.telling import Teller
+
+Outcomes = Callable[[], dict[str, tuple[str, str]]]
+
+STEPS = [
+    {"name": "page", "do": "Open it", "expect": "It is\x1b[2J there"},
+    {"name": "close", "do": "Close it", "expect": "It is gone"},
+]
+
+
+def ask(answers: str) -> str:
+    """What was shown to somebody who gave these answers."""
+    questions = io.StringIO()
+    Interview(io.StringIO(answers), questions, Teller()).ask_all(STEPS)
+    return questions.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        ("p\nPASS\n", {"page": ("passed", ""), "close": ("passed", "")}),
+        (
+            "f\n\n 404 \nskip\nno time\n",
+            {"page": ("failed", "404"), "close": ("skipped", "no time")},
+        ),
+        ("what\n\np\nf\nstill there", {"page": ("passed", ""), "close": ("failed", "still there")}),
+        (
+            "p\n",
+            {
+                "page": ("passed", ""),
+                "close": ("unknown", "nobody answered: the terminal was closed"),
+            },
+        ),
+    ],
+)
+def test_answers(outcomes: Outcomes, answers: str, expected: dict[str, tuple[str, str]]) -> None:
+    ask(answers)
+    assert outcomes() == expected
+
+
+def test_questions(outcomes: Outcomes) -> None:
+    shown = ask("p\ns\nwhy not\n")
+    assert "Step 1 of 2: page\n  Do:      Open it\n  Expect:  It is\\x1b[2J there\n" in shown
+    assert shown.endswith("[p]ass, [f]ail or [s]kip? Why? ")
+
+
+def test_nobody_is_asked_where_nobody_is(
+    outcomes: Outcomes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variables = settings.environment([], [], [("page", "Open", "There")])
+    for name, text in {**variables, settings.UNASKED: "CI is set"}.items():
+        monkeypatch.setenv(name, text)
+    manual.main()
+    assert outcomes() == {"page": ("unknown", "nobody was asked: CI is set")}

@@ -1,0 +1,62 @@
+"""What a suite tells becomes probes that can always be stored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from testrium.probe.rules import check_step
+from testrium.suites import settings
+from testrium.suites.telling import STEP_LENGTH, Teller, step_of
+
+if TYPE_CHECKING:
+    from tests.suites.conftest import Told
+
+
+@given(st.text())
+def test_every_id_makes_a_step(test: str) -> None:
+    check_step(step_of(test))
+
+
+def test_a_long_id_stays_different_from_others() -> None:
+    one, other = ("x" * 300 + end for end in "ab")
+    assert step_of(one) != step_of(other)
+    assert len(step_of(one)) == STEP_LENGTH
+    assert step_of("a::b[1-x]") == "a::b[1-x]"
+
+
+def test_settings_are_read_as_they_were_written() -> None:
+    steps = [("a b", "do\n'x'", ""), ("c", "${d}", "e")]
+    variables = settings.environment(["/p", "q\n"], [], steps)
+    assert settings.paths(variables) == ["/p", "q\n"]
+    assert settings.arguments(variables) == []
+    assert settings.steps(variables) == [
+        {"name": name, "do": do, "expect": expect} for name, do, expect in steps
+    ]
+
+
+def test_texts_are_cut_and_escaped(told: Told) -> None:
+    teller = Teller()
+    teller.tell("a\udcff", "failed", message="first\nsecond", traceback="\udcff" * 100_000, by="me")
+    (probe,) = told()
+    assert probe["test"] == r"a\udcff"
+    assert probe["message"] == "first"
+    assert probe["by"] == "me"
+    assert len(probe["traceback"]) < 300_000
+    teller.conclude()
+    assert len(told()) == 1
+
+
+def test_a_suite_without_tests_has_failed(told: Told) -> None:
+    Teller().conclude()
+    assert told() == [{"test": "", "outcome": "failed", "message": "no tests were found"}]
+
+
+def test_nothing_is_told_outside_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TESTRIUM_PROBES", raising=False)
+    teller = Teller()
+    teller.tell("a", "passed")
+    assert teller.count == 1
