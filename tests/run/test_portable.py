@@ -47,18 +47,21 @@ class Stray:
     """A unit's process, and one that it has started and whose parent has ended."""
 
     def __init__(self, *how: str) -> None:
+        self.run = os.urandom(4).hex()  # tests run side by side
+        self.mark = f"{self.run}.1"
         self.unit = subprocess.Popen(
             [sys.executable, "-c", STRAY, *how],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, portable.MARK: "m.1"},
+            env={**os.environ, portable.MARK: self.mark},
             start_new_session=True,
         )
         assert self.unit.stdout is not None
         self.pid = int(self.unit.stdout.readline())
 
-    def found(self, mark: str = "m.1") -> list[int]:
-        return [process.pid for process in portable.belonging(self.unit.pid, mark)]
+    def found(self, mark: str | None = None) -> list[int]:
+        wanted = self.mark if mark is None else mark
+        return [process.pid for process in portable.belonging(self.unit.pid, wanted)]
 
     def end(self) -> None:
         self.unit.communicate()
@@ -81,7 +84,7 @@ def test_a_process_looks_as_in_proc(sleeper: subprocess.Popen[bytes]) -> None:
     # It may still be on its way to sleep.
     assert entry[2:5] == same[2:5]
     assert (entry.alive, entry.threads, entry.waited_cpu_s) == (True, 1, 0.0)
-    assert 0 < entry.rss
+    assert entry.rss > 0
     assert portable.command_line(sleeper.pid) == linux.command_line(sleeper.pid)
     assert portable.environment(sleeper.pid) == linux.environment(sleeper.pid)
     assert portable.open_files(sleeper.pid) == linux.open_files(sleeper.pid)
@@ -109,7 +112,7 @@ def test_found_by_the_session(stray: Stray) -> None:
 @pytest.mark.parametrize("stray", [("setsid",)], indirect=True)
 def test_found_by_the_mark(stray: Stray) -> None:
     assert stray.found(mark="") == []
-    assert stray.found(mark="m.2") == []
+    assert stray.found(mark=f"{stray.run}.2") == []
     assert stray.found() == [stray.pid]
 
 
@@ -123,7 +126,7 @@ def test_what_shows_no_sign_is_lost(stray: Stray) -> None:
 def test_orphans_of_a_run_are_ended(stray: Stray) -> None:
     portable.end_orphans((), "other", [])
     assert stray.found() == [stray.pid]
-    portable.end_orphans((), "m", [])
+    portable.end_orphans((), stray.run, [])
     assert stray.found() == []
 
 
