@@ -154,6 +154,7 @@ class _Session:
 
     def __init__(self, request: Request, project: Project, supervisor: Supervisor) -> None:
         self._request = request
+        self._project = project
         self._state = project.state_folder
         self._supervisor = supervisor
         self._run = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(2).hex()}"
@@ -262,6 +263,8 @@ class _Session:
                 judgement = failed_runner(scenario, error)
                 result = GroupResult(scenario, Verdict.ERROR, judgement=judgement)
             result = result._replace(duration_s=time.monotonic() - started, run_dir=run_dir)
+            if scenario.group.use_ai and result.verdict in NOT_PASSED:
+                result = await self._advised(result, services.interrupt)
             result = keep_group(
                 result,
                 services.folder,
@@ -271,6 +274,15 @@ class _Session:
             )
         self._request.observer.group_ended(result)
         return result
+
+    async def _advised(self, result: GroupResult, interrupt: Interrupt) -> GroupResult:
+        """The same result with what the command of `[ai]` says about it."""
+        from testrium.advice import Adviser
+
+        folder = self._project.file.parent if self._project.file else self._request.cwd
+        adviser = Adviser(self._project.ai_command, folder)
+        notice = self._request.observer.notice
+        return result._replace(answer=await adviser.ask(result, interrupt.asked, notice))
 
     async def _judged(self, scenario: Scenario, database: Path, folder: Path) -> GroupResult:
         """Verify what was recorded."""

@@ -13,7 +13,7 @@ import click
 import pytest
 
 from testrium.cli.main import COMMANDS, main
-from testrium.load.schema import CHECK, CONFIGS, NOT_YET, UNIT
+from testrium.load.schema import CHECK, CONFIGS, UNIT
 from testrium.model import Code
 from testrium.modules.events import Events_Manager, Results_Manager, UnitStatus_Manager
 
@@ -179,11 +179,6 @@ def test_every_finding_is_documented_in_its_order() -> None:
     text = (REFERENCE / "findings.md").read_text()
     rows = re.findall(r"^\| `([a-z-]+)` \|", text.split("## Verdicts")[0], re.MULTILINE)
     assert rows == [code.value for code in Code]
-
-
-def test_what_is_not_supported_yet_is_not_promised() -> None:
-    text = "".join(page.read_text() for page in PAGES)
-    assert [name for name in NOT_YET if "." not in name and f"[[{name}]]" in text] == []
 
 
 def published() -> Iterator[Path]:

@@ -26,7 +26,7 @@ from testrium.load.project import Project
 from testrium.load.python_code import PythonCode
 from testrium.load.references import Scope, check_text
 from testrium.load.routes import Stations
-from testrium.load.schema import ALL_MODES, CONFIGS, NOT_YET, TABLES
+from testrium.load.schema import ALL_MODES, CONFIGS, TABLES
 from testrium.load.shape import Reading, field_of
 from testrium.load.suites import check_suite_paths, suite_settings
 from testrium.load.unit_files import UnitFile, read_unit_files
@@ -151,9 +151,7 @@ def _wanted(found: Found, combinations: Sequence[Combination]) -> tuple[Combinat
 
 def _check_tables(document: Document, whole: Spot) -> None:
     for name in document.data:
-        if name in NOT_YET:
-            whole.at(name).wrong("not supported yet")
-        elif name not in (MAIN_TABLE, *TABLES):
+        if name not in (MAIN_TABLE, *TABLES):
             whole.at(name).wrong(f"unknown table{did_you_mean(name, (MAIN_TABLE, *TABLES))}")
 
 
@@ -170,9 +168,6 @@ def _read_configs(
     if configs["use_ai"] and not project.ai_command:
         configs.at("use_ai").wrong("needs a command in [ai] of the project file")
     _check_requirements(configs, project)
-    for key in CONFIGS.keys:
-        if f"{MAIN_TABLE}.{key.name}" in NOT_YET and configs[field_of(key)] != key.default:
-            configs.at(field_of(key)).wrong("not supported yet")
     return configs
 
 

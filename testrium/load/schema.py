@@ -39,10 +39,6 @@ from testrium.load.matrix import SCHEMA as MATRIX
 from testrium.load.shape import Key, Shape
 from testrium.model import CLOCK_ACTS, FAILPOINT_ACTS, LINK_ACTS
 
-#: Contract keys whose behaviour does not exist yet: refused, not ignored. A table of config.toml,
-#: or a key of [Configs] with another value than its default.
-NOT_YET: Final = frozenset({"Configs.use-ai"})
-
 MODES: Final = ("DEBUG", "INFO", "WARNING", "EXCEPT")
 IN_EXCEPT: Final = ("Stop", "Resume", "Reload", "Resume-ALL")
 #: What `test-modes = "All"` becomes: the debug-modes of the group take its place.

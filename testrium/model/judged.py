@@ -69,6 +69,8 @@ class GroupResult(NamedTuple):
     average_latency_s: float | None = None
     #: The events that tell which planned faults have happened, in the order of storing.
     faults: tuple[Event, ...] = ()
+    #: What the command of `[ai]` says about it, unverified; "" where it was not asked.
+    answer: str = ""
 
 
 class RunResult(NamedTuple):

@@ -74,6 +74,9 @@ def group_block(
     if view.notes:
         lines.append(line())
         lines += [line("  ", Span(f"note: {_sentence(n)}", "dim"), hanging=4) for n in view.notes]
+    if view.answer:
+        lines += [line(), line("  ", Span("answer of the command in [ai], not verified:", "dim"))]
+        lines += [line("  ", Span(f"{marks.bar} ", "dim"), log_line(text)) for text in view.answer]
     if figures:
         lines += tables(view, width)
     lines += [line(), line("  ", Span("rerun", "dim"), f"  {view.rerun}", whole=True)]

@@ -102,6 +102,7 @@ def group_json(result: GroupResult) -> dict[str, Any]:
         "folder": str(scenario.group.folder),
         "started_ns": result.started_ns,
         "average_latency_s": result.average_latency_s,
+        "ai": {"answer": result.answer, "verified": False} if result.answer else None,
         "faults": [_fault(event, result.started_ns) for event in result.faults],
         "events": [_event(result.witnesses[id_]) for id_ in sorted(result.witnesses)],
     }

@@ -160,6 +160,7 @@ def _group(data: Mapping[str, Any], run_dir: Path | None, modes: tuple[str, ...]
         witnesses={event["id"]: _event(event) for event in data["events"]},
         started_ns=started_ns,
         average_latency_s=data["average_latency_s"],
+        answer=data["ai"]["answer"] if data["ai"] else "",
         faults=tuple(map(_fault, data.get("faults", ()))),
     )
 

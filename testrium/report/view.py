@@ -139,6 +139,8 @@ class GroupView(NamedTuple):
     rerun: str
     run_dir: str
     marks: tuple[MarkView, ...] = ()
+    #: Lines of an answer that nobody has verified.
+    answer: tuple[str, ...] = ()
 
 
 def view_group(result: GroupResult, *, cwd: Path) -> GroupView:
@@ -162,6 +164,7 @@ def view_group(result: GroupResult, *, cwd: Path) -> GroupView:
         rerun=rerun_command(scenario.group.folder, cwd, scenario.params),
         run_dir="" if result.run_dir is None else _short_path(result.run_dir, cwd),
         marks=_marks(result.faults, result.started_ns),
+        answer=_lines(result.answer) if result.answer else (),
     )
 
 

@@ -66,9 +66,7 @@ UNIT = "g/units/a.toml"
     ],
 )
 def test_a_key_of_configs(problems_of: Problems, line: str, problem: str) -> None:
-    problems = problems_of(line)
-    assert problems[0] == f"{CONFIG}:3: {problem}"
-    assert len(problems) == 1 + ("use-ai" in line)  # it is refused for two reasons
+    assert problems_of(line) == [f"{CONFIG}:3: {problem}"]
 
 
 def test_a_mode_that_is_not_supported(problems_of: Problems) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from testrium.load.kinds import key_range, nanoseconds, size_in_bytes
-from testrium.load.schema import CIRCUIT, CONFIGS, NOT_YET, TABLES, UNIT, VERIFY, json_schemas
+from testrium.load.schema import CIRCUIT, CONFIGS, UNIT, VERIFY, json_schemas
 from testrium.load.shape import Shape, field_of
 from testrium.model import Group, Rules, Unit
 
@@ -17,11 +17,6 @@ from testrium.model import Group, Rules, Unit
 def test_every_key_is_a_field_of_the_model(shape: Shape, type_: type[NamedTuple]) -> None:
     fields = set(type_._fields)
     assert {field_of(key) for key in shape.keys} <= fields
-
-
-def test_what_is_not_supported_yet_is_a_key_of_the_contract() -> None:
-    known = {*TABLES, *(f"Configs.{key.name}" for key in CONFIGS.keys)}
-    assert known >= NOT_YET
 
 
 @pytest.mark.parametrize(
