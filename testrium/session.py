@@ -112,6 +112,18 @@ def run(request: Request) -> RunResult:
         return asyncio.run(_Session(request, project, supervisor).run(scenarios))
 
 
+def run_scenario(request: Request, project: Project, scenario: Scenario) -> RunResult:
+    """Run just this one, as it is; `request` tells how.
+
+    Raises:
+        InfraError: the state folder cannot be written.
+    """
+    from testrium.run.supervision import Supervisor
+
+    with Supervisor.launch() as supervisor:
+        return asyncio.run(_Session(request, project, supervisor).run((scenario,)))
+
+
 def load(paths: tuple[str, ...], cwd: Path) -> tuple[Project, tuple[Group, ...]]:
     """The project file and the groups below `paths`. Raises ConfigError, UsageError."""
     from testrium.load import load_groups

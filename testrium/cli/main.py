@@ -22,6 +22,7 @@ COMMANDS = {
     "report": ("report", "Write a stored run's report as HTML, JSON or JUnit XML."),
     "clean": ("clean", "Remove stored runs."),
     "history": ("history", "List earlier runs."),
+    "chaos": ("chaos", "Break a group by drawn faults; find the smallest that breaks it."),
     "learn": ("learn", "Propose circuits from a run that passed."),
     "explain": ("explain", "Tell what a finding means, with a circuit that shows it."),
     "gen": ("gen", "Generate groups from templates."),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from testrium.load.document import Spot, did_you_mean
-from testrium.load.kinds import STEP_LENGTH, nanoseconds, shift_in_ns, size_in_bytes
+from testrium.load.kinds import nanoseconds, shift_in_ns, size_in_bytes
 from testrium.load.routes import ANY, RouteError, Stations, notice_misspelling, parse_place
 from testrium.load.schema import FAULT
 from testrium.load.shape import Reading
@@ -36,8 +36,6 @@ _BELONGS: Final[Mapping[str, tuple[str, ...]]] = {
 #: Acts that last no time, and those that last as long as is said.
 _INSTANT: Final = ("kill", "exit", "raise")
 _TIMED: Final = ("delay",)
-#: Characters for the number behind a name that occurs twice.
-_NUMBER_LENGTH: Final = 8
 #: How a value is read, and what it looks like.
 _VALUES: Final = {
     "latency": (nanoseconds, 'a duration such as "100ms" (us, ms, s or m)'),
@@ -73,7 +71,7 @@ def read_faults(
         if fault is None:
             continue
         if not fault.name:
-            fault = fault._replace(name=_unused(_default_name(fault), faults))
+            fault = fault._replace(name=_unused(fault.default_name, faults))
         elif fault.name in faults:
             reader.reading.at("name").wrong(f"another fault has the name {fault.name!r}")
         if fault.at is not None:
@@ -84,17 +82,29 @@ def read_faults(
     return tuple(faults.values())
 
 
-def _default_name(fault: Fault) -> str:
-    word = "at" if fault.at is not None else "of" if fault.port is None else "on"
-    return f"{fault.do} {word} {fault.target}"[: STEP_LENGTH - _NUMBER_LENGTH]
-
-
 def _unused(name: str, used: Mapping[str, Fault]) -> str:
     number, unique = 1, name
     while unique in used:
         number += 1
         unique = f"{name} ({number})"
     return unique
+
+
+def find_port(link: str, files: Mapping[str, UnitFile]) -> tuple[str, str]:
+    """The unit and the port that a link (`UNIT.PORT`) leads to.
+
+    Raises LookupError: there is none, or nobody listens there; says why.
+    """
+    ports = {
+        f"{file.name}.{port}": (file, port) for file in files.values() for port in file["ports"]
+    }
+    if link not in ports:
+        guess = did_you_mean(link, ports)
+        raise LookupError(f"{link!r} names no port of a unit (UNIT.PORT){guess}")
+    file, port = ports[link]
+    if not file["enabled"]:
+        raise LookupError(f"unit {file.name!r} is not enabled")
+    return file.name, port
 
 
 class _Reader:
@@ -216,18 +226,11 @@ class _Reader:
 
     def _port(self, link: str) -> tuple[str, str | None]:
         """The unit and the port that a link leads to."""
-        ports = {
-            f"{file.name}.{port}": (file, port)
-            for file in self._files.values()
-            for port in file["ports"]
-        }
-        if link not in ports:
-            guess = did_you_mean(link, ports)
-            self._wrong("link", f"{link!r} names no port of a unit (UNIT.PORT){guess}")
+        try:
+            return find_port(link, self._files)
+        except LookupError as error:
+            self._wrong("link", str(error.args[0]))
             return "", None
-        file, port = ports[link]
-        self._check_enabled("link", file)
-        return file.name, port
 
     def _value(self, do: str) -> int | None:
         """In ns, or in bytes per second."""

@@ -32,7 +32,7 @@ from testrium.load.suites import check_suite_paths, suite_settings
 from testrium.load.unit_files import UnitFile, read_unit_files
 from testrium.load.unit_texts import check_unit_texts, enabled_ports
 from testrium.load.units import check_entrypoints, check_units, make_units
-from testrium.model import Check, Combination, Fault, Group, Metric
+from testrium.model import Chaos, Check, Combination, Fault, Group, Metric
 
 MAIN_TABLE = "Configs"
 CALLBACKS = ("validate_test", "tests_results")
@@ -101,6 +101,11 @@ def load_group(found: Found, around: Surroundings, complaints: Complaints) -> Gr
 
         enabled = [file.name for file in files if file["enabled"]]
         metrics = read_metrics(data["metrics"], whole.at("metrics"), circuits, enabled)
+    chaos: Chaos | None = None
+    if "chaos" in data:
+        from testrium.load.chaos import read_chaos
+
+        chaos = read_chaos(data["chaos"], whole.at("chaos"), files)
     matrix = data.get("matrix")
     combinations = () if matrix is None else read_matrix(matrix, whole.at("matrix"))
     if found.only:
@@ -128,6 +133,7 @@ def load_group(found: Found, around: Surroundings, complaints: Complaints) -> Gr
         rules=rules,
         circuits=circuits,
         faults=faults,
+        chaos=chaos,
         checks=checks,
         metrics=metrics,
         matrix=combinations,

@@ -253,8 +253,16 @@ CHECK: Final = Shape(
     exclusive=(CHECK_SUBJECTS,),
 )
 
+CHAOS: Final = Shape(
+    Key("units", _NAMES, ()),
+    Key("links", list_of(FILLED_TEXT, "links", unique=True), ()),
+    Key("budget", integer_between(1, 5), 2),
+    Key("do", list_of(one_of(*FAILPOINT_ACTS, *LINK_ACTS), least=1, unique=True), ()),
+    Key("longest", DURATION, 500_000_000, field="longest_ns"),
+)
+
 #: The tables of config.toml besides [Configs].
-TABLES: Final = ("verify", "circuits", "checks", "faults", "matrix", "env", "metrics")
+TABLES: Final = ("verify", "circuits", "checks", "faults", "chaos", "matrix", "env", "metrics")
 
 
 def json_schemas() -> dict[str, dict[str, Any]]:
@@ -265,6 +273,7 @@ def json_schemas() -> dict[str, dict[str, Any]]:
         "verify": VERIFY.schema(),
         "circuits": {"type": "array", "items": CIRCUIT.schema()},
         "faults": {"type": "array", "items": FAULT.schema()},
+        "chaos": CHAOS.schema(),
         "checks": {"type": "array", "items": CHECK.schema()},
         "matrix": MATRIX,
         "env": dict(VARIABLES.schema),

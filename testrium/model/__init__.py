@@ -24,6 +24,7 @@ from testrium.model.faults import (
     FAILPOINT_ACTS,
     LINK_ACTS,
     OUTSIDE_ACTS,
+    Chaos,
     Fault,
 )
 from testrium.model.finding import Finding
@@ -69,6 +70,7 @@ __all__ = [
     "RESERVED_UNITS",
     "UNKNOWN_CODES",
     "Better",
+    "Chaos",
     "Check",
     "CheckResult",
     "Circuit",

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from testrium.errors import Problem
 from testrium.model.checked import Check
-from testrium.model.faults import Fault
+from testrium.model.faults import Chaos, Fault
 from testrium.model.metrics import Metric
 from testrium.model.places import Place
 from testrium.model.words import EMPTY, EventType
@@ -189,6 +189,7 @@ class Group(NamedTuple):
     rules: Rules = Rules()
     circuits: tuple[Circuit, ...] = ()
     faults: tuple[Fault, ...] = ()
+    chaos: Chaos | None = None
     checks: tuple[Check, ...] = ()
     metrics: tuple[Metric, ...] = ()
     #: Empty without `[matrix]`: then there is one result for each mode and repeat.

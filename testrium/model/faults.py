@@ -27,6 +27,10 @@ LINK_ACTS: tuple[LinkAct, ...] = (
 CLOCK_ACTS: tuple[ClockAct, ...] = ("clock",)
 
 
+#: Characters of a default name; a number may follow, and both are the step of an event (200).
+MOST_OF_NAME = 190
+
+
 class Fault(NamedTuple):
     """One thing that is broken on purpose: a failpoint, a link, or a unit's clock.
 
@@ -54,8 +58,28 @@ class Fault(NamedTuple):
     first_bytes: int = 0
 
     @property
+    def default_name(self) -> str:
+        """What it is called where its file gives it no name: `kill at host:received`."""
+        word = "at" if self.at is not None else "of" if self.port is None else "on"
+        return f"{self.do} {word} {self.target}"[:MOST_OF_NAME]
+
+    @property
     def target(self) -> str:
         """What is broken, as the user names it: `host:received`, `api.http` or `host`."""
         if self.at is not None:
             return str(self.at)
         return self.unit if self.port is None else f"{self.unit}.{self.port}"
+
+
+class Chaos(NamedTuple):
+    """What a campaign may break, and how much of it: the table `[chaos]`.
+
+    `links` are units and their ports. A plan has up to `budget` faults, of which none lasts longer
+    than `longest_ns`. `do` is what may be done; () for all that a unit can recover from.
+    """
+
+    units: tuple[str, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
+    budget: int = 2
+    do: tuple[str, ...] = ()
+    longest_ns: int = 500_000_000

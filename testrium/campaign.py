@@ -1,0 +1,229 @@
+"""`testrium chaos`: break a group by plans that are drawn, and find the smallest that breaks it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from testrium.chaos.draw import Plan, plans, targets
+from testrium.chaos.shrink import contains, smallest
+from testrium.errors import ExitCode, UsageError
+from testrium.model import Code, Finding, GroupResult, Scenario, Verdict
+from testrium.plan.selection import Selection
+from testrium.session import DATABASE, Request, load, plan, run_scenario
+
+if TYPE_CHECKING:
+    from testrium.chaos.draw import Target
+    from testrium.load.project import Project
+    from testrium.model import Chaos, Observer
+
+#: Runs of a campaign are kept apart, in this folder of the state folder: they are no history.
+FOLDER = "chaos"
+#: How many plans are tried at most to find the smallest of one that broke the circuit.
+TRIES = 40
+
+
+class Trial(NamedTuple):
+    """A plan that was tried. `number` counts from 1; 0 is the calm run, with nothing broken."""
+
+    number: int
+    plan: Plan
+    result: GroupResult
+
+    @property
+    def finding(self) -> Finding | None:
+        """What is wrong first, apart from faults that never happened."""
+        names = {fault.name for fault in self.plan}
+        return next(
+            (
+                finding
+                for finding in self.result.judgement.findings
+                if finding.code is not Code.VACUOUS or finding.where not in names
+            ),
+            None,
+        )
+
+    @property
+    def broke(self) -> bool:
+        """Whether the circuit is broken, and not only the plan beside it."""
+        return self.result.verdict is Verdict.FAIL and self.finding is not None
+
+    @property
+    def idle(self) -> bool:
+        """Whether none of its faults has happened."""
+        return not self.result.faults
+
+
+class Break(NamedTuple):
+    """A plan that broke the circuit, and the smallest one that was found to do so.
+
+    `smallest` is the last trial of it; None where the plan did not break it a second time.
+    """
+
+    trial: Trial
+    smallest: Trial | None
+    tries: int
+
+
+class Watcher(Protocol):
+    """Hears what a campaign does."""
+
+    def began(self, calm: Trial, found: tuple[Target, ...], seed: int) -> None: ...
+
+    def tried(self, trial: Trial, known: Break | None) -> None: ...
+
+    def broke(self, one: Break) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """What is to be done: `runs` plans for the group at `path`, drawn from `seed`."""
+
+    path: str
+    cwd: Path
+    seed: int
+    runs: int
+    observer: Observer
+    fail_fast: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a campaign came to. `tried` counts plans, without those of the search for smallest."""
+
+    tried: int
+    broken: int
+    breaks: tuple[Break, ...]
+    exit_code: ExitCode
+
+
+class _InterruptedError(Exception):
+    """The user has asked to stop."""
+
+    def __init__(self, code: ExitCode) -> None:
+        self.code = code
+
+
+def run_campaign(campaign: Campaign, watcher: Watcher) -> Outcome:
+    """Try plans, and shrink each that breaks the circuit in a new way.
+
+    Raises:
+        ConfigError, UsageError, NoGroupsError: nothing was started, or nothing can be broken.
+        InfraError: the state folder cannot be written.
+    """
+    project, scenario, chaos = _scenario_of(campaign)
+    trials = _Trials(campaign, project, scenario)
+    breaks: list[Break] = []
+    tried = broken = 0
+    code: ExitCode | None = None
+    try:
+        found = _prepared(trials, chaos, campaign, watcher)
+        drawn = plans(chaos, scenario.units, found, campaign.seed)
+        for number, faults in zip(range(1, campaign.runs + 1), drawn, strict=False):
+            trial = trials.run(faults, number)
+            tried += 1
+            broken += trial.broke
+            known = next((one for one in breaks if _is_known(trial, one)), None)
+            watcher.tried(trial, known)
+            if trial.broke and known is None:
+                breaks.append(trials.shrunk(trial))
+                watcher.broke(breaks[-1])
+            if trial.broke and campaign.fail_fast:
+                break
+    except _InterruptedError as interrupted:
+        code = interrupted.code
+    code = code or (ExitCode.FAILURE if broken else ExitCode.SUCCESS)
+    return Outcome(tried, broken, tuple(breaks), code)
+
+
+def _scenario_of(campaign: Campaign) -> tuple[Project, Scenario, Chaos]:
+    project, groups = load((campaign.path,), campaign.cwd)
+    if len(groups) > 1:
+        names = ", ".join(group.id for group in groups[:5])
+        raise UsageError(f"a campaign is for one group, and {campaign.path} has more: {names}")
+    scenario = plan(groups, Selection(), repeat=0)[0]
+    if scenario.skip:
+        raise UsageError(f"{scenario.id} would be skipped: {scenario.skip}")
+    chaos = scenario.group.chaos
+    if chaos is None:
+        raise UsageError(
+            f"{scenario.id} does not say what may be broken: config.toml needs a table [chaos]"
+            ' with units = ["NAME"] or links = ["UNIT.PORT"]'
+        )
+    group = scenario.group._replace(faults=(), save_metrics=False)
+    apart = replace(project, state_folder=project.state_folder / FOLDER)
+    return apart, scenario._replace(group=group), chaos
+
+
+def _prepared(
+    trials: _Trials, chaos: Chaos, campaign: Campaign, watcher: Watcher
+) -> tuple[Target, ...]:
+    """Run the group with nothing broken; what can be broken then."""
+    calm = trials.run((), 0)
+    if calm.result.verdict is not Verdict.PASS:
+        finding = calm.finding
+        why = f": {finding.code} at {finding.where}" if finding is not None else ""
+        raise UsageError(
+            f"{calm.result.scenario.id} does not pass even with nothing broken{why}"
+            f" (see: testrium run {campaign.path})"
+        )
+    from testrium.record.store import load_evidence
+
+    assert calm.result.run_dir is not None
+    events = load_evidence(calm.result.run_dir / DATABASE).events
+    found = targets(chaos, trials.scenario.units, events)
+    if not found:
+        raise UsageError(
+            f"{calm.result.scenario.id}: [chaos] allows nothing that could be broken:"
+            f" {' and '.join(chaos.units)} emitted no probe at which something may be done"
+        )
+    watcher.began(calm, found, campaign.seed)
+    return found
+
+
+def _is_known(trial: Trial, one: Break) -> bool:
+    """Whether a plan broke the circuit as the smallest of an earlier one does."""
+    if not trial.broke or one.smallest is None or not contains(trial.plan, one.smallest.plan):
+        return False
+    ours, theirs = trial.finding, one.smallest.finding
+    return ours is not None and theirs is not None and ours.code is theirs.code
+
+
+class _Trials:
+    """Runs plans, one after the other: they share the group's folder."""
+
+    def __init__(self, campaign: Campaign, project: Project, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self._project = project
+        self._request = Request(
+            paths=(campaign.path,),
+            cwd=campaign.cwd,
+            selection=Selection(),
+            observer=campaign.observer,
+        )
+
+    def run(self, faults: Plan, number: int) -> Trial:
+        """Run the group under a plan. Raises _InterruptedError, InfraError."""
+        group = self.scenario.group._replace(faults=faults)
+        scenario = self.scenario._replace(group=group)
+        result = run_scenario(self._request, self._project, scenario)
+        if result.exit_code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+            raise _InterruptedError(result.exit_code)
+        return Trial(number, faults, result.groups[0])
+
+    def shrunk(self, trial: Trial) -> Break:
+        """Search for the smallest plan that breaks the circuit, if the plan does so again."""
+        last: dict[Plan, Trial] = {}
+        count = 0
+
+        def breaks(faults: Plan) -> bool:
+            nonlocal count
+            count += 1
+            last[faults] = self.run(faults, trial.number)
+            return last[faults].broke
+
+        if not breaks(trial.plan):
+            return Break(trial, None, count)
+        found = smallest(trial.plan, breaks, tries=TRIES)
+        return Break(trial, last[found], count)

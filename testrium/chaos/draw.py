@@ -1,0 +1,177 @@
+"""Plans of faults, drawn from what a group allows to break. The same seed gives the same plans."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from random import Random
+from typing import NamedTuple
+
+from testrium.model import (
+    FAILPOINT_ACTS,
+    LINK_ACTS,
+    OUTSIDE_ACTS,
+    Chaos,
+    Event,
+    EventType,
+    Fault,
+    Place,
+    Unit,
+)
+from testrium.model.faults import FailpointAct, LinkAct
+
+#: The faults of one plan, in a fixed order.
+Plan = tuple[Fault, ...]
+
+MS = 1_000_000
+#: How long faults last; of a group only those up to its `longest`.
+LENGTHS_NS = tuple(ms * MS for ms in (20, 50, 100, 200, 500, 1_000, 2_000, 5_000))
+LATENCIES_NS = tuple(ms * MS for ms in (5, 20, 100, 300))
+RATES = (1_000, 16_000, 256_000)  # bytes per second
+
+#: After which a unit that must not end so is not started again.
+_ENDINGS: tuple[FailpointAct, ...] = ("kill", "exit", "raise")
+_RESTARTING = ("Reload", "Resume-ALL")
+#: A hang that ends is a delay; one that does not breaks every circuit.
+_NOT_DRAWN = ("hang",)
+#: Plans in a row that were drawn before, after which there are probably no others.
+_MOST_REPEATED = 200
+
+
+class Target(NamedTuple):
+    """One thing that can be broken, and what may be done to it.
+
+    A probe has `at`, and was emitted so many `times` when nothing was broken. A link has `port`.
+    """
+
+    unit: str
+    acts: tuple[FailpointAct | LinkAct, ...]
+    at: Place | None = None
+    times: int = 1
+    port: str | None = None
+
+
+def targets(chaos: Chaos, units: Sequence[Unit], calm: Iterable[Event]) -> tuple[Target, ...]:
+    """What can be broken: probes that were emitted in a calm run, and links; sorted.
+
+    Args:
+        chaos: what the group allows.
+        units: those of the group.
+        calm: the events of a run in which nothing was broken.
+    """
+    counts = Counter(
+        Place(event.unit, event.step)
+        for event in calm
+        if event.unit in chaos.units and event.type != EventType.EXCEPTION
+    )
+    by_name = {unit.name: unit for unit in units}
+    probes = [
+        Target(place.unit, acts, at=place, times=counts[place])
+        for place in sorted(counts)
+        if (acts := _acts_at(place, by_name[place.unit], chaos))
+    ]
+    allowed = chaos.do or LINK_ACTS
+    link_acts = tuple(act for act in LINK_ACTS if act in allowed)
+    links = [Target(unit, link_acts, port=port) for unit, port in sorted(chaos.links) if link_acts]
+    return (*probes, *links)
+
+
+def _acts_at(place: Place, unit: Unit, chaos: Chaos) -> tuple[FailpointAct, ...]:
+    """What may be done at a probe.
+
+    Unless the group says what to do: nothing that the unit cannot survive.
+    """
+    from_log = any(probe.step == place.step for probe in unit.probes)
+    possible = FAILPOINT_ACTS if unit.is_python and not from_log else OUTSIDE_ACTS
+    if chaos.do:
+        return tuple(act for act in possible if act in chaos.do)
+    left_out = _NOT_DRAWN if unit.in_except in _RESTARTING else (*_NOT_DRAWN, *_ENDINGS)
+    return tuple(act for act in possible if act not in left_out)
+
+
+def plans(
+    chaos: Chaos, units: Sequence[Unit], found: Sequence[Target], seed: int
+) -> Iterator[Plan]:
+    """Plans without end or until there are no new ones, each once.
+
+    Args:
+        chaos: what the group allows; a plan has up to `budget` faults.
+        units: those of the group: one is ended no oftener than it may be started again.
+        found: see `targets`.
+        seed: the same for the same plans.
+    """
+    random = Random(seed)  # noqa: S311 - the same seed must give the same plans
+    afters = sorted({target.at for target in found if target.at is not None})
+    restarts = {unit.name: unit.restarts for unit in units}
+    seen: set[Plan] = set()
+    repeated = 0
+    while found and repeated < _MOST_REPEATED:
+        # Every other plan has one fault: what one can break needs no second.
+        size = 1 if random.random() < 0.5 else random.randint(1, chaos.budget)
+        drawn = [_fault(random, random.choice(found), afters, chaos) for _ in range(size)]
+        plan = planned(_possible(drawn, restarts))
+        if plan in seen:
+            repeated += 1
+            continue
+        repeated = 0
+        seen.add(plan)
+        yield plan
+
+
+def planned(faults: Iterable[Fault]) -> Plan:
+    """These faults in a fixed order, named as they would be in a file."""
+    ordered = sorted(faults, key=lambda fault: (fault.target, fault.on, fault.do, repr(fault)))
+    names: Counter[str] = Counter()
+    plan = []
+    for fault in ordered:
+        name = fault.default_name
+        names[name] += 1
+        number = names[name]
+        plan.append(fault._replace(name=name if number == 1 else f"{name} ({number})"))
+    return tuple(plan)
+
+
+def have_different_moments(faults: Iterable[Fault]) -> bool:
+    """Whether no two failpoints are at the same time of the same probe, which is refused."""
+    moments = [(fault.at, fault.on) for fault in faults if fault.at is not None]
+    return len(set(moments)) == len(moments)
+
+
+def _fault(random: Random, target: Target, afters: Sequence[Place], chaos: Chaos) -> Fault:
+    do = random.choice(target.acts)
+    for_ns = _drawn_length(random, chaos)
+    if target.at is not None:
+        lasts = do not in _ENDINGS
+        on = random.randint(1, target.times)
+        return Fault("", do, target.unit, at=target.at, on=on, for_ns=for_ns if lasts else None)
+    after = random.choice((None, *afters))
+    return Fault(
+        "",
+        do,
+        target.unit,
+        port=target.port,
+        after=after,
+        for_ns=for_ns,
+        value_ns=random.choice(LATENCIES_NS) if do == "latency" else None,
+        bytes_per_s=random.choice(RATES) if do == "throttle" else None,
+    )
+
+
+def _drawn_length(random: Random, chaos: Chaos) -> int:
+    lengths = [length for length in LENGTHS_NS if length <= chaos.longest_ns]
+    return random.choice(lengths or [chaos.longest_ns])
+
+
+def _possible(drawn: Iterable[Fault], restarts: dict[str, int]) -> list[Fault]:
+    """Without faults at the same moment, and without ends that nothing could recover from."""
+    kept: list[Fault] = []
+    left = Counter(restarts)
+    for fault in drawn:
+        if not have_different_moments((*kept, fault)):
+            continue
+        if fault.do in _ENDINGS:
+            if left[fault.unit] == 0 and restarts[fault.unit] > 0:
+                continue
+            left[fault.unit] -= 1
+        kept.append(fault)
+    return kept

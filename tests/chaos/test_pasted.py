@@ -1,0 +1,66 @@
+"""What is printed is what is read."""
+
+from __future__ import annotations
+
+import tomllib
+
+import pytest
+from hypothesis import given
+
+from testrium.chaos.draw import Plan, planned
+from testrium.chaos.pasted import as_toml, brief, duration_text
+from testrium.load.document import Complaints, Document, Spot
+from testrium.load.faults import read_faults
+from testrium.load.kinds import nanoseconds
+from testrium.load.routes import Stations
+from testrium.load.schema import UNIT
+from testrium.load.unit_files import UnitFile
+from testrium.model import Fault, Place
+from tests.chaos.conftest import plans_of
+
+TAKEN = Place("worker", "taken")
+
+
+def read(text: str) -> tuple[Plan, list[str]]:
+    complaints = Complaints()
+    spot = Spot(Document("f", "", {}), ("faults",), complaints)
+    tables = {
+        "worker": {"init": 0, "entrypoint": "m:f"},
+        "shell": {"init": 1, "command": ["sh"], "ports": ["tcp"]},
+    }
+    files = [UnitFile(name, name, UNIT.read(table, spot)) for name, table in tables.items()]
+    stations = Stations({name: frozenset[str]() for name in tables})
+    found = read_faults(tomllib.loads(text)["faults"], spot, stations, files)
+    return found, list(map(str, complaints.problems))
+
+
+@given(plans_of())
+def test_a_plan_is_read_as_it_was_drawn(plan: Plan) -> None:
+    assert read(as_toml(plan)) == (plan, [])
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("", "throttle", "shell", port="tcp", bytes_per_s=16_000),
+        Fault("", "clock", "worker", value_ns=-90_000_000_000),
+        Fault("", "kill", "worker", at=TAKEN, key='a "k"\n'),
+    ],
+)
+def test_other_faults_too(fault: Fault) -> None:
+    assert read(as_toml(planned([fault]))) == (planned([fault]), [])
+
+
+def test_a_fault_in_a_line() -> None:
+    assert brief(Fault("", "kill", "worker", at=TAKEN)) == "kill at worker:taken"
+    fault = Fault("", "delay", "worker", at=TAKEN, on=2, for_ns=50_000_000)
+    assert brief(fault) == "delay at worker:taken, on = 2, for = 50ms"
+
+
+@pytest.mark.parametrize(
+    ("span_ns", "text"),
+    [(1_000, "1us"), (50_000_000, "50ms"), (1_500_000_000, "1500ms"), (120_000_000_000, "2m")],
+)
+def test_durations(span_ns: int, text: str) -> None:
+    assert duration_text(span_ns) == text
+    assert nanoseconds(text) == span_ns
