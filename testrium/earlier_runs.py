@@ -107,7 +107,7 @@ def failed_results(cwd: Path) -> frozenset[ResultKey]:
         last = history.last_run()
         if last is None:
             raise NoGroupsError("; ".join(("--failed: there is no earlier run", *history.notices)))
-        rows = history.results_of_run(last.run)
+        rows = history.results(run=last.run)
     failed = {
         ResultKey.of((state.parent / row.folder).resolve(), row.mode, row.params)
         for row in rows

@@ -45,6 +45,11 @@ def judged(
 
         checks = make_checks(scenario, database).results if scenario.group.checks else ()
         evidence = evidence._replace(checks=checks)
+    if compares(scenario):
+        from testrium.record.baseline import read_baseline
+
+        baseline = read_baseline(run_folder.parent.parent, scenario, run_folder.name)
+        evidence = evidence._replace(baseline=baseline)
     if evidence.ended_ns is None:
         evidence = evidence._replace(infra="the runner ended before the group did")
     judgement = judge(scenario, evidence)
@@ -65,6 +70,13 @@ def judged(
         started_ns=evidence.started_ns,
         average_latency_s=correlate(evidence.events).average_latency_s,
         faults=evidence.faults,
+    )
+
+
+def compares(scenario: Scenario) -> bool:
+    """Whether figures are compared with those of earlier runs."""
+    return scenario.max_regression is not None or any(
+        metric.max_regression is not None for metric in scenario.group.metrics
     )
 
 

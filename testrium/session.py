@@ -28,7 +28,16 @@ from testrium.judging import (
     run_verdict,
 )
 from testrium.keeping import Keep, keep_group, record_run
-from testrium.model import CheckResult, Group, GroupResult, Observer, RunResult, Scenario, Verdict
+from testrium.model import (
+    CheckResult,
+    Code,
+    Group,
+    GroupResult,
+    Observer,
+    RunResult,
+    Scenario,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -66,7 +75,8 @@ class Request:
     `jobs` bounds how many groups run side by side. `strict` makes a missing requirement an error.
     After a result that did not pass, `fail_fast` starts nothing more, and `until_fail` does not
     begin another round: with it `repeat` counts extra rounds of the whole selection. `shuffle` is
-    a seed. `update_golden` rewrites the reference files of checks that differ. `keep` tells which
+    a seed. With `max_regression` (0.2: 20 %) figures are compared with earlier runs.
+    `update_golden` rewrites the reference files of checks that differ. `keep` tells which
     groups' folders stay.
     """
 
@@ -81,6 +91,7 @@ class Request:
     fail_fast: bool = False
     until_fail: bool = False
     shuffle: int | None = None
+    max_regression: float | None = None
     update_golden: bool = False
     keep: Keep = "all"
     command_line: tuple[str, ...] = ()
@@ -107,6 +118,9 @@ def run(request: Request) -> RunResult:
         project, groups = load(request.paths, request.cwd)
         repeat = 0 if request.until_fail else request.repeat
         scenarios = plan(groups, request.selection, repeat, strict=request.strict)
+        if request.max_regression is not None:
+            allowed = request.max_regression
+            scenarios = tuple(one._replace(max_regression=allowed) for one in scenarios)
         for notice in dict.fromkeys(notice for group in groups for notice in group.notices):
             request.observer.notice(notice)
         return asyncio.run(_Session(request, project, supervisor).run(scenarios))
@@ -284,6 +298,9 @@ class _Session:
                 cwd=self._request.cwd,
                 notice=self._request.observer.notice,
             )
+        for note in result.judgement.notes:
+            if note.code is Code.METRIC:  # there is a rule, and it could not be applied
+                self._request.observer.notice(f"{note.where}: {note.message}")
         self._request.observer.group_ended(result)
         return result
 

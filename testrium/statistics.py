@@ -47,3 +47,66 @@ def summary(values: Sequence[float]) -> Summary:
 def _between(low: float, high: float) -> float:
     """Their mean, without an overflow."""
     return low / 2 + high / 2
+
+
+#: So many earlier values are the least that say how much a figure varies.
+LEAST_EARLIER = 5
+
+#: A standard deviation is so many times what the two estimates below measure, where values are
+#: normally distributed: the median absolute deviation, and the way from median to 90th percentile.
+_OF_DEVIATIONS = 1.4826
+_OF_TAIL = 1 / 1.2816
+
+
+class Comparison(NamedTuple):
+    """A value beside earlier ones. `limit` is the worst value that is no regression.
+
+    `spread` estimates their standard deviation, `factor` is how many of them are allowed, `change`
+    is relative to the median (0.3: larger by 30 %), None where that is 0.
+    """
+
+    n: int
+    median: float
+    spread: float
+    factor: float
+    limit: float
+    change: float | None
+    worse: bool
+
+
+def against_earlier(
+    value: float,
+    earlier: Sequence[float],
+    *,
+    allowed: float,
+    larger_is_better: bool = False,
+    floor: float = 0.0,
+) -> Comparison | None:
+    """Whether a value is worse than earlier ones, outside of their noise.
+
+    It is worse when it is farther from their median, in the bad direction, than all of these:
+
+    - `allowed` (0.2: 20 %) of the median,
+    - `floor`, in the unit of the values,
+    - 4 + 10/n spreads, where n is the number of earlier values: the fewer there are, the less is
+      known of the noise. The spread is the larger of two robust estimates of the standard
+      deviation: 1.4826 times the median absolute deviation, and the way from the median to the
+      worst tenth (nearest rank), divided by 1.2816. The first is not moved by single odd values,
+      the second sees a long tail, which latencies have (Rousseeuw and Croux, Alternatives to the
+      Median Absolute Deviation, 1993, on the first).
+
+    None for less than `LEAST_EARLIER` earlier values.
+    """
+    n = len(earlier)
+    if n < LEAST_EARLIER:
+        return None
+    sign = -1.0 if larger_is_better else 1.0
+    worse_last = sorted(sign * one for one in earlier)
+    middle = median(worse_last)
+    deviations = median([abs(one - middle) for one in worse_last])
+    tail = worse_last[-(n // 10) - 1] - middle
+    spread = max(_OF_DEVIATIONS * deviations, _OF_TAIL * tail)
+    factor = 4 + 10 / n
+    limit = middle + max(allowed * abs(middle), floor, factor * spread)
+    change = None if middle == 0 else (sign * value - middle) / abs(middle) * sign
+    return Comparison(n, sign * middle, spread, factor, sign * limit, change, sign * value > limit)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testrium.statistics import median, summary
+from testrium.statistics import LEAST_EARLIER, Comparison, against_earlier, median, summary
 
 VALUES = st.lists(
     st.floats(-1e300, 1e300, allow_nan=False, allow_infinity=False), min_size=1, max_size=50
@@ -48,3 +48,82 @@ def test_the_largest_floats_do_not_overflow() -> None:
 def test_nothing_has_no_median() -> None:
     with pytest.raises(ValueError, match="no median"):
         median([])
+
+
+# Against earlier values ---------------------------------------------------------------------
+
+EARLIER = st.lists(st.floats(0.1, 1e6), min_size=LEAST_EARLIER, max_size=40)
+
+
+def compare(
+    value: float, earlier: list[float], *, floor: float = 0.0, larger_is_better: bool = False
+) -> Comparison:
+    found = against_earlier(
+        value, earlier, allowed=0.2, floor=floor, larger_is_better=larger_is_better
+    )
+    assert found is not None
+    return found
+
+
+@given(EARLIER, st.floats(0.1, 1e6))
+def test_the_order_of_earlier_values_does_not_matter(earlier: list[float], value: float) -> None:
+    assert compare(value, earlier) == compare(value, sorted(earlier))
+
+
+@given(EARLIER)
+def test_the_median_itself_is_never_worse(earlier: list[float]) -> None:
+    assert not compare(median(earlier), earlier).worse
+
+
+@given(EARLIER, st.floats(0.1, 1e6), st.floats(0.1, 1e6))
+def test_what_is_worse_stays_worse_when_it_grows(
+    earlier: list[float], value: float, more: float
+) -> None:
+    if compare(value, earlier).worse:
+        assert compare(value + more, earlier).worse
+
+
+@given(EARLIER, st.floats(0.1, 1e6))
+def test_the_other_direction_is_the_mirror(earlier: list[float], value: float) -> None:
+    mirrored = against_earlier(
+        -value, [-one for one in earlier], allowed=0.2, larger_is_better=True
+    )
+    assert mirrored is not None
+    assert mirrored.worse == compare(value, earlier).worse
+    assert mirrored.limit == -compare(value, earlier).limit
+
+
+@given(EARLIER, st.floats(0.1, 1e6), st.floats(2.0**-10, 2.0**10))
+def test_the_scale_does_not_matter(earlier: list[float], value: float, scale: float) -> None:
+    found = compare(value, earlier)
+    scaled = compare(value * scale, [one * scale for one in earlier])
+    assert scaled.limit == pytest.approx(found.limit * scale)
+
+
+@given(EARLIER, st.floats(0.1, 1e6), st.floats(0.0, 1e6))
+def test_a_floor_only_excuses(earlier: list[float], value: float, floor: float) -> None:
+    if compare(value, earlier, floor=floor).worse:
+        assert compare(value, earlier).worse
+        assert value - median(earlier) > floor
+
+
+@given(st.floats(1.0, 1e6), st.integers(LEAST_EARLIER, 40))
+def test_without_noise_only_the_percentage_counts(value: float, n: int) -> None:
+    found = compare(value, [value] * n)
+    assert (found.spread, found.change) == (0.0, 0.0)
+    assert found.limit == pytest.approx(value * 1.2)
+
+
+@given(st.floats(1e7, 1e9))
+def test_one_odd_value_in_ten_hides_nothing(odd: float) -> None:
+    steady = [100.0] * 19
+    assert compare(130.0, [*steady, odd]).worse
+
+
+def test_too_few_values_cannot_tell() -> None:
+    assert against_earlier(9.0, [1.0] * (LEAST_EARLIER - 1), allowed=0.2) is None
+
+
+def test_the_change_of_nothing_is_not_defined() -> None:
+    found = compare(1.0, [0.0] * 5)
+    assert (found.change, found.worse) == (None, True)

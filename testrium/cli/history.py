@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from testrium.record.history import RunRecord
+    from testrium.record.history_rows import RunRecord
 
 
 @click.command(name="history")

@@ -29,6 +29,17 @@ def _jobs(_: click.Context, __: click.Parameter, value: str) -> int:
     return int(value)
 
 
+def _percentage(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
+    if value is None:
+        return None
+    from testrium.load.kinds import percentage
+
+    try:
+        return percentage(value)
+    except ValueError as error:
+        raise click.BadParameter('expected a percentage such as "20%"') from error
+
+
 @click.command(name="run")
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
 @click.option("-v", "--verbose", is_flag=True, help="Stream the output of units, by unit.")
@@ -63,6 +74,13 @@ def _jobs(_: click.Context, __: click.Parameter, value: str) -> int:
     flag_value="",
     metavar="[SEED]",
     help="Start groups in random order; the same SEED (a number) gives the same order.",
+)
+@click.option(
+    "--max-regression",
+    metavar="20%",
+    callback=_percentage,
+    help="Fail where latencies or metrics are so much worse than the median of earlier runs, and"
+    " outside of their noise.",
 )
 @click.option(
     "--update-golden",
@@ -109,6 +127,7 @@ def command(
     until_fail: bool = False,
     fail_fast: bool = False,
     shuffle: str | None = None,
+    max_regression: float | None = None,
     update_golden: bool = False,
     jobs: int = 0,
     keep: Literal["all", "failed", "none"] = "all",
@@ -161,6 +180,7 @@ def command(
                 fail_fast=fail_fast,
                 strict=strict,
                 shuffle=_seed(console, shuffle),
+                max_regression=max_regression,
                 update_golden=update_golden,
                 keep=keep,
                 observer=Fanout(console, writers),

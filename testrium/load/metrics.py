@@ -10,7 +10,7 @@ from testrium.load.kinds import DURATION, LIMIT, SIZE, WRONG, Kind
 from testrium.load.schema import METRIC
 from testrium.load.shape import Reading
 from testrium.measures import DURATION as WHOLE_GROUP
-from testrium.measures import OF_CIRCUIT, OF_UNIT, hop_measure, is_measured
+from testrium.measures import OF_CIRCUIT, OF_HOP, OF_UNIT, hop_measure, is_measured
 from testrium.model import Circuit, Metric, Source
 
 #: How a limit is written, by the unit of what it limits; and how much of that is one of ours.
@@ -61,8 +61,9 @@ def _measured(circuits: Sequence[Circuit], units: Collection[str]) -> dict[str, 
             found.append(Metric(f"{circuit.name}.{measure}", "circuit", circuit.name, unit=unit))
         for stage in circuit.stages[1:]:
             for hop in stage:
-                name = hop_measure(circuit.name, hop.text)
-                found.append(Metric(name, "hop", circuit.name, unit="ms"))
+                for measure, unit in OF_HOP.items():
+                    name = hop_measure(circuit.name, hop.text, measure)
+                    found.append(Metric(name, "hop", circuit.name, unit=unit))
     for name in units:
         for measure, unit in OF_UNIT.items():
             found.append(Metric(f"{name}.{measure}", "unit", name, unit=unit))
@@ -104,6 +105,7 @@ def _limited(metric: Metric, reading: Reading) -> Metric:
         most=most,
         least=least,
         unit=metric.unit or reading["unit"],
+        max_regression=reading["max_regression"],
     )
 
 

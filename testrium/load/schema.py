@@ -19,6 +19,7 @@ from testrium.load.kinds import (
     KEY_RANGE,
     LABEL,
     NUMBER,
+    PERCENTAGE,
     POSITIVE_COUNT,
     SECONDS,
     SIGNAL,
@@ -206,6 +207,7 @@ _ANY_LIMIT = Kind(lambda value, _: value, {"type": ["number", "string"]})
 METRIC: Final = Shape(
     Key("max", _ANY_LIMIT),
     Key("min", _ANY_LIMIT),
+    Key("max-regression", PERCENTAGE),
     Key("unit", LABEL, ""),
 )
 

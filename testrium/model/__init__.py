@@ -48,7 +48,7 @@ from testrium.model.judged import (
     Observer,
     RunResult,
 )
-from testrium.model.metrics import Better, Measure, Metric, Reported, Source
+from testrium.model.metrics import COMPARED, Better, Measure, Metric, Reported, Source
 from testrium.model.places import Place
 from testrium.model.words import (
     EMPTY,
@@ -62,6 +62,7 @@ from testrium.model.words import (
 
 __all__ = [
     "CLOCK_ACTS",
+    "COMPARED",
     "EMPTY",
     "FAILPOINT_ACTS",
     "FAULTS",

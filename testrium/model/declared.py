@@ -227,3 +227,5 @@ class Scenario(NamedTuple):
     skip: str = ""
     folder_name: str = ""
     unmet: str = ""
+    #: How much worse (0.2: 20 %) figures may be than in earlier runs, where [metrics] does not say.
+    max_regression: float | None = None

@@ -192,3 +192,6 @@ class Evidence(NamedTuple):
     samples: tuple[Sample, ...] = ()
     #: What processes reported with `testrium.metric`, in the order of storing.
     metrics: tuple[Reported, ...] = ()
+    #: Name and unit of a figure -> its values in earlier comparable runs, the latest first; None
+    #: where nothing is compared.
+    baseline: Mapping[tuple[str, str], tuple[float, ...]] | None = None

@@ -25,6 +25,11 @@ class Metric(NamedTuple):
     max_regression: float | None = None
 
 
+#: Figures that `--max-regression` compares, of circuits by measure. Others have to be named in
+#: `[metrics]`: the longest of all latencies, memory and CPU time say little about a change.
+COMPARED = ("p50", "p95")
+
+
 class Reported(NamedTuple):
     """One call of `testrium.metric`; `reporter` is the unit whose process called it."""
 

@@ -5,17 +5,14 @@ Several runs may append at once. A run never fails because of its history: see `
 
 from __future__ import annotations
 
-import json
-import os
 import shlex
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from testrium.errors import InfraError
-from testrium.model import GroupResult, RunResult, Verdict
+from testrium.model import GroupResult, Measure, RunResult, Verdict
 from testrium.record.history_file import (
     UnusableFileError,
     begin_anew,
@@ -23,45 +20,24 @@ from testrium.record.history_file import (
     is_damage,
     transaction,
 )
+from testrium.record.history_rows import (
+    ResultRecord,
+    RunRecord,
+    folder_in,
+    measure,
+    measure_rows,
+    params_text,
+    result_record,
+    result_row,
+    run_record,
+    text,
+)
 from testrium.record.revision import Revision
 
 FILE = "history.db"
 
 #: So many earlier results say how long a group is going to take.
 _RECENT = 5
-
-
-@dataclass(frozen=True, slots=True)
-class RunRecord:
-    """A run in the history. `verdicts` counts its results by verdict."""
-
-    run: str
-    started: float
-    duration_s: float
-    verdict: Verdict
-    exit_code: int
-    revision: str | None
-    dirty: bool | None
-    command_line: str
-    verdicts: Mapping[Verdict, int]
-
-
-@dataclass(frozen=True, slots=True)
-class ResultRecord:
-    """A group's result in the history. `percentiles`: circuit -> `p50_ms` and so on, or None."""
-
-    run: str
-    group: str
-    folder: str
-    mode: str
-    params: Mapping[str, str]
-    repeat: int
-    verdict: Verdict
-    duration_s: float
-    root_code: str | None
-    root_where: str | None
-    average_latency_s: float | None
-    percentiles: Mapping[str, Mapping[str, float | None]]
 
 
 class History:
@@ -131,34 +107,88 @@ class History:
             verdicts = counts.setdefault(row["run"], {})
             if row["of_group"] is not None:
                 verdicts[Verdict(row["of_group"])] = row["number"]
-        return tuple(_run_record(row, counts[run]) for run, row in first.items())
+        return tuple(run_record(row, counts[run]) for run, row in first.items())
 
     def last_run(self) -> RunRecord | None:
         """The latest run, or None in an empty history."""
         return next(iter(self.list_runs(1)), None)
 
-    def results_of(self, group: str, limit: int = 100) -> tuple[ResultRecord, ...]:
-        """The latest results of a group (its id, with parameters), the latest first."""
-        rows = self._rows(
-            "SELECT * FROM results WHERE group_id = ? ORDER BY id DESC LIMIT ?", group, limit
-        )
-        return tuple(map(_result_record, rows))
+    def results(
+        self, *, group: str | None = None, run: str | None = None, limit: int | None = None
+    ) -> tuple[ResultRecord, ...]:
+        """Results with their figures, the latest first.
 
-    def results_of_run(self, run: str) -> tuple[ResultRecord, ...]:
-        """The results of a run, in their order."""
-        rows = self._rows("SELECT * FROM results WHERE run = ? ORDER BY id", run)
-        return tuple(map(_result_record, rows))
+        Args:
+            group: only of this group: its id (with parameters), or its folder.
+            run: only of this run.
+            limit: so many at most; None for all.
+        """
+        chosen = (
+            "SELECT results.*, started, revision, dirty FROM results JOIN runs USING (run)"
+            " WHERE (?1 IS NULL OR group_id = ?1 OR folder = ?1) AND (?2 IS NULL OR run = ?2)"
+            " ORDER BY results.id DESC LIMIT ?3"
+        )
+        asked = (group, run, -1 if limit is None else limit)
+        rows = self._rows(chosen, *asked)
+        figures: dict[int, dict[str, Measure]] = {}
+        of_them = f"SELECT * FROM measures WHERE result IN (SELECT id FROM ({chosen}))"  # noqa: S608 - our own text
+        for row in self._rows(of_them, *asked):
+            figures.setdefault(row["result"], {})[row["name"]] = measure(row)
+        return tuple(result_record(row, figures.get(row["id"], {})) for row in rows)
+
+    def figures_before(
+        self,
+        run: str,
+        *,
+        folder: Path,
+        mode: str,
+        params: Mapping[str, str],
+        machine: str | None,
+        latest: int,
+    ) -> list[tuple[str, str, float]]:
+        """Name, unit and value of all figures of the `latest` comparable results before a run.
+
+        Comparable is what passed, in the same circumstances, since `accept`.
+        """
+        place = folder_in(self._project, folder)
+        rows = self._rows(
+            "SELECT name, unit, value FROM measures JOIN ("
+            " SELECT id FROM results WHERE folder = ?2 AND mode = ?3 AND params = ?4"
+            " AND machine IS ?5 AND verdict = 'pass'"
+            " AND id < (SELECT coalesce(min(id), 9e18) FROM results WHERE run = ?1)"
+            " AND id > (SELECT coalesce(max(result), 0) FROM accepted WHERE folder = ?2)"
+            " ORDER BY id DESC LIMIT ?6) ON id = result ORDER BY result DESC",
+            *(run, place, mode, params_text(params), machine, latest),
+        )
+        return [(row["name"], row["unit"], row["value"]) for row in rows]
+
+    def accept(self, folder: str, at: float) -> None:
+        """From now on, results of the group in a folder (as results name it) up to here do not
+        count for regressions."""
+        try:
+            with transaction(self._database) as database:
+                database.execute(
+                    "INSERT OR REPLACE INTO accepted SELECT ?1, coalesce(max(id), 0), ?2"
+                    " FROM results WHERE folder = ?1",
+                    (folder, at),
+                )
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
 
     def latest_results(self) -> tuple[ResultRecord, ...]:
-        """What the last run of each result (folder, mode, parameters) came to, repeats included."""
+        """What the last run of each result (folder, mode, parameters) came to, repeats included.
+
+        Without their figures.
+        """
         rows = self._rows(
-            "SELECT results.* FROM results JOIN ("
+            "SELECT results.*, started, revision, dirty FROM results JOIN ("
             " SELECT folder, mode, params, MAX(id) AS last FROM results"
             " GROUP BY folder, mode, params) AS latest USING (folder, mode, params)"
             " JOIN results AS newest ON newest.id = latest.last"
+            " JOIN runs ON runs.run = results.run"
             " WHERE results.run = newest.run ORDER BY results.id"
         )
-        return tuple(map(_result_record, rows))
+        return tuple(result_record(row, {}) for row in rows)
 
     def durations(self) -> dict[str, float]:
         """Group id -> mean duration in seconds of its latest results that were run."""
@@ -190,49 +220,24 @@ class History:
                     int(result.exit_code),
                     revision and revision.commit,
                     revision and int(revision.dirty),
-                    _text(shlex.join(command_line)),
+                    text(shlex.join(command_line)),
                 ),
             )
-            database.executemany(
-                "INSERT INTO results VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    self._result_row(result.run, group)
-                    for group in result.groups
-                    if group.scenario.group.save_metrics
-                ],
-            )
+            for group in result.groups:
+                if group.scenario.group.save_metrics:
+                    self._append_result(database, result.run, group)
 
-    def _result_row(self, run: str, result: GroupResult) -> tuple[Any, ...]:
-        scenario = result.scenario
-        root = next(iter(result.judgement.findings), None)
-        folder = os.path.relpath(scenario.group.folder, self._project)
-        if folder.startswith(os.pardir):
-            folder = str(scenario.group.folder)
-        percentiles = {
-            circuit.name: {
-                "p50_ms": circuit.p50_ms,
-                "p95_ms": circuit.p95_ms,
-                "p99_ms": circuit.p99_ms,
-                "max_ms": circuit.max_ms,
-            }
-            for circuit in result.judgement.circuits
-        }
-        return (
-            run,
-            _text(scenario.id),
-            _text(folder),
-            scenario.mode,
-            json.dumps(dict(scenario.params)),
-            scenario.repeat,
-            str(result.verdict),
-            result.duration_s,
-            root and str(root.code),
-            root and _text(root.where),
-            result.average_latency_s,
-            json.dumps(percentiles),
+    def _append_result(self, database: sqlite3.Connection, run: str, result: GroupResult) -> None:
+        marks = ", ".join("?" * 12)
+        row = result_row(run, result, self._project)
+        number = database.execute(f"INSERT INTO results VALUES (NULL, {marks})", row).lastrowid  # noqa: S608 - only marks
+        assert number is not None
+        database.executemany(
+            "INSERT OR IGNORE INTO measures VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            measure_rows(number, result),
         )
 
-    def _rows(self, query: str, *values: str | int) -> list[sqlite3.Row]:
+    def _rows(self, query: str, *values: str | int | None) -> list[sqlite3.Row]:
         try:
             return self._database.execute(query, values).fetchall()
         except sqlite3.Error as error:
@@ -273,39 +278,3 @@ def expected_durations(state_folder: Path) -> tuple[dict[str, float], tuple[str,
             return history.durations(), history.notices
     except InfraError:  # told when the run is appended
         return {}, ()
-
-
-def _text(text: str) -> str:
-    """Text as SQLite can hold it: bytes that are no UTF-8 (in paths) are escaped."""
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
-def _run_record(row: sqlite3.Row, verdicts: Mapping[Verdict, int]) -> RunRecord:
-    return RunRecord(
-        run=row["run"],
-        started=row["started"],
-        duration_s=row["duration_s"],
-        verdict=Verdict(row["verdict"]),
-        exit_code=row["exit_code"],
-        revision=row["revision"],
-        dirty=None if row["dirty"] is None else bool(row["dirty"]),
-        command_line=row["command_line"],
-        verdicts={verdict: verdicts[verdict] for verdict in Verdict if verdict in verdicts},
-    )
-
-
-def _result_record(row: sqlite3.Row) -> ResultRecord:
-    return ResultRecord(
-        run=row["run"],
-        group=row["group_id"],
-        folder=row["folder"],
-        mode=row["mode"],
-        params=json.loads(row["params"]),
-        repeat=row["repeat"],
-        verdict=Verdict(row["verdict"]),
-        duration_s=row["duration_s"],
-        root_code=row["root_code"],
-        root_where=row["root_where"],
-        average_latency_s=row["average_latency_s"],
-        percentiles=json.loads(row["percentiles"]),
-    )

@@ -9,9 +9,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from testrium.record.history_migration import STEPS
 from testrium.record.locking import locked_folder
 
-VERSION = 1
+VERSION = 2
 
 #: "TstH": tells a history from any other SQLite file.
 _APPLICATION_ID = 0x54737448
@@ -94,15 +95,24 @@ def _check(database: sqlite3.Connection) -> None:
     with transaction(database):
         application, version = _identity(database)
         if _is_new(database):
-            for statement in _statements(_SCHEMA.read_text(encoding="utf-8")):
-                database.execute(statement)
+            _make_tables(database)
             database.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-            database.execute(f"PRAGMA user_version = {VERSION}")
         elif application != _APPLICATION_ID:
             raise UnusableFileError("foreign", "it is not a history")
+        elif 0 < version < VERSION:
+            _make_tables(database)
+            for older in range(version, VERSION):
+                STEPS[older](database)
         elif version != VERSION:
             reason = f"it has version {version}, this Testrium knows {VERSION}"
             raise UnusableFileError(f"version-{version}", reason)
+
+
+def _make_tables(database: sqlite3.Connection) -> None:
+    """Make those that are not there yet."""
+    for statement in _statements(_SCHEMA.read_text(encoding="utf-8")):
+        database.execute(statement)
+    database.execute(f"PRAGMA user_version = {VERSION}")
 
 
 def _identity(database: sqlite3.Connection) -> tuple[int, int]:

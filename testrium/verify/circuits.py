@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from testrium.model import Circuit, Code, Event, EventType
 from testrium.verify.drafts import Drafts, flat, place_of
-from testrium.verify.hops import hop_medians
+from testrium.verify.hops import HopTimes, hop_times
 from testrium.verify.index import EventIndex
 from testrium.verify.instance_checks import InstanceChecks
 from testrium.verify.instances import Instances
@@ -25,7 +25,7 @@ from testrium.verify.timing import UNANSWERED, Latencies, Span
 class CircuitFacts:
     """What was found in one circuit. `strays` are events that `never` forbids for other keys.
 
-    `hops` has the median in ms of each hop, by its text, where that was asked for.
+    `hops` has the times of each hop, by its text, where that was asked for.
     """
 
     circuit: Circuit
@@ -33,7 +33,7 @@ class CircuitFacts:
     strays: Drafts
     instances: int
     latencies: Latencies
-    hops: Mapping[str, float]
+    hops: Mapping[str, HopTimes]
 
 
 def examine(
@@ -97,7 +97,7 @@ class _Examination:
             self._check_fifo()
         self._check_within(latencies)
         self._check_budgets(latencies)
-        hops = hop_medians(self._route, self._instances) if with_hops else {}
+        hops = hop_times(self._route, self._instances) if with_hops else {}
         return CircuitFacts(
             self._circuit, self._drafts, self._strays, len(self._instances), latencies, hops
         )

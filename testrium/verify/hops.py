@@ -1,23 +1,31 @@
-"""How long each hop took: from the stage before it to the hop, as the median of all instances."""
+"""How long each hop took: from the stage before it to the hop, over all instances."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
+from typing import NamedTuple
 
 from testrium.model import Event
-from testrium.statistics import median
 from testrium.verify.instances import Instances
 from testrium.verify.order import Row
 from testrium.verify.route import Route, Stage
+from testrium.verify.timing import nearest_rank
 
 #: So many instances, spread evenly, give the median of a long run: looking at all of a million
 #: would cost as much as the checks.
 MOST_INSTANCES = 5_000
 
 
-def hop_medians(route: Route, instances: Instances) -> Mapping[str, float]:
-    """The median in ms of each hop behind the first stage, by its text.
+class HopTimes(NamedTuple):
+    """Percentiles of a hop in ms, by nearest rank; the fields are `measures.OF_HOP`."""
+
+    p10: float
+    p50: float
+
+
+def hop_times(route: Route, instances: Instances) -> Mapping[str, HopTimes]:
+    """The times of each hop behind the first stage, by its text.
 
     The time begins when the nearest stage before that has any event is reached (with the first
     events of all its hops), and ends with the first event of the hop. What the clocks do not tell
@@ -27,15 +35,16 @@ def hop_medians(route: Route, instances: Instances) -> Mapping[str, float]:
         return {}
     step = -(-len(instances) // MOST_INSTANCES) or 1
     rows = [instances.row(name) for name in islice(instances, 0, None, step)]
-    medians: dict[str, float] = {}
+    times: dict[str, HopTimes] = {}
     for number, stage in enumerate(route.stages[1:], 1):
         before = route.stages[:number]
         for hop, _ in stage:
             text = route.hops[hop].text
-            taken = list(_times_ns(rows, before, hop))
-            if taken and text not in medians:
-                medians[text] = median(taken) / 1e6
-    return medians
+            taken = sorted(_times_ns(rows, before, hop))
+            if taken and text not in times:
+                p10, p50 = nearest_rank(taken, 10), nearest_rank(taken, 50)
+                times[text] = HopTimes(p10 / 1e6, p50 / 1e6)
+    return times
 
 
 def _times_ns(rows: Sequence[Row], before: Sequence[Stage], hop: int) -> Iterable[int]:

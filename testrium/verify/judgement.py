@@ -22,6 +22,7 @@ from testrium.verify.limits import limit_findings
 from testrium.verify.metrics import Measured, measures_of, metric_findings
 from testrium.verify.probes import gaps, missing_probes, orphans, required_places
 from testrium.verify.processes import ProcessFacts
+from testrium.verify.regressions import find_regressions
 from testrium.verify.roots import Explanations
 from testrium.verify.story import tell
 from testrium.verify.verdict import against_expectation, circuit_verdict, verdict_of
@@ -56,6 +57,9 @@ def _judge(scenario: Scenario, evidence: Evidence) -> Judgement:
     completed, missing = required_places(scenario, index)
     measured, circuit_findings, notes = _examine_circuits(scenario, evidence, index)
     measures = measures_of(scenario, evidence, measured)
+    off_limits = list(metric_findings(scenario, evidence, measured, measures))
+    broken = {finding.where for finding in off_limits}
+    regressions = find_regressions(scenario, evidence.baseline, measures, broken)
     findings = [
         *_infra(scenario, evidence),
         *processes.findings,
@@ -67,7 +71,8 @@ def _judge(scenario: Scenario, evidence: Evidence) -> Judgement:
         *limit_findings(scenario, evidence),
         *_failed_checks(evidence),
         *_failed_tests(evidence),
-        *metric_findings(scenario, evidence, measured, measures),
+        *off_limits,
+        *regressions.findings,
         *evidence.findings,
     ]
     ranked = Explanations(
@@ -77,7 +82,7 @@ def _judge(scenario: Scenario, evidence: Evidence) -> Judgement:
     return Judgement(
         verdict=verdict,
         findings=(*unexpected, *(finding for finding, _ in ranked)),
-        notes=(*processes.notes, *notes, *_suspended(scenario, evidence)),
+        notes=(*processes.notes, *notes, *regressions.notes, *_suspended(scenario, evidence)),
         circuits=tuple(
             _result(one, circuit_verdict(ranked, one.circuit.name), scenario.group.gen_metrics)
             for one in measured

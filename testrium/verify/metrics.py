@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 from typing import NamedTuple
 
-from testrium.measures import DURATION, OF_CIRCUIT, OF_UNIT, hop_measure
+from testrium.measures import DURATION, OF_CIRCUIT, OF_HOP, OF_UNIT, hop_measure
 from testrium.model import (
     EMPTY,
     Circuit,
@@ -21,18 +21,19 @@ from testrium.model import (
     Scenario,
 )
 from testrium.statistics import summary
+from testrium.verify.hops import HopTimes
 from testrium.verify.route import Route
 from testrium.verify.timing import LEAST_SAMPLES, UNANSWERED, Latencies
 from testrium.verify.wording import close_to, figure, listed, number_of
 
 
 class Measured(NamedTuple):
-    """What remains of a circuit once its findings are made. `hops`: text -> median in ms."""
+    """What remains of a circuit once its findings are made. `hops` by their text."""
 
     circuit: Circuit
     instances: int
     latencies: Latencies
-    hops: Mapping[str, float] = EMPTY
+    hops: Mapping[str, HopTimes] = EMPTY
 
 
 def measures_of(
@@ -60,8 +61,10 @@ def _all(scenario: Scenario, evidence: Evidence, measured: Sequence[Measured]) -
             if value_ms is not None:
                 name = f"{one.circuit.name}.{measure}"
                 yield Measure(name, value_ms, unit, "circuit")
-        for hop, median_ms in one.hops.items():
-            yield Measure(hop_measure(one.circuit.name, hop), median_ms, "ms", "hop")
+        for hop, times in one.hops.items():
+            for measure, taken_ms in times._asdict().items():
+                name = hop_measure(one.circuit.name, hop, measure)
+                yield Measure(name, taken_ms, OF_HOP[measure], "hop")
     units = {unit.name for unit in scenario.units}
     for end in evidence.ends:
         if end.unit in units:

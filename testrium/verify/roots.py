@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from math import inf
 
+from testrium.measures import OF_HOP, hop_measure
 from testrium.model import (
     UNKNOWN_CODES,
     CheckResult,
@@ -75,6 +76,7 @@ class Explanations:
         self._by_abandoning()
         self._by_earlier_ends()
         self._by_unanswered_keys()
+        self._by_slow_hops()
 
     def ranked(self) -> list[tuple[Finding, bool]]:
         """The findings, each root followed by what it explains.
@@ -252,6 +254,21 @@ class Explanations:
             same = self._findings[number].circuit
             lost = [n for n in self._with_codes(Code.LOST) if self._findings[n].circuit == same]
             self._explain_keys(number, lost)
+
+    def _by_slow_hops(self) -> None:
+        """A slow hop: the percentiles of its circuit."""
+        hops = {
+            hop_measure(circuit.name, hop.text, measure)
+            for circuit in self._circuits.values()
+            for hop in circuit.hops
+            for measure in OF_HOP
+        }
+        slow = [n for n in self._with_codes(Code.METRIC) if self._findings[n].where in hops]
+        for number in self._with_codes(Code.METRIC, Code.BUDGET):
+            finding = self._findings[number]
+            if finding.where not in hops and finding.circuit is not None:
+                same = (hop for hop in slow if self._findings[hop].circuit == finding.circuit)
+                self._explain_by_first(number, same, lambda _: True)
 
     @cached_property
     def _receivers(self) -> set[str]:

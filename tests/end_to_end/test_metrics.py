@@ -60,3 +60,44 @@ def test_a_line_that_is_no_metric_is_a_gap(workplace: Workplace) -> None:
     outcome = workplace.run()
     assert outcome.codes == ["gap lines"]
     assert "value is a number" in outcome.group["findings"][0]["hints"][0]
+
+
+#: A circuit whose times are given, so that no noise of the machine is in them: 20 ms from client
+#: to host for each key, or what the variable HOP_MS says.
+GIVEN_TIMES = """command = ["sh", "-c", '''
+    for n in 1 2 3 4 5; do
+        echo '{"unit": "client", "step": "sent", "key": "'$n'", "t_ns": '$n'000000000}'
+        echo '{"step": "got", "key": "'$n'", "t_ns": '$n'0'$${HOP_MS:-20}'000000}'
+        echo '{"unit": "db", "step": "stored", "key": "'$n'", "t_ns": '$n'100000000}'
+    done >> "$TESTRIUM_PROBES"
+    ''']"""
+REGRESSION = """
+[[circuits]]
+name = "command"
+route = ["client:sent", "host:got", "db:stored"]
+
+[metrics]
+"command.host:got.p50" = {max-regression = "20%"}
+"""
+
+
+def test_a_hop_that_became_slower_is_found_on_the_first_run(workplace: Workplace) -> None:
+    workplace.group({"host": GIVEN_TIMES, "client": "", "db": ""}, tables=REGRESSION)
+    for earlier in range(5):
+        outcome = workplace.run()
+        assert outcome.exit_code == 0, outcome.stdout
+        (note,) = outcome.group["notes"]
+        assert f": {earlier} earlier run" in note["message"]
+        assert "not enough runs to compare" in outcome.stdout
+    unchanged = workplace.run()
+    assert (unchanged.exit_code, unchanged.group["notes"]) == (0, [])
+
+    workplace.env["HOP_MS"] = "26"
+    for _ in range(2):  # what failed is nothing to compare with
+        slower = workplace.run()
+        assert slower.exit_code == 1
+        (finding,) = slower.group["findings"]
+        assert finding["message"] == (
+            "command.host:got.p50 is 26 ms, 30% worse than in 6 earlier runs: their median is 20 ms"
+        )
+    assert "metric command.host:got.p50" in workplace.run("--max-regression", "10%").codes

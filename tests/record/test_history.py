@@ -17,14 +17,22 @@ from testrium.model import (
     Group,
     GroupResult,
     Judgement,
+    Measure,
     RunResult,
     Scenario,
     Verdict,
 )
-from testrium.record import history_file
+from testrium.record import baseline, history_file
+from testrium.record.baseline import read_baseline
 from testrium.record.history import FILE, History, append_run
 from testrium.record.history_file import VERSION
+from testrium.record.machine_class import machine_class
 from testrium.record.revision import Revision
+
+MEASURES = (
+    Measure("command.p50", 1.5, "ms", "circuit"),
+    Measure("throughput", 12.5, "1/s", "reported", "larger", 3, 12.0, 0.5),
+)
 
 
 def result(
@@ -44,7 +52,7 @@ def result(
         scenario,
         verdict,
         duration_s=duration_s,
-        judgement=Judgement(verdict, findings, circuits=circuits),
+        judgement=Judgement(verdict, findings, circuits=circuits, measures=MEASURES),
         average_latency_s=0.0015,
     )
 
@@ -65,9 +73,9 @@ def test_a_run_comes_back_as_it_was(tmp_path: Path) -> None:
         )
         recorded = opened.last_run()
         assert recorded is not None
-        (of_group,) = opened.results_of("checkout")
+        (of_group,) = opened.results(group="checkout")
 
-        assert [one.group for one in opened.results_of_run("r1")] == ["checkout", "hello"]
+        assert [one.group for one in opened.results(run="r1")] == ["hello", "checkout"]
     assert recorded.run == "r1"
     assert (recorded.verdict, recorded.exit_code) == (Verdict.FAIL, 1)
     assert (recorded.started, recorded.duration_s) == (1000.0, 2.5)
@@ -77,16 +85,16 @@ def test_a_run_comes_back_as_it_was(tmp_path: Path) -> None:
     assert (of_group.mode, of_group.params, of_group.repeat) == ("INFO", {"size": "2"}, 1)
     assert (of_group.root_code, of_group.root_where) == ("lost", "host:received")
     assert of_group.average_latency_s == 0.0015
-    assert of_group.percentiles == {
-        "command": {"p50_ms": 1.5, "p95_ms": None, "p99_ms": None, "max_ms": 2.0}
-    }
+    assert of_group.measures == {one.name: one for one in MEASURES}
+    assert (of_group.revision, of_group.dirty, of_group.started) == ("c0ffee", True, 1000.0)
+    assert of_group.machine == machine_class()
 
 
 def test_an_empty_history(tmp_path: Path) -> None:
     with History(tmp_path / "new") as opened:
         assert opened.last_run() is None
         assert opened.list_runs() == ()
-        assert opened.results_of("checkout") == ()
+        assert opened.results(group="checkout") == ()
         assert opened.durations() == {}
         assert opened.notices == ()
     assert (tmp_path / "new" / FILE).stat().st_mode & 0o777 == 0o600
@@ -116,8 +124,8 @@ def test_folders_are_kept_relative_to_the_project(tmp_path: Path) -> None:
     with History(tmp_path / ".testrium") as opened:
         opened.append(run("r1", inside, result("far")))
 
-        folders = [one.folder for one in opened.results_of_run("r1")]
-    assert folders == ["groups/checkout", "/home/ada/shop/groups/far"]
+        folders = [one.folder for one in opened.results(run="r1")]
+    assert folders == ["/home/ada/shop/groups/far", "groups/checkout"]
 
 
 def test_durations_are_the_mean_of_the_latest_five_that_ran(tmp_path: Path) -> None:
@@ -133,7 +141,7 @@ def test_text_that_is_no_utf_8_is_escaped(tmp_path: Path) -> None:
     with History(tmp_path) as opened:
         opened.append(run("r1", result("a\udc80b")), command_line=("run", "\udc80"))
 
-        assert opened.results_of_run("r1")[0].group == r"a\udc80b"
+        assert opened.results(run="r1")[0].group == r"a\udc80b"
 
 
 # Damage ----------------------------------------------------------------------------------------
@@ -247,7 +255,7 @@ def test_a_failed_append_leaves_nothing_behind(tmp_path: Path) -> None:
 
     assert "UNIQUE" in notice
     with History(tmp_path) as opened:
-        assert len(opened.results_of_run("r1")) == 1
+        assert len(opened.results(run="r1")) == 1
 
 
 # Several at once ---------------------------------------------------------------------------------
@@ -306,6 +314,144 @@ def test_ten_thousand_results_are_listed_quickly(tmp_path: Path) -> None:
             opened.append(run(f"r{number:03}", *groups, started=number))
         started = time.process_time()
         assert len(opened.list_runs(100)) == 100
-        assert len(opened.results_of("g7")) == 100
+        assert len(opened.results(group="g7")) == 100
         assert len(opened.durations()) == 100
         assert time.process_time() - started < 0.5
+
+
+# Older versions ----------------------------------------------------------------------------------
+
+VERSION_1 = """
+CREATE TABLE runs (
+    run TEXT PRIMARY KEY, started REAL NOT NULL, duration_s REAL NOT NULL, verdict TEXT NOT NULL,
+    exit_code INTEGER NOT NULL, revision TEXT, dirty INTEGER, command_line TEXT NOT NULL
+) STRICT;
+CREATE TABLE results (
+    id INTEGER PRIMARY KEY, run TEXT NOT NULL REFERENCES runs (run) ON DELETE CASCADE,
+    group_id TEXT NOT NULL, folder TEXT NOT NULL, mode TEXT NOT NULL, params TEXT NOT NULL,
+    repeat INTEGER NOT NULL, verdict TEXT NOT NULL, duration_s REAL NOT NULL, root_code TEXT,
+    root_where TEXT, average_latency_s REAL, percentiles TEXT NOT NULL
+) STRICT;
+CREATE INDEX results_of_group ON results (group_id, id);
+CREATE INDEX results_of_run ON results (run);
+CREATE INDEX runs_by_time ON runs (started);
+INSERT INTO runs VALUES ('r1', 1000.0, 2.5, 'pass', 0, 'c0ffee', 0, 'testrium run');
+INSERT INTO results VALUES
+    (1, 'r1', 'g', 'g', 'DEBUG', '{}', 0, 'pass', 1.5, NULL, NULL, NULL,
+     '{"command": {"p50_ms": 2.5, "p95_ms": null, "p99_ms": null, "max_ms": 4.0}}'),
+    (2, 'r1', 'h', 'h', 'DEBUG', '{}', 0, 'skip', 0.0, NULL, NULL, NULL, '{}');
+PRAGMA application_id = 0x54737448;
+PRAGMA user_version = 1;
+"""
+
+
+def old_history(state_folder: Path) -> None:
+    database = sqlite3.connect(state_folder / FILE)
+    database.execute("PRAGMA journal_mode = WAL")
+    database.executescript(VERSION_1)
+    database.close()
+
+
+def shape(state_folder: Path) -> list[tuple[str, str, str]]:
+    """All tables and indexes with their columns."""
+    database = sqlite3.connect(state_folder / FILE)
+    found = database.execute(
+        "SELECT m.type, m.name, group_concat(c.name) FROM sqlite_schema AS m"
+        " JOIN pragma_table_xinfo(m.name) AS c GROUP BY m.name ORDER BY m.name"
+    ).fetchall()
+    database.close()
+    return found
+
+
+def test_version_1_is_brought_up_to_date(tmp_path: Path) -> None:
+    old_history(tmp_path)
+    with History(tmp_path) as opened:
+        skipped, result = opened.results()
+        assert opened.notices == ()
+        opened.append(run("r2"))
+        assert [one.run for one in opened.list_runs()] == ["r2", "r1"]
+    assert skipped.measures == {}
+    assert list(result.measures.values()) == [
+        Measure("command.max", 4.0, "ms", "circuit"),
+        Measure("command.p50", 2.5, "ms", "circuit"),
+        Measure("duration", 1.5, "s", "group"),
+    ]
+    assert result.machine is None
+    new = tmp_path / "new"
+    append_run(new, run("r1"))
+    assert shape(tmp_path) == shape(new)
+
+
+def test_two_that_meet_version_1_do_it_once(tmp_path: Path) -> None:
+    old_history(tmp_path)
+    code = (
+        "import sys; from pathlib import Path; from testrium.record.history import History\n"
+        "with History(Path(sys.argv[1])) as h: print(len(h.results()), *h.notices)"
+    )
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(4)
+    ]
+    assert [child.communicate()[0] for child in children] == ["2\n"] * 4
+
+
+# Comparable results ------------------------------------------------------------------------------
+
+
+def with_value(value: float, verdict: Verdict = Verdict.PASS, **changes: object) -> GroupResult:
+    made = result(verdict=verdict)
+    measures = (Measure("rate", value, "1/s", "reported"),)
+    judgement = made.judgement._replace(measures=measures)
+    scenario = made.scenario._replace(**changes)  # type: ignore[arg-type]
+    return made._replace(judgement=judgement, scenario=scenario)
+
+
+def values(state_folder: Path, run_id: str, scenario: Scenario) -> tuple[float, ...]:
+    return read_baseline(state_folder, scenario, run_id).get(("rate", "1/s"), ())
+
+
+def test_what_an_earlier_run_must_be_to_count(tmp_path: Path) -> None:
+    scenario = with_value(0).scenario
+    unscored = with_value(7)
+    group = unscored.scenario.group._replace(save_scores=False)
+    unscored = unscored._replace(scenario=unscored.scenario._replace(group=group))
+    with History(tmp_path) as opened:
+        opened.append(run("r1", with_value(1), with_value(2, repeat=2)))
+        opened.append(run("r2", with_value(3, Verdict.FAIL), with_value(4, mode="DEBUG")))
+        opened.append(run("r3", with_value(5, params={"size": "3"}), with_value(6, id="other")))
+        opened.append(run("r4", unscored))
+        opened.append(run("r5", with_value(8)))
+
+    assert values(tmp_path, "new", scenario) == (8, 6, 2, 1)
+    assert values(tmp_path, "r5", scenario) == (6, 2, 1)
+    assert values(tmp_path, "r1", scenario) == ()
+    assert values(tmp_path, "new", unscored.scenario) == (7,)
+
+
+def test_only_the_latest_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(baseline, "LATEST", 2)
+    with History(tmp_path) as opened:
+        for number in range(5):
+            opened.append(run(f"r{number}", with_value(number)))
+
+    assert values(tmp_path, "new", with_value(0).scenario) == (4, 3)
+
+
+def test_what_was_accepted_begins_anew(tmp_path: Path) -> None:
+    with History(tmp_path) as opened:
+        opened.append(run("r1", with_value(1)))
+        (stored,) = opened.results()
+        opened.accept(stored.folder, 1000.0)
+        opened.accept("nobody", 1000.0)
+        opened.append(run("r2", with_value(2)))
+
+    assert values(tmp_path, "new", with_value(0).scenario) == (2,)
+
+
+def test_without_a_history_there_is_nothing_to_compare(tmp_path: Path) -> None:
+    assert values(tmp_path, "new", with_value(0).scenario) == ()
+    assert not (tmp_path / FILE).exists()
+    (tmp_path / FILE).mkdir()
+    assert values(tmp_path, "new", with_value(0).scenario) == ()

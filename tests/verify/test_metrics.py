@@ -176,6 +176,7 @@ def test_all_figures_of_a_run(judged: Callable[[str], Judgement]) -> None:
     assert measures == (
         Measure("command.p50", 6.0, "ms", "circuit"),
         Measure("command.max", 7.0, "ms", "circuit"),
+        Measure("command.b:got.p10", 5.0, "ms", "hop"),
         Measure("command.b:got.p50", 6.0, "ms", "hop"),
         Measure("rate", 2.0, "1/s", "reported", "larger", 2, 2.0, 0.0),
     )

@@ -1,0 +1,164 @@
+"""Rows of the history as types, and results as rows."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from testrium.model import GroupResult, Measure, Verdict
+from testrium.record.machine_class import machine_class
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run in the history. `verdicts` counts its results by verdict.
+
+    `started` is wall time, seconds since 1970. `revision` is the git commit of the project, and
+    `dirty` tells whether files differed from it; both None where that is not known.
+    """
+
+    run: str
+    started: float
+    duration_s: float
+    verdict: Verdict
+    exit_code: int
+    revision: str | None
+    dirty: bool | None
+    command_line: str
+    verdicts: Mapping[Verdict, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRecord:
+    """A group's result in the history, with its figures by name.
+
+    `started`, `revision` and `dirty` are those of its run. `machine` is the class of machine whose
+    figures compare; None where it was not stored.
+    """
+
+    id: int
+    run: str
+    group: str
+    folder: str
+    mode: str
+    params: Mapping[str, str]
+    repeat: int
+    verdict: Verdict
+    duration_s: float
+    root_code: str | None
+    root_where: str | None
+    average_latency_s: float | None
+    machine: str | None
+    started: float
+    revision: str | None
+    dirty: bool | None
+    measures: Mapping[str, Measure] = field(default_factory=dict)
+
+
+def run_record(row: sqlite3.Row, verdicts: Mapping[Verdict, int]) -> RunRecord:
+    """A row of `runs`."""
+    return RunRecord(
+        run=row["run"],
+        started=row["started"],
+        duration_s=row["duration_s"],
+        verdict=Verdict(row["verdict"]),
+        exit_code=row["exit_code"],
+        revision=row["revision"],
+        dirty=None if row["dirty"] is None else bool(row["dirty"]),
+        command_line=row["command_line"],
+        verdicts={verdict: verdicts[verdict] for verdict in Verdict if verdict in verdicts},
+    )
+
+
+def result_record(row: sqlite3.Row, measures: Mapping[str, Measure]) -> ResultRecord:
+    """A row of `results` with the columns of its run that the record has."""
+    return ResultRecord(
+        id=row["id"],
+        run=row["run"],
+        group=row["group_id"],
+        folder=row["folder"],
+        mode=row["mode"],
+        params=json.loads(row["params"]),
+        repeat=row["repeat"],
+        verdict=Verdict(row["verdict"]),
+        duration_s=row["duration_s"],
+        root_code=row["root_code"],
+        root_where=row["root_where"],
+        average_latency_s=row["average_latency_s"],
+        machine=row["machine"],
+        started=row["started"],
+        revision=row["revision"],
+        dirty=None if row["dirty"] is None else bool(row["dirty"]),
+        measures=measures,
+    )
+
+
+def measure(row: sqlite3.Row) -> Measure:
+    """A row of `measures`."""
+    return Measure(
+        name=row["name"],
+        value=row["value"],
+        unit=row["unit"],
+        source=row["source"],
+        better=row["better"],
+        n=row["n"],
+        mean=row["mean"],
+        deviation=row["deviation"],
+    )
+
+
+def result_row(run: str, result: GroupResult, project: Path) -> tuple[Any, ...]:
+    """What `results` keeps of a result, but for its id."""
+    scenario = result.scenario
+    root = next(iter(result.judgement.findings), None)
+    return (
+        run,
+        text(scenario.id),
+        folder_in(project, scenario.group.folder),
+        scenario.mode,
+        params_text(scenario.params),
+        scenario.repeat,
+        str(result.verdict),
+        result.duration_s,
+        root and str(root.code),
+        root and text(root.where),
+        result.average_latency_s,
+        machine_class() if scenario.group.save_scores else None,
+    )
+
+
+def measure_rows(result_id: int, result: GroupResult) -> Iterator[tuple[Any, ...]]:
+    """What `measures` keeps of a result."""
+    for one in result.judgement.measures:
+        yield (
+            result_id,
+            text(one.name),
+            one.value,
+            text(one.unit),
+            one.source,
+            one.better,
+            one.n,
+            one.mean,
+            one.deviation,
+        )
+
+
+def folder_in(project: Path, folder: Path) -> str:
+    """A group's folder as the history names it: from the project's where it is below it."""
+    relative = os.path.relpath(folder, project)
+    return text(str(folder) if relative.startswith(os.pardir) else relative)
+
+
+def params_text(params: Mapping[str, str]) -> str:
+    """The combination of the matrix, as it is stored and compared."""
+    return json.dumps(dict(params))
+
+
+def text(value: str) -> str:
+    """Text as SQLite can hold it: bytes that are no UTF-8 (in paths) are escaped."""
+    return value.encode("utf-8", "backslashreplace").decode()
