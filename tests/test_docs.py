@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
+from testrium import testing
 from testrium.cli.main import COMMANDS, main
 from testrium.load.schema import CHECK, CONFIGS, UNIT
 from testrium.model import Code
@@ -128,6 +129,11 @@ def test_every_key_of_a_check_is_documented() -> None:
     page = (REFERENCE / "checks.md").read_text()
     documented = {name.partition(" ")[0] for name in first_column(page)}
     assert {key.name for key in CHECK.keys} - documented == {"name"}
+
+
+def test_every_name_of_testing_is_documented() -> None:
+    page = (REFERENCE / "testing.md").read_text()
+    assert [name for name in testing.__all__ if not re.search(rf"`[^`\n]*\b{name}\b", page)] == []
 
 
 def test_options_that_are_documented_exist() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -25,6 +26,20 @@ OPERATORS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "<": operator.lt,
 }
 
+_COMPARISON = re.compile(rf"({'|'.join(OPERATORS)})?\s*([0-9]{{1,12}})")
+
+
+def comparison_of(text: str | int) -> tuple[str, int]:
+    """An operator and a number: "== 3", ">= 1"; a number alone is the one expected.
+
+    Raises ValueError: it is none.
+    """
+    match = _COMPARISON.fullmatch(str(text).strip())
+    if match is None or isinstance(text, bool):
+        raise ValueError(f"no comparison with a number: {text!r}")
+    return match[1] or "==", int(match[2])
+
+
 #: The value of a reference such as `run.dir`; None: texts hold no references.
 Lookup = Callable[[str], str] | None
 
@@ -35,6 +50,13 @@ class Failure(NamedTuple):
     message: str
     details: tuple[str, ...] = ()
     owed: bool = True
+
+
+def told(failures: Iterable[Failure]) -> tuple[str, tuple[str, ...]]:
+    """All failures in one message, and all lines that they show, each once."""
+    failures = tuple(failures)
+    lines = dict.fromkeys(line for failure in failures for line in failure.details)
+    return "; ".join(failure.message for failure in failures), tuple(lines)
 
 
 class Stream(NamedTuple):
@@ -113,18 +135,27 @@ def extracted(
     text: Text, patterns: Sequence[str], expectations: Sequence[str], lookup: Lookup = None
 ) -> list[Failure]:
     """The named groups of the first line that matches each pattern, compared."""
+    values, lines, failure = extracted_values(text, patterns, lookup)
+    return [failure] if failure else compare(expectations, values, lines)
+
+
+def extracted_values(
+    text: Text, patterns: Sequence[str], lookup: Lookup = None
+) -> tuple[dict[str, Any], tuple[str, ...], Failure | None]:
+    """Those groups, the lines that they stand in, and why there are none."""
     values: dict[str, Any] = {}
     lines = []
     for pattern in patterns:
         search = compiled(filled(pattern, lookup), pattern).search
         hit = next(((p, line, m) for p, line in text.numbered() if (m := search(line))), None)
         if hit is None:
-            return [Failure(f"{text.name}: no line matches {pattern!r}", last_lines(text))]
+            message = f"{text.name}: no line matches {pattern!r}"
+            return values, (), Failure(message, last_lines(text))
         place, line, match = hit
         lines.append(_at(place, line))
         groups = match.groupdict()
         values |= {name: None if value is None else Found(value) for name, value in groups.items()}
-    return compare(expectations, values, tuple(lines))
+    return values, tuple(lines), None
 
 
 def compare(

@@ -142,11 +142,14 @@ def command(
     something is unknown, 5 the runner failed.
     """
     from testrium.plan.selection import Selection
+    from testrium.probe.environment import UPDATE_GOLDEN
     from testrium.report.console import Console
     from testrium.run.schedule import usable_cores
     from testrium.session import Request, run
     from testrium.writing.fanout import Fanout, Writers
 
+    if update_golden:
+        os.environ[UPDATE_GOLDEN] = "1"  # for the checks that test functions make
     common = common or Common()
     verbose = verbose or common.verbose
     if shuffle and not shuffle.isdecimal():  # `--shuffle PATH`

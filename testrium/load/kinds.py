@@ -399,14 +399,12 @@ DATA = rule(
     {},
     lambda value: (value,),  # so that False is not mistaken for "not given"
 )
-_COMPARISON = re.compile(r"(==|!=|>=|<=|>|<)?\s*([0-9]{1,12})")
 
 
 def _comparison(value: str | int) -> tuple[str, int]:
-    match = _COMPARISON.fullmatch(str(value).strip())
-    if match is None:
-        raise ValueError(f"no comparison: {value!r}")
-    return match[1] or "==", int(match[2])
+    from testrium.checks.conditions import comparison_of  # only groups with checks pay for it
+
+    return comparison_of(value)
 
 
 COMPARISON = converted(

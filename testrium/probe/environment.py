@@ -14,6 +14,8 @@ PROBES = "TESTRIUM_PROBES"
 #: The group run's `Data.db`; alone, where the classic API keeps its events.
 EVENT_DB = "TESTRIUM_EVENT_DB"
 TRACEPARENT = "TRACEPARENT"
+#: Set where reference files are to be rewritten, by `testrium run --update-golden` or by hand.
+UPDATE_GOLDEN = "TESTRIUM_UPDATE_GOLDEN"
 
 # Between the runner and Testrium's own code in the unit; users do not rely on them.
 

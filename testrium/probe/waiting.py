@@ -15,14 +15,18 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from math import isnan
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from testrium.probe import environment as names
 from testrium.probe.event import Event
 from testrium.probe.rules import check_key, check_step, check_unit
 from testrium.probe.wire import connected, connected_async
+
+if TYPE_CHECKING:
+    import socket
 
 ENDED = "the run has ended, or its runner was killed"
 
@@ -72,12 +76,17 @@ def wait_request(place: str, key: str | None, timeout: float | None) -> dict[str
     return {"op": "wait", "unit": unit, "step": step, "key": key, "now": now}
 
 
-def ask(request: dict[str, Any], timeout: float | None = None) -> dict[str, Any]:
+def ask(
+    request: dict[str, Any],
+    timeout: float | None = None,
+    wait_readable: Callable[[socket.socket], None] | None = None,
+) -> dict[str, Any]:
     """Put a question to the runner and wait for the answer.
 
     Args:
         request: see the head of this module.
         timeout: seconds; None for ever. A question that is answered "now" has no timeout.
+        wait_readable: called before each reading; may raise, to end the wait.
 
     Raises:
         TimeoutError: not answered in time.
@@ -93,6 +102,8 @@ def ask(request: dict[str, Any], timeout: float | None = None) -> dict[str, Any]
             while not line.endswith(b"\n"):
                 if limit is not None:
                     wire.settimeout(max(limit - monotonic(), 1e-6))
+                if wait_readable is not None:
+                    wait_readable(wire)
                 part = wire.recv(65536)
                 if not part:
                     raise RuntimeError(ENDED)

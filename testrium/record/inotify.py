@@ -11,6 +11,8 @@ import threading
 from testrium.probe.environment import is_portable
 
 _IN_MODIFY = 0x2
+#: In a folder: something is made, moved to here, or written.
+IN_FOLDER = 0x100 | 0x80 | _IN_MODIFY
 _IN_Q_OVERFLOW = 0x4000
 _IN_IGNORED = 0x8000
 _EVENT = struct.Struct("iIII")  # wd, mask, cookie, length of the name behind it
@@ -35,9 +37,12 @@ class Inotify:
     def fileno(self) -> int:
         return self._fd
 
-    def add(self, path: str) -> int | None:
-        """Watch a file; the number that `read` will tell. None where it cannot be watched."""
-        number = self._library.inotify_add_watch(self._fd, os.fsencode(path), _IN_MODIFY)
+    def add(self, path: str, mask: int = _IN_MODIFY) -> int | None:
+        """Watch a file, or a folder with IN_FOLDER; the number that `read` will tell.
+
+        None where it cannot be watched.
+        """
+        number = self._library.inotify_add_watch(self._fd, os.fsencode(path), mask)
         return None if number < 0 else int(number)
 
     def read(self) -> set[int] | None:

@@ -89,6 +89,8 @@ class Surroundings:
             names.DOMAIN: self.domain,
             names.TRACEPARENT: traceparent(self.run, f"{self.scenario.folder_name}/{unit}/{start}"),
         }
+        if names.UPDATE_GOLDEN in os.environ:
+            env[names.UPDATE_GOLDEN] = os.environ[names.UPDATE_GOLDEN]
         env |= {
             f"TESTRIUM_PARAM_{variable_name(name)}": value
             for name, value in self.scenario.params.items()

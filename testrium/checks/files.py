@@ -1,16 +1,11 @@
-"""What checks look at, as it lies on disk: lines of files, ports, fields of probes."""
+"""The files that checks look at, and the reference files that they are compared with."""
 
 from __future__ import annotations
 
-import json
-import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import closing
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from testrium.errors import InfraError, TestriumError
-from testrium.record.database import open_reader
+from testrium.errors import TestriumError
 
 #: What must be held in memory as a whole (JSON, two sides of a comparison) may be so large (bytes).
 MOST_AT_ONCE = 64_000_000
@@ -65,30 +60,36 @@ def whole_text(path: Path) -> str:
         raise UnreadableError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def stored_ports(database: Path) -> Mapping[str, Mapping[str, int]]:
-    """The ports that the units of a run had; {} where that was not stored. Raises InfraError."""
-    rows = _query(database, "SELECT Value FROM Meta WHERE Name = 'ports'", ())
-    return json.loads(rows[0][0]) if rows else {}
+def lines_of(text: str) -> list[str]:
+    """The lines of a text as FileLines reads them."""
+    lines = [line.rstrip("\r") for line in text.split("\n")]
+    return lines[:-1] if lines[-1] == "" else lines
 
 
-def probe_metadata(database: Path, unit: str, step: str) -> Mapping[str, Any] | None:
-    """The metadata of the first such event of the last attempt; None where there is no event.
+def rewrite(path: Path, lines: list[str]) -> Path | None:
+    """Write a reference file.
 
-    Raises InfraError.
+    Returns where the content is now that was there before, None if there was none.
+
+    Raises UnreadableError where it cannot be written.
     """
-    rows = _query(
-        database,
-        "SELECT Metadata FROM Events WHERE Unit = ? AND StepCompleted = ? AND coalesce(Attempt, 1)"
-        " = coalesce((SELECT CAST(Value AS INTEGER) FROM Meta WHERE Name = 'attempt'), 1)"
-        " ORDER BY ID LIMIT 1",
-        (unit, step),
-    )
-    return None if not rows else json.loads(rows[0][0] or "{}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        old = None
+        if path.exists():
+            old = _unused(path)
+            path.rename(old)
+        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    except OSError as error:
+        raise UnreadableError(f"{path} cannot be rewritten: {error.strerror}") from error
+    return old
 
 
-def _query(database: Path, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-    with closing(open_reader(str(database))) as connection:
-        try:
-            return connection.execute(sql, values).fetchall()
-        except sqlite3.Error as error:
-            raise InfraError(f"cannot read {database}: {error}") from error
+def _unused(path: Path) -> Path:
+    """`NAME.old`, `NAME.old2`, ...: the first that is free, so that none is ever lost."""
+    number = 1
+    while True:
+        old = path.with_name(f"{path.name}.old{number if number > 1 else ''}")
+        if not old.exists():
+            return old
+        number += 1

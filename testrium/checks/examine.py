@@ -1,0 +1,196 @@
+"""A check made: its subject looked at, its conditions asked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from testrium.checks import comparison, conditions, jsonpath, values
+from testrium.checks.conditions import Failure, Lookup, Stream, Text
+from testrium.checks.expression import Found
+from testrium.checks.files import FileLines, is_there, lines_of, rewrite, whole_text
+from testrium.checks.normalize import normalized_by
+from testrium.checks.patterns import matcher
+from testrium.model.checked import Check
+from testrium.variables import substitute
+
+
+class Examiner:
+    """Makes checks on the files below a folder.
+
+    Args:
+        folder: where relative paths begin.
+        logs: the files that hold the output of a unit, by the name of the stream.
+        lookup: the value of a reference such as `run.dir`; None: texts hold no references.
+        run_dir: the folder of the run, which messages call `${run.dir}`.
+        update_golden: rewrite reference files that differ; `notices` tells which.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        logs: Callable[[str], Mapping[str, Path]],
+        *,
+        lookup: Lookup = None,
+        run_dir: Path | None = None,
+        update_golden: bool = False,
+    ) -> None:
+        self.notices: list[str] = []
+        self._folder = folder
+        self._logs = logs
+        self._lookup = lookup
+        self._run_dir = run_dir
+        self._update_golden = update_golden
+
+    def path(self, text: str) -> Path:
+        """The path that a text names."""
+        return self._folder / self._filled(text)
+
+    def failures(self, check: Check) -> list[Failure]:
+        """Why the check fails; [] where it does not."""
+        match check.kind:
+            case "exists" | "absent":
+                return self._existence(check)
+            case "log":
+                return self._log(check)
+            case "file":
+                return self._file(check)
+            case "json":
+                return self._json(check)
+            case "value":
+                name, value = "the value", Found(self._filled(check.target))
+                return self.value_failures(check, name, value)
+
+    def _existence(self, check: Check) -> list[Failure]:
+        path = self.path(check.target)
+        there = os.path.lexists(path)
+        if there is (check.kind == "exists"):
+            return []
+        if there:
+            return [Failure(f"{self._shown(path)} exists, and must not", owed=False)]
+        return [Failure(f"{self._shown(path)} does not exist")]
+
+    def _log(self, check: Check) -> list[Failure]:
+        logs = self._logs(check.target)
+        there = {name: path for name, path in logs.items() if is_there(path)}
+        # One that is empty is left out: places of lines are shorter then.
+        written = {name: path for name, path in there.items() if path.stat().st_size} or there
+        streams = [Stream(name, FileLines(path)) for name, path in written.items()]
+        if not streams:
+            text = f"there is no output of {check.target}: it was not started, or its logs are gone"
+            return [Failure(text)]
+        return self._text(check, Text(f"the output of {check.target}", tuple(streams)))
+
+    def _file(self, check: Check) -> list[Failure]:
+        path = self.path(check.target)
+        name = self._shown(path)
+        if not is_there(path):
+            return [Failure(f"{name} does not exist")]
+        return self._text(check, Text(name, (Stream(name, FileLines(path)),)))
+
+    def _json(self, check: Check) -> list[Failure]:
+        path = self.path(check.target)
+        name = self._shown(path)
+        if not is_there(path):
+            return [Failure(f"{name} does not exist")]
+        document, failure = values.read_json(whole_text(path), name)
+        if failure is not None:
+            return [failure]
+        if not check.at:
+            return self.value_failures(check, name, document)
+        try:
+            value = jsonpath.value_at(document, check.at)
+        except jsonpath.AbsentError as error:
+            return [Failure(f"{name}: {error}")]
+        return self.value_failures(check, f"{name} at {check.at}", value)
+
+    # Conditions -------------------------------------------------------------------------------
+
+    def _text(self, check: Check, text: Text) -> list[Failure]:
+        failures = conditions.text_failures(check, text, self._lookup)
+        if check.golden is not None:
+            lines = (line for stream in text.streams for line in stream.lines)
+            failures += self._golden(check, text.name, lines)
+        return failures
+
+    def value_failures(self, check: Check, name: str, value: Any) -> list[Failure]:
+        """The conditions of a check on a value: on itself, and on its lines."""
+        failures: list[Failure] = []
+        if check.equals is not None:
+            expected = check.equals[0]
+            if isinstance(expected, str):
+                expected = self._filled(expected)
+            normalize = normalized_by(check.normalize)
+            failure = values.unequal(name, value, expected, normalize)
+            failures += [failure] if failure else []
+        lines = values.as_lines(value)
+        text = Text(name, (Stream(name, lines),))
+        if check.expect and not check.extract:
+            failures += conditions.compare(check.expect, {"value": value})
+        failures += conditions.text_failures(check, text, self._lookup)
+        if check.golden is not None:
+            failures += self._golden(check, name, lines, is_json=check.kind == "json")
+        return failures
+
+    def _golden(
+        self, check: Check, name: str, lines: Iterable[str], *, is_json: bool = False
+    ) -> list[Failure]:
+        """The difference to the reference file, which is rewritten where that was asked for."""
+        assert check.golden is not None
+        path = self.path(check.golden)
+        shown = self._shown(path)
+        ignored = [
+            matcher(text, literal=check.literal, lookup=self._lookup) for text in check.ignore
+        ]
+        actual = _kept(lines, ignored)
+        there = is_there(path)
+        if there:
+            expected = self._reference(path, shown, is_json=is_json)
+            difference = comparison.diff(
+                _kept(expected, ignored),
+                actual,
+                normalized_by(check.normalize),
+                names=(shown, name),
+                unordered=check.unordered,
+            )
+            if not difference:
+                return []
+        if self._update_golden:
+            old = rewrite(path, actual)
+            self.notices.append(
+                f"golden: {shown} rewritten, the old one is {self._shown(old)}"
+                if old
+                else f"golden: {shown} written"
+            )
+            return []
+        if not there:
+            return [Failure(f"{shown} does not exist: {_WRITE_IT}", owed=False)]
+        return [Failure(f"{name} differs from {shown}", difference)]
+
+    def _reference(self, path: Path, shown: str, *, is_json: bool) -> list[str]:
+        text = whole_text(path)
+        if is_json:
+            document, failure = values.read_json(text, shown)
+            if failure is None:
+                return values.as_lines(document)
+        return lines_of(text)
+
+    def _filled(self, text: str) -> str:
+        return text if self._lookup is None else substitute(text, self._lookup)
+
+    def _shown(self, path: Path) -> str:
+        """A path as messages name it: below the group's or the run's folder if it lies there."""
+        if self._run_dir is not None and path.is_relative_to(self._run_dir):
+            return f"${{run.dir}}/{path.relative_to(self._run_dir)}"
+        return str(path.relative_to(self._folder) if path.is_relative_to(self._folder) else path)
+
+
+def _kept(lines: Iterable[str], ignored: Iterable[Callable[[str], object]]) -> list[str]:
+    ignores = tuple(ignored)
+    return [line for line in lines if not any(matches(line) for matches in ignores)]
+
+
+#: What `--update-golden` is for.
+_WRITE_IT = "testrium run --update-golden writes it"

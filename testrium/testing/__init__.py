@@ -1,0 +1,141 @@
+"""Helpers for `test_*` functions, entrypoints and callbacks: checks, waits, processes, files.
+
+Loaded at first use, so that importing this costs a unit nothing:
+
+    from testrium import testing
+
+    server = testing.start(["./server", "--port", "0"], ready={"log": "listening"})
+    port = testing.wait_for_log(server, r"listening on (\\d+)")[1]
+    testing.check_log(server, lacks="ERROR")
+
+They work outside of a run too, in plain pytest for instance.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False  # as `typing.TYPE_CHECKING`, without the 5 ms that importing typing takes
+if TYPE_CHECKING:
+    from testrium.testing.asserting import (
+        CheckError,
+        check_absent,
+        check_exists,
+        check_file,
+        check_json,
+        check_log,
+        check_that,
+        check_value,
+        diff,
+        extract,
+        normalize,
+    )
+    from testrium.testing.filing import (
+        copy,
+        fill_template,
+        free_port,
+        free_ports,
+        unpack,
+        work_folder,
+        write_file,
+    )
+    from testrium.testing.following import Log
+    from testrium.testing.processes import PIPE, ExitError, Process, run, start
+    from testrium.testing.waiting import (
+        wait_for_exit,
+        wait_for_file,
+        wait_for_log,
+        wait_for_port,
+        wait_for_probe,
+        wait_until,
+    )
+    from testrium.testing.waking import (
+        ErrorLineError,
+        ProcessEndedError,
+        WaitError,
+        WaitTimeoutError,
+    )
+
+_HOMES = {
+    "asserting": (
+        "CheckError",
+        "check_absent",
+        "check_exists",
+        "check_file",
+        "check_json",
+        "check_log",
+        "check_that",
+        "check_value",
+        "diff",
+        "extract",
+        "normalize",
+    ),
+    "filing": (
+        "copy",
+        "fill_template",
+        "free_port",
+        "free_ports",
+        "unpack",
+        "work_folder",
+        "write_file",
+    ),
+    "following": ("Log",),
+    "processes": ("PIPE", "ExitError", "Process", "run", "start"),
+    "waiting": (
+        "wait_for_exit",
+        "wait_for_file",
+        "wait_for_log",
+        "wait_for_port",
+        "wait_for_probe",
+        "wait_until",
+    ),
+    "waking": ("ErrorLineError", "ProcessEndedError", "WaitError", "WaitTimeoutError"),
+}
+
+__all__ = [
+    "PIPE",
+    "CheckError",
+    "ErrorLineError",
+    "ExitError",
+    "Log",
+    "Process",
+    "ProcessEndedError",
+    "WaitError",
+    "WaitTimeoutError",
+    "check_absent",
+    "check_exists",
+    "check_file",
+    "check_json",
+    "check_log",
+    "check_that",
+    "check_value",
+    "copy",
+    "diff",
+    "extract",
+    "fill_template",
+    "free_port",
+    "free_ports",
+    "normalize",
+    "run",
+    "start",
+    "unpack",
+    "wait_for_exit",
+    "wait_for_file",
+    "wait_for_log",
+    "wait_for_port",
+    "wait_for_probe",
+    "wait_until",
+    "work_folder",
+    "write_file",
+]
+
+
+def __getattr__(name: str) -> object:
+    import importlib
+
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"testrium.testing.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,236 @@
+"""The checks of `[[checks]]` as functions: each raises CheckError, which shows lines or a diff.
+
+Conditions are keywords with the names of the table's keys.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypedDict, Unpack, cast
+
+from testrium.checks import comparison
+from testrium.checks.conditions import Failure, compare, extracted_values, text_of, told
+from testrium.checks.examine import Examiner
+from testrium.checks.expression import Found
+from testrium.checks.files import UnreadableError, lines_of, whole_text
+from testrium.checks.normalize import NAMED, normalized_by
+from testrium.errors import TestriumError
+from testrium.model.checked import Check, Normalizer
+from testrium.probe import environment as names
+from testrium.testing.following import Log
+from testrium.testing.places import run_dir
+from testrium.testing.processes import Process
+from testrium.testing.waiting import log_of, unit_logs
+
+#: "datetime", "number", "port", "path", or a regular expression and what takes its place.
+Normalizing = Literal["datetime", "number", "port", "path"] | tuple[str, str]
+Patterns = str | Sequence[str]
+
+
+class CheckError(TestriumError, AssertionError):
+    """A check does not hold; the message shows the lines, a diff, or the values."""
+
+
+class Conditions(TypedDict, total=False):
+    """What must hold for lines of text."""
+
+    contains: Patterns
+    lacks: Patterns
+    sequence: Sequence[str]
+    last: str
+    count: str | int
+    literal: bool
+    ignore: Patterns
+    extract: Patterns
+    expect: Patterns
+    golden: str | os.PathLike[str]
+    normalize: Normalizing | Sequence[Normalizing]
+    unordered: bool
+
+
+def check_file(path: str | os.PathLike[str], **conditions: Unpack[Conditions]) -> None:
+    """Check the lines of a text file."""
+    _made(_check("file", os.fspath(path), conditions))
+
+
+def check_log(source: Process | str, **conditions: Unpack[Conditions]) -> None:
+    """Check what a process, or a unit of this run (its name), has written so far."""
+    logs = (
+        {"stdout": source.stdout_path, "stderr": source.stderr_path}
+        if isinstance(source, Process)
+        else unit_logs(source)
+    )
+    name = source.name if isinstance(source, Process) else source
+    _made(_check("log", name, conditions), logs)
+
+
+def check_json(
+    path: str | os.PathLike[str],
+    at: str = "",
+    *,
+    equals: Any = ...,
+    **conditions: Unpack[Conditions],
+) -> None:
+    """Check a JSON document, or what stands `at` a place in it."""
+    check = _check("json", os.fspath(path), conditions)._replace(at=at or None)
+    _made(_equal_to(check, equals))
+
+
+def check_value(value: Any, *, equals: Any = ..., **conditions: Unpack[Conditions]) -> None:
+    """Check a text, a number, or what JSON can hold. In `expect` its name is `value`."""
+    check = _equal_to(_check("value", "", conditions), equals)
+    value = Found(value) if isinstance(value, str) else value
+    examiner = _examiner()
+    _finish(examiner, examiner.value_failures(check, "the value", value))
+
+
+def check_exists(path: str | os.PathLike[str]) -> None:
+    """Check that there is a file or a folder."""
+    _made(_check("exists", os.fspath(path), {}))
+
+
+def check_absent(path: str | os.PathLike[str]) -> None:
+    """Check that there is none."""
+    _made(_check("absent", os.fspath(path), {}))
+
+
+def check_that(expression: str, **values: Any) -> None:
+    """Check an expression of the small language of `expect`; a failure shows the values.
+
+    Example: `check_that("total == price * n", total=30, price=10, n=3)`
+    """
+    _raise(compare([expression], values))
+
+
+def extract(source: Process | Log | Path | str, *patterns: str) -> dict[str, str | None]:
+    """The named groups of the first line that matches each pattern.
+
+    Args:
+        source: a process, a file (a Path), or the name of a unit of this run.
+        patterns: regular expressions with named groups.
+
+    Raises:
+        CheckError: no line matches.
+    """
+    lines = "\n".join(line for file in log_of(source).paths for line in _lines(file))
+    values, _, failure = extracted_values(text_of(_name(source), lines), patterns)
+    _raise([failure] if failure else [])
+    return {name: None if value is None else str(value) for name, value in values.items()}
+
+
+def normalize(text: str, *normalizers: Normalizing) -> str:
+    """A text with what differs from run to run replaced."""
+    apply = normalized_by(map(_normalizer, normalizers))
+    return "\n".join(map(apply, text.split("\n")))
+
+
+def diff(expected: str, actual: str, *normalizers: Normalizing, unordered: bool = False) -> str:
+    """How two texts differ, as `diff -u` shows it; "" where they do not."""
+    lines = comparison.diff(
+        lines_of(expected),
+        lines_of(actual),
+        normalized_by(map(_normalizer, normalizers)),
+        names=("expected", "actual"),
+        unordered=unordered,
+    )
+    return "\n".join(lines)
+
+
+def _made(check: Check, logs: Mapping[str, Path] | None = None) -> None:
+    examiner = _examiner(logs)
+    try:
+        failures = examiner.failures(check)
+    except UnreadableError as error:
+        failures = [Failure(str(error))]
+    _finish(examiner, failures)
+
+
+def _finish(examiner: Examiner, failures: Sequence[Failure]) -> None:
+    for notice in examiner.notices:
+        sys.stderr.write(f"{notice}\n")
+    _raise(failures)
+
+
+def _examiner(logs: Mapping[str, Path] | None = None) -> Examiner:
+    return Examiner(
+        Path.cwd(),
+        lambda _: logs or {},
+        run_dir=run_dir(),
+        update_golden=bool(os.environ.get(names.UPDATE_GOLDEN)),
+    )
+
+
+def _check(kind: Any, target: str, conditions: Conditions) -> Check:
+    from testrium.checks.conditions import comparison_of
+
+    given: dict[str, Any] = dict(conditions)
+    fields: dict[str, Any] = {}
+    for name in ("contains", "lacks", "sequence", "ignore", "extract", "expect"):
+        value = given.pop(name, ())
+        fields[name] = (value,) if isinstance(value, str) else tuple(value)
+    if "count" in given:
+        if len(fields["contains"]) != 1:
+            raise ValueError("count needs one pattern in contains: it counts the lines that match")
+        fields["counted"] = comparison_of(given.pop("count"))
+    if "golden" in given:
+        fields["golden"] = os.fspath(given.pop("golden"))
+    if (wanted := given.pop("normalize", None)) is not None:
+        fields["normalize"] = tuple(map(_normalizer, _listed(wanted)))
+    for name in ("last", "literal", "unordered"):
+        if name in given:
+            fields[name] = given.pop(name)
+    if given:
+        raise TypeError(f"no condition of a check: {', '.join(map(repr, given))}")
+    check = Check("", kind, target, **fields)
+    if kind in ("file", "log") and check == Check("", kind, target):
+        raise TypeError("there is no condition: nothing would be checked")
+    return check
+
+
+def _equal_to(check: Check, equals: Any) -> Check:
+    return check if equals is ... else check._replace(equals=(equals,))
+
+
+def _listed(wanted: Normalizing | Iterable[Normalizing]) -> Iterable[Normalizing]:
+    if isinstance(wanted, str):
+        return (wanted,)
+    if isinstance(wanted, tuple) and len(wanted) == 2:
+        first, second = wanted
+        if isinstance(first, str) and isinstance(second, str) and first not in NAMED:
+            return ((first, second),)
+    return cast("Iterable[Normalizing]", wanted)
+
+
+def _normalizer(wanted: Normalizing) -> Normalizer:
+    if isinstance(wanted, str):
+        if wanted not in NAMED:
+            raise ValueError(f"no normaliser {wanted!r}; there are {', '.join(NAMED)}")
+        return Normalizer(wanted)
+    sub, by = wanted
+    return Normalizer("", sub, by)
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return lines_of(whole_text(file))
+    except UnreadableError:
+        if file.exists():
+            raise
+        return []
+
+
+def _name(source: Process | Log | Path | str) -> str:
+    if isinstance(source, Process):
+        return f"the output of {source.name}"
+    if isinstance(source, Log):
+        return str(source.paths[0])
+    return str(source) if isinstance(source, Path) else f"the output of {source}"
+
+
+def _raise(failures: Sequence[Failure]) -> None:
+    if failures:
+        message, details = told(failures)
+        raise CheckError("\n".join((message, *(f"  | {line}" for line in details))))

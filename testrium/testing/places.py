@@ -1,0 +1,65 @@
+"""Where a unit's process keeps the files of its tests: in the run's folder, if there is one."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from testrium.probe import environment as names
+
+
+def run_dir() -> Path | None:
+    """The folder of the group's run; None outside of a run."""
+    folder = os.environ.get(names.RUN_DIR)
+    return Path(folder) if folder else None
+
+
+def unit_folder() -> Path:
+    """The unit's own folder in the run; outside of a run a temporary one for this process."""
+    run = run_dir()
+    if run is None:
+        return _temporary()
+    folder = run / "units" / os.environ.get(names.UNIT, "tests")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def unused(folder: Path, name: str) -> Path:
+    """A path below `folder` that does not exist: `name`, else `name-2`, `name-3`, ..."""
+    path, number = folder / name, 1
+    while path.exists():
+        number += 1
+        path = folder / f"{name}-{number}"
+    return path
+
+
+def keep(folder: Path) -> None:
+    """Do not remove this folder with the temporary one that it lies in."""
+    _kept.add(folder)
+
+
+#: Folders that stay because something went wrong.
+_kept: set[Path] = set()
+
+
+@cache
+def _temporary() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="testrium-"))
+    atexit.register(_tidy, folder, os.getpid())
+    return folder
+
+
+def _tidy(folder: Path, owner: int) -> None:
+    """Remove the temporary folder, but for what is kept; a forked child leaves it alone."""
+    if os.getpid() != owner:
+        return
+    for entry in folder.iterdir():
+        if entry not in _kept:
+            shutil.rmtree(entry, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()

@@ -1,0 +1,218 @@
+"""Waits, each ended early by a process that dies, or by a line that says what went wrong.
+
+`process` is a `Process`, or the number of any process. `timeout` is in seconds, None for ever. All
+of them raise WaitTimeoutError (a TimeoutError) and ProcessEndedError, both WaitErrors.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from testrium.testing.following import Log, Search
+from testrium.testing.places import run_dir
+from testrium.testing.processes import Process
+from testrium.testing.waking import ErrorLineError, Waking, waking
+
+if TYPE_CHECKING:
+    from testrium.probe.event import Event
+
+_TRY_S = 1.0
+
+
+def wait_for_log(
+    source: Process | Log | str | os.PathLike[str],
+    pattern: str,
+    *,
+    error: str | Sequence[str] = (),
+    literal: bool = False,
+    process: Process | int | None = None,
+    timeout: float | None = 10.0,
+) -> re.Match[str]:
+    """Wait for a line.
+
+    Args:
+        source: a `Process`; the name of a unit of the run; the path of a file, as a Path; or a
+            `Log`, which goes on behind the line that was found last.
+        pattern: a regular expression, searched in each line; plain text if `literal`.
+        error: patterns of lines that mean that it will not come any more.
+        literal: the patterns are plain text.
+        process: whose end ends the wait; of a `Process` as source, that one.
+        timeout: seconds.
+
+    Returns:
+        The match: `match["port"]` is the named group, `match.string` the line.
+
+    Raises:
+        ErrorLineError: a line matches `error`.
+    """
+    log = log_of(source)
+    if process is None and isinstance(source, Process):
+        process = source
+    errors = (error,) if isinstance(error, str) else tuple(error)
+    search = Search(pattern, errors, literal=literal)
+    what = f"a line that matches {pattern!r}"
+    with waking(what, timeout, process, log.paths) as wakes:
+        while True:
+            over = wakes.is_over()
+            left = wakes.left_s()
+            final = over or (left is not None and left <= 0)
+            found = search.found(log, final=final)
+            if isinstance(found, re.Match):
+                return found
+            if found is not None:
+                raise ErrorLineError(f"{what} will not come, because of this one: {found}")
+            if over:
+                wakes.raise_ended(log.last_seen())
+            wakes.wait(log.last_seen() if final else "")
+
+
+def wait_for_file(
+    path: str | os.PathLike[str],
+    *,
+    process: Process | int | None = None,
+    timeout: float | None = 10.0,
+) -> Path:
+    """Wait until there is a file or a folder; its path."""
+    wanted = Path(path).absolute()
+
+    def seen() -> str:
+        parent = wanted.parent
+        if not parent.is_dir():
+            return f"its folder {parent} does not exist"
+        names = sorted(entry.name for entry in parent.iterdir())[:10]
+        return f"its folder holds {', '.join(names) or 'nothing'}"
+
+    with waking(f"the file {wanted}", timeout, process, (wanted,)) as wakes:
+        _look(wakes, wanted.exists, seen)
+    return wanted
+
+
+def wait_for_port(
+    port: int,
+    host: str = "127.0.0.1",
+    *,
+    process: Process | int | None = None,
+    timeout: float | None = 10.0,
+) -> None:
+    """Wait until something listens on a TCP port."""
+    reasons: list[str] = []
+
+    def listens() -> bool:
+        try:
+            with socket.create_connection((host, port), timeout=_TRY_S):
+                return True
+        except OSError as error:
+            reasons[:] = [f"the last try: {error.strerror or error}"]
+            return False
+
+    with waking(f"a server at {host}:{port}", timeout, process) as wakes:
+        _look(wakes, listens, lambda: "".join(reasons))
+
+
+def wait_for_exit(process: Process | int, *, timeout: float | None = 10.0) -> int | None:
+    """Wait until a process has ended; its exit code, None if it is none of ours.
+
+    As in `subprocess`, a signal is a negative number.
+    """
+    if isinstance(process, Process):
+        return process.wait(timeout)
+    with waking(f"the end of process {process}", timeout, process) as wakes:
+        while not wakes.is_over():
+            wakes.wait()
+    return None
+
+
+def wait_for_probe(
+    place: str,
+    key: str | None = None,
+    *,
+    process: Process | int | None = None,
+    timeout: float | None = 10.0,
+) -> Event:
+    """Wait for a probe `unit:step` of this run, as `testrium.unit().wait_for` does.
+
+    Raises:
+        RuntimeError: outside of a run, or the run has ended.
+    """
+    from testrium.probe.event import Event
+    from testrium.probe.waiting import ask, wait_request
+
+    suffix = "" if key is None else f" with key {key!r}"
+    request = wait_request(place, key, timeout)
+    with waking(f"a probe {place}{suffix}", timeout, process) as wakes:
+        if request["now"]:
+            answer = ask(request)
+        else:
+            answer = ask(request, None, lambda wire: wakes.wait_readable(wire.fileno()))
+        if answer["event"] is None:
+            wakes.wait()  # raises: there was no time
+    return Event(answer["event"])
+
+
+def wait_until(
+    condition: Callable[[], Any],
+    what: str = "",
+    *,
+    process: Process | int | None = None,
+    timeout: float | None = 10.0,
+) -> None:
+    """Wait until `condition()` is true; it is called again and again, with growing pauses.
+
+    Args:
+        condition: what it returned last is told when the time is over.
+        what: what is waited for, in words.
+    """
+    last: list[Any] = []
+
+    def holds() -> bool:
+        last[:] = [condition()]
+        return bool(last[0])
+
+    name = what or getattr(condition, "__name__", "the condition")
+    with waking(name, timeout, process) as wakes:
+        _look(wakes, holds, lambda: f"it was {last[0]!r} at last" if last else "")
+
+
+def log_of(source: Process | Log | str | os.PathLike[str]) -> Log:
+    """The output that is meant by a process, a unit of the run, or a path."""
+    if isinstance(source, Log):
+        return source
+    if isinstance(source, Process):
+        return Log(source.stdout_path, source.stderr_path)
+    if isinstance(source, str):
+        return Log(*unit_logs(source).values())
+    return Log(Path(source).absolute())
+
+
+def unit_logs(unit: str) -> dict[str, Path]:
+    """The files that hold the output of a unit of this run. Raises ValueError, RuntimeError."""
+    run = run_dir()
+    if run is None:
+        raise RuntimeError(
+            f"{unit!r} cannot be a unit outside of a run; for a file give a Path, no str"
+        )
+    folder = run / "units" / unit
+    if not folder.is_dir():
+        raise ValueError(f"there is no unit {unit!r} in this run; for a file give a Path, no str")
+    return {"stdout": folder / "stdout.log", "stderr": folder / "stderr.log"}
+
+
+def _look(wakes: Waking, condition: Callable[[], bool], seen: Callable[[], str]) -> None:
+    """Return when the condition holds; it is asked once more after the end of the process."""
+    while True:
+        over, left = wakes.is_over(), wakes.left_s()
+        if condition():
+            return
+        if over:
+            _give_up(wakes, seen())
+        wakes.wait(seen() if left is not None and left <= 0 else "")
+
+
+def _give_up(wakes: Waking, seen: str) -> NoReturn:
+    wakes.raise_ended(seen)
+    raise AssertionError

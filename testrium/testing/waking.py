@@ -1,0 +1,180 @@
+"""What ends a wait early: a file that was written, a process that ended, a line that says why."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from testrium.errors import TestriumError
+
+if TYPE_CHECKING:
+    from testrium.testing.processes import Process
+
+#: Where nothing wakes us, we look again after a pause that grows from the first to the second (s).
+_PAUSES_S = (0.002, 0.05)
+#: Some file systems take a watch and tell nothing of what another machine has written.
+_SAFETY_S = 0.5
+
+
+class WaitError(TestriumError):
+    """What was waited for did not come; the message tells what was seen last."""
+
+
+class WaitTimeoutError(WaitError, TimeoutError):
+    """It did not come in time."""
+
+
+class ProcessEndedError(WaitError):
+    """The process from which it should have come has ended."""
+
+
+class ErrorLineError(WaitError):
+    """A line matches one of the patterns that mean failure."""
+
+
+class Waking:
+    """Blocks until something may have changed.
+
+    Args:
+        timeout: seconds; None for ever.
+        process: one whose end ends the wait: a `Process`, or the number of any process.
+        files: files, there or not, that wake when they are written or made.
+    """
+
+    def __init__(self, timeout: float | None, process: Process | int | None, what: str) -> None:
+        self.process = process
+        self._timeout = timeout
+        self._what = what
+        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._poll = select.poll()
+        self._watched = False  # whether files wake us
+        self._inotify_fd: int | None = None
+        self._pause_s = _PAUSES_S[0]
+
+    def left_s(self) -> float | None:
+        """Seconds until the wait is over; None: it never is."""
+        return None if self._deadline is None else self._deadline - time.monotonic()
+
+    def wait(self, seen: str = "") -> None:
+        """Return when it is worth looking again.
+
+        Args:
+            seen: what was seen last, for the message.
+
+        Raises:
+            WaitTimeoutError: the time is over.
+        """
+        left = self.left_s()
+        if left is not None and left <= 0:
+            raise WaitTimeoutError(
+                _sentence(f"{self._what} did not come within {self._timeout:g} s", seen)
+            )
+        pause = self._nap()
+        limit = pause if left is None else min(left, pause)
+        for fd, _ in self._poll.poll(limit * 1000 + 1):
+            if fd == self._inotify_fd:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(fd, 65536)
+
+    def wait_readable(self, fd: int) -> None:
+        """Return when `fd` can be read.
+
+        Raises:
+            WaitTimeoutError: the time is over.
+            ProcessEndedError: the process ended first.
+        """
+        self._poll.register(fd, select.POLLIN)
+        try:
+            while True:
+                left = self.left_s()
+                if left is not None and left <= 0:
+                    self.wait()  # raises
+                ready = [one for one, _ in self._poll.poll(None if left is None else left * 1000)]
+                if fd in ready:
+                    return
+                if self.is_over():
+                    self.raise_ended()
+        finally:
+            self._poll.unregister(fd)
+
+    def is_over(self) -> bool:
+        """Whether the process, where there is one, has ended: look once more, then give up."""
+        if self.process is None:
+            return False
+        if isinstance(self.process, int):
+            return not _is_alive(self.process)
+        return self.process.exit_code is not None
+
+    def raise_ended(self, seen: str = "") -> None:
+        """Give up. Raises ProcessEndedError."""
+        if self.process is None or isinstance(self.process, int):
+            ended = f"process {self.process} ended"
+        else:
+            ended = self.process.described_end()
+        raise ProcessEndedError(_sentence(f"{self._what} did not come: {ended}", seen))
+
+    def _nap(self) -> float:
+        """How long nothing needs to be looked at, unless something wakes us."""
+        if self._watched:
+            return _SAFETY_S
+        pause = self._pause_s
+        self._pause_s = min(2 * pause, _PAUSES_S[1])
+        return pause
+
+    def _watch_process(self, stack: ExitStack) -> None:
+        if self.process is None:
+            return
+        pid = self.process if isinstance(self.process, int) else self.process.pid
+        with contextlib.suppress(OSError):  # it is gone already, or this kernel cannot
+            fd = os.pidfd_open(pid)
+            stack.callback(os.close, fd)
+            self._poll.register(fd, select.POLLIN)
+
+    def _watch_files(self, files: Iterable[Path], stack: ExitStack) -> None:
+        from testrium.record.inotify import IN_FOLDER, Inotify
+
+        inotify = Inotify.open()
+        if inotify is None:
+            return
+        stack.callback(os.close, inotify.fileno())
+        self._inotify_fd = inotify.fileno()
+        # Their folders: a file may be made, moved to its place, or replaced.
+        folders = {path.parent for file in files for path in (file, file.resolve())}
+        numbers = [inotify.add(str(folder), IN_FOLDER) for folder in folders]
+        self._watched = None not in numbers
+        if self._watched:
+            self._poll.register(inotify.fileno(), select.POLLIN)
+
+
+@contextmanager
+def waking(
+    what: str,
+    timeout: float | None,
+    process: Process | int | None = None,
+    files: Iterable[Path] = (),
+) -> Iterator[Waking]:
+    """What wakes a wait for `what`, for as long as it lasts."""
+    wakes = Waking(timeout, process, what)
+    with ExitStack() as stack:
+        wakes._watch_process(stack)  # noqa: SLF001 - the two are one thing
+        if files := tuple(files):
+            wakes._watch_files(files, stack)  # noqa: SLF001
+        yield wakes
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:  # noqa: PTH123
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def _sentence(message: str, seen: str) -> str:
+    return f"{message}; {seen}" if seen else message
