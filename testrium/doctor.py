@@ -5,7 +5,6 @@ Every check is a function that tries one thing and says what it found. `run_chec
 
 from __future__ import annotations
 
-import functools
 import os
 import resource
 import shutil
@@ -61,7 +60,7 @@ def run_checks(cwd: Path) -> tuple[Check, ...]:
         check_inotify,
         check_ports,
         check_sockets,
-        lambda: check_files(*resource.getrlimit(resource.RLIMIT_NOFILE)),
+        check_open_files,
         check_limits,
         check_git,
         check_terminal,
@@ -71,7 +70,7 @@ def run_checks(cwd: Path) -> tuple[Check, ...]:
     if isinstance(project, Check):
         return (*checks, project)
     checks.append(_shown_project(project))
-    checks.append(_guarded(functools.partial(check_state_folder, project.state_folder)))
+    checks.append(check_state_folder(project.state_folder))
     checks += _checked_groups(project, cwd)
     checks.append(_guarded(check_trial))
     return tuple(checks)
@@ -82,9 +81,12 @@ def _guarded(check: Callable[[], Check]) -> Check:
     try:
         return check()
     except (OSError, InfraError, subprocess.SubprocessError) as error:
-        function = check.func if isinstance(check, functools.partial) else check
-        name = function.__name__.removeprefix("check_").replace("_", " ")
-        return Check(name, "problem", str(error))
+        name = check.__name__.removeprefix("check_").replace("_", " ")
+        return Check(name, "problem", _words(error))
+
+
+def _words(error: Exception) -> str:
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
 
 
 def check_python() -> Check:
@@ -174,8 +176,13 @@ def check_sockets() -> Check:
     return Check("sockets", "ok", f"in {folder}")
 
 
-def check_files(soft: int, hard: int) -> Check:
+def check_open_files() -> Check:
     """How many files may be open at once, by process."""
+    return judge_open_files(*resource.getrlimit(resource.RLIMIT_NOFILE))
+
+
+def judge_open_files(soft: int, hard: int) -> Check:
+    """What limits of the number of open files come to."""
     if soft == resource.RLIM_INFINITY or soft >= _FILES:
         shown = "without a limit" if soft == resource.RLIM_INFINITY else str(soft)
         return Check("open files", "ok", shown)
@@ -247,8 +254,12 @@ def check_state_folder(folder: Path) -> Check:
     from testrium.record.database import open_database
 
     there = next(each for each in (folder, *folder.parents) if each.exists())
-    with tempfile.TemporaryDirectory(dir=there, prefix=".testrium-doctor-") as own:
-        open_database(f"{own}/Data.db", "wal").close()
+    try:
+        with tempfile.TemporaryDirectory(dir=there, prefix=".testrium-doctor-") as own:
+            open_database(f"{own}/Data.db", "wal").close()
+    except (OSError, InfraError) as error:
+        advice = "let it be written, or name another folder: state = PATH in testrium.toml"
+        return Check("state folder", "problem", f"{folder}: {_words(error)}", advice)
     free = shutil.disk_usage(there).free
     if free < _FREE_BYTES:
         return Check(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from testrium import doctor
-from testrium.doctor import Check, check_files, check_requirements, exit_code, run_checks
+from testrium.doctor import Check, check_requirements, exit_code, judge_open_files, run_checks
 from testrium.errors import ExitCode, InfraError
 from testrium.model import Group
 from testrium.plan.scenario import Machine
@@ -77,7 +77,7 @@ def test_what_is_required_and_missing() -> None:
     ("soft", "state"), [(256, "warning"), (1024, "ok"), (resource.RLIM_INFINITY, "ok")]
 )
 def test_open_files(soft: int, state: str) -> None:
-    assert check_files(soft, 4096).state == state
+    assert judge_open_files(soft, 4096).state == state
 
 
 def test_a_state_folder_that_cannot_be_written(
@@ -88,7 +88,9 @@ def test_a_state_folder_that_cannot_be_written(
 
     monkeypatch.setattr("testrium.record.database.open_database", refuse)
     (found,) = [check for check in run_checks(tmp_path) if check.name == "state folder"]
-    assert (found.state, found.found) == ("problem", "cannot open Data.db: disk I/O error")
+    assert found.state == "problem"
+    assert found.found.endswith(".testrium: cannot open Data.db: disk I/O error")
+    assert found.advice.startswith("let it be written")
     assert exit_code([found]) == ExitCode.ERROR
 
 

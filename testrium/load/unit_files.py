@@ -54,10 +54,16 @@ def read_unit_files(
         cwd: what file names in messages are relative to.
     """
     complaints = listed.complaints
+    try:
+        inside = sorted((folder / UNITS_FOLDER).iterdir())
+    except OSError as error:
+        shown = shown_path(folder / UNITS_FOLDER, cwd)
+        complaints.problem(shown, None, "", f"cannot be read: {error.strerror}")
+        return ()
     present = {
         path.stem: path
-        for path in sorted((folder / UNITS_FOLDER).glob("*.toml"))
-        if not path.name.startswith(".")
+        for path in inside
+        if path.suffix == ".toml" and not path.name.startswith(".")
     }
     for name in present.keys() - set(names):
         complaints.problem(

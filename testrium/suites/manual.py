@@ -53,7 +53,7 @@ class Interview:
             try:
                 outcome, comment = self._answer()
             except EOFError:
-                outcome, comment = "unknown", "nobody answered: the terminal was closed"
+                outcome, comment = "unknown", "no answer was given"
             self._teller.tell(
                 step["name"],
                 outcome,

@@ -26,10 +26,10 @@ def main() -> None:
     cache = os.path.join(os.environ[settings.FOLDER], "pytest_cache")  # noqa: PTH118 - text for pytest
     own = ["-o", f"cache_dir={cache}", "--color=no"]
     code = int(pytest.main([*own, *settings.arguments(), *settings.paths()], plugins=[plugin]))
-    plugin.teller.conclude()
     told = code in (_OK, _TESTS_FAILED, _NO_TESTS)
     if not told and not (code == _INTERRUPTED and plugin.collection_failed):
         sys.exit(code)
+    plugin.teller.conclude()
 
 
 @dataclass

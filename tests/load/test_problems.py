@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -536,3 +537,18 @@ def test_what_may_be_callable_is_left_to_the_unit(workspace: Workspace, code: st
     workspace.write({"g/test_case.py": code})
     workspace.group(a="entrypoint = 'test_case:f'")
     assert workspace.loaded()
+
+
+def test_a_folder_of_units_that_cannot_be_listed(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace.group(a="")
+    listed = Path.iterdir
+
+    def refuse(path: Path) -> object:
+        if path.name == "units":
+            raise PermissionError(13, "Permission denied")
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert workspace.problems() == ["g/units: cannot be read: Permission denied"]

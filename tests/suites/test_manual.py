@@ -39,7 +39,7 @@ def ask(answers: str) -> str:
             "p\n",
             {
                 "page": ("passed", ""),
-                "close": ("unknown", "nobody answered: the terminal was closed"),
+                "close": ("unknown", "no answer was given"),
             },
         ),
     ],
