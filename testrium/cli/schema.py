@@ -17,9 +17,11 @@ def command(file: str | None) -> int:
 
     config is a group's config.toml, unit a file in units/, project is testrium.toml.
     """
+    from testrium.cli.key_texts import describe
     from testrium.load.project import json_schema
     from testrium.load.schema import json_schemas
 
     schemas = json_schemas() | {"testrium.toml": json_schema()}
+    describe(schemas)
     click.echo(json.dumps(schemas[_FILES[file]] if file else schemas, indent=2))
     return 0

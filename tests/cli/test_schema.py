@@ -87,3 +87,21 @@ def test_old_spellings_are_known_and_told() -> None:
 def test_defaults_of_a_project_need_no_key() -> None:
     document = tomllib.loads("state = 'x'\ntemplates = 't'\n[Configs]\ntimeout = 3\n[unit]\n")
     assert problems("project", document) == []
+
+
+def test_every_key_says_what_it_means() -> None:
+    tables = schema("config")["properties"]
+    for name in ("Configs", "verify", "circuits", "checks", "faults"):
+        keys = tables[name].get("items", tables[name])["properties"]
+        told = {key: each.get("description", "") for key, each in keys.items()}
+        lacking = [key for key, text in told.items() if not text and "deprecated" not in keys[key]]
+        # Keys of links and clocks, and the name of a check, are explained in prose.
+        assert set(lacking) <= {"link", "unit", "value", "after", "jitter", "name"}
+    keys = schema("unit")["additionalProperties"]["properties"]
+    assert keys["in-except"]["description"] == keys["in_except"]["description"]
+    assert keys["grace"]["description"].startswith("the signal, then SIGKILL")
+    assert schema("project")["properties"]["unit"]["properties"]["grace"]["description"]
+    configs = tables["Configs"]["properties"]
+    assert configs["timeout"]["description"] == (
+        "seconds for the whole circuit, from the start of the first unit. Default: `30`."
+    )

@@ -71,6 +71,7 @@ def test_the_wheel_holds_the_package_and_its_files(wheel: Path) -> None:
         "testrium/_templates/scaffold/hello/config.toml",
         "testrium/_templates/scaffold/hello/units/source.toml",
         "testrium/_docs/findings/lost.md",
+        "testrium/_docs/reference/groups.md",
     } <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     tops = {name.split("/")[0] for name in names}
