@@ -5,6 +5,7 @@ The verdicts stand already: what cannot be kept is told, and fails nothing.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -65,5 +66,10 @@ def record_run(
         notice(str(error))
     for told in append_run(state, result, command_line=command_line, revision=revision):
         notice(told)
+    if any(one.scenario.group.save_scores for one in result.groups):
+        from testrium.record.score import note_score
+
+        with contextlib.suppress(InfraError):  # the run could not be appended either, which is told
+            note_score(state, result.run)
     if is_state_folder(state):
         prune(state, keep=KEPT_RUNS)

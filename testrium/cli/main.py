@@ -21,6 +21,7 @@ COMMANDS = {
     "verify": ("verify", "Judge a stored run again."),
     "report": ("report", "Write a stored run's report as HTML, JSON or JUnit XML."),
     "clean": ("clean", "Remove stored runs."),
+    "benchmark": ("benchmark", "Measure how fast this machine is."),
     "history": ("history", "List earlier runs."),
     "chaos": ("chaos", "Break a group by drawn faults; find the smallest that breaks it."),
     "learn": ("learn", "Propose circuits from a run that passed."),

@@ -7,38 +7,15 @@ machine can do; slower tries measure its neighbours). 100 is about one core of a
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
-import platform
 import tempfile
 import time
-import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+
+from testrium.record.score import MachineScore, machine_id
 
 _BLOCK = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class MachineScore:
-    """The scores of one machine; `score` is their geometric mean."""
-
-    machine_id: str
-    cpu_score: float
-    memory_score: float
-    disk_score: float
-    io_score: float
-    score: float
-
-    def to_dict(self) -> dict[str, float | str]:
-        return asdict(self)
-
-
-def machine_id() -> str:
-    """16 hexadecimal digits that stay the same on one machine and tell nothing about it."""
-    facts = f"{uuid.getnode()} {platform.machine()} {platform.system()} {os.cpu_count()}"
-    return hashlib.sha256(facts.encode()).hexdigest()[:16]
 
 
 def measure_machine(name: str | None = None, iterations: int = 3) -> MachineScore:
@@ -101,17 +78,6 @@ def io_score(iterations: int = 3, lines: int = 5000) -> float:
 def overall_score(*scores: float) -> float:
     """The geometric mean: a machine twice as fast in one of four resources counts 1.19 times."""
     return math.exp(sum(math.log(max(score, 1e-9)) for score in scores) / len(scores))
-
-
-def normalized_s(duration_s: float, machine_score: float, baseline_score: float) -> float:
-    """How long it would have taken on the machine with `baseline_score`, in seconds.
-
-    Raises:
-        ValueError: a score is not positive.
-    """
-    if machine_score <= 0 or baseline_score <= 0:
-        raise ValueError("machine_score and baseline_score must be greater than zero")
-    return duration_s * machine_score / baseline_score
 
 
 def _add_up(count: int) -> int:

@@ -1,0 +1,62 @@
+"""`testrium benchmark`: how fast this machine is."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+import click
+
+from testrium.errors import InfraError
+
+_RESOURCES = (
+    ("CPU", "cpu_score", "additions in the interpreter"),
+    ("memory", "memory_score", "copies of 1 MiB"),
+    ("disk", "disk_score", "writes of 256 KiB that reach the disk"),
+    ("I/O", "io_score", "lines written one by one"),
+)
+
+
+@click.command(name="benchmark")
+@click.option(
+    "--iterations",
+    type=click.IntRange(1, 1000),
+    default=3,
+    show_default=True,
+    help="Tries per resource; the best one counts. 0.3 s each.",
+)
+@click.option(
+    "--database",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="An SQLite file for the result, in place of the project's history.",
+)
+@click.option("--json", "as_json", is_flag=True, help="For machines: the scores as an object.")
+def command(iterations: int, database: str | None, as_json: bool) -> int:
+    """Measure CPU, memory, disk and I/O of this machine, and keep the score.
+
+    From then on each run of this project on this machine is stored with the score, and `testrium
+    history` shows its duration as it would be on a machine of score 100 beside the measured one.
+    100 is about one core of a small server of 2023; twice the score is twice as fast.
+    """
+    from testrium.record.score import keep_score, save_score
+    from testrium.run.machine import measure_machine
+    from testrium.session import state_folder
+
+    result = measure_machine(iterations=iterations)
+    if database is not None:
+        try:
+            save_score(database, result)
+        except sqlite3.Error as error:
+            raise InfraError(f"cannot write {database}: {error}") from error
+    else:
+        keep_score(state_folder(Path.cwd()), result)
+    if as_json:
+        click.echo(json.dumps(result.to_dict()))
+        return 0
+    for name, field, meaning in _RESOURCES:
+        click.echo(f"{name:<8} {getattr(result, field):>8.1f}  {meaning}")
+    where = database or "the project's history"
+    click.echo(f"{'score':<8} {result.score:>8.1f}  kept in {where}")
+    return 0
