@@ -85,5 +85,5 @@ def test_a_run_is_stored_with_the_score_of_its_machine(workplace: Workplace) -> 
     assert scored["normalized_s"] == pytest.approx(2 * scored["duration_s"])
     head, _, line, last = workplace.finish(workplace.start("history")).stdout.splitlines()
     assert "  at score 100  " in head
-    assert f"{scored['duration_s']:.2f} s {scored['normalized_s']:>10.2f} s" in line
+    assert f"{scored['duration_s']:.2f} s  {scored['normalized_s']:>10.2f} s" in line
     assert last.split()[-3:] == ["-", "1", "pass"]
