@@ -58,6 +58,9 @@ HURRY_S = 0.05
 
 DATABASE = "Data.db"
 
+#: Of a run without end only the last results are kept in mind.
+MOST_RESULTS = 10_000
+
 _T = TypeVar("_T")
 
 _SIGNALS = {
@@ -232,6 +235,7 @@ class _Session:
         from testrium.run.schedule import run_scheduled
 
         results: list[GroupResult] = []
+        forgotten = 0
         for planned in rounds(scenarios, self._request.rounds):
             self._request.observer.run_started(self._run, planned)
             done = await run_scheduled(
@@ -242,11 +246,16 @@ class _Session:
                 sequence=self._in_sequence(planned),
             )
             results += done
+            if self._request.rounds is None and (old := len(results) - MOST_RESULTS) > 0:
+                del results[:old]  # they have passed: else there was no other round
+                forgotten += old
             if self._signal is None and (left := len(planned) - len(done)):
                 self._request.observer.notice(f"-x: {left} more results were not started")
             ended = {result.verdict for result in done}
             if self._signal or ended.intersection(NOT_PASSED) or ended == {Verdict.SKIP}:
                 break
+        if forgotten:
+            self._request.observer.notice(f"{forgotten} more results passed, and are not reported")
         return sorted(results, key=lambda one: (one.scenario.group.order, one.scenario.group.id))
 
     def _is_over(self, results: list[GroupResult]) -> bool:

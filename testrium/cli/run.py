@@ -16,6 +16,10 @@ from testrium.cli.reports import chosen, github_writers, make_writers, report_op
 from testrium.errors import TestriumError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from testrium.model import GroupResult
+    from testrium.report.closing import Leg
     from testrium.report.console import Console
     from testrium.report.targets import Choice
     from testrium.report.writer import Writer
@@ -167,7 +171,26 @@ def command(
     made += github_writers(stream, Path.cwd())
     if archive is not None:
         made.append(_archive_writer(archive, keep, reports))
-    with Console(stream, cwd=Path.cwd(), plain=plain, verbose=verbose) as console:
+    jobs = jobs or usable_cores()
+
+    def durations() -> Mapping[str, float]:
+        from testrium.record.history import expected_durations
+        from testrium.session import state_folder
+
+        known, notices = expected_durations(state_folder(Path.cwd()))
+        for text in notices:
+            console.notice(text)
+        return known
+
+    with Console(
+        stream,
+        cwd=Path.cwd(),
+        plain=plain,
+        verbose=verbose,
+        durations=durations,
+        jobs=jobs,
+        slowest_legs=_slowest_legs,
+    ) as console:
         writers = Writers(made, console.notice)
         try:
             if failed:
@@ -187,7 +210,7 @@ def command(
                 update_golden=update_golden,
                 keep=keep,
                 observer=Fanout(console, writers),
-                jobs=jobs or usable_cores(),
+                jobs=jobs,
                 verbose=verbose,
                 command_line=tuple(sys.argv[1:]),
             )
@@ -198,6 +221,12 @@ def command(
         console.finish(result)
         writers.finish(result)
     return result.exit_code
+
+
+def _slowest_legs(results: Sequence[GroupResult]) -> Sequence[Leg]:
+    from testrium.slowest import slowest_legs
+
+    return slowest_legs(results)
 
 
 def _archive_writer(file: str, keep: str, reports: tuple[Choice, ...]) -> Writer:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Self, TextIO
 
 from testrium.errors import Problem
 from testrium.model import Event, GroupResult, RunResult, Scenario, UnitState, Verdict
 from testrium.report import blocks, wording
+from testrium.report.closing import Leg, failures, is_long, slowest
 from testrium.report.escape import cells, encodable, log_line
 from testrium.report.lines import Line, Span, line, wrapped
 from testrium.report.live import LiveLines
@@ -30,6 +31,17 @@ class Console:
     fails a run: when its stream is gone it falls silent.
 
     Use it as a context manager, or call `close`: a terminal must get its cursor back.
+
+    Args:
+        stream: where to write.
+        cwd: the folder that commands and paths start from.
+        plain: never use control codes.
+        verbose: tell when groups start, too.
+        environ: what says how the terminal is.
+        durations: how long each group, by its id, is going to take (seconds), as far as that is
+            known. Asked once, in a run that takes a while.
+        jobs: how many groups run side by side.
+        slowest_legs: asked for at the end of a long run.
     """
 
     def __init__(
@@ -40,6 +52,9 @@ class Console:
         plain: bool = False,
         verbose: bool = False,
         environ: Mapping[str, str] = os.environ,
+        durations: Callable[[], Mapping[str, float]] = dict,
+        jobs: int = 1,
+        slowest_legs: Callable[[Sequence[GroupResult]], Sequence[Leg]] = lambda _: (),
     ) -> None:
         self._stream = stream
         self._cwd = cwd
@@ -50,7 +65,8 @@ class Console:
         self._silent = False
         self._name_width = 0
         self._partial: dict[tuple[str, str], str] = {}
-        self._progress = Progress(self._marks)
+        self._slowest_legs = slowest_legs
+        self._progress = Progress(self._marks, durations, jobs)
         self._live = LiveLines(stream, self._progress.rows) if self._terminal else None
 
     def __enter__(self) -> Self:
@@ -73,7 +89,7 @@ class Console:
         """
         widths = [cells(wording.label(scenario)) for scenario in scenarios]
         self._name_width = max(self._name_width, min(max(widths, default=0), _NAME_WIDTH))
-        self._progress.expect(len(scenarios))
+        self._progress.expect(scenarios)
         if any(unit.kind == "manual" for scenario in scenarios for unit in scenario.units):
             self._live = None  # somebody is asked at this terminal: no line may change there
         if self._live is not None:
@@ -103,7 +119,7 @@ class Console:
 
     def group_ended(self, result: GroupResult) -> None:
         """Observer: a group is judged."""
-        self._progress.ended(result.scenario)
+        self._progress.ended(result.scenario, failed=blocks.needs_block(result.verdict))
         label = wording.label(result.scenario)
         for name in [name for name in self._partial if name[0] == label]:
             self._write([self._output_line(name, self._partial.pop(name))])
@@ -115,8 +131,11 @@ class Console:
 
     # At the end ------------------------------------------------------------------------------
 
-    def finish(self, result: RunResult) -> None:
-        """Tell how the run ended: what is wrong, the totals, where to read on."""
+    def finish(self, result: RunResult, *, stored: bool = False) -> None:
+        """Tell how the run ended: what is wrong, the totals, where to read on.
+
+        Of a `stored` run it is not told how to run what failed again: it may not be the last one.
+        """
         self.close()
         self._write(line(str(problem), hanging=2) for problem in result.errors)
         width = self._width()
@@ -126,6 +145,11 @@ class Console:
                 self._write([line(), *blocks.group_block(view, self._marks, width=width)])
         if result.errors:
             return
+        again = None if stored else self._cwd
+        self._write(failures(result, self._marks, cwd=again, width=width))
+        if is_long(result):
+            legs = self._slowest_legs(result.groups)
+            self._write(slowest(result, legs, self._marks, width=width))
         lines = [line(), blocks.totals(result)]
         if result.folder is not None:
             lines.append(line(Span(f"run {result.run}  (testrium show)", "dim")))
@@ -135,7 +159,7 @@ class Console:
         """Tell of a stored run what was told at its end: a line per group, then `finish`."""
         self._align(result.groups)
         self._write(self._finished_line(group) for group in result.groups)
-        self.finish(result)
+        self.finish(result, stored=True)
 
     def show_group(self, result: GroupResult) -> None:
         """Tell all that is known of one group."""

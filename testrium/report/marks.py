@@ -25,6 +25,7 @@ class Marks(NamedTuple):
     bar: str
     dot: str
     ellipsis: str
+    arrow: str
 
 
 _UNICODE = Marks(
@@ -39,18 +40,20 @@ _UNICODE = Marks(
     bar="│",
     dot="·",
     ellipsis="…",
+    arrow="→",
 )
 ASCII = Marks(
     verdicts={**_UNICODE.verdicts, Verdict.PASS: "+", Verdict.FAIL: "x", Verdict.XFAIL: "+"},
     bar="|",
     dot="-",
     ellipsis="...",
+    arrow="->",
 )
 
 
 def marks_for(encoding: str) -> Marks:
     """The nicest signs that can be written in an encoding."""
-    signs = "".join((*_UNICODE.verdicts.values(), _UNICODE.bar, _UNICODE.dot, _UNICODE.ellipsis))
+    signs = "".join((*_UNICODE.verdicts.values(), _UNICODE.bar, _UNICODE.dot, *_UNICODE[3:]))
     try:
         signs.encode(encoding)
     except (UnicodeEncodeError, LookupError):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from testrium.model import Event, Scenario, UnitState
@@ -23,10 +25,13 @@ _SIGNS: dict[UnitState, tuple[str, str, Style]] = {
 }
 _NAME_WIDTH = 24
 _LEAST_PROBE_WIDTH = 12
+#: One group alone has a line that counts only if it takes so much longer.
+_LONG_S = 2.0
 
 
 @dataclass
 class _Running:
+    id: str
     label: str
     started: float
     units: dict[str, UnitState] = field(default_factory=dict)
@@ -36,28 +41,41 @@ class _Running:
 class Progress:
     """The state behind the changing lines: fed by the loop, read by the display's thread."""
 
-    def __init__(self, marks: Marks) -> None:
+    def __init__(
+        self,
+        marks: Marks,
+        durations: Callable[[], Mapping[str, float]] = dict,
+        jobs: int = 1,
+    ) -> None:
         self._marks = marks
+        self._durations = durations
+        self._jobs = jobs
+        self._known: Mapping[str, float] | None = None  # what `durations` said
         self._lock = threading.Lock()
         self._running: dict[str, _Running] = {}
+        self._waiting: Counter[str] = Counter()  # by the id of the group
         self._expected = 0
         self._ended = 0
+        self._failed = 0
 
     @property
     def running(self) -> int:
         """How many groups run now."""
         return len(self._running)
 
-    def expect(self, number: int) -> None:
-        """So many results there will be, besides those that were expected already."""
-        self._expected += number
+    def expect(self, scenarios: Sequence[Scenario]) -> None:
+        """These results there will be, besides those that were expected already."""
+        with self._lock:
+            self._expected += len(scenarios)
+            self._waiting.update(scenario.id for scenario in scenarios)
 
     def started(self, scenario: Scenario) -> None:
         label = wording.label(scenario)
-        group = _Running(label, time.monotonic())
+        group = _Running(scenario.id, label, time.monotonic())
         group.units = {unit.name: UnitState.CREATED for unit in scenario.units}
         with self._lock:
             self._running[label] = group
+            self._waiting[scenario.id] -= 1
 
     def unit_changed(self, scenario: Scenario, unit: str, state: UnitState) -> None:
         with self._lock:
@@ -70,21 +88,44 @@ class Progress:
         if group is not None and events:
             group.last = events[-1]
 
-    def ended(self, scenario: Scenario) -> None:
+    def ended(self, scenario: Scenario, *, failed: bool = False) -> None:
         with self._lock:
-            self._running.pop(wording.label(scenario), None)
+            if self._running.pop(wording.label(scenario), None) is None:  # it was skipped
+                self._waiting[scenario.id] -= 1
             self._ended += 1
+            self._failed += failed
+
+    def _left_s(self, now: float) -> float | None:
+        """How long the rest is going to take; None where that of one group is not known."""
+        known = self._known or {}
+        left: list[float | None] = []
+        for id_, number in self._waiting.items():
+            if number > 0:
+                left += [known.get(id_)] * number
+        for group in self._running.values():
+            whole = known.get(group.id)
+            left.append(None if whole is None else max(0.0, group.started + whole - now))
+        times = [time for time in left if time is not None]
+        if not times or len(times) < len(left):
+            return None
+        return max(*times, sum(times) / self._jobs)
 
     def rows(self, width: int, height: int) -> list[Line]:
         """A line per running group, as many as fit, and one that counts where there are several."""
+        if self._known is None:
+            self._known = self._durations()
         most = max(1, height - 2)
         with self._lock:
             now = time.monotonic()
             groups = list(self._running.values())
             rows = [self._row(group, now, width) for group in groups[:most]]
-        if self._expected > 1:
+            left_s = self._left_s(now)
+        if self._expected > 1 or (left_s or 0.0) >= _LONG_S:
             hidden = f", {len(groups) - most} of them not shown" if len(groups) > most else ""
-            text = f"{self._ended} of {self._expected} done, {len(groups)} running{hidden}"
+            failed = f", {self._failed} failed" if self._failed else ""
+            about = "" if left_s is None else f", about {wording.roughly(left_s)} left"
+            done = f"{self._ended} of {self._expected} done"
+            text = f"{done}{failed}, {len(groups)} running{hidden}{about}"
             rows.append(line(Span(cut(text, width, self._marks.ellipsis), "dim")))
         return rows
 

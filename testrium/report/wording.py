@@ -38,6 +38,11 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02} s"
 
 
+def roughly(seconds: float) -> str:
+    """`7 s`, `3 min`: a time that is a guess."""
+    return f"{max(1, round(seconds))} s" if seconds < 90 else f"{round(seconds / 60)} min"
+
+
 def milliseconds(value: float, largest: float | None = None) -> str:
     """`0.042 ms`, `81.5 ms`, `1234 ms`: as many figures as mean something.
 

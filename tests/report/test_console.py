@@ -3,11 +3,13 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from testrium.errors import ExitCode, Problem
 from testrium.model import GroupResult, RunResult, UnitState, Verdict
+from testrium.report.closing import Leg
 from testrium.report.console import Console
 from testrium.report.escape import cells
 
@@ -30,7 +32,7 @@ class Ascii(io.TextIOWrapper):
         return buffer.getvalue().decode("ascii")
 
 
-def shown(result: RunResult, stream: io.StringIO, cwd: Path, **options: bool) -> str:
+def shown(result: RunResult, stream: io.StringIO, cwd: Path, **options: Any) -> str:
     with Console(stream, cwd=cwd, environ={}, **options) as console:
         console.run_started(result.run, [group.scenario for group in result.groups])
         for group in result.groups:
@@ -192,3 +194,47 @@ def test_states_may_come_for_a_group_that_has_ended(passed: GroupResult, cwd: Pa
     console.group_ended(passed)
     console.unit_changed(passed.scenario, "source", UnitState.STOPPED)
     console.events_stored(passed.scenario, ())
+
+
+def test_a_run_that_took_long_tells_what_took_longest(
+    run_result: RunResult, passed: GroupResult, cwd: Path
+) -> None:
+    groups = tuple(
+        passed._replace(
+            scenario=passed.scenario._replace(id=f"g{number}"), duration_s=float(number)
+        )
+        for number in range(6)
+    )
+    result = run_result._replace(groups=groups, duration_s=20.0)
+    legs = (Leg("g1", "a:sent", "b:got", 81.25, 100), Leg("g2", "b:got", "a:done", 2.5, 1))
+    text = shown(result, io.StringIO(), cwd, slowest_legs=lambda _: legs)
+
+    lines = text.splitlines()
+    at = lines.index("slowest")
+    assert lines[at : at + 7] == [
+        "slowest",
+        "  5.00 s  g5",
+        "  4.00 s  g4",
+        "  3.00 s  g3",
+        "slowest on their way, in the median",
+        "  81.2 ms  a:sent → b:got  g1  100 times",
+        "   2.5 ms  b:got → a:done  g2  1 time",
+    ]
+    assert "slowest" not in shown(result._replace(duration_s=4.0), io.StringIO(), cwd)
+    assert "slowest" not in shown(result._replace(groups=groups[:4]), io.StringIO(), cwd)
+
+
+def test_of_a_stored_run_there_is_no_command_for_all_that_failed(
+    run_result: RunResult, cwd: Path
+) -> None:
+    stream = io.StringIO()
+    Console(stream, cwd=cwd, environ={}).show(run_result)
+
+    assert "4 of 7 results did not pass" in stream.getvalue()
+    assert "--failed" not in stream.getvalue()
+
+
+def test_groups_elsewhere_are_named_to_be_run_again(run_result: RunResult, tmp_path: Path) -> None:
+    text = shown(run_result, io.StringIO(), tmp_path)
+
+    assert "  rerun  testrium run --failed /home/ada/shop/groups/checkout /home" in text

@@ -53,7 +53,7 @@ def test_many_units_are_counted() -> None:
 
 def test_groups_that_do_not_fit_are_counted() -> None:
     progress = Progress(ASCII)
-    progress.expect(30)
+    progress.expect([scenario(f"g{number}") for number in range(30)])
     for number in range(9):
         progress.started(scenario(f"g{number}"))
     progress.ended(scenario("g0"))
@@ -72,7 +72,7 @@ def test_no_line_is_wider_than_the_terminal(
     id_: str, units: list[str], step: str, width: int
 ) -> None:
     progress = Progress(marks_for("utf-8"))
-    progress.expect(2)
+    progress.expect([scenario("a"), scenario("b")])
     group = scenario(id_, *units)
     progress.started(group)
     progress.events_stored(group, (EVENT._replace(step=step),))
@@ -93,8 +93,40 @@ def test_results_of_one_group_are_told_apart() -> None:
 
 def test_a_further_round_is_counted_too() -> None:
     progress = Progress(ASCII)
-    progress.expect(2)
+    progress.expect([scenario("a"), scenario("b")])
     progress.ended(scenario("a"))
     progress.ended(scenario("b"))
-    progress.expect(2)
+    progress.expect([scenario("a"), scenario("b")])
     assert texts(progress) == ["2 of 4 done, 0 running"]
+
+
+def test_the_rest_is_guessed_where_all_of_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {"a": 10.0, "b": 30.0, "c": 20.0, "skipped": 5.0}
+    asked: list[int] = []
+
+    def durations() -> dict[str, float]:
+        asked.append(1)
+        return known
+
+    progress = Progress(ASCII, durations, jobs=2)
+    progress.expect([scenario(id_) for id_ in ("a", "b", "c", "skipped")])
+    assert asked == []  # a short run never shows a line
+    assert texts(progress) == ["0 of 4 done, 0 running, about 32 s left"]
+    progress.started(scenario("b"))
+    progress.ended(scenario("skipped"))
+    monkeypatch.setattr("testrium.report.progress.time.monotonic", lambda: 104.0)
+    assert texts(progress)[-1] == "1 of 4 done, 1 running, about 28 s left"
+    progress.started(scenario("a"))
+    progress.ended(scenario("a"), failed=True)
+    assert texts(progress)[-1] == "2 of 4 done, 1 failed, 1 running, about 26 s left"
+    progress.expect([scenario("new")])
+    assert texts(progress)[-1] == "2 of 5 done, 1 failed, 1 running"
+    assert asked == [1]
+
+
+def test_one_group_alone_is_guessed_if_it_takes_long() -> None:
+    for seconds, lines in ((300.0, ["0 of 1 done, 1 running, about 5 min left"]), (1.0, [])):
+        progress = Progress(ASCII, lambda seconds=seconds: {"a": seconds})  # type: ignore[misc]
+        progress.expect([scenario("a")])
+        progress.started(scenario("a"))
+        assert texts(progress)[1:] == lines
