@@ -24,6 +24,7 @@ COMMANDS = {
     "benchmark": ("benchmark", "Measure how fast this machine is."),
     "history": ("history", "List earlier runs."),
     "chaos": ("chaos", "Break a group by drawn faults; find the smallest that breaks it."),
+    "serve": ("serve", "Show trends and kept runs in a browser."),
     "learn": ("learn", "Propose circuits from a run that passed."),
     "explain": ("explain", "Tell what a finding means, with a circuit that shows it."),
     "gen": ("gen", "Generate groups from templates."),

@@ -36,6 +36,8 @@ _OPTIONS = (
     "--disable-extensions",
     "--hide-scrollbars",
     "--mute-audio",
+    # A name that an attacker has made to resolve to this machine.
+    "--host-resolver-rules=MAP evil.test 127.0.0.1",
 )
 
 
@@ -65,6 +67,22 @@ class Tab:
             ):
                 status = event["params"]["response"]["status"]
         return status
+
+    def status_of(self, url: str) -> int:
+        """The status that a request of the page got, whatever the page was told of it."""
+        while True:
+            seen = self._browser.seen
+            requests = [
+                event["params"]["requestId"]
+                for event in seen
+                if event["method"] == "Network.requestWillBeSent"
+                and event["params"]["request"]["url"] == url
+            ]
+            for event in seen:
+                answered = event["method"] == "Network.responseReceivedExtraInfo"
+                if answered and event["params"]["requestId"] in requests:
+                    return int(event["params"]["statusCode"])
+            self._browser.receive()
 
     def tell(self, script: str) -> Any:
         """What an expression of JavaScript comes to."""
@@ -121,7 +139,7 @@ class Chromium:
             message["sessionId"] = session
         self._connection.send(json.dumps(message))
         while True:
-            answer = self._receive()
+            answer = self.receive()
             if answer.get("id") == number:
                 assert "error" not in answer, f"{method}: {answer['error']}"
                 return answer["result"]
@@ -130,9 +148,9 @@ class Chromium:
         while not any(
             event["method"] == method and event.get("sessionId") == session for event in self.seen
         ):
-            self._receive()
+            self.receive()
 
-    def _receive(self) -> dict[str, Any]:
+    def receive(self) -> dict[str, Any]:
         message = json.loads(self._connection.recv(timeout=LIMIT_S))
         assert isinstance(message, dict)
         if "method" in message:

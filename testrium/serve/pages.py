@@ -1,0 +1,140 @@
+"""The pages of the dashboard, made of the history and of the folders of runs; only read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote, unquote, urlsplit
+
+from testrium.details import details_of
+from testrium.errors import TestriumError
+from testrium.model import Verdict
+from testrium.record.history import FILE, History
+from testrium.record.history_rows import ResultRecord, RunRecord
+from testrium.record.runs import list_runs
+from testrium.report import trends, wording
+from testrium.report.html import make_environment, render
+from testrium.report.stored import read_run
+
+if TYPE_CHECKING:
+    from testrium.report.trends import PastResult, PastRun
+
+#: So many runs are on the page of trends.
+MOST_RUNS = 200
+
+
+class Page(NamedTuple):
+    """An answer: its status and the document."""
+
+    status: int
+    document: str
+
+
+class Pages:
+    """All pages of one project."""
+
+    def __init__(self, state: Path, cwd: Path) -> None:
+        self._state = state
+        self._cwd = cwd
+        self._environment = make_environment()
+
+    def page(self, target: str) -> Page:
+        """The page of an address: `/`, `/group/NAME` or `/run/RUN`."""
+        parts = urlsplit(target).path.split("/", 2)[1:]
+        try:
+            match [unquote(part) for part in parts]:
+                case [""]:
+                    return self._overview()
+                case ["group", name]:
+                    return self._group(name)
+                case ["run", run]:
+                    return self._run(run)
+        except TestriumError as error:
+            return self.told(500, str(error))
+        return self.told(404, "there is no such page")
+
+    def told(self, status: int, text: str) -> Page:
+        """A page that says one thing."""
+        return Page(status, self._render("told.html.j2", status=status, text=text))
+
+    def _overview(self) -> Page:
+        runs, results, notices = self._history()
+        series = trends.all_series(results)
+        document = self._render(
+            "trends.html.j2",
+            runs=runs[::-1],
+            strip=trends.run_strip(runs),
+            series=series,
+            flaky=trends.flaky(series),
+            notices=notices,
+            project=str(self._state.parent),
+        )
+        return Page(200, document)
+
+    def _group(self, name: str) -> Page:
+        _, results, _ = self._history()
+        found = [one for one in trends.all_series(results) if one.name == name]
+        if not found:
+            return self.told(404, f"the history has no group {name}")
+        (series,) = found
+        return Page(200, self._render("group.html.j2", series=series, curves=trends.curves(series)))
+
+    def _run(self, run: str) -> Page:
+        # By the names that exist: what a request says never becomes a path.
+        folder = next((one for one in list_runs(self._state) if one.name == run), None)
+        if folder is None:
+            return self.told(404, f"run {run} is not kept any more: the history has its verdicts")
+        return Page(200, render(read_run(folder), cwd=self._cwd, details=details_of))
+
+    def _history(self) -> tuple[list[PastRun], list[PastResult], tuple[str, ...]]:
+        """The latest runs and their results, the oldest first, and notices."""
+        if not (self._state / FILE).exists():  # who only looks makes nothing
+            return [], [], ()
+        kept = {folder.name for folder in list_runs(self._state)}
+        with History(self._state) as history:
+            records = history.list_runs(MOST_RUNS)[::-1]
+            results = [
+                _past_result(record, run, run.run in kept)
+                for run in records
+                for record in history.results(run=run.run)[::-1]
+            ]
+            return [_past_run(run, run.run in kept) for run in records], results, history.notices
+
+    def _render(self, template: str, **values: object) -> str:
+        return self._environment.get_template(template).render(
+            **values, address=lambda text: quote(str(text), safe="")
+        )
+
+
+def _past_run(run: RunRecord, kept: bool) -> PastRun:
+    revision = (run.revision or "")[:10] + (" with changes" if run.dirty else "")
+    counts = [f"{number} {wording.OUTCOMES[verdict]}" for verdict, number in run.verdicts.items()]
+    return trends.PastRun(
+        run=run.run,
+        started=run.started,
+        verdict=run.verdict,
+        duration_s=run.duration_s,
+        counts=", ".join(counts),
+        revision=revision,
+        kept=kept,
+    )
+
+
+def _past_result(record: ResultRecord, run: RunRecord, kept: bool) -> PastResult:
+    mode = f" @{record.mode}" if record.mode != "DEBUG" else ""
+    return trends.PastResult(
+        series=f"{record.group}{mode}",
+        run=run.run,
+        started=run.started,
+        revision=None if run.dirty else run.revision,
+        verdict=record.verdict,
+        duration_s=record.duration_s,
+        root=f"{record.root_code} at {record.root_where}" if record.root_code else "",
+        kept=kept,
+        figures={}
+        if record.verdict is Verdict.SKIP
+        else {
+            measure.name: trends.Figure(measure.value, measure.unit)
+            for measure in record.measures.values()
+        },
+    )

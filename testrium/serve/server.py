@@ -1,0 +1,83 @@
+"""Answers requests of browsers on the loopback interface, one thread for each."""
+
+from __future__ import annotations
+
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from testrium.errors import UsageError
+from testrium.serve.gate import Answer, Gate
+from testrium.serve.pages import Page, Pages
+
+ADDRESS = "127.0.0.1"
+#: Seconds that a browser may take to say what it wants.
+_PATIENCE_S = 30
+
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "frame-ancestors 'none'",  # each page has the rest of its policy
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+class Dashboard(ThreadingHTTPServer):
+    """The server; `gate.link` is what opens it."""
+
+    daemon_threads = True
+
+    def __init__(self, port: int, pages: Pages) -> None:
+        """Listen on a port; 0 takes one that is free. Raises UsageError where it is in use."""
+        try:
+            super().__init__((ADDRESS, port), _Handler)
+        except OSError as error:
+            raise UsageError(
+                f"cannot listen on port {port}: {error.strerror};"
+                " choose another with --port, or leave it out for one that is free"
+            ) from error
+        self.gate = Gate(self.server_port)
+        self.pages = pages
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Dashboard
+    timeout = _PATIENCE_S
+    server_version = "testrium"
+    sys_version = ""
+
+    def do_GET(self) -> None:
+        self._answer(with_body=True)
+
+    def do_HEAD(self) -> None:
+        self._answer(with_body=False)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
+        """The terminal is the user's."""
+
+    def _answer(self, *, with_body: bool) -> None:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        match self.server.gate.ask(self.path, headers):
+            case Answer.ALLOWED:
+                self._send(self.server.pages.page(self.path), with_body)
+            case Answer.SIGNED_IN:
+                self.send_response(Answer.SIGNED_IN.value)
+                self.send_header("Location", "/")
+                self.send_header("Set-Cookie", self.server.gate.cookie)
+                self._finish(b"", with_body)
+            case Answer.REFUSED:
+                text = "open the link that testrium serve has printed"
+                self._send(self.server.pages.told(Answer.REFUSED.value, text), with_body)
+
+    def _send(self, page: Page, with_body: bool) -> None:
+        self.send_response(page.status)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self._finish(page.document.encode("utf-8", "backslashreplace"), with_body)
+
+    def _finish(self, body: bytes, with_body: bool) -> None:
+        for name, value in _HEADERS.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if with_body:
+            self.wfile.write(body)

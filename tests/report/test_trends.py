@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from testrium.model import Verdict
+from testrium.report.trends import (
+    MOST_RESULTS,
+    Figure,
+    PastResult,
+    PastRun,
+    Series,
+    all_series,
+    curves,
+    flaky,
+    run_strip,
+)
+
+SIGNS = {"+": Verdict.PASS, "x": Verdict.FAIL, "-": Verdict.SKIP, "?": Verdict.UNKNOWN}
+
+
+def results(signs: str, revisions: str | None = None, name: str = "g") -> list[PastResult]:
+    """One for each sign; `revisions` has a letter for each, a space where it is not known."""
+    codes = (revisions or "a" * len(signs)).ljust(len(signs))
+    return [
+        PastResult(name, f"r{n}", 1.7e9 + n, code.strip() or None, SIGNS[sign], 1.0 + n)
+        for n, (sign, code) in enumerate(zip(signs, codes, strict=True))
+    ]
+
+
+def series(signs: str, revisions: str | None = None) -> Series:
+    (one,) = all_series(results(signs, revisions))
+    return one
+
+
+def test_changes_on_the_same_code_are_flaky() -> None:
+    assert series("+x+").flips == 2
+    assert series("+x+", "abc").flips == 0  # broken and mended
+    assert series("+xx+", "abbc").flips == 0
+    assert series("+x+", "aab").flips == 1
+    assert series("+?+").flips == 2
+    assert series("+-+").flips == 0
+
+
+def test_where_the_code_is_not_known_once_broken_and_mended_is_not_flaky() -> None:
+    assert series("++xx++", " ").flips == 0
+    assert series("+x+x+", " ").flips == 2
+
+
+def test_the_worst_is_told_first() -> None:
+    found = all_series([*results("+x+", name="b"), *results("+x+x", name="c"), *results("++")])
+    assert [one.name for one in found] == ["b", "c", "g"]
+    assert [one.name for one in flaky(found)] == ["c", "b"]
+
+
+def test_only_the_latest_results_count() -> None:
+    one = series("x" + "+" * MOST_RESULTS)
+    assert (len(one.results), one.not_passed, one.last.run) == (200, (), "r200")
+
+
+def test_every_run_has_its_bar() -> None:
+    runs = [
+        PastRun(f"r{n}", 1.7e9, SIGNS[sign], duration, "", "", n == 1)
+        for n, (sign, duration) in enumerate([("+", 1.0), ("x", 2.0), ("-", 0.0)])
+    ]
+    strip = run_strip(runs)
+    first, second, third = strip.bars
+    assert second.height == 2 * first.height
+    assert third.height > 0
+    assert all(bar.y + bar.height == strip.base for bar in strip.bars)
+    assert [bar.run for bar in strip.bars] == ["", "r1", ""]
+    assert run_strip([]).bars == ()
+
+
+def test_a_figure_needs_two_values_for_a_curve() -> None:
+    own = [
+        one._replace(
+            figures={"duration": Figure(one.duration_s, "s")}
+            | ({"c.p95": Figure(7.0, "ms")} if n else {})
+        )
+        for n, one in enumerate(results("+x+")[:2])
+    ]
+    (curve,) = curves(all_series(own)[0])
+    assert (curve.name, curve.last, curve.usual) == ("duration", "2.00 s", "1.50 s")
+    assert [point.good for point in curve.points] == [True, False]
+    assert curve.points[0].y > curve.points[1].y

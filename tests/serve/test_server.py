@@ -1,0 +1,161 @@
+"""The dashboard as a client sees it that is no browser."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from testrium.errors import ExitCode, UsageError
+from testrium.model import Group, GroupResult, RunResult, Scenario, Verdict
+from testrium.record.history import History
+from testrium.report.json_report import write_report
+from testrium.serve.pages import Pages
+from testrium.serve.server import Dashboard
+
+NAME = "shop/<b>[browser=a,size=1]"
+
+
+def result(run: str, state: Path) -> RunResult:
+    group = GroupResult(
+        Scenario(NAME, Group(NAME, state.parent / "shop", ()), ()), Verdict.PASS, duration_s=0.5
+    )
+    return RunResult(run, Verdict.PASS, ExitCode.SUCCESS, 0.6, (group,), started_wall=1.7e9)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    state = tmp_path / ".testrium"
+    with History(state) as history:
+        for run in ("20261121-000000-aaaa", "20261121-000001-bbbb"):
+            history.append(result(run, state))
+    kept = state / "runs" / "20261121-000001-bbbb"
+    kept.mkdir(parents=True)
+    write_report(result(kept.name, state), kept / "report.json")
+    return state
+
+
+@pytest.fixture
+def dashboard(state: Path) -> Iterator[Dashboard]:
+    with Dashboard(0, Pages(state, state.parent)) as served:
+        thread = threading.Thread(target=served.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield served
+        served.shutdown()
+        thread.join()
+
+
+def ask(
+    dashboard: Dashboard, path: str, method: str = "GET", **headers: str
+) -> tuple[http.client.HTTPResponse, str]:
+    connection = http.client.HTTPConnection("127.0.0.1", dashboard.server_port, timeout=30)
+    connection.request(method, path, headers=headers)
+    response = connection.getresponse()
+    text = response.read().decode()
+    connection.close()
+    return response, text
+
+
+def read(dashboard: Dashboard, path: str) -> tuple[int, str]:
+    cookie = dashboard.gate.cookie.partition(";")[0]
+    response, text = ask(dashboard, path, Cookie=cookie)
+    return response.status, text
+
+
+def test_the_link_leads_to_a_clean_address(dashboard: Dashboard) -> None:
+    response, text = ask(dashboard, f"/?token={dashboard.gate.token}")
+    assert (response.status, response.headers["Location"], text) == (303, "/", "")
+    assert response.headers["Set-Cookie"].startswith(f"testrium-{dashboard.server_port}=")
+
+
+def test_without_the_token_every_page_is_refused(dashboard: Dashboard) -> None:
+    for path in ("/", "/run/20261121-000001-bbbb", "/group/x", "/nothing"):
+        response, text = ask(dashboard, path)
+        assert response.status == 403
+        assert "open the link that testrium serve has printed" in text
+        assert "bbbb" not in text
+
+
+def test_a_foreign_host_or_origin_is_refused(dashboard: Dashboard) -> None:
+    cookie = dashboard.gate.cookie.partition(";")[0]
+    host = f"evil.test:{dashboard.server_port}"
+    assert ask(dashboard, "/", Cookie=cookie, Host=host)[0].status == 403
+    assert ask(dashboard, "/", Cookie=cookie, Origin="http://evil.test")[0].status == 403
+
+
+def test_the_pages_of_a_project(dashboard: Dashboard) -> None:
+    status, text = read(dashboard, "/")
+    assert status == 200
+    assert "20261121-000000-aaaa" in text
+    assert 'href="/run/20261121-000001-bbbb"' in text
+    assert 'href="/run/20261121-000000-aaaa"' not in text  # its folder is gone
+    assert "shop/&lt;b&gt;[browser=a,size=1]" in text
+    assert 'href="/group/shop%2F%3Cb%3E%5Bbrowser%3Da%2Csize%3D1%5D"' in text
+
+    status, text = read(dashboard, "/group/shop%2F%3Cb%3E%5Bbrowser%3Da%2Csize%3D1%5D")
+    assert status == 200
+    assert "0 of 2 results did not pass" in text
+
+    status, text = read(dashboard, "/run/20261121-000001-bbbb")
+    assert status == 200
+    assert "run 20261121-000001-bbbb, started" in text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nothing",
+        "/run/20261121-000000-aaaa",
+        "/run/..%2f..%2fhistory.db",
+        "/run/../../history.db",
+        "/run/.",
+        "/run/",
+        "/group/none",
+        "//evil.test/run/20261121-000001-bbbb",
+        "/run/20261121-000001",
+    ],
+)
+def test_what_does_not_exist_is_not_found(dashboard: Dashboard, path: str) -> None:
+    assert read(dashboard, path)[0] == 404
+
+
+def test_a_report_that_cannot_be_read_is_told(dashboard: Dashboard, state: Path) -> None:
+    (state / "runs" / "20261121-000001-bbbb" / "report.json").write_text("{")
+    status, text = read(dashboard, "/run/20261121-000001-bbbb")
+    assert status == 500
+    assert "is no readable report" in text
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
+def test_nothing_can_be_changed(dashboard: Dashboard, method: str) -> None:
+    cookie = dashboard.gate.cookie.partition(";")[0]
+    assert ask(dashboard, "/", method, Cookie=cookie)[0].status == 501
+
+
+def test_pages_are_kept_nowhere_and_framed_by_nobody(dashboard: Dashboard) -> None:
+    cookie = dashboard.gate.cookie.partition(";")[0]
+    response, text = ask(dashboard, "/", "HEAD", Cookie=cookie)
+    assert (response.status, text) == (200, "")
+    assert response.headers["Cache-Control"] == "no-store"
+    assert response.headers["X-Frame-Options"] == "DENY"
+    assert response.headers["Referrer-Policy"] == "no-referrer"
+    assert "Access-Control-Allow-Origin" not in response.headers
+
+
+def test_only_this_machine_can_reach_it(dashboard: Dashboard) -> None:
+    assert dashboard.server_address[0] == "127.0.0.1"
+
+
+def test_a_project_without_runs(tmp_path: Path) -> None:
+    page = Pages(tmp_path / ".testrium", tmp_path).page("/")
+    assert page.status == 200
+    assert "No run is in the history" in page.document
+    assert not (tmp_path / ".testrium").exists()  # who only looks makes nothing
+
+
+def test_a_port_that_is_in_use_is_told(dashboard: Dashboard, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=rf"port {dashboard.server_port}: Address already in use"):
+        Dashboard(dashboard.server_port, Pages(tmp_path, tmp_path))
