@@ -2,11 +2,12 @@
 
 The runner counts, so that `on` is exact over all starts and processes of a unit:
 
-    {"op": "reached", "file": "...", "pid": 7, "seq": 3}
-        -> {"acts": []}, mostly, or one after the other:
-           {"acts": [{"do": "delay", "for_ns": 1000000, "fault": "delay at host:received"}]}
+    {"op": "reached", "place": "host:received", "file": "...", "pid": 7, "seq": 3}
+        -> {"over": false, "acts": []}, mostly, or what to do, one after the other:
+           {"do": "delay", "for_ns": 1000000, "fault": "delay at host:received"}
 
-The answer comes once the probe is stored, and the fault too.
+The answer comes once the probe is stored, and the fault too. Where it is `over`, nothing happens at
+that probe any more: the process does not ask again, and a hot loop is as fast as without faults.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Failpoints:
     """The failpoints that concern this process. `listed` is the environment variable's value."""
 
     def __init__(self, listed: str, own_unit: str) -> None:
-        self._places = frozenset(listed.split("\n"))
+        self._places = set(listed.split("\n"))
         self._own_unit = own_unit
 
     def reach(self, unit: str | None, step: str, file: str, pid: int, seq: int) -> None:
@@ -43,13 +44,18 @@ class Failpoints:
         Raises:
             InjectedFault: planned.
         """
-        if f"{unit or self._own_unit}:{step}" not in self._places:
+        place = f"{unit or self._own_unit}:{step}"
+        if place not in self._places:
             return
         from testrium.probe.waiting import ask
 
         # Without a runner nothing is broken, and the supervisor ends this process.
         with suppress(RuntimeError):
-            for act in ask({"op": "reached", "file": file, "pid": pid, "seq": seq})["acts"]:
+            line = {"file": file, "pid": pid, "seq": seq}
+            answer = ask({"op": "reached", "place": place, **line})
+            if answer["over"]:
+                self._places.discard(place)
+            for act in answer["acts"]:
                 _obey(act)
 
 

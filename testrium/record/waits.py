@@ -15,8 +15,10 @@ from testrium.record.listening import listen
 from testrium.record.pending import Wait
 from testrium.record.recorder import Recorder
 
-#: Answers a process that has reached a failpoint: its probe file, its pid, the line's number.
-Reached = Callable[[str, int, int], Awaitable[dict[str, Any]]]
+#: A line of a probe file: the file, the process, its number.
+Line = tuple[str, int, int]
+#: Answers a process that has reached a failpoint: which, and with which line.
+Reached = Callable[[str, Line], Awaitable[dict[str, Any]]]
 
 #: Bytes of a request.
 _MAX_REQUEST = 2 << 20
@@ -112,7 +114,7 @@ class _Asker(asyncio.Protocol):
                 self._begin(self._sync())
             case "reached" if self._reached is not None:
                 line = (str(request["file"]), int(request["pid"]), int(request["seq"]))
-                self._begin(self._answer_failpoint(self._reached, line))
+                self._begin(self._answer_failpoint(self._reached, str(request["place"]), line))
             case "status":
                 check_unit(request["unit"])
                 self._recorder.set_status(request["unit"], UnitState(request["status"]))
@@ -150,10 +152,10 @@ class _Asker(asyncio.Protocol):
         self._syncs.add(task)
         task.add_done_callback(self._syncs.discard)
 
-    async def _answer_failpoint(self, reached: Reached, line: tuple[str, int, int]) -> None:
+    async def _answer_failpoint(self, reached: Reached, place: str, line: Line) -> None:
         try:
             await self._recorder.sync()
-            self._reply(await reached(*line))
+            self._reply(await reached(place, line))
         except InfraError as error:
             self._reply({"error": str(error)})
 

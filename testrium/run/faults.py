@@ -14,12 +14,10 @@ from testrium.record.made import injected
 
 if TYPE_CHECKING:
     from testrium.record.recorder import Recorder
+    from testrium.record.waits import Line
     from testrium.run.actor import Actor
     from testrium.run.change import Change
     from testrium.run.supervision import Process
-
-#: A line of a probe file: the file, the process, its number.
-_Line = tuple[str, int, int]
 
 
 class _Strike(NamedTuple):
@@ -54,19 +52,19 @@ class Injector:
         self._recorder = recorder
         self._probe_file = probe_file
         self._change = change
-        self._by_place: dict[tuple[str, str], list[Fault]] = {}
+        self._by_place: dict[tuple[str, ...], list[Fault]] = {}
         self._counts: dict[str, int] = {}
-        self._strikes: dict[_Line, list[_Strike]] = {}
+        self._strikes: dict[Line, list[_Strike]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         for fault in faults:
             if fault.at is not None:
                 self._by_place.setdefault(fault.at, []).append(fault)
         recorder.subscribe(self._see)
 
-    async def reached(self, file: str, pid: int, seq: int) -> dict[str, Any]:
+    async def reached(self, place: str, line: Line) -> dict[str, Any]:
         """What the process has to do behind this line; it is stored, and what is done too."""
         acts: list[dict[str, Any]] = []
-        for strike in self._strikes.pop((file, pid, seq), ()):
+        for strike in self._strikes.pop(line, ()):
             fault = strike.fault
             if strike.doing is not None:
                 await asyncio.wait({strike.doing})
@@ -79,12 +77,17 @@ class Injector:
             self._tell(fault, strike.event, code=act.get("code"))
             acts.append(act)
         await self._recorder.sync()
-        return {"acts": acts}
+        return {"over": self._is_over(place), "acts": acts}
 
     async def close(self) -> None:
         """Wait until what was begun is done."""
         if self._tasks:
             await asyncio.wait(self._tasks)
+
+    def _is_over(self, place: str) -> bool:
+        """Whether all that was planned for a place has struck."""
+        faults = self._by_place.get(tuple(place.split(":", 1)), ())
+        return all(self._counts.get(fault.name, 0) >= fault.on for fault in faults)
 
     def _see(self, events: tuple[Event, ...]) -> None:
         for event in events:

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from testrium.model import Code, Event, Evidence, Fault, Finding, Scenario
+from testrium.model import (
+    OUTSIDE_ACTS,
+    RESERVED_UNITS,
+    Code,
+    Event,
+    Evidence,
+    Fault,
+    Finding,
+    Scenario,
+)
 from testrium.verify.index import EventIndex
 from testrium.verify.wording import close_to, shown, times
 
@@ -53,6 +62,9 @@ def _why(fault: Fault, scenario: Scenario, evidence: Evidence, index: EventIndex
 
 
 def _too_late(fault: Fault, reached: list[Event]) -> str:
-    if fault.do in ("kill", "pause"):
-        return f"the process of {reached[fault.on - 1].owner} had ended when that was to be done"
+    owner = reached[fault.on - 1].owner
+    if fault.do in OUTSIDE_ACTS:
+        if owner in RESERVED_UNITS:
+            return f"{fault.target} was emitted by {owner}, which is never killed or paused"
+        return f"the process of {owner} had ended when that was to be done"
     return f"only testrium's own library obeys at a probe, and {fault.target} came another way"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -270,6 +271,79 @@ def test_a_group_without_faults_tells_its_units_nothing(workplace: Workplace) ->
     workplace.group({"worker": 'entrypoint = "test_case:worker"'}, code)
     outcome = workplace.run()
     assert load_evidence(run_dir(outcome) / "Data.db").events[0].meta["names"] == []
+
+
+def test_the_circuit_starts_again(workplace: Workplace) -> None:
+    keys = 'in-except = "Resume-ALL"\nevents = ["finished"]'
+    outcome = faulty(workplace, 'do = "kill"\non = 2', keys=keys)
+    assert outcome.codes == []
+    assert (outcome.unit("worker")["starts"], outcome.unit("worker")["attempt"]) == (2, 2)
+    assert [mark["attempt"] for mark in outcome.group["faults"]] == [1]
+
+
+def test_a_unit_that_dies_before_it_is_ready_is_started_again(workplace: Workplace) -> None:
+    keys = 'in-except = "Reload"\nready_event = "did"'
+    code = """
+        def worker():
+            testrium.unit().probe("woke")
+            testrium.unit().probe("did")
+    """
+    workplace.group(
+        {"worker": f'entrypoint = "test_case:worker"\n{keys}'},
+        code,
+        tables='[[faults]]\nat = "worker:woke"\ndo = "exit"\n',
+    )
+    outcome = workplace.run()
+    assert outcome.codes == []
+    assert outcome.unit("worker")["starts"] == 2
+
+
+def test_a_unit_without_a_process_is_struck_where_its_probe_comes_from(
+    workplace: Workplace,
+) -> None:
+    code = """
+        def worker():
+            testrium.unit("db").probe("stored")
+            testrium.unit().probe("did")
+    """
+    workplace.group(
+        {"worker": 'entrypoint = "test_case:worker"\nin-except = "Reload"', "db": ""},
+        code,
+        tables='[[faults]]\nat = "db:stored"\ndo = "kill"\n',
+    )
+    outcome = workplace.run()
+    assert outcome.codes == []
+    assert outcome.unit("worker")["starts"] == 2
+    assert [mark["unit"] for mark in outcome.group["faults"]] == ["worker"]
+
+
+def test_a_probe_is_asked_about_until_its_last_fault_has_struck(workplace: Workplace) -> None:
+    code = """
+        from testrium.probe import waiting
+
+        def worker():
+            me = testrium.unit()
+            asked, ask = [], waiting.ask
+            waiting.ask = lambda question: asked.append(question) or ask(question)
+            for _ in range(50):
+                me.probe("did")
+            waiting.ask = ask
+            me.probe("asked", times=len(asked))
+    """
+    outcome = faulty(workplace, 'do = "delay"\nfor = "1ms"\non = 3', code=code)
+    assert outcome.codes == []
+    assert load_evidence(run_dir(outcome) / "Data.db").events[-1].meta["times"] == 3
+
+
+def test_the_scenario_that_is_kept_says_what_was_planned(workplace: Workplace) -> None:
+    outcome = faulty(workplace, 'do = "delay"\nfor = "1ms"\nkey = "k2"')
+    kept = tomllib.loads((run_dir(outcome) / "scenario.toml").read_text())
+    (fault,) = kept["group"]["faults"]
+    assert (fault["name"], fault["at"], fault["key"]) == (
+        "delay at worker:did",
+        {"unit": "worker", "step": "did"},
+        "k2",
+    )
 
 
 def run_dir(outcome: Outcome) -> Path:

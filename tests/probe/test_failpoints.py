@@ -26,12 +26,13 @@ class Runner:
         self.questions: list[dict[str, Any]] = []
         self.acts: list[dict[str, Any]] = []
         self.gone = False
+        self.over = False
 
     def ask(self, question: dict[str, Any]) -> dict[str, Any]:
         self.questions.append(question)
         if self.gone:
             raise RuntimeError(waiting.ENDED)
-        return {"acts": self.acts}
+        return {"acts": self.acts, "over": self.over}
 
 
 @pytest.fixture
@@ -54,8 +55,17 @@ def test_only_failpoints_are_asked_about(emitter: Emitter, runner: Runner, probe
     emitter.emit("stored", "Default", None, (), {}, "other")
     file, pid = str(probes), os.getpid()
     assert runner.questions == [
-        {"op": "reached", "file": file, "pid": pid, "seq": seq} for seq in (2, 4)
+        {"op": "reached", "place": place, "file": file, "pid": pid, "seq": seq}
+        for place, seq in (("source:taken", 2), ("other:stored", 4))
     ]
+
+
+def test_what_is_over_is_not_asked_about_again(emitter: Emitter, runner: Runner) -> None:
+    emitter.emit("taken", "Default", None, (), {})
+    runner.over = True
+    for _ in range(3):
+        emitter.emit("taken", "Default", None, (), {})
+    assert len(runner.questions) == 2
 
 
 def test_the_probe_is_written_first(emitter: Emitter, runner: Runner, lines: Lines) -> None:

@@ -72,6 +72,10 @@ def test_judgement(findings_of: Callable[[str], str], case: str, expected: str) 
             "b:received was never emitted; b did emit recieved: is received misspelled?",
         ),
         ("fault b:zzz do=kill", "b:zzz was never emitted"),
+        (
+            "b:t owner=tests;fault b:t do=kill",
+            "b:t was emitted by tests, which is never killed or paused",
+        ),
         ("fault b:r do=kill", "the process of b had ended when that was to be done"),
         (
             "fault b:r do=raise",
