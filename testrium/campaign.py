@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from testrium.chaos.draw import Plan, plans, targets
+from testrium.chaos.draw import Plan, moments, plans, targets
 from testrium.chaos.shrink import contains, smallest
 from testrium.errors import ExitCode, UsageError
 from testrium.model import Code, Finding, GroupResult, Scenario, Verdict
@@ -16,7 +16,7 @@ from testrium.session import DATABASE, Request, load, plan, run_scenario
 if TYPE_CHECKING:
     from testrium.chaos.draw import Target
     from testrium.load.project import Project
-    from testrium.model import Chaos, Observer
+    from testrium.model import Chaos, Observer, Place
 
 #: Runs of a campaign are kept apart, in this folder of the state folder: they are no history.
 FOLDER = "chaos"
@@ -118,8 +118,8 @@ def run_campaign(campaign: Campaign, watcher: Watcher) -> Outcome:
     tried = broken = 0
     code: ExitCode | None = None
     try:
-        found = _prepared(trials, chaos, campaign, watcher)
-        drawn = plans(chaos, scenario.units, found, campaign.seed)
+        found, afters = _prepared(trials, chaos, campaign, watcher)
+        drawn = plans(chaos, scenario.units, found, afters, campaign.seed)
         for number, faults in zip(range(1, campaign.runs + 1), drawn, strict=False):
             trial = trials.run(faults, number)
             tried += 1
@@ -158,8 +158,8 @@ def _scenario_of(campaign: Campaign) -> tuple[Project, Scenario, Chaos]:
 
 def _prepared(
     trials: _Trials, chaos: Chaos, campaign: Campaign, watcher: Watcher
-) -> tuple[Target, ...]:
-    """Run the group with nothing broken; what can be broken then."""
+) -> tuple[tuple[Target, ...], tuple[Place, ...]]:
+    """Run the group with nothing broken; what can be broken then, and when."""
     calm = trials.run((), 0)
     if calm.result.verdict is not Verdict.PASS:
         finding = calm.finding
@@ -179,7 +179,7 @@ def _prepared(
             f" {' and '.join(chaos.units)} emitted no probe at which something may be done"
         )
     watcher.began(calm, found, campaign.seed)
-    return found
+    return found, moments(events)
 
 
 def _is_known(trial: Trial, one: Break) -> bool:

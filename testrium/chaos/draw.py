@@ -59,21 +59,28 @@ def targets(chaos: Chaos, units: Sequence[Unit], calm: Iterable[Event]) -> tuple
         units: those of the group.
         calm: the events of a run in which nothing was broken.
     """
-    counts = Counter(
-        Place(event.unit, event.step)
-        for event in calm
-        if event.unit in chaos.units and event.type != EventType.EXCEPTION
-    )
-    by_name = {unit.name: unit for unit in units}
+    counts = Counter(_places(calm))
+    by_name = {unit.name: unit for unit in units if unit.name in chaos.units}
     probes = [
         Target(place.unit, acts, at=place, times=counts[place])
         for place in sorted(counts)
-        if (acts := _acts_at(place, by_name[place.unit], chaos))
+        if place.unit in by_name and (acts := _acts_at(place, by_name[place.unit], chaos))
     ]
     allowed = chaos.do or LINK_ACTS
     link_acts = tuple(act for act in LINK_ACTS if act in allowed)
     links = [Target(unit, link_acts, port=port) for unit, port in sorted(chaos.links) if link_acts]
     return (*probes, *links)
+
+
+def moments(calm: Iterable[Event]) -> tuple[Place, ...]:
+    """The probes at which a link may begin to be broken: all of a calm run, sorted."""
+    return tuple(sorted(set(_places(calm))))
+
+
+def _places(events: Iterable[Event]) -> Iterator[Place]:
+    for event in events:
+        if event.type != EventType.EXCEPTION:
+            yield Place(event.unit, event.step)
 
 
 def _acts_at(place: Place, unit: Unit, chaos: Chaos) -> tuple[FailpointAct, ...]:
@@ -90,7 +97,11 @@ def _acts_at(place: Place, unit: Unit, chaos: Chaos) -> tuple[FailpointAct, ...]
 
 
 def plans(
-    chaos: Chaos, units: Sequence[Unit], found: Sequence[Target], seed: int
+    chaos: Chaos,
+    units: Sequence[Unit],
+    found: Sequence[Target],
+    afters: Sequence[Place],
+    seed: int,
 ) -> Iterator[Plan]:
     """Plans without end or until there are no new ones, each once.
 
@@ -98,10 +109,10 @@ def plans(
         chaos: what the group allows; a plan has up to `budget` faults.
         units: those of the group: one is ended no oftener than it may be started again.
         found: see `targets`.
+        afters: see `moments`.
         seed: the same for the same plans.
     """
     random = Random(seed)  # noqa: S311 - the same seed must give the same plans
-    afters = sorted({target.at for target in found if target.at is not None})
     restarts = {unit.name: unit.restarts for unit in units}
     seen: set[Plan] = set()
     repeated = 0

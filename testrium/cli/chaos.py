@@ -43,6 +43,7 @@ def command(group: str, seed: int | None, runs: int, fail_fast: bool, plain: boo
     """
     from testrium.campaign import Campaign, run_campaign
     from testrium.report.console import Console
+    from testrium.report.wording import plural
 
     seed = int.from_bytes(os.urandom(3)) if seed is None else seed
     cwd = Path.cwd()
@@ -52,7 +53,7 @@ def command(group: str, seed: int | None, runs: int, fail_fast: bool, plain: boo
     click.echo()
     if outcome.tried < runs and not fail_fast and outcome.exit_code in (0, 1):
         click.echo(f"there are no more than {outcome.tried} different plans")
-    plans = f"{outcome.tried} plan{'' if outcome.tried == 1 else 's'}"
+    plans = plural(outcome.tried, "plan")
     click.echo(
         f"{outcome.broken} of {plans} broke the circuit (seed {seed})"
         if outcome.broken
@@ -70,12 +71,14 @@ class _Teller:
         self._runs = runs
 
     def began(self, calm: Trial, found: tuple[Target, ...], seed: int) -> None:
+        from testrium.report.wording import plural
+
         probes = sum(1 for target in found if target.at is not None)
         links = len(found) - probes
         click.echo(
             f"{calm.result.scenario.id} passes with nothing broken"
-            f" ({calm.result.duration_s:.2f} s); {probes} probes and {links} links may be"
-            f" broken; seed {seed}"
+            f" ({calm.result.duration_s:.2f} s); {plural(probes, 'probe')} and"
+            f" {plural(links, 'link')} may be broken; seed {seed}"
         )
 
     def tried(self, trial: Trial, known: Break | None) -> None:
@@ -93,6 +96,7 @@ class _Teller:
 
     def broke(self, one: Break) -> None:
         from testrium.chaos.pasted import as_toml
+        from testrium.report.wording import plural
 
         click.echo()
         if one.smallest is None:
@@ -100,7 +104,7 @@ class _Teller:
             self._console.show_group(one.trial.result)
             click.echo()
             return
-        runs = f"{one.tries} more run{'' if one.tries == 1 else 's'}"
+        runs = plural(one.tries, "more run")
         click.echo(f"the smallest plan that breaks it (found with {runs}), for config.toml:")
         click.echo()
         for line in as_toml(one.smallest.plan).splitlines():

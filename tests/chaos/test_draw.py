@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testrium.chaos.draw import Plan, Target, plans, targets
+from testrium.chaos.draw import Plan, Target, moments, plans, targets
 from testrium.model import FAILPOINT_ACTS, LINK_ACTS, Chaos, LogProbe, Place
 from tests.chaos.conftest import CALM, CHAOS, SHELL, UNITS, WORKER
 
@@ -17,7 +17,7 @@ ENDS = ("kill", "exit", "raise")
 
 def drawn(seed: int, count: int = 100, chaos: Chaos = CHAOS) -> list[Plan]:
     found = targets(chaos, UNITS, CALM)
-    return list(islice(plans(chaos, UNITS, found, seed), count))
+    return list(islice(plans(chaos, UNITS, found, moments(CALM), seed), count))
 
 
 def test_what_can_be_broken() -> None:
@@ -92,5 +92,12 @@ def test_every_probe_and_act_is_drawn_sooner_or_later() -> None:
 def test_plans_come_to_an_end_where_there_are_few() -> None:
     chaos = Chaos(units=("shell",), budget=1, longest_ns=20_000_000)
     found = targets(chaos, UNITS, CALM)
-    assert len(list(plans(chaos, UNITS, found, 1))) == 1
-    assert list(plans(chaos, UNITS, (), 1)) == []
+    assert len(list(plans(chaos, UNITS, found, moments(CALM), 1))) == 1
+    assert list(plans(chaos, UNITS, (), moments(CALM), 1)) == []
+
+
+def test_a_link_is_broken_from_the_start_or_at_any_probe() -> None:
+    chaos = Chaos(links=(("shell", "tcp"),))
+    afters = {fault.after for plan in drawn(1, 200, chaos) for fault in plan}
+    assert afters == {None, *moments(CALM)}
+    assert {place.unit for place in moments(CALM)} == {"worker", "shell", "other"}

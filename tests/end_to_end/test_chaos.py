@@ -105,6 +105,18 @@ def test_an_example_without_a_bug(workplace: Workplace) -> None:
     ]
 
 
+def test_links(workplace: Workplace) -> None:
+    group = workplace.folder / "retry_survives_kill"
+    shutil.copytree(EXAMPLES / "retry_survives_kill", group)
+    config = group / "config.toml"
+    chaos_table = '[chaos]\nlinks = ["broker.tcp"]\ndo = ["latency"]\n'
+    config.write_text(config.read_text().partition("[chaos]")[0] + chaos_table)
+    outcome = chaos(workplace, "retry_survives_kill", "--seed", "1", "--runs", "2")
+    assert outcome.exit_code == 0, outcome.stdout
+    assert "0 probes and 1 link may be broken" in outcome.stdout
+    assert len(re.findall(r"^\d/2  ok +latency on broker.tcp", outcome.stdout, re.MULTILINE)) == 2
+
+
 def test_few_plans(workplace: Workplace) -> None:
     fragile(workplace, 'do = ["delay"]\nbudget = 1')
     outcome = chaos(workplace, "group", "--runs", "40", "--seed", "1")
