@@ -21,7 +21,7 @@ from testrium.checks.limit import TookTooLongError, at_most
 from testrium.errors import TestriumError
 from testrium.model import RESERVED_UNITS, Check, CheckResult, Scenario
 from testrium.record.stored_values import probe_metadata, stored_ports
-from testrium.run.environment import Surroundings
+from testrium.run.environment import Ports, Surroundings
 from testrium.run.folder import RunFolder
 from testrium.variables import probe_field, references
 
@@ -106,7 +106,7 @@ class _Maker:
         self._database = database
         self._folder = RunFolder(database.parent)
         self._units = (*(unit.name for unit in scenario.units), *RESERVED_UNITS)
-        self._values = _values_of(scenario, self._folder)
+        self._values = _values_of(scenario, self._folder, stored_ports(database))
         self.examiner = Examiner(
             scenario.group.folder,
             self._logs,
@@ -153,9 +153,8 @@ class _Maker:
         return value if isinstance(value, str) else json.dumps(value)
 
 
-def _values_of(scenario: Scenario, folder: RunFolder) -> Callable[[str], str]:
+def _values_of(scenario: Scenario, folder: RunFolder, ports: Ports) -> Callable[[str], str]:
     """The values of references other than probes, as the test functions of the run had them."""
-    ports = stored_ports(folder.database)
     around = Surroundings(scenario, "", folder, ports, "", "")
     env = around.environment("tests", 1)
     lookup = around.lookup("tests", env)

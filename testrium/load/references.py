@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from testrium.checks.patterns import NotationError, compiled
 from testrium.load.document import Spot, did_you_mean
 from testrium.variables import VariableError, probe_field, references, substitute
 
@@ -90,6 +89,8 @@ def check_text(text: str, spot: Spot, scope: Scope, extra: Iterable[str] = ()) -
 
 def check_pattern(text: str, spot: Spot, scope: Scope) -> frozenset[str]:
     """Check a regular expression that may hold references; the names of its groups."""
+    from testrium.checks.patterns import NotationError, compiled  # few groups have patterns
+
     if not check_text(text, spot, scope):
         return frozenset()
     try:

@@ -131,7 +131,8 @@ class Waking:
         if self.process is None:
             return
         pid = self.process if isinstance(self.process, int) else self.process.pid
-        with contextlib.suppress(OSError):  # it is gone already, or this kernel cannot
+        # It is gone already, or this system cannot: then it is looked at in the pauses.
+        with contextlib.suppress(OSError, AttributeError):
             fd = os.pidfd_open(pid)
             stack.callback(os.close, fd)
             self._poll.register(fd, select.POLLIN)
@@ -170,10 +171,18 @@ def waking(
 
 def _is_alive(pid: int) -> bool:
     try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:  # noqa: PTH123
-            return file.read().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
+        os.kill(pid, 0)
+    except ProcessLookupError:
         return False
+    except PermissionError:
+        pass
+    # One that has ended is there until its parent has asked for its exit code.
+    with (
+        contextlib.suppress(OSError),
+        open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file,  # noqa: PTH123
+    ):
+        return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    return True
 
 
 def _sentence(message: str, seen: str) -> str:
