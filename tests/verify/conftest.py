@@ -10,6 +10,7 @@
     end host exit=1 | signal=SIGSEGV | cause=overdue | starts=2 | at=90
     damage host no JSON
     test test_order failed
+    check bill owed=output unit=host    a check that failed: what is missing, whose it is
     earlier k9
     evidence attempt=2
     fault host:received do=kill on=2 key=k1     planned; its name is "kill at host:received"
@@ -30,6 +31,7 @@ from typing import Any
 import pytest
 
 from testrium.model import (
+    CheckResult,
     Circuit,
     Damage,
     End,
@@ -128,7 +130,7 @@ class Table:
         self.ends: dict[str, Options] = {}
         self.metrics: list[Metric] = []
         self.others: dict[str, list[Any]] = {
-            name: [] for name in ("damages", "tests", "earlier_keys", "faults", "metrics")
+            name: [] for name in ("damages", "tests", "checks", "earlier_keys", "faults", "metrics")
         }
         self.evidence_fields: dict[str, Any] = {}
         self._ms = 0
@@ -183,6 +185,12 @@ class Table:
                 self.others["damages"].append(Damage(words[1], " ".join(words[2:]), "{oops"))
             case "test":
                 self.others["tests"].append(TestResult(words[1], words[2] == "passed", 0.1, "no"))
+            case "check":
+                options = split_options(words)[1]
+                owed: Any = options.get("owed", "")
+                self.others["checks"].append(
+                    CheckResult(words[1], False, "no", unit=options.get("unit"), owed=owed)
+                )
             case "earlier":
                 self.others["earlier_keys"] += words[1:]
             case "fault":

@@ -176,6 +176,35 @@ TABLE = {
         "unit a;unit b;unit c;a:s> k j;b:r< j;damage c no JSON",
         "fail;lost a:s k;gap c",
     ),
+    # checks
+    "a crash: what its output should have held": (
+        "unit a;unit b quiet=true;end a exit=1;check c owed=output unit=a;check d owed=output unit=b",
+        "fail;crash a;check c < crash a;check d",
+    ),
+    "a crash: not what it wrote and should not have": (
+        "unit a;end a exit=1;check c unit=a",
+        "fail;crash a;check c",
+    ),
+    "a crash that stops the group: files that were not written": (
+        "unit a;end a exit=1;check c owed=output;check d",
+        "fail;crash a;check c < crash a;check d",
+    ),
+    "a crash that the others outlive: no files": (
+        "unit a in_except=Resume;end a exit=1;check c owed=output",
+        "fail;crash a;check c",
+    ),
+    "a unit that was not started: its output": (
+        "unit a;unit b;end a exit=1;end b cause=notrun by=a;check c owed=output unit=b",
+        "fail;crash a;notrun b < crash a;check c < notrun b",
+    ),
+    "a gap: a probe that a check speaks of, no line of output": (
+        "unit a;a:up;damage a no JSON;check c owed=probe unit=a;check d owed=output unit=a",
+        "fail;check d;gap a;check c < gap a",
+    ),
+    "a gap alone: the check is unknown": (
+        "unit a;a:up;damage a no JSON;check c owed=probe unit=a",
+        "unknown;gap a;check c < gap a",
+    ),
     # the runner
     "a runner that failed explains what is not there": (
         "unit a done;unit b;a:up;evidence infra=disk;end b cause=notrun",
