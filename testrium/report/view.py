@@ -160,7 +160,7 @@ def view_group(result: GroupResult, *, cwd: Path) -> GroupView:
         units=tuple(builder.units.values()),
         circuits=result.judgement.circuits,
         tests=tuple(replace(test, duration_s=as_stored(test.duration_s)) for test in result.tests),
-        checks=result.checks,
+        checks=tuple(one._replace(duration_s=as_stored(one.duration_s)) for one in result.checks),
         rerun=rerun_command(scenario.group.folder, cwd, scenario.params),
         run_dir="" if result.run_dir is None else _short_path(result.run_dir, cwd),
         marks=_marks(result.faults, result.started_ns),

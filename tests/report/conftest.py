@@ -10,6 +10,7 @@ import pytest
 
 from testrium.errors import ExitCode
 from testrium.model import (
+    CheckResult,
     CircuitResult,
     Code,
     End,
@@ -121,6 +122,7 @@ def passed() -> GroupResult:
         ),
         ends=(make_end("source"), make_end("target", cause=EndCause.STOPPED)),
         tests=(Test("test_greets", True, 0.012),),
+        checks=(CheckResult("says hello", True, duration_s=0.0015),),
     )
 
 
@@ -309,6 +311,7 @@ def hostile() -> GroupResult:
                 finding,
                 finding._replace(where="x", explained_by=f"lost {HOSTILE}"),
                 Finding(Code.TEST, HOSTILE, HOSTILE),
+                Finding(Code.CHECK, HOSTILE, HOSTILE),
             ),
             notes=(finding,),
             circuits=(CircuitResult(HOSTILE, 1, Verdict.FAIL, max_ms=float("inf")),),
@@ -320,6 +323,7 @@ def hostile() -> GroupResult:
             ),
         ),
         tests=(Test(HOSTILE, False, 0.1, HOSTILE, f"Traceback\n{HOSTILE}"),),
+        checks=(CheckResult(HOSTILE, False, HOSTILE, (f"--- {HOSTILE}", f"-{HOSTILE}"), 0.25),),
         witnesses={event.id: event for event in events},
     )
 

@@ -178,7 +178,10 @@ TABLE = {
     ),
     # checks
     "a crash: what its output should have held": (
-        "unit a;unit b quiet=true;end a exit=1;check c owed=output unit=a;check d owed=output unit=b",
+        (
+            "unit a;unit b quiet=true;end a exit=1;check c owed=output unit=a;"
+            "check d owed=output unit=b"
+        ),
         "fail;crash a;check c < crash a;check d",
     ),
     "a crash: not what it wrote and should not have": (
