@@ -22,6 +22,7 @@ from testrium.load.document import (
 from testrium.load.folder_defaults import FolderDefaults
 from testrium.load.kinds import VARIABLES, WRONG
 from testrium.load.matrix import parameter_names, read_matrix
+from testrium.load.plugged import plug_in
 from testrium.load.project import Project
 from testrium.load.python_code import PythonCode
 from testrium.load.references import Scope, check_text
@@ -124,7 +125,7 @@ def load_group(found: Found, around: Surroundings, complaints: Complaints) -> Gr
     has_teardown = _has_main("teardown", found.folder, code, around.cwd, complaints)
     fields = dict(configs.values)
     fields["test_modes"] = _modes_to_run(configs)
-    fields["units"] = make_units(files)
+    fields["units"] = plug_in(make_units(files), files, around.project.plugins)
     fields |= suite_settings(fields, given=configs.spots.keys() | defaults.configs.keys())
     return Group(
         id=found.id,

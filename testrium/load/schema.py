@@ -44,12 +44,13 @@ MODES: Final = ("DEBUG", "INFO", "WARNING", "EXCEPT")
 IN_EXCEPT: Final = ("Stop", "Resume", "Reload", "Resume-ALL")
 #: What `test-modes = "All"` becomes: the debug-modes of the group take its place.
 ALL_MODES: Final = ("All",)
-READY_KINDS: Final[tuple[Literal["tcp", "http", "log", "file", "command"], ...]] = (
+READY_KINDS: Final[tuple[Literal["tcp", "http", "log", "file", "command", "plugin"], ...]] = (
     "tcp",
     "http",
     "log",
     "file",
     "command",
+    "plugin",
 )
 
 _NAMES = list_of(UNIT_NAME, unique=True)
@@ -96,6 +97,9 @@ CONFIGS: Final = Shape(
     Key("inherit-env", FLAG, True),
 )
 
+#: What a plugin is told, as texts.
+_SETTINGS = mapping_of(TEXT, re.compile(r"[A-Za-z][A-Za-z0-9_-]*"), "name of a setting")
+
 READY: Final = Shape(
     Key("tcp", FILLED_TEXT),
     Key("http", FILLED_TEXT),
@@ -103,6 +107,8 @@ READY: Final = Shape(
     Key("log", FILLED_TEXT),
     Key("file", FILLED_TEXT),
     Key("command", list_of(TEXT, least=1)),
+    Key("plugin", UNIT_NAME),
+    Key("settings", _SETTINGS, {}),
     exclusive=(READY_KINDS,),
 )
 
@@ -149,7 +155,8 @@ UNIT: Final = Shape(
     Key("max_rss", SIZE),
     Key("max_cpu", NUMBER),
     Key("probes", list_of(LOG_PROBE.kind(), "tables"), ()),
-    Key("kind", one_of(*KINDS)),
+    Key("kind", UNIT_NAME),  # one of KINDS, or a plugin
+    Key("settings", _SETTINGS, {}),
     Key("paths", list_of(FILLED_TEXT, "paths", least=1), ()),
     Key("args", list_of(TEXT), ()),
     Key("steps", list_of(MANUAL_STEP.kind(), "tables", least=1), ()),

@@ -37,7 +37,7 @@ def check_suite(file: UnitFile) -> None:
         if key in file.reading.spots and kind not in owners:
             kinds = " or ".join(f"'{owner}'" for owner in owners)
             file.at(key).wrong(f"belongs to a unit of kind {kinds}")
-    if kind is not None and _NEEDED[kind] not in file.reading.spots:
+    if kind in _NEEDED and _NEEDED[kind] not in file.reading.spots:
         file.at("kind").wrong(f"a unit of kind {kind!r} needs {_NEEDED[kind]!r}")
     names = [step.name for step in manual_steps(file)]
     if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -61,6 +61,8 @@ def check_suite_texts(file: UnitFile, scope: Scope) -> None:
     for field in ("paths", "args"):
         for index, text in enumerate(file[field]):
             check_text(text, file.at(field).at(index), scope)
+    for name, text in file["settings"].items():
+        check_text(text, file.at("settings").at(name), scope)
     for step in file["steps"]:
         for field in ("do", "expect"):
             check_text(step[field] or "", step.at(field), scope)

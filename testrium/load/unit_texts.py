@@ -73,6 +73,8 @@ def _check_ready(ready: Reading, scope: Scope) -> None:
         check_pattern(ready["log"], ready.at("log"), scope)
     for index, word in enumerate(ready["command"] or ()):
         check_text(word, ready.at("command").at(index), scope)
+    for name, text in ready["settings"].items():
+        check_text(text, ready.at("settings").at(name), scope)
 
 
 def _names_only_ports(text: str) -> bool:

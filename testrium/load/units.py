@@ -32,7 +32,7 @@ def _make_unit(file: UnitFile, *, is_needed: bool) -> Unit:
     given["probes"] = tuple(map(_log_probe, given["probes"]))
     given["steps"] = manual_steps(file)
     if given["kind"] is not None:
-        given["entrypoint"] = ENTRYPOINTS[given["kind"]]
+        given["entrypoint"] = ENTRYPOINTS.get(given["kind"])  # else a plugin's
     if given["stop"] is None:
         given["stop"] = "runner" if is_needed else "self"
     if given["quiet"] is None:
@@ -49,8 +49,8 @@ def _readiness(reading: Reading | None) -> Readiness | None:
     match kind:
         case None:
             return None
-        case "command":
-            return Readiness("command", command=reading["command"])
+        case "command" | "plugin":
+            return Readiness("command", command=reading["command"] or ())
         case _:
             return Readiness(kind, reading[kind], reading["status"] or 200)
 

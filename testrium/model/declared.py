@@ -21,6 +21,8 @@ class Readiness(NamedTuple):
     target: str = ""
     status: int = 200
     command: tuple[str, ...] = ()
+    #: The plugin that `command` asks, or "".
+    plugin: str = ""
 
 
 class LogProbe(NamedTuple):
@@ -82,6 +84,7 @@ class Unit(NamedTuple):
     probes: tuple[LogProbe, ...] = ()
     #: A suite of tests; its entrypoint is then one of Testrium's own.
     kind: Literal["pytest", "unittest", "doctest", "manual"] | None = None
+    settings: Mapping[str, str] = EMPTY
     paths: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     steps: tuple[ManualStep, ...] = ()

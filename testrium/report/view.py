@@ -348,7 +348,7 @@ def _story(finding: Finding, events: Sequence[Event]) -> tuple[EventView, ...]:
                 type=event.type,
                 key=event.key,
                 t_ms=(event.t_ns - first.t_ns) / 1e6 if first and same_clock else None,
-                pid=event.pid,
+                pid=event.pid or None,  # 0: a program that did not say
                 bound=event.t_low_ns is not None,
                 skipped=middle if middle > 0 and index == MOST_EVENTS // 2 + middle else 0,
             )

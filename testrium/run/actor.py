@@ -218,7 +218,8 @@ class Actor:
         """What makes the unit ready, in words; None if it is ready once it runs."""
         if self.unit.ready_event is not None:
             return f"probe {self.unit.ready_event!r}"
-        return self.unit.ready.kind if self.unit.ready is not None else None
+        ready = self.unit.ready
+        return (ready.plugin or ready.kind) if ready is not None else None
 
     async def _without_process(self) -> End:
         step = self.unit.ready_event

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from testrium.load.schema import KINDS
+
 if TYPE_CHECKING:
     from tests.end_to_end.conftest import Workplace
 
@@ -77,3 +79,64 @@ def test_a_writer_of_the_project_itself(workplace: Workplace) -> None:
     )
     process = workplace.start("run", "--writer", "shout=-")
     assert workplace.finish(process).stdout == "PASS!\n"
+
+
+def test_a_kind_of_unit(place: Workplace) -> None:
+    keys = 'kind = "countdown"\nsettings = {from = "${env.COUNT}"}'
+    circuit = '[[circuits]]\nname = "c"\nroute = ["a:counted"]\nkeys = "3"'
+    place.env["COUNT"] = "3"
+    place.group({"a": keys}, tables=circuit)
+    outcome = place.run()
+
+    assert (outcome.exit_code, outcome.codes) == (0, [])
+
+
+def test_a_kind_of_unit_that_becomes_a_command(workplace: Workplace) -> None:
+    workplace.write(workplace.folder / "testrium.toml", '[plugins.units]\nsay = "tools:say"\n')
+    workplace.write(workplace.folder / "tools.py", "def say(settings): return ['echo', '$HOME']")
+    workplace.group({"a": 'kind = "say"\nquiet = true'})
+    outcome = workplace.run("-v")
+
+    assert outcome.exit_code == 0
+    assert "a \u2502 $HOME" in outcome.stdout
+
+
+WAITS = """
+import pathlib
+
+def main():
+    pathlib.Path("up.txt").write_text("the service is up\\n")
+    testrium.unit().wait_for("b:done")
+
+def other():
+    testrium.unit().probe("done")
+"""
+
+
+def test_a_condition(place: Workplace) -> None:
+    a = 'entrypoint = "test_case:main"\nquiet = true\n'
+    a += 'ready = {plugin = "line-in", settings = {file = "up.txt", text = "%s"}}'
+    b = 'entrypoint = "test_case:other"\nunit_dependencies = ["a"]'
+    place.group({"a": a % "is up", "b": b}, WAITS)
+    assert place.run().codes == []
+
+    place.group({"a": a % "is down" + "\nready_timeout = 0.5", "b": b}, WAITS)
+    outcome = place.run()
+    assert outcome.codes[0] == "unready a"
+    assert "no line-in" in outcome.group["findings"][0]["message"]
+
+
+def test_plugins_that_are_not_there_are_refused(place: Workplace) -> None:
+    b = 'entrypoint = "test_case:main"\nready = {plugin = "gone"}\nsettings = {x = "1"}'
+    place.group({"a": 'kind = "cuontdown"', "b": b}, PROBE)
+    outcome = place.run()
+
+    assert outcome.exit_code == 3
+    assert [(error["key"], error["message"]) for error in outcome.report["errors"]] == [
+        (
+            "kind",
+            f"must be one of: {', '.join((*KINDS, 'countdown'))}; did you mean 'countdown'?",
+        ),
+        ("ready.plugin", "must be one of: line-in"),
+        ("settings", "belongs to a unit whose kind is a plugin"),
+    ]

@@ -217,7 +217,7 @@ def test_the_other_tables(problems_of: Problems, text: str, problem: str) -> Non
             ),
         ),
         ("ready = 'x'", "ready: must be a table"),
-        ("ready = {}", "ready: must have one of: tcp, http, log, file, command"),
+        ("ready = {}", "ready: must have one of: tcp, http, log, file, command, plugin"),
         ("ready = {tcp = '1', stat = 3}", "ready.stat: unknown key; did you mean 'status'?"),
         ("ready = {tcp = '1', file = 'x'}", "ready.file: cannot stand beside 'tcp'"),
         ("ready = {tcp = '1', status = 200}", "ready.status: belongs to 'http'"),

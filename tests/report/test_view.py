@@ -129,3 +129,10 @@ def test_the_rerun_command_works_from_where_the_user_is() -> None:
 def test_the_rerun_command_names_the_combination() -> None:
     command = rerun_command(Path("/work/g"), Path("/work"), {"browser": "a", "size": "1"})
     assert command == r"testrium run g --all-modes --grep '\[browser=a,size=1\]'"
+
+
+def test_a_probe_that_did_not_say_its_process_has_none(lost: GroupResult, cwd: Path) -> None:
+    witnesses = {id_: event._replace(pid=0) for id_, event in lost.witnesses.items()}
+    view = view_group(lost._replace(witnesses=witnesses), cwd=cwd)
+
+    assert {event.pid for event in view.findings[0].events} == {None}

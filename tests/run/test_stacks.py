@@ -6,6 +6,7 @@ import faulthandler
 import threading
 from pathlib import Path
 
+from testrium.probe import waiting
 from testrium.run.stacks import threads_of
 
 DUMP = """\
@@ -60,12 +61,12 @@ def test_names_of_threads_are_told_where_python_writes_them(tmp_path: Path) -> N
 
 def test_what_this_interpreter_writes_is_understood(tmp_path: Path) -> None:
     stop = threading.Event()
-    waiting = threading.Thread(target=stop.wait)
-    waiting.start()
+    idle = threading.Thread(target=stop.wait)
+    idle.start()
     with (tmp_path / "stacks.txt").open("w") as file:
         faulthandler.dump_traceback(file, all_threads=True)
     stop.set()
-    waiting.join()
+    idle.join()
     lines = threads_of(tmp_path / "stacks.txt", Path(__file__).parent)
     assert any("test_stacks.py" in line and "dump_traceback" in line for line in lines)
     assert len(lines) >= 2
@@ -74,3 +75,9 @@ def test_what_this_interpreter_writes_is_understood(tmp_path: Path) -> None:
 def test_without_a_dump_there_is_nothing_to_tell(tmp_path: Path) -> None:
     assert threads_of(tmp_path / "none.txt", tmp_path) == ()
     assert told(tmp_path, "Fatal Python error: Segmentation fault\n") == ()
+
+
+def test_a_wait_for_a_probe_is_told_where_it_was_asked_for(tmp_path: Path) -> None:
+    own = f'  File "{waiting.__file__}", line 100 in wait_for\n'
+    lines = told(tmp_path, DUMP.replace('  File "{folder}', own + '  File "{folder}'))
+    assert lines == told(tmp_path, DUMP)

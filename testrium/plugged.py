@@ -1,0 +1,78 @@
+"""Inside a process of a group: calls plugins that are units, or that tell when one is ready.
+
+The runner only knows their names. What they are told are the settings, as texts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from testrium.plugins import Plugin, load_plugin
+
+#: The entrypoint of a unit whose kind is a plugin, and the variables that tell it which and how.
+ENTRYPOINT: Final = "testrium.plugged:run_unit"
+PLUGIN: Final = "TESTRIUM_PLUGIN"
+SETTING: Final = "TESTRIUM_SETTING_"
+
+_FIRST_PAUSE_S = 0.01
+_LONGEST_PAUSE_S = 0.25
+
+
+def unit_variables(plugin: Plugin, settings: Mapping[str, str]) -> dict[str, str]:
+    """The variables for `run_unit`; the settings may hold `${...}`."""
+    named = {f"{SETTING}{name}": value for name, value in settings.items()}
+    return {PLUGIN: _encoded(plugin), **named}
+
+
+def ready_command(plugin: Plugin, settings: Mapping[str, str]) -> tuple[str, ...]:
+    """The command that ends well once the plugin says that its unit is ready."""
+    words = (f"{name}={value}" for name, value in settings.items())
+    return (sys.executable, "-P", "-m", "testrium.plugged", _encoded(plugin), *words)
+
+
+def run_unit() -> Any:
+    """Be the unit: call the plugin, or become the command that it returns."""
+    plugin = _decoded(os.environ.pop(PLUGIN))
+    settings = {
+        name.removeprefix(SETTING): os.environ.pop(name)
+        for name in sorted(os.environ)
+        if name.startswith(SETTING)
+    }
+    result = load_plugin(plugin)(settings)
+    if isinstance(result, list | tuple):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.execvp(result[0], [str(word) for word in result])
+    return result  # a coroutine is waited for
+
+
+def wait_ready(arguments: list[str]) -> None:
+    """Ask the plugin until it says yes; one that raises says no."""
+    settings = dict(word.split("=", 1) for word in arguments[1:])
+    is_ready = load_plugin(_decoded(arguments[0]))
+    pause_s = _FIRST_PAUSE_S
+    while True:
+        with contextlib.suppress(Exception):
+            if is_ready(settings):
+                return
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+
+def _encoded(plugin: Plugin) -> str:
+    """As text in which nothing is taken for a `${...}`."""
+    return json.dumps(plugin).replace("$", "$$")
+
+
+def _decoded(text: str) -> Plugin:
+    return Plugin(*json.loads(text))
+
+
+if __name__ == "__main__":
+    wait_ready(sys.argv[1:])
