@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -18,6 +19,7 @@ from testrium.errors import TestriumError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from testrium.cli.coverage import Measurement
     from testrium.model import GroupResult
     from testrium.report.closing import Leg
     from testrium.report.console import Console
@@ -113,6 +115,11 @@ def _percentage(_: click.Context, __: click.Parameter, value: str | None) -> flo
     " `verify` on another machine.",
 )
 @click.option("--plain", is_flag=True, help="Whole lines only: no live display, no colour.")
+@click.option(
+    "--coverage",
+    is_flag=True,
+    help="Measure which lines Python units go through, with coverage.py; console and HTML.",
+)
 @report_options
 @click.pass_obj
 def command(
@@ -137,6 +144,7 @@ def command(
     keep: Literal["all", "failed", "none"] = "all",
     archive: str | None = None,
     plain: bool = False,
+    coverage: bool = False,
 ) -> int:
     """Run the groups below PATH (default: the current folder) and judge them.
 
@@ -182,15 +190,19 @@ def command(
             console.notice(text)
         return known
 
-    with Console(
-        stream,
-        cwd=Path.cwd(),
-        plain=plain,
-        verbose=verbose,
-        durations=durations,
-        jobs=jobs,
-        slowest_legs=_slowest_legs,
-    ) as console:
+    measurement: Measurement | None = None
+    with (
+        Console(
+            stream,
+            cwd=Path.cwd(),
+            plain=plain,
+            verbose=verbose,
+            durations=durations,
+            jobs=jobs,
+            slowest_legs=_slowest_legs,
+        ) as console,
+        ExitStack() as finishing,
+    ):
         writers = Writers(made, console.notice)
         try:
             if failed:
@@ -214,12 +226,18 @@ def command(
                 verbose=verbose,
                 command_line=tuple(sys.argv[1:]),
             )
+            if coverage:
+                from testrium.cli.coverage import Measurement
+
+                measurement = finishing.enter_context(Measurement(Path.cwd()))
             result = run(request)
         except TestriumError as error:
             writers.refuse(error)
             raise
         console.finish(result)
         writers.finish(result)
+        if measurement is not None and result.folder is not None:
+            click.echo(f"\n{measurement.report(result.folder)}", file=stream)
     return result.exit_code
 
 

@@ -16,7 +16,7 @@ _UNSAFE_IN_SUFFIX = re.compile(r"[^A-Za-z0-9_.,=\[\]-]+")
 #: With the suffix of a combination, the mode and numbers it stays a file name (255 bytes).
 _NAME_LENGTH = 100
 #: The run's own files, which no group's folder may be.
-_NAMES_OF_THE_RUN = frozenset({"report.json"})
+_NAMES_OF_THE_RUN = frozenset({"report.json", "coverage"})
 
 
 def _program_exists(name: str) -> bool:

@@ -29,6 +29,8 @@ FAILPOINTS = "TESTRIUM_FAILPOINTS"
 CLOCK = "TESTRIUM_CLOCK"
 
 
+#: The configuration by which coverage.py measures each Python process, see `cli.coverage`.
+COVERAGE = "TESTRIUM_COVERAGE"
 #: Set to "spawn" it makes Linux take the way of the other systems, for the tests of that way.
 START_METHOD = "TESTRIUM_START_METHOD"
 

@@ -70,6 +70,10 @@ def prepare(launch: Launch, stacks_fd: int) -> None:
     faulthandler.enable(stacks_fd)  # the keeper passes on to stderr what is of interest
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=lambda: faulthandler.enable(2))
+    if "COVERAGE_PROCESS_START" in launch.env and "TESTRIUM_COVERAGE" in launch.env:
+        import coverage
+
+        coverage.process_startup()  # nothing where the interpreter did so when it started
     threading.excepthook = _thread_died
     sys.meta_path.insert(0, _AsyncioFinder())
     _import_from(launch.folder, launch.env.get("PYTHONPATH", ""))

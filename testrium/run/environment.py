@@ -91,6 +91,9 @@ class Surroundings:
         }
         if names.UPDATE_GOLDEN in os.environ:
             env[names.UPDATE_GOLDEN] = os.environ[names.UPDATE_GOLDEN]
+        if (measured_by := os.environ.get(names.COVERAGE)) is not None:
+            env |= {names.COVERAGE: measured_by, "COVERAGE_PROCESS_START": measured_by}
+            env.pop("COVERAGE_PROCESS_CONFIG", None)  # of whoever measures us; it would win
         env |= {
             f"TESTRIUM_PARAM_{variable_name(name)}": value
             for name, value in self.scenario.params.items()

@@ -1,0 +1,126 @@
+"""`testrium run --coverage`: which lines of Python code the units of a run went through.
+
+coverage.py measures: each Python process of a unit starts it (`run.entrypoint`, or the .pth file
+that comes with coverage.py), and writes a file of its own. They are combined when the run is over,
+in a process of its own: plugins of coverage.py are code of others.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Self
+
+from testrium.errors import UsageError
+from testrium.probe import environment as names
+
+#: Below the run's folder.
+FOLDER = "coverage"
+
+#: The first one that measures programs which other programs start, and those that leave by _exit.
+_LEAST = (7, 10)
+
+#: Options of the project's own configuration that count in units too; the rest does at the end.
+_OWN = ("source", "source_pkgs", "include", "omit", "plugins", "concurrency")
+
+_COMBINE = """
+import sys, coverage
+data, parts, html = sys.argv[1:]
+measured = coverage.Coverage(data_file=data)
+try:
+    measured.combine([parts])
+    measured.save()
+    measured.report(skip_empty=True)
+    measured.html_report(directory=html)
+except coverage.exceptions.NoDataError:
+    sys.exit("no Python code was measured")
+except coverage.CoverageException as error:
+    sys.exit(str(error))
+"""
+
+
+class Measurement:
+    """The measurement of one run: a context manager around it, then `report`."""
+
+    def __init__(self, cwd: Path) -> None:
+        """Raises UsageError: coverage.py is not installed, or its configuration is wrong."""
+        if importlib.util.find_spec("coverage") is None:
+            raise UsageError("--coverage needs coverage.py: pip install 'testrium[coverage]'")
+        import coverage
+
+        if coverage.version_info[:2] < _LEAST:
+            wanted = ".".join(map(str, _LEAST))
+            raise UsageError(
+                f"--coverage needs coverage.py {wanted}, this is {coverage.__version__}"
+            )
+        try:
+            self._config = _config(coverage.Coverage(), cwd)
+        except coverage.CoverageException as error:
+            raise UsageError(f"--coverage: {error}") from error
+        self._cwd = cwd
+        self._parts = Path(tempfile.mkdtemp(prefix="testrium-coverage-"))
+
+    def __enter__(self) -> Self:
+        file = self._parts / "coveragerc"
+        data = self._parts / ".coverage"
+        file.write_text(f"{self._config}data_file = {data}\n", encoding="utf-8")
+        os.environ[names.COVERAGE] = str(file)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        del os.environ[names.COVERAGE]
+        shutil.rmtree(self._parts, ignore_errors=True)
+
+    def report(self, run_folder: Path) -> str:
+        """Combine what was measured below the run's folder; the report, for the console."""
+        folder = run_folder / FOLDER
+        folder.mkdir(mode=0o700, exist_ok=True)
+        page = folder / "html"
+        data = folder / ".coverage"
+        for part in self._parts.glob(".coverage.*"):
+            shutil.move(part, folder)
+        made = subprocess.run(
+            [sys.executable, "-P", "-c", _COMBINE, str(data), str(folder), str(page)],
+            cwd=self._cwd,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if made.returncode != 0:
+            lines = made.stderr.strip().splitlines() or ["it was not combined"]
+            return f"coverage: {lines[-1]}"
+        return f"{made.stdout.rstrip()}\ncoverage: {page / 'index.html'}"
+
+
+def _config(own: object, cwd: Path) -> str:
+    """The `[run]` section that units measure by; the project's own configuration, where it has one.
+
+    Without a choice of its own, what is below the current folder is measured.
+    """
+    from coverage import Coverage
+
+    assert isinstance(own, Coverage)
+    lines = ["[run]", "parallel = true", "sigterm = true", "patch = _exit"]
+    branch = own.get_option("run:branch")
+    lines.append(f"branch = {'true' if branch else 'false'}")
+    chosen = {name: own.get_option(f"run:{name}") for name in _OWN}
+    if not any(chosen[name] for name in ("source", "source_pkgs", "include")):
+        chosen["include"] = [f"{cwd}/*"]
+    for name, values in chosen.items():
+        if isinstance(values, list) and values:
+            texts = [_absolute(name, str(value), cwd) for value in values]
+            lines.append(f"{name} =" + "".join(f"\n    {text}" for text in texts))
+    return "\n".join(lines) + "\n"
+
+
+def _absolute(option: str, text: str, cwd: Path) -> str:
+    """A path or pattern as it is meant in the current folder: units run in theirs."""
+    is_pattern = option in ("include", "omit") and not text.startswith(("*", "?", "/"))
+    is_folder = option == "source" and (cwd / text).is_dir()
+    return str(cwd / text) if is_pattern or is_folder else text
