@@ -33,7 +33,7 @@ from testrium.load.suites import check_suite_paths, suite_settings
 from testrium.load.unit_files import UnitFile, read_unit_files
 from testrium.load.unit_texts import check_unit_texts, enabled_ports
 from testrium.load.units import check_entrypoints, check_units, make_units
-from testrium.model import Chaos, Check, Combination, Fault, Group, Metric
+from testrium.model import Chaos, Check, Combination, Fault, Group, Metric, Monitored
 
 MAIN_TABLE = "Configs"
 CALLBACKS = ("validate_test", "tests_results")
@@ -107,6 +107,11 @@ def load_group(found: Found, around: Surroundings, complaints: Complaints) -> Gr
         from testrium.load.chaos import read_chaos
 
         chaos = read_chaos(data["chaos"], whole.at("chaos"), files)
+    monitors: tuple[Monitored, ...] = ()
+    if "monitor" in data:
+        from testrium.load.monitors import read_monitors
+
+        monitors = read_monitors(data["monitor"], whole.at("monitor"), names)
     matrix = data.get("matrix")
     combinations = () if matrix is None else read_matrix(matrix, whole.at("matrix"))
     if found.only:
@@ -137,6 +142,7 @@ def load_group(found: Found, around: Surroundings, complaints: Complaints) -> Gr
         chaos=chaos,
         checks=checks,
         metrics=metrics,
+        monitors=monitors,
         matrix=combinations,
         has_setup=has_setup,
         has_teardown=has_teardown,

@@ -270,8 +270,25 @@ CHAOS: Final = Shape(
     Key("longest", DURATION, 500_000_000, field="longest_ns"),
 )
 
+MONITOR: Final = Shape(
+    Key("name", UNIT_NAME, "", required=True),
+    Key("pid", POSITIVE_COUNT),
+    Key("process", FILLED_TEXT),
+    exclusive=(("pid", "process"),),
+)
+
 #: The tables of config.toml besides [Configs].
-TABLES: Final = ("verify", "circuits", "checks", "faults", "chaos", "matrix", "env", "metrics")
+TABLES: Final = (
+    "verify",
+    "circuits",
+    "checks",
+    "faults",
+    "chaos",
+    "matrix",
+    "env",
+    "metrics",
+    "monitor",
+)
 
 
 def json_schemas() -> dict[str, dict[str, Any]]:
@@ -284,6 +301,7 @@ def json_schemas() -> dict[str, dict[str, Any]]:
         "faults": {"type": "array", "items": FAULT.schema()},
         "chaos": CHAOS.schema(),
         "checks": {"type": "array", "items": CHECK.schema()},
+        "monitor": {"type": "array", "items": MONITOR.schema()},
         "matrix": MATRIX,
         "env": dict(VARIABLES.schema),
         # A name without its quotes is a table within a table.

@@ -160,6 +160,18 @@ class Combination(NamedTuple):
         return f"[{values}]" if values else ""
 
 
+class Monitored(NamedTuple):
+    """Processes of others to be sampled: the one with `pid`, or all whose command line matches.
+
+    `name` is under what their samples are stored, as those of units are. `process` is a regular
+    expression.
+    """
+
+    name: str
+    pid: int | None = None
+    process: str | None = None
+
+
 class Group(NamedTuple):
     """A folder with `config.toml` and `units/*.toml`, as declared."""
 
@@ -195,6 +207,7 @@ class Group(NamedTuple):
     chaos: Chaos | None = None
     checks: tuple[Check, ...] = ()
     metrics: tuple[Metric, ...] = ()
+    monitors: tuple[Monitored, ...] = ()
     #: Empty without `[matrix]`: then there is one result for each mode and repeat.
     matrix: tuple[Combination, ...] = ()
     has_setup: bool = False

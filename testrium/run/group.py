@@ -33,6 +33,7 @@ from testrium.run.stage import Stage
 from testrium.run.usercode import Tests, run_to_end, setup_unit, teardown_unit
 
 if TYPE_CHECKING:
+    from testrium.run.bystanders import Bystanders
     from testrium.run.clocks import Clocks
     from testrium.run.faults import Injector
 
@@ -164,6 +165,11 @@ class GroupLife:
             from testrium.run.clocks import Clocks
 
             self._clocks = Clocks(stage.scenario, stage.recorder, stage.folder)
+        self._bystanders: Bystanders | None = None
+        if stage.scenario.group.monitors:
+            from testrium.run.bystanders import Bystanders
+
+            self._bystanders = Bystanders(stage)
         self._suspended_before_ns = system.suspended_ns()
         if stage.surroundings.links:
             from testrium.run.links.control import Links
@@ -176,6 +182,8 @@ class GroupLife:
                 await self._stage.links.open()
             if self._clocks is not None:
                 await self._clocks.open()
+            if self._bystanders is not None:
+                self._bystanders.open()
             if await self._set_up():
                 await self._run()
         except InfraError as error:
@@ -266,6 +274,8 @@ class GroupLife:
             await stage.links.close()
         if self._clocks is not None:
             await self._clocks.close()
+        if self._bystanders is not None:
+            await self._bystanders.close()
         if failed:
             stage.diagnostics.write()
         await recorder.sync()

@@ -106,6 +106,12 @@ def unit_processes(pid: int, keeper: int) -> list[ProcessEntry]:  # noqa: ARG001
     return descendants(keeper)
 
 
+def tree(pid: int) -> list[ProcessEntry]:
+    """The process and every process below it, zombies too; [] when it is gone."""
+    entry = process_entry(pid)
+    return [] if entry is None else [entry, *descendants(pid)]
+
+
 def cpu_of_the_gone(keeper: int) -> float:
     """CPU time of the children that a keeper has waited for, in seconds."""
     entry = process_entry(keeper)

@@ -34,6 +34,9 @@ class System(Protocol):
     def unit_processes(self, pid: int, keeper: int) -> list[ProcessEntry]:
         """The process of a unit and all below it that can be found, zombies too."""
 
+    def tree(self, pid: int) -> list[ProcessEntry]:
+        """Any process and all below it, zombies too; [] when it is gone."""
+
     def cpu_of_the_gone(self, keeper: int) -> float:
         """CPU time in seconds of the unit's orphans that have ended; 0 where nobody counts it."""
 

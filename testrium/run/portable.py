@@ -81,6 +81,11 @@ def process_entry(pid: int) -> ProcessEntry | None:
 
 def unit_processes(pid: int, keeper: int) -> list[ProcessEntry]:  # noqa: ARG001 - see `platform`
     """The unit's process and those below it, zombies too; not what has lost its parent."""
+    return tree(pid)
+
+
+def tree(pid: int) -> list[ProcessEntry]:
+    """The process and every process below it, zombies too; [] when it is gone."""
     try:
         below = psutil.Process(pid).children(recursive=True)
     except psutil.Error:

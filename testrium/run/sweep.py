@@ -37,7 +37,7 @@ def end_processes_of(run_folder: Path) -> tuple[str, ...]:
     Returns:
         The command lines of those that have ended.
     """
-    spared = _this_and_above()
+    spared = this_and_above()
     killed = []
     while found := [pid for pid in system.pids() - spared if _belongs(pid, run_folder)]:
         for pid in found:
@@ -49,7 +49,7 @@ def end_processes_of(run_folder: Path) -> tuple[str, ...]:
     return tuple(killed)
 
 
-def _this_and_above() -> set[int]:
+def this_and_above() -> set[int]:
     """This process and its ancestors: somebody may call from a shell with a unit's environment."""
     above = set()
     pid = os.getpid()

@@ -1,0 +1,105 @@
+"""Processes that no unit has started, sampled beside the units: `[[monitor]]`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import time
+from collections.abc import Mapping
+
+from testrium.model import Monitored, Sample
+from testrium.run.monitor import INTERVAL_S
+from testrium.run.platform import system
+from testrium.run.process_entry import ProcessEntry
+from testrium.run.stage import Stage
+from testrium.run.sweep import this_and_above
+
+#: Seconds between looks at all processes of the machine for those with a pattern.
+SEARCH_S = 1.0
+
+
+class Bystanders:
+    """Samples the processes that a group wants to have watched, from `open` to `close`."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._watched = [_Watched(each) for each in stage.scenario.group.monitors]
+        self._sampling: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        self._sampling = asyncio.create_task(self._sample(), name="bystanders")
+
+    async def close(self) -> None:
+        """Store the samples; what was never seen is told."""
+        if self._sampling is None:
+            return
+        self._sampling.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._sampling
+        for watched in self._watched:
+            self._stage.recorder.add_samples(watched.samples)
+            if not watched.samples:
+                where = f"{self._stage.scenario.id}: monitor {watched.name}"
+                self._stage.services.observer.notice(f"{where}: no such process was seen")
+
+    async def _sample(self) -> None:
+        while True:
+            for watched in self._watched:
+                await asyncio.to_thread(watched.look)  # all processes of a machine may be many
+            await asyncio.sleep(INTERVAL_S)
+
+
+class _Watched:
+    """One entry: the processes it means, and those below them."""
+
+    def __init__(self, wanted: Monitored) -> None:
+        self.name = wanted.name
+        self.samples: list[Sample] = []
+        self._pid = wanted.pid
+        self._pattern = None if wanted.process is None else re.compile(wanted.process)
+        self._roots: set[int] = set()
+        self._searched_at = -SEARCH_S
+        self._cpu_s = 0.0  # of all processes, since each was seen first
+        self._before: dict[int, float] = {}
+
+    def look(self) -> None:
+        """Take a sample, if there is such a process."""
+        if self._pid is not None:
+            self._roots = {self._pid}
+        elif time.monotonic() - self._searched_at >= SEARCH_S:
+            self._search()
+        entries = {
+            entry.pid: entry for root in self._roots for entry in system.tree(root) if entry.alive
+        }
+        if entries:
+            self._add(entries)
+
+    def _search(self) -> None:
+        assert self._pattern is not None
+        self._searched_at = time.monotonic()
+        others = system.pids() - this_and_above()
+        self._roots = {pid for pid in others if self._pattern.search(system.command_line(pid))}
+
+    def _add(self, entries: Mapping[int, ProcessEntry]) -> None:
+        t_ns = time.monotonic_ns()
+        used = {pid: entry.cpu_s for pid, entry in entries.items()}
+        grown_s = sum(cpu_s - self._before.get(pid, cpu_s) for pid, cpu_s in used.items())
+        self._cpu_s += grown_s
+        self._before = used
+        percent = None
+        if self.samples:
+            percent = round(grown_s / ((t_ns - self.samples[-1].t_ns) / 1e9) * 100, 1)
+        self.samples.append(
+            Sample(
+                unit=self.name,
+                start=1,
+                t_ns=t_ns,
+                cpu_s=self._cpu_s,
+                cpu_percent=percent,
+                rss=sum(entry.rss for entry in entries.values()),
+                threads=sum(entry.threads for entry in entries.values()),
+                fds=sum(system.open_files(pid) for pid in entries),
+                children=len(entries.keys() - self._roots),
+            )
+        )
