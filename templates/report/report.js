@@ -54,7 +54,11 @@
         lanes.set(step.unit, layout.left + Math.floor(layout.lane / 4) + lanes.size * layout.lane);
       }
     }
-    const width = layout.left + layout.lane * lanes.size;
+    const fault = (step) => (step.fault ? ` ⚡ ${step.fault}` : "");
+    const width = Math.max(
+      layout.left + layout.lane * lanes.size,
+      ...steps.map((step) => lanes.get(step.unit) + 14 + layout.char * (cut(step.label) + fault(step)).length),
+    );
     const height = layout.head + layout.row * steps.length + 8;
     const svg = draw("svg", { width, height, role: "img", "aria-label": title });
     const tips = draw("defs");
@@ -85,17 +89,16 @@
       svg.append(draw("text", { class: "quiet", x: 88, y: y + 4, "text-anchor": "end" }, step.time));
       svg.append(draw("circle", { class: step.absent ? "dot broken" : "dot", cx: x, cy: y, r: 5 }));
       if (step.absent) svg.append(draw("path", { class: "cross", d: `M${x - 3} ${y - 3}l6 6m0 -6l-6 6` }));
-      const fault = step.fault ? ` ⚡ ${step.fault}` : "";
       svg.append(draw("text", {
         class: step.absent ? "label broken" : "label", x: x + 10, y: y - 6,
-      }, cut(step.label) + fault));
+      }, cut(step.label) + fault(step)));
     });
     return svg;
   }
 
   function storyTable(steps) {
     const head = make("tr", {}, ...["time", "since before", "unit", "step", "type", "facts"].map(
-      (text) => make("th", {}, text)));
+      (text, column) => make("th", column < 2 ? { class: "number" } : {}, text)));
     const body = make("tbody");
     for (const step of steps) {
       if (step.skipped) {
@@ -107,7 +110,7 @@
       body.append(make("tr", step.absent ? { class: "fail" } : {}, ...row.map(
         (text, column) => make("td", column < 2 ? { class: "number" } : {}, text))));
     }
-    return make("table", {}, make("thead", {}, head), body);
+    return make("table", { class: "story" }, make("thead", {}, head), body);
   }
 
   function explore(group, section) {

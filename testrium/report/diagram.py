@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 from testrium.model import Circuit
 from testrium.report import wording
-from testrium.report.escape import cut
+from testrium.report.escape import cells, cut
 from testrium.report.origins import Passed, Routes
 from testrium.report.view import EventView, FindingView
 from testrium.report.ways import Step
 
-_CHAR = 7  # of the 12 px monospace face
+_CHAR = 8  # at most, of the 12.5 px monospace face
 _LEFT = 100  # room for the times
 _LANE = 190
 _HEAD = 44
@@ -24,7 +24,14 @@ _ROW = 36
 _LABEL_CELLS = (_LANE - 24) // _CHAR
 
 #: For the script: what is drawn in the browser looks as what is drawn here.
-LAYOUT = {"left": _LEFT, "lane": _LANE, "head": _HEAD, "row": _ROW, "cells": _LABEL_CELLS}
+LAYOUT = {
+    "left": _LEFT,
+    "lane": _LANE,
+    "head": _HEAD,
+    "row": _ROW,
+    "cells": _LABEL_CELLS,
+    "char": _CHAR,
+}
 #: The lane of what any of several units should have done.
 ANY_UNIT = "any of"
 
@@ -98,12 +105,18 @@ def sequence_diagram(steps: Sequence[Step]) -> SequenceDiagram | None:
         if start is not None and start.x != end.x:
             arrows.append(_arrow(start, end))
     return SequenceDiagram(
-        width=_LEFT + _LANE * len(lanes),
+        width=max(_LEFT + _LANE * len(lanes), *map(_right_end, dots)),
         height=_HEAD + _ROW * len(steps) + 8,
         lanes=tuple(lanes.values()),
         dots=tuple(dots),
         arrows=tuple(arrows),
     )
+
+
+def _right_end(dot: Dot) -> int:
+    """Where the text at a dot ends."""
+    fault = f" ⚡ {dot.fault}" if dot.fault else ""
+    return dot.x + 14 + _CHAR * cells(dot.label + fault)
 
 
 def _arrow(start: Dot, end: Dot) -> Arrow:
