@@ -26,6 +26,7 @@ def write_scenario(scenario: Scenario, path: Path) -> None:
     for redundant in ("units", "notices"):
         group.pop(redundant, None)
     units = {unit.pop("name"): unit for unit in data.pop("units")}
+    path.touch(mode=0o600)
     path.write_text(tomli_w.dumps({"scenario": data, "group": group, "units": units}))
 
 

@@ -29,9 +29,11 @@ def write_text(path: Path, text: str, *, private: bool = False) -> None:
 
 
 def _replace(path: Path, text: str, mode: int) -> None:
-    half = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # A name that nobody can foresee, and a file that did not exist: in a folder that others may
+    # write to, they cannot put a link there that leads us to another file.
+    half = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
+    descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
     try:
-        descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
             stream.write(text)
         half.replace(path)

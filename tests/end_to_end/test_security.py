@@ -1,0 +1,80 @@
+"""What a run leaves behind is for its owner, and holds no secrets of the environment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.conftest import Workplace
+
+SECRET = "s3cr3t-of-the-environment"
+#: Fails in every way that leaves evidence: a hang, an exception, a child, output.
+UNITS = {
+    "hangs": 'entrypoint = "test_case:hangs"\ntimeout = 1\nenv = {COPY = "${env.API_TOKEN}"}',
+    "raises": 'entrypoint = "test_case:raises"\nin-except = "Resume"',
+}
+CODE = """
+import os, subprocess, sys, time
+def hangs():
+    assert os.environ["API_TOKEN"] == os.environ["COPY"]
+    testrium.unit().probe("up")
+    subprocess.Popen(["sleep", "60"])
+    print("here", file=sys.stderr)
+    time.sleep(60)
+def raises():
+    token = os.environ["API_TOKEN"]
+    testrium.unit().probe("up")
+    raise ValueError("no")
+"""
+
+
+def files_below(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_no_secret_of_the_environment_is_stored(workplace: Workplace) -> None:
+    workplace.env["API_TOKEN"] = SECRET
+    workplace.group(UNITS, CODE, configs="timeout = 10")
+    outcome = workplace.run("--html", "page.html", "--junit", "junit.xml")
+    assert "exception raises:ValueError" in outcome.codes
+    assert (workplace.folder / "page.html").exists()
+    found = [path for path in files_below(workplace.folder) if SECRET in path.read_text("latin-1")]
+    assert found == []
+    assert SECRET not in outcome.stdout + outcome.stderr
+
+
+def test_what_a_run_stores_is_its_owners(workplace: Workplace) -> None:
+    workplace.group(UNITS, CODE, configs="timeout = 10")
+    workplace.env["API_TOKEN"] = "x"
+    before = os.umask(0)
+    try:
+        workplace.run()
+    finally:
+        os.umask(before)
+    state = workplace.folder / ".testrium"
+    open_to_others = {
+        path.relative_to(state).as_posix(): oct(path.stat().st_mode & 0o777)
+        for path in (state, *state.rglob("*"))
+        if path.stat().st_mode & 0o077
+    }
+    assert open_to_others == {}
+
+
+def test_a_link_among_the_runs_is_no_way_out(workplace: Workplace, tmp_path: Path) -> None:
+    """What a link names is no run: it is never removed."""
+    precious = tmp_path / "precious" / "20200101-000000-aaaa"
+    precious.mkdir(parents=True)
+    (precious / "thesis.txt").write_text("years")
+    state = workplace.folder / ".testrium"
+    state.mkdir()
+    (state / "runs").mkdir()
+    (state / "runs" / "20200101-000000-bbbb").symlink_to(precious)
+    workplace.group(
+        {"a": 'entrypoint = "test_case:a"'}, "def a():\n    testrium.unit().probe('up')\n"
+    )
+    assert workplace.run().exit_code == 0
+    done = workplace.finish(workplace.start("clean", "--keep", "0"))
+    assert done.exit_code == 0
+    assert (precious / "thesis.txt").read_text() == "years"
