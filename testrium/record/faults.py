@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from testrium.errors import InjectedFault
 from testrium.model import End, EndCause, Event
-
-#: The name of `testrium.InjectedFault` as the step of an uncaught exception.
-INJECTED = "InjectedFault"
 
 #: Ends to which a unit comes because it does not go on.
 _STUCK = (EndCause.OVERDUE, EndCause.TIMEOUT, EndCause.UNREADY)
@@ -50,7 +48,7 @@ def _explains(fault: Event, end: End, events: Sequence[Event]) -> bool:
 
 def _died_of_it(end: End, events: Sequence[Event]) -> bool:
     return any(
-        event.step == INJECTED
+        event.step == InjectedFault.__name__
         and event.owner == end.unit
         and event.pid == end.pid
         and event.meta.get("uncaught") == "main"

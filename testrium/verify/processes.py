@@ -9,6 +9,7 @@ from __future__ import annotations
 from math import inf
 from operator import attrgetter
 
+from testrium.errors import InjectedFault
 from testrium.model import (
     RESERVED_UNITS,
     Code,
@@ -183,7 +184,9 @@ class ProcessFacts:
                 hints = (*finding.hints, *self._planned_hints(end))
                 finding = finding._replace(hints=hints, explained_by=_planned(end.fault))
                 self.findings.append(finding)
-            elif not all(map(is_uncaught, events)):
+                continue
+            finding = finding._replace(explained_by=_raised(events, evidence))
+            if not all(map(is_uncaught, events)):
                 self.findings.append(finding)
             elif mode != "allow":
                 self._add_bad_behavior(finding)
@@ -226,6 +229,14 @@ def _unready_message(end: End) -> str:
     if late != end.message:
         return f"{end.unit} did not become ready{late}"
     return f"{end.unit} did not become ready" + (f": {end.message}" if end.message else "")
+
+
+def _raised(events: list[Event], evidence: Evidence) -> str | None:
+    """The planned fault that an exception is, and that its unit did not die of."""
+    messages = {event.meta.get("message") for event in events}
+    if events[0].step != InjectedFault.__name__:
+        return None
+    return next((_planned(one.step) for one in evidence.faults if one.step in messages), None)
 
 
 def _planned(fault: str) -> str | None:

@@ -266,7 +266,7 @@ class Table:
             start=int(options.get("start", 1)),
             attempt=int(options.get("attempt", 1)),
             owner=options.get("owner", unit),
-            meta={k[5:]: v for k, v in options.items() if k.startswith("meta.")},
+            meta={k[5:]: v.replace("_", " ") for k, v in options.items() if k.startswith("meta.")},
         )
 
     def _end(self, name: str) -> End:

@@ -12,6 +12,7 @@ from testrium.model import Code
 if TYPE_CHECKING:
     from testrium.model import Judgement
 
+RAISED = "fault b:r do=raise;struck raise at b:r;b:InjectedFault!"
 GROUP = "unit a;unit b;circuit a:s b:r keys=1..;a:s> k1;b:r< k1"
 
 CASES = {
@@ -28,6 +29,18 @@ CASES = {
     "a planned end explains what the unit owed": (
         "unit a;unit b;circuit a:s b:r keys=2;a:s> k1 k2;b:r< k1;end b signal=SIGKILL fault=kill",
         "fail;crash b < fault kill;lost b:r k2 < crash b",
+    ),
+    "raised in a thread": (
+        f"{GROUP};{RAISED} meta.uncaught=thread meta.message=raise_at_b:r",
+        "fail;exception b:InjectedFault < fault raise at b:r",
+    ),
+    "raised, caught and reported": (
+        f"{GROUP};{RAISED} meta.message=raise_at_b:r",
+        "fail;exception b:InjectedFault < fault raise at b:r",
+    ),
+    "raised, caught, reported and allowed": (
+        f"{GROUP};{RAISED};rule allow=b:InjectedFault",
+        "pass",
     ),
     "never reached because a unit had ended": (
         f"{GROUP};fault b:x do=kill;end a exit=1",
