@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import statistics as stdlib
+from itertools import combinations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testrium.statistics import LEAST_EARLIER, Comparison, against_earlier, median, summary
+from testrium.statistics import (
+    LEAST_EARLIER,
+    Comparison,
+    against_earlier,
+    chance_beyond,
+    chance_of_difference,
+    median,
+    summary,
+)
 
 VALUES = st.lists(
     st.floats(-1e300, 1e300, allow_nan=False, allow_infinity=False), min_size=1, max_size=50
@@ -127,3 +136,55 @@ def test_too_few_values_cannot_tell() -> None:
 def test_the_change_of_nothing_is_not_defined() -> None:
     found = compare(1.0, [0.0] * 5)
     assert (found.change, found.worse) == (None, True)
+
+
+# Two samples -------------------------------------------------------------------------------------
+
+SAMPLE = st.lists(st.integers(0, 9).map(float), min_size=1, max_size=6)
+
+
+@given(SAMPLE, SAMPLE)
+def test_the_rank_sum_test_is_what_counting_says(first: list[float], second: list[float]) -> None:
+    """All ways to deal the pooled values out are equally likely."""
+    pooled = first + second
+
+    def distance(chosen: tuple[int, ...]) -> float:
+        """Of the chosen values' mean rank from the middle, times their number, twice."""
+        ranks = [2 * sum(o < v for o in pooled) + sum(o == v for o in pooled) + 1 for v in pooled]
+        return abs(sum(ranks[place] for place in chosen) - len(chosen) * (len(pooled) + 1))
+
+    seen = distance(tuple(range(len(first))))
+    ways = list(combinations(range(len(pooled)), len(first)))
+    far = sum(distance(way) >= seen for way in ways)
+    assert chance_of_difference(first, second) == pytest.approx(far / len(ways))
+
+
+@given(
+    st.lists(st.floats(0, 1e6), min_size=1, max_size=40),
+    st.lists(st.floats(0, 1e6), min_size=1, max_size=40),
+)
+def test_it_does_not_matter_which_sample_is_the_first(
+    first: list[float], second: list[float]
+) -> None:
+    chance = chance_of_difference(first, second)
+    assert 0 < chance <= 1
+    assert chance_of_difference(second, first) == pytest.approx(chance)
+
+
+def test_equal_samples_do_not_differ() -> None:
+    assert chance_of_difference([1.0] * 30, [1.0] * 30) == 1.0
+    assert chance_of_difference([1.0, 2.0], [2.0, 1.0]) == 1.0
+
+
+def test_large_samples_that_lie_apart_do() -> None:
+    assert chance_of_difference([*range(30)], [*range(30, 60)]) < 1e-9
+
+
+def test_an_empty_sample_cannot_be_compared() -> None:
+    with pytest.raises(ValueError, match="empty"):
+        chance_of_difference([], [1.0])
+
+
+def test_chances_of_the_normal_distribution() -> None:
+    assert chance_beyond(0.0) == 1.0
+    assert chance_beyond(1.959964) == pytest.approx(0.05, abs=1e-6)

@@ -3,77 +3,260 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
+from testrium.errors import UsageError
+
 if TYPE_CHECKING:
-    from testrium.record.history_rows import RunRecord
+    from testrium.cli.history_tables import Tables
+    from testrium.history import RunRecord
+    from testrium.report.lines import Line
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+_as_json = click.option("--json", "as_json", is_flag=True, help="For machines: a list.")
+_of_group = click.option("--group", metavar="GROUP", help="Only of this group.")
 
 
-@click.command(name="history")
-@click.option(
-    "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="So many runs."
+def _limit(what: str) -> Callable[[_Command], _Command]:
+    return click.option(
+        "--limit",
+        type=click.IntRange(min=1),
+        default=20,
+        show_default=True,
+        help=f"So many {what}.",
+    )
+
+
+class _History(click.Group):
+    """What is no subcommand is the name of a group."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.commands:
+            return "group", self.commands["group"], args
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    name="history",
+    cls=_History,
+    invoke_without_command=True,
+    subcommand_metavar="[GROUP | COMMAND [ARGS]...]",
 )
-@click.option("--json", "as_json", is_flag=True, help="For machines: a list, the latest run first.")
-def command(limit: int, as_json: bool) -> int:
-    """List earlier runs, the latest first; their folders may be gone already."""
-    from testrium.record.history import FILE, History
-    from testrium.record.score import scores_of
-    from testrium.session import state_folder
+@_limit("runs")
+@_as_json
+@click.pass_context
+def command(ctx: click.Context, limit: int, as_json: bool) -> int:
+    """List earlier runs, the latest first; their folders may be gone already.
 
-    runs: tuple[RunRecord, ...] = ()
-    notices: tuple[str, ...] = ()
-    scores: dict[str, float] = {}
-    state = state_folder(Path.cwd())
-    if (state / FILE).exists():  # who only looks makes nothing
-        with History(state) as opened:
-            runs = opened.list_runs(limit)
-            notices = tuple(opened.notices)
-        scores = scores_of(state, [run.run for run in runs])
-    for notice in notices:
+    With GROUP: its results and figures over time. A group that is called like one of the commands
+    is shown with `testrium history group NAME`.
+    """
+    from testrium import history
+
+    for notice in history.notices():
         click.echo(f"notice: {notice}", err=True)
-    if as_json:
-        click.echo(json.dumps([_as_json(run, scores.get(run.run)) for run in runs], indent=1))
-    elif not runs:
-        click.echo("no run is in the history: start one with testrium run")
-    else:
-        _print(runs, scores)
+    if ctx.invoked_subcommand is None:
+        found = history.runs(limit)
+        scores = history.machine_scores([run.run for run in found])
+        if as_json:
+            click.echo(json.dumps([_scored(run, scores.get(run.run)) for run in found], indent=1))
+        else:
+            _show(found, False, lambda tables: tables.runs(found, scores), _NO_RUN)
     return 0
 
 
-def _as_json(run: RunRecord, score: float | None) -> dict[str, Any]:
-    return asdict(run) | {
+@command.command(name="group")
+@click.argument("group")
+@_limit("results")
+@_as_json
+def of_group(group: str, limit: int, as_json: bool) -> int:
+    """Results of GROUP, and its figures over time."""
+    from testrium import history
+
+    found = history.results(group, limit=max(limit, 100))
+    if not found:
+        raise _unknown_group(group)
+    shown = found[:limit] if as_json else found
+    _show(shown, as_json, lambda tables: tables.group(found, limit), "")
+    return 0
+
+
+@command.command()
+@_as_json
+def flaky(as_json: bool) -> int:
+    """Results that passed and failed on the same code.
+
+    The same code is a commit without changes, or repeats in one run.
+    """
+    from testrium import history
+
+    found = history.flaky()
+    _show(found, as_json, lambda tables: tables.flaky(found), "nothing both passed and failed")
+    return 0
+
+
+@command.command()
+@_limit("groups")
+@_as_json
+def slow(limit: int, as_json: bool) -> int:
+    """Which groups take longest.
+
+    By the median of their latest 20 runs.
+    """
+    from testrium import history
+
+    found = history.slow(limit)
+    _show(found, as_json, lambda tables: tables.slow(found), _NO_RUN)
+    return 0
+
+
+@command.command()
+@click.argument("first", default="", metavar="[RUN")
+@click.argument("second", default="", metavar="[RUN]]")
+@_as_json
+def compare(first: str, second: str, as_json: bool) -> int:
+    """The figures of two runs side by side.
+
+    With how sure each difference is. RUN is a beginning of a run's id. With one RUN: compare it
+    with the last run; without any: the last two.
+    """
+    from testrium import history
+
+    later = history.find_run(second)
+    earlier = history.find_run(first, before=None if first else later)
+    found = history.compare(earlier, later)
+    none = f"{earlier} and {later} have no figure in common"
+    _show(found, as_json, lambda tables: tables.changes(found), none)
+    return 0
+
+
+@command.command()
+@click.argument("name")
+@_of_group
+@_limit("points of each group")
+@_as_json
+def metric(name: str, group: str | None, limit: int, as_json: bool) -> int:
+    """The figure NAME over the runs.
+
+    Such as "command.p95", "duration", "throughput": the names of [metrics].
+    """
+    from testrium import history
+
+    found = history.metrics(name, group=group, limit=None)
+    if not found:
+        raise _unknown("figure", name, history.metric_names())
+    counts: dict[tuple[str, str, str], int] = {}
+    shown = []
+    for point in found:
+        key = (point.group, point.mode, str(point.params))
+        counts[key] = counts.get(key, 0) + 1
+        if counts[key] <= limit:
+            shown.append(point)
+    _show(shown, as_json, lambda tables: tables.points(name, shown), "")
+    return 0
+
+
+@command.command()
+@click.argument("file", default="-", type=click.Path(path_type=Path), metavar="[FILE]")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "json"]),
+    help="Default: as FILE ends, else csv.",
+)
+@_of_group
+def export(file: Path, form: Literal["csv", "json"] | None, group: str | None) -> int:
+    """Write results with their figures to FILE.
+
+    - is standard output, which is the default.
+    """
+    from testrium import history
+    from testrium.report.files import write_text
+
+    form = form or ("json" if file.suffix == ".json" else "csv")
+    text = history.export(form, group=group)
+    if str(file) == "-":
+        click.echo(text, nl=False)
+    else:
+        write_text(file, text)
+    return 0
+
+
+@command.command()
+@click.argument("group")
+def accept(group: str) -> int:
+    """Measure regressions of GROUP against later runs only.
+
+    After a change that was meant: for --max-regression and max-regression in [metrics]. Nothing is
+    removed.
+    """
+    from testrium import history
+
+    if not history.results(group, limit=1):
+        raise _unknown_group(group)
+    folder = history.accept(group)
+    click.echo(f"{folder}: regressions are measured against later runs only")
+    return 0
+
+
+_NO_RUN = "no run is in the history: start one with testrium run"
+
+
+def _show(
+    found: Sequence[Any],
+    as_json: bool,
+    lines: Callable[[Tables], Iterable[Line]],
+    nothing: str,
+) -> None:
+    """Print records as JSON, or as tables."""
+    if as_json:
+        click.echo(json.dumps([_plain(one) for one in found], indent=1))
+        return
+    if not found:
+        click.echo(nothing)
+        return
+    from testrium.cli.history_tables import Tables
+    from testrium.report.console import Console
+
+    with Console(sys.stdout, cwd=Path.cwd()) as console:
+        console.tell(lines(Tables(console.width(), sys.stdout.encoding or "utf-8")))
+
+
+def _scored(run: RunRecord, score: float | None) -> dict[str, Any]:
+    from testrium.history import normalized_s
+
+    return _plain(run) | {
         "machine_score": score,
-        "normalized_s": None if score is None else _normalized_s(run, score),
+        "normalized_s": None if score is None else normalized_s(run, score),
     }
 
 
-def _print(runs: tuple[RunRecord, ...], scores: dict[str, float]) -> None:
-    """A table; with scores of machines, each duration also as it is on one of score 100."""
-    width = max(len(run.run) for run in runs)
-    extra = f"  {'at score 100':>12}" if scores else ""
-    click.echo(f"{'run':<{width}}  {'when':<16}  verdict  {'duration':>10}{extra}  groups")
-    for run in runs:
-        when = datetime.fromtimestamp(run.started, UTC).astimezone()
-        if scores:
-            score = scores.get(run.run)
-            told = "-" if score is None else f"{_normalized_s(run, score):.2f} s"
-            extra = f"  {told:>12}"
-        click.echo(
-            f"{run.run:<{width}}  {when:%Y-%m-%d %H:%M}  {run.verdict:<7}"
-            f"  {run.duration_s:>8.2f} s{extra}  {_groups(run)}"
-        )
+def _plain(record: Any) -> dict[str, Any]:
+    fields = asdict(record)
+    if "measures" in fields:
+        fields["measures"] = {name: one._asdict() for name, one in record.measures.items()}
+    return fields
 
 
-def _normalized_s(run: RunRecord, score: float) -> float:
-    from testrium.record.score import BASELINE, normalized_s
+def _unknown_group(group: str) -> UsageError:
+    from testrium import history
 
-    return normalized_s(run.duration_s, score, BASELINE)
+    known = {one.group for one in history.slow(limit=None)}
+    return _unknown("group", group, [*known, *command.commands])
 
 
-def _groups(run: RunRecord) -> str:
-    return ", ".join(f"{number} {verdict}" for verdict, number in run.verdicts.items()) or "none"
+def _unknown(what: str, name: str, known: Iterable[str]) -> UsageError:
+    import difflib
+
+    near = difflib.get_close_matches(name, list(known), n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return UsageError(f"no {what} {name!r} is in the history{hint}")

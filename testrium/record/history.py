@@ -91,14 +91,14 @@ class History:
         except (OSError, sqlite3.Error) as error:
             raise self._failed(error) from error
 
-    def list_runs(self, limit: int = 20) -> tuple[RunRecord, ...]:
-        """The latest runs, the latest first."""
+    def list_runs(self, limit: int | None = 20) -> tuple[RunRecord, ...]:
+        """The latest runs, the latest first; `limit` None: all."""
         rows = self._rows(
             "SELECT runs.*, results.verdict AS of_group, COUNT(results.id) AS number"
             " FROM (SELECT rowid AS place, * FROM runs ORDER BY started DESC, place DESC LIMIT ?)"
             " AS runs LEFT JOIN results USING (run)"
             " GROUP BY run, of_group ORDER BY started DESC, place DESC",
-            limit,
+            -1 if limit is None else limit,
         )
         counts: dict[str, dict[Verdict, int]] = {}
         first: dict[str, sqlite3.Row] = {}
@@ -114,27 +114,45 @@ class History:
         return next(iter(self.list_runs(1)), None)
 
     def results(
-        self, *, group: str | None = None, run: str | None = None, limit: int | None = None
+        self,
+        *,
+        group: str | None = None,
+        run: str | None = None,
+        figure: str | None = None,
+        limit: int | None = None,
+        figures: bool = True,
     ) -> tuple[ResultRecord, ...]:
         """Results with their figures, the latest first.
 
         Args:
             group: only of this group: its id (with parameters), or its folder.
             run: only of this run.
+            figure: only those that have this figure, and with no other one.
             limit: so many at most; None for all.
+            figures: whether figures are wanted.
         """
         chosen = (
             "SELECT results.*, started, revision, dirty FROM results JOIN runs USING (run)"
             " WHERE (?1 IS NULL OR group_id = ?1 OR folder = ?1) AND (?2 IS NULL OR run = ?2)"
-            " ORDER BY results.id DESC LIMIT ?3"
+            " AND (?3 IS NULL OR results.id IN (SELECT result FROM measures WHERE name = ?3))"
+            " ORDER BY results.id DESC LIMIT ?4"
         )
-        asked = (group, run, -1 if limit is None else limit)
+        asked = (group, run, figure, -1 if limit is None else limit)
         rows = self._rows(chosen, *asked)
-        figures: dict[int, dict[str, Measure]] = {}
-        of_them = f"SELECT * FROM measures WHERE result IN (SELECT id FROM ({chosen}))"  # noqa: S608 - our own text
-        for row in self._rows(of_them, *asked):
-            figures.setdefault(row["result"], {})[row["name"]] = measure(row)
-        return tuple(result_record(row, figures.get(row["id"], {})) for row in rows)
+        by_result: dict[int, dict[str, Measure]] = {}
+        if figures:
+            query = (
+                f"SELECT * FROM measures WHERE result IN (SELECT id FROM ({chosen}))"  # noqa: S608 - our own text
+                " AND (?3 IS NULL OR name = ?3)"
+            )
+            for row in self._rows(query, *asked):
+                by_result.setdefault(row["result"], {})[row["name"]] = measure(row)
+        return tuple(result_record(row, by_result.get(row["id"], {})) for row in rows)
+
+    def figure_names(self) -> tuple[str, ...]:
+        """The names of all figures, sorted."""
+        rows = self._rows("SELECT DISTINCT name FROM measures ORDER BY name")
+        return tuple(row["name"] for row in rows)
 
     def figures_before(
         self,

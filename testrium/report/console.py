@@ -138,7 +138,7 @@ class Console:
         """
         self.close()
         self._write(line(str(problem), hanging=2) for problem in result.errors)
-        width = self._width()
+        width = self.width()
         for group in result.groups:
             if blocks.needs_block(group.verdict):
                 view = view_group(group, cwd=self._cwd)
@@ -164,11 +164,15 @@ class Console:
     def show_group(self, result: GroupResult) -> None:
         """Tell all that is known of one group."""
         view = view_group(result, cwd=self._cwd)
-        self._write(blocks.group_block(view, self._marks, width=self._width(), figures=True))
+        self._write(blocks.group_block(view, self._marks, width=self.width(), figures=True))
 
     def show_events(self, title: str, events: Sequence[Event]) -> None:
         """Tell what happened, one event a line."""
-        self._write(timeline(title, events, self._marks, width=self._width()))
+        self._write(timeline(title, events, self._marks, width=self.width()))
+
+    def tell(self, lines: Iterable[Line]) -> None:
+        """Tell lines that somebody else has made."""
+        self._write(lines)
 
     # Lines -----------------------------------------------------------------------------------
 
@@ -194,7 +198,7 @@ class Console:
         prefix = f"{label} {unit}" if several else unit
         return line(Span(f"{prefix} {self._marks.bar} ", "dim"), log_line(text), hanging=2)
 
-    def _width(self) -> int | None:
+    def width(self) -> int | None:
         """Columns to fill; None where nobody asked for a layout: a log is better searched whole."""
         if not self._terminal:
             return None
@@ -203,7 +207,7 @@ class Console:
         return max(LEAST_WIDTH, get_terminal_size().columns)
 
     def _write(self, lines: Iterable[Line]) -> None:
-        width = self._width()
+        width = self.width()
         if width is not None:
             text = "".join(f"{part.painted()}\n" for part in wrapped(lines, width))
         else:
