@@ -25,8 +25,10 @@ from testrium.run.environment import Ports, Surroundings
 from testrium.run.folder import RunFolder
 from testrium.variables import probe_field, references
 
-#: How long one check may compute (seconds): a pattern that backtracks without end is a failure.
-LIMIT_S = 5.0
+#: How long one check may compute (seconds of CPU time): a pattern that backtracks without end is a
+#: failure. Large files take longer: so much more for each byte.
+LIMIT_S = 2.0
+_PER_BYTE_S = 2e-7
 
 
 class Made(NamedTuple):
@@ -53,7 +55,7 @@ def make_checks(
     Args:
         scenario: with the checks; need not be the one that was run.
         database: the store of the run.
-        limit_s: seconds for each check.
+        limit_s: seconds of CPU time for each check, if its file is small.
         update_golden: rewrite reference files that differ, and keep the old ones.
         hurried: a check that takes longer raises TookTooLongError, and is no failure.
 
@@ -77,7 +79,7 @@ def weight(scenario: Scenario, database: Path) -> int:
 def _timed(maker: _Maker, check: Check, limit_s: float, *, hurried: bool) -> CheckResult:
     started = time.perf_counter()
     try:
-        with at_most(limit_s):
+        with at_most(limit_s if hurried else limit_s + maker.size(check) * _PER_BYTE_S):
             failures = maker.examiner.failures(check)
     except TookTooLongError as error:
         if hurried:

@@ -35,28 +35,26 @@ def diff(
         names: what the two sides are called.
         unordered: the same lines in another order are no difference.
     """
-    left, right = [normalize(line) for line in expected], [normalize(line) for line in actual]
     if unordered:
-        return _unordered(left, right, names)
-    if left == right:
+        return _unordered(list(map(normalize, expected)), list(map(normalize, actual)), names)
+
+    def same(one: str, other: str) -> bool:
+        return one == other or normalize(one) == normalize(other)
+
+    # Most lines are never normalised, only those around the first difference and equal ends.
+    shorter = min(len(expected), len(actual))
+    start = next((n for n in range(shorter) if not same(expected[n], actual[n])), shorter)
+    if start == len(expected) == len(actual):
         return ()
-    start = next(
-        (number for number, (a, b) in enumerate(zip(left, right, strict=False)) if a != b),
-        min(len(left), len(right)),
+    end = 0
+    while end < shorter - start and same(expected[-1 - end], actual[-1 - end]):
+        end += 1
+    begin, end = max(0, start - _CONTEXT), max(0, end - _CONTEXT)
+    left, right = (
+        list(map(normalize, side[begin : min(len(side) - end, begin + _WINDOW)]))
+        for side in (expected, actual)
     )
-    begin = max(0, start - _CONTEXT)
-    left, right = _window(left, right, begin)
     return _cut(_unified(left, right, begin, names))
-
-
-def _window(left: list[str], right: list[str], begin: int) -> tuple[list[str], list[str]]:
-    """The lines from `begin` on, without an equal end, and not too many of them."""
-    left, right = left[begin:], right[begin:]
-    same = 0
-    while same < min(len(left), len(right)) and left[-1 - same] == right[-1 - same]:
-        same += 1
-    same = max(0, same - _CONTEXT)
-    return left[: len(left) - same][:_WINDOW], right[: len(right) - same][:_WINDOW]
 
 
 def _unified(left: list[str], right: list[str], begin: int, names: tuple[str, str]) -> list[str]:

@@ -10,7 +10,15 @@ from typing import Any
 from testrium.checks import comparison, conditions, jsonpath, values
 from testrium.checks.conditions import Failure, Lookup, Stream, Text
 from testrium.checks.expression import Found
-from testrium.checks.files import FileLines, is_there, lines_of, rewrite, whole_text
+from testrium.checks.files import (
+    MOST_AT_ONCE,
+    FileLines,
+    UnreadableError,
+    is_there,
+    lines_of,
+    rewrite,
+    whole_text,
+)
 from testrium.checks.normalize import normalized_by
 from testrium.checks.patterns import matcher
 from testrium.model.checked import Check
@@ -189,7 +197,14 @@ class Examiner:
 
 def _kept(lines: Iterable[str], ignored: Iterable[Callable[[str], object]]) -> list[str]:
     ignores = tuple(ignored)
-    return [line for line in lines if not any(matches(line) for matches in ignores)]
+    kept, size = [], 0
+    for line in lines:
+        if not any(matches(line) for matches in ignores):
+            kept.append(line)
+            size += len(line)
+            if size > MOST_AT_ONCE:
+                raise UnreadableError(f"more than {MOST_AT_ONCE / 1e6:.0f} MB are not compared")
+    return kept
 
 
 #: What `--update-golden` is for.

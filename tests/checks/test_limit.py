@@ -11,13 +11,13 @@ from testrium.checks.limit import TookTooLongError, at_most
 
 
 def test_a_search_is_broken_off() -> None:
-    with pytest.raises(TookTooLongError, match=r"longer than 0\.05 s"), at_most(0.05):
+    with pytest.raises(TookTooLongError, match=r"more than 0\.05 s of CPU time"), at_most(0.05):
         re.search(r"(a+)+$", "a" * 60 + "!")
 
 
 def test_what_was_set_before_is_set_again() -> None:
-    before = signal.getsignal(signal.SIGALRM)
+    before = signal.getsignal(signal.SIGVTALRM)
     with at_most(10):
-        assert signal.getitimer(signal.ITIMER_REAL)[0] > 5
-    assert signal.getsignal(signal.SIGALRM) == before
-    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+        assert signal.getitimer(signal.ITIMER_VIRTUAL)[0] > 5
+    assert signal.getsignal(signal.SIGVTALRM) == before
+    assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)
