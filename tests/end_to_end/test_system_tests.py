@@ -211,6 +211,30 @@ def test_control_characters_stay_text(workplace: Workplace) -> None:
         assert "bad" in text
 
 
+def test_what_is_purged_and_what_is_packed(workplace: Workplace) -> None:
+    """Only the folders of what failed stay; the archive of the run can be shown elsewhere."""
+    workplace.group({"app": 'command = ["false"]'}, name="failing")
+    workplace.group(IDLE, name="passing")
+    outcome = workplace.run("--keep", "failed", "--archive", "run.zip")
+    kept = {group["id"]: group["run_dir"] is not None for group in outcome.report["groups"]}
+    assert kept == {"failing": True, "passing": False}
+    shown = workplace.finish(workplace.start("show", "run.zip", "--plain"))
+    assert "crash at app" in shown.stdout
+
+
+def test_steps_by_hand_are_unknown_where_nobody_can_answer(workplace: Workplace) -> None:
+    keys = """
+    kind = "manual"
+    [[look.steps]]
+    name = "cart"
+    do = "Open the cart"
+    expect = "It is empty"
+    """
+    workplace.group({"look": keys})
+    outcome = workplace.run()
+    assert (outcome.exit_code, outcome.group["verdict"]) == (4, "unknown")
+
+
 def _dedented(code: str) -> str:
     import textwrap
 
