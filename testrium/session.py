@@ -10,26 +10,20 @@ import asyncio
 import gc
 import os
 import time
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
-from testrium.apart import Apart
 from testrium.errors import ExitCode, InfraError, NoGroupsError
+from testrium.judges import Judges
 from testrium.judging import (
     EXIT_CODES,
     NOT_PASSED,
-    classic_results,
     failed_runner,
-    judged,
-    judging_weight,
     run_verdict,
 )
 from testrium.keeping import Keep, keep_group, record_run
 from testrium.model import (
-    CheckResult,
     Code,
     Group,
     GroupResult,
@@ -40,7 +34,6 @@ from testrium.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
     from random import Random
 
@@ -50,18 +43,10 @@ if TYPE_CHECKING:
     from testrium.run.services import Interrupt, Services
     from testrium.run.supervision import Supervisor
 
-#: Databases below this size (bytes) are judged in the runner's own loop: a process costs more.
-INLINE_LIMIT = 2_000_000
-
-#: How long one check may hold up the loop (seconds); then it is made beside it.
-HURRY_S = 0.05
-
 DATABASE = "Data.db"
 
 #: Of a run without end only the last results are kept in mind.
 MOST_RESULTS = 10_000
-
-_T = TypeVar("_T")
 
 _SIGNALS = {
     "SIGINT": ExitCode.INTERRUPTED,
@@ -188,7 +173,7 @@ class _Session:
         self._supervisor = supervisor
         self._run = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(2).hex()}"
         self._signal: ExitCode | None = None  # which one asked the run to end
-        self._apart = Apart()
+        self._judges = Judges(update_golden=request.update_golden, notice=request.observer.notice)
         self._revision: Revision | None = None
         self._random = None if request.shuffle is None else _predictable(request.shuffle)
 
@@ -293,7 +278,7 @@ class _Session:
         else:
             try:
                 database = await run_group(scenario, services)
-                result = await self._judged(scenario, database, services.folder)
+                result = await self._judges.judged(scenario, database, services.folder)
             except InfraError as error:
                 judgement = failed_runner(scenario, error)
                 result = GroupResult(scenario, Verdict.ERROR, judgement=judgement)
@@ -322,48 +307,6 @@ class _Session:
         notice = self._request.observer.notice
         return result._replace(answer=await adviser.ask(result, interrupt.asked, notice))
 
-    async def _judged(self, scenario: Scenario, database: Path, folder: Path) -> GroupResult:
-        """Verify what was recorded."""
-        return await self._computed(scenario, database, judged, scenario, database, folder)
-
-    async def _checks(
-        self, scenario: Scenario, database: Path, may_rewrite: bool
-    ) -> tuple[CheckResult, ...]:
-        """Make the checks of a group: in here if they are done at once, else beside the loop."""
-        from testrium.checking import make_checks, weight
-        from testrium.checks.limit import TookTooLongError
-
-        rewrite = self._request.update_golden and may_rewrite
-        if self._request.update_golden and not may_rewrite:
-            self._request.observer.notice(
-                f"{scenario.id}: it failed, so none of its reference files is rewritten"
-            )
-        if not rewrite and weight(scenario, database) < INLINE_LIMIT:
-            with suppress(TookTooLongError):
-                return make_checks(scenario, database, limit_s=HURRY_S, hurried=True).results
-        made = await self._apart.run(
-            partial(make_checks, scenario, database, update_golden=rewrite),
-            f"makes the checks of {scenario.id}",
-        )
-        for notice in made.notices:
-            self._request.observer.notice(notice)
-        return made.results
-
-    async def _classic_results(
-        self, scenario: Scenario, database: Path, duration_s: float
-    ) -> Mapping[str, Any]:
-        return await self._computed(
-            scenario, database, classic_results, scenario, database, duration_s
-        )
-
-    async def _computed(
-        self, scenario: Scenario, database: Path, judge: Callable[..., _T], *arguments: Any
-    ) -> _T:
-        """What `judge` makes of the evidence; a long computation has a process of its own."""
-        if judging_weight(scenario, database) < INLINE_LIMIT:
-            return judge(*arguments)
-        return await self._apart.run(partial(judge, *arguments), f"judges {scenario.id}")
-
     def _services(self, folder: Path) -> Services:
         from testrium.probe.environment import clock_domain
         from testrium.run.ports import PortAllocator
@@ -380,8 +323,8 @@ class _Session:
             domain=clock_domain(),
             verbose=self._request.verbose,
             expectations=Expectations,
-            checks=self._checks,
-            classic_results=self._classic_results,
+            checks=self._judges.checks,
+            classic_results=self._judges.classic_results,
         )
 
     def _heeding_signals(self, interrupt: Interrupt) -> AbstractContextManager[None]:

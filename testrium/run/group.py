@@ -298,7 +298,11 @@ class GroupLife:
         """
         stage = self._stage
         stage.recorder.store_meta(attempt=stage.attempt, ports=stage.surroundings.ports)
-        results = await stage.services.checks(stage.scenario, stage.folder.database, rewrite)
+        try:
+            results = await stage.services.checks(stage.scenario, stage.folder.database, rewrite)
+        except InfraError as error:  # what is left to be done is done nevertheless
+            self._infra = self._infra or str(error)
+            return
         stage.recorder.store_meta(checks=[result._asdict() for result in results])
 
     async def _conclude(self, tests: Tests) -> None:

@@ -1,0 +1,81 @@
+"""Who judges the groups of a run: the runner itself what is done at once, else a process beside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from testrium.apart import Apart
+from testrium.judging import classic_results, judged, judging_weight
+from testrium.model import CheckResult, GroupResult, Scenario
+
+#: What has fewer bytes to read is judged in the runner's own loop: a process costs more.
+INLINE_LIMIT = 2_000_000
+#: How long one check may hold up the loop (seconds of CPU time); then it is made beside it.
+HURRY_S = 0.05
+
+_T = TypeVar("_T")
+
+
+class Judges:
+    """Judges groups without holding up the runner's loop.
+
+    Args:
+        update_golden: whether checks rewrite the reference files that differ.
+        notice: gets what to tell the user about that.
+    """
+
+    def __init__(self, *, update_golden: bool, notice: Callable[[str], None]) -> None:
+        self._update_golden = update_golden
+        self._notice = notice
+        self._apart = Apart()
+
+    async def judged(self, scenario: Scenario, database: Path, folder: Path) -> GroupResult:
+        """Verify what was recorded. Raises InfraError."""
+        return await self._computed(scenario, database, judged, folder)
+
+    async def classic_results(
+        self, scenario: Scenario, database: Path, duration_s: float
+    ) -> Mapping[str, Any]:
+        """What a group's `tests_results` callback gets. Raises InfraError."""
+        return await self._computed(scenario, database, classic_results, duration_s)
+
+    async def checks(
+        self, scenario: Scenario, database: Path, may_rewrite: bool
+    ) -> tuple[CheckResult, ...]:
+        """Make the checks of a group. Raises InfraError.
+
+        `may_rewrite`: nothing else has failed, so that what came out may become a reference.
+        """
+        from testrium.checking import make_checks, weight
+        from testrium.checks.limit import TookTooLongError
+
+        rewrite = self._update_golden and any(one.golden for one in scenario.group.checks)
+        if rewrite and not may_rewrite:
+            rewrite = False
+            self._notice(f"{scenario.id}: it failed, so none of its reference files is rewritten")
+        if not rewrite and weight(scenario, database) < INLINE_LIMIT:
+            with suppress(TookTooLongError):
+                return make_checks(scenario, database, limit_s=HURRY_S, hurried=True).results
+        made = await self._apart.run(
+            partial(make_checks, scenario, database, update_golden=rewrite),
+            f"makes the checks of {scenario.id}",
+        )
+        for notice in made.notices:
+            self._notice(notice)
+        return made.results
+
+    async def _computed(
+        self,
+        scenario: Scenario,
+        database: Path,
+        judge: Callable[[Scenario, Path, Any], _T],
+        argument: Any,
+    ) -> _T:
+        if judging_weight(scenario, database) < INLINE_LIMIT:
+            return judge(scenario, database, argument)
+        work = partial(judge, scenario, database, argument)
+        return await self._apart.run(work, f"judges {scenario.id}")
