@@ -162,6 +162,10 @@ class _Reader:
         self._good = False
         self.reading.at(field).wrong(message)
 
+    def _missing(self, key: str, message: str) -> None:
+        self._good = False
+        self.reading.spot.at(key).wrong(message)
+
     def _check_keys(self, kind: str, do: str) -> None:
         """Which of the other keys must or must not be there."""
         given = self.reading.spots
@@ -171,13 +175,13 @@ class _Reader:
         if "for_ns" in given and do in _INSTANT:
             self._wrong("for_ns", f"has no meaning with do = {do!r}")
         elif "for_ns" not in given and do in _TIMED:
-            self._wrong("", f"'for' is required with do = {do!r}")
+            self._missing("for", f"is required with do = {do!r}")
         elif self.reading["for_ns"] == 0:
             self._wrong("for_ns", "must be longer than nothing")
         if "value" in given and do not in _VALUES:
             self._wrong("value", f"has no meaning with do = {do!r}")
         elif "value" not in given and do in _VALUES and do not in _VALUE_MAY_BE_MISSING:
-            self._wrong("", f"'value' is required with do = {do!r}: {_VALUES[do][1]}")
+            self._missing("value", f"is required with do = {do!r}: {_VALUES[do][1]}")
         if "jitter_ns" in given and kind == "link" and do != "latency":
             self._wrong("jitter_ns", f"has no meaning with do = {do!r}")
 

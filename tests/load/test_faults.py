@@ -208,7 +208,7 @@ PLACES = "at (a probe), link (a port), unit (its clock)"
         ),
         (
             {"at": "host:received", "do": "delay"},
-            "faults: 'for' is required with do = 'delay'",
+            "faults[0].for: is required with do = 'delay'",
         ),
         (
             {"at": "host:received", "do": "delay", "for": "0s"},
@@ -254,7 +254,7 @@ PLACES = "at (a probe), link (a port), unit (its clock)"
         (
             {"link": "api.http", "do": "latency"},
             (
-                "faults: 'value' is required with do = 'latency': a duration such as"
+                "faults[0].value: is required with do = 'latency': a duration such as"
                 ' "100ms" (us, ms, s or m)'
             ),
         ),
