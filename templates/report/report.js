@@ -75,7 +75,6 @@
     steps.forEach((step, number) => {
       if (step.source < 0) return;
       const [from, to] = [place(step.source), place(number)];
-      if (from.x === to.x) return;
       const [middle, bent] = [Math.floor((from.x + to.x) / 2), Math.abs(to.x - from.x) > layout.lane];
       const yc = bent ? from.y : Math.floor((from.y + to.y) / 2);
       svg.append(draw("path", {

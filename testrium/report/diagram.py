@@ -101,9 +101,8 @@ def sequence_diagram(steps: Sequence[Step]) -> SequenceDiagram | None:
     ]
     arrows = []
     for step, end in zip(steps, dots, strict=True):
-        start = None if step.source is None else dots[step.source]
-        if start is not None and start.x != end.x:
-            arrows.append(_arrow(start, end))
+        if step.source is not None:
+            arrows.append(_arrow(dots[step.source], end))
     return SequenceDiagram(
         width=max(_LEFT + _LANE * len(lanes), *map(_right_end, dots)),
         height=_HEAD + _ROW * len(steps) + 8,

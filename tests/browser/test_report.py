@@ -125,7 +125,8 @@ def test_clicking_a_key_shows_its_way(failing: str, tab: Tab) -> None:
         "store taken Receive",
         "never store stored",
     ]
-    assert tab.tell("document.querySelectorAll('.chosen .arrow').length") == 1
+    assert tab.tell("document.querySelectorAll('.chosen .arrow').length") == 2
+    assert tab.tell("document.querySelectorAll('.chosen .arrow.broken').length") == 1
     assert tab.tell("document.querySelectorAll('.chosen .dot.broken').length") == 1
 
     click(tab, ".choice li:nth-child(2) button")

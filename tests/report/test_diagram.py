@@ -60,8 +60,11 @@ def test_copies_of_a_broadcast_start_at_their_sender() -> None:
     ) == [("api", "a", False), ("api", "b", False), ("api", "c", True)]
 
 
-def test_steps_of_one_unit_need_no_arrow() -> None:
-    assert ways(event("a:one"), event("a:two")) == []
+def test_steps_of_one_unit_follow_its_lifeline() -> None:
+    assert ways(event("a:one"), event("a:two"), event("a:three", absent=True)) == [
+        ("a", "a", False),
+        ("a", "a", True),
+    ]
 
 
 def test_times_say_what_they_are_worth() -> None:
