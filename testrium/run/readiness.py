@@ -46,8 +46,7 @@ async def wait_until(
     """
     match ready.kind:
         case "tcp":
-            host, _, port = ready.target.rpartition(":")
-            await _again(lambda: _listens(host, int(port)), on_try)
+            await _again(lambda: _listens(ready.target), on_try)
         case "http":
             await _again(lambda: _answers(ready.target, ready.status), on_try)
         case "file":
@@ -71,7 +70,10 @@ async def _again(attempt: Callable[[], Awaitable[str]], on_try: Callable[[str], 
         pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
 
-async def _listens(host: str, port: int) -> str:
+async def _listens(target: str) -> str:
+    host, _, number = target.rpartition(":")
+    if not number.isdecimal() or not 0 < (port := int(number)) < 65536:
+        return f"{target!r} is no port"  # a value of the environment; loading has checked the rest
     reason = ""
     for address in (host.strip("[]"),) if host else _LOOPBACK:
         try:
@@ -91,7 +93,7 @@ async def _answers(url: str, wanted: int) -> str:
     try:
         async with asyncio.timeout(_TRY_LIMIT_S):
             status = await _status(url)
-    except (OSError, TimeoutError, EOFError) as error:
+    except (OSError, TimeoutError, EOFError, ValueError) as error:  # ValueError: it is no URL
         return f"{url}: {_words(error)}"
     if status is None:
         return f"{url}: the answer is not HTTP"

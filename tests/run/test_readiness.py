@@ -148,6 +148,34 @@ def test_a_url_that_does_not_answer_well(folder: UnitFolder, answer: bytes, reas
         assert folder.run(story) == f"{url}: {reason}"
 
 
+@pytest.mark.parametrize(
+    ("ready", "reason"),
+    [
+        (Readiness("tcp", "abc"), "'abc' is no port"),
+        (Readiness("tcp", "localhost:99999"), "'localhost:99999' is no port"),
+        (Readiness("tcp", ""), "'' is no port"),
+        (Readiness("http", "http://127.0.0.1:abc/"), "http://127.0.0.1:abc/: Port could not"),
+    ],
+)
+def test_a_value_of_the_environment_that_cannot_be(
+    folder: UnitFolder, ready: Readiness, reason: str
+) -> None:
+    async def story(supervisor: Supervisor) -> str:
+        process = await supervisor.spawn(folder.launch(command=["sleep", "60"]))
+        tries = Tries()
+        waiting = asyncio.create_task(wait_until(ready, process, tries))
+        first = asyncio.create_task(tries.first.wait())
+        await asyncio.wait({waiting, first}, return_when="FIRST_COMPLETED")
+        for task in (waiting, first):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        process.kill()
+        return tries[0]
+
+    assert folder.run(story).startswith(reason)
+
+
 def test_a_file_appears(folder: UnitFolder) -> None:
     path = folder.path / "pid"
 
