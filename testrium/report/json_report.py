@@ -104,6 +104,7 @@ def group_json(result: GroupResult) -> dict[str, Any]:
         "average_latency_s": result.average_latency_s,
         "ai": {"answer": result.answer, "verified": False} if result.answer else None,
         "faults": [_fault(event, result.started_ns) for event in result.faults],
+        "metrics": [measure._asdict() for measure in judgement.measures],
         "events": [_event(result.witnesses[id_]) for id_ in sorted(result.witnesses)],
     }
 
