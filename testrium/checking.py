@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from testrium.checks.calling import PluginFailedError
 from testrium.checks.conditions import Failure, told
 from testrium.checks.examine import Examiner
 from testrium.checks.files import UnreadableError
@@ -85,6 +86,8 @@ def _timed(maker: _Maker, check: Check, limit_s: float, *, hurried: bool) -> Che
         if hurried:
             raise
         failures = [Failure(f"{error}: is there a pattern that backtracks?", owed=False)]
+    except PluginFailedError as error:
+        failures = [Failure(str(error), owed=False)]
     except UnknownValueError as error:
         failures = [Failure(str(error))]
     except UnreadableError as error:

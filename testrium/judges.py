@@ -57,7 +57,8 @@ class Judges:
         if rewrite and not may_rewrite:
             rewrite = False
             self._notice(f"{scenario.id}: it failed, so none of its reference files is rewritten")
-        if not rewrite and weight(scenario, database) < INLINE_LIMIT:
+        foreign = any(check.calls_plugin for check in scenario.group.checks)
+        if not rewrite and not foreign and weight(scenario, database) < INLINE_LIMIT:
             with suppress(TookTooLongError):
                 return make_checks(scenario, database, limit_s=HURRY_S, hurried=True).results
         made = await self._apart.run(

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from testrium.errors import UsageError
 
 #: What a plugin can be, as `[plugins]` calls it; packages use the entry point `testrium.KIND`.
-KINDS: Final = ("writers", "units", "readiness")
+KINDS: Final = ("writers", "units", "readiness", "checks", "normalizers")
 
 
 class Plugin(NamedTuple):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from testrium.checks import comparison, conditions, jsonpath, values
+from testrium.checks.calling import called
 from testrium.checks.conditions import Failure, Lookup, Stream, Text
 from testrium.checks.expression import Found
 from testrium.checks.files import (
@@ -67,9 +68,22 @@ class Examiner:
                 return self._file(check)
             case "json":
                 return self._json(check)
+            case "plugin":
+                return self._plugin(check)
             case "value":
                 name, value = "the value", Found(self._filled(check.target))
                 return self.value_failures(check, name, value)
+
+    def _plugin(self, check: Check) -> list[Failure]:
+        """A plugin returns what is wrong, as a text or texts; nothing or True where all is well."""
+        settings = {name: self._filled(text) for name, text in check.settings.items()}
+        told = called(check.plugin, settings)
+        if told is None or told is True:
+            return []
+        if told is False:
+            return [Failure(f"{check.target} says no", owed=False)]
+        texts = [told] if isinstance(told, str) else [str(one) for one in told]
+        return [Failure(text, owed=False) for text in texts]
 
     def _existence(self, check: Check) -> list[Failure]:
         path = self.path(check.target)

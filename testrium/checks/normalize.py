@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Final
 
+from testrium.checks.calling import called
 from testrium.checks.patterns import NotationError, compiled
 from testrium.model.checked import Normalizer
 
@@ -39,7 +41,7 @@ NAMED: Final[Mapping[str, tuple[str, str]]] = {
 
 def check_normalizer(normalizer: Normalizer) -> None:
     """Raise NotationError if a normaliser of the user's own cannot be applied."""
-    if not normalizer.name:
+    if not normalizer.name and not normalizer.plugin:
         pattern = compiled(normalizer.sub)
         try:
             pattern.sub(normalizer.by, "")
@@ -49,15 +51,18 @@ def check_normalizer(normalizer: Normalizer) -> None:
 
 def normalized_by(normalizers: Iterable[Normalizer]) -> Callable[[str], str]:
     """The function that applies `normalizers`, one after the other. Raises NotationError."""
-    steps = []
+    steps: list[Callable[[str], str]] = []
     for normalizer in normalizers:
+        if normalizer.plugin:
+            steps.append(partial(called, normalizer.plugin))
+            continue
         check_normalizer(normalizer)
         sub, by = NAMED[normalizer.name] if normalizer.name else (normalizer.sub, normalizer.by)
-        steps.append((compiled(sub), by))
+        steps.append(partial(compiled(sub).sub, by))
 
     def normalize(text: str) -> str:
-        for pattern, by in steps:
-            text = pattern.sub(by, text)
+        for step in steps:
+            text = step(text)
         return text
 
     return normalize

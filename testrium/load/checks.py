@@ -9,12 +9,14 @@ from testrium.checks import expression, jsonpath
 from testrium.checks.normalize import check_normalizer
 from testrium.checks.patterns import NotationError
 from testrium.load.document import Spot, did_you_mean
+from testrium.load.plugged import found_plugin
 from testrium.load.references import Scope, check_pattern, check_text
-from testrium.load.schema import CHECK, CHECK_SUBJECTS
+from testrium.load.schema import CHECK, CHECK_SUBJECTS, NORMALIZERS
 from testrium.load.shape import Reading
 from testrium.load.unit_files import UnitFile
 from testrium.load.unit_texts import enabled_ports
 from testrium.model import Check, Normalizer
+from testrium.plugins import Plugin
 
 #: Reserved units whose output is complete when checks are made; teardown.py runs after them.
 _LOGS_BESIDE = ("setup", "tests")
@@ -22,7 +24,7 @@ _PATTERNS = ("contains", "lacks", "sequence", "last")
 _CONDITIONS = (*_PATTERNS, "counted", "equals", "extract", "expect", "golden")
 _CHOICE = ", ".join(("contains", *_CONDITIONS[1:])).replace("counted", "count")
 #: The fields of a Check that are as they were read.
-_FIELDS = (*_CONDITIONS, "ignore", "literal", "unordered", "at")
+_FIELDS = (*_CONDITIONS, "ignore", "literal", "unordered", "at", "settings")
 #: What a key needs beside it, one of these.
 _NEEDS: Mapping[str, tuple[str, ...]] = {
     "at": ("json",),
@@ -42,6 +44,7 @@ def read_checks(
     files: Sequence[UnitFile],
     environment: Iterable[str],
     params: Iterable[str],
+    own: tuple[Plugin, ...] = (),
 ) -> tuple[Check, ...]:
     """The `[[checks]]` tables; what is wrong is noted.
 
@@ -51,6 +54,7 @@ def read_checks(
         files: the units of the group.
         environment: the variables that `${env.NAME}` may name.
         params: the parameters of the matrix.
+        own: the plugins of the project.
     """
     if not isinstance(value, list) or not all(isinstance(table, dict) for table in value):
         spot.wrong("must be a list of tables: [[checks]]")
@@ -69,7 +73,7 @@ def read_checks(
         _check_unit(reading, files)
         _check_company(reading)
         _check_notation(reading, scope)
-        check = _made(reading)
+        check = _plugged(_made(reading), reading, own)
         if check.name and check.name in checks:
             place.at("name").wrong(f"another check has the name {check.name!r}")
         checks[check.name] = check
@@ -86,6 +90,20 @@ def _made(reading: Reading) -> Check:
         normalize=tuple(map(_normalizer, reading["normalize"])),
         **fields,
     )
+
+
+def _plugged(check: Check, reading: Reading, own: tuple[Plugin, ...]) -> Check:
+    """The check, with the plugins that it names."""
+    normalize = list(check.normalize)
+    for index, one in enumerate(normalize):
+        if one.name and one.name not in NORMALIZERS:
+            spot = reading.at("normalize").at(index)
+            plugin = found_plugin("normalizers", one.name, spot, own, NORMALIZERS)
+            normalize[index] = one._replace(plugin=tuple(plugin or ()))
+    if check.kind == "plugin":
+        plugin = found_plugin("checks", check.target, reading.at("plugin"), own, ())
+        check = check._replace(plugin=tuple(plugin or ()))
+    return check._replace(normalize=tuple(normalize))
 
 
 def _normalizer(value: str | Reading) -> Normalizer:
@@ -120,11 +138,14 @@ def _check_company(reading: Reading) -> None:
         reading.spot.wrong(f"looks at nothing: give one of {', '.join(CHECK_SUBJECTS)}")
         return
     conditions = [name for name in _CONDITIONS if name in given]
-    if subjects[0] in ("exists", "absent"):
+    if subjects[0] in ("exists", "absent", "plugin"):
+        allowed = ("name", "settings") if subjects[0] == "plugin" else ("name",)
         for name in given:
-            if name not in ("name", *CHECK_SUBJECTS):
+            if name not in (*allowed, *CHECK_SUBJECTS):
                 given[name].wrong(f"has no meaning beside {subjects[0]!r}")
         return
+    if "settings" in given:
+        given["settings"].wrong("belongs to 'plugin'")
     if not conditions and subjects[0] != "json":
         hint = " (to see that the file is there: exists)" if subjects[0] == "file" else ""
         reading.spot.wrong(f"has no condition: give one of {_CHOICE}{hint}")
@@ -139,6 +160,8 @@ def _check_notation(reading: Reading, scope: Scope) -> None:
     """Patterns, paths, expressions and references mean something."""
     for name in ("file", "json", "exists", "absent", "value", "golden"):
         check_text(reading[name] or "", reading.at(name), scope)
+    for name, text in reading["settings"].items():
+        check_text(text, reading.at("settings").at(name), scope)
     if reading["equals"] is not None and isinstance(reading["equals"][0], str):
         check_text(reading["equals"][0], reading.at("equals"), scope)
     for name in (*_PATTERNS, "ignore"):

@@ -123,7 +123,8 @@ def load_group(found: Found, around: Surroundings, complaints: Complaints) -> Gr
         from testrium.load.checks import read_checks
 
         variables = _inherited(configs, around) | env.keys()
-        checks = read_checks(data["checks"], whole.at("checks"), files, variables, params)
+        own = around.project.plugins
+        checks = read_checks(data["checks"], whole.at("checks"), files, variables, params, own)
     check_entrypoints(files, code, env, configs["requires"])
     check_suite_paths(files, found.folder)
     has_setup = _has_main("setup", found.folder, code, around.cwd, complaints)

@@ -29,7 +29,7 @@ def plug_in(
 def _plugged(unit: Unit, file: UnitFile, own: tuple[Plugin, ...]) -> Unit:
     kind: str | None = file["kind"]
     if kind is not None and kind not in KINDS:
-        plugin = _found("units", kind, file.at("kind"), own, KINDS)
+        plugin = found_plugin("units", kind, file.at("kind"), own, KINDS)
         if plugin is not None:
             env = {**unit.env, **unit_variables(plugin, unit.settings)}
             unit = unit._replace(kind=None, entrypoint=ENTRYPOINT, env=env)
@@ -38,7 +38,7 @@ def _plugged(unit: Unit, file: UnitFile, own: tuple[Plugin, ...]) -> Unit:
     ready = file["ready"]
     if ready is not None and ready["plugin"] is not None:
         name = ready["plugin"]
-        plugin = _found("readiness", name, ready.at("plugin"), own, ())
+        plugin = found_plugin("readiness", name, ready.at("plugin"), own, ())
         if plugin is not None:
             command = ready_command(plugin, ready["settings"])
             unit = unit._replace(ready=Readiness("command", command=command, plugin=name))
@@ -47,9 +47,10 @@ def _plugged(unit: Unit, file: UnitFile, own: tuple[Plugin, ...]) -> Unit:
     return unit
 
 
-def _found(
+def found_plugin(
     kind: str, name: str, spot: Spot, own: tuple[Plugin, ...], builtin: Iterable[str]
 ) -> Plugin | None:
+    """The plugin of this name; None, and a problem noted, where there is none."""
     known = [*builtin, *(p.name for p in (*own, *installed_plugins(kind)) if p.kind == kind)]
     if name not in known:
         spot.wrong(f"must be one of: {', '.join(known) or 'no plugin'}{did_you_mean(name, known)}")

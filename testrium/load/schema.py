@@ -220,11 +220,11 @@ METRIC: Final = Shape(
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
-CHECK_SUBJECTS: Final = ("log", "file", "json", "exists", "absent", "value")
+CHECK_SUBJECTS: Final = ("log", "file", "json", "exists", "absent", "value", "plugin")
 NORMALIZERS: Final = ("datetime", "number", "port", "path")
 
 _SUBSTITUTION = Shape(Key("sub", FILLED_TEXT, required=True), Key("by", TEXT, required=True))
-_NORMALIZER = one_of(*NORMALIZERS)
+_NORMALIZER = UNIT_NAME  # one of NORMALIZERS, or a plugin
 
 
 def _read_normalizer(value: Any, spot: Spot) -> Any:
@@ -239,6 +239,8 @@ CHECK: Final = Shape(
     Key("exists", FILLED_TEXT),
     Key("absent", FILLED_TEXT),
     Key("value", TEXT),
+    Key("plugin", UNIT_NAME),
+    Key("settings", _SETTINGS, {}),
     Key("contains", one_or_more(FILLED_TEXT), ()),
     Key("lacks", one_or_more(FILLED_TEXT), ()),
     Key("sequence", list_of(FILLED_TEXT, least=1), ()),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
+from testrium.model.words import EMPTY
+
 #: What a check looks at.
-SubjectKind = Literal["log", "file", "json", "exists", "absent", "value"]
+SubjectKind = Literal["log", "file", "json", "exists", "absent", "value", "plugin"]
 
 Owed = Literal["", "output", "probe"]
 
@@ -14,12 +17,13 @@ class Normalizer(NamedTuple):
     """What is replaced in both sides of a comparison.
 
     `name` is one that Testrium knows ("datetime"), or "" for the regular expression `sub`, whose
-    matches become `by`.
+    matches become `by`. With `plugin`, the fields of a `testrium.plugins.Plugin`, that one does it.
     """
 
     name: str
     sub: str = ""
     by: str = ""
+    plugin: tuple[str, ...] = ()
 
 
 class Check(NamedTuple):
@@ -47,6 +51,14 @@ class Check(NamedTuple):
     golden: str | None = None
     normalize: tuple[Normalizer, ...] = ()
     unordered: bool = False
+    #: The fields of a `testrium.plugins.Plugin` that makes the check, and what it is told.
+    plugin: tuple[str, ...] = ()
+    settings: Mapping[str, str] = EMPTY
+
+    @property
+    def calls_plugin(self) -> bool:
+        """Whether code of somebody else is called to make it."""
+        return bool(self.plugin) or any(one.plugin for one in self.normalize)
 
 
 class CheckResult(NamedTuple):

@@ -140,3 +140,37 @@ def test_plugins_that_are_not_there_are_refused(place: Workplace) -> None:
         ("ready.plugin", "must be one of: line-in"),
         ("settings", "belongs to a unit whose kind is a plugin"),
     ]
+
+
+CHECKED = """
+[[checks]]
+name = "few"
+plugin = "few-files"
+settings = {folder = "${run.dir}", most = "%s"}
+
+[[checks]]
+name = "same"
+value = "id 123e4567-e89b-12d3-a456-426614174000"
+equals = "id 00000000-e89b-12d3-a456-426614174000"
+normalize = ["uuid"]
+"""
+
+
+def test_checks_and_normalisers(place: Workplace) -> None:
+    units = {"a": 'entrypoint = "test_case:main"'}
+    place.group(units, PROBE, tables=CHECKED % "99")
+    outcome = place.run()
+    assert (outcome.codes, len(outcome.group["checks"])) == ([], 2)
+
+    place.group(units, PROBE, tables=CHECKED % "0")
+    outcome = place.run()
+    assert outcome.codes == ["check few"]
+    assert "files, not 0 or fewer" in outcome.group["findings"][0]["message"]
+
+    place.group(units, PROBE, tables=CHECKED % "many")
+    outcome = place.run()
+    assert outcome.codes == ["check few"]
+    message = outcome.group["findings"][0]["message"]
+    assert "few-files of testrium-extras 1.0 raised ValueError: invalid literal" in message
+    again = place.finish(place.start("verify"))
+    assert again.exit_code == 1
