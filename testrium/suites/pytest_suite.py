@@ -101,7 +101,7 @@ class Plugin:
 def _message(report: Any) -> str:
     crash = getattr(report.longrepr, "reprcrash", None)
     text = crash.message if crash is not None else _last_line(report.longreprtext)
-    return text if report.when == "call" else f"in {report.when}: {text}"
+    return f"in {report.when}: {text}" if report.when in ("setup", "teardown") else text
 
 
 def _last_line(text: str) -> str:
