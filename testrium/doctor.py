@@ -22,7 +22,7 @@ from testrium.errors import ConfigError, ExitCode, InfraError, UsageError
 from testrium.load import Project, find_project, load_groups
 from testrium.model import Group
 from testrium.plan.scenario import Machine, missing
-from testrium.probe.environment import is_portable
+from testrium.portability import is_portable
 
 #: Fewer open files than this are not enough for a dozen of units side by side.
 _FILES = 1024

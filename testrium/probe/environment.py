@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 RUN = "TESTRIUM_RUN"
 RUN_DIR = "TESTRIUM_RUN_DIR"
 GROUP = "TESTRIUM_GROUP"
@@ -31,15 +29,6 @@ CLOCK = "TESTRIUM_CLOCK"
 
 #: The configuration by which coverage.py measures each Python process, see `cli.coverage`.
 COVERAGE = "TESTRIUM_COVERAGE"
-#: Set to "spawn" it makes Linux take the way of the other systems, for the tests of that way.
-START_METHOD = "TESTRIUM_START_METHOD"
-
-
-def is_portable() -> bool:
-    """Whether this process must do with what every system has: no fork, inotify, Unix socket."""
-    import os
-
-    return not sys.platform.startswith("linux") or os.environ.get(START_METHOD) == "spawn"
 
 
 def clock_domain() -> str:

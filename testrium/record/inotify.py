@@ -8,7 +8,7 @@ import select
 import struct
 import threading
 
-from testrium.probe.environment import is_portable
+from testrium.portability import is_portable
 
 _IN_MODIFY = 0x2
 #: In a folder: something is made, moved to here, or written.

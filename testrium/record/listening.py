@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
-import secrets
 import socket
 from collections.abc import Callable
 from pathlib import Path
 
-from testrium.probe.environment import is_portable
+from testrium.portability import is_portable
 from testrium.probe.wire import HOST, TCP
 
 _BACKLOG = 1024
@@ -33,6 +31,8 @@ async def listen(make: Callable[[], asyncio.Protocol], path: Path) -> tuple[asyn
     if hasattr(socket, "AF_UNIX") and not is_portable():
         server = await loop.create_unix_server(make, str(path), backlog=_BACKLOG)
         return server, str(path)
+    import secrets  # 7 ms, and no run on Linux needs it
+
     token = secrets.token_hex(16)
     server = await loop.create_server(lambda: _Doorman(token, make), HOST, 0, backlog=_BACKLOG)
     port = server.sockets[0].getsockname()[1]
@@ -68,12 +68,14 @@ class _Doorman(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
+        from hmac import compare_digest  # as above
+
         assert self._transport is not None
         self._heard += data
         length = len(self._greeting)
         if len(self._heard) < length:
             return
-        if not hmac.compare_digest(self._heard[:length], self._greeting):
+        if not compare_digest(self._heard[:length], self._greeting):
             self._transport.abort()
             return
         guest = self._make()

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from testrium.run.platform import START_METHOD, StartMethod
+from testrium.run.start_method import START_METHOD, StartMethod
 
 # Not `-m`, and with `-P`: a file of the user's in the current folder must not stand in for one of
 # the standard library. Arguments: folder of the package, then what the lines below take.

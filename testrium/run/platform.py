@@ -8,12 +8,10 @@ and `spawning` (all others) starts, lists or ends processes by other means.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Final, Literal, Protocol
+from typing import Final, Protocol
 
-from testrium.probe.environment import is_portable
 from testrium.run.process_entry import ProcessEntry
-
-StartMethod = Literal["fork", "spawn"]
+from testrium.run.start_method import START_METHOD
 
 
 class System(Protocol):
@@ -84,10 +82,6 @@ class PortLock(Protocol):
     taken: frozenset[int]
 
     def close(self) -> None: ...
-
-
-#: How units are started in this process's runs: forked by keepers, or spawned.
-START_METHOD: Final[StartMethod] = "spawn" if is_portable() else "fork"
 
 
 def _system() -> System:

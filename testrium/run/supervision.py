@@ -15,7 +15,7 @@ from typing import Any, Self, TypeVar
 from testrium.errors import InfraError, TestriumError
 from testrium.model import Leak
 from testrium.run import boot
-from testrium.run.platform import START_METHOD, StartMethod, system
+from testrium.run.platform import system
 from testrium.run.protocol import (
     Exit,
     Launch,
@@ -25,6 +25,7 @@ from testrium.run.protocol import (
     signal_name,
     signal_number,
 )
+from testrium.run.start_method import START_METHOD, StartMethod
 
 _T = TypeVar("_T")
 
@@ -200,7 +201,7 @@ class Supervisor:
         """Start the supervisor's process; does not wait for it.
 
         Args:
-            start_method: how it starts units, see `platform`.
+            start_method: how it starts units, see `start_method`.
 
         Raises:
             InfraError: the machine cannot start a process.

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from testrium.probe import environment, wire
+from testrium import portability
+from testrium.probe import wire
 from testrium.record.listening import listen
 
 
@@ -25,7 +26,7 @@ class Echo(asyncio.Protocol):
 
 @pytest.fixture(params=["fork", "spawn"])
 def method(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv(environment.START_METHOD, request.param)
+    monkeypatch.setenv(portability.START_METHOD, request.param)
     return str(request.param)
 
 
@@ -52,7 +53,7 @@ def test_a_question_is_answered(method: str, tmp_path: Path) -> None:
 def test_who_does_not_know_the_token_is_not_heard(
     greeting: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(environment.START_METHOD, "spawn")
+    monkeypatch.setenv(portability.START_METHOD, "spawn")
     made: list[Echo] = []
 
     def make() -> Echo:

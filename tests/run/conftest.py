@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import pytest
 
 from testrium.probe import environment
-from testrium.run.platform import StartMethod
+from testrium.run.start_method import StartMethod
 from testrium.run.supervision import Launch, Supervisor
 
 _T = TypeVar("_T")

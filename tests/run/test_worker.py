@@ -18,7 +18,7 @@ from testrium.errors import InfraError
 from testrium.run.supervision import Exit, Launch, LaunchError, Supervisor
 
 if TYPE_CHECKING:
-    from testrium.run.platform import StartMethod
+    from testrium.run.start_method import StartMethod
     from tests.run.conftest import UnitFolder
 
 REPORT = """
