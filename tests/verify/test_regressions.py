@@ -129,8 +129,8 @@ def test_a_slow_machine_is_a_note() -> None:
     assert findings == []
     assert notes == [
         (
-            "command.host:got.p50 and command.p50 were slower than in earlier runs, but not the fastest"
-            " tenth of the keys at any hop: other programs on the machine may be the reason"
+            "command.host:got.p50 and command.p50 were slower than in earlier runs, but not the"
+            " fastest tenth of the keys at any hop: other programs on the machine may be the reason"
         )
     ]
     findings, _ = by_option(hop("db:stored", 14.0, "p10"), *slower)
