@@ -190,6 +190,8 @@ class _Session:
         with claimed(folder), self._heeding_signals(services.interrupt):
             # While the first units start, the runner prepares what comes after them.
             preparing = asyncio.create_task(asyncio.to_thread(_prepare_end, self._request.cwd))
+            # Seen: where the run itself breaks down, nobody waits for it.
+            preparing.add_done_callback(lambda done: done.cancelled() or done.exception())
             results = await self._run_rounds(scenarios, services)
             self._revision = await preparing
         await self._supervisor.close()

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,11 +96,11 @@ class Workplace:
             text=True,
         )
 
-    def run(self, *arguments: str) -> Outcome:
+    def run(self, *arguments: str, limit_s: float = 60) -> Outcome:
         """`testrium run` with a JSON report; nothing may be left of what it started."""
         report = self.folder / "report.json"
         report.unlink(missing_ok=True)
-        return self.finish(self.start("run", "--json", str(report), *arguments))
+        return self.finish(self.start("run", "--json", str(report), *arguments), limit_s)
 
     def finish(self, process: subprocess.Popen[str], limit_s: float = 60) -> Outcome:
         stdout, stderr = process.communicate(timeout=limit_s)
@@ -123,6 +123,28 @@ class Workplace:
         return left
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--soak",
+        action="store_true",
+        default=bool(os.environ.get("TESTRIUM_SOAK")),
+        help="run the long forms of checks (marker soak); or TESTRIUM_SOAK=1",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--soak"):
+        for item in items:
+            if item.get_closest_marker("soak"):
+                item.add_marker(pytest.mark.skip(reason="a long form: pytest --soak"))
+
+
 @pytest.fixture
 def workplace(tmp_path: Path, request: pytest.FixtureRequest) -> Workplace:
     return Workplace(tmp_path, f"{os.getpid()}-{request.node.name}")
+
+
+@pytest.fixture(scope="session")
+def workplace_at() -> Callable[[Path], Workplace]:
+    """Makes a workplace that several tests look at."""
+    return lambda folder: Workplace(folder, f"{os.getpid()}-{folder.name}")

@@ -7,12 +7,14 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from testrium.errors import UsageError
+from testrium.errors import InfraError, UsageError
 from testrium.record.locking import lock
 
 FOLDER = "runs"
 _LOCK = ".running"
-#: What the lock says once its run came to an end: then none of its processes is left.
+#: What the lock says while its run goes on, and once it came to an end: then none of its processes
+#: is left. Of one length, so that a full disk has room for the second where it had for the first.
+_GOES_ON = b"runs\n"
 _OVER = b"over\n"
 _SHOWN = 5
 #: An id begins with its date and second: "20261121-031500".
@@ -59,18 +61,23 @@ def claimed(run_folder: Path) -> Iterator[None]:
     """Hold a run's folder while its run goes on: nobody removes it meanwhile.
 
     The kernel ends the claim with the process, so that a killed run is not kept for ever; such a
-    run is one of the `lost_runs`.
+    run is one of the `lost_runs`. Raises InfraError: nothing can be written there.
     """
-    descriptor = os.open(run_folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
-    try:
-        lock(descriptor, wait=True)
-        os.ftruncate(descriptor, 0)
+    path = run_folder / _LOCK
+    with contextlib.ExitStack() as stack:
+        try:
+            descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+            stack.callback(os.close, descriptor)
+            lock(descriptor, wait=True)
+            os.write(descriptor, _GOES_ON)
+        except OSError as error:
+            raise InfraError(f"cannot write {path}: {error.strerror}") from error
         try:
             yield
         finally:
-            os.write(descriptor, _OVER)
-    finally:
-        os.close(descriptor)
+            with contextlib.suppress(OSError):  # then it counts as lost: looked after once more
+                os.lseek(descriptor, 0, os.SEEK_SET)
+                os.write(descriptor, _OVER)
 
 
 def lost_runs(state_folder: Path) -> tuple[Path, ...]:
@@ -127,8 +134,8 @@ def discard_group(run_folder: Path, group_folder: Path) -> None:
 
 def _is_lost(run_folder: Path) -> bool:
     try:
-        return (run_folder / _LOCK).stat().st_size == 0 and not is_claimed(run_folder)
-    except FileNotFoundError:
+        return (run_folder / _LOCK).read_bytes() != _OVER and not is_claimed(run_folder)
+    except OSError:
         return False
 
 

@@ -118,7 +118,10 @@ def _open_streams(launch: Launch) -> None:
 
 def _open_stacks(path: Path) -> int:
     opened = open_private(path)
-    fd = fcntl.fcntl(opened, fcntl.F_DUPFD_CLOEXEC, _STACKS_FD)
+    try:
+        fd = fcntl.fcntl(opened, fcntl.F_DUPFD_CLOEXEC, _STACKS_FD)
+    except OSError:  # the limit of open files is lower
+        return opened
     os.close(opened)
     return fd
 

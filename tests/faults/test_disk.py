@@ -1,0 +1,143 @@
+"""Disks that are full or cannot be written, and limits of the machine: told, never a traceback."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import Outcome, Workplace
+    from tests.faults.conftest import Soundness
+
+UNITS = {"a": 'entrypoint = "test_case:a"'}
+CODE = """
+import os
+def a():
+    me = testrium.unit()
+    try:
+        for number in range(200):
+            me.send("sent", key=f"k{number}")
+            me.receive("received", key=f"k{number}")
+    except OSError as error:  # a probe that did not return is not promised
+        os._exit(9)
+"""
+
+
+def limited(workplace: Workplace, number: int, limit: int) -> Outcome:
+    """A run below a limit of the kernel; what is compiled must not be written, or it is torn."""
+    report = workplace.folder / "report.json"
+    report.unlink(missing_ok=True)
+    code = (
+        f"import resource, os, sys; resource.setrlimit({number}, ({limit}, {limit}));"
+        f" os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "-m", "testrium", "run", "--json", str(report)],
+        cwd=workplace.folder,
+        env=workplace.env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    return workplace.finish(process)
+
+
+PAGE = 4096
+
+
+@pytest.mark.timeout(900)
+def test_a_disk_that_is_full_at_any_write_is_the_runners_fault(
+    workplace: Workplace,
+    check_databases: Callable[[Path], None],
+    disk: Callable[[Path, str], None],
+    rounds: Callable[[int, int], int],
+) -> None:
+    workplace.group(UNITS, CODE)
+    state = workplace.folder / ".testrium"
+    last = 150
+    sizes = [1, 3, 14, 40, last] if rounds(0, 1) == 0 else range(1, last + 1)
+    for pages in sizes:
+        disk(state, f"size={pages * PAGE}")
+        outcome = workplace.run()
+        check_full(outcome, f"{pages} pages")
+        check_databases(state)
+
+
+def check_full(outcome: Outcome, when: str) -> None:
+    assert "Traceback" not in outcome.stdout + outcome.stderr, when
+    assert outcome.exit_code in (0, 1, 5), when
+    assert outcome.report["exit_code"] == outcome.exit_code, when
+    if outcome.exit_code == 1:  # the unit was told that its probe was not stored
+        assert outcome.codes[0] in ("crash a", "exception a:OSError"), when
+
+
+@pytest.mark.parametrize("size", [0, 8 << 10, 128 << 10])
+def test_files_that_may_not_grow_are_the_runners_fault(workplace: Workplace, size: int) -> None:
+    workplace.group(UNITS, CODE)
+    outcome = limited(workplace, resource.RLIMIT_FSIZE, size)
+    assert outcome.exit_code == 5
+    assert "Traceback" not in outcome.stdout + outcome.stderr
+
+
+@pytest.mark.parametrize("count", [8, 12])
+def test_too_few_descriptors_are_the_runners_fault(workplace: Workplace, count: int) -> None:
+    workplace.group(UNITS, CODE)
+    outcome = limited(workplace, resource.RLIMIT_NOFILE, count)
+    assert "Traceback" not in outcome.stdout + outcome.stderr
+    if outcome.exit_code != 0:
+        assert outcome.exit_code == 5
+        assert "oo many open files" in outcome.stdout + outcome.stderr
+
+
+def test_few_descriptors_are_enough(workplace: Workplace, sound: Soundness) -> None:
+    workplace.group(UNITS, CODE)
+    sound.of(limited(workplace, resource.RLIMIT_NOFILE, 40), 0)
+
+
+def test_a_folder_that_cannot_be_written_is_told_in_a_line(
+    workplace: Workplace, disk: Callable[[Path, str], None]
+) -> None:
+    workplace.group(UNITS, CODE)
+    disk(workplace.folder / ".testrium", "ro")
+    outcome = workplace.run()
+    assert outcome.exit_code == 5
+    assert outcome.stderr.startswith("testrium: cannot make the run folder ")
+    assert "Read-only file system" in outcome.stderr
+    assert outcome.report["exit_code"] == 5
+
+
+def test_a_read_only_group_runs(workplace: Workplace, sound: Soundness) -> None:
+    group = workplace.group(UNITS, CODE)
+    for path in (group, group / "units"):
+        path.chmod(0o500)
+    try:
+        sound.of(workplace.run(), 0)
+    finally:
+        for path in (group, group / "units"):
+            path.chmod(0o700)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_state_folder_of_somebody_else_is_told_in_a_line(workplace: Workplace) -> None:
+    workplace.group(UNITS, CODE)
+    state = workplace.folder / ".testrium"
+    state.mkdir(mode=0o500)
+    outcome = workplace.run()
+    assert outcome.exit_code == 5
+    assert "Permission denied" in outcome.stderr
+
+
+def test_a_state_folder_that_is_a_file_is_told_in_a_line(workplace: Workplace) -> None:
+    workplace.group(UNITS, CODE)
+    (workplace.folder / ".testrium").write_text("no folder")
+    outcome = workplace.run()
+    assert outcome.exit_code == 5
+    assert outcome.stderr.count("\n") == 1
