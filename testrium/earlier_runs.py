@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from testrium.errors import NoGroupsError, UsageError
+from testrium.errors import InfraError, NoGroupsError, UsageError
 from testrium.judging import EXIT_CODES, NOT_PASSED, judged, run_verdict
 from testrium.model import GroupResult, RunResult, Scenario, Verdict
 from testrium.plan.selection import ResultKey, Selection
@@ -30,9 +30,10 @@ def verify_again(
 
     Raises:
         ConfigError, UsageError: its groups are wrong or gone, or the run goes on.
-        InfraError: a store cannot be read.
+        InfraError: a store cannot be read, or the runner was killed before there was one.
     """
-    stored = read_run(folder) if (folder / RUN_FILE).exists() else _unfinished(folder)
+    finished = is_finished(folder)
+    stored = read_run(folder) if finished else _unfinished(folder)
     assert stored.folder is not None
     results = []
     for old in stored.groups:
@@ -51,14 +52,22 @@ def verify_again(
             scenario = now._replace(id=old.scenario.id, repeat=old.scenario.repeat)
             result = judged(scenario, old.run_dir / DATABASE, stored.folder, anew=True)
         results.append(result._replace(duration_s=old.duration_s, run_dir=old.run_dir))
-    verdict = run_verdict(tuple(result.verdict for result in results))
+    verdicts = [result.verdict for result in results]
+    if not finished:  # nobody knows what else it would have run
+        verdicts.append(Verdict.ERROR)
+    verdict = run_verdict(tuple(verdicts))
     return stored._replace(groups=tuple(results), verdict=verdict, exit_code=EXIT_CODES[verdict])
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether the runner has come to the end of this run: it was not killed and does not go on."""
+    return (folder / RUN_FILE).exists()
 
 
 def _unfinished(folder: Path) -> RunResult:
     """A run whose runner was killed: what its units had emitted by then is recovered.
 
-    Raises UsageError: it goes on.
+    Raises UsageError: it goes on. InfraError: no group had been begun.
     """
     from testrium.record.recovery import recover
     from testrium.record.runs import is_claimed
@@ -69,6 +78,8 @@ def _unfinished(folder: Path) -> RunResult:
     for path in sorted(folder.rglob(FILE)):
         recover(path.parent)
         groups.append(GroupResult(read_scenario(path), Verdict.ERROR, run_dir=path.parent))
+    if not groups:
+        raise InfraError(f"run {folder.name} ended before any group was begun")
     return RunResult(
         run=folder.name,
         verdict=Verdict.ERROR,

@@ -21,7 +21,7 @@ def command(run: str) -> int:
     groups that are not here are judged with the rules that they had. Nothing is started; exit
     codes are those of `testrium run`.
     """
-    from testrium.earlier_runs import verify_again
+    from testrium.earlier_runs import is_finished, verify_again
     from testrium.report.console import Console
     from testrium.writing.fanout import Writers
 
@@ -32,6 +32,8 @@ def command(run: str) -> int:
     with Console(stream, cwd=cwd) as console:
         with run_folder(run, cwd) as folder:
             notice = console.notice if is_archive(run) else None
+            if not is_finished(folder):
+                console.notice("the runner was killed: what it had not begun is missing here")
             result = as_shown(run, verify_again(folder, cwd, stored_rules=notice))
         console.show(result)
         Writers(writers, console.notice).replay(result)

@@ -64,7 +64,7 @@ def read_checks(
         enabled_ports(files),
         frozenset(environment),
         frozenset(params),
-        dependencies=frozenset({*enabled, *_LOGS_BESIDE}),
+        needs=lambda: frozenset({*enabled, *_LOGS_BESIDE}),
     )
     checks: dict[str, Check] = {}
     for index, table in enumerate(value):

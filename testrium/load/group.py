@@ -38,6 +38,8 @@ from testrium.model import Chaos, Check, Combination, Fault, Group, Metric, Moni
 MAIN_TABLE = "Configs"
 CALLBACKS = ("validate_test", "tests_results")
 
+#: Of a unit whose file cannot be read.
+NO_STEPS: frozenset[str] = frozenset()
 #: All that a unit gets of the runner's environment with `inherit-env = false`.
 _MINIMAL_ENVIRONMENT = frozenset({"PATH", "HOME", "LANG", "TMPDIR"})
 #: A decorator of the classic API that test files import; it is no test.
@@ -86,7 +88,7 @@ def load_group(found: Found, around: Surroundings, complaints: Complaints) -> Gr
     check_units(files, names)
 
     data = document.data
-    stations = Stations({name: _steps(name, files) for name in names})
+    stations = Stations(dict.fromkeys(names, NO_STEPS) | {f.name: _steps(f) for f in files})
     circuits = read_circuits(data.get("circuits", []), whole.at("circuits"), stations)
     rules = read_rules(
         data.get("verify", {}), whole.at("verify"), stations, has_circuits=bool(circuits)
@@ -210,20 +212,15 @@ def _modes_to_run(configs: Reading) -> tuple[str, ...]:
     return wanted
 
 
-def _steps(name: str, files: Sequence[UnitFile]) -> frozenset[str]:
+def _steps(file: UnitFile) -> frozenset[str]:
     """All steps that a unit's file mentions."""
-    return frozenset(
-        step
-        for file in files
-        if file.name == name
-        for step in (
-            *file["events"],
-            *file["stop_events"],
-            file["ready_event"] or "",
-            *(probe["step"] or "" for probe in file["probes"]),
-        )
-        if step
+    steps = (
+        *file["events"],
+        *file["stop_events"],
+        file["ready_event"],
+        *(probe["step"] for probe in file["probes"]),
     )
+    return frozenset(step for step in steps if step)
 
 
 def _read_env(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 
 from testrium.load.document import Spot, did_you_mean
 from testrium.variables import VariableError, probe_field, references, substitute
@@ -14,7 +15,7 @@ _FOLDERS = ("group.dir", "run.dir", "unit.dir", "mode")
 _OWN_PREFIX = "env.TESTRIUM_"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Scope:
     """What the texts of one unit, or of `[env]`, may refer to.
 
@@ -23,19 +24,20 @@ class Scope:
         environment: the variables that `${env.NAME}` may name.
         params: the parameters that `${param.NAME}` may name.
         unit: the unit whose texts these are; None for `[env]` and `[[checks]]`.
-        dependencies: the units whose events `${probe...}` may name; None where it cannot be used.
-            A check may name all.
+        needs: tells the units whose events `${probe...}` may name; None where it cannot be used.
+            A check may name all. Asked only where a text has such a reference.
     """
 
     ports: Mapping[str, tuple[str, ...]]
     environment: frozenset[str]
     params: frozenset[str] = frozenset()
     unit: str | None = None
-    dependencies: frozenset[str] | None = None
-    names: frozenset[str] = field(init=False)
+    needs: Callable[[], frozenset[str]] | None = None
 
-    def __post_init__(self) -> None:
-        is_check = self.unit is None and self.dependencies is not None
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """What may be named besides events."""
+        is_check = self.unit is None and self.needs is not None
         names = {
             *(name for name in _FOLDERS if name != "unit.dir" or not is_check),
             *(f"env.{name}" for name in self.environment),
@@ -43,7 +45,7 @@ class Scope:
             *(f"unit.{unit}.port.{port}" for unit, ports in self.ports.items() for port in ports),
             *(f"port.{port}" for port in self.ports.get(self.unit or "", ())),
         }
-        object.__setattr__(self, "names", frozenset(names))
+        return frozenset(names)
 
     def error(self, name: str, extra: Iterable[str] = ()) -> str | None:
         """Why `${name}` cannot be resolved, or None.
@@ -62,14 +64,15 @@ class Scope:
         return f"unknown variable ${{{name}}}{guess}"
 
     def _probe_error(self, rest: str) -> str | None:
-        if self.dependencies is None:
+        if self.needs is None:
             return f"${{{_PROBE}{rest}}} cannot be used here"
-        if not any(rest.startswith(f"{unit}.") for unit in self.dependencies):
+        units = self.needs()
+        if not any(rest.startswith(f"{unit}.") for unit in units):
             unit = rest.partition(".")[0]
-            guess = did_you_mean(unit, sorted(self.dependencies))
+            guess = did_you_mean(unit, sorted(units))
             where = "of this group" if self.unit is None else f"that {self.unit!r} depends on"
             return f"${{{_PROBE}{rest}}}: {unit!r} is no unit {where}{guess}"
-        if probe_field(_PROBE + rest, self.dependencies) is None:
+        if probe_field(_PROBE + rest, units) is None:
             return f"${{{_PROBE}{rest}}} must have the form ${{probe.UNIT.STEP.FIELD}}"
         return None
 

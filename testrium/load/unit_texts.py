@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from urllib.parse import urlsplit
 
 from testrium.load.references import Scope, check_pattern, check_text
@@ -27,11 +28,11 @@ def check_unit_texts(
     needs = {file.name: file["dependencies"] for file in files}
     for file in files:
         scope = Scope(
-            ports | {file.name: file["ports"]},
+            ports if file["enabled"] else ports | {file.name: file["ports"]},
             variables,
             frozenset(params),
             file.name,
-            _all_needs(file.name, needs),
+            partial(_all_needs, file.name, needs),
         )
         for index, word in enumerate(file["command"] or ()):
             check_text(word, file.at("command").at(index), scope)

@@ -15,7 +15,9 @@ from testrium.probe import environment as names
 from testrium.probe.rules import (
     MAX_LINE,
     MAX_STEP,
+    check_depth,
     check_key,
+    check_names,
     check_step,
     check_type,
     check_unit,
@@ -167,8 +169,12 @@ class Emitter:
             self._encode = JSONEncoder(
                 ensure_ascii=False, allow_nan=False, separators=(",", ":")
             ).encode
-        text: str = self._encode(meta)
-        _check_names(meta)
+        try:
+            text: str = self._encode(meta)
+        except RecursionError:
+            raise ValueError("meta is nested too deeply") from None
+        check_depth(meta, text)
+        check_names(meta)
         return text
 
     def reopen(self) -> None:
@@ -364,18 +370,6 @@ def _quoted_keys(keys: Sequence[str]) -> str:
     for key in keys:
         check_key(key)
     return f"[{','.join(map(quoted, keys))}]"
-
-
-def _check_names(value: object) -> None:
-    """Refuse names that are no text: JSON has no other, and would make text of them."""
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            if not isinstance(name, str):
-                raise TypeError(f"metadata has a name that is no text: {name!r}")
-            _check_names(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            _check_names(inner)
 
 
 def _described(exc: BaseException) -> tuple[str, dict[str, str]]:

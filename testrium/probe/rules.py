@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 #: Characters of a step.
 MAX_STEP = 200
 #: Bytes of a key, in UTF-8.
 MAX_KEY = 1024
 #: Bytes of a probe's line, its newline included.
 MAX_LINE = 1 << 20
+#: How deep metadata may be nested: who reads it may have less of the stack left than who wrote it.
+MAX_DEPTH = 100
 TYPES = ("Default", "Exception", "Send", "Receive")
 #: Characters of a metric's unit.
 MAX_MEASURE_UNIT = 32
@@ -97,6 +103,31 @@ def check_text(text: str, what: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError as error:
         raise ValueError(f"a {what} holds a lone surrogate: {shown(text)}") from error
+
+
+def check_depth(meta: object, text: str) -> None:
+    """Raises ValueError where metadata is nested too deeply; `text` is its JSON."""
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return
+    level: list[Any] = [meta]
+    for _ in range(MAX_DEPTH):
+        inner = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [one for each in inner for one in each if isinstance(one, dict | list | tuple)]
+        if not level:
+            return
+    raise ValueError(f"meta is nested too deeply: at most {MAX_DEPTH} levels are allowed")
+
+
+def check_names(value: object) -> None:
+    """Refuse names that are no text: JSON has no other, and would make text of them."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if not isinstance(name, str):
+                raise TypeError(f"metadata has a name that is no text: {name!r}")
+            check_names(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            check_names(inner)
 
 
 def shown(value: object) -> str:

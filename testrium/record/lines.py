@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from testrium.probe.rules import (
     MAX_LINE,
+    check_depth,
     check_key,
     check_metric,
     check_step,
@@ -162,6 +163,7 @@ def _checked_meta(meta: object) -> str:
     except RecursionError as error:
         raise ValueError("meta is nested too deeply") from error
     check_text(text, "meta")
+    check_depth(meta, text)
     return text
 
 

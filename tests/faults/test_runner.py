@@ -86,9 +86,26 @@ def check_what_is_left(workplace: Workplace, sound: Soundness, when: str) -> Non
     runs = list((workplace.folder / ".testrium" / "runs").glob("*/group/Data.db"))
     done = workplace.finish(workplace.start("verify"))
     assert "Traceback" not in done.stdout + done.stderr, when
-    assert done.exit_code in ((5,) if runs else (3, 5)), when
+    assert done.exit_code in ((5,) if runs else (3, 5)), when  # 3: there is no run yet
     if runs:
         sound.of_stored()
+
+
+def test_what_a_killed_runner_had_not_begun_is_never_a_pass(workplace: Workplace) -> None:
+    well = "def a():\n    testrium.unit().probe('done')\n"
+    workplace.group({"a": 'entrypoint = "test_case:a"'}, well, name="first")
+    slow = workplace.group(TALKERS, TALK, configs="timeout = 50", tables=OPEN, name="second")
+    process = workplace.start("run", "-j", "1")
+    wait_until((slow / "talking").exists)
+    process.kill()
+    process.communicate()
+    wait_until(lambda: not workplace.survivors())
+    (run,) = (workplace.folder / ".testrium" / "runs").iterdir()
+    for group, said in (("second", "what it had not begun"), ("first", "before any group")):
+        shutil.rmtree(run / group)
+        outcome = workplace.finish(workplace.start("verify"))
+        assert outcome.exit_code == 5
+        assert said in outcome.stdout + outcome.stderr
 
 
 @pytest.mark.timeout(900)

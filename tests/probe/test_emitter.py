@@ -152,6 +152,25 @@ def test_a_circular_value_is_refused(probes: Path) -> None:
         testrium.unit().probe("s", x=circle)
 
 
+def nested(depth: int) -> object:
+    value: object = "x"
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("depth", [100, 900, 100_000])
+def test_a_value_that_is_nested_too_deeply_is_refused(probes: Path, depth: int) -> None:
+    with pytest.raises(ValueError, match="nested too deeply"):
+        testrium.unit().probe("s", x=nested(depth))
+
+
+def test_what_is_deep_or_has_many_brackets_is_kept(lines: Lines) -> None:
+    testrium.unit().probe("s", x=nested(99), y=["[{"] * 200, z=[[]] * 200)
+    (line,) = lines()
+    assert line["meta"] == {"x": nested(99), "y": ["[{"] * 200, "z": [[]] * 200}
+
+
 @pytest.mark.parametrize("name", ["", "*", "a b", 5])
 def test_no_name_of_a_unit(name: Any) -> None:
     with pytest.raises((ValueError, TypeError)):

@@ -105,6 +105,7 @@ def test_null_is_as_good_as_left_out() -> None:
         (b'\xef\xbb\xbf{"step": "s"}', "not JSON"),
         (b'{"step": "s", "meta": {"x": ' + b"1" * 5000 + b"}}", "not JSON"),
         (b'{"step": "s", "meta": {"x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}}", "nested"),
+        (b'{"step": "s", "meta": {"x": ' + b"[" * 500 + b"]" * 500 + b"}}", "nested"),
         (b'{"step": "' + b"x" * MAX_LINE + b'"}', "longer than"),
     ],
 )

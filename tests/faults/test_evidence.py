@@ -1,0 +1,163 @@
+"""Evidence that is damaged while it is written: what was lost is said, and the rest is judged."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from testrium.record.history import FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.conftest import Workplace
+    from tests.faults.conftest import Soundness
+
+UNITS = {"a": 'entrypoint = "test_case:a"\nevents = ["last"]'}
+
+GARBAGE = r"""
+import os
+
+def a():
+    me = testrium.unit()
+    me.probe("first")
+    with open(os.environ["TESTRIUM_PROBES"], "ab") as file:
+        for line in LINES:
+            file.write(line + b"\n")
+    me.probe("last")
+
+LINES = [
+    b"\xff\xfe\x00 no text",
+    b"{\"step\": \"torn",
+    b"[1, 2]",
+    b"null",
+    b"{\"step\": NaN}",
+    b"{\"step\": \"a\", \"meta\": {\"v\": Infinity}}",
+    b"{\"step\": \"b\", \"meta\": {\"v\": \"\\ud800\"}}",
+    b"{\"step\": " + b"[" * 100_000,
+    b"{\"step\": \"c\", \"pid\": " + b"9" * 10_000 + b"}",
+    b"y" * (100 << 20),
+]
+"""
+
+
+def test_lines_that_are_no_probes_are_shown_and_the_rest_is_read(workplace: Workplace) -> None:
+    workplace.group(UNITS, GARBAGE, configs="timeout = 30")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    outcome = workplace.run()
+    assert outcome.exit_code == 4
+    assert outcome.codes == ["gap a"]
+    assert "10 lines" in outcome.group["findings"][0]["message"]
+    assert outcome.group["required"]["missing"] == []
+    assert "Traceback" not in outcome.stdout + outcome.stderr
+    # The unit itself makes 100 MB; the runner, the largest of the others, must not.
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < max(before, 400_000)
+
+
+def test_what_no_probe_can_hold_is_refused_at_the_call(
+    workplace: Workplace, sound: Soundness
+) -> None:
+    workplace.group(
+        UNITS,
+        r"""
+        def deep(length):
+            value = None
+            for _ in range(length):
+                value = [value]
+            return value
+
+        def a():
+            me = testrium.unit()
+            for bad in ("x" * (100 << 20), "x" * (1 << 20), float("nan"), "\ud800", deep(100_000),
+                        {1, 2}, b"bytes", object()):
+                try:
+                    me.probe("refused", value=bad)
+                except (ValueError, TypeError):
+                    continue
+                raise AssertionError(type(bad))
+            me.probe("large", value="x" * ((1 << 20) - 1000))
+            me.probe("last")
+        """,
+    )
+    sound.of(workplace.run(), 0)
+
+
+BREAKS = {
+    "emptied": "os.truncate(store, 0)",
+    "cut": "os.truncate(store, 5000)",
+    "overwritten": "open(store, 'r+b').write(os.urandom(20_000))",
+    "its log emptied": "os.truncate(store + '-wal', 0)",
+    "its log overwritten": "open(store + '-wal', 'r+b').write(os.urandom(8_000))",
+    "deleted with its log": "os.remove(store); os.remove(store + '-wal')",
+    "replaced by a folder": "os.remove(store); os.mkdir(store)",
+}
+
+
+@pytest.mark.parametrize("how", BREAKS)
+def test_a_store_that_is_broken_while_the_group_runs(
+    workplace: Workplace, check_databases: Callable[[Path], None], how: str
+) -> None:
+    workplace.group(
+        UNITS,
+        f"""
+        import os
+        def a():
+            me = testrium.unit()
+            for number in range(50):
+                me.probe("counted", number=number)
+            testrium.unit("a").wait_for("a:counted", timeout=10)
+            store = os.environ["TESTRIUM_EVENT_DB"]
+            {BREAKS[how]}
+            me.probe("last")
+        """,
+    )
+    outcome = workplace.run()
+    assert "Traceback" not in outcome.stdout + outcome.stderr
+    assert outcome.report["exit_code"] == outcome.exit_code
+    if outcome.exit_code == 0:  # what was broken was not needed any more: it was written anew
+        check_databases(workplace.folder / ".testrium")
+        assert outcome.group["required"]["missing"] == []
+    else:
+        assert outcome.exit_code == 5
+        assert outcome.codes[0] in ("infra group", "infra a")
+
+
+def newer(history: Path) -> None:
+    with closing(sqlite3.connect(history)) as connection:
+        connection.execute("PRAGMA user_version = 999")
+
+
+HISTORIES: dict[str, Callable[[Path], object]] = {
+    "garbage": lambda history: history.write_bytes(os.urandom(10_000)),
+    "of a newer version": newer,
+    "a torn file": lambda history: history.write_bytes(history.read_bytes()[:5000]),
+}
+
+
+@pytest.mark.parametrize("kind", HISTORIES)
+def test_a_history_that_cannot_be_read_is_set_aside_and_the_run_is_judged(
+    workplace: Workplace, sound: Soundness, kind: str
+) -> None:
+    workplace.group(UNITS, 'def a():\n    testrium.unit().probe("last")\n')
+    sound.of(workplace.run(), 0)
+    history = workplace.folder / ".testrium" / FILE
+    HISTORIES[kind](history)
+    outcome = workplace.run()
+    sound.of(outcome, 0)
+    assert "notice" in outcome.stdout
+    assert len(list(history.parent.glob("history*.db*"))) >= 2
+    sound.of(workplace.run(), 0)
+
+
+def test_an_empty_history_is_begun(workplace: Workplace, sound: Soundness) -> None:
+    workplace.group(UNITS, 'def a():\n    testrium.unit().probe("last")\n')
+    state = workplace.folder / ".testrium"
+    state.mkdir()
+    (state / FILE).touch()
+    sound.of(workplace.run(), 0)
