@@ -134,7 +134,7 @@ NAMES = [
     "a b",
     "-x",
     "$(touch pwned)",
-    "..x",
+    "x..",
     "new\nline",
     "[m]",
     "*",
