@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -60,7 +61,8 @@ CASES = {
     "says nothing": Case("pass", ["silent a"]),
 }
 
-DAEMON = ["sleep", "64.75"]  # nothing else marks it
+#: Nothing else marks the daemon; other processes of pytest run these cases at the same time.
+DAEMON = ["sleep", f"64.{os.getpid()}"]
 
 CODE = """
 import os, signal, threading, time
@@ -69,7 +71,7 @@ def daemon():
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
-            os.execve("/bin/sleep", ["sleep", "64.75"], {{}})
+            os.execve("/bin/sleep", {daemon}, {{}})
         os._exit(0)
     os.wait()
 
@@ -94,13 +96,15 @@ def outcome(
         entry = "" if "entrypoint" in case.keys else 'entrypoint = "test_case:a"\n'
         group = workplace.group(
             {"a": entry + case.keys},
-            CODE.format(code=case.code),
+            CODE.format(code=case.code, daemon=DAEMON),
             configs="timeout = 20",
             name=name.replace(" ", "-"),
             broken="import no_such_module\ndef main(): pass\n",
         )
         assert group.is_dir()
-    workplace.group({"a": 'entrypoint = "test_case:a"'}, CODE.format(code=START), name="well")
+    workplace.group(
+        {"a": 'entrypoint = "test_case:a"'}, CODE.format(code=START, daemon=DAEMON), name="well"
+    )
     return workplace.run("-j", "2", limit_s=100)
 
 
