@@ -13,6 +13,8 @@ from contextlib import contextmanager
 def heeding(names: Collection[str], heed: Callable[[str], None]) -> Iterator[None]:
     """Call `heed` with the name of each of these signals that comes; none is lost or fatal.
 
+    Once one has come, those that follow this block are ignored: the report is written by then, and
+    who asks again must not lose it.
     Names that this system has no signal for are passed over.
     """
     numbers = [number for number in signal.Signals if number.name in names]
@@ -29,10 +31,20 @@ def heeding(names: Collection[str], heed: Callable[[str], None]) -> Iterator[Non
             for number, handler in before.items():
                 signal.signal(number, handler)
         return
+    came: list[str] = []
+
+    def heed_and_note(name: str) -> None:
+        came.append(name)
+        heed(name)
+
     for number in numbers:
-        loop.add_signal_handler(number, heed, number.name)
+        loop.add_signal_handler(number, heed_and_note, number.name)
     try:
         yield
     finally:
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
         for number in numbers:
             loop.remove_signal_handler(number)
+            if came:
+                signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
