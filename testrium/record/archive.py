@@ -12,6 +12,7 @@ import shutil
 import stat
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
@@ -22,6 +23,9 @@ MOST_BYTES = 2_000_000_000
 MOST_FILES = 100_000
 
 _MODE = 0o600
+
+#: Those that `write_archive` makes: each other one has errors of its own when it is damaged.
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def write_archive(run_folder: Path, group_folders: Iterable[Path], file: Path) -> None:
@@ -63,7 +67,7 @@ def unpacked(file: Path) -> Iterator[Path]:
             # RuntimeError: it is encrypted. NotImplementedError: compressed in a way of its own.
             reason = error.strerror if isinstance(error, OSError) else error
             raise UsageError(f"{file} cannot be read: {reason or error}") from error
-        except zipfile.BadZipFile as error:
+        except (zipfile.BadZipFile, zlib.error) as error:
             raise UsageError(f"{file} is no archive of a run: {error}") from error
         yield Path(place) / run
 
@@ -98,6 +102,8 @@ def _run_of(file: Path, archive: zipfile.ZipFile) -> str:
         kind = stat.S_IFMT(entry.external_attr >> 16)
         if not _is_harmless(entry.filename) or kind not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise UsageError(f"{file} is no archive of a run: {entry.filename!r} is not allowed")
+        if entry.compress_type not in _COMPRESSIONS:
+            raise UsageError(f"{file} is no archive of a run: it is compressed in another way")
     tops = {PurePosixPath(entry.filename).parts[:1] for entry in entries}
     if len(tops) != 1 or () in tops:
         raise UsageError(f"{file} is no archive of a run: it has not one folder")

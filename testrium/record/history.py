@@ -14,6 +14,7 @@ from typing import Self
 from testrium.errors import InfraError
 from testrium.model import GroupResult, Measure, RunResult, Verdict
 from testrium.record.history_file import (
+    ERRORS,
     UnusableFileError,
     begin_anew,
     connect,
@@ -58,7 +59,7 @@ class History:
                 self._database = connect(self.path)
             except UnusableFileError:
                 self._begin_anew()
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, *ERRORS) as error:
             raise self._failed(error) from error
 
     def __enter__(self) -> Self:
@@ -82,13 +83,13 @@ class History:
         try:
             try:
                 self._append(result, command_line, revision)
-            except sqlite3.DatabaseError as error:
+            except ERRORS as error:
                 if not is_damage(error):
                     raise
                 self._database.close()
                 self._begin_anew()
                 self._append(result, command_line, revision)
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, *ERRORS) as error:
             raise self._failed(error) from error
 
     def list_runs(self, limit: int | None = 20) -> tuple[RunRecord, ...]:
@@ -258,7 +259,7 @@ class History:
     def _rows(self, query: str, *values: str | int | None) -> list[sqlite3.Row]:
         try:
             return self._database.execute(query, values).fetchall()
-        except sqlite3.Error as error:
+        except ERRORS as error:
             raise self._failed(error) from error
 
     def _failed(self, error: Exception) -> InfraError:

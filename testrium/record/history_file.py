@@ -20,6 +20,11 @@ _BUSY_TIMEOUT_S = 10.0
 _SCHEMA = Path(__file__).with_name("history.sql")
 
 
+#: What reading a database may raise; the second where a text in a damaged file is not UTF-8, be it
+#: a value or a word of SQLite's own message.
+ERRORS = (sqlite3.Error, UnicodeDecodeError)
+
+
 class UnusableFileError(sqlite3.DatabaseError):
     """The file is no history that this version can use; `label` goes into its new name."""
 
@@ -41,7 +46,7 @@ def connect(path: Path) -> sqlite3.Connection:
         database.row_factory = sqlite3.Row
         database.execute("PRAGMA foreign_keys = ON")
         _check(database)
-    except sqlite3.Error as error:
+    except ERRORS as error:
         database.close()
         if is_damage(error):
             raise UnusableFileError("damaged", str(error)) from error
@@ -65,8 +70,10 @@ def begin_anew(path: Path) -> tuple[sqlite3.Connection, str]:
         return database, ""
 
 
-def is_damage(error: sqlite3.Error) -> bool:
+def is_damage(error: sqlite3.Error | UnicodeDecodeError) -> bool:
     """Whether the file itself is bad: not locked, not full, no mistake of ours."""
+    if isinstance(error, UnicodeDecodeError):
+        return True
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest says where it was noticed
     return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
@@ -140,7 +147,7 @@ def _check_pages(database: sqlite3.Connection) -> None:
     """Close the database and raise UnusableFileError where any page of it is damaged."""
     try:
         found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
-    except sqlite3.DatabaseError as error:
+    except ERRORS as error:
         found = str(error)
     if found != "ok":
         database.close()
