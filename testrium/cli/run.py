@@ -38,7 +38,7 @@ def _jobs(_: click.Context, __: click.Parameter, value: str) -> int:
 def _percentage(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
     if value is None:
         return None
-    from testrium.load.kinds import percentage
+    from testrium.load.quantities import percentage
 
     try:
         return percentage(value)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from testrium.load.document import Spot, did_you_mean
-from testrium.load.kinds import nanoseconds, shift_in_ns, size_in_bytes
+from testrium.load.quantities import nanoseconds, shift_in_ns, size_in_bytes
 from testrium.load.routes import ANY, RouteError, Stations, notice_misspelling, parse_place
 from testrium.load.schema import FAULT
 from testrium.load.shape import Reading

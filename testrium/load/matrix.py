@@ -9,7 +9,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from testrium.load.document import Spot, did_you_mean
-from testrium.load.kinds import CONTROL, NAME, WRONG, list_of, rule
+from testrium.load.kinds import (
+    CONTROL,
+    NAME,
+    WRONG,
+    list_of,
+    rule,
+)
 from testrium.model import Combination
 
 #: The keys of the table that are no parameters.

@@ -6,7 +6,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from testrium.load.document import Spot, did_you_mean
-from testrium.load.kinds import DURATION, LIMIT, SIZE, WRONG, Kind
+from testrium.load.kinds import (
+    LIMIT,
+    WRONG,
+    Kind,
+)
+from testrium.load.quantities import DURATION, SIZE
 from testrium.load.schema import METRIC
 from testrium.load.shape import Reading
 from testrium.measures import DURATION as WHOLE_GROUP

@@ -8,7 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from testrium.load.document import Spot, did_you_mean, nearest_word
-from testrium.load.kinds import CONTROL, NAME, STEP_LENGTH
+from testrium.load.kinds import (
+    CONTROL,
+    NAME,
+    STEP_LENGTH,
+)
 from testrium.model import RESERVED_UNITS, Hop, Place
 
 ANY = "*"

@@ -7,23 +7,18 @@ from typing import Any, Final, Literal
 
 from testrium.load.document import Spot
 from testrium.load.kinds import (
-    COMPARISON,
     COUNT,
     DATA,
-    DURATION,
     ENTRYPOINT,
     EXIT_CODES,
     FILLED_TEXT,
     FLAG,
     INTEGER,
-    KEY_RANGE,
     LABEL,
     NUMBER,
-    PERCENTAGE,
     POSITIVE_COUNT,
     SECONDS,
     SIGNAL,
-    SIZE,
     STEP,
     TEXT,
     UNIT_NAME,
@@ -37,6 +32,7 @@ from testrium.load.kinds import (
     one_or_more,
 )
 from testrium.load.matrix import SCHEMA as MATRIX
+from testrium.load.quantities import COMPARISON, DURATION, KEY_RANGE, PERCENTAGE, SIZE
 from testrium.load.shape import Key, Shape
 from testrium.model import CLOCK_ACTS, FAILPOINT_ACTS, LINK_ACTS
 

@@ -11,7 +11,7 @@ from testrium.chaos.draw import Plan, planned
 from testrium.chaos.pasted import as_toml, brief, duration_text
 from testrium.load.document import Complaints, Document, Spot
 from testrium.load.faults import read_faults
-from testrium.load.kinds import nanoseconds
+from testrium.load.quantities import nanoseconds
 from testrium.load.routes import Stations
 from testrium.load.schema import UNIT
 from testrium.load.unit_files import UnitFile

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from testrium.load.kinds import key_range, nanoseconds, size_in_bytes
+from testrium.load.quantities import key_range, nanoseconds, size_in_bytes
 from testrium.load.schema import CIRCUIT, CONFIGS, UNIT, VERIFY, json_schemas
 from testrium.load.shape import Shape, field_of
 from testrium.model import Group, Rules, Unit
