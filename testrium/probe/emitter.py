@@ -14,7 +14,6 @@ from time import monotonic_ns, time_ns
 from testrium.probe import environment as names
 from testrium.probe.rules import (
     MAX_LINE,
-    MAX_STEP,
     check_depth,
     check_key,
     check_names,
@@ -42,9 +41,6 @@ quoted = encode_basestring
 HIGH_FD = 500
 #: Steps whose beginning of a line is remembered.
 MAX_HEADS = 4096
-#: Bytes of an exception's message and traceback that are kept.
-MAX_MESSAGE = 8 << 10
-MAX_TRACEBACK = 64 << 10
 #: What stands in a line after its checked part: the sequence number, the braces, a newline.
 _ROOM = 64
 
@@ -280,8 +276,10 @@ class Unit:
         Its message and traceback are kept as metadata.
         """
         if self._emitter is not None:
-            step, described = _described(exc)
-            self._emitter.emit(step, "Exception", key, cause, described | meta, self._foreign)
+            from testrium.probe.exceptions import described
+
+            step, told = described(exc)
+            self._emitter.emit(step, "Exception", key, cause, told | meta, self._foreign)
 
     def wait_for(self, place: str, key: str | None = None, timeout: float | None = None) -> Event:
         """Block until the run has an event at `place`, and return it; past events count.
@@ -370,26 +368,3 @@ def _quoted_keys(keys: Sequence[str]) -> str:
     for key in keys:
         check_key(key)
     return f"[{','.join(map(quoted, keys))}]"
-
-
-def _described(exc: BaseException) -> tuple[str, dict[str, str]]:
-    """The step and the metadata of an exception, whatever its class does."""
-    if not isinstance(exc, BaseException):
-        raise TypeError(f"not an exception: {type(exc).__name__}")
-    from traceback import format_exception
-
-    try:
-        message = str(exc)
-    except Exception as error:  # noqa: BLE001 - the user's __str__
-        message = f"<its text raises {type(error).__name__}>"
-    trace = "".join(format_exception(exc))
-    name = "".join(char for char in type(exc).__name__ if char.isprintable())[:MAX_STEP]
-    return _clean(name) or "Exception", {
-        "message": _clean(message)[:MAX_MESSAGE],
-        "traceback": _clean(trace)[-MAX_TRACEBACK:],
-    }
-
-
-def _clean(text: str) -> str:
-    """The text with lone surrogates (undecodable file names) escaped."""
-    return text.encode("utf-8", "backslashreplace").decode()
