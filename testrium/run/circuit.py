@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from enum import Enum
+from pathlib import PurePath
 
 from testrium.errors import InfraError
 from testrium.model import End, EndCause, Event, UnitState
@@ -143,8 +144,13 @@ class Circuit:
         try:
             await self._live(actor)
         except InfraError as error:
-            await actor.fail(str(error))
-            self.give_up(str(error))
+            await self._fail(actor, str(error))
+        except Exception as error:  # noqa: BLE001 - a defect of ours must not hold the group up
+            await self._fail(actor, defect(error))
+
+    async def _fail(self, actor: Actor, reason: str) -> None:
+        await actor.fail(reason)
+        self.give_up(reason)
 
     async def _live(self, actor: Actor) -> None:
         blocked_by = await self._wait_startable(actor)
@@ -284,3 +290,12 @@ class Circuit:
         except TimeoutError:
             return False
         return True
+
+
+def defect(error: Exception) -> str:
+    """What is told of an exception that nobody foresaw, and where it came from."""
+    from traceback import extract_tb
+
+    last = extract_tb(error.__traceback__)[-1]
+    place = f"{PurePath(last.filename).name}:{last.lineno}"
+    return f"a defect of Testrium: {type(error).__name__}: {error} ({place})"

@@ -752,6 +752,31 @@ def test_a_broken_runner_ends_the_group_as_infra(workplace: Workplace, broken: s
     assert outcome.codes[0] in ("infra group", "infra a")
 
 
+def test_a_defect_of_the_runner_ends_the_group_as_infra(workplace: Workplace) -> None:
+    workplace.group({"a": 'entrypoint = "test_case:a"'}, "def a(): pass", configs="timeout = 60")
+    workplace.write(
+        workplace.folder / "broken.py",
+        "from testrium.core import main\n"
+        "from testrium.run.actor import Actor\n"
+        "async def fails(self): raise ValueError('never foreseen')\n"
+        "Actor.run_once = fails\n"
+        "main()\n",
+    )
+    done = subprocess.run(
+        [sys.executable, "broken.py", "run", "--json", "report.json"],
+        cwd=workplace.folder,
+        env=workplace.env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 5
+    report = json.loads((workplace.folder / "report.json").read_text())
+    [group] = report["groups"]
+    assert group["findings"][0]["code"] == "infra"
+    assert "ValueError: never foreseen (broken.py:3)" in group["findings"][0]["message"]
+
+
 def test_a_unit_without_process_that_never_becomes_ready_holds_nobody_up(
     workplace: Workplace,
 ) -> None:
