@@ -93,7 +93,9 @@ def main(ctx: click.Context, verbose: bool, less: tuple[str, ...]) -> None:
     if ctx.invoked_subcommand is None:
         command = main.get_command(ctx, "run")
         assert command is not None
-        ctx.exit(ctx.invoke(command))
+        # Not ctx.invoke(): that would leave out the callbacks that read the options.
+        with command.make_context("run", [], parent=ctx) as run:
+            ctx.exit(command.invoke(run))
 
 
 def entry(arguments: Sequence[str] | None = None) -> int:

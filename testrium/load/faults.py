@@ -124,21 +124,24 @@ class _Reader:
             self._wrong("", "must have one of: at (a probe), link (a port), unit (its clock)")
             return None
         kind, do = targets[0], reading["do"]
-        if do is None or len(targets) > 1:
+        if len(targets) > 1:
             return None  # complained about already
-        if do not in _ACTS[kind]:
+        if do is not None and do not in _ACTS[kind]:
             self._wrong("do", f"must be one of: {', '.join(_ACTS[kind])} (a fault with {kind!r})")
-            return None
-        self._check_keys(kind, do)
+            do = None
+        if do is not None:
+            self._check_keys(kind, do)
         at = self._place("at", self._stations.steps) if kind == "at" else None
         unit, port = at.unit if at else "", None
         if kind == "link":
             unit, port = self._port(reading["link"] or "")
         elif kind == "unit":
             unit = self._unit(reading["unit"] or "")
+        after = self._place("after", self._stations.units) if reading["after"] else None
+        if do is None:
+            return None  # complained about already
         if at is not None:
             self._check_failpoint(at, do)
-        after = self._place("after", self._stations.units) if reading["after"] else None
         amount = self._value(do)
         if not self._good:
             return None

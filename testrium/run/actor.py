@@ -116,7 +116,8 @@ class Actor:
         try:
             values = await self._values()
             if values is None:
-                return self._made_end(self._stop_cause or EndCause.ABANDONED)
+                why = "no probe has given it its ${probe...} value"
+                return self._made_end(self._stop_cause or EndCause.ABANDONED, message=why)
             launch = launch_of(self.unit, self.stage.surroundings, values)
             recorder.watch(self.name, self.starts, self.stage.attempt, probes, self._started_ns)
             follow_logs(self.unit, self.starts, self.stage, values, self._started_ns)

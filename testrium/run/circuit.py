@@ -274,7 +274,8 @@ class Circuit:
         if self._complete() or outcome is Outcome.COMPLETE:
             return Outcome.COMPLETE
         for actor in self.actors.values():
-            if actor.state is UnitState.STARTING and actor.unit.stop == "runner":
+            waits = actor.unit.stop == "runner" or not actor.alive  # nothing else would stop it
+            if actor.state is UnitState.STARTING and waits:
                 actor.stop(EndCause.UNREADY)
         for actor in self.actors.values():
             while actor.unit.stop == "self" and actor.alive:

@@ -97,14 +97,15 @@ def _check_once(drafts: Drafts, events: list[Event], row: tuple[list[Event], ...
 def _orphan_finding(draft: Draft) -> Finding:
     assert draft.event is not None
     keys = listed(list(draft.keys))
+    it, was = ("it", "was") if len(draft.keys) == 1 else ("they", "were")
     hints: list[str] = []
     match draft.code:
         case Code.LOST:
-            message = f"{keys} was sent at {draft.where} and never received"
+            message = f"{keys} {was} sent at {draft.where} and never received"
         case Code.PHANTOM:
-            message = f"{keys} was received at {draft.where} and never sent"
+            message = f"{keys} {was} received at {draft.where} and never sent"
         case Code.STALE:
-            message = f"{keys} was received at {draft.where}, left over from an earlier run"
+            message = f"{keys} {was} received at {draft.where}, left over from an earlier run"
         case Code.DUPLICATE:
             message = f"{keys} occurred more than once at {draft.where}"
             here = [e for e in draft.witnesses() if place_of(e) == draft.where]
@@ -116,8 +117,8 @@ def _orphan_finding(draft: Draft) -> Finding:
             assert draft.other is not None
             gap = duration(low_ns(draft.other) - draft.event.t_ns)
             message = (
-                f"{keys} was received at {draft.where} {gap} before"
-                f" it was sent at {place_of(draft.other)}"
+                f"{keys} {was} received at {draft.where} {gap} before"
+                f" {it} {was} sent at {place_of(draft.other)}"
             )
     return Finding(
         draft.code,

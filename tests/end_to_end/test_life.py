@@ -633,6 +633,27 @@ def test_values_of_probes_reach_dependants(workplace: Workplace) -> None:
     assert workplace.run().codes == []
 
 
+def test_a_value_that_never_comes_is_no_pass(workplace: Workplace) -> None:
+    workplace.group(
+        {
+            "server": 'command = ["true"]',
+            "client": """
+            command = ["sh", "-c", "test ${probe.server.up.port} = 4711"]
+            unit_dependencies = ["server"]
+            """,
+        },
+        configs="timeout = 1",
+    )
+    assert workplace.run().codes == ["unready client"]
+
+
+def test_no_command_is_run(workplace: Workplace) -> None:
+    workplace.group({"a": 'command = ["sh", "-c", "echo hello"]'})
+    outcome = workplace.finish(workplace.start())
+    assert outcome.exit_code == 0, outcome.stderr
+    assert "1 passed" in outcome.stdout
+
+
 def test_verbose_shows_the_output_of_units(workplace: Workplace) -> None:
     workplace.group({"a": 'command = ["sh", "-c", "echo hello; echo oops >&2"]'})
     outcome = workplace.finish(workplace.start("-v", "run"))

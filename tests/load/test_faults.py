@@ -299,6 +299,20 @@ def test_what_is_refused(table: dict[str, Any], problem: str) -> None:
     assert faults == () or problem.startswith(("faults[0].on", "faults[0].for", "faults[0].att"))
 
 
+def test_all_mistakes_of_a_fault_are_told_at_once() -> None:
+    _, problems, _ = read(
+        {"at": "hots:received", "do": "kil"},
+        {"link": "api.htp", "after": "host", "do": "kill"},
+    )
+    assert {problem.split(" ")[1] for problem in problems} == {
+        "faults[0].at:",
+        "faults[0].do:",
+        "faults[1].after:",
+        "faults[1].do:",
+        "faults[1].link:",
+    }
+
+
 def test_two_faults_cannot_strike_at_one_moment() -> None:
     _, problems, _ = read(
         {"at": "host:received", "do": "kill", "on": 2},

@@ -89,6 +89,7 @@ def test_what_a_gap_says(judged: Callable[[str], Judgement]) -> None:
     ("text", "message"),
     [
         ("a:s> k1 k2\nb:r< k1", "k2 was sent at a:s and never received"),
+        ("a:s> k1 k2 k3\nb:r< k1", "k2 and k3 were sent at a:s and never received"),
         ("b:r< k1", "k1 was received at b:r and never sent"),
         ("earlier k1\nb:r< k1", "k1 was received at b:r, left over from an earlier run"),
         ("a:s> k1\nb:r< k1 k1", "k1 occurred more than once at b:r"),
