@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterable
 from contextlib import suppress
 from itertools import pairwise
@@ -11,6 +10,7 @@ from testrium.errors import InfraError
 from testrium.model import Event, GroupResult
 from testrium.report.closing import Leg
 from testrium.report.wording import label
+from testrium.statistics import median
 
 #: Stores that are larger (bytes) are not read: nobody waits for a remark.
 _MOST_BYTES = 2_000_000
@@ -44,8 +44,7 @@ def _legs_of(result: GroupResult) -> list[Leg]:
                         times.setdefault(leg, []).append((other.t_ns - one.t_ns) / 1e6)
     name = label(result.scenario)
     return [
-        Leg(name, start, end, statistics.median(taken), len(taken))
-        for (start, end), taken in times.items()
+        Leg(name, start, end, median(taken), len(taken)) for (start, end), taken in times.items()
     ]
 
 

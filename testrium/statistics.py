@@ -7,7 +7,7 @@ as long as a hundred probes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import erfc, sqrt
+from math import ceil, erfc, sqrt
 from typing import NamedTuple
 
 
@@ -29,6 +29,11 @@ def median(values: Sequence[float]) -> float:
     if len(ordered) % 2:
         return ordered[middle]
     return _between(ordered[middle - 1], ordered[middle])
+
+
+def nearest_rank(ordered: Sequence[float], percentile: int) -> float:
+    """The percentile of sorted values by nearest rank: always one of them, no interpolation."""
+    return ordered[max(1, ceil(percentile * len(ordered) / 100)) - 1]
 
 
 def summary(values: Sequence[float]) -> Summary:
@@ -110,7 +115,7 @@ def against_earlier(
     sign = -1.0 if larger_is_better else 1.0
     worse_last = sorted(sign * one for one in earlier)
     middle = median(worse_last)
-    tail = worse_last[-(n // 10) - 1] - middle
+    tail = nearest_rank(worse_last, 90) - middle
     spread = max(robust_deviation(worse_last), _OF_TAIL * tail)
     factor = 4 + 10 / n
     limit = middle + max(allowed * abs(middle), floor, factor * spread)

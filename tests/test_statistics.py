@@ -16,6 +16,7 @@ from testrium.statistics import (
     chance_beyond,
     chance_of_difference,
     median,
+    nearest_rank,
     summary,
 )
 
@@ -188,3 +189,19 @@ def test_an_empty_sample_cannot_be_compared() -> None:
 def test_chances_of_the_normal_distribution() -> None:
     assert chance_beyond(0.0) == 1.0
     assert chance_beyond(1.959964) == pytest.approx(0.05, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("values", "percentile", "expected"),
+    [
+        (range(1, 101), 99, 99),
+        (range(1, 101), 95, 95),
+        (range(1, 101), 50, 50),
+        (range(1, 41), 95, 38),
+        ([1, 2], 50, 1),
+        ([1, 2, 3], 50, 2),
+        ([7], 99, 7),
+    ],
+)
+def test_nearest_rank(values: list[float], percentile: int, expected: float) -> None:
+    assert nearest_rank(list(values), percentile) == expected

@@ -1,4 +1,4 @@
-"""How runs and results went over time: strips and curves of the history, and what is flaky.
+"""How runs and results went over time: strips and curves of the history.
 
 Lengths are pixels of the drawings; the oldest stands on the left.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import pairwise
 from typing import NamedTuple
 
 from testrium.model import EMPTY, Verdict
@@ -23,8 +22,6 @@ _CHART = 110
 _LEFT = 4
 #: So many results of a series are looked at.
 MOST_RESULTS = 200
-#: Verdicts that say something of the system: others are no change.
-_DECIDED = (Verdict.PASS, Verdict.XFAIL, Verdict.FAIL, Verdict.ERROR, Verdict.UNKNOWN)
 _GOOD = (Verdict.PASS, Verdict.XFAIL)
 
 
@@ -52,15 +49,11 @@ class Figure(NamedTuple):
 
 
 class PastResult(NamedTuple):
-    """A result of the history. `revision` is None where the code that was run is not known.
-
-    `figures` are what was measured of it, by name.
-    """
+    """A result of the history. `figures` are what was measured of it, by name."""
 
     series: str
     run: str
     started: float
-    revision: str | None
     verdict: Verdict
     duration_s: float
     root: str = ""
@@ -99,7 +92,6 @@ class Series(NamedTuple):
     name: str
     results: tuple[PastResult, ...]
     strip: Strip
-    flips: int
 
     @property
     def last(self) -> PastResult:
@@ -108,11 +100,6 @@ class Series(NamedTuple):
     @property
     def not_passed(self) -> tuple[PastResult, ...]:
         return tuple(one for one in self.results if one.verdict not in (*_GOOD, Verdict.SKIP))
-
-    @property
-    def usual_s(self) -> float:
-        """The median duration in seconds."""
-        return median([one.duration_s for one in self.results])
 
 
 class Point(NamedTuple):
@@ -161,11 +148,6 @@ def all_series(results: Iterable[PastResult]) -> tuple[Series, ...]:
     return tuple(_series(name, own[-MOST_RESULTS:]) for name, own in sorted(by_name.items()))
 
 
-def flaky(series: Iterable[Series]) -> tuple[Series, ...]:
-    """The series that passed and did not pass on the same code, the worst first."""
-    return tuple(sorted((one for one in series if one.flips), key=lambda one: -one.flips))
-
-
 def curves(series: Series) -> tuple[Curve, ...]:
     """A curve for each figure of a series that has at least two values."""
     names = dict.fromkeys(name for result in series.results for name in result.figures)
@@ -188,25 +170,7 @@ def _series(name: str, results: Sequence[PastResult]) -> Series:
         for one in results
     ]
     slim = bars[-(_SMALL_WIDTH // (_SLIMMEST + 1)) :]
-    return Series(name, tuple(results), _strip(slim, _SMALL_WIDTH, _SMALL_STRIP), _flips(results))
-
-
-def _flips(results: Sequence[PastResult]) -> int:
-    """How often the verdict changed while the code stayed what it was.
-
-    Where the code is not known (no git, or files that differ from the commit), it may have been
-    broken and mended: only what is between the first change and the last one counts.
-    """
-    decided = [one for one in results if one.verdict in _DECIDED]
-    same = unknown = 0
-    for before, after in pairwise(decided):
-        if (before.verdict in _GOOD) == (after.verdict in _GOOD):
-            continue
-        if before.revision is None or after.revision is None:
-            unknown += 1
-        elif before.revision == after.revision:
-            same += 1
-    return same + max(0, unknown - 2)
+    return Series(name, tuple(results), _strip(slim, _SMALL_WIDTH, _SMALL_STRIP))
 
 
 def _strip(bars: Sequence[tuple[float, Verdict, str, str]], width: int, height: int) -> Strip:

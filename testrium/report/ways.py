@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from math import inf
-from statistics import median
 from typing import NamedTuple
 
 from testrium.model import Event, Finding
@@ -15,6 +14,7 @@ from testrium.report.escape import cut
 from testrium.report.keys import joined_keys, way_name
 from testrium.report.origins import Passed, Routes
 from testrium.report.timeline import facts
+from testrium.statistics import median
 
 #: A way that is longer is shown without its middle.
 MOST_STEPS = 80

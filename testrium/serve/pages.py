@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 from testrium.details import details_of
 from testrium.errors import TestriumError
-from testrium.model import Verdict
+from testrium.model import EMPTY, Verdict
 from testrium.record.history import FILE, History
 from testrium.record.history_rows import ResultRecord, RunRecord
 from testrium.record.runs import list_runs
 from testrium.report import trends, wording
 from testrium.report.html import make_environment, render
 from testrium.report.stored import read_run
-
-if TYPE_CHECKING:
-    from testrium.report.trends import PastResult, PastRun
+from testrium.trends import Flaky, flaky_of, slow_of
 
 #: So many runs are on the page of trends.
 MOST_RUNS = 200
@@ -28,6 +27,22 @@ class Page(NamedTuple):
 
     status: int
     document: str
+
+
+class _Past(NamedTuple):
+    """What the history holds.
+
+    `runs` and `series` are of the latest runs, the oldest first. `flaky`, the most undecided first,
+    and `usual_s` (seconds) are of the whole history, by the rules that `testrium history` has; both
+    name their series. `kept` are the runs that have a page.
+    """
+
+    runs: tuple[trends.PastRun, ...] = ()
+    series: tuple[trends.Series, ...] = ()
+    flaky: tuple[tuple[str, Flaky], ...] = ()
+    usual_s: Mapping[str, float] = EMPTY
+    kept: frozenset[str] = frozenset()
+    notices: tuple[str, ...] = ()
 
 
 class Pages:
@@ -58,26 +73,28 @@ class Pages:
         return Page(status, self._render("told.html.j2", status=status, text=text))
 
     def _overview(self) -> Page:
-        runs, results, notices = self._history()
-        series = trends.all_series(results)
+        past = self._history()
         document = self._render(
             "trends.html.j2",
-            runs=runs[::-1],
-            strip=trends.run_strip(runs),
-            series=series,
-            flaky=trends.flaky(series),
-            notices=notices,
+            past=past,
+            strip=trends.run_strip(past.runs),
+            shown={one.name for one in past.series},
             project=str(self._state.parent),
         )
         return Page(200, document)
 
     def _group(self, name: str) -> Page:
-        _, results, _ = self._history()
-        found = [one for one in trends.all_series(results) if one.name == name]
-        if not found:
+        past = self._history()
+        series = next((one for one in past.series if one.name == name), None)
+        if series is None:
             return self.told(404, f"the history has no group {name}")
-        (series,) = found
-        return Page(200, self._render("group.html.j2", series=series, curves=trends.curves(series)))
+        document = self._render(
+            "group.html.j2",
+            series=series,
+            curves=trends.curves(series),
+            flaky=[flaky for of, flaky in past.flaky if of == name],
+        )
+        return Page(200, document)
 
     def _run(self, run: str) -> Page:
         # By the names that exist: what a request says never becomes a path.
@@ -86,11 +103,10 @@ class Pages:
             return self.told(404, f"run {run} is not kept any more: the history has its verdicts")
         return Page(200, render(read_run(folder), cwd=self._cwd, details=details_of))
 
-    def _history(self) -> tuple[list[PastRun], list[PastResult], tuple[str, ...]]:
-        """The latest runs and their results, the oldest first, and notices."""
+    def _history(self) -> _Past:
         if not (self._state / FILE).exists():  # who only looks makes nothing
-            return [], [], ()
-        kept = {folder.name for folder in list_runs(self._state)}
+            return _Past()
+        kept = frozenset(folder.name for folder in list_runs(self._state))
         with History(self._state) as history:
             records = history.list_runs(MOST_RUNS)[::-1]
             results = [
@@ -98,7 +114,15 @@ class Pages:
                 for run in records
                 for record in history.results(run=run.run)[::-1]
             ]
-            return [_past_run(run, run.run in kept) for run in records], results, history.notices
+            every = history.results(figures=False)
+            return _Past(
+                runs=tuple(_past_run(run, run.run in kept) for run in records),
+                series=trends.all_series(results),
+                flaky=tuple((_series(one.group, one.mode), one) for one in flaky_of(every)),
+                usual_s={_series(one.group, one.mode): one.median_s for one in slow_of(every)},
+                kept=kept,
+                notices=history.notices,
+            )
 
     def _render(self, template: str, **values: object) -> str:
         return self._environment.get_template(template).render(
@@ -106,7 +130,12 @@ class Pages:
         )
 
 
-def _past_run(run: RunRecord, kept: bool) -> PastRun:
+def _series(group: str, mode: str) -> str:
+    """What results of one group in one mode are called, side by side over time."""
+    return group if mode == "DEBUG" else f"{group} @{mode}"
+
+
+def _past_run(run: RunRecord, kept: bool) -> trends.PastRun:
     revision = (run.revision or "")[:10] + (" with changes" if run.dirty else "")
     counts = [f"{number} {wording.OUTCOMES[verdict]}" for verdict, number in run.verdicts.items()]
     return trends.PastRun(
@@ -120,13 +149,11 @@ def _past_run(run: RunRecord, kept: bool) -> PastRun:
     )
 
 
-def _past_result(record: ResultRecord, run: RunRecord, kept: bool) -> PastResult:
-    mode = f" @{record.mode}" if record.mode != "DEBUG" else ""
+def _past_result(record: ResultRecord, run: RunRecord, kept: bool) -> trends.PastResult:
     return trends.PastResult(
-        series=f"{record.group}{mode}",
+        series=_series(record.group, record.mode),
         run=run.run,
         started=run.started,
-        revision=None if run.dirty else run.revision,
         verdict=record.verdict,
         duration_s=record.duration_s,
         root=f"{record.root_code} at {record.root_where}" if record.root_code else "",

@@ -7,10 +7,10 @@ from itertools import islice
 from typing import NamedTuple
 
 from testrium.model import Event
+from testrium.statistics import nearest_rank
 from testrium.verify.instances import Instances
 from testrium.verify.order import Row
 from testrium.verify.route import Route, Stage
-from testrium.verify.timing import nearest_rank
 
 #: So many instances, spread evenly, give the median of a long run: looking at all of a million
 #: would cost as much as the checks.

@@ -21,12 +21,13 @@ from testrium.model import (
     Place,
     Unit,
 )
+from testrium.statistics import nearest_rank
 from testrium.verify.circuits import unclaimed_events
 from testrium.verify.index import EventIndex
 from testrium.verify.instances import Instances
 from testrium.verify.proposal import Proposal
 from testrium.verify.route import Route
-from testrium.verify.timing import LEAST_SAMPLES, nearest_rank
+from testrium.verify.timing import LEAST_SAMPLES
 from testrium.verify.tracks import Track, alternatives, stages_of
 from testrium.verify.wording import duration, number_of, times
 

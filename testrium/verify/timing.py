@@ -11,10 +11,11 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum
 from itertools import chain
-from math import ceil, inf
+from math import inf
 from typing import NamedTuple
 
 from testrium.model import Event
+from testrium.statistics import nearest_rank
 from testrium.verify.index import Process, process_of
 
 #: How many samples a percentile needs; 100 is the longest of all.
@@ -154,11 +155,6 @@ def span(starts: Sequence[Event], ends: Sequence[tuple[Sequence[Event], int]]) -
     end_low = max(sorted(map(low_ns, events))[need - 1] for events, need in ends)
     end_high = max(sorted(event.t_ns for event in events)[need - 1] for events, need in ends)
     return Span(end_low - begin_high, end_high - begin_low)
-
-
-def nearest_rank(ordered: Sequence[float], percentile: int) -> float:
-    """The percentile of sorted values by nearest rank: always one of them, no interpolation."""
-    return ordered[max(1, ceil(percentile * len(ordered) / 100)) - 1]
 
 
 class Latencies:

@@ -13,6 +13,7 @@ import pytest
 from testrium.errors import ExitCode
 from testrium.model import Group, GroupResult, Judgement, Measure, RunResult, Scenario, Verdict
 from testrium.record.history import History
+from testrium.record.revision import Revision
 
 if TYPE_CHECKING:
     from tests.browser.conftest import Tab
@@ -37,7 +38,7 @@ def fill(state: Path, runs: int) -> None:
                 (result,),
                 started_wall=1.7e9 + number,
             )
-            history.append(run)
+            history.append(run, revision=Revision("c0ffee", dirty=False))
 
 
 @pytest.fixture(scope="module")

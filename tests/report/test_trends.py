@@ -9,45 +9,28 @@ from testrium.report.trends import (
     Series,
     all_series,
     curves,
-    flaky,
     run_strip,
 )
 
 SIGNS = {"+": Verdict.PASS, "x": Verdict.FAIL, "-": Verdict.SKIP, "?": Verdict.UNKNOWN}
 
 
-def results(signs: str, revisions: str | None = None, name: str = "g") -> list[PastResult]:
-    """One for each sign; `revisions` has a letter for each, a space where it is not known."""
-    codes = (revisions or "a" * len(signs)).ljust(len(signs))
+def results(signs: str, name: str = "g") -> list[PastResult]:
+    """One for each sign."""
     return [
-        PastResult(name, f"r{n}", 1.7e9 + n, code.strip() or None, SIGNS[sign], 1.0 + n)
-        for n, (sign, code) in enumerate(zip(signs, codes, strict=True))
+        PastResult(name, f"r{n}", 1.7e9 + n, SIGNS[sign], 1.0 + n) for n, sign in enumerate(signs)
     ]
 
 
-def series(signs: str, revisions: str | None = None) -> Series:
-    (one,) = all_series(results(signs, revisions))
+def series(signs: str) -> Series:
+    (one,) = all_series(results(signs))
     return one
 
 
-def test_changes_on_the_same_code_are_flaky() -> None:
-    assert series("+x+").flips == 2
-    assert series("+x+", "abc").flips == 0  # broken and mended
-    assert series("+xx+", "abbc").flips == 0
-    assert series("+x+", "aab").flips == 1
-    assert series("+?+").flips == 2
-    assert series("+-+").flips == 0
-
-
-def test_where_the_code_is_not_known_once_broken_and_mended_is_not_flaky() -> None:
-    assert series("++xx++", " ").flips == 0
-    assert series("+x+x+", " ").flips == 2
-
-
-def test_the_worst_is_told_first() -> None:
-    found = all_series([*results("+x+", name="b"), *results("+x+x", name="c"), *results("++")])
-    assert [one.name for one in found] == ["b", "c", "g"]
-    assert [one.name for one in flaky(found)] == ["c", "b"]
+def test_a_series_for_each_name() -> None:
+    found = all_series([*results("+x", name="c"), *results("-x?+", name="b")])
+    assert [one.name for one in found] == ["b", "c"]
+    assert [one.run for one in found[0].not_passed] == ["r1", "r2"]
 
 
 def test_only_the_latest_results_count() -> None:

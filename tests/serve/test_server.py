@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+import testrium.history
 from testrium.errors import ExitCode, UsageError
 from testrium.model import Group, GroupResult, RunResult, Scenario, Verdict
 from testrium.record.history import History
+from testrium.record.revision import Revision
 from testrium.report.json_report import write_report
-from testrium.serve.pages import Pages
+from testrium.serve.pages import MOST_RUNS, Pages
 from testrium.serve.server import Dashboard
 
 NAME = "shop/<b>[browser=a,size=1]"
@@ -159,3 +161,47 @@ def test_a_project_without_runs(tmp_path: Path) -> None:
 def test_a_port_that_is_in_use_is_told(dashboard: Dashboard, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=rf"port {dashboard.server_port}: Address already in use"):
         Dashboard(dashboard.server_port, Pages(tmp_path, tmp_path))
+
+
+def test_what_is_flaky_and_what_is_usual_is_what_the_history_says(tmp_path: Path) -> None:
+    """Also of a group that is not among the latest runs; on unknown code nothing is flaky."""
+    state = tmp_path / ".testrium"
+    clean = Revision("c0ffee", dirty=False)
+    plan: list[tuple[str, Verdict, Revision | None]] = [
+        ("old", Verdict.FAIL, clean),
+        ("old", Verdict.PASS, clean),
+    ]
+    plan += [("unknown", verdict, None) for verdict in (Verdict.FAIL, Verdict.PASS) * 3]
+    plan += [("new", Verdict.PASS, None)] * MOST_RUNS
+    with History(state) as history:
+        for number, (name, verdict, revision) in enumerate(plan):
+            scenario = Scenario(name, Group(name, tmp_path / name, ()), ())
+            group = GroupResult(scenario, verdict, duration_s=7.0 if number % 9 else 0.0)
+            run = RunResult(
+                f"r{number:03}", verdict, ExitCode.SUCCESS, 1.0, (group,), started_wall=1.7e9
+            )
+            history.append(run, revision=revision)
+    (flaky,) = testrium.history.flaky(project=tmp_path)
+    assert (flaky.group, flaky.last_failed) == ("old", "r000")
+
+    pages = Pages(state, tmp_path)
+    document = pages.page("/").document
+    assert document.count("<h2>Flaky</h2>") == 1
+    row = '<tr><td>old</td><td class="number">1</td><td class="number">1</td><td></td><td>r000</td>'
+    assert row in document
+    assert ">unknown<" not in document
+    assert '<td class="number">7.00 s</td>' in document  # the median that `slow` has
+    assert "It is flaky" not in pages.page("/group/new").document
+
+
+def test_the_page_of_a_group_says_that_it_is_flaky(tmp_path: Path) -> None:
+    state = tmp_path / ".testrium"
+    with History(state) as history:
+        scenario = Scenario("g", Group("g", tmp_path / "g", ()), (), mode="INFO")
+        repeats = tuple(
+            GroupResult(scenario._replace(repeat=number), verdict)
+            for number, verdict in enumerate((Verdict.PASS, Verdict.FAIL, Verdict.PASS))
+        )
+        history.append(RunResult("r1", Verdict.FAIL, ExitCode.FAILURE, 1.0, repeats))
+    told = "It is flaky: on the same code it passed 2 times and failed 1 time."
+    assert told in Pages(state, tmp_path).page("/group/g%20@INFO").document

@@ -19,7 +19,6 @@ from testrium.verify.timing import (
     Order,
     Span,
     Timeline,
-    nearest_rank,
     order_of,
     span,
 )
@@ -99,22 +98,6 @@ def test_a_timeline_counts_like_one_by_one(many: list[Event], one: Event) -> Non
 )
 def test_span(starts: list[Event], ends: list[Any], expected: Span) -> None:
     assert span(starts, ends) == expected
-
-
-@pytest.mark.parametrize(
-    ("values", "percentile", "expected"),
-    [
-        (range(1, 101), 99, 99),
-        (range(1, 101), 95, 95),
-        (range(1, 101), 50, 50),
-        (range(1, 41), 95, 38),
-        ([1, 2], 50, 1),
-        ([1, 2, 3], 50, 2),
-        ([7], 99, 7),
-    ],
-)
-def test_nearest_rank(values: list[float], percentile: int, expected: float) -> None:
-    assert nearest_rank(list(values), percentile) == expected
 
 
 def test_latencies_with_an_unanswered_key() -> None:
