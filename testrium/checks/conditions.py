@@ -149,7 +149,7 @@ def extracted_values(
         search = compiled(filled(pattern, lookup), pattern).search
         hit = next(((p, line, m) for p, line in text.numbered() if (m := search(line))), None)
         if hit is None:
-            message = f"{text.name}: no line matches {pattern!r}"
+            message = f"{text.name}: no line matches '{pattern}'"
             return values, (), Failure(message, last_lines(text))
         place, line, match = hit
         lines.append(_at(place, line))
@@ -185,14 +185,14 @@ def last_lines(text: Text) -> tuple[str, ...]:
 def _contains(text: Text, pattern: str, matches: Matcher) -> Failure | None:
     if any(matches(line) for _, line in text.numbered()):
         return None
-    return Failure(f"{text.name}: no line matches {pattern!r}", last_lines(text))
+    return Failure(f"{text.name}: no line matches '{pattern}'", last_lines(text))
 
 
 def _lacks(text: Text, pattern: str, matches: Matcher) -> Failure | None:
     hits, lines = _hits(text, matches)
     if not hits:
         return None
-    message = f"{text.name}: {_lines(hits)} {pattern!r}, and none may"
+    message = f"{text.name}: {_lines(hits)} '{pattern}', and none may"
     return Failure(message, lines, owed=False)
 
 
@@ -201,7 +201,7 @@ def _count(text: Text, pattern: str, matches: Matcher, expected: tuple[str, int]
     word, number = expected
     if OPERATORS[word](hits, number):
         return None
-    message = f"{text.name}: {_lines(hits)} {pattern!r}, expected {word} {number}"
+    message = f"{text.name}: {_lines(hits)} '{pattern}', expected {word} {number}"
     return Failure(message, lines or last_lines(text), owed=hits < number)
 
 
@@ -236,10 +236,10 @@ def _sequence(text: Text, patterns: Sequence[tuple[str, Matcher]]) -> Failure | 
     position = f"number {len(best) + 1} of {len(patterns)}"
     if not best:
         return Failure(
-            f"{text.name}: no line matches {pattern!r}, {position} of the sequence",
+            f"{text.name}: no line matches '{pattern}', {position} of the sequence",
             last_lines(text),
         )
-    message = f"{text.name}: no line after these matches {pattern!r}, {position} of the sequence"
+    message = f"{text.name}: no line after these matches '{pattern}', {position} of the sequence"
     return Failure(message, tuple(best[-MOST_SHOWN:]))
 
 
@@ -257,8 +257,8 @@ def _last(text: Text, pattern: str, matches: Matcher) -> Failure | None:
                 return None
             lines.append(_at(f"{text.prefix(stream)}{number}", line))
     if not lines:
-        return Failure(f"{text.name}: it has no line that could match {pattern!r}")
-    return Failure(f"{text.name}: the last line does not match {pattern!r}", tuple(lines))
+        return Failure(f"{text.name}: it has no line that could match '{pattern}'")
+    return Failure(f"{text.name}: the last line does not match '{pattern}'", tuple(lines))
 
 
 def _lines(count: int) -> str:

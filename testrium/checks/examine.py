@@ -126,7 +126,7 @@ class Examiner:
             value = jsonpath.value_at(document, check.at)
         except jsonpath.AbsentError as error:
             return [Failure(f"{name}: {error}")]
-        return self.value_failures(check, f"{name} at {check.at}", value)
+        return self.value_failures(check, f"{name} at {check.at!r}", value)
 
     # Conditions -------------------------------------------------------------------------------
 
@@ -189,7 +189,7 @@ class Examiner:
             return []
         if not there:
             return [Failure(f"{shown} does not exist: {_WRITE_IT}", owed=False)]
-        return [Failure(f"{name} differs from {shown}", difference)]
+        return [Failure(f"{name} differs from {shown} ({_REWRITE_IT})", difference)]
 
     def _reference(self, path: Path, shown: str, *, is_json: bool) -> list[str]:
         text = whole_text(path)
@@ -223,3 +223,4 @@ def _kept(lines: Iterable[str], ignored: Iterable[Callable[[str], object]]) -> l
 
 #: What `--update-golden` is for.
 _WRITE_IT = "testrium run --update-golden writes it"
+_REWRITE_IT = "if that is meant: testrium run --update-golden"

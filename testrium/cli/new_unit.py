@@ -50,7 +50,8 @@ def add_unit(folder: Path, unit: NewUnit) -> tuple[Path, ...]:
         text = config.read_bytes().decode("utf-8-sig")
         document = tomllib.loads(text)
     except OSError as error:
-        raise UsageError(f"{config}: cannot be read: {error.strerror}") from error
+        advice = "" if config.exists() else "; --group PATH names the group's folder"
+        raise UsageError(f"{config}: cannot be read: {error.strerror}{advice}") from error
     except ValueError as error:
         raise UsageError(f"{config}: no TOML: {error}") from error
     table = document.get("Configs")

@@ -164,7 +164,6 @@ def _failed_tests(evidence: Evidence) -> list[Finding]:
             Code.TEST,
             test.name,
             f"{test.name} failed" + (f": {test.message}" if test.message else ""),
-            hints=tuple(test.traceback.strip().splitlines()[-3:]),
             unit=test.unit,
         )
         for test in evidence.tests

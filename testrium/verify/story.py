@@ -311,7 +311,7 @@ class _Teller:
         for hop in self._circuit.hops:
             for place in hop.places:
                 if place.unit == event.unit and close_to(event.step, [place.step]):
-                    return f"the route has {place}: is {event.step} misspelled?"
+                    return f"the route has {place}: is one of the two misspelled?"
         return None
 
 

@@ -84,7 +84,7 @@ def test_what_holds(conditions: dict[str, Any]) -> None:
             {"extract": (r"(?P<word>start)",), "expect": ("word > 3",)},
             "'word > 3': 'start' is no number: word = start",
         ),
-        ({"extract": (r"sum=(?P<sum>\d+)",)}, r"out.txt: no line matches 'sum=(?P<sum>\\d+)'"),
+        ({"extract": (r"sum=(?P<sum>\d+)",)}, r"out.txt: no line matches 'sum=(?P<sum>\d+)'"),
     ],
 )
 def test_what_does_not_hold(conditions: dict[str, Any], message: str) -> None:

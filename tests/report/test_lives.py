@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from testrium.model import Event, Sample
 from testrium.model.detail import StateChange
+from testrium.report.html import make_environment
 from testrium.report.lives import Axis, Timeline, axis_of, timeline, usage
 from testrium.report.view import MarkView, UnitView
 
@@ -109,3 +110,13 @@ def test_use_is_drawn_to_one_scale() -> None:
     heights = [curve.y - curve.dots[0][1] for curve in cpu.curves]
     assert heights[1] == 2 * heights[0]
     assert usage([], Axis(2.0), START_NS) == ()
+
+
+def test_a_chart_without_any_curve_is_words() -> None:
+    cpu, memory = usage([sample("a", 0.0, None, 10_000_000)], Axis(2.0), START_NS)
+    assert cpu.curves == ()
+    draw_chart = vars(make_environment().get_template("drawings.html.j2").module)["draw_chart"]
+    shown = draw_chart(cpu)
+    assert "Not drawn" in shown
+    assert "<svg" not in shown
+    assert "<svg" in draw_chart(memory)

@@ -66,7 +66,7 @@ def test_json() -> None:
     check_json("out.json", "at", equals="09:09:09", normalize="datetime")
     check_json("out.json", "a[0].b", expect="3 < value < 9")
     assert message_of(check_json, "out.json", "a[0].b", equals=6) == (
-        "out.json at a[0].b is 5, expected 6"
+        "out.json at 'a[0].b' is 5, expected 6"
     )
     assert message_of(check_json, "out.json", "a[1]", equals=6) == (
         "out.json: a has 1 items, so it has no [1]"
@@ -108,7 +108,8 @@ def test_a_reference_file(
     Path("ref.txt").write_text("at 09:00:00\nTWO\n")
     shown = message_of(check_file, "out.txt", golden="ref.txt", normalize="datetime")
     assert shown == (
-        "out.txt differs from ref.txt\n  | --- ref.txt\n  | +++ out.txt\n  | @@ -1,2 +1,2 @@\n"
+        "out.txt differs from ref.txt (if that is meant: testrium run --update-golden)\n"
+        "  | --- ref.txt\n  | +++ out.txt\n  | @@ -1,2 +1,2 @@\n"
         "  |  at <datetime>\n  | -TWO\n  | +two"
     )
     monkeypatch.setenv("TESTRIUM_UPDATE_GOLDEN", "1")

@@ -49,7 +49,7 @@ TABLE = {
     ],
     "circuit a:s b:received;a:s> k;b:recieved< k": [
         "k was received at b:recieved, which is not on the route",
-        "the route has b:received: is recieved misspelled?",
+        "the route has b:received: is one of the two misspelled?",
     ],
     "circuit a:s|b:s c:r+;a:s> k;b:s> k;c:r< k": [
         "a and b both sent k",
