@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from testrium.errors import InfraError, NoGroupsError, UsageError
-from testrium.judging import EXIT_CODES, NOT_PASSED, judged, run_verdict
+from testrium.judging.verdicts import EXIT_CODES, NOT_PASSED, judged, run_verdict
 from testrium.model import GroupResult, RunResult, Scenario, Verdict
 from testrium.plan.selection import ResultKey, Selection
 from testrium.record.restored import restored_scenario

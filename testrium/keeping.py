@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from testrium.errors import InfraError
-from testrium.judging import NOT_PASSED
+from testrium.judging.verdicts import NOT_PASSED
 from testrium.model import GroupResult, RunResult
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from testrium.errors import ExitCode, InfraError, NoGroupsError
-from testrium.judges import Judges
-from testrium.judging import (
+from testrium.judging.judges import Judges
+from testrium.judging.verdicts import (
     EXIT_CODES,
     NOT_PASSED,
     failed_runner,

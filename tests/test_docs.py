@@ -30,7 +30,9 @@ PAGES = sorted(
 )
 
 #: What no published file may name: places on a developer's machine and package indexes.
-PRIVATE = re.compile(r"/root/|/work/|/home/\w+/|\.\./shared|pypi\.\w|pythonhosted|/simple/?\b")
+PRIVATE = re.compile(
+    r"/root/|/work/|/tmp/wt|/home/\w+/|\.\./shared|pypi\.\w|pythonhosted|/simple/?\b"
+)
 
 
 def page_id(page: Path) -> str:
@@ -98,6 +100,18 @@ def test_files_that_are_named_exist(page: Path) -> None:
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
+def test_every_room_is_on_the_map() -> None:
+    page = (ROOT / "docs" / "how-it-works.md").read_text()
+    rooms = {
+        f"{path.name}/" if path.is_dir() else path.name
+        for path in (ROOT / "testrium").iterdir()
+        if not path.name.startswith("__")
+        and (path.suffix == ".py" or (path / "__init__.py").is_file())
+    }
+    section = page.split("## Rooms")[1].split("\n## ")[0]
+    assert set(re.findall(r"`(\w+(?:/|\.py))`", section)) == rooms
+
+
 def calls(text: str) -> list[str]:
     """Every call of `testrium` that stands in code style, without the program's name."""
     inline = re.findall(r"`testrium ([^`\n]+)`", text)
@@ -140,6 +154,15 @@ def test_options_that_are_documented_exist() -> None:
     text = (REFERENCE / "command-line.md").read_text()
     known = {option for name in COMMANDS for option in every_option(command_of(name))}
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) - known == {"--help"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_options_of_commands_that_are_named_exist(page: Path) -> None:
+    for call in calls(page.read_text()):
+        name = next((word for word in call.split() if word in COMMANDS), "run")
+        known = {*every_option(command_of(name)), *options(main), "--help"}
+        given = re.findall(r"(?<=\s)--[a-z][a-z-]+", f" {call.split(' -- ')[0]}")
+        assert set(given) - known == set(), call
 
 
 def every_option(command: click.Command) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from testrium.errors import UsageError
-from testrium.judging import NOT_PASSED
+from testrium.judging.verdicts import NOT_PASSED
 from testrium.model import RunResult
 from testrium.report.targets import Choice
 from testrium.report.writer import Writer

@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from testrium.apart import Apart
-from testrium.judging import classic_results, judged, judging_weight
+from testrium.judging.apart import Apart
+from testrium.judging.verdicts import classic_results, judged, judging_weight
 from testrium.model import CheckResult, GroupResult, Scenario
 
 #: What has fewer bytes to read is judged in the runner's own loop: a process costs more.
@@ -50,8 +50,8 @@ class Judges:
 
         `may_rewrite`: nothing else has failed, so that what came out may become a reference.
         """
-        from testrium.checking import make_checks, weight
         from testrium.checks.limit import TookTooLongError
+        from testrium.judging.checks import make_checks, weight
 
         rewrite = self._update_golden and any(one.golden for one in scenario.group.checks)
         if rewrite and not may_rewrite:

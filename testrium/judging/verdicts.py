@@ -41,7 +41,7 @@ def judged(
 
     evidence = gather_evidence(scenario, database)
     if anew:
-        from testrium.checking import make_checks
+        from testrium.judging.checks import make_checks
 
         checks = make_checks(scenario, database).results if scenario.group.checks else ()
         evidence = evidence._replace(checks=checks)

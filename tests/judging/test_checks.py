@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from testrium.checking import make_checks, weight
 from testrium.checks.limit import TookTooLongError
+from testrium.judging.checks import make_checks, weight
 from testrium.model import Check, CheckResult, Group, Scenario, Unit
 from testrium.record.store import Store
 

@@ -1,0 +1,1 @@
+"""From what a run has left to its verdicts, without holding up the runner's loop."""
