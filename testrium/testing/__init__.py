@@ -38,7 +38,8 @@ if TYPE_CHECKING:
         write_file,
     )
     from testrium.testing.following import Log
-    from testrium.testing.processes import PIPE, ExitError, Process, run, start
+    from testrium.testing.processes import ExitError, Process
+    from testrium.testing.starting import PIPE, run, start
     from testrium.testing.waiting import (
         wait_for_exit,
         wait_for_file,
@@ -78,7 +79,8 @@ _HOMES = {
         "write_file",
     ),
     "following": ("Log",),
-    "processes": ("PIPE", "ExitError", "Process", "run", "start"),
+    "processes": ("ExitError", "Process"),
+    "starting": ("PIPE", "run", "start"),
     "waiting": (
         "wait_for_exit",
         "wait_for_file",

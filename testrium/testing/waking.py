@@ -9,17 +9,27 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from testrium.errors import TestriumError
-
-if TYPE_CHECKING:
-    from testrium.testing.processes import Process
 
 #: Where nothing wakes us, we look again after a pause that grows from the first to the second (s).
 _PAUSES_S = (0.002, 0.05)
 #: Some file systems take a watch and tell nothing of what another machine has written.
 _SAFETY_S = 0.5
+
+
+class Ending(Protocol):
+    """What ends, and can tell how; a `Process` is one."""
+
+    pid: int
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+
+    def described_end(self) -> str:
+        """In words: "server ended with exit code 3"."""
 
 
 class WaitError(TestriumError):
@@ -43,11 +53,11 @@ class Waking:
 
     Args:
         timeout: seconds; None for ever.
-        process: one whose end ends the wait: a `Process`, or the number of any process.
+        process: one whose end ends the wait: an `Ending`, or the number of any process.
         files: files, there or not, that wake when they are written or made.
     """
 
-    def __init__(self, timeout: float | None, process: Process | int | None, what: str) -> None:
+    def __init__(self, timeout: float | None, process: Ending | int | None, what: str) -> None:
         self.process = process
         self._timeout = timeout
         self._what = what
@@ -157,7 +167,7 @@ class Waking:
 def waking(
     what: str,
     timeout: float | None,
-    process: Process | int | None = None,
+    process: Ending | int | None = None,
     files: Iterable[Path] = (),
 ) -> Iterator[Waking]:
     """What wakes a wait for `what`, for as long as it lasts."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from testrium.testing import places, processes
+from testrium.testing import places, starting
 from testrium.testing.processes import Process
 
 Start = Callable[..., Process]
@@ -28,7 +28,7 @@ def python() -> Iterator[Start]:
     started: list[Process] = []
 
     def start(code: str, **options: object) -> Process:
-        process = processes.start([sys.executable, "-uc", code], **options)  # type: ignore[arg-type]
+        process = starting.start([sys.executable, "-uc", code], **options)  # type: ignore[arg-type]
         started.append(process)
         return process
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from testrium.testing import ExitError, WaitError, WaitTimeoutError, run, start, wait_for_exit
-from testrium.testing.processes import PIPE
+from testrium.testing.starting import PIPE
 
 from .conftest import Start
 
