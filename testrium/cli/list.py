@@ -12,6 +12,7 @@ import click
 
 from testrium.cli.check import counted
 from testrium.cli.main import Common
+from testrium.cli.selecting import selecting
 from testrium.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,17 +24,7 @@ _VIEWS = ("effective", "tags", "requirements")
 
 @click.command(name="list")
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
-@click.option("--less", multiple=True, metavar="GROUP", help="Leave a group out (repeatable).")
-@click.option("--tag", default="", metavar="EXPR", help="Only groups whose tags satisfy EXPR.")
-@click.option("--grep", default="", metavar="REGEX", help="Only groups whose id or title matches.")
-@click.option(
-    "--requirement",
-    multiple=True,
-    metavar="ID",
-    help="Only groups that cover ID, or what matches it as a shell pattern (repeatable).",
-)
-@click.option("--failed", is_flag=True, help="Only what did not pass in the last run.")
-@click.option("--all-modes", is_flag=True, help="Matrix combinations that are not primary too.")
+@selecting
 @click.option(
     "--sort",
     type=click.Choice(["order", "id", "title", "duration", "verdict"]),

@@ -14,6 +14,7 @@ from click.core import ParameterSource
 
 from testrium.cli.main import Common
 from testrium.cli.reports import chosen, github_writers, make_writers, report_options
+from testrium.cli.selecting import selecting
 from testrium.errors import TestriumError, UsageError
 
 if TYPE_CHECKING:
@@ -49,17 +50,7 @@ def _percentage(_: click.Context, __: click.Parameter, value: str | None) -> flo
 @click.command(name="run")
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
 @click.option("-v", "--verbose", is_flag=True, help="Stream the output of units, by unit.")
-@click.option("--less", multiple=True, metavar="GROUP", help="Leave a group out (repeatable).")
-@click.option("--tag", default="", metavar="EXPR", help="Only groups whose tags satisfy EXPR.")
-@click.option("--grep", default="", metavar="REGEX", help="Only groups whose id or title matches.")
-@click.option(
-    "--requirement",
-    multiple=True,
-    metavar="ID",
-    help="Only groups that cover ID, or what matches it as a shell pattern (repeatable).",
-)
-@click.option("--all-modes", is_flag=True, help="Matrix combinations that are not primary too.")
-@click.option("--failed", is_flag=True, help="Only what did not pass in the last run.")
+@selecting
 @click.option("--strict", is_flag=True, help="A missing requirement is an error, not a skip.")
 @click.option(
     "--repeat",
