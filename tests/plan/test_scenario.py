@@ -14,7 +14,7 @@ NOWHERE = Machine(has_program=lambda _: False, has_module=lambda _: False)
 
 
 def group(id_: str = "g") -> Group:
-    return Group(id_, Path("/work") / id_, (Unit("a", 0, "a.toml"),))
+    return Group(id_, Path("/project") / id_, (Unit("a", 0, "a.toml"),))
 
 
 def test_one_group_is_one_scenario() -> None:
@@ -188,8 +188,8 @@ def test_only_what_failed() -> None:
     ]
     failed = frozenset(
         {
-            ResultKey.of(Path("/work/a"), "INFO", {}),
-            ResultKey.of(Path("/work/b"), "DEBUG", {"size": "2", "browser": "a"}),
+            ResultKey.of(Path("/project/a"), "INFO", {}),
+            ResultKey.of(Path("/project/b"), "DEBUG", {"size": "2", "browser": "a"}),
         }
     )
     scenarios = plan_scenarios(groups, Selection(failed=failed))

@@ -12,7 +12,7 @@ from testrium.plan import Selection, select
 
 
 def group(id_: str, *tags: str, title: str = "") -> Group:
-    return Group(id_, Path("/work") / id_, (), tags=tags, title=title)
+    return Group(id_, Path("/project") / id_, (), tags=tags, title=title)
 
 
 GROUPS = (
@@ -32,8 +32,8 @@ GROUPS = (
         (Selection(less=("cart/",)), ["checkout", "shop/search"]),
         (Selection(less=("shop/*",)), ["checkout", "old/cart"]),
         (Selection(less=("c*",)), ["shop/search"]),
-        (Selection(less=("work/old/cart",)), ["checkout", "shop/cart", "shop/search"]),
-        (Selection(less=("/work/[os]*/cart",)), ["checkout", "shop/search"]),
+        (Selection(less=("project/old/cart",)), ["checkout", "shop/cart", "shop/search"]),
+        (Selection(less=("/project/[os]*/cart",)), ["checkout", "shop/search"]),
         (Selection(tag="smoke and not slow"), ["checkout"]),
         (Selection(tag="nobody"), []),
         (Selection(grep="^shop/"), ["shop/cart", "shop/search"]),
@@ -68,7 +68,7 @@ def test_what_cannot_be_understood(selection: Selection, message: str) -> None:
 
 MATRIX = Group(
     "m",
-    Path("/work/m"),
+    Path("/project/m"),
     (),
     title="Sizes",
     matrix=(

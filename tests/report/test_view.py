@@ -127,7 +127,7 @@ def test_the_rerun_command_works_from_where_the_user_is() -> None:
 
 
 def test_the_rerun_command_names_the_combination() -> None:
-    command = rerun_command(Path("/work/g"), Path("/work"), {"browser": "a", "size": "1"})
+    command = rerun_command(Path("/project/g"), Path("/project"), {"browser": "a", "size": "1"})
     assert command == r"testrium run g --all-modes --grep '\[browser=a,size=1\]'"
 
 
