@@ -254,16 +254,16 @@ def converted(
     return Kind(read, schema)
 
 
-def _signal_name(text: str) -> str:
-    name = text.removeprefix("SIG")
-    if f"SIG{name}" not in signal.Signals.__members__:
-        raise ValueError(f"no signal: {text!r}")
-    return name
+def _read_signal(value: Any, spot: Spot) -> Any:
+    name = value.removeprefix("SIG") if isinstance(value, str) else ""
+    names = [each.removeprefix("SIG") for each in signal.Signals.__members__]
+    if name in names:
+        return name
+    spot.wrong(f'must be the name of a signal, such as "TERM"{did_you_mean(name, names)}')
+    return WRONG
 
 
-SIGNAL = converted(
-    _signal_name, (str,), 'must be the name of a signal, such as "TERM"', {"type": "string"}
-)
+SIGNAL = Kind(_read_signal, {"type": "string"})
 
 
 def _is_data(value: Any) -> bool:

@@ -245,7 +245,11 @@ def test_the_other_tables(problems_of: Problems, text: str, problem: str) -> Non
             "ready.log: this unit has no output: it has neither entrypoint nor command",
         ),
         ("stop = 'runer'", "stop: must be one of: self, runner; did you mean 'runner'?"),
-        ("stop_signal = 'TREM'", 'stop_signal: must be the name of a signal, such as "TERM"'),
+        (
+            "stop_signal = 'SIGTREM'",
+            "stop_signal: must be the name of a signal, such as \"TERM\"; did you mean 'TERM'?",
+        ),
+        ("stop_signal = ''", 'stop_signal: must be the name of a signal, such as "TERM"'),
         ("grace = -1", "grace: must be a number of seconds, 0 or more"),
         ("exit = 3", "exit: must be a list of exit codes"),
         ("exit = [256]", "exit: item 1 must be an integer between 0 and 255"),
