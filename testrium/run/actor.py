@@ -108,6 +108,8 @@ class Actor:
         self._expected_death = False
         self._started_ns = time.monotonic_ns()
         self._ready_ns = None
+        # Made before the process is: what a quick one reports may be read before spawn() returns.
+        self._reported = asyncio.get_running_loop().create_future()
         self._set_state(UnitState.STARTING)
         if not self.unit.has_process:
             return await self._without_process()
@@ -285,7 +287,7 @@ class Actor:
         if self._waits_for() is None:
             self._become_ready()
             return None
-        self._reported = asyncio.get_running_loop().create_future()
+        assert self._reported is not None, "a start has made it"
         tries: deque[str] = deque(maxlen=1)
         condition = asyncio.ensure_future(
             ready_condition(
@@ -296,9 +298,7 @@ class Actor:
         try:
             first: set[asyncio.Future[Any]] = {condition, process.ended, self._reported}
             done, _ = await asyncio.wait(
-                first,
-                timeout=timeout_s,
-                return_when=asyncio.FIRST_COMPLETED,
+                first, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
             )
             if condition in done:
                 condition.result()
@@ -312,7 +312,6 @@ class Actor:
             why = tries[-1] if tries else f"no {self._waits_for()}"
             return f"not ready after {timeout_s:g} s: {why}"
         finally:
-            self._reported = None if not self._was_reported() else self._reported
             condition.cancel()
 
     async def _emitted_ready(self) -> bool:

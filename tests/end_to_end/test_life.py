@@ -633,6 +633,24 @@ def test_values_of_probes_reach_dependants(workplace: Workplace) -> None:
     assert workplace.run().codes == []
 
 
+def test_what_is_reported_at_once_ends_the_wait_for_readiness(workplace: Workplace) -> None:
+    """Also where it is read before the runner has been told that the process runs."""
+    workplace.group(
+        {
+            "server": 'entrypoint = "test_case:server"\nready_event = "up"\nready_timeout = 60',
+            "client": 'command = ["true"]\nunit_dependencies = ["server"]',
+        },
+        """
+        import signal
+        def server():
+            testrium.unit().exception(ValueError("no disk"))
+            signal.pause()
+        """,
+        configs="timeout = 15",
+    )
+    assert workplace.run().codes == ["exception server:ValueError", "notrun client"]
+
+
 def test_a_value_that_never_comes_is_no_pass(workplace: Workplace) -> None:
     workplace.group(
         {
