@@ -51,6 +51,7 @@ class Circuit:
         self._tasks: list[asyncio.Task[None]] = []
         self._idle_since_ns: int | None = None  # when the last `self` unit had ended
         stage.recorder.subscribe(self._see)
+        stage.logs.on_error = self.give_up
         if stage.injector is not None:
             stage.injector.actors = self.actors
 

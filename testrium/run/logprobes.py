@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from testrium.model import LogProbe, Unit
 from testrium.record.made import Seen
 from testrium.record.recorder import Recorder
+from testrium.run.bounded import bounded
 from testrium.run.launching import Values
 from testrium.run.stage import Stage
 from testrium.variables import substitute
@@ -20,10 +21,11 @@ def follow_logs(unit: Unit, start: int, stage: Stage, values: Values, started_ns
         return
     probes = LogProbes(unit.name, start, unit.probes, stage.recorder, values.lookup)
 
-    def read(line: str, low_ns: int) -> None:
-        probes.read(line, low_ns)
+    def read(lines: list[str], low_ns: int) -> None:
+        probes.read(lines, low_ns)
         if services.verbose:
-            services.observer.unit_output(stage.scenario, unit.name, f"{line}\n")
+            for line in lines:
+                services.observer.unit_output(stage.scenario, unit.name, f"{line}\n")
 
     for log in (stage.folder.stdout(unit.name), stage.folder.stderr(unit.name)):
         stage.logs.follow(log, read, started_ns)
@@ -53,29 +55,45 @@ class LogProbes:
         self._recorder = recorder
         self._lookup = lookup
 
-    def read(self, line: str, low_ns: int) -> None:
-        """Record an event for every probe whose pattern is found in `line`.
+    def read(self, lines: Sequence[str], low_ns: int) -> None:
+        """Record an event for every probe whose pattern is found in a line.
 
-        `low_ns`: the line is not older (CLOCK_MONOTONIC).
+        Args:
+            lines: some lines in their order.
+            low_ns: they are not older (CLOCK_MONOTONIC).
+
+        Raises:
+            InfraError: a pattern takes too long.
         """
-        for pattern, probe in self._probes:
-            if (match := pattern.search(line)) is not None:
-                groups = match.groupdict(default="")
+        for line, probe, match in self._found(lines) if self._probes else ():
+            groups = match.groupdict(default="")
 
-                def value(name: str, groups: dict[str, str] = groups) -> str:
-                    return groups[name] if name in groups else self._lookup(name)
+            def value(name: str, groups: dict[str, str] = groups) -> str:
+                return groups[name] if name in groups else self._lookup(name)
 
-                key = None if probe.key is None else substitute(probe.key, value)
-                meta = {name: substitute(text, value) for name, text in probe.meta.items()}
-                self._recorder.add_event(
-                    Seen(
-                        self._unit,
-                        probe.step,
-                        type=probe.type,
-                        key=key,
-                        meta=meta,
-                        start=self._start,
-                        t_low_ns=low_ns,
-                        line=line,
-                    )
+            key = None if probe.key is None else substitute(probe.key, value)
+            meta = {name: substitute(text, value) for name, text in probe.meta.items()}
+            self._recorder.add_event(
+                Seen(
+                    self._unit,
+                    probe.step,
+                    type=probe.type,
+                    key=key,
+                    meta=meta,
+                    start=self._start,
+                    t_low_ns=low_ns,
+                    line=line,
                 )
+            )
+
+    def _found(self, lines: Sequence[str]) -> list[tuple[str, LogProbe, re.Match[str]]]:
+        """All matches first, and the events then: nothing else may be broken off midway."""
+        found = []
+        written = ""
+        with bounded(lambda: f"unit {self._unit}: the log probe {written!r}"):
+            for line in lines:
+                for pattern, probe in self._probes:
+                    written = probe.pattern
+                    if (match := pattern.search(line)) is not None:
+                        found.append((line, probe, match))
+        return found

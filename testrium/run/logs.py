@@ -9,20 +9,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from testrium.errors import InfraError
 from testrium.record.inotify import Inotify
 
 #: Where nothing wakes the reader, it looks this often (seconds).
 SWEEP_S = 0.02
 _CHUNK = 1 << 18
 
-#: Gets a complete line without its end, and a time (CLOCK_MONOTONIC) that it is not older than.
-LineReader = Callable[[str, int], None]
+#: Gets complete lines without their ends, and a time (CLOCK_MONOTONIC) than which they are not
+#: older. An InfraError of it ends the reading of the log.
+LineReader = Callable[[list[str], int], None]
 
 
 @dataclass(slots=True, eq=False)
@@ -44,8 +46,8 @@ class _Log:
         read_ns = time.monotonic_ns()
         self.offset += len(data)
         *lines, self.rest = (self.rest + data).split(b"\n")
-        for line in lines:
-            self._tell(line)
+        if lines:
+            self._tell(lines)
         self.low_ns = read_ns
         return bool(data)
 
@@ -54,17 +56,22 @@ class _Log:
         while self.read():
             pass
         if self.rest:
-            self._tell(self.rest)
-            self.rest = b""
+            rest, self.rest = self.rest, b""
+            self._tell([rest])
 
-    def _tell(self, line: bytes) -> None:
-        self.reader(line.rstrip(b"\r").decode(errors="backslashreplace"), self.low_ns)
+    def _tell(self, lines: list[bytes]) -> None:
+        texts = [line.rstrip(b"\r").decode(errors="backslashreplace") for line in lines]
+        self.reader(texts, self.low_ns)
 
 
 class Logs:
-    """The logs of one group that somebody reads; an asynchronous context manager."""
+    """The logs of one group that somebody reads; an asynchronous context manager.
+
+    `on_error` is told why a reader failed.
+    """
 
     def __init__(self) -> None:
+        self.on_error: Callable[[str], None] | None = None
         self._logs: dict[Path, _Log] = {}
         self._watched: dict[int, _Log] = {}
         self._inotify: Inotify | None = None
@@ -110,7 +117,8 @@ class Logs:
     def finish(self, path: Path) -> None:
         """The process that writes this log has ended: read the rest of it."""
         if (log := self._logs.get(path)) is not None:
-            log.finish()
+            with self._guarded(log):
+                log.finish()
 
     def _open(self) -> None:
         """Only once somebody reads a log: opening and closing is not free."""
@@ -128,8 +136,18 @@ class Logs:
 
     def _read_on(self, log: _Log) -> None:
         """One chunk per turn of the loop: a unit that prints 50 MB holds up nobody."""
-        if log.read():
-            asyncio.get_running_loop().call_soon(self._read_on, log)
+        with self._guarded(log):
+            if log.read():
+                asyncio.get_running_loop().call_soon(self._read_on, log)
+
+    @contextlib.contextmanager
+    def _guarded(self, log: _Log) -> Iterator[None]:
+        try:
+            yield
+        except InfraError as error:
+            log.reader = _ignore
+            if self.on_error is not None:
+                self.on_error(str(error))
 
     async def _sweep(self) -> None:
         """For file systems that do not tell: look at every log again and again."""
@@ -137,3 +155,7 @@ class Logs:
             for log in self._logs.values():
                 self._read_on(log)
             await asyncio.sleep(SWEEP_S)
+
+
+def _ignore(_lines: list[str], _low_ns: int) -> None:
+    pass

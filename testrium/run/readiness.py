@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from testrium.errors import InfraError
 from testrium.model import Readiness
 from testrium.record.inotify import Inotify
+from testrium.run.bounded import bounded
 from testrium.run.supervision import LaunchError, Process
 
 _FIRST_PAUSE_S = 0.001
@@ -42,7 +43,7 @@ async def wait_until(
         on_try: told why the last try failed, in words that follow "not ready: ".
 
     Raises:
-        InfraError: the supervisor is dead.
+        InfraError: the supervisor is dead, or a pattern takes too long.
     """
     match ready.kind:
         case "tcp":
@@ -56,7 +57,7 @@ async def wait_until(
             await _again(lambda: _succeeds(ready.command, process), on_try)
         case "log":
             on_try(f"no line of its output matches {ready.target!r}")
-            await _wait_line(re.compile(ready.target), process.log_starts)
+            await _wait_line(re.compile(ready.target), process)
         case _:
             assert_never(ready.kind)
 
@@ -156,14 +157,17 @@ async def _succeeds(command: tuple[str, ...], process: Process) -> str:
     )
 
 
-async def _wait_line(pattern: re.Pattern[str], logs: dict[Path, int]) -> None:
+async def _wait_line(pattern: re.Pattern[str], process: Process) -> None:
+    logs = process.log_starts
     tails = [_Tail(path, offset) for path, offset in logs.items()]
+    who = f"unit {process.launch.unit}: ready = {{log = {pattern.pattern!r}}}"
     with _News(tuple(logs)) as news:
         while True:
             for tail in tails:
                 while lines := tail.read():
-                    if any(pattern.search(line) for line in lines):
-                        return
+                    with bounded(lambda: who):
+                        if any(pattern.search(line) for line in lines):
+                            return
                     await asyncio.sleep(0)  # a unit that prints 50 MB holds up nobody
             await news.wait()
 
