@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 if TYPE_CHECKING:
     from .conftest import Outcome, Workplace
@@ -11,6 +14,32 @@ if TYPE_CHECKING:
 #: Units have a process so that the group is more than its test functions.
 IDLE = {"idle": 'command = ["true"]'}
 IMPORTS = "import os, sys, time\nfrom pathlib import Path\nfrom testrium import testing\n"
+
+#: Each family, and where its test is: here, or in the file that is named.
+FAMILIES = {
+    "foreground and background process": "test_processes_of_a_test_function",
+    "expected exit status": "test_processes_of_a_test_function",
+    "stdin": "test_processes_of_a_test_function",
+    "exact environment": "test_processes_of_a_test_function",
+    "working folder": "test_processes_of_a_test_function",
+    "timeout within 0.5 s of its limit": "test_a_limit_is_kept",
+    "wait for a line, with an error pattern": "test_waits_end_early",
+    "wait for a line of a dying process": "test_waits_end_early",
+    "wait for a socket": "test_waits_end_early",
+    "port pool": "run/test_ports.py::test_fifty_groups_at_once_get_different_ports",
+    "ordered lines": "test_ordered_lines_and_differences",
+    "difference with ignored lines": "test_ordered_lines_and_differences",
+    "several outcomes, the worst first": "test_the_worst_outcome_wins_and_nothing_hides_it",
+    "a skip hides no failure": "test_the_worst_outcome_wins_and_nothing_hides_it",
+    "nested defaults": "test_nested_defaults_and_modes",
+    "two by two modes": "test_nested_defaults_and_modes",
+    "cleanup that fails": "test_a_cleanup_that_fails",
+    "control characters in reports": "test_control_characters_stay_text",
+    "purge rules": "test_what_is_purged_and_what_is_packed",
+    "archive": "test_what_is_purged_and_what_is_packed",
+    "comparison with earlier runs": "test_a_figure_is_compared_with_earlier_runs",
+    "steps by hand": "test_steps_by_hand_are_unknown_where_nobody_can_answer",
+}
 
 
 def results_of(outcome: Outcome) -> dict[str, bool]:
@@ -26,6 +55,13 @@ def explained(outcome: Outcome) -> dict[str, Any]:
     return {
         f"{one['code']} {one['where']}": one["explained_by"] for one in outcome.group["findings"]
     }
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_family_has_its_test(family: str) -> None:
+    file, _, name = FAMILIES[family].rpartition("::")
+    path = Path(__file__).parents[1] / file if file else Path(__file__)
+    assert f"\ndef {name}(" in path.read_text()
 
 
 def test_processes_of_a_test_function(workplace: Workplace) -> None:
@@ -67,17 +103,20 @@ def test_a_limit_is_kept(workplace: Workplace) -> None:
     """A timeout comes within 0.5 s of its limit; the best of several, for the machine is shared."""
     code = """
     def test_limit():
-        took = min(map(seconds, range(3)))
-        testing.check_that("0.5 <= took < 1", took=took)
+        # One of many is enough: on a busy machine most come late for no reason of ours.
+        took = [seconds() for _ in range(3)]
+        while min(took) >= 1 and len(took) < 20:
+            took.append(seconds())
+        testing.check_that("0.5 <= took < 1", took=min(took))
 
-    def seconds(number):
+    def seconds():
         began = time.monotonic()
         try:
             testing.run(["sleep", "60"], timeout=0.5)
         except TimeoutError:
             return time.monotonic() - began
     """
-    workplace.group(IDLE, IMPORTS + _dedented(code))
+    workplace.group(IDLE, IMPORTS + _dedented(code), configs="timeout = 50")
     assert results_of(workplace.run()) == {"test_limit": True}
 
 
@@ -220,6 +259,23 @@ def test_what_is_purged_and_what_is_packed(workplace: Workplace) -> None:
     assert kept == {"failing": True, "passing": False}
     shown = workplace.finish(workplace.start("show", "run.zip", "--plain"))
     assert "crash at app" in shown.stdout
+
+
+def test_a_figure_is_compared_with_earlier_runs(workplace: Workplace) -> None:
+    """Against the runs that passed, once there are enough of them; a slower one is no baseline."""
+    keys = """command = ["sh", "-c", '''
+        echo '{"metric": "rows", "better": "larger", "value": '$${ROWS:-100}'}' \\
+            >> "$TESTRIUM_PROBES"
+        ''']"""
+    tables = '[metrics]\nrows = {min = 1, max-regression = "20%"}'
+    workplace.group({"loader": keys}, tables=tables)
+    for _ in range(5):
+        outcome = workplace.run()
+        assert outcome.exit_code == 0, outcome.stdout
+        assert "not enough runs to compare" in outcome.stdout
+    for rows, codes in (("98", []), ("50", ["metric rows"]), ("50", ["metric rows"])):
+        workplace.env["ROWS"] = rows
+        assert workplace.run().codes == codes
 
 
 def test_steps_by_hand_are_unknown_where_nobody_can_answer(workplace: Workplace) -> None:
