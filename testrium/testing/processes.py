@@ -94,7 +94,7 @@ class Process:
         """Wait for its end; the exit code. Raises WaitTimeoutError; it goes on then."""
         with waking(f"the end of {self.name}", timeout, self) as wakes:
             while (code := self.exit_code) is None:
-                wakes.wait("" if (wakes.left_s() or 1) > 0 else self._last_output())
+                wakes.wait(None if (wakes.left_s() or 1) > 0 else self._last_output())
         return code
 
     def send_signal(self, name: str = "TERM") -> None:

@@ -68,7 +68,7 @@ def wait_for_log(
                 raise ErrorLineError(f"{what} will not come, because of this one: {found}")
             if over:
                 wakes.raise_ended(log.last_seen())
-            wakes.wait(log.last_seen() if final else "")
+            wakes.wait(log.last_seen() if final else None)
 
 
 def wait_for_file(
@@ -210,7 +210,7 @@ def _look(wakes: Waking, condition: Callable[[], bool], seen: Callable[[], str])
             return
         if over:
             _give_up(wakes, seen())
-        wakes.wait(seen() if left is not None and left <= 0 else "")
+        wakes.wait(seen() if left is not None and left <= 0 else None)
 
 
 def _give_up(wakes: Waking, seen: str) -> NoReturn:

@@ -71,22 +71,23 @@ class Waking:
         """Seconds until the wait is over; None: it never is."""
         return None if self._deadline is None else self._deadline - time.monotonic()
 
-    def wait(self, seen: str = "") -> None:
+    def wait(self, seen: str | None = "") -> None:
         """Return when it is worth looking again.
 
         Args:
-            seen: what was seen last, for the message.
+            seen: what was seen last, for the message. None: the last look was before the time was
+                over, so do not give up before the next one.
 
         Raises:
             WaitTimeoutError: the time is over.
         """
         left = self.left_s()
-        if left is not None and left <= 0:
+        if seen is not None and left is not None and left <= 0:
             raise WaitTimeoutError(
                 _sentence(f"{self._what} did not come within {self._timeout:g} s", seen)
             )
         pause = self._nap()
-        limit = pause if left is None else min(left, pause)
+        limit = pause if left is None else min(max(left, 0), pause)
         for fd, _ in self._poll.poll(limit * 1000 + 1):
             if fd == self._inotify_fd:
                 with contextlib.suppress(BlockingIOError):

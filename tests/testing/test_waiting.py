@@ -23,6 +23,7 @@ from testrium.testing import (
     wait_for_probe,
     wait_until,
 )
+from testrium.testing.waking import waking
 
 from .conftest import Start
 
@@ -193,3 +194,10 @@ def test_units_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert wait_for_log("api", "ready")
     with pytest.raises(ValueError, match="there is no unit 'apo' in this run"):
         wait_for_log("apo", "ready")
+
+
+def test_nobody_gives_up_without_a_last_look() -> None:
+    with waking("it", 0) as wakes:
+        wakes.wait(None)
+        with pytest.raises(WaitTimeoutError, match="it did not come within 0 s; this was seen"):
+            wakes.wait("this was seen")
