@@ -59,7 +59,6 @@ def test_two_groups_side_by_side_are_judged_as_alone(workplace: Workplace) -> No
 
 
 @pytest.mark.soak
-@pytest.mark.skipif("not config.getoption('--soak', False)", reason="a long form: pytest --soak")
 @pytest.mark.timeout(900)
 def test_all_groups_of_both_families_are_judged_as_alone_twenty_times(
     workplace: Workplace,
