@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testrium.chaos.draw import LENGTHS_NS, Plan, planned
+from testrium.chaos.draw import LENGTHS_NS, Plan, have_different_moments, planned
 from testrium.chaos.shrink import contains, simpler_faults, smallest
 from testrium.model import Fault, Place
 from tests.chaos.conftest import faults, plans_of
@@ -22,9 +22,10 @@ def test_only_the_faults_that_matter_are_left(plan: Plan, data: st.DataObject) -
     culprits = data.draw(st.sets(st.sampled_from(sorted(kinds(plan))), min_size=1))
     found = smallest(plan, lambda tried: culprits <= kinds(tried), tries=PLENTY)
     assert kinds(found) == culprits
-    for fault in found:  # and each as simple as can be
-        assert (fault.on, fault.after) == (1, None)
-        assert fault.for_ns in (None, LENGTHS_NS[0])
+    for number, fault in enumerate(found):  # and each as simple as can be beside the others
+        for simpler in simpler_faults(fault):
+            others = (*found[:number], *found[number + 1 :])
+            assert not have_different_moments(planned((*others, simpler)))
 
 
 @given(plans_of(), st.data())
