@@ -6,18 +6,29 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from testrium.errors import InfraError
-from testrium.model import OUTSIDE_ACTS, Event, Fault
+from testrium.model import OUTSIDE_ACTS, Event, Fault, Unit
 from testrium.record.made import injected
 
 if TYPE_CHECKING:
     from testrium.record.recorder import Recorder
     from testrium.record.waits import Line
-    from testrium.run.actor import Actor
     from testrium.run.change import Change
     from testrium.run.supervision import Process
+
+
+class Target(Protocol):
+    """A unit as a failpoint needs it; an `Actor` is one. `process` is None while none runs."""
+
+    unit: Unit
+    starts: int
+    process: Process | None
+
+    @property
+    def gone(self) -> bool:
+        """Whether it will not be started again."""
 
 
 class _Strike(NamedTuple):
@@ -48,7 +59,7 @@ class Injector:
     ) -> None:
         """`probe_file` gives the file of a unit's start, `change` wakes when a process starts."""
         #: The units whose processes can be struck.
-        self.actors: Mapping[str, Actor] = {}
+        self.actors: Mapping[str, Target] = {}
         self._recorder = recorder
         self._probe_file = probe_file
         self._change = change

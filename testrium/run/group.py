@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from testrium.run.bystanders import Bystanders
     from testrium.run.clocks import Clocks
     from testrium.run.faults import Injector
+    from testrium.run.links.control import Links
 
 #: The clocks of a machine that was not suspended differ by less.
 SUSPENDED_NS = 100_000_000
@@ -171,15 +172,16 @@ class GroupLife:
 
             self._bystanders = Bystanders(stage)
         self._suspended_before_ns = system.suspended_ns()
+        self._links: Links | None = None
         if stage.surroundings.links:
             from testrium.run.links.control import Links
 
-            stage.links = Links(stage, sockets, self._circuit.give_up)
+            stage.links = self._links = Links(stage, sockets, self._circuit.give_up)
 
     async def live(self) -> None:
         try:
-            if self._stage.links is not None:
-                await self._stage.links.open()
+            if self._links is not None:
+                await self._links.open()
             if self._clocks is not None:
                 await self._clocks.open()
             if self._bystanders is not None:
@@ -270,8 +272,8 @@ class GroupLife:
             if not teardown.ended_well(self._ends[-1]):
                 failed = True
                 stage.diagnostics.note("teardown.py failed")
-        if stage.links is not None:
-            await stage.links.close()
+        if self._links is not None:
+            await self._links.close()
         if self._clocks is not None:
             await self._clocks.close()
         if self._bystanders is not None:

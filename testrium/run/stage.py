@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from testrium.model import Scenario
 from testrium.record.recorder import Recorder
@@ -17,7 +17,13 @@ from testrium.run.services import Services
 
 if TYPE_CHECKING:
     from testrium.run.faults import Injector
-    from testrium.run.links.control import Links
+
+
+class LinkSwitch(Protocol):
+    """The links of a group, as its units need them; `Links` is one."""
+
+    async def set_up(self, unit: str, *, up: bool) -> None:
+        """Let connections to the unit through, or refuse them: it has a process, or none."""
 
 
 @dataclass(slots=True)
@@ -37,7 +43,7 @@ class Stage:
     logs: Logs
     diagnostics: Diagnostics
     injector: Injector | None = None
-    links: Links | None = None
+    links: LinkSwitch | None = None
     attempt: int = 1
     started_ns: int | None = None
     deadline_ns: int | None = None
