@@ -228,11 +228,6 @@ class Unit:
         path = environ.get(names.PROBES)
         self._emitter = emitter_of(path, environ.get(names.DOMAIN, "")) if path else None
 
-    @property
-    def in_run(self) -> bool:
-        """Whether probes are kept: this process belongs to a run."""
-        return self._emitter is not None
-
     def emit(
         self,
         step: str,
