@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from testrium.cli.stored_run import run_folder
 from testrium.errors import UsageError
 from testrium.model import Verdict
 
@@ -19,15 +20,14 @@ if TYPE_CHECKING:
 def command(run: str) -> int:
     """Propose [[circuits]] for the groups that passed in RUN, as TOML for their config.toml.
 
-    RUN is the beginning of a run's id (default: the last run). Every guess says how many keys
-    support it. What one run shows is not what was meant: read every line.
+    RUN is the beginning of a run's id, or an archive (default: the last run). Every guess says how
+    many keys support it. What one run shows is not what was meant: read every line.
     """
-    from testrium.record.runs import find_run
     from testrium.report.stored import read_run
-    from testrium.session import state_folder
 
-    stored = read_run(find_run(state_folder(Path.cwd()), run))
-    texts = [_learned(result, stored.run) for result in _passed(stored.groups)]
+    with run_folder(run, Path.cwd()) as folder:
+        stored = read_run(folder)
+        texts = [_learned(result, stored.run) for result in _passed(stored.groups)]
     if not any(texts):
         raise UsageError(
             f"nothing to learn from run {stored.run}: no group passed in which keys went through"

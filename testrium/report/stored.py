@@ -1,15 +1,17 @@
 """Reads a kept report back into the types that every renderer takes.
 
-What a report does not hold (the declaration of units and circuits) is empty in what comes back.
+What a report does not hold (the declaration of units and circuits) is empty in what comes back; so
+is what an older version did not write yet.
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from testrium.errors import ExitCode, Problem, TestriumError
 from testrium.model import (
@@ -37,7 +39,7 @@ from testrium.model import (
 from testrium.model import TestResult as Test
 from testrium.report.json_report import GROUP_FILE, RUN_FILE
 
-_WORST_FIRST = (Verdict.ERROR, Verdict.FAIL, Verdict.UNKNOWN)
+T = TypeVar("T")
 
 
 class StoredReportError(TestriumError):
@@ -111,9 +113,9 @@ def _run(data: Mapping[str, Any], folder: Path) -> RunResult:
             _group(group, _moved(group["run_dir"], data["run"], folder), tuple(modes[group["id"]]))
             for group in data["groups"]
         ),
-        errors=tuple(Problem(**problem) for problem in data["errors"]),
+        errors=_all(Problem, data.get("errors", ())),
         folder=folder,
-        started_wall=data["started"],
+        started_wall=data.get("started", 0.0),
     )
 
 
@@ -129,63 +131,79 @@ def _moved(run_dir: str | None, run: str, folder: Path) -> Path | None:
 
 def _group(data: Mapping[str, Any], run_dir: Path | None, modes: tuple[str, ...]) -> GroupResult:
     group = Group(
-        id=data["id"], folder=Path(data["folder"]), units=(), title=data["title"], test_modes=modes
+        id=data["id"],
+        folder=Path(data.get("folder", data["id"])),
+        units=(),
+        title=data.get("title", ""),
+        test_modes=modes,
     )
+    required = data.get("required", {})
+    ai = data.get("ai") or {}
     scenario = Scenario(
         id=data["id"],
         group=group,
         units=(),
         mode=data["mode"],
-        params=data["params"],
-        repeat=data["repeat"],
-        skip=data["reason"] or "",
+        params=data.get("params", {}),
+        repeat=data.get("repeat", 0),
+        skip=data.get("reason") or "",
     )
-    started_ns = data["started_ns"]
+    started_ns = data.get("started_ns")
     return GroupResult(
         scenario=scenario,
         verdict=Verdict(data["verdict"]),
         duration_s=data["duration_s"],
         run_dir=run_dir,
-        reason=data["reason"] or "",
+        reason=data.get("reason") or "",
         judgement=Judgement(
             verdict=Verdict(data["verdict"]),
-            findings=tuple(map(_finding, data["findings"])),
-            notes=tuple(map(_finding, data["notes"])),
-            circuits=tuple(map(_circuit, data["circuits"])),
-            completed=tuple(Place(**place) for place in data["required"]["completed"]),
-            missing=tuple(Place(**place) for place in data["required"]["missing"]),
-            measures=tuple(Measure(**measure) for measure in data.get("metrics", ())),
+            findings=tuple(map(_finding, data.get("findings", ()))),
+            notes=tuple(map(_finding, data.get("notes", ()))),
+            circuits=tuple(map(_circuit, data.get("circuits", ()))),
+            completed=_all(Place, required.get("completed", ())),
+            missing=_all(Place, required.get("missing", ())),
+            measures=_all(Measure, data.get("metrics", ())),
         ),
-        ends=tuple(_end(unit, started_ns) for unit in data["units"]),
-        tests=tuple(Test(**test) for test in data["tests"]),
-        checks=tuple(map(_check, data["checks"])),
-        witnesses={event["id"]: _event(event) for event in data["events"]},
+        ends=tuple(_end(unit, started_ns) for unit in data.get("units", ())),
+        tests=_all(Test, data.get("tests", ())),
+        checks=_all(CheckResult, data.get("checks", ())),
+        witnesses={event["id"]: _event(event) for event in data.get("events", ())},
         started_ns=started_ns,
-        average_latency_s=data["average_latency_s"],
-        answer=data["ai"]["answer"] if data["ai"] else "",
+        average_latency_s=data.get("average_latency_s"),
+        answer=ai.get("answer", ""),
         faults=tuple(map(_fault, data.get("faults", ()))),
     )
 
 
-def _check(data: Mapping[str, Any]) -> CheckResult:
-    fields = {name: data[name] for name in CheckResult._fields}
-    return CheckResult(**fields | {"details": tuple(data["details"])})
+def _made(kind: Callable[..., T], data: Mapping[str, Any], **converted: object) -> T:
+    """A tuple or dataclass of `data`: what is missing has its default, what is unknown is left out.
+
+    Other versions of Testrium have written fields that are not ours, and not all of ours.
+    """
+    names = _names(kind)
+    known = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in data.items()
+        if name in names
+    }
+    return kind(**known | converted)
+
+
+@functools.cache
+def _names(kind: Callable[..., object]) -> frozenset[str]:
+    return frozenset(inspect.signature(kind).parameters)
+
+
+def _all(kind: Callable[..., T], data: Iterable[Mapping[str, Any]]) -> tuple[T, ...]:
+    return tuple(_made(kind, each) for each in data)
 
 
 def _finding(data: Mapping[str, Any]) -> Finding:
-    return Finding(
-        **{
-            **data,
-            "code": Code(data["code"]),
-            "keys": tuple(data["keys"]),
-            "events": tuple(data["events"]),
-            "hints": tuple(data["hints"]),
-        }
-    )
+    return _made(Finding, data, code=Code(data["code"]))
 
 
 def _circuit(data: Mapping[str, Any]) -> CircuitResult:
-    return CircuitResult(**{**data, "verdict": Verdict(data["verdict"])})
+    return _made(CircuitResult, data, verdict=Verdict(data["verdict"]))
 
 
 def _end(data: Mapping[str, Any], started_ns: int | None) -> End:
@@ -194,26 +212,18 @@ def _end(data: Mapping[str, Any], started_ns: int | None) -> End:
             return None
         return started_ns + round(seconds * 1e9)
 
-    return End(
+    return _made(
+        End,
+        data,
         unit=data["name"],
-        cause=EndCause(data["cause"]),
+        cause=EndCause(data.get("cause", EndCause.SELF)),
         state=UnitState(data["state"]),
-        pid=data["pid"],
-        exit_code=data["exit_code"],
-        signal=data["signal"],
-        starts=data["starts"],
-        attempt=data["attempt"],
-        was_ready=data["was_ready"],
-        started_ns=moment(data["started_s"]),
-        ready_ns=moment(data["ready_s"]),
-        ended_ns=moment(data["ended_s"]),
-        message=data["message"],
-        blocked_by=data["blocked_by"],
-        leaks=tuple(Leak(**leak) for leak in data["leaks"]),
-        last_lines=tuple(data["last_lines"]),
-        threads=tuple(data["threads"]),
+        started_ns=moment(data.get("started_s")),
+        ready_ns=moment(data.get("ready_s")),
+        ended_ns=moment(data.get("ended_s")),
+        leaks=_all(Leak, data.get("leaks", ())),
         fault=data.get("fault") or "",
-        use=Use(**{field.name: data[field.name] for field in fields(Use)}),
+        use=_made(Use, data),
     )
 
 
@@ -239,4 +249,4 @@ def _fault(data: Mapping[str, Any]) -> Event:
 
 
 def _event(data: Mapping[str, Any]) -> Event:
-    return Event(**{**data, "cause": tuple(data["cause"])})
+    return _made(Event, data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -82,3 +83,17 @@ def test_there_may_be_nothing_to_learn(
     assert "nothing to learn from run" in capsys.readouterr().err
     assert entry(["learn", "zzz"]) == 3
     assert "no run begins with 'zzz'" in capsys.readouterr().err
+
+
+def test_an_archive_is_learned_from_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "good", "client", "server")
+    command = [sys.executable, "-m", "testrium", "run", "--keep", "all", "--archive", "good.zip"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    shutil.rmtree(tmp_path / ".testrium")
+
+    assert entry(["learn", "good.zip"]) == 0
+    assert '"client:sent",      # 3 of 3 keys' in capsys.readouterr().out

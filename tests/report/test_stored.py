@@ -105,3 +105,44 @@ def test_an_unknown_verdict_is_an_error(run_folder: Path) -> None:
 
     with pytest.raises(stored.StoredReportError, match="perhaps"):
         stored.read_run(run_folder)
+
+
+#: What every report has had since there are reports, but for what names a result.
+NEEDED = (
+    "id",
+    "mode",
+    "verdict",
+    "run_dir",
+    "duration_s",
+    "name",
+    "state",
+    "code",
+    "where",
+    "message",
+)
+
+
+def test_a_report_of_an_older_version_is_shown(
+    lost: GroupResult, run_result: RunResult, tmp_path: Path
+) -> None:
+    """Whatever field it does not have yet; and what a newer one adds is left out."""
+    path = tmp_path / json_report.RUN_FILE
+    data = json_report.run_json(run_result._replace(groups=(lost,)))
+    for field in [name for name in data["groups"][0] if name not in NEEDED]:
+        older = json.loads(json.dumps(data))
+        del older["groups"][0][field]
+        path.write_text(json.dumps(older))
+        (again,) = stored.read_report(path).groups
+        assert view_group(again, cwd=tmp_path).label == "checkout", field
+
+    for rows in ("findings", "units", "circuits", "checks", "tests", "metrics"):
+        for row in data["groups"][0][rows]:
+            for field in [name for name in row if name not in NEEDED]:
+                if rows == "circuits" and field == "instances":
+                    continue
+                del row[field]
+            row["from-tomorrow"] = 1
+    path.write_text(json.dumps(data))
+    (again,) = stored.read_report(path).groups
+    assert view_group(again, cwd=tmp_path).findings[0].code == lost.judgement.findings[0].code
+    assert [end.unit for end in again.ends] == [end.unit for end in lost.ends]
