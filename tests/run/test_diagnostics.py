@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from testrium.model import UnitState, Use
 from testrium.run.diagnostics import Diagnostics
 from testrium.run.folder import RunFolder
-from testrium.run.linux import process_entry
+from testrium.run.linux import command_line, descendants, process_entry
 from testrium.run.supervision import Process, Supervisor
 
 if TYPE_CHECKING:
@@ -91,8 +91,10 @@ def test_nobody_else_may_read_it(folder: UnitFolder) -> None:
 
 def test_a_unit_that_is_gone_is_shown_as_it_was_seen_last(folder: UnitFolder) -> None:
     async def story(kept: Diagnostics, actor: Actor) -> None:
-        kept.look()
         assert actor.process is not None
+        keeper = actor.process.keeper
+        await folder.until(lambda: any("sleep" in command_line(e.pid) for e in descendants(keeper)))
+        kept.look()
         actor.process.kill()
         await actor.process.cleared
         kept.note("source was stopped")
