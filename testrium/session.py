@@ -192,7 +192,13 @@ class _Session:
             preparing = asyncio.create_task(asyncio.to_thread(_prepare_end, self._request.cwd))
             # Seen: where the run itself breaks down, nobody waits for it.
             preparing.add_done_callback(lambda done: done.cancelled() or done.exception())
-            results = await self._run_rounds(scenarios, services)
+            try:
+                results = await self._run_rounds(scenarios, services)
+            finally:
+                if services.fixtures:
+                    from testrium.run.fixtures import close_fixtures
+
+                    await close_fixtures(services, keep=self._request.keep != "none")
             self._revision = await preparing
         await self._supervisor.close()
         verdict = run_verdict(tuple(result.verdict for result in results))

@@ -16,6 +16,8 @@ _TABLES = (
     ("config.toml", ("checks", "items"), "checks.md", ("What a check looks at", "Conditions")),
     ("config.toml", ("faults", "items"), "faults.md", ("At a probe",)),
     ("units/*.toml", (), "groups.md", ("units/NAME.toml",)),
+    ("fixtures/*.toml", (), "groups.md", ("units/NAME.toml",)),
+    ("fixtures/*.toml", (), "fixtures.md", ("Keys",)),
     ("testrium.toml", ("Configs",), "groups.md", ("[Configs]",)),
     ("testrium.toml", ("unit",), "groups.md", ("units/NAME.toml",)),
 )

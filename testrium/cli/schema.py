@@ -7,15 +7,21 @@ import json
 import click
 
 #: What the command calls each file.
-_FILES = {"config": "config.toml", "unit": "units/*.toml", "project": "testrium.toml"}
+_FILES = {
+    "config": "config.toml",
+    "unit": "units/*.toml",
+    "fixture": "fixtures/*.toml",
+    "project": "testrium.toml",
+}
 
 
 @click.command(name="schema")
 @click.argument("file", type=click.Choice(list(_FILES)), required=False)
 def command(file: str | None) -> int:
-    """Print the JSON Schema of FILE; without FILE an object with all three, by file.
+    """Print the JSON Schema of FILE; without FILE an object with all four, by file.
 
-    config is a group's config.toml, unit a file in units/, project is testrium.toml.
+    config is a group's config.toml, unit a file in units/, fixture one in fixtures/,
+    project is testrium.toml.
     """
     from testrium.cli.key_texts import describe
     from testrium.load.project import json_schema

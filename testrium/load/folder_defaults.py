@@ -52,14 +52,14 @@ class FolderDefaults:
     def of(self, found: Found, complaints: Complaints) -> Defaults:
         """What holds for a group. What is wrong with a file is noted with each group below it."""
         defaults = self._outermost
-        for folder in self._folders(found):
+        for folder in self.folders(found):
             if read := self._read(folder):
                 tables, noted = read
                 complaints.add(noted)
                 defaults = defaults.over(tables)
         return defaults
 
-    def _folders(self, found: Found) -> Iterator[Path]:
+    def folders(self, found: Found) -> Iterator[Path]:
         """From the outside to the inside: below the project, or below where the search began."""
         top = self._top if found.folder.is_relative_to(self._top) else found.root
         if found.folder.is_relative_to(top):

@@ -33,7 +33,7 @@ from testrium.load.suites import check_suite_paths, suite_settings
 from testrium.load.unit_files import UnitFile, read_unit_files
 from testrium.load.unit_texts import check_unit_texts, enabled_ports
 from testrium.load.units import check_entrypoints, check_units, make_units
-from testrium.model import Chaos, Check, Combination, Fault, Group, Metric, Monitored
+from testrium.model import Chaos, Check, Combination, Fault, Group, Metric, Monitored, Unit
 
 MAIN_TABLE = "Configs"
 CALLBACKS = ("validate_test", "tests_results")
@@ -86,6 +86,12 @@ def load_group(found: Found, around: Surroundings, complaints: Complaints) -> Gr
     files = read_unit_files(found.folder, names, configs.at("units"), defaults.unit, around.cwd)
     code = PythonCode(found.folder, around.cwd, complaints)
     check_units(files, names)
+    fixtures: tuple[Unit, ...] = ()
+    if configs["fixtures"]:
+        from testrium.load.fixtures import read_fixtures
+
+        folders = tuple(around.defaults.folders(found))
+        fixtures = read_fixtures(configs, folders, around.cwd, around.project)
 
     data = document.data
     stations = Stations(dict.fromkeys(names, NO_STEPS) | {f.name: _steps(f) for f in files})
@@ -119,7 +125,7 @@ def load_group(found: Found, around: Surroundings, complaints: Complaints) -> Gr
     if found.only:
         combinations = _wanted(found, combinations)
     params = parameter_names(matrix)
-    env = _read_env(data.get("env", {}), whole.at("env"), files, configs, around, params)
+    env = _read_env(data.get("env", {}), whole.at("env"), files, configs, around, params, fixtures)
     checks: tuple[Check, ...] = ()
     if "checks" in data:
         from testrium.load.checks import read_checks
@@ -146,6 +152,7 @@ def load_group(found: Found, around: Surroundings, complaints: Complaints) -> Gr
         checks=checks,
         metrics=metrics,
         monitors=monitors,
+        fixture_units=fixtures,
         matrix=combinations,
         has_setup=has_setup,
         has_teardown=has_teardown,
@@ -230,15 +237,16 @@ def _read_env(
     configs: Reading,
     around: Surroundings,
     params: frozenset[str],
+    fixtures: tuple[Unit, ...],
 ) -> dict[str, str]:
     """`[env]`, and a check of all texts in which it may be named."""
     inherited = _inherited(configs, around)
     read = VARIABLES.read(table, spot)
     env: dict[str, str] = {} if read is WRONG else read
-    scope = Scope(enabled_ports(files), inherited, params)
+    scope = Scope(enabled_ports(files), inherited, params, fixtures=fixtures)
     for name, text in env.items():
         check_text(text, spot.at(name), scope)
-    check_unit_texts(files, inherited | env.keys(), params)
+    check_unit_texts(files, inherited | env.keys(), params, fixtures)
     return env
 
 

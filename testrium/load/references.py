@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from testrium.load.document import Spot, did_you_mean
+from testrium.model import Unit
 from testrium.variables import VariableError, probe_field, references, substitute
 
 _PROBE = "probe."
@@ -26,6 +27,7 @@ class Scope:
         unit: the unit whose texts these are; None for `[env]` and `[[checks]]`.
         needs: tells the units whose events `${probe...}` may name; None where it cannot be used.
             A check may name all. Asked only where a text has such a reference.
+        fixtures: those of the group.
     """
 
     ports: Mapping[str, tuple[str, ...]]
@@ -33,6 +35,7 @@ class Scope:
     params: frozenset[str] = frozenset()
     unit: str | None = None
     needs: Callable[[], frozenset[str]] | None = None
+    fixtures: tuple[Unit, ...] = ()
 
     @cached_property
     def names(self) -> frozenset[str]:
@@ -44,6 +47,7 @@ class Scope:
             *(f"param.{name}" for name in self.params),
             *(f"unit.{unit}.port.{port}" for unit, ports in self.ports.items() for port in ports),
             *(f"port.{port}" for port in self.ports.get(self.unit or "", ())),
+            *(f"{unit.name}.port.{port}" for unit in self.fixtures for port in unit.ports),
         }
         return frozenset(names)
 
@@ -58,6 +62,9 @@ class Scope:
             return None
         if name.startswith(_PROBE):
             return self._probe_error(name.removeprefix(_PROBE))
+        for fixture in self.fixtures:
+            if self.unit is not None and name.startswith(f"{fixture.name}.value."):
+                return _value_error(name, fixture)
         if name.startswith(_OWN_PREFIX) and self.unit is not None:
             return None
         guess = did_you_mean(name, sorted({*self.names, *extra}), 0.8)
@@ -75,6 +82,15 @@ class Scope:
         if probe_field(_PROBE + rest, units) is None:
             return f"${{{_PROBE}{rest}}} must have the form ${{probe.UNIT.STEP.FIELD}}"
         return None
+
+
+def _value_error(name: str, fixture: Unit) -> str | None:
+    """Why a `fixture.NAME.value.FIELD` cannot be resolved, or None."""
+    if fixture.ready_event is None:
+        return f"${{{name}}}: {fixture.file} has no ready_event, whose metadata its values are"
+    if not name.removeprefix(f"{fixture.name}.value."):
+        return f"${{{name}}} must have the form ${{{fixture.name}.value.FIELD}}"
+    return None
 
 
 def check_text(text: str, spot: Spot, scope: Scope, extra: Iterable[str] = ()) -> bool:

@@ -90,6 +90,7 @@ CONFIGS: Final = Shape(
     Key("expect-fail", TEXT, ""),
     Key("order", INTEGER, 0),
     Key("exclusive", FLAG, False),
+    Key("fixtures", _NAMES, ()),
     Key("inherit-env", FLAG, True),
 )
 
@@ -157,6 +158,31 @@ UNIT: Final = Shape(
     Key("args", list_of(TEXT), ()),
     Key("steps", list_of(MANUAL_STEP.kind(), "tables", least=1), ()),
     exclusive=(("entrypoint", "command", "kind"), ("ready_event", "ready")),
+)
+
+#: The keys of a unit that a fixture has too.
+_OF_FIXTURES = frozenset(
+    {
+        "entrypoint",
+        "command",
+        "cwd",
+        "env",
+        "ports",
+        "ready_event",
+        "ready",
+        "ready_timeout",
+        "stop_signal",
+        "grace",
+        "max_rss",
+        "max_cpu",
+    }
+)
+
+FIXTURE: Final = Shape(
+    Key("scope", one_of("run", "group"), "run"),
+    *(key for key in UNIT.keys if key.name in _OF_FIXTURES),
+    Key("restarts", COUNT, 1),
+    exclusive=(("entrypoint", "command"), ("ready_event", "ready")),
 )
 
 VERIFY: Final = Shape(
@@ -322,4 +348,12 @@ def json_schemas() -> dict[str, dict[str, Any]]:
         "maxProperties": 1,
         "additionalProperties": UNIT.schema(),
     }
-    return {"config.toml": dialect | config, "units/*.toml": dialect | unit}
+    fixture = unit | {
+        "title": "A fixture's file: one table with the name of the file",
+        "additionalProperties": FIXTURE.schema(),
+    }
+    return {
+        "config.toml": dialect | config,
+        "units/*.toml": dialect | unit,
+        "fixtures/*.toml": dialect | fixture,
+    }

@@ -82,16 +82,19 @@ def read_unit_files(
         else:
             shown = shown_path(present[name], cwd)
             document = read_document(present[name], shown, complaints)
-            unit = _read(document, name, defaults, complaints) if document else None
-            if unit is not None:
-                units.append(unit)
+            if document and (found := read_only_table(document, name, complaints)):
+                table, spot = found
+                units.append(UnitFile(name, document.name, UNIT.read(table, spot, defaults)))
     return tuple(units)
 
 
-def _read(
-    document: Document, name: str, defaults: Mapping[str, Any], complaints: Complaints
-) -> UnitFile | None:
-    """The one table of a unit's file; read even where its name is wrong, to find all mistakes."""
+def read_only_table(
+    document: Document, name: str, complaints: Complaints
+) -> tuple[dict[str, Any], Spot] | None:
+    """The one table of a unit's file, and where it stands; what is wrong around it is noted.
+
+    It is found even where its name is wrong, to find all mistakes.
+    """
     whole = Spot(document, (), complaints)
     tables = [key for key, value in document.data.items() if isinstance(value, dict)]
     title = name if name in tables else tables[0] if len(tables) == 1 else None
@@ -105,4 +108,4 @@ def _read(
     if title is None:
         return None
     document.main = (title,)
-    return UnitFile(name, document.name, UNIT.read(document.data[title], whole.at(title), defaults))
+    return document.data[title], whole.at(title)

@@ -10,11 +10,15 @@ from testrium.load.references import Scope, check_pattern, check_text
 from testrium.load.shape import Reading
 from testrium.load.suites import check_suite_texts
 from testrium.load.unit_files import UnitFile
+from testrium.model import Unit
 from testrium.variables import references, substitute
 
 
 def check_unit_texts(
-    files: Sequence[UnitFile], environment: Iterable[str], params: Iterable[str] = ()
+    files: Sequence[UnitFile],
+    environment: Iterable[str],
+    params: Iterable[str] = (),
+    fixtures: tuple[Unit, ...] = (),
 ) -> None:
     """Note every `${...}` in the units' texts that names nothing.
 
@@ -22,6 +26,7 @@ def check_unit_texts(
         files: the units of the group.
         environment: the variables that `${env.NAME}` may name: inherited ones and `[env]`.
         params: the parameters of the matrix.
+        fixtures: those of the group.
     """
     variables = frozenset(environment)
     ports = enabled_ports(files)
@@ -33,6 +38,7 @@ def check_unit_texts(
             frozenset(params),
             file.name,
             partial(_all_needs, file.name, needs),
+            fixtures,
         )
         for index, word in enumerate(file["command"] or ()):
             check_text(word, file.at("command").at(index), scope)

@@ -7,6 +7,7 @@ Durations carry their unit in the name (`_s`, `_ns`, `_ms`); `_ns` times are CLO
 
 from testrium.model.checked import Check, CheckResult, Normalizer
 from testrium.model.declared import (
+    FIXTURE_PREFIX,
     Circuit,
     Combination,
     Group,
@@ -67,6 +68,7 @@ __all__ = [
     "EMPTY",
     "FAILPOINT_ACTS",
     "FAULTS",
+    "FIXTURE_PREFIX",
     "LINK_ACTS",
     "OUTSIDE_ACTS",
     "RESERVED_UNITS",

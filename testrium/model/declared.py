@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from testrium.errors import Problem
 from testrium.model.checked import Check
@@ -48,6 +48,10 @@ class ManualStep(NamedTuple):
     expect: str
 
 
+#: A fixture is a unit of each group that lists it, whose name begins so.
+FIXTURE_PREFIX: Final = "fixture."
+
+
 class Unit(NamedTuple):
     """One actor of a group: at most one process at a time.
 
@@ -88,6 +92,10 @@ class Unit(NamedTuple):
     paths: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     steps: tuple[ManualStep, ...] = ()
+    #: Of a fixture: whether all groups of the run share one, or each has its own; "" of a unit.
+    scope: Literal["", "run", "group"] = ""
+    #: Where a fixture's code lies; None: in the group's folder.
+    folder: Path | None = None
 
     @property
     def is_python(self) -> bool:
@@ -199,6 +207,7 @@ class Group(NamedTuple):
     expect_fail: str = ""
     order: int = 0
     exclusive: bool = False
+    fixtures: tuple[str, ...] = ()
     inherit_env: bool = True
     env: Mapping[str, str] = EMPTY
     rules: Rules = Rules()
@@ -208,6 +217,8 @@ class Group(NamedTuple):
     checks: tuple[Check, ...] = ()
     metrics: tuple[Metric, ...] = ()
     monitors: tuple[Monitored, ...] = ()
+    #: What `fixtures` names. Every unit of a scenario depends on all of them.
+    fixture_units: tuple[Unit, ...] = ()
     #: Empty without `[matrix]`: then there is one result for each mode and repeat.
     matrix: tuple[Combination, ...] = ()
     has_setup: bool = False

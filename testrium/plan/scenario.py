@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from testrium.model import Combination, Group, Scenario
+from testrium.model import Combination, Group, Scenario, Unit
 from testrium.plan.order import start_order
 from testrium.plan.selection import Selection, combinations_of, select
 
@@ -16,7 +16,7 @@ _UNSAFE_IN_SUFFIX = re.compile(r"[^A-Za-z0-9_.,=\[\]-]+")
 #: With the suffix of a combination, the mode and numbers it stays a file name (255 bytes).
 _NAME_LENGTH = 100
 #: The run's own files, which no group's folder may be.
-_NAMES_OF_THE_RUN = frozenset({"report.json", "coverage"})
+_NAMES_OF_THE_RUN = frozenset({"report.json", "coverage", "fixtures"})
 
 
 def _program_exists(name: str) -> bool:
@@ -105,7 +105,7 @@ def _scenarios_of(
     if not skip and not group.has_tests and not any(unit.enabled for unit in group.units):
         skip = "none of its units is enabled"
     unmet = "" if skip else missing_requirement(group, machine) or ""
-    units = start_order(group.units)
+    units = start_order(_with_fixtures(group))
     extra = group.repeat if repeat is None else repeat
     for combination in combinations_of(group):
         for mode in group.test_modes:
@@ -121,6 +121,17 @@ def _scenarios_of(
                     folder_name=_folder_name(group, combination, mode, number),
                     unmet=unmet if strict else "",
                 )
+
+
+def _with_fixtures(group: Group) -> tuple[Unit, ...]:
+    """The group's units and its fixtures, on which each of them depends."""
+    if not group.fixture_units:
+        return group.units
+    names = tuple(fixture.name for fixture in group.fixture_units)
+    return (
+        *group.fixture_units,
+        *(unit._replace(dependencies=(*unit.dependencies, *names)) for unit in group.units),
+    )
 
 
 def _folder_name(group: Group, combination: Combination, mode: str, repeat: int) -> str:

@@ -8,7 +8,7 @@ from enum import Enum
 from pathlib import PurePath
 
 from testrium.errors import InfraError
-from testrium.model import End, EndCause, Event, UnitState
+from testrium.model import End, EndCause, Event, Unit, UnitState
 from testrium.run.actor import Actor
 from testrium.run.services import Expectations
 from testrium.run.stage import Stage
@@ -39,7 +39,7 @@ class Circuit:
         tests_drive: bool = False,
     ) -> None:
         self.stage = stage
-        self.actors = {unit.name: Actor(unit, stage) for unit in stage.scenario.units}
+        self.actors = {unit.name: _actor(unit, stage) for unit in stage.scenario.units}
         self.infra = ""
         self._expectations = expectations
         self._setup_done = setup_done
@@ -75,7 +75,8 @@ class Circuit:
         """Go on observing for a while, as long as a unit is alive."""
         end_ns = time.monotonic_ns() + self.stage.scenario.group.rules.settle_ns
         asked = self.stage.services.interrupt.asked
-        while any(actor.alive for actor in self.actors.values()) and not asked.is_set():
+        units = [actor for actor in self.actors.values() if not actor.unit.scope]
+        while any(actor.alive for actor in units) and not asked.is_set():
             if not await self._changed_before(end_ns):
                 return
 
@@ -159,7 +160,8 @@ class Circuit:
             actor.not_run(blocked_by, f"waited for {blocked_by}" if blocked_by else "stopped")
             return
         while True:
-            self.stage.begin()
+            if not actor.unit.scope:  # how long a fixture takes is not the group's time
+                self.stage.begin()
             end = await self._run_once(actor)
             if self._over or actor.ended_well(end) or not self._start_again(actor):
                 actor.finish(end)
@@ -248,7 +250,11 @@ class Circuit:
                 return await self._at_limit(outcome)
 
     def _complete(self) -> bool:
-        actors = [actor for actor in self.actors.values() if actor.unit.has_process]
+        everybody = self.actors.values()
+        if any(a.unit.scope and not (a.gone or a.passed_ready) for a in everybody):
+            return False
+        # A fixture that is alive does nothing by itself.
+        actors = [a for a in everybody if a.unit.has_process and not a.unit.scope]
         if all(actor.gone for actor in actors):
             return True
         if any(actor.state in (UnitState.CREATED, UnitState.STARTING) for actor in actors):
@@ -301,3 +307,12 @@ def defect(error: Exception) -> str:
     last = extract_tb(error.__traceback__)[-1]
     place = f"{PurePath(last.filename).name}:{last.lineno}"
     return f"a defect of Testrium: {type(error).__name__}: {error} ({place})"
+
+
+def _actor(unit: Unit, stage: Stage) -> Actor:
+    """Who plays the unit in this group."""
+    if unit.scope != "run":
+        return Actor(unit, stage)
+    from testrium.run.fixtures import Borrowed
+
+    return Borrowed(unit, stage)

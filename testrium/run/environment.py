@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from testrium.model import Scenario, Unit
+from testrium.model import FIXTURE_PREFIX, Scenario, Unit
 from testrium.probe import environment as names
 from testrium.run.folder import RunFolder
 
@@ -109,7 +109,7 @@ class Surroundings:
             env.pop(names.FAILPOINTS, None)  # of a run that this one is a part of
         for owner, ports in self.ports_for(unit).items():
             for name, port in ports.items():
-                env[f"TESTRIUM_PORT_{variable_name(owner)}_{variable_name(name)}"] = str(port)
+                env[_port_variable(owner, name)] = str(port)
         for name, port in self.ports.get(unit, {}).items():
             env[f"TESTRIUM_PORT_{variable_name(name)}"] = str(port)
         return env
@@ -139,7 +139,8 @@ class Surroundings:
         }
         fixed |= {f"param.{name}": value for name, value in self.scenario.params.items()}
         for owner, ports in self.ports_for(unit).items():
-            fixed |= {f"unit.{owner}.port.{name}": str(port) for name, port in ports.items()}
+            place = owner if owner.startswith(FIXTURE_PREFIX) else f"unit.{owner}"
+            fixed |= {f"{place}.port.{name}": str(port) for name, port in ports.items()}
         for name, port in self.ports.get(unit, {}).items():
             fixed[f"port.{name}"] = str(port)
 
@@ -149,6 +150,13 @@ class Surroundings:
             return fixed[reference]
 
         return value
+
+
+def _port_variable(owner: str, name: str) -> str:
+    """The variable that tells everybody a port of a unit or of a fixture."""
+    if owner.startswith(FIXTURE_PREFIX):
+        return f"TESTRIUM_{variable_name(owner)}_PORT_{variable_name(name)}"
+    return f"TESTRIUM_PORT_{variable_name(owner)}_{variable_name(name)}"
 
 
 def substituted(text: str, lookup: Callable[[str], str]) -> str:

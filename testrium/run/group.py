@@ -58,7 +58,7 @@ async def run_group(scenario: Scenario, services: Services) -> Path:
     except OSError as error:
         raise InfraError(f"cannot make the run folder {folder.path}: {error}") from error
     services.observer.group_started(scenario, folder.path)
-    async with _stage(scenario, services, folder) as (stage, sockets):
+    async with open_stage(scenario, services, folder) as (stage, sockets):
         life = GroupLife(stage, sockets)
         watch = asyncio.create_task(life.heed_interrupt())
         try:
@@ -69,20 +69,23 @@ async def run_group(scenario: Scenario, services: Services) -> Path:
 
 
 @contextlib.asynccontextmanager
-async def _stage(
+async def open_stage(
     scenario: Scenario, services: Services, folder: RunFolder
 ) -> AsyncIterator[tuple[Stage, Path]]:
     """The recorder, the sockets and the ports of one group, released at the end."""
     # Sockets have paths of at most 107 bytes, so they cannot live in the run folder.
     sockets = Path(tempfile.mkdtemp(prefix="testrium-"))
     linked = scenario.group.linked_ports
-    count = sum(len(unit.ports) for unit in scenario.units)
+    own = [unit for unit in scenario.units if unit.scope != "run"]
+    count = sum(len(unit.ports) for unit in own)
     lease = services.ports.allocate(count + sum(map(len, linked.values())))
     try:
         numbers = iter(lease.ports)
-        ports: Ports = {
-            unit.name: {name: next(numbers) for name in unit.ports} for unit in scenario.units
-        }
+        ports: Ports = {unit.name: {name: next(numbers) for name in unit.ports} for unit in own}
+        if len(own) < len(scenario.units):
+            from testrium.run.fixtures import shared_ports
+
+            ports = {**ports, **await shared_ports(scenario.units, services)}
         links: Ports = {unit: {name: next(numbers) for name in linked[unit]} for unit in linked}
         change = Change()
         async with (

@@ -74,12 +74,12 @@ def _suite_variables(
 def launch_of(unit: Unit, surroundings: Surroundings, values: Values) -> Launch:
     """What to start for `unit`, with every `${...}` replaced."""
     folder, lookup = surroundings.folder, values.lookup
-    group_folder = surroundings.scenario.group.folder
-    cwd = group_folder / substituted(unit.cwd, lookup) if unit.cwd else group_folder
+    code = unit.folder or surroundings.scenario.group.folder
+    cwd = code / substituted(unit.cwd, lookup) if unit.cwd else code
     command = unit.command
     return Launch(
         unit=unit.name,
-        folder=group_folder,
+        folder=code,
         entrypoint=unit.entrypoint,
         command=tuple(substituted(word, lookup) for word in command) if command else None,
         cwd=cwd,
@@ -120,21 +120,30 @@ def _filled(ready: Readiness, lookup: Callable[[str], str]) -> Readiness:
     )
 
 
+def _fixture_field(reference: str, surroundings: Surroundings) -> tuple[str, str, str] | None:
+    """Unit, step and field of a `fixture.NAME.value.FIELD`; None where it is none."""
+    for unit in surroundings.scenario.units:
+        start = f"{unit.name}.value."
+        if unit.scope and unit.ready_event is not None and reference.startswith(start):
+            return unit.name, unit.ready_event, reference.removeprefix(start)
+    return None
+
+
 async def _probe_values(
     unit: Unit, surroundings: Surroundings, recorder: Recorder
 ) -> dict[str, str]:
-    """The values of the unit's `${probe.UNIT.STEP.FIELD}` references."""
+    """The values of the unit's `${probe.UNIT.STEP.FIELD}` and `${fixture.NAME.value.FIELD}`."""
     wanted = {
         reference
         for text in texts_of(unit)
-        if "${probe." in text
+        if "${probe." in text or "${fixture." in text
         for reference in references(text)
-        if reference.startswith("probe.")
+        if reference.startswith("probe.") or ".value." in reference
     }
     values = {}
     known = [other.name for other in surroundings.scenario.units]
     for reference in wanted:
-        place = probe_field(reference, known)
+        place = _fixture_field(reference, surroundings) or probe_field(reference, known)
         assert place is not None, "loading has seen to it"
         owner, step, field = place
         try:

@@ -6,12 +6,15 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from testrium.model import CheckResult, Event, Observer, Scenario
 from testrium.run.monitor import Pace
 from testrium.run.ports import PortAllocator
 from testrium.run.supervision import Supervisor
+
+if TYPE_CHECKING:
+    from testrium.run.fixtures import Shared
 
 
 class Expectations(Protocol):
@@ -60,3 +63,5 @@ class Services:
     checks: Callable[[Scenario, Path, bool], Awaitable[tuple[CheckResult, ...]]]
     classic_results: Callable[[Scenario, Path, float], Awaitable[Mapping[str, Any]]]
     pace: Pace = field(default_factory=Pace)
+    #: The fixtures that are shared by groups and were needed so far, by their file.
+    fixtures: dict[str, Shared] = field(default_factory=dict)

@@ -39,11 +39,12 @@ def test_all_schemas_are_one_document() -> None:
     assert schema() == {
         "config.toml": schema("config"),
         "units/*.toml": schema("unit"),
+        "fixtures/*.toml": schema("fixture"),
         "testrium.toml": schema("project"),
     }
 
 
-@pytest.mark.parametrize("name", ["config", "unit", "project"])
+@pytest.mark.parametrize("name", ["config", "unit", "fixture", "project"])
 def test_each_is_a_schema(name: str) -> None:
     jsonschema = pytest.importorskip("jsonschema")
     jsonschema.Draft202012Validator.check_schema(schema(name))

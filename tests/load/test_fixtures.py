@@ -1,0 +1,130 @@
+"""`Configs.fixtures`: which file each of them is, and what may stand in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from testrium.plan.scenario import plan_scenarios
+
+if TYPE_CHECKING:
+    from tests.load.conftest import Workspace
+
+SERVER = '["db"]\ncommand = ["server", "${port.sql}"]\nports = ["sql"]\n'
+
+
+def test_the_nearest_file_counts(workspace: Workspace) -> None:
+    workspace.group('fixtures = ["db", "web"]', a="")
+    workspace.write(
+        {
+            "fixtures/db.toml": '["db"]\ncommand = ["far"]\n',
+            "fixtures/web.toml": '["web"]\ncommand = ["web"]\n',
+            "g/fixtures/db.toml": '["db"]\ncommand = ["near"]\n',
+        }
+    )
+    group = workspace.loaded()
+    assert group.fixtures == ("db", "web")
+    assert [(unit.name, unit.command) for unit in group.fixture_units] == [
+        ("fixture.db", ("near",)),
+        ("fixture.web", ("web",)),
+    ]
+    assert group.fixture_units[0].folder == workspace.folder / "g/fixtures"
+
+
+def test_what_is_left_out(workspace: Workspace) -> None:
+    workspace.group('fixtures = ["db"]', a="")
+    workspace.write({"fixtures/db.toml": SERVER})
+    (fixture,) = workspace.loaded().fixture_units
+    assert (fixture.scope, fixture.restarts, fixture.stop, fixture.quiet) == (
+        "run",
+        1,
+        "runner",
+        True,
+    )
+
+
+def test_every_unit_waits_for_all_fixtures(workspace: Workspace) -> None:
+    workspace.group('fixtures = ["db"]', a="", b='unit_dependencies = ["a"]')
+    workspace.write({"fixtures/db.toml": SERVER})
+    (scenario,) = plan_scenarios([workspace.loaded()])
+    assert {unit.name: unit.dependencies for unit in scenario.units} == {
+        "fixture.db": (),
+        "a": ("fixture.db",),
+        "b": ("a", "fixture.db"),
+    }
+
+
+def test_a_group_without_fixtures_has_none_whatever_lies_there(workspace: Workspace) -> None:
+    workspace.group("", a="")
+    workspace.write({"fixtures/db.toml": "broken"})
+    assert workspace.loaded().fixture_units == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('["db"]\n', "1: db: needs an entrypoint or a command"),
+        ('["db"]\ncommand = ["a"]\nentrypoint = "a:b"', "2: command: cannot stand beside"),
+        (SERVER + 'scop = "run"', "4: scop: unknown key; did you mean 'scope'?"),
+        (SERVER + "init = 1", "4: init: unknown key"),
+        (SERVER + 'scope = "module"', "4: scope: must be one of: run, group"),
+        (SERVER + 'cwd = "${port.sq}"', "4: cwd: unknown variable ${port.sq}; did you mean"),
+        (SERVER + "max_cpu = 5", "4: max_cpu: belongs to scope = 'group'"),
+        (SERVER + 'scope = "group"\nrestarts = 2', "5: restarts: belongs to scope = 'run'"),
+        ('["dc"]\ncommand = ["a"]', '1: dc: the table must be named like the file: ["db"]'),
+        ('["db"]\nentrypoint = "nothing:main"', "2: entrypoint: "),
+    ],
+)
+def test_what_is_wrong_in_its_file(workspace: Workspace, text: str, problem: str) -> None:
+    workspace.group('fixtures = ["db"]', a="")
+    workspace.write({"fixtures/db.toml": text})
+    assert any(line.startswith(f"fixtures/db.toml:{problem}") for line in workspace.problems()), (
+        workspace.problems()
+    )
+
+
+def test_one_that_is_not_there(workspace: Workspace) -> None:
+    workspace.group('fixtures = ["dbb"]', a="")
+    workspace.write({"fixtures/db.toml": SERVER})
+    (problem,) = workspace.problems()
+    missing = "no file fixtures/dbb.toml here or in a folder above"
+    assert problem == f"g/config.toml:3: fixtures: {missing}; did you mean 'db'?"
+
+
+def test_what_units_may_say_of_it(workspace: Workspace) -> None:
+    text = "${fixture.db.port.sql} ${fixture.db.value.url}"
+    workspace.group(
+        'fixtures = ["db"]\n[env]\nDB = "${fixture.db.port.sql}"', a=f'command = ["{text}"]'
+    )
+    workspace.write({"fixtures/db.toml": SERVER + 'ready_event = "up"'})
+    assert workspace.loaded().fixture_units[0].ready_event == "up"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("${fixture.db.port.sqll}", "did you mean 'fixture.db.port.sql'?"),
+        ("${fixture.db.value.url}", "fixtures/db.toml has no ready_event"),
+        ("${fixture.web.port.http}", "unknown variable ${fixture.web.port.http}"),
+    ],
+)
+def test_what_units_may_not_say_of_it(workspace: Workspace, text: str, problem: str) -> None:
+    workspace.group('fixtures = ["db"]', a=f'command = ["{text}"]')
+    workspace.write({"fixtures/db.toml": SERVER})
+    (found,) = workspace.problems()
+    assert found.startswith("g/units/a.toml:3: command: ")
+    assert problem in found
+
+
+def test_a_unit_with_its_name(workspace: Workspace) -> None:
+    workspace.write(
+        {
+            "g/config.toml": '[Configs]\nunits = ["fixture.db"]\nfixtures = ["db"]',
+            "g/units/fixture.db.toml": '["fixture.db"]\ninit = 0',
+            "fixtures/db.toml": SERVER,
+        }
+    )
+    assert workspace.problems() == [
+        "g/config.toml:3: fixtures: a unit is called 'fixture.db', as this fixture is in reports"
+    ]
