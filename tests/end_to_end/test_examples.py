@@ -98,8 +98,11 @@ def missing_programs(group: Path) -> list[str]:
 def test_every_example_passes_and_leaves_no_process(tmp_path: Path) -> None:
     outcome = run_groups(EXAMPLES, tmp_path)
     expected: dict[str, tuple[str, list[str]]] = {
-        config.parent.name: ("skip" if missing_programs(config.parent) else "pass", [])
-        for config in EXAMPLES.glob("*/config.toml")
+        config.parent.relative_to(EXAMPLES).as_posix(): (
+            "skip" if missing_programs(config.parent) else "pass",
+            [],
+        )
+        for config in EXAMPLES.rglob("config.toml")
     }
     assert len(expected) >= 7
     assert outcome.verdicts() == expected, outcome.output
