@@ -23,7 +23,7 @@ def write_scenario(scenario: Scenario, path: Path) -> None:
 
     data = plain(scenario)
     group = data.pop("group")
-    for redundant in ("units", "fixture_units", "notices"):
+    for redundant in ("units", "notices"):
         group.pop(redundant, None)
     units = {unit.pop("name"): unit for unit in data.pop("units")}
     path.touch(mode=0o600)
