@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from enum import Enum
-from pathlib import PurePath
 
 from testrium.errors import InfraError
 from testrium.model import End, EndCause, Event, Unit, UnitState
 from testrium.run.actor import Actor
+from testrium.run.defects import defect
 from testrium.run.services import Expectations
 from testrium.run.stage import Stage
 
@@ -298,15 +298,6 @@ class Circuit:
         except TimeoutError:
             return False
         return True
-
-
-def defect(error: Exception) -> str:
-    """What is told of an exception that nobody foresaw, and where it came from."""
-    from traceback import extract_tb
-
-    last = extract_tb(error.__traceback__)[-1]
-    place = f"{PurePath(last.filename).name}:{last.lineno}"
-    return f"a defect of Testrium: {type(error).__name__}: {error} ({place})"
 
 
 def _actor(unit: Unit, stage: Stage) -> Actor:

@@ -30,6 +30,7 @@ from testrium.model import (
 )
 from testrium.run.actor import Actor
 from testrium.run.change import Change
+from testrium.run.defects import defect
 from testrium.run.environment import Ports
 from testrium.run.folder import RunFolder
 from testrium.run.group import open_stage
@@ -176,6 +177,8 @@ class Shared:
                 await actor.cleared()
             except InfraError as error:
                 await actor.fail(str(error))
+            except Exception as error:  # noqa: BLE001 - a defect of ours must not hold groups up
+                await actor.fail(defect(error))
             self._life.end = actor.end
             self._tell()
 
