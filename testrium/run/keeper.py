@@ -123,9 +123,14 @@ class _Keeper:
         """
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self._wake_writer.fileno(), warn_on_full_buffer=False)
+        try:
+            self._keep(reserve, messages)
+        finally:
+            signal.set_wakeup_fd(-1)  # children still end, and the socket is about to close
+
+    def _keep(self, reserve: _Reserve, messages: list[Message]) -> None:
         stacks_from = file_size(self._launch.stacks)
         if not self._start(reserve):
-            signal.set_wakeup_fd(-1)  # the reserve is about to end, and its socket to close
             return
         life = Life(self._launch, _ForkedUnit(reserve.pid), stacks_from, self._send)
         # Children first: what ended before it was told to stop has ended by itself.
