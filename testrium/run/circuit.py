@@ -304,6 +304,6 @@ def _actor(unit: Unit, stage: Stage) -> Actor:
     """Who plays the unit in this group."""
     if unit.scope != "run":
         return Actor(unit, stage)
-    from testrium.run.fixtures import Borrowed
+    from testrium.run.borrowed import Borrowed
 
     return Borrowed(unit, stage)

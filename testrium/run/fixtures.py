@@ -8,11 +8,7 @@ group waits for it, stops because of it and blames it by the rules for all units
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
-import os
-import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,17 +29,15 @@ from testrium.run.change import Change
 from testrium.run.defects import defect
 from testrium.run.environment import Ports
 from testrium.run.folder import RunFolder
-from testrium.run.group import open_stage
 from testrium.run.services import Services
+from testrium.run.sharing import Life
 from testrium.run.stage import Stage
+from testrium.run.staging import open_stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 FOLDER = "fixtures"
-
-#: Bytes of each of a fixture's logs that a group's folder gets at most: the last ones.
-LOG_LIMIT = 1_000_000
 
 
 async def shared_ports(units: Iterable[Unit], services: Services) -> Ports:
@@ -58,7 +52,7 @@ async def shared_ports(units: Iterable[Unit], services: Services) -> Ports:
             shared = services.fixtures.get(unit.file)
             if shared is None:
                 shared = services.fixtures[unit.file] = Shared(unit, services)
-            ports[unit.name] = (await shared.opened).surroundings.ports[unit.name]
+            ports[unit.name] = await shared.ports()
     return ports
 
 
@@ -67,20 +61,13 @@ async def close_fixtures(services: Services, *, keep: bool) -> None:
     await asyncio.gather(*(shared.close(keep=keep) for shared in services.fixtures.values()))
 
 
-@dataclass(slots=True)
-class Life:
-    """From one start of a fixture to its `end`."""
-
-    end: End | None = None
-
-
 class Shared:
     """A fixture of the whole run; at most one process at a time."""
 
     def __init__(self, unit: Unit, services: Services) -> None:
         self.unit = unit._replace(scope="group")  # in its own scenario it has no other one
         self.listeners: set[Change] = set()
-        self.opened: asyncio.Future[Stage] = asyncio.get_running_loop().create_future()
+        self._opened: asyncio.Future[Stage] = asyncio.get_running_loop().create_future()
         self._services = replace(services, observer=_Nobody(), verbose=False)
         self._notice = services.observer.notice
         self._folder = RunFolder(services.folder / FOLDER / _folder_name(unit, services))
@@ -102,6 +89,9 @@ class Shared:
         """Its standard output and its standard error, of all its starts."""
         return self._folder.stdout(self.unit.name), self._folder.stderr(self.unit.name)
 
+    async def ports(self) -> Mapping[str, int]:
+        return (await self._opened).surroundings.ports[self.unit.name]
+
     def borrow(self) -> Life:
         """Its life, which begins now if there is none; the last one if there can be no other.
 
@@ -119,8 +109,11 @@ class Shared:
         # A life that was asked for begins a moment later: until then the actor tells of the last.
         return life.end is None and self.actor.starts == self._lives and self.actor.was_ready
 
+    async def told(self, step: str) -> Event:
+        recorder = (await self._opened).recorder
+        return await recorder.wait_for(self.unit.name, step, start=self.actor.starts)
+
     async def close(self, *, keep: bool) -> None:
-        """Stop it, at once if the user asked twice."""
         self._closing = True
         self._wanted.set()
         if self._actor is not None:
@@ -128,7 +121,7 @@ class Shared:
         hurry = asyncio.create_task(self._kill_when_asked())
         await asyncio.wait({self._task})
         hurry.cancel()
-        if not self.opened.done() or self.opened.exception() is not None:
+        if not self._opened.done() or self._opened.exception() is not None:
             return  # told by the groups that wanted it
         for leak in () if self.actor.end is None else self.actor.end.leaks:
             self._notice(f"{self.unit.name} left a process: {leak.pid} {leak.command_line}")
@@ -150,18 +143,18 @@ class Shared:
         scenario = _scenario_of(self.unit)
         try:
             self._folder.create((self.unit.name,))
-            async with open_stage(scenario, self._services, self._folder) as (stage, _):
+            async with open_stage(scenario, self._services, self._folder, {}) as (stage, _):
                 self._actor = Actor(self.unit, stage)
                 stage.recorder.subscribe(self._see)
                 echo = asyncio.create_task(self._echo(stage.change))
-                self.opened.set_result(stage)
+                self._opened.set_result(stage)
                 try:
                     await self._live(self._actor)
                 finally:
                     echo.cancel()
         except (InfraError, OSError) as error:
-            if not self.opened.done():
-                self.opened.set_exception(InfraError(f"{self.unit.name}: {error}"))
+            if not self._opened.done():
+                self._opened.set_exception(InfraError(f"{self.unit.name}: {error}"))
 
     async def _live(self, actor: Actor) -> None:
         while True:
@@ -195,90 +188,6 @@ class Shared:
     def _tell(self) -> None:
         for listener in self.listeners:
             listener.notify()
-
-
-class Borrowed(Actor):
-    """Stands for a fixture of the whole run in one group that uses it."""
-
-    def __init__(self, unit: Unit, stage: Stage) -> None:
-        super().__init__(unit, stage)
-        self._shared = stage.services.fixtures[unit.file]
-        self._life: Life | None = None
-
-    @property
-    def alive(self) -> bool:
-        return not self.gone and self._life is not None and self._shared.is_ready(self._life)
-
-    async def run_once(self) -> End:
-        """Wait for the fixture, then until it ends or this group does not need it any more."""
-        self.starts += 1
-        self.was_ready = False
-        self._started_ns = time.monotonic_ns()
-        self._ready_ns = None
-        change, listeners = self.stage.change, self._shared.listeners
-        self._set_state(UnitState.STARTING)
-        life = self._life = self._shared.borrow()
-        sizes = {log: log.stat().st_size if log.exists() else 0 for log in self._shared.logs}
-        listeners.add(change)
-        try:
-            while life.end is None and self._stop_cause is None:
-                if not self.was_ready and self._shared.is_ready(life):
-                    await self._pass_on_values()
-                    self._become_ready()
-                else:
-                    await change.wait()
-        finally:
-            listeners.discard(change)
-            self._keep_logs(sizes)
-        if life.end is None:
-            return self._made_end(self._stop_cause or EndCause.STOPPED)
-        if life.end.cause is EndCause.INFRA:
-            raise InfraError(life.end.message)
-        return life.end._replace(starts=self.starts, attempt=self.stage.attempt)
-
-    def stop(self, cause: EndCause) -> None:
-        """Do without the fixture from now on; it goes on for others."""
-        super().stop(cause)
-        self.stage.change.notify()
-
-    def finish(self, end: End) -> None:
-        super().finish(end)
-        assert self.end is not None
-        if self._life is not None and (its := self._life.end) is not None:
-            self.end = self.end._replace(
-                last_lines=its.last_lines, threads=its.threads, leaks=its.leaks
-            )
-
-    def _keep_logs(self, sizes: Mapping[Path, int]) -> None:
-        """Copy what the fixture wrote meanwhile to where the logs of the group's units lie."""
-        for log, size in sizes.items():
-            with contextlib.suppress(OSError), log.open("rb") as source:
-                source.seek(max(size, source.seek(0, os.SEEK_END) - LOG_LIMIT))
-                copy = self.stage.folder.unit(self.name) / log.name
-                copy.touch(mode=0o600)
-                with copy.open("ab") as target:
-                    target.write(source.read(LOG_LIMIT))
-
-    async def _pass_on_values(self) -> None:
-        """Make the probe that told its readiness an event of this group too."""
-        step = self.unit.ready_event
-        if step is None:
-            return
-        stage = await self._shared.opened
-        event = await stage.recorder.wait_for(self.name, step, start=self._shared.actor.starts)
-        path = self.stage.folder.probes(self.name, self.starts)
-        self.stage.recorder.watch(self.name, self.starts, self.stage.attempt, path, event.t_ns)
-        line = json.dumps({"step": step, "t_ns": event.t_ns, "meta": dict(event.meta)})
-        try:
-            _append(path, line)
-        except OSError as error:
-            raise InfraError(f"cannot write {path}: {error}") from error
-        await self.stage.recorder.sync()
-
-
-def _append(path: Path, line: str) -> None:
-    with path.open("a") as file:
-        file.write(line + "\n")
 
 
 def _scenario_of(unit: Unit) -> Scenario:

@@ -6,36 +6,26 @@ folder -> setup.py -> units -> test functions -> settle -> stop -> tests_results
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import shutil
-import tempfile
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from testrium.errors import InfraError
 from testrium.model import RESERVED_UNITS, End, EndCause, Event, Scenario
-from testrium.record.recorder import Recorder
 from testrium.record.scenario import write_scenario
-from testrium.record.waits import WaitServer
 from testrium.run.actor import Actor
-from testrium.run.change import Change
 from testrium.run.circuit import Circuit, Outcome
-from testrium.run.diagnostics import Diagnostics
-from testrium.run.environment import Ports, Surroundings
+from testrium.run.environment import Ports
 from testrium.run.folder import RunFolder
-from testrium.run.logs import Logs
-from testrium.run.outputs import OutputMarks
 from testrium.run.platform import system
 from testrium.run.services import Services
 from testrium.run.stage import Stage
+from testrium.run.staging import open_stage
 from testrium.run.usercode import Tests, run_to_end, setup_unit, teardown_unit
 
 if TYPE_CHECKING:
     from testrium.run.bystanders import Bystanders
     from testrium.run.clocks import Clocks
-    from testrium.run.faults import Injector
     from testrium.run.links.control import Links
 
 #: The clocks of a machine that was not suspended differ by less.
@@ -58,7 +48,12 @@ async def run_group(scenario: Scenario, services: Services) -> Path:
     except OSError as error:
         raise InfraError(f"cannot make the run folder {folder.path}: {error}") from error
     services.observer.group_started(scenario, folder.path)
-    async with open_stage(scenario, services, folder) as (stage, sockets):
+    shared: Ports = {}
+    if any(unit.scope == "run" for unit in scenario.units):
+        from testrium.run.fixtures import shared_ports
+
+        shared = await shared_ports(scenario.units, services)
+    async with open_stage(scenario, services, folder, shared) as (stage, sockets):
         life = GroupLife(stage, sockets)
         watch = asyncio.create_task(life.heed_interrupt())
         try:
@@ -66,82 +61,6 @@ async def run_group(scenario: Scenario, services: Services) -> Path:
         finally:
             watch.cancel()
     return folder.database
-
-
-@contextlib.asynccontextmanager
-async def open_stage(
-    scenario: Scenario, services: Services, folder: RunFolder
-) -> AsyncIterator[tuple[Stage, Path]]:
-    """The recorder, the sockets and the ports of one group, released at the end."""
-    # Sockets have paths of at most 107 bytes, so they cannot live in the run folder.
-    sockets = Path(tempfile.mkdtemp(prefix="testrium-"))
-    linked = scenario.group.linked_ports
-    own = [unit for unit in scenario.units if unit.scope != "run"]
-    count = sum(len(unit.ports) for unit in own)
-    lease = services.ports.allocate(count + sum(map(len, linked.values())))
-    try:
-        numbers = iter(lease.ports)
-        ports: Ports = {unit.name: {name: next(numbers) for name in unit.ports} for unit in own}
-        if len(own) < len(scenario.units):
-            from testrium.run.fixtures import shared_ports
-
-            ports = {**ports, **await shared_ports(scenario.units, services)}
-        links: Ports = {unit: {name: next(numbers) for name in linked[unit]} for unit in linked}
-        change = Change()
-        async with (
-            Recorder(folder.database, services.domain) as recorder,
-            _injector(scenario, recorder, folder, change) as injector,
-            WaitServer(
-                recorder, sockets / "waits", None if injector is None else injector.reached
-            ) as server,
-            Logs() as logs,
-        ):
-            surroundings = Surroundings(
-                scenario, services.run, folder, ports, server.address, services.domain, links
-            )
-            group = scenario.group
-            diagnostics = Diagnostics(folder, group.folder, enabled=group.diagnostics)
-            outputs = OutputMarks(
-                folder, (*(unit.name for unit in scenario.units), *RESERVED_UNITS)
-            )
-            recorder.subscribe(outputs.see)
-            yield (
-                Stage(
-                    scenario,
-                    services,
-                    surroundings,
-                    folder,
-                    recorder,
-                    change,
-                    logs,
-                    diagnostics,
-                    injector,
-                ),
-                sockets,
-            )
-            outputs.look()
-            with contextlib.suppress(InfraError):  # told already; and only a report draws it
-                recorder.store_meta(outputs=outputs.marks)
-    finally:
-        lease.release()
-        shutil.rmtree(sockets, ignore_errors=True)
-
-
-@contextlib.asynccontextmanager
-async def _injector(
-    scenario: Scenario, recorder: Recorder, folder: RunFolder, change: Change
-) -> AsyncIterator[Injector | None]:
-    """Who strikes at failpoints, where there are any."""
-    if all(fault.at is None for fault in scenario.group.faults):
-        yield None
-        return
-    from testrium.run.faults import Injector
-
-    injector = Injector(scenario.group.faults, recorder, folder.probes, change)
-    try:
-        yield injector
-    finally:
-        await injector.close()
 
 
 class GroupLife:

@@ -14,7 +14,7 @@ from testrium.run.ports import PortAllocator
 from testrium.run.supervision import Supervisor
 
 if TYPE_CHECKING:
-    from testrium.run.fixtures import Shared
+    from testrium.run.sharing import SharedFixture
 
 
 class Expectations(Protocol):
@@ -64,4 +64,4 @@ class Services:
     classic_results: Callable[[Scenario, Path, float], Awaitable[Mapping[str, Any]]]
     pace: Pace = field(default_factory=Pace)
     #: The fixtures that are shared by groups and were needed so far, by their file.
-    fixtures: dict[str, Shared] = field(default_factory=dict)
+    fixtures: dict[str, SharedFixture] = field(default_factory=dict)
