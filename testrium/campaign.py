@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -76,8 +75,7 @@ class Watcher(Protocol):
     def broke(self, one: Break) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Campaign:
+class Campaign(NamedTuple):
     """What is to be done: `runs` plans for the group at `path`, drawn from `seed`."""
 
     path: str
@@ -88,8 +86,7 @@ class Campaign:
     fail_fast: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What a campaign came to. `tried` counts plans, without those of the search for smallest."""
 
     tried: int
@@ -152,7 +149,7 @@ def _scenario_of(campaign: Campaign) -> tuple[Project, Scenario, Chaos]:
             ' with units = ["NAME"] or links = ["UNIT.PORT"]'
         )
     group = scenario.group._replace(faults=(), save_metrics=False)
-    apart = replace(project, state_folder=project.state_folder / FOLDER)
+    apart = project._replace(state_folder=project.state_folder / FOLDER)
     return apart, scenario._replace(group=group), chaos
 
 

@@ -10,9 +10,8 @@ import asyncio
 import gc
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from testrium.errors import ExitCode, InfraError, NoGroupsError
 from testrium.judging.judges import Judges
@@ -56,8 +55,7 @@ _SIGNALS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """What the user asked for.
 
     `jobs` bounds how many groups run side by side. `strict` makes a missing requirement an error.
@@ -317,6 +315,7 @@ class _Session:
 
     def _services(self, folder: Path) -> Services:
         from testrium.probe.environment import clock_domain
+        from testrium.run.monitor import Pace
         from testrium.run.ports import PortAllocator
         from testrium.run.services import Interrupt, Services
         from testrium.verify import Expectations
@@ -333,6 +332,8 @@ class _Session:
             expectations=Expectations,
             checks=self._judges.checks,
             classic_results=self._judges.classic_results,
+            pace=Pace(),
+            fixtures={},
         )
 
     def _heeding_signals(self, interrupt: Interrupt) -> AbstractContextManager[None]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from testrium.model import Better, Verdict
 from testrium.record.history_rows import ResultRecord
@@ -29,8 +29,7 @@ _PASSED = (Verdict.PASS, Verdict.XFAIL)
 _FAILED = (Verdict.FAIL, Verdict.ERROR, Verdict.UNKNOWN)
 
 
-@dataclass(frozen=True, slots=True)
-class Flaky:
+class Flaky(NamedTuple):
     """A result that passed and failed on the same code.
 
     The same code: one commit without changes, or one run (repeats). `passed` and `failed` count
@@ -53,8 +52,7 @@ class Flaky:
         return self.failed / (self.passed + self.failed)
 
 
-@dataclass(frozen=True, slots=True)
-class Slow:
+class Slow(NamedTuple):
     """How long a result takes in seconds: over its latest 20 that were run."""
 
     group: str
@@ -65,8 +63,7 @@ class Slow:
     last_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
+class Point(NamedTuple):
     """A figure in one run, over all repeats of a result.
 
     `deviation` is that of a sample; None for one repeat.
@@ -85,8 +82,7 @@ class Point:
     better: Better
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """A figure in two runs: the medians over their repeats.
 
     `change` is relative to the first (0.3: larger by 30 %), None where that is 0. `confidence` is

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -241,7 +240,7 @@ def _scored(run: RunRecord, score: float | None) -> dict[str, Any]:
 
 
 def _plain(record: Any) -> dict[str, Any]:
-    fields = asdict(record)
+    fields: dict[str, Any] = record._asdict()
     if "measures" in fields:
         fields["measures"] = {name: one._asdict() for name, one in record.measures.items()}
     return fields

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import click
 
@@ -36,12 +36,11 @@ COMMANDS = {
 _ATTRIBUTES = {"gen-configs": "old_command"}
 
 
-@dataclass(slots=True)
-class Common:
+class Common(NamedTuple):
     """Options that stand before the subcommand."""
 
     verbose: bool = False
-    less: tuple[str, ...] = field(default=())
+    less: tuple[str, ...] = ()
 
 
 class _Commands(click.Group):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -199,7 +198,7 @@ def command(
             if failed:
                 from testrium.earlier_runs import failed_results
 
-                selection = replace(selection, failed=failed_results(Path.cwd()))
+                selection = selection._replace(failed=failed_results(Path.cwd()))
             request = Request(
                 paths=paths,
                 cwd=Path.cwd(),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from testrium.errors import UsageError
 from testrium.load.document import Complaints, did_you_mean, shown_path
@@ -23,8 +23,7 @@ _RANGE = re.compile(r"(?P<first>|.*[^/.])\.\.(?P<last>|[^/.].*)")
 _COMBINATION = re.compile(r"(?P<group>.+)(?P<suffix>\[[^\[\]=/]+=[^\[\]]*\])")
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Found:
+class Found(NamedTuple):
     """A group's folder and its id; `only` are the combinations of its matrix that are wanted.
 
     They are named by what they add to the id, `[size=1]`; () stands for all. The group was found
@@ -34,10 +33,9 @@ class Found:
     id: str
     folder: Path
     only: tuple[str, ...] = ()
-    root: Path = field(default=Path(), compare=False)
+    root: Path = Path()
 
 
-@dataclass(slots=True)
 class Search:
     """How folders are searched.
 
@@ -45,20 +43,19 @@ class Search:
     searched but for a path in it: the project's templates.
     """
 
-    cwd: Path
-    complaints: Complaints
-    top: Path
-    spared: Path | None = None
-    _ignore_files: IgnoreFiles = field(init=False)
+    def __init__(
+        self, cwd: Path, complaints: Complaints, top: Path, spared: Path | None = None
+    ) -> None:
+        self.cwd = cwd
+        self.complaints = complaints
+        self.spared = spared
+        self._ignore_files = IgnoreFiles(top, cwd, complaints)
 
     @classmethod
     def of(cls, cwd: Path, project: Project, complaints: Complaints) -> Search:
         """A search as a project wants it."""
         top = project.file.parent if project.file else cwd
         return cls(cwd, complaints, top, project.templates and project.templates.resolve())
-
-    def __post_init__(self) -> None:
-        self._ignore_files = IgnoreFiles(self.top, self.cwd, self.complaints)
 
     def below(self, root: Path, starts: Sequence[Path]) -> Iterator[Found]:
         """The groups in `starts` and below; ids begin below `root`. A link is followed once."""
@@ -143,7 +140,7 @@ def find_groups(paths: Sequence[Path], search: Search) -> tuple[Found, ...]:
         for found in _named(path, search):
             if known := by_folder.get(found.folder):
                 only = known.only + found.only if known.only and found.only else ()
-                by_folder[found.folder] = replace(known, only=only)
+                by_folder[found.folder] = known._replace(only=only)
                 continue
             other = by_id.setdefault(found.id, found)
             if other is not found:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from testrium.errors import ConfigError, Problem
 from testrium.load.locate import KeyPath, key_lines, nearest_line, syntax_error_line
@@ -22,12 +21,12 @@ _STRING = re.compile(r'"""(?s:.*?)"""|"(?:[^"\\\n]|\\.)*"' + r"|'''(?s:.*?)'''|'
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
-@dataclass(slots=True)
 class Complaints:
     """All problems and notices of one loading, each once."""
 
-    _problems: dict[Problem, None] = field(default_factory=dict)
-    _notices: dict[Problem, None] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self._problems: dict[Problem, None] = {}
+        self._notices: dict[Problem, None] = {}
 
     def problem(self, file: str, line: int | None, key: str, message: str) -> None:
         """Note a mistake because of which nothing is run."""
@@ -62,7 +61,6 @@ def _sorted(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     return tuple(sorted(problems, key=lambda p: (p.file, p.line or 0, p.key, p.message)))
 
 
-@dataclass
 class Document:
     """A TOML file that was read.
 
@@ -70,10 +68,11 @@ class Document:
     `Configs.timeout`, because a file has one such table.
     """
 
-    name: str
-    text: str
-    data: dict[str, Any]
-    main: KeyPath = ()
+    def __init__(self, name: str, text: str, data: dict[str, Any], main: KeyPath = ()) -> None:
+        self.name = name
+        self.text = text
+        self.data = data
+        self.main = main
 
     @cached_property
     def _lines(self) -> dict[KeyPath, int]:
@@ -99,8 +98,7 @@ class Document:
         return "".join(words).removeprefix(".")
 
 
-@dataclass(frozen=True, slots=True)
-class Spot:
+class Spot(NamedTuple):
     """A place in a document, and where to complain about what stands there."""
 
     document: Document

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from testrium.errors import UsageError
 from testrium.load.circuits import read_circuits, read_rules
@@ -46,8 +45,7 @@ _MINIMAL_ENVIRONMENT = frozenset({"PATH", "HOME", "LANG", "TMPDIR"})
 _NO_TEST = "test_config"
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(NamedTuple):
     """What loading looks at besides a group's folder.
 
     `environment` holds the names of the runner's variables.

@@ -10,8 +10,7 @@ import math
 import re
 import signal
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from testrium.load.document import Spot, did_you_mean
 
@@ -29,8 +28,7 @@ _MOST = (1 << 63) - 1
 _MOST_SECONDS = 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(NamedTuple):
     """How a value is read: `read` returns what it means, or complains and returns WRONG."""
 
     read: Callable[[Any, Spot], Any]

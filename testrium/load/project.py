@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -68,8 +67,7 @@ PROJECT: Final = Shape(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Project:
+class Project(NamedTuple):
     """What holds for all groups.
 
     `configs` and `unit` are fields of `load.schema.CONFIGS` and `UNIT` that stand in for keys that
@@ -81,12 +79,12 @@ class Project:
 
     state_folder: Path
     file: Path | None = None
-    configs: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
-    unit: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+    configs: Mapping[str, Any] = EMPTY
+    unit: Mapping[str, Any] = EMPTY
     ai_command: tuple[str, ...] = ()
     templates: Path | None = None
     requirements: Mapping[str, str] | None = None
-    origins: Mapping[tuple[str, str], Spot] = field(default_factory=dict)
+    origins: Mapping[tuple[str, str], Spot] = EMPTY
     plugins: tuple[Plugin, ...] = ()
 
 

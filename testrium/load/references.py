@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 
 from testrium.load.document import Spot, did_you_mean
@@ -16,7 +15,6 @@ _FOLDERS = ("group.dir", "run.dir", "unit.dir", "mode")
 _OWN_PREFIX = "env.TESTRIUM_"
 
 
-@dataclass(frozen=True)
 class Scope:
     """What the texts of one unit, or of `[env]`, may refer to.
 
@@ -30,12 +28,21 @@ class Scope:
         fixtures: those of the group.
     """
 
-    ports: Mapping[str, tuple[str, ...]]
-    environment: frozenset[str]
-    params: frozenset[str] = frozenset()
-    unit: str | None = None
-    needs: Callable[[], frozenset[str]] | None = None
-    fixtures: tuple[Unit, ...] = ()
+    def __init__(
+        self,
+        ports: Mapping[str, tuple[str, ...]],
+        environment: frozenset[str],
+        params: frozenset[str] = frozenset(),
+        unit: str | None = None,
+        needs: Callable[[], frozenset[str]] | None = None,
+        fixtures: tuple[Unit, ...] = (),
+    ) -> None:
+        self.ports = ports
+        self.environment = environment
+        self.params = params
+        self.unit = unit
+        self.needs = needs
+        self.fixtures = fixtures
 
     @cached_property
     def names(self) -> frozenset[str]:

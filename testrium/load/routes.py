@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from testrium.load.document import Spot, did_you_mean, nearest_word
 from testrium.load.kinds import (
@@ -32,8 +31,7 @@ class RouteError(ValueError):
         super().__init__(f"{text!r}, column {column}: {reason}")
 
 
-@dataclass(frozen=True, slots=True)
-class Stations:
+class Stations(NamedTuple):
     """What a route may name: all units of the group, and the steps that their files mention."""
 
     steps: Mapping[str, frozenset[str]]

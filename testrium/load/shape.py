@@ -7,15 +7,13 @@ where the whole `testrium run` of a small group has 0.24 s, and its messages had
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from testrium.load.document import Spot, did_you_mean
 from testrium.load.kinds import WRONG, Kind
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(NamedTuple):
     """One key of a table.
 
     `field` is what the value is called where it is used (`timeout_s` for `timeout`); by default
@@ -30,13 +28,15 @@ class Key:
     old: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
 class Reading:
     """A table that was read: the value of every field, and where the given ones stand."""
 
-    values: Mapping[str, Any]
-    spot: Spot
-    spots: Mapping[str, Spot]
+    __slots__ = ("spot", "spots", "values")
+
+    def __init__(self, values: Mapping[str, Any], spot: Spot, spots: Mapping[str, Spot]) -> None:
+        self.values = values
+        self.spot = spot
+        self.spots = spots
 
     def __getitem__(self, field: str) -> Any:
         return self.values[field]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,15 @@ from testrium.load.shape import Reading
 from testrium.model import RESERVED_UNITS
 
 
-@dataclass(frozen=True, slots=True)
 class UnitFile:
     """A unit as its file says, before the other units are looked at."""
 
-    name: str
-    file: str
-    reading: Reading
+    __slots__ = ("file", "name", "reading")
+
+    def __init__(self, name: str, file: str, reading: Reading) -> None:
+        self.name = name
+        self.file = file
+        self.reading = reading
 
     def __getitem__(self, field: str) -> Any:
         return self.reading[field]

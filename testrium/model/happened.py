@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -76,8 +75,7 @@ class Sample(NamedTuple):
     children: int
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(NamedTuple):
     """What a unit used in all its starts, at most; None where it was not measured.
 
     `cpu_s` (seconds) is the sum of its starts, `max_rss` is in bytes, `peak_cpu` in percent of one
@@ -149,11 +147,8 @@ class End(NamedTuple):
     use: Use = Use()
 
 
-@dataclass(frozen=True, slots=True)
-class TestResult:
+class TestResult(NamedTuple):
     """What a `test_*` function or a callback came to; `where` is the finding's place."""
-
-    __test__ = False
 
     name: str
     passed: bool
@@ -162,6 +157,9 @@ class TestResult:
     traceback: str = ""
     #: Whose test it is: the group's own test functions are those of the unit `tests`.
     unit: str = "tests"
+
+
+TestResult.__test__ = False  # type: ignore[attr-defined]  # its name makes pytest collect it
 
 
 class Evidence(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from testrium.model import Combination, Group, Scenario, Unit
 from testrium.plan.order import start_order
@@ -44,12 +44,14 @@ def _module_exists(name: str) -> bool:
     return spec is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
+class Machine(NamedTuple):
     """What the machine offers: which programs are on PATH, which Python modules can be found."""
 
     has_program: Callable[[str], bool] = _program_exists
     has_module: Callable[[str], bool] = _module_exists
+
+
+THIS_MACHINE = Machine()
 
 
 def plan_scenarios(
@@ -58,7 +60,7 @@ def plan_scenarios(
     *,
     repeat: int | None = None,
     strict: bool = False,
-    machine: Machine = Machine(),
+    machine: Machine = THIS_MACHINE,
 ) -> tuple[Scenario, ...]:
     """All results to be, by order and id of their groups, then by combination, mode and repeat.
 

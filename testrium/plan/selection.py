@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -26,8 +25,7 @@ class ResultKey(NamedTuple):
         return cls(folder, mode, frozenset(params.items()))
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(NamedTuple):
     """What the command line asks for.
 
     `less` names what is left out: groups, by id, folder or a shell pattern for either, or one

@@ -6,16 +6,14 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from testrium.model import GroupResult, Measure, Verdict
+from testrium.model import EMPTY, GroupResult, Measure, Verdict
 from testrium.record.machine_class import machine_class
 
 
-@dataclass(frozen=True, slots=True)
-class RunRecord:
+class RunRecord(NamedTuple):
     """A run in the history. `verdicts` counts its results by verdict.
 
     `started` is wall time, seconds since 1970. `revision` is the git commit of the project, and
@@ -33,8 +31,7 @@ class RunRecord:
     verdicts: Mapping[Verdict, int]
 
 
-@dataclass(frozen=True, slots=True)
-class ResultRecord:
+class ResultRecord(NamedTuple):
     """A group's result in the history, with its figures by name.
 
     `started`, `revision` and `dirty` are those of its run. `machine` is the class of machine whose
@@ -57,7 +54,7 @@ class ResultRecord:
     started: float
     revision: str | None
     dirty: bool | None
-    measures: Mapping[str, Measure] = field(default_factory=dict)
+    measures: Mapping[str, Measure] = EMPTY
 
 
 def run_record(row: sqlite3.Row, verdicts: Mapping[Verdict, int]) -> RunRecord:

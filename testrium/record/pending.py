@@ -12,7 +12,7 @@ from testrium.model import Event
 Answer = Callable[[Event | InfraError], None]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Wait:
     """Somebody waits for an event of `unit` at `step`; `*` is any, None is any too."""
 

@@ -12,8 +12,8 @@ import platform
 import sqlite3
 import time
 from collections.abc import Collection, Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from testrium.errors import InfraError
 
@@ -39,8 +39,7 @@ CREATE TABLE IF NOT EXISTS run_scores (
 )"""
 
 
-@dataclass(frozen=True, slots=True)
-class MachineScore:
+class MachineScore(NamedTuple):
     """The scores of one machine; `score` is their geometric mean."""
 
     machine_id: str
@@ -51,7 +50,7 @@ class MachineScore:
     score: float
 
     def to_dict(self) -> dict[str, float | str]:
-        return asdict(self)
+        return self._asdict()
 
 
 def machine_id() -> str:

@@ -8,7 +8,6 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -356,7 +355,7 @@ def _end_row(end: End) -> tuple[Any, ...]:
         json.dumps([[leak.pid, leak.command_line] for leak in end.leaks]),
         json.dumps(end.last_lines),
         json.dumps(end.threads),
-        json.dumps(asdict(end.use)),
+        json.dumps(end.use._asdict()),
     )
 
 

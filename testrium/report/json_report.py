@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +156,7 @@ def _unit(end: End, started_ns: int | None) -> dict[str, Any]:
         "last_lines": list(end.last_lines),
         "threads": list(end.threads),
         "fault": end.fault or None,
-        **asdict(end.use),
+        **end.use._asdict(),
     }
 
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import groupby
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 from testrium.report.escape import cells, visible
 
@@ -21,15 +20,18 @@ _WORDS = re.compile(r"\s+|\S+")
 _LEAST_ROOM = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class _Piece(NamedTuple):
+    text: str
+    style: Style
+
+
+class Span(_Piece):
     """A piece of a line in one style; colour only adds to what the text says."""
 
-    text: str
-    style: Style = ""
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "text", visible(self.text))
+    def __new__(cls, text: str, style: Style = "") -> Self:
+        return super().__new__(cls, visible(text), style)
 
 
 class Line(NamedTuple):

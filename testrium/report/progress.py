@@ -29,7 +29,7 @@ _LEAST_PROBE_WIDTH = 12
 _LONG_S = 2.0
 
 
-@dataclass
+@dataclass(slots=True, eq=False)
 class _Running:
     id: str
     label: str

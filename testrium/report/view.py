@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -159,7 +158,7 @@ def view_group(result: GroupResult, *, cwd: Path) -> GroupView:
         notes=tuple(builder.finding(note) for note in result.judgement.notes),
         units=tuple(builder.units.values()),
         circuits=result.judgement.circuits,
-        tests=tuple(replace(test, duration_s=as_stored(test.duration_s)) for test in result.tests),
+        tests=tuple(test._replace(duration_s=as_stored(test.duration_s)) for test in result.tests),
         checks=tuple(one._replace(duration_s=as_stored(one.duration_s)) for one in result.checks),
         rerun=rerun_command(scenario.group.folder, cwd, scenario.params),
         run_dir="" if result.run_dir is None else _short_path(result.run_dir, cwd),

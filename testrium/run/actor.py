@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from dataclasses import replace
 from typing import Any
 
 from testrium.errors import InfraError
@@ -124,7 +123,7 @@ class Actor:
             recorder.watch(self.name, self.starts, self.stage.attempt, probes, self._started_ns)
             follow_logs(self.unit, self.starts, self.stage, values, self._started_ns)
             self.process = await self.stage.services.supervisor.spawn(
-                replace(launch, deadline_ns=self._deadline_ns())
+                launch._replace(deadline_ns=self._deadline_ns())
             )
         except UnresolvedError as error:
             return self._made_end(EndCause.UNREADY, message=str(error))

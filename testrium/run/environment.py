@@ -8,11 +8,11 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
-from testrium.model import FIXTURE_PREFIX, Scenario, Unit
+from testrium.model import EMPTY, FIXTURE_PREFIX, Scenario, Unit
 from testrium.probe import environment as names
 from testrium.run.folder import RunFolder
 
@@ -47,8 +47,7 @@ def path_with_testrium(path: str) -> str:
     return os.pathsep.join((path, str(Path(sys.executable).parent)))
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(NamedTuple):
     """What the processes of one group have in common.
 
     `ports` are those that units listen at. Some are reached by everybody else through a port of
@@ -61,7 +60,7 @@ class Surroundings:
     ports: Ports
     socket: str
     domain: str
-    links: Ports = field(default_factory=dict)
+    links: Ports = EMPTY
 
     def environment(self, unit: str, start: int) -> dict[str, str]:
         """The variables of a process of `unit` (a declared or a reserved one).

@@ -8,7 +8,6 @@ group waits for it, stops because of it and blames it by the rules for all units
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,7 +67,7 @@ class Shared:
         self.unit = unit._replace(scope="group")  # in its own scenario it has no other one
         self.listeners: set[Change] = set()
         self._opened: asyncio.Future[Stage] = asyncio.get_running_loop().create_future()
-        self._services = replace(services, observer=_Nobody(), verbose=False)
+        self._services = services._replace(observer=_Nobody(), verbose=False)
         self._notice = services.observer.notice
         self._folder = RunFolder(services.folder / FOLDER / _folder_name(unit, services))
         self._actor: Actor | None = None

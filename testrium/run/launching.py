@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from testrium.errors import TestriumError
 from testrium.model import Readiness, Unit
@@ -19,8 +19,7 @@ class UnresolvedError(TestriumError):
     """A `${probe.…}` value was not emitted in time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Values:
+class Values(NamedTuple):
     """What one start of a unit is given: its environment, and the value of every reference."""
 
     env: dict[str, str]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TypeVar
 
 from testrium.model import Sample, Use
@@ -24,11 +23,11 @@ FIRST_AFTER_S = 0.1
 SHARE = 0.05
 
 
-@dataclass(slots=True)
 class Pace:
     """How often a process is looked at, depending on how many of all groups are watched."""
 
-    watched: int = 0
+    def __init__(self) -> None:
+        self.watched = 0
 
     def pause_s(self, cost_s: float, *, limited: bool) -> float:
         """The time until the next sample, where the last one took `cost_s`."""

@@ -12,10 +12,9 @@ import errno
 import os
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from testrium.errors import InfraError
 from testrium.run.platform import PortLock, system
@@ -28,8 +27,7 @@ _END = 65_536
 BLOCK = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(NamedTuple):
     """Ports that nobody else in a run of Testrium gets until they are released."""
 
     ports: tuple[int, ...]

@@ -26,9 +26,8 @@ from __future__ import annotations
 import json
 import signal
 import socket
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 Message = dict[str, Any]
 
@@ -36,8 +35,7 @@ _CHUNK = 1 << 16
 _PATHS = ("folder", "cwd", "stdout", "stderr", "stacks")
 
 
-@dataclass(frozen=True, slots=True)
-class Launch:
+class Launch(NamedTuple):
     """One process to start: an entrypoint `module:function`, or a command.
 
     `folder` is the group's; Python code is imported from there. `env` is the whole environment.
@@ -62,7 +60,7 @@ class Launch:
     own_interpreter: bool = False
 
     def to_message(self) -> Message:
-        message = {name: getattr(self, name) for name in self.__slots__}
+        message = self._asdict()
         return message | {name: str(message[name]) for name in _PATHS}
 
     @classmethod
@@ -74,8 +72,7 @@ class Launch:
         return cls(**fields)
 
 
-@dataclass(frozen=True, slots=True)
-class Exit:
+class Exit(NamedTuple):
     """How a process ended.
 
     `exit_code` and `signal` ("SIGSEGV") exclude each other; both are None where `infra` says why
@@ -93,7 +90,7 @@ class Exit:
     max_rss: int | None = None
 
     def to_message(self) -> Message:
-        return asdict(self)
+        return self._asdict()
 
     @classmethod
     def from_message(cls, message: Message) -> Exit:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from testrium.model import CheckResult, Event, Observer, Scenario
 from testrium.run.monitor import Pace
@@ -29,19 +28,18 @@ class Expectations(Protocol):
     def describe(self) -> tuple[str, ...]: ...
 
 
-@dataclass(slots=True)
 class Interrupt:
     """Asked to stop: once politely (`asked`), twice at once (`now`)."""
 
-    asked: asyncio.Event = field(default_factory=asyncio.Event)
-    now: asyncio.Event = field(default_factory=asyncio.Event)
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.now = asyncio.Event()
 
     def ask(self) -> None:
         (self.now if self.asked.is_set() else self.asked).set()
 
 
-@dataclass(frozen=True, slots=True)
-class Services:
+class Services(NamedTuple):
     """The shared parts, and the questions that only verification can answer.
 
     `expectations` makes the tracker of a scenario. `checks` makes its checks on what lies beside a
@@ -62,6 +60,6 @@ class Services:
     expectations: Callable[[Scenario], Expectations]
     checks: Callable[[Scenario, Path, bool], Awaitable[tuple[CheckResult, ...]]]
     classic_results: Callable[[Scenario, Path, float], Awaitable[Mapping[str, Any]]]
-    pace: Pace = field(default_factory=Pace)
+    pace: Pace
     #: The fixtures that are shared by groups and were needed so far, by their file.
-    fixtures: dict[str, SharedFixture] = field(default_factory=dict)
+    fixtures: dict[str, SharedFixture]

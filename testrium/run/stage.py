@@ -26,7 +26,7 @@ class LinkSwitch(Protocol):
         """Let connections to the unit through, or refuse them: it has a process, or none."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Stage:
     """What the actors of one group share. `deadline_ns` is known once the first of them starts.
 

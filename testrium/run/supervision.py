@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 from collections import deque
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -129,8 +128,7 @@ class Process:
         Its output is thrown away. Raises what `Supervisor.spawn` does.
         """
         nowhere = Path(os.devnull)
-        launch = replace(
-            self.launch,
+        launch = self.launch._replace(
             unit=f"{self.launch.unit} (ready?)",
             entrypoint=None,
             command=command,

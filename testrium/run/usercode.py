@@ -8,10 +8,9 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from testrium.model import End, EndCause, TestResult, Unit
 from testrium.record.listening import listen_streams
@@ -56,15 +55,15 @@ async def run_to_end(actor: Actor) -> End:
     return actor.end
 
 
-@dataclass(frozen=True, slots=True)
-class TestFunction:
+class TestFunction(NamedTuple):
     """A `test_*` function as its process describes it."""
-
-    __test__ = False
 
     name: str
     priority: int
     parallelize: bool
+
+
+TestFunction.__test__ = False  # type: ignore[attr-defined]  # its name makes pytest collect it
 
 
 class TestProcess:

@@ -6,7 +6,7 @@ This module decides; `story` finds the words.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from testrium.model import Circuit, Code, Event, EventType
 from testrium.verify.drafts import Drafts, flat, place_of
@@ -21,8 +21,7 @@ from testrium.verify.route import Route
 from testrium.verify.timing import UNANSWERED, Latencies, Span
 
 
-@dataclass(frozen=True, slots=True)
-class CircuitFacts:
+class CircuitFacts(NamedTuple):
     """What was found in one circuit. `strays` are events that `never` forbids for other keys.
 
     `hops` has the times of each hop, by its text, where that was asked for.

@@ -9,7 +9,7 @@ from testrium.model import Code, Event, Hop
 from testrium.verify.order import Row
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Draft:
     """One finding. The earliest fact is its witness: `key`, `row`, `event` and `other` are its.
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from math import inf
 
 from testrium.model import (
@@ -213,8 +212,7 @@ def _opened(proposal: Proposal, found: Instances, strays: Sequence[Event]) -> Pr
     if not outside:
         return proposal
     reason = f"its keys were also at {', '.join(outside)}, which no route can name"
-    return replace(
-        proposal,
+    return proposal._replace(
         circuit=proposal.circuit._replace(open=True),
         reasons={**proposal.reasons, "open": reason},
     )

@@ -13,6 +13,7 @@ from enum import Enum
 from functools import cached_property
 from heapq import heapify, heappop, heappush
 from itertools import combinations, pairwise
+from typing import NamedTuple
 
 from testrium.model import Event, EventType, Place
 from testrium.verify.order import misplaced
@@ -56,8 +57,7 @@ class Track:
         return {event.type for row in self.rows.values() for event in row}
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(NamedTuple):
     """Stations that were passed in any order; `remark` says why, where there are several.
 
     `doubtful`: that it comes after the stage before it may be a coincidence.

@@ -3,7 +3,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -149,7 +148,7 @@ def test_a_stored_run_makes_the_same_page(run_result: RunResult, cwd: Path, tmp_
                 for shift, end in enumerate(group.ends)
                 if end.ended_ns is not None
             ),
-            tests=tuple(replace(test, duration_s=odd_s) for test in group.tests),
+            tests=tuple(test._replace(duration_s=odd_s) for test in group.tests),
         )
         for group in run_result.groups
     )

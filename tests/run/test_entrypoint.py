@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +18,7 @@ def run(
     folder: UnitFolder, code: str, *, entrypoint: str = "part:main", mode: str = "DEBUG"
 ) -> Exit:
     """Run `main` of this code to its end."""
-    launch = replace(folder.launch(code, entrypoint=entrypoint), mode=mode)
+    launch = folder.launch(code, entrypoint=entrypoint)._replace(mode=mode)
 
     async def story(supervisor: Supervisor) -> Exit:
         return await (await supervisor.spawn(launch)).ended

@@ -144,10 +144,12 @@ def test_the_use_of_two_starts_is_added_up() -> None:
 
 
 def test_many_processes_are_sampled_less_often_but_for_limits() -> None:
-    pace = Pace(watched=200)
+    pace = Pace()
+    pace.watched = 200
     assert pace.pause_s(0.0001, limited=False) == pytest.approx(0.0001 * 200 / monitor.SHARE)
     assert pace.pause_s(0.0001, limited=True) == monitor.INTERVAL_S
-    assert Pace(watched=1).pause_s(0.0001, limited=False) == monitor.INTERVAL_S
+    pace.watched = 1
+    assert pace.pause_s(0.0001, limited=False) == monitor.INTERVAL_S
 
 
 def test_usage_of_a_process_is_read(folder: UnitFolder) -> None:
