@@ -187,7 +187,9 @@ class _Session:
         services = self._services(folder)
         with claimed(folder), self._heeding_signals(services.interrupt):
             # While the first units start, the runner prepares what comes after them.
-            preparing = asyncio.create_task(asyncio.to_thread(_prepare_end, self._request.cwd))
+            preparing = asyncio.create_task(
+                asyncio.to_thread(_prepare_end, self._request.cwd, scenarios)
+            )
             # Seen: where the run itself breaks down, nobody waits for it.
             preparing.add_done_callback(lambda done: done.cancelled() or done.exception())
             try:
@@ -365,14 +367,16 @@ def _predictable(seed: int) -> Random:
     return Random(seed)  # noqa: S311 - the same seed must give the same order
 
 
-def _prepare_end(cwd: Path) -> Revision | None:
+def _prepare_end(cwd: Path, scenarios: tuple[Scenario, ...]) -> Revision | None:
     """Import what judging and reporting need; find out which revision of the code is tested."""
     import testrium.record.history
     import testrium.report.json_report
     import testrium.report.summary
-    import testrium.verify.judgement  # noqa: F401
+    import testrium.verify.judgement
     from testrium.record.revision import revision_of
 
+    if any(scenario.group.circuits for scenario in scenarios):
+        import testrium.verify.story  # noqa: F401
     gc.freeze()
     gc.enable()
     return revision_of(cwd)

@@ -3,6 +3,9 @@
 Standard library only, and frozen: a phase makes its own types and never changes another's.
 Durations carry their unit in the name (`_s`, `_ns`, `_ms`); `_ns` times are CLOCK_MONOTONIC.
 `None` means "undefined" or "no limit", never zero.
+
+Annotations are no texts here (no `from __future__ import annotations`): a named tuple compiles each
+of its fields that is one, which was 3 ms of every start.
 """
 
 from testrium.model.checked import Check, CheckResult, Normalizer

@@ -1,7 +1,5 @@
 """The `[[checks]]` of a group, and what became of them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 

@@ -1,7 +1,5 @@
 """What the user declared, and the scenario that is run from it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal, NamedTuple

@@ -1,7 +1,5 @@
 """What is broken on purpose: the tables `[[faults]]`."""
 
-from __future__ import annotations
-
 from typing import Literal, NamedTuple
 
 from testrium.model.places import Place

@@ -1,7 +1,5 @@
 """One thing that is wrong."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from testrium.model.words import Code

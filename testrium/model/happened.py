@@ -1,7 +1,5 @@
 """What happened while a scenario ran: events, the ends of units, all the evidence."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple

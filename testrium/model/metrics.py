@@ -1,7 +1,5 @@
 """Figures of a run: what was declared of them, what processes reported, what came out."""
 
-from __future__ import annotations
-
 from typing import Literal, NamedTuple
 
 Better = Literal["smaller", "larger"]

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from testrium.record.history_migration import STEPS
 from testrium.record.locking import locked_folder
 
 VERSION = 2
@@ -107,6 +106,8 @@ def _check(database: sqlite3.Connection) -> None:
         elif application != _APPLICATION_ID:
             raise UnusableFileError("foreign", "it is not a history")
         elif 0 < version < VERSION:
+            from testrium.record.history_migration import STEPS
+
             _make_tables(database)
             for older in range(version, VERSION):
                 STEPS[older](database)

@@ -16,7 +16,6 @@ from testrium.report.lines import Line, Span, line, wrapped
 from testrium.report.live import LiveLines
 from testrium.report.marks import STYLES, marks_for
 from testrium.report.progress import Progress
-from testrium.report.timeline import timeline
 from testrium.report.view import view_group
 
 LEAST_WIDTH = 40
@@ -168,6 +167,8 @@ class Console:
 
     def show_events(self, title: str, events: Sequence[Event]) -> None:
         """Tell what happened, one event a line."""
+        from testrium.report.timeline import timeline
+
         self._write(timeline(title, events, self._marks, width=self.width()))
 
     def tell(self, lines: Iterable[Line]) -> None:

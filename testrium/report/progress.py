@@ -6,7 +6,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from testrium.model import Event, Scenario, UnitState
 from testrium.report import wording
@@ -29,13 +28,13 @@ _LEAST_PROBE_WIDTH = 12
 _LONG_S = 2.0
 
 
-@dataclass(slots=True, eq=False)
 class _Running:
-    id: str
-    label: str
-    started: float
-    units: dict[str, UnitState] = field(default_factory=dict)
-    last: Event | None = None
+    def __init__(self, scenario: Scenario, label: str) -> None:
+        self.id = scenario.id
+        self.label = label
+        self.started = time.monotonic()
+        self.units = {unit.name: UnitState.CREATED for unit in scenario.units}
+        self.last: Event | None = None
 
 
 class Progress:
@@ -71,8 +70,7 @@ class Progress:
 
     def started(self, scenario: Scenario) -> None:
         label = wording.label(scenario)
-        group = _Running(scenario.id, label, time.monotonic())
-        group.units = {unit.name: UnitState.CREATED for unit in scenario.units}
+        group = _Running(scenario, label)
         with self._lock:
             self._running[label] = group
             self._waiting[scenario.id] -= 1

@@ -12,14 +12,15 @@ import re
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from testrium.model import UnitState, Use
 from testrium.run.folder import RunFolder, last_lines
 from testrium.run.platform import system
-from testrium.run.process_entry import ProcessEntry
-from testrium.run.stacks import threads_of
-from testrium.run.supervision import Process
+
+if TYPE_CHECKING:
+    from testrium.run.process_entry import ProcessEntry
+    from testrium.run.supervision import Process
 
 #: So long before a deadline the processes are looked at: then their keepers begin to stop them.
 LOOK_AHEAD_S = 0.05
@@ -95,7 +96,11 @@ class Diagnostics:
 
     def threads(self, unit: str) -> tuple[str, ...]:
         """Where the threads of a unit were when its stacks were written last, a line for each."""
-        return threads_of(self._folder.stacks(unit), self._group_folder) if self._enabled else ()
+        if not self._enabled:
+            return ()
+        from testrium.run.stacks import threads_of
+
+        return threads_of(self._folder.stacks(unit), self._group_folder)
 
     def _lines(self) -> Iterator[str]:
         yield "Times count from the start of the group."

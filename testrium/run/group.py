@@ -21,12 +21,12 @@ from testrium.run.platform import system
 from testrium.run.services import Services
 from testrium.run.stage import Stage
 from testrium.run.staging import open_stage
-from testrium.run.usercode import Tests, run_to_end, setup_unit, teardown_unit
 
 if TYPE_CHECKING:
     from testrium.run.bystanders import Bystanders
     from testrium.run.clocks import Clocks
     from testrium.run.links.control import Links
+    from testrium.run.usercode import Tests
 
 #: The clocks of a machine that was not suspended differ by less.
 SUSPENDED_NS = 100_000_000
@@ -73,7 +73,11 @@ class GroupLife:
         self._setup: Actor | None = None
         self._setup_life: asyncio.Task[End] | None = None
         self._setup_over: asyncio.Task[None] | None = None
-        self._tests = Tests(stage, sockets) if group.has_tests else None
+        self._tests: Tests | None = None
+        if group.has_tests:
+            from testrium.run.usercode import Tests
+
+            self._tests = Tests(stage, sockets)
         self._circuit = Circuit(
             stage,
             stage.services.expectations(stage.scenario),
@@ -139,6 +143,8 @@ class GroupLife:
         if not group.has_setup:
             self._setup_done.set()
             return True
+        from testrium.run.usercode import run_to_end, setup_unit
+
         self._setup = Actor(setup_unit(group.timeout_s), self._stage)
         self._setup_life = asyncio.create_task(run_to_end(self._setup))
         ready = asyncio.ensure_future(self._stage.recorder.wait_for("*", "setup-ready"))
@@ -189,6 +195,8 @@ class GroupLife:
         if self._tests is not None:
             await self._conclude(self._tests)
         if stage.scenario.group.has_teardown:
+            from testrium.run.usercode import run_to_end, teardown_unit
+
             teardown = Actor(teardown_unit(stage.scenario.group.timeout_s), stage)
             self._ends.append(await run_to_end(teardown))
             if not teardown.ended_well(self._ends[-1]):

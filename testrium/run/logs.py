@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -27,13 +26,13 @@ _CHUNK = 1 << 18
 LineReader = Callable[[list[str], int], None]
 
 
-@dataclass(slots=True, eq=False)
 class _Log:
-    path: Path
-    reader: LineReader
-    low_ns: int
-    offset: int = 0
-    rest: bytes = b""
+    def __init__(self, path: Path, reader: LineReader, low_ns: int, offset: int) -> None:
+        self.path = path
+        self.reader = reader
+        self.low_ns = low_ns
+        self.offset = offset
+        self.rest = b""
 
     def read(self) -> bool:
         """Read one chunk of what is new; False when there was nothing."""

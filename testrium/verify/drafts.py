@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 
 from testrium.model import Code, Event, Hop
 from testrium.verify.order import Row
 
 
-@dataclass(slots=True, eq=False)
 class Draft:
     """One finding. The earliest fact is its witness: `key`, `row`, `event` and `other` are its.
 
@@ -18,18 +16,19 @@ class Draft:
     were found.
     """
 
-    code: Code
-    where: str
-    hop: Hop | None = None
-    keys: dict[str, None] = field(default_factory=dict)
-    facts: int = 0
-    t_ns: int | None = None
-    key: str | None = None
-    row: Row = ()
-    event: Event | None = None
-    other: Event | None = None
-    text: str = ""
-    sizes: dict[str | None, float] = field(default_factory=dict)
+    def __init__(self, code: Code, where: str, hop: Hop | None = None) -> None:
+        self.code = code
+        self.where = where
+        self.hop = hop
+        self.keys: dict[str, None] = {}
+        self.facts = 0
+        self.t_ns: int | None = None
+        self.key: str | None = None
+        self.row: Row = ()
+        self.event: Event | None = None
+        self.other: Event | None = None
+        self.text = ""
+        self.sizes: dict[str | None, float] = {}
 
     def witnesses(self) -> list[Event]:
         """The events that tell the witness's story, by time."""

@@ -17,7 +17,6 @@ from testrium.model import (
 from testrium.verify.drafts import place_of
 from testrium.verify.index import EventIndex
 from testrium.verify.places import any_matches
-from testrium.verify.tracebacks import raised_types
 from testrium.verify.wording import shown, times
 
 #: The runner ended it: what it says of its own end then is no finding.
@@ -67,6 +66,10 @@ class Exceptions:
         known |= {
             (owner, step) for owner, start, step in self._uncaught if self._replaced(owner, start)
         }
+        if not any(stderr.values()):
+            return
+        from testrium.verify.tracebacks import raised_types
+
         for unit, text in stderr.items():
             for step, line in raised_types(text).items():
                 if (unit, step) not in known and not any_matches(self._rules.allow, unit, step):

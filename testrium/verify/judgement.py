@@ -15,7 +15,6 @@ from testrium.model import (
     Scenario,
     Verdict,
 )
-from testrium.verify.circuits import examine, unclaimed_events
 from testrium.verify.faults import unproved_faults
 from testrium.verify.index import EventIndex
 from testrium.verify.limits import limit_findings
@@ -24,7 +23,6 @@ from testrium.verify.probes import gaps, missing_probes, orphans, required_place
 from testrium.verify.processes import ProcessFacts
 from testrium.verify.regressions import find_regressions
 from testrium.verify.roots import Explanations
-from testrium.verify.story import tell
 from testrium.verify.verdict import against_expectation, circuit_verdict, verdict_of
 
 
@@ -98,7 +96,12 @@ def _examine_circuits(
 ) -> tuple[list[Measured], list[Finding], list[Finding]]:
     """One circuit after the other: the instances of one are forgotten before the next."""
     circuits = scenario.group.circuits
-    unclaimed = unclaimed_events(circuits, index) if circuits else []
+    if not circuits:
+        return [], [], []
+    from testrium.verify.circuits import examine, unclaimed_events
+    from testrium.verify.story import tell
+
+    unclaimed = unclaimed_events(circuits, index)
     measured: list[Measured] = []
     with_hops = scenario.group.gen_metrics or any(
         metric.source == "hop" for metric in scenario.group.metrics

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import inf
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from testrium.measures import DURATION, OF_CIRCUIT, OF_HOP, OF_UNIT, hop_measure
 from testrium.model import (
@@ -21,10 +21,11 @@ from testrium.model import (
     Scenario,
 )
 from testrium.statistics import summary
-from testrium.verify.hops import HopTimes
-from testrium.verify.route import Route
 from testrium.verify.timing import LEAST_SAMPLES, UNANSWERED, Latencies
 from testrium.verify.wording import close_to, figure, listed, number_of
+
+if TYPE_CHECKING:
+    from testrium.verify.hops import HopTimes
 
 
 class Measured(NamedTuple):
@@ -129,6 +130,8 @@ def _of_circuit(metric: Metric, measured: Measured) -> Iterator[Finding]:
     most, least = _in_ns(metric.most, inf), _in_ns(metric.least, -inf)
     low, high = value.low, value.high
     if low <= most < high or (low < least <= high and low != high):
+        from testrium.verify.route import Route
+
         route = Route(measured.circuit)
         where = route.hops[route.last[-1][0]].text
         message = f"the clocks cannot tell whether {metric.name} is within its limits"
