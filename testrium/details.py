@@ -18,11 +18,11 @@ def details_of(result: GroupResult) -> Detail:
     from testrium.verify.ways import ways_of
 
     detail = Detail()
-    if result.run_dir is None:
+    if result.files is None:
         return detail
-    folder = RunFolder(result.run_dir)
+    folder = RunFolder(result.files)
     units = dict.fromkeys((*(end.unit for end in result.ends), *RESERVED_UNITS))
-    detail = detail._replace(logs=load_logs(result.run_dir, units))
+    detail = detail._replace(logs=load_logs(result.files, units))
     with suppress(OSError):
         detail = detail._replace(config=folder.scenario.read_text(errors="replace"))
     with suppress(InfraError):

@@ -28,9 +28,9 @@ def _legs_of(result: GroupResult) -> list[Leg]:
     from testrium.run.folder import RunFolder
     from testrium.verify.ways import ways_of
 
-    if result.run_dir is None or not result.judgement.circuits:
+    if result.files is None or not result.judgement.circuits:
         return []
-    folder = RunFolder(result.run_dir)
+    folder = RunFolder(result.files)
     times: dict[tuple[str, str], list[float]] = {}
     with suppress(InfraError, OSError):
         if folder.database.stat().st_size > _MOST_BYTES:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from testrium.cli.stored_run import run_folder
+from testrium.cli.stored_run import as_shown, run_folder
 from testrium.errors import UsageError
 from testrium.model import Verdict
 
@@ -26,7 +26,7 @@ def command(run: str) -> int:
     from testrium.report.stored import read_run
 
     with run_folder(run, Path.cwd()) as folder:
-        stored = read_run(folder)
+        stored = as_shown(run, Path.cwd(), read_run(folder))
         texts = [_learned(result, stored.run) for result in _passed(stored.groups)]
     if not any(texts):
         raise UsageError(
@@ -45,8 +45,15 @@ def _passed(results: tuple[GroupResult, ...]) -> list[GroupResult]:
             chosen.setdefault(result.scenario.id, result)
     for name in dict.fromkeys(result.scenario.id for result in results):
         if name not in chosen:
-            click.echo(f"notice: {name} did not pass: nothing is learned from it", err=True)
+            _leave_out(f"{name} did not pass")
+        elif chosen[name].files is None:
+            _leave_out(f"the folder of {name} was not kept")
+            del chosen[name]
     return list(chosen.values())
+
+
+def _leave_out(reason: str) -> None:
+    click.echo(f"notice: {reason}: nothing is learned from it", err=True)
 
 
 def _learned(result: GroupResult, run: str) -> str:
@@ -56,9 +63,9 @@ def _learned(result: GroupResult, run: str) -> str:
     from testrium.verify.learn import learn
     from testrium.verify.proposal import as_toml
 
-    assert result.run_dir is not None
+    assert result.files is not None
     _, (group,) = load((str(result.scenario.group.folder),), Path.cwd())
-    proposals = learn(group.units, load_evidence(result.run_dir / DATABASE).events)
+    proposals = learn(group.units, load_evidence(result.files / DATABASE).events)
     if not proposals:
         return ""
     head = f"# Learned from run {run} of {result.scenario.id}: read every line.\n\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from testrium.cli.reports import chosen, make_writers, report_options
-from testrium.cli.stored_run import run_folder
+from testrium.cli.stored_run import as_shown, run_folder
 from testrium.report.targets import Choice
 
 DEFAULT_FILE = "report.html"
@@ -29,7 +29,7 @@ def command(run: str) -> int:
     reports = chosen() or (Choice("--html", "html", DEFAULT_FILE),)
     writers = make_writers(reports, cwd)
     with run_folder(run, cwd) as folder:
-        result = read_run(folder)
+        result = as_shown(run, cwd, read_run(folder))
         Writers(writers, lambda text: click.echo(f"notice: {text}", err=True)).replay(result)
     on_stdout = any(report.on_stdout for report in reports)
     for report in reports:

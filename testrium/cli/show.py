@@ -36,18 +36,17 @@ def command(run: str, group: str, plain: bool, key: str | None, timeline: bool) 
     cwd = Path.cwd()
     console = Console(sys.stdout, cwd=cwd, plain=plain)
     with run_folder(run, cwd) as folder:
-        result = read_run(folder)
+        result = as_shown(run, cwd, read_run(folder))
         if key is not None or timeline:
             results = _results_of(result, group) if group else result.groups
             _show_events(result, results, key, console)
             return 0
-    result = as_shown(run, result)
-    if not group:
-        console.show(result)
-    for number, found in enumerate(_results_of(result, group) if group else ()):
-        if number:
-            click.echo()
-        console.show_group(found)
+        if not group:
+            console.show(result)
+        for number, found in enumerate(_results_of(result, group) if group else ()):
+            if number:
+                click.echo()
+            console.show_group(found)
     return 0
 
 
@@ -64,9 +63,9 @@ def _show_events(
     keys: dict[str, None] = {}
     shown = 0
     for result in results:
-        if result.run_dir is None or not (result.run_dir / DATABASE).exists():
+        if result.files is None or not (result.files / DATABASE).exists():
             continue  # it was skipped
-        evidence = load_evidence(result.run_dir / DATABASE)
+        evidence = load_evidence(result.files / DATABASE)
         events = evidence.events
         title = label(result.scenario)
         if key is not None:

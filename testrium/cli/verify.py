@@ -29,12 +29,11 @@ def command(run: str) -> int:
     writers = make_writers(reports, Path.cwd())
     stream = sys.stderr if any(report.on_stdout for report in reports) else sys.stdout
     cwd = Path.cwd()
-    with Console(stream, cwd=cwd) as console:
-        with run_folder(run, cwd) as folder:
-            notice = console.notice if is_archive(run) else None
-            if not is_finished(folder):
-                console.notice("the runner was killed: what it had not begun is missing here")
-            result = as_shown(run, verify_again(folder, cwd, stored_rules=notice))
+    with Console(stream, cwd=cwd) as console, run_folder(run, cwd) as folder:
+        notice = console.notice if is_archive(run) else None
+        if not is_finished(folder):
+            console.notice("the runner was killed: what it had not begun is missing here")
+        result = as_shown(run, cwd, verify_again(folder, cwd, stored_rules=notice))
         console.show(result)
         Writers(writers, console.notice).replay(result)
     return result.exit_code

@@ -69,6 +69,13 @@ class GroupResult(NamedTuple):
     faults: tuple[Event, ...] = ()
     #: What the command of `[ai]` says about it, unverified; "" where it was not asked.
     answer: str = ""
+    #: A copy of `run_dir` for a while, where that is a member of an archive (`a.zip/RUN/GROUP`).
+    unpacked: Path | None = None
+
+    @property
+    def files(self) -> Path | None:
+        """The folder where the files of its run can be read now; `run_dir` is what to call it."""
+        return self.unpacked or self.run_dir
 
 
 class RunResult(NamedTuple):

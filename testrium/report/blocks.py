@@ -79,7 +79,8 @@ def group_block(
         lines += [line("  ", Span(f"{marks.bar} ", "dim"), log_line(text)) for text in view.answer]
     if figures:
         lines += tables(view, width)
-    lines += [line(), line("  ", Span("rerun", "dim"), f"  {view.rerun}", whole=True)]
+    where = [Span("  (on the machine of that run)", "dim")] if view.rerun_elsewhere else []
+    lines += [line(), line("  ", Span("rerun", "dim"), f"  {view.rerun}", *where, whole=True)]
     if view.run_dir:
         lines.append(line("  ", Span("logs", "dim"), f"   {view.run_dir}", whole=True))
     return lines

@@ -151,7 +151,8 @@ class Console:
             self._write(slowest(result, legs, self._marks, width=width))
         lines = [line(), blocks.totals(result)]
         if result.folder is not None:
-            lines.append(line(Span(f"run {result.run}  (testrium show)", "dim")))
+            hint = "" if stored else "  (testrium show)"
+            lines.append(line(Span(f"run {result.run}{hint}", "dim")))
         self._write(lines)
 
     def show(self, result: RunResult) -> None:

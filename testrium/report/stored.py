@@ -63,10 +63,12 @@ def read_run(folder: Path) -> RunResult:
     """Read what is known of a run from its folder.
 
     A run that did not come to its end has no report; its finished groups have theirs.
+    Folders of groups are below it, whatever its report says, which may come from elsewhere.
     Raises StoredReportError where nothing was kept or nothing can be read.
     """
     if (folder / RUN_FILE).exists():
-        return read_report(folder / RUN_FILE)
+        result = read_report(folder / RUN_FILE)
+        return result._replace(groups=tuple(_kept_in(folder, group) for group in result.groups))
     summaries = [(path, _load(path)) for path in sorted(folder.rglob(GROUP_FILE))]
     if not summaries:
         raise StoredReportError(
@@ -127,6 +129,14 @@ def _moved(run_dir: str | None, run: str, folder: Path) -> Path | None:
     if folder.name != run or run not in parts:
         return Path(run_dir)
     return folder.joinpath(*parts[parts.index(run) + 1 :])
+
+
+def _kept_in(folder: Path, group: GroupResult) -> GroupResult:
+    """The same result, without a run folder that is not below `folder`."""
+    place = group.run_dir
+    if place is None or (place.is_relative_to(folder) and ".." not in place.parts):
+        return group
+    return group._replace(run_dir=None)
 
 
 def _group(data: Mapping[str, Any], run_dir: Path | None, modes: tuple[str, ...]) -> GroupResult:

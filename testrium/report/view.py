@@ -137,6 +137,8 @@ class GroupView(NamedTuple):
     checks: tuple[CheckResult, ...]
     rerun: str
     run_dir: str
+    #: There is no such group here: the command is one for the machine that it was run on.
+    rerun_elsewhere: bool = False
     marks: tuple[MarkView, ...] = ()
     #: Lines of an answer that nobody has verified.
     answer: tuple[str, ...] = ()
@@ -162,6 +164,7 @@ def view_group(result: GroupResult, *, cwd: Path) -> GroupView:
         checks=tuple(one._replace(duration_s=as_stored(one.duration_s)) for one in result.checks),
         rerun=rerun_command(scenario.group.folder, cwd, scenario.params),
         run_dir="" if result.run_dir is None else _short_path(result.run_dir, cwd),
+        rerun_elsewhere=result.unpacked is not None and not scenario.group.folder.is_dir(),
         marks=_marks(result.faults, result.started_ns),
         answer=_lines(result.answer) if result.answer else (),
     )

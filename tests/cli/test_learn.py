@@ -85,6 +85,19 @@ def test_there_may_be_nothing_to_learn(
     assert "no run begins with 'zzz'" in capsys.readouterr().err
 
 
+def test_nothing_is_learned_from_what_was_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "good", "client", "server")
+    command = [sys.executable, "-m", "testrium", "run", "--keep", "failed", "--archive", "a.zip"]
+    subprocess.run(command, capture_output=True, check=True)
+    for run in ((), ("a.zip",)):
+        assert entry(["learn", *run]) == 3
+        told = "notice: the folder of good was not kept: nothing is learned from it\n"
+        assert capsys.readouterr().err.startswith(told)
+
+
 def test_an_archive_is_learned_from_as_well(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -42,7 +42,7 @@ def test_the_last_run_is_shown(state: Path) -> None:
         "PASS    far/away    0.50 s",
         "",
         "2 passed in 1.00 s",
-        "run 20261121-1  (testrium show)",
+        "run 20261121-1",
     ]
     assert "old" in show("20261120").output
 

@@ -66,6 +66,38 @@ def test_a_failed_run_is_opened_elsewhere(workplace: Workplace) -> None:
     assert command(workplace, "report", "failed.zip", "--tap", "-").stdout.startswith("TAP version")
 
 
+def test_reports_of_an_archive_name_its_members(workplace: Workplace) -> None:
+    bad = workplace.group(UNITS, CODE, configs="timeout = 1", tables=CIRCUIT, name="bad")
+    workplace.group(
+        {"client": UNITS["client"]}, CODE, tables="[verify]\norphans = 'allow'", name="good"
+    )
+    outcome = workplace.run("--archive", "a.zip")
+    bad.rename(workplace.folder / "moved")
+    member = f"a.zip/{outcome.report['run']}/bad"
+    asked = [word for name in ("json", "junit", "html", "tap") for word in (f"--{name}", name)]
+    for verb in ("report", "verify"):
+        printed = command(workplace, verb, "a.zip", *asked, "--json-stream", "stream").stdout
+        texts = {name: (workplace.folder / name).read_text() for name in asked[1::2]}
+        texts["stream"] = (workplace.folder / "stream").read_text()
+        if verb == "verify":
+            texts["console"] = printed
+        for medium, text in texts.items():
+            assert "testrium-archive" not in text, medium
+            assert member in text or medium == "tap", medium
+        assert "Run it again, on the machine of that run:" in texts["html"]
+        assert ">The way of the keys</h3>" in texts["html"]
+        packed, left_out = json.loads(texts["json"])["groups"]
+        assert packed["run_dir"] == str(workplace.folder / member)
+        assert left_out["run_dir"] is None
+
+
+def test_an_archive_that_is_damaged_is_named(workplace: Workplace) -> None:
+    with zipfile.ZipFile(workplace.folder / "bad.zip", "w") as archive:
+        archive.writestr("20261121-1/report.json", "{")
+    told = command(workplace, "report", "bad.zip").stderr
+    assert told.startswith("testrium: bad.zip/20261121-1/report.json is no readable report")
+
+
 def test_of_a_group_that_is_here_the_rules_are_those_of_now(workplace: Workplace) -> None:
     group = workplace.group(UNITS, CODE, configs="timeout = 1", tables=CIRCUIT)
     workplace.run("--archive", "all.zip", "--keep", "all")

@@ -59,6 +59,18 @@ def test_a_report_elsewhere_names_the_run_folder_as_it_was(
     assert stored.read_report(path).groups[0].run_dir == lost.run_dir
 
 
+@pytest.mark.parametrize("place", ["/etc", "RUN/../../other", "RUN/../../../RUN/checkout"])
+def test_no_report_leads_out_of_its_run(
+    run_folder: Path, run_result: RunResult, place: str
+) -> None:
+    path = run_folder / json_report.RUN_FILE
+    data = json.loads(path.read_text())
+    data["groups"][0]["run_dir"] = place.replace("RUN", str(run_folder))
+    path.write_text(json.dumps(data))
+
+    assert stored.read_run(run_folder).groups[0].run_dir is None
+
+
 def test_modes_are_told_apart(run_result: RunResult, lost: GroupResult, tmp_path: Path) -> None:
     other = lost._replace(scenario=lost.scenario._replace(mode="INFO"))
     path = tmp_path / "report.json"
