@@ -7,8 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from testrium.errors import InfraError, NoGroupsError, UsageError
-from testrium.judging.verdicts import EXIT_CODES, NOT_PASSED, judged, run_verdict
-from testrium.model import GroupResult, RunResult, Scenario, Verdict
+from testrium.judging.verdicts import EXIT_CODES, judged, run_verdict
+from testrium.model import BAD_VERDICTS, GroupResult, RunResult, Scenario, Verdict
 from testrium.plan.selection import ResultKey, Selection
 from testrium.record.restored import restored_scenario
 from testrium.record.scenario import FILE, read_scenario
@@ -122,13 +122,13 @@ def failed_results(cwd: Path) -> frozenset[ResultKey]:
     failed = {
         ResultKey.of((state.parent / row.folder).resolve(), row.mode, row.params)
         for row in rows
-        if row.verdict in NOT_PASSED
+        if row.verdict in BAD_VERDICTS
     }
     with suppress(StoredReportError):  # removed. Groups without save-metrics are only in there
         failed |= {
             ResultKey.of(one.scenario.group.folder, one.scenario.mode, one.scenario.params)
             for one in read_report(state / FOLDER / last.run / RUN_FILE).groups
-            if one.verdict in NOT_PASSED
+            if one.verdict in BAD_VERDICTS
         }
     if not failed:
         raise NoGroupsError(f"--failed: nothing failed in the last run ({last.run})")

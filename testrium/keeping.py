@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from testrium.errors import InfraError
-from testrium.judging.verdicts import NOT_PASSED
-from testrium.model import GroupResult, RunResult
+from testrium.model import BAD_VERDICTS, GroupResult, RunResult
 
 if TYPE_CHECKING:
     from testrium.record.revision import Revision
@@ -32,7 +31,7 @@ def keep_group(
     from testrium.report import json_report, summary
 
     assert result.run_dir is not None
-    if keep == "none" or (keep == "failed" and result.verdict not in NOT_PASSED):
+    if keep == "none" or (keep == "failed" and result.verdict not in BAD_VERDICTS):
         discard_group(run_folder, result.run_dir)
         return result._replace(run_dir=None)
     if not result.scenario.group.save_resume:

@@ -17,12 +17,12 @@ from testrium.errors import ExitCode, InfraError, NoGroupsError
 from testrium.judging.judges import Judges
 from testrium.judging.verdicts import (
     EXIT_CODES,
-    NOT_PASSED,
     failed_runner,
     run_verdict,
 )
 from testrium.keeping import Keep, keep_group, record_run
 from testrium.model import (
+    BAD_VERDICTS,
     Code,
     Group,
     GroupResult,
@@ -245,7 +245,7 @@ class _Session:
             if self._signal is None and (left := len(planned) - len(done)):
                 self._request.observer.notice(f"-x: {left} more results were not started")
             ended = {result.verdict for result in done}
-            if self._signal or ended.intersection(NOT_PASSED) or ended == {Verdict.SKIP}:
+            if self._signal or ended.intersection(BAD_VERDICTS) or ended == {Verdict.SKIP}:
                 break
         if forgotten:
             self._request.observer.notice(f"{forgotten} more results passed, and are not reported")
@@ -254,7 +254,7 @@ class _Session:
     def _is_over(self, results: list[GroupResult]) -> bool:
         """Whether nothing more may start."""
         return self._signal is not None or (
-            self._request.fail_fast and any(result.verdict in NOT_PASSED for result in results)
+            self._request.fail_fast and any(result.verdict in BAD_VERDICTS for result in results)
         )
 
     def _in_sequence(self, scenarios: tuple[Scenario, ...]) -> tuple[Scenario, ...]:
@@ -291,7 +291,7 @@ class _Session:
                 judgement = failed_runner(scenario, error)
                 result = GroupResult(scenario, Verdict.ERROR, judgement=judgement)
             result = result._replace(duration_s=time.monotonic() - started, run_dir=run_dir)
-            if scenario.group.use_ai and result.verdict in NOT_PASSED:
+            if scenario.group.use_ai and result.verdict in BAD_VERDICTS:
                 result = await self._advised(result, services.interrupt)
             result = keep_group(
                 result,

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from testrium.model import Better, Verdict
+from testrium.model import BAD_VERDICTS, GOOD_VERDICTS, Better, Verdict
 from testrium.record.history_rows import ResultRecord
 from testrium.statistics import (
     LEAST_EARLIER,
@@ -24,9 +24,6 @@ from testrium.statistics import (
 _RECENT = 20
 #: So many repeats on each side tell a difference without earlier runs.
 _REPEATS = 4
-
-_PASSED = (Verdict.PASS, Verdict.XFAIL)
-_FAILED = (Verdict.FAIL, Verdict.ERROR, Verdict.UNKNOWN)
 
 
 class Flaky(NamedTuple):
@@ -120,19 +117,19 @@ def _flaky(by_code: Mapping[str, Sequence[ResultRecord]]) -> Flaky | None:
     undecided = {
         code: results
         for code, results in by_code.items()
-        if any(one.verdict in _PASSED for one in results)
-        and any(one.verdict in _FAILED for one in results)
+        if any(one.verdict in GOOD_VERDICTS for one in results)
+        and any(one.verdict in BAD_VERDICTS for one in results)
     }
     if not undecided:
         return None
     results = [one for same in undecided.values() for one in same]
-    failed = [one for one in results if one.verdict in _FAILED]
+    failed = [one for one in results if one.verdict in BAD_VERDICTS]
     causes = Counter(f"{one.root_code} {one.root_where}" for one in failed if one.root_code)
     return Flaky(
         group=results[0].group,
         mode=results[0].mode,
         params=results[0].params,
-        passed=sum(one.verdict in _PASSED for one in results),
+        passed=sum(one.verdict in GOOD_VERDICTS for one in results),
         failed=len(failed),
         codes=tuple(undecided),
         causes=tuple(cause for cause, _ in causes.most_common()),

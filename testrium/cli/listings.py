@@ -11,15 +11,12 @@ import click
 
 from testrium.load.effective import DEFAULT, Setting, settings_of
 from testrium.load.project import Project
-from testrium.model import Group, Scenario, Verdict
+from testrium.model import BAD_VERDICTS, Group, Scenario, Verdict
 from testrium.plan.selection import ResultKey
 from testrium.report.escape import visible
 
 #: From the one to look at first; None, never run, comes before what is fine.
-_WORST_FIRST = (
-    *(Verdict.ERROR, Verdict.FAIL, Verdict.UNKNOWN, None),
-    *(Verdict.SKIP, Verdict.XFAIL, Verdict.PASS),
-)
+_WORST_FIRST = (*BAD_VERDICTS, None, Verdict.SKIP, Verdict.XFAIL, Verdict.PASS)
 
 
 def rank(verdict: Verdict | None) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 from testrium.errors import ExitCode, InfraError
 from testrium.model import (
+    BAD_VERDICTS,
     Code,
     Finding,
     GroupResult,
@@ -23,8 +24,6 @@ EXIT_CODES = {
     Verdict.UNKNOWN: ExitCode.UNKNOWN,
     Verdict.PASS: ExitCode.SUCCESS,
 }
-#: What is no success, the worst first.
-NOT_PASSED = (Verdict.ERROR, Verdict.FAIL, Verdict.UNKNOWN)
 
 
 def judged(
@@ -87,7 +86,7 @@ def failed_runner(scenario: Scenario, error: InfraError) -> Judgement:
 
 def run_verdict(verdicts: tuple[Verdict, ...]) -> Verdict:
     """The worst of the groups: error, fail, unknown, pass; skip and xfail count as pass."""
-    return next((verdict for verdict in NOT_PASSED if verdict in verdicts), Verdict.PASS)
+    return next((verdict for verdict in BAD_VERDICTS if verdict in verdicts), Verdict.PASS)
 
 
 def judging_weight(scenario: Scenario, database: Path) -> int:

@@ -56,8 +56,10 @@ from testrium.model.judged import (
 from testrium.model.metrics import COMPARED, Better, Measure, Metric, Reported, Source
 from testrium.model.places import Place
 from testrium.model.words import (
+    BAD_VERDICTS,
     EMPTY,
     FAULTS,
+    GOOD_VERDICTS,
     RESERVED_UNITS,
     UNKNOWN_CODES,
     Code,
@@ -66,12 +68,14 @@ from testrium.model.words import (
 )
 
 __all__ = [
+    "BAD_VERDICTS",
     "CLOCK_ACTS",
     "COMPARED",
     "EMPTY",
     "FAILPOINT_ACTS",
     "FAULTS",
     "FIXTURE_PREFIX",
+    "GOOD_VERDICTS",
     "LINK_ACTS",
     "OUTSIDE_ACTS",
     "RESERVED_UNITS",

@@ -37,6 +37,13 @@ class Verdict(StrEnum):
     XFAIL = "xfail"
 
 
+#: What went as it should; a skipped group did not go at all, so it is in neither of these two.
+GOOD_VERDICTS = (Verdict.PASS, Verdict.XFAIL)
+
+#: With one of these in it a run has not passed, and somebody has to look; the worst first.
+BAD_VERDICTS = (Verdict.ERROR, Verdict.FAIL, Verdict.UNKNOWN)
+
+
 class EventType(StrEnum):
     """The kinds of probe."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from testrium.errors import ExitCode
-from testrium.model import Code, GroupResult, RunResult, Verdict
+from testrium.model import BAD_VERDICTS, Code, GroupResult, RunResult, Verdict
 from testrium.report import wording
 from testrium.report.escape import cut, log_line
 from testrium.report.figures import tables
@@ -21,18 +21,13 @@ _KEY_WIDTH = 60
 _MESSAGE_WIDTH = 600
 
 
-def needs_block(verdict: Verdict) -> bool:
-    """Whether a person has to read more about it than its one line."""
-    return verdict in (Verdict.FAIL, Verdict.UNKNOWN, Verdict.ERROR)
-
-
 def outcome(result: GroupResult) -> str:
     """Why a group came to its verdict, in a few words; "" where there is nothing to say."""
     if result.verdict is Verdict.SKIP:
         return f"skipped: {wording.reason(result)}"
     if result.verdict is Verdict.XFAIL:
         return f"failed as expected: {wording.reason(result)}"
-    if not needs_block(result.verdict):
+    if result.verdict not in BAD_VERDICTS:
         return ""
     if not result.judgement.findings:
         return result.reason
@@ -43,7 +38,7 @@ def outcome(result: GroupResult) -> str:
 
 def message(result: GroupResult) -> str:
     """The root cause in one sentence, or the reason of what was not run; "" where it passed."""
-    if not needs_block(result.verdict):
+    if result.verdict not in BAD_VERDICTS:
         return wording.reason(result)
     root = next(iter(result.judgement.findings), None)
     return outcome(result) if root is None else f"{root.code} at {root.where}: {root.message}"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from testrium.model import GroupResult, RunResult, Verdict
+from testrium.model import BAD_VERDICTS, GroupResult, RunResult, Verdict
 from testrium.report import blocks, wording
 from testrium.report.lines import Line, Span, line, table
 from testrium.report.marks import STYLES, Marks
@@ -42,7 +42,7 @@ def failures(
     Nothing where it is one: it has just been told. `cwd` is where the command is going to be typed;
     None: there is no such command.
     """
-    failed = [group for group in result.groups if blocks.needs_block(group.verdict)]
+    failed = [group for group in result.groups if group.verdict in BAD_VERDICTS]
     if len(failed) < 2:
         return
     yield line()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self, TextIO
 
 from testrium.errors import Problem
-from testrium.model import Event, GroupResult, RunResult, Scenario, UnitState, Verdict
+from testrium.model import BAD_VERDICTS, Event, GroupResult, RunResult, Scenario, UnitState, Verdict
 from testrium.report import blocks, wording
 from testrium.report.closing import Leg, failures, is_long, slowest
 from testrium.report.escape import cells, encodable, log_line
@@ -118,7 +118,7 @@ class Console:
 
     def group_ended(self, result: GroupResult) -> None:
         """Observer: a group is judged."""
-        self._progress.ended(result.scenario, failed=blocks.needs_block(result.verdict))
+        self._progress.ended(result.scenario, failed=result.verdict in BAD_VERDICTS)
         label = wording.label(result.scenario)
         for name in [name for name in self._partial if name[0] == label]:
             self._write([self._output_line(name, self._partial.pop(name))])
@@ -139,7 +139,7 @@ class Console:
         self._write(line(str(problem), hanging=2) for problem in result.errors)
         width = self.width()
         for group in result.groups:
-            if blocks.needs_block(group.verdict):
+            if group.verdict in BAD_VERDICTS:
                 view = view_group(group, cwd=self._cwd)
                 self._write([line(), *blocks.group_block(view, self._marks, width=width)])
         if result.errors:

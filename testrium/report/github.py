@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from testrium.errors import Problem
-from testrium.model import Finding, GroupResult, RunResult, Verdict
+from testrium.model import BAD_VERDICTS, Finding, GroupResult, RunResult, Verdict
 from testrium.report import blocks, wording
 from testrium.report.escape import (
     encodable,
@@ -140,7 +140,7 @@ class GithubWriter(Writer):
             cells = (wording.label(group.scenario), time, blocks.outcome(group))
             shown = " | ".join(map(markdown_text, cells))
             yield f"| {marks.verdicts[group.verdict]} {group.verdict} | {shown} |"
-        explained = [group for group in result.groups if blocks.needs_block(group.verdict)]
+        explained = [group for group in result.groups if group.verdict in BAD_VERDICTS]
         for group in explained[:most]:
             block = blocks.group_block(view_group(group, cwd=self.cwd), marks)
             yield ""

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from testrium.model import GroupResult, RunResult, Verdict
+from testrium.model import BAD_VERDICTS, GroupResult, RunResult
 from testrium.model.detail import Detail
 from testrium.report import wording
 from testrium.report.diagram import LAYOUT, sequence_diagram, story_of
@@ -24,8 +24,6 @@ from testrium.resources import template_folder
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-
-_OPEN = (Verdict.FAIL, Verdict.ERROR, Verdict.UNKNOWN)
 
 #: Gives what is known of a result besides itself.
 Details = Callable[[GroupResult], Detail]
@@ -41,7 +39,7 @@ def render(result: RunResult, *, cwd: Path, details: Details | None = None) -> s
         errors=[str(problem) for problem in result.errors],
         totals=wording.totals(result.groups, as_stored(result.duration_s)),
         started=f"{started:%Y-%m-%d %H:%M:%S} UTC",
-        open_verdicts=_OPEN,
+        open_verdicts=BAD_VERDICTS,
         layout=LAYOUT,
         sequence_diagram=sequence_diagram,
         story_of=story_of,
@@ -90,7 +88,8 @@ def _pages(result: RunResult, details: Details, cwd: Path) -> list[GroupPage]:
     room = MOST_STEPS
     pages: dict[int, GroupPage] = {}
     numbers = sorted(
-        range(len(result.groups)), key=lambda number: result.groups[number].verdict not in _OPEN
+        range(len(result.groups)),
+        key=lambda number: result.groups[number].verdict not in BAD_VERDICTS,
     )
     for number in numbers:
         group = result.groups[number]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from testrium.model import EMPTY, Verdict
+from testrium.model import BAD_VERDICTS, EMPTY, GOOD_VERDICTS, Verdict
 from testrium.report import wording
 from testrium.statistics import median
 
@@ -22,7 +22,6 @@ _CHART = 110
 _LEFT = 4
 #: So many results of a series are looked at.
 MOST_RESULTS = 200
-_GOOD = (Verdict.PASS, Verdict.XFAIL)
 
 
 class PastRun(NamedTuple):
@@ -99,7 +98,7 @@ class Series(NamedTuple):
 
     @property
     def not_passed(self) -> tuple[PastResult, ...]:
-        return tuple(one for one in self.results if one.verdict not in (*_GOOD, Verdict.SKIP))
+        return tuple(one for one in self.results if one.verdict in BAD_VERDICTS)
 
 
 class Point(NamedTuple):
@@ -203,7 +202,7 @@ def _curve(name: str, results: Sequence[PastResult]) -> Curve:
         Point(
             round(_LEFT + number * each, 1),
             height(value),
-            result.verdict in _GOOD,
+            result.verdict in GOOD_VERDICTS,
             f"{result.when}: {words(value)}, {result.verdict} ({result.run})",
         )
         for number, (result, value) in enumerate(zip(results, values, strict=True))

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from testrium.errors import UsageError
-from testrium.judging.verdicts import NOT_PASSED
-from testrium.model import RunResult
+from testrium.model import BAD_VERDICTS, RunResult
 from testrium.report.targets import Choice
 from testrium.report.writer import Writer
 
@@ -32,7 +31,7 @@ class ArchiveWriter(Writer):
         folders = [
             group.run_dir
             for group in result.groups
-            if group.run_dir is not None and (self._everything or group.verdict in NOT_PASSED)
+            if group.run_dir is not None and (self._everything or group.verdict in BAD_VERDICTS)
         ]
         assert self.target is not None
         write_archive(result.folder, folders, self.cwd / self.target)
