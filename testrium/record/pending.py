@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from testrium.errors import InfraError
 from testrium.model import Event
@@ -12,16 +11,24 @@ from testrium.model import Event
 Answer = Callable[[Event | InfraError], None]
 
 
-@dataclass(slots=True, eq=False)
 class Wait:
     """Somebody waits for an event of `unit` at `step`; `*` is any, None is any too."""
 
-    unit: str
-    step: str
-    key: str | None
-    start: int | None
-    attempt: int | None
-    answer: Answer
+    def __init__(
+        self,
+        unit: str,
+        step: str,
+        key: str | None,
+        start: int | None,
+        attempt: int | None,
+        answer: Answer,
+    ) -> None:
+        self.unit = unit
+        self.step = step
+        self.key = key
+        self.start = start
+        self.attempt = attempt
+        self.answer = answer
 
     def matches(self, event: Event, attempt: int) -> bool:
         """Whether the event is an answer; `attempt` is the current one."""

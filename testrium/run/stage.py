@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from testrium.model import Scenario
@@ -26,7 +25,6 @@ class LinkSwitch(Protocol):
         """Let connections to the unit through, or refuse them: it has a process, or none."""
 
 
-@dataclass(slots=True, eq=False)
 class Stage:
     """What the actors of one group share. `deadline_ns` is known once the first of them starts.
 
@@ -34,19 +32,31 @@ class Stage:
     purpose, None where it breaks none.
     """
 
-    scenario: Scenario
-    services: Services
-    surroundings: Surroundings
-    folder: RunFolder
-    recorder: Recorder
-    change: Change
-    logs: Logs
-    diagnostics: Diagnostics
-    injector: Injector | None = None
-    links: LinkSwitch | None = None
-    attempt: int = 1
-    started_ns: int | None = None
-    deadline_ns: int | None = None
+    def __init__(
+        self,
+        scenario: Scenario,
+        services: Services,
+        surroundings: Surroundings,
+        folder: RunFolder,
+        recorder: Recorder,
+        change: Change,
+        logs: Logs,
+        diagnostics: Diagnostics,
+        injector: Injector | None,
+    ) -> None:
+        self.scenario = scenario
+        self.services = services
+        self.surroundings = surroundings
+        self.folder = folder
+        self.recorder = recorder
+        self.change = change
+        self.logs = logs
+        self.diagnostics = diagnostics
+        self.injector = injector
+        self.links: LinkSwitch | None = None
+        self.attempt = 1
+        self.started_ns: int | None = None
+        self.deadline_ns: int | None = None
 
     def begin(self) -> None:
         """Start the group's clock, at its first unit's start."""

@@ -19,7 +19,6 @@ import os
 import selectors
 import signal
 import socket
-from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from time import monotonic_ns
 
@@ -59,15 +58,15 @@ def main(fd: int) -> None:
     os._exit(0)  # multiprocessing has nobody left to wait for
 
 
-@dataclass(slots=True)
 class _Kept:
     """A keeper, and what it has told of its unit; the one in reserve has none yet."""
 
-    process: BaseProcess
-    channel: Channel
-    number: int = 0
-    unit: str = ""
-    told: set[str] = field(default_factory=set)
+    def __init__(self, process: BaseProcess, channel: Channel) -> None:
+        self.process = process
+        self.channel = channel
+        self.number = 0
+        self.unit = ""
+        self.told: set[str] = set()
 
 
 class _Supervisor:
