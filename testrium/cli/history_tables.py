@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from itertools import groupby
 
 from testrium.history import Change, Flaky, Point, ResultRecord, RunRecord, Slow, normalized_s
+from testrium.measures import figure
 from testrium.model import Measure, Verdict
 from testrium.report import wording
 from testrium.report.escape import cut
 from testrium.report.lines import Line, Span, Style, line, table
 from testrium.report.marks import STYLES
 from testrium.statistics import median, robust_deviation
-from testrium.verify.wording import figure
 
 _AT_100 = ("at score 100",)
 _BARS = "▁▂▃▄▅▆▇█"

@@ -53,7 +53,7 @@ from testrium.model.judged import (
     Observer,
     RunResult,
 )
-from testrium.model.metrics import COMPARED, Better, Measure, Metric, Reported, Source
+from testrium.model.metrics import COMPARED, Better, Measure, Metric, MetricResult, Reported, Source
 from testrium.model.places import Place
 from testrium.model.words import (
     BAD_VERDICTS,
@@ -106,6 +106,7 @@ __all__ = [
     "ManualStep",
     "Measure",
     "Metric",
+    "MetricResult",
     "Monitored",
     "Normalizer",
     "Observer",

@@ -9,7 +9,7 @@ from testrium.model.checked import CheckResult
 from testrium.model.declared import Scenario
 from testrium.model.finding import Finding
 from testrium.model.happened import End, Event, TestResult, UnitState
-from testrium.model.metrics import Measure
+from testrium.model.metrics import Measure, MetricResult
 from testrium.model.places import Place
 from testrium.model.words import EMPTY, Verdict
 
@@ -47,6 +47,7 @@ class Judgement(NamedTuple):
     completed: tuple[Place, ...] = ()
     missing: tuple[Place, ...] = ()
     measures: tuple[Measure, ...] = ()
+    metrics: tuple[MetricResult, ...] = ()
 
 
 class GroupResult(NamedTuple):

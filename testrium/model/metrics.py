@@ -54,3 +54,20 @@ class Measure(NamedTuple):
     n: int = 1
     mean: float | None = None
     deviation: float | None = None
+
+
+class MetricResult(NamedTuple):
+    """What became of a figure that `[metrics]` names, or that was reported or compared.
+
+    The figure itself is the `Measure` of this name, if there is one. `rule` is what `[metrics]`
+    says of it. `held` is None where nothing is asked of it, or nothing was decided. `baseline` is
+    the median of the earlier runs that it can be compared with, `lowest` and `highest` are those
+    of the reports.
+    """
+
+    name: str
+    rule: Metric | None = None
+    held: bool | None = None
+    baseline: float | None = None
+    lowest: float | None = None
+    highest: float | None = None

@@ -1,4 +1,4 @@
-"""The tables of a group: its circuits, units, checks and tests."""
+"""The tables of a group: its circuits, metrics, units, checks and tests."""
 
 from __future__ import annotations
 
@@ -7,17 +7,26 @@ from collections.abc import Collection, Iterator, Sequence
 from testrium.model import CheckResult, CircuitResult, Verdict
 from testrium.model import TestResult as Test
 from testrium.report import wording
+from testrium.report.escape import cut
 from testrium.report.lines import Line, Span, line, table
 from testrium.report.marks import STYLES
+from testrium.report.metrics import MetricView
 from testrium.report.view import GroupView, UnitView
 
 _INDENT = 2
 
+#: Of a metric's name, which may have 200 characters: the others say more in that room.
+_NAME_WIDTH = 40
+
 
 def tables(view: GroupView, width: int | None) -> Iterator[Line]:
-    """A table for each of the four that the group has."""
+    """A table for each of the five that the group has."""
     if view.circuits:
         yield from _titled("circuits", _circuit_rows(view.circuits), width, right=range(2, 7))
+    if view.metrics:
+        yield from _titled(
+            "metrics", _metric_rows(view.metrics, width), width, right=(2, *range(4, 10))
+        )
     if view.units:
         yield from _titled("units", _unit_rows(view.units), width, right=range(2, 8))
     if view.checks:
@@ -49,6 +58,36 @@ def _circuit_row(circuit: CircuitResult) -> list[Span]:
         Span(str(circuit.instances)),
         *(Span("-" if time is None else wording.milliseconds(time)) for time in times),
     ]
+
+
+def _metric_rows(metrics: Sequence[MetricView], width: int | None) -> list[list[Span]]:
+    """What was reported more than once, and what was compared, have columns of their own."""
+    room = 0 if width is None else max(16, min(_NAME_WIDTH, width - 30))
+    several = any(metric.mean is not None for metric in metrics)
+    compared = any(metric.baseline is not None for metric in metrics)
+    heads = ["name", "verdict", "value", "rule"]
+    heads += ["baseline"] if compared else []
+    heads += ["n", "mean", "deviation", "min", "max"] if several else []
+    rows = [[Span(head, "dim") for head in heads]]
+    for metric in metrics:
+        verdict = metric.verdict
+        rows.append(
+            [
+                Span(metric.name if width is None else cut(metric.name, room)),
+                Span("-") if verdict is None else Span(str(verdict), STYLES[verdict]),
+                Span(metric.value or "-"),
+                Span(metric.rule or "-"),
+                *([Span(metric.baseline or "-")] if compared else ()),
+                *(_report_columns(metric) if several else ()),
+            ]
+        )
+    return rows
+
+
+def _report_columns(metric: MetricView) -> list[Span]:
+    count = "-" if metric.n is None else str(metric.n)
+    texts = (metric.mean, metric.deviation, metric.lowest, metric.highest)
+    return [Span(count), *(Span(text or "-") for text in texts)]
 
 
 def _unit_rows(units: Sequence[UnitView]) -> list[list[Span]]:

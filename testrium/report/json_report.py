@@ -20,6 +20,7 @@ from testrium.model import (
     Event,
     Finding,
     GroupResult,
+    MetricResult,
     Place,
     RunResult,
     Verdict,
@@ -104,6 +105,7 @@ def group_json(result: GroupResult) -> dict[str, Any]:
         "ai": {"answer": result.answer, "verified": False} if result.answer else None,
         "faults": [_fault(event, result.started_ns) for event in result.faults],
         "metrics": [measure._asdict() for measure in judgement.measures],
+        "metric_results": [_metric(metric) for metric in judgement.metrics],
         "events": [_event(result.witnesses[id_]) for id_ in sorted(result.witnesses)],
     }
 
@@ -170,6 +172,11 @@ def _circuit(circuit: CircuitResult) -> dict[str, Any]:
         "p99_ms": _number(circuit.p99_ms),
         "max_ms": _number(circuit.max_ms),
     }
+
+
+def _metric(result: MetricResult) -> dict[str, Any]:
+    rule = None if result.rule is None else result.rule._asdict()
+    return {**result._asdict(), "rule": rule}
 
 
 def _place(place: Place) -> dict[str, str]:

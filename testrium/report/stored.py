@@ -29,6 +29,8 @@ from testrium.model import (
     Judgement,
     Leak,
     Measure,
+    Metric,
+    MetricResult,
     Place,
     RunResult,
     Scenario,
@@ -173,6 +175,7 @@ def _group(data: Mapping[str, Any], run_dir: Path | None, modes: tuple[str, ...]
             completed=_all(Place, required.get("completed", ())),
             missing=_all(Place, required.get("missing", ())),
             measures=_all(Measure, data.get("metrics", ())),
+            metrics=tuple(map(_metric, data.get("metric_results", ()))),
         ),
         ends=tuple(_end(unit, started_ns) for unit in data.get("units", ())),
         tests=_all(Test, data.get("tests", ())),
@@ -214,6 +217,11 @@ def _finding(data: Mapping[str, Any]) -> Finding:
 
 def _circuit(data: Mapping[str, Any]) -> CircuitResult:
     return _made(CircuitResult, data, verdict=Verdict(data["verdict"]))
+
+
+def _metric(data: Mapping[str, Any]) -> MetricResult:
+    rule = data.get("rule")
+    return _made(MetricResult, data, rule=None if rule is None else _made(Metric, rule))
 
 
 def _end(data: Mapping[str, Any], started_ns: int | None) -> End:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from testrium.measures import figure
 from testrium.model import BAD_VERDICTS, EMPTY, GOOD_VERDICTS, Verdict
 from testrium.report import wording
 from testrium.statistics import median
@@ -196,7 +197,7 @@ def _curve(name: str, results: Sequence[PastResult]) -> Curve:
         return round(_CHART - 8 - (_CHART - 20) * value / most, 1)
 
     def words(value: float) -> str:
-        return wording.figure(value, unit)
+        return figure(value, unit)
 
     points = tuple(
         Point(

@@ -28,6 +28,7 @@ from testrium.model import (
     Verdict,
 )
 from testrium.report import escape, wording
+from testrium.report.metrics import MetricView, metric_views
 
 #: A story longer than this is shown without its middle.
 MOST_EVENTS = 14
@@ -133,6 +134,7 @@ class GroupView(NamedTuple):
     notes: tuple[FindingView, ...]
     units: tuple[UnitView, ...]
     circuits: tuple[CircuitResult, ...]
+    metrics: tuple[MetricView, ...]
     tests: tuple[TestResult, ...]
     checks: tuple[CheckResult, ...]
     rerun: str
@@ -160,6 +162,7 @@ def view_group(result: GroupResult, *, cwd: Path) -> GroupView:
         notes=tuple(builder.finding(note) for note in result.judgement.notes),
         units=tuple(builder.units.values()),
         circuits=result.judgement.circuits,
+        metrics=metric_views(result.judgement),
         tests=tuple(test._replace(duration_s=as_stored(test.duration_s)) for test in result.tests),
         checks=tuple(one._replace(duration_s=as_stored(one.duration_s)) for one in result.checks),
         rerun=rerun_command(scenario.group.folder, cwd, scenario.params),

@@ -58,18 +58,6 @@ def megabytes(size: int) -> str:
     return f"{size / 1e6:.1f} MB" if size < 100_000_000 else f"{size / 1e6:.0f} MB"
 
 
-def figure(value: float, unit: str) -> str:
-    """A figure of the history: `0.31 s`, `81.5 ms`, `12.3 MB`, `12 %`, `120 1/s`."""
-    match unit:
-        case "s":
-            return duration(value)
-        case "ms":
-            return milliseconds(value)
-        case "B":
-            return megabytes(round(value))
-    return f"{value:.6g} {unit}".rstrip()
-
-
 def plural(count: int, noun: str) -> str:
     """`1 group`, `2 groups`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

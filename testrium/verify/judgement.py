@@ -18,6 +18,7 @@ from testrium.model import (
 from testrium.verify.faults import unproved_faults
 from testrium.verify.index import EventIndex
 from testrium.verify.limits import limit_findings
+from testrium.verify.metric_results import metric_results
 from testrium.verify.metrics import Measured, measures_of, metric_findings
 from testrium.verify.probes import gaps, missing_probes, orphans, required_places
 from testrium.verify.processes import ProcessFacts
@@ -88,6 +89,7 @@ def _judge(scenario: Scenario, evidence: Evidence) -> Judgement:
         completed=tuple(completed),
         missing=tuple(missing),
         measures=measures,
+        metrics=metric_results(scenario, evidence, measures, (*off_limits, *regressions.findings)),
     )
 
 

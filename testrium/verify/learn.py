@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from math import inf
 
+from testrium.measures import time_span
 from testrium.model import (
     RESERVED_UNITS,
     Circuit,
@@ -28,7 +29,7 @@ from testrium.verify.proposal import Proposal
 from testrium.verify.route import Route
 from testrium.verify.timing import LEAST_SAMPLES
 from testrium.verify.tracks import Track, alternatives, stages_of
-from testrium.verify.wording import duration, number_of, times
+from testrium.verify.wording import number_of, times
 
 #: A hop that was passed more often than this is proposed without an upper bound.
 MOST_COUNTED = 5
@@ -179,15 +180,15 @@ def _limited(circuit: Circuit, tracks: Sequence[Track]) -> tuple[Circuit, dict[s
     circuit = circuit._replace(within_ns=within_ns)
     reasons = {
         "within": f"{times(WITHIN_FACTOR)} the slowest of {number_of(len(taken), 'key')}"
-        f" ({duration(taken[-1])}), {duration(LEAST_WITHIN_NS)} at least"
+        f" ({time_span(taken[-1])}), {time_span(LEAST_WITHIN_NS)} at least"
     }
     if len(taken) >= LEAST_SAMPLES[95]:
         p95_ns = nearest_rank(taken, 95)
         budget_ns = min(within_ns, _rounded_up(max(P95_FACTOR * p95_ns, LEAST_P95_NS)))
         circuit = circuit._replace(budgets={95: budget_ns})
         reasons["p95"] = (
-            f"{times(P95_FACTOR)} the p95 of this run ({duration(p95_ns)}),"
-            f" {duration(LEAST_P95_NS)} at least"
+            f"{times(P95_FACTOR)} the p95 of this run ({time_span(p95_ns)}),"
+            f" {time_span(LEAST_P95_NS)} at least"
         )
     return circuit, reasons
 

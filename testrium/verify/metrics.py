@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
-from testrium.measures import DURATION, OF_CIRCUIT, OF_HOP, OF_UNIT, hop_measure
+from testrium.measures import DURATION, OF_CIRCUIT, OF_HOP, OF_UNIT, figure, hop_measure
 from testrium.model import (
     EMPTY,
     Circuit,
@@ -22,7 +22,7 @@ from testrium.model import (
 )
 from testrium.statistics import summary
 from testrium.verify.timing import LEAST_SAMPLES, UNANSWERED, Latencies
-from testrium.verify.wording import close_to, figure, listed, number_of
+from testrium.verify.wording import close_to, listed, number_of
 
 if TYPE_CHECKING:
     from testrium.verify.hops import HopTimes
@@ -41,7 +41,7 @@ def measures_of(
     scenario: Scenario, evidence: Evidence, measured: Sequence[Measured]
 ) -> tuple[Measure, ...]:
     """Every figure of the run that is known exactly, and is finite."""
-    return (*_own(scenario, evidence, measured), *_reported(_by_name(evidence)))
+    return (*_own(scenario, evidence, measured), *_reported(reports_by_name(evidence)))
 
 
 def _own(scenario: Scenario, evidence: Evidence, measured: Sequence[Measured]) -> Iterator[Measure]:
@@ -90,7 +90,7 @@ def metric_findings(
     measures: Sequence[Measure],
 ) -> Iterator[Finding]:
     """A finding for each figure that is not as `[metrics]` says, or that nobody reported."""
-    reports = _by_name(evidence)
+    reports = reports_by_name(evidence)
     values = {measure.name: measure for measure in measures}
     circuits = {one.circuit.name: one for one in measured}
     yield from _too_few(scenario.group.metrics, measured)
@@ -221,7 +221,8 @@ def _shown(metric: Metric, value: float | None, unit: str = "") -> str:
     return figure(value, unit or metric.unit)
 
 
-def _by_name(evidence: Evidence) -> dict[str, list[Reported]]:
+def reports_by_name(evidence: Evidence) -> dict[str, list[Reported]]:
+    """What processes reported in the attempt that counts."""
     found: dict[str, list[Reported]] = {}
     for report in evidence.metrics:
         if report.attempt == evidence.attempt:

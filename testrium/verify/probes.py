@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection
 
+from testrium.measures import time_span
 from testrium.model import Code, Damage, Event, EventType, Evidence, Finding, Place, Scenario
 from testrium.verify.drafts import Draft, Drafts, distinct, place_of
 from testrium.verify.index import EventIndex, Hole, holes, process_of
 from testrium.verify.timing import Order, low_ns, order_of
-from testrium.verify.wording import close_to, duration, listed, number_of, shown, times
+from testrium.verify.wording import close_to, listed, number_of, shown, times
 
 
 def required_places(scenario: Scenario, index: EventIndex) -> tuple[list[Place], list[Place]]:
@@ -115,7 +116,7 @@ def _orphan_finding(draft: Draft) -> Finding:
             )
         case _:
             assert draft.other is not None
-            gap = duration(low_ns(draft.other) - draft.event.t_ns)
+            gap = time_span(low_ns(draft.other) - draft.event.t_ns)
             message = (
                 f"{keys} {was} received at {draft.where} {gap} before"
                 f" {it} {was} sent at {place_of(draft.other)}"

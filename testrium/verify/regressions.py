@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from testrium.measures import figure
 from testrium.model import COMPARED, Code, Finding, Measure, Metric, Scenario
 from testrium.statistics import LEAST_EARLIER, Comparison, against_earlier
-from testrium.verify.wording import figure, listed, number_of
+from testrium.verify.wording import listed, number_of
 
 #: What a change must come to at least, by source and unit: what schedulers do is no regression.
 _FLOORS = {("circuit", "ms"): 1.0, ("hop", "ms"): 1.0, ("group", "s"): 0.5}
@@ -47,7 +48,7 @@ def find_regressions(
     declared = {metric.name: metric for metric in scenario.group.metrics}
     for measure in measures:
         metric = declared.get(measure.name)
-        allowed = _allowed(scenario, metric, measure)
+        allowed = allowed_regression(scenario, metric, measure)
         if allowed is None or measure.name in broken:
             continue
         earlier = baseline.get((measure.name, measure.unit), ())
@@ -116,7 +117,7 @@ def _hop_of(measure: Measure) -> str:
     return measure.name.rpartition(".")[0]
 
 
-def _allowed(scenario: Scenario, metric: Metric | None, measure: Measure) -> float | None:
+def allowed_regression(scenario: Scenario, metric: Metric | None, measure: Measure) -> float | None:
     """How much worse the figure may be; None where it is not compared."""
     if metric is not None and metric.max_regression is not None:
         return metric.max_regression

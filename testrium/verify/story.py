@@ -10,13 +10,14 @@ from collections.abc import Callable
 from heapq import nlargest
 from math import inf
 
+from testrium.measures import time_span
 from testrium.model import Code, Event, Finding, Hop
 from testrium.verify.circuits import CircuitFacts
 from testrium.verify.drafts import Draft, distinct, place_of
 from testrium.verify.index import EventIndex
 from testrium.verify.places import ANY
 from testrium.verify.timing import LEAST_SAMPLES, low_ns
-from testrium.verify.wording import close_to, duration, listed, number_of, shown, times
+from testrium.verify.wording import close_to, listed, number_of, shown, times
 
 #: A story of more events than this is told by its first and its last ones.
 MOST_EVENTS = 40
@@ -142,7 +143,7 @@ class _Teller:
         message = f"{whose} reached {draft.where} {times(len(events))}, {allowed}"
         pids = Counter(event.pid for event in events)
         by_process = ", ".join(f"{times(n)} in process {pid}" for pid, n in pids.most_common(4))
-        after = duration(events[most].t_ns - events[0].t_ns)
+        after = time_span(events[most].t_ns - events[0].t_ns)
         return message, [by_process, f"the one too many came {after} after the first"]
 
     def _collision(self, draft: Draft) -> Told:
@@ -206,8 +207,8 @@ class _Teller:
     def _late(self, draft: Draft) -> Told:
         limit, taken = self._circuit.within_ns or 0, draft.sizes[draft.key]
         message = (
-            f"{self._whose(draft)} took {duration(taken)} to {draft.where},"
-            f" {duration(taken - limit)} over the limit of {duration(limit)}"
+            f"{self._whose(draft)} took {time_span(taken)} to {draft.where},"
+            f" {time_span(taken - limit)} over the limit of {time_span(limit)}"
         )
         hints = []
         if self._facts.instances > 1:
@@ -220,7 +221,7 @@ class _Teller:
         latencies = self._facts.latencies
         over = [
             f"p{percentile} is {_finite(latencies.percentile(percentile).low)},"
-            f" over its budget of {duration(budget)}"
+            f" over its budget of {time_span(budget)}"
             for percentile, budget in sorted(self._circuit.budgets.items())
             if latencies.enough(percentile) and latencies.percentile(percentile).low > budget
         ]
@@ -242,7 +243,7 @@ class _Teller:
             ]
         vague = next((e for e in draft.witnesses() if e.t_low_ns is not None), one)
         return f"{message}: {place_of(vague)} has only the time at which its line was read", [
-            f"it may have happened up to {duration(vague.t_ns - low_ns(vague))} earlier",
+            f"it may have happened up to {time_span(vague.t_ns - low_ns(vague))} earlier",
             "emit t_ns (CLOCK_MONOTONIC) with the probe, or use `testrium probe`",
         ]
 
@@ -270,7 +271,7 @@ class _Teller:
         assert draft.event is not None
         assert draft.other is not None
         gap = low_ns(draft.other) - draft.event.t_ns
-        return f"{duration(gap)} before" if gap > 0 else "before"
+        return f"{time_span(gap)} before" if gap > 0 else "before"
 
     def _also(self, draft: Draft) -> list[str]:
         if draft.event is None or draft.other is None or draft.event.pid != draft.other.pid:
@@ -326,4 +327,4 @@ def _slowest(draft: Draft) -> str:
 
 
 def _finite(span_ns: float) -> str:
-    return "unanswered" if span_ns == inf else duration(span_ns)
+    return "unanswered" if span_ns == inf else time_span(span_ns)

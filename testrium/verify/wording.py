@@ -1,4 +1,4 @@
-"""Numbers, times and lists as people say them."""
+"""Numbers and lists as people say them; `testrium.measures` has figures."""
 
 from __future__ import annotations
 
@@ -29,29 +29,6 @@ def number_of(count: int, noun: str) -> str:
 def times(count: int) -> str:
     """`once`, `twice`, `3 times`."""
     return {1: "once", 2: "twice"}.get(count, f"{count} times")
-
-
-def duration(span_ns: float) -> str:
-    """A time span (ns) with three digits at most: `340 ms`, `1.25 s`, `80 us`."""
-    for unit, scale in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
-        if abs(span_ns) >= scale:
-            value = span_ns / scale
-            return f"{value:.0f} {unit}" if abs(value) >= 100 else f"{value:.3g} {unit}"
-    return f"{span_ns:.0f} ns"
-
-
-def figure(value: float, unit: str) -> str:
-    """A figure in its unit: times and sizes as people say them, others with six digits at most."""
-    match unit:
-        case "ms":
-            return duration(value * 1e6)
-        case "s":
-            return duration(value * 1e9)
-        case "B":
-            return f"{value / 1e6:.3g} MB" if value >= 1e6 else f"{value / 1e3:.3g} kB"
-        case "%":
-            return f"{value:.3g} %"
-    return f"{value:.6g} {unit}".rstrip()
 
 
 def close_to(word: str, words: Iterable[str]) -> str | None:

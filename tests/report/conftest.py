@@ -22,6 +22,9 @@ from testrium.model import (
     GroupResult,
     Judgement,
     Leak,
+    Measure,
+    Metric,
+    MetricResult,
     Place,
     RunResult,
     Scenario,
@@ -316,6 +319,12 @@ def hostile() -> GroupResult:
             notes=(finding,),
             circuits=(CircuitResult(HOSTILE, 1, Verdict.FAIL, max_ms=float("inf")),),
             missing=(Place(HOSTILE, HOSTILE),),
+            measures=(Measure(HOSTILE, 1.5, HOSTILE, "reported", n=2, mean=1.5, deviation=0.7),),
+            metrics=(
+                MetricResult(
+                    HOSTILE, Metric(HOSTILE, "reported", most=1, unit=HOSTILE), False, 1.0, 1.0, 2.0
+                ),
+            ),
         ),
         ends=(
             make_end(

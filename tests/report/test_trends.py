@@ -61,6 +61,6 @@ def test_a_figure_needs_two_values_for_a_curve() -> None:
         for n, one in enumerate(results("+x+")[:2])
     ]
     (curve,) = curves(all_series(own)[0])
-    assert (curve.name, curve.last, curve.usual) == ("duration", "2.00 s", "1.50 s")
+    assert (curve.name, curve.last, curve.usual) == ("duration", "2 s", "1.5 s")
     assert [point.good for point in curve.points] == [True, False]
     assert curve.points[0].y > curve.points[1].y

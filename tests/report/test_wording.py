@@ -85,18 +85,3 @@ def test_how_a_unit_ended(end: End, text: str) -> None:
 def test_every_cause_has_words() -> None:
     for cause in EndCause:
         assert wording.how_ended(End("u", cause, UnitState.FAILED))
-
-
-@pytest.mark.parametrize(
-    ("value", "unit", "text"),
-    [
-        (0.31, "s", "0.31 s"),
-        (81.52, "ms", "81.5 ms"),
-        (12_300_000.0, "B", "12.3 MB"),
-        (12.5, "%", "12.5 %"),
-        (120.0, "1/s", "120 1/s"),
-        (3.0, "", "3"),
-    ],
-)
-def test_a_figure_has_its_unit(value: float, unit: str, text: str) -> None:
-    assert wording.figure(value, unit) == text
