@@ -20,11 +20,11 @@ from testrium.checks.examine import Examiner
 from testrium.checks.files import UnreadableError
 from testrium.checks.limit import TookTooLongError, at_most
 from testrium.errors import TestriumError
-from testrium.model import RESERVED_UNITS, Check, CheckResult, Scenario
+from testrium.model import Check, CheckResult, Scenario
 from testrium.record.stored_values import probe_metadata, stored_ports
-from testrium.run.environment import Ports, Surroundings
+from testrium.run.environment import Ports, Surroundings, event_field
 from testrium.run.folder import RunFolder
-from testrium.variables import probe_field, references
+from testrium.variables import references
 
 #: How long one check may compute (seconds of CPU time): a pattern that backtracks without end is a
 #: failure. Large files take longer: so much more for each byte.
@@ -110,7 +110,7 @@ class _Maker:
     def __init__(self, scenario: Scenario, database: Path, *, update_golden: bool = False) -> None:
         self._database = database
         self._folder = RunFolder(database.parent)
-        self._units = (*(unit.name for unit in scenario.units), *RESERVED_UNITS)
+        self._scenario = scenario
         self._values = _values_of(scenario, self._folder, stored_ports(database))
         self.examiner = Examiner(
             scenario.group.folder,
@@ -124,7 +124,7 @@ class _Maker:
         """The unit that would have had to write, or to emit, what the check looks at."""
         if check.kind == "log":
             return check.target
-        places = (probe_field(name, self._units) for name in references(check.target))
+        places = (event_field(name, self._scenario) for name in references(check.target))
         return next((place[0] for place in places if place is not None), None)
 
     def size(self, check: Check) -> int:
@@ -145,7 +145,7 @@ class _Maker:
         return {"stdout": self._folder.stdout(unit), "stderr": self._folder.stderr(unit)}
 
     def _lookup(self, name: str) -> str:
-        place = probe_field(name, self._units)
+        place = event_field(name, self._scenario)
         if place is None:
             return self._values(name)
         unit, step, field = place

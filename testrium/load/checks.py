@@ -15,7 +15,7 @@ from testrium.load.schema import CHECK, CHECK_SUBJECTS, NORMALIZERS
 from testrium.load.shape import Reading
 from testrium.load.unit_files import UnitFile
 from testrium.load.unit_texts import enabled_ports
-from testrium.model import Check, Normalizer
+from testrium.model import Check, Normalizer, Unit
 from testrium.plugins import Plugin
 
 #: Reserved units whose output is complete when checks are made; teardown.py runs after them.
@@ -45,16 +45,18 @@ def read_checks(
     environment: Iterable[str],
     params: Iterable[str],
     own: tuple[Plugin, ...] = (),
+    fixtures: tuple[Unit, ...] = (),
 ) -> tuple[Check, ...]:
     """The `[[checks]]` tables; what is wrong is noted.
 
     Args:
         value: the list of tables.
         spot: where it stands.
-        files: the units of the group.
+        files: the units and the fixtures of the group.
         environment: the variables that `${env.NAME}` may name.
         params: the parameters of the matrix.
         own: the plugins of the project.
+        fixtures: those of the group.
     """
     if not isinstance(value, list) or not all(isinstance(table, dict) for table in value):
         spot.wrong("must be a list of tables: [[checks]]")
@@ -65,6 +67,7 @@ def read_checks(
         frozenset(environment),
         frozenset(params),
         needs=lambda: frozenset({*enabled, *_LOGS_BESIDE}),
+        fixtures=fixtures,
     )
     checks: dict[str, Check] = {}
     for index, table in enumerate(value):

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from testrium.load.document import Spot, did_you_mean
 from testrium.load.quantities import nanoseconds, shift_in_ns, size_in_bytes
-from testrium.load.routes import ANY, RouteError, Stations, notice_misspelling, parse_place
+from testrium.load.routes import ANY, RouteError, Stations, check_step, parse_place
 from testrium.load.schema import FAULT
 from testrium.load.shape import Reading
 from testrium.load.unit_files import UnitFile
@@ -202,7 +202,7 @@ class _Reader:
         if field == "at" and ANY in place:
             self._wrong(field, f"{text!r}: a failpoint is one probe of one unit, without '*'")
             return None
-        notice_misspelling(place, self.reading.at(field), self._stations)
+        check_step(place, self.reading.at(field), self._stations)
         return place
 
     def _check_failpoint(self, at: Place, do: str) -> None:
@@ -210,7 +210,7 @@ class _Reader:
         file = self._files.get(at.unit)
         if file is None:
             return  # its file could not be read
-        self._check_enabled("at", file)
+        self._check_own("at", file)
         if do in OUTSIDE_ACTS:
             return
         can = f"only {' and '.join(OUTSIDE_ACTS)}"
@@ -220,15 +220,19 @@ class _Reader:
         elif any(probe["step"] == at.step for probe in file["probes"]):
             self._wrong("do", f"{can} can be done at {str(at)!r}: it is read from a log")
 
-    def _check_enabled(self, field: str, file: UnitFile) -> None:
+    def _check_own(self, field: str, file: UnitFile) -> None:
+        """The unit runs, and for this group alone."""
         if not file["enabled"]:
             self._wrong(field, f"unit {file.name!r} is not enabled")
+        elif file.name in self._stations.shared:
+            others = "groups share it, and all would suffer; a link to it can be broken"
+            self._wrong(field, f"{file.name!r}: {others}, or one with scope = 'group'")
 
     def _unit(self, name: str) -> str:
         if name not in self._stations.steps:
             self._wrong("unit", f"unknown unit {name!r}{did_you_mean(name, self._stations.steps)}")
         elif (file := self._files.get(name)) is not None:
-            self._check_enabled("unit", file)
+            self._check_own("unit", file)
         return name
 
     def _port(self, link: str) -> tuple[str, str | None]:

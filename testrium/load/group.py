@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from testrium.errors import UsageError
 from testrium.load.circuits import read_circuits, read_rules
@@ -33,6 +33,9 @@ from testrium.load.unit_files import UnitFile, read_unit_files
 from testrium.load.unit_texts import check_unit_texts, enabled_ports
 from testrium.load.units import check_entrypoints, check_units, make_units
 from testrium.model import Chaos, Check, Combination, Fault, Group, Metric, Monitored, Unit
+
+if TYPE_CHECKING:
+    from testrium.load.fixtures import Fixture
 
 MAIN_TABLE = "Configs"
 CALLBACKS = ("validate_test", "tests_results")
@@ -84,15 +87,20 @@ def load_group(found: Found, around: Surroundings, complaints: Complaints) -> Gr
     files = read_unit_files(found.folder, names, configs.at("units"), defaults.unit, around.cwd)
     code = PythonCode(found.folder, around.cwd, complaints)
     check_units(files, names)
-    fixtures: tuple[Unit, ...] = ()
+    read: tuple[Fixture, ...] = ()
     if configs["fixtures"]:
         from testrium.load.fixtures import read_fixtures
 
         folders = tuple(around.defaults.folders(found))
-        fixtures = read_fixtures(configs, folders, around.cwd, around.project)
+        read = read_fixtures(configs, folders, around.cwd, around.project)
+    fixtures = tuple(fixture.unit for fixture in read)
+    actors = (*files, *(fixture.file for fixture in read))
 
     data = document.data
-    stations = Stations(dict.fromkeys(names, NO_STEPS) | {f.name: _steps(f) for f in files})
+    stations = Stations(
+        dict.fromkeys(names, NO_STEPS) | {file.name: _steps(file) for file in actors},
+        frozenset(fixture.name for fixture in fixtures if fixture.scope == "run"),
+    )
     circuits = read_circuits(data.get("circuits", []), whole.at("circuits"), stations)
     rules = read_rules(
         data.get("verify", {}), whole.at("verify"), stations, has_circuits=bool(circuits)
@@ -101,7 +109,7 @@ def load_group(found: Found, around: Surroundings, complaints: Complaints) -> Gr
     if "faults" in data:
         from testrium.load.faults import read_faults
 
-        faults = read_faults(data["faults"], whole.at("faults"), stations, files)
+        faults = read_faults(data["faults"], whole.at("faults"), stations, actors)
     metrics: tuple[Metric, ...] = ()
     if "metrics" in data:
         from testrium.load.metrics import read_metrics
@@ -117,7 +125,8 @@ def load_group(found: Found, around: Surroundings, complaints: Complaints) -> Gr
     if "monitor" in data:
         from testrium.load.monitors import read_monitors
 
-        monitors = read_monitors(data["monitor"], whole.at("monitor"), names)
+        taken = [*names, *(fixture.name for fixture in fixtures)]
+        monitors = read_monitors(data["monitor"], whole.at("monitor"), taken)
     matrix = data.get("matrix")
     combinations = () if matrix is None else read_matrix(matrix, whole.at("matrix"))
     if found.only:
@@ -130,7 +139,8 @@ def load_group(found: Found, around: Surroundings, complaints: Complaints) -> Gr
 
         variables = _inherited(configs, around) | env.keys()
         own = around.project.plugins
-        checks = read_checks(data["checks"], whole.at("checks"), files, variables, params, own)
+        spot = whole.at("checks")
+        checks = read_checks(data["checks"], spot, actors, variables, params, own, fixtures)
     check_entrypoints(files, code, env, configs["requires"])
     check_suite_paths(files, found.folder)
     has_setup = _has_main("setup", found.folder, code, around.cwd, complaints)

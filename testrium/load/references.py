@@ -70,8 +70,9 @@ class Scope:
         if name.startswith(_PROBE):
             return self._probe_error(name.removeprefix(_PROBE))
         for fixture in self.fixtures:
-            if self.unit is not None and name.startswith(f"{fixture.name}.value."):
-                return _value_error(name, fixture)
+            if name.startswith(f"{fixture.name}.value."):
+                usable = self.unit is not None or self.needs is not None
+                return _value_error(name, fixture) if usable else _no_value_here(name)
         if name.startswith(_OWN_PREFIX) and self.unit is not None:
             return None
         guess = did_you_mean(name, sorted({*self.names, *extra}), 0.8)
@@ -89,6 +90,11 @@ class Scope:
         if probe_field(_PROBE + rest, units) is None:
             return f"${{{_PROBE}{rest}}} must have the form ${{probe.UNIT.STEP.FIELD}}"
         return None
+
+
+def _no_value_here(name: str) -> str:
+    variable = "TESTRIUM_FIXTURE_NAME_VALUE_FIELD"
+    return f"${{{name}}} cannot be used here: it can in units, and all processes have {variable}"
 
 
 def _value_error(name: str, fixture: Unit) -> str | None:

@@ -32,9 +32,14 @@ class RouteError(ValueError):
 
 
 class Stations(NamedTuple):
-    """What a route may name: all units of the group, and the steps that their files mention."""
+    """What a route may name: all units of the group, and the steps that their files mention.
+
+    `shared` are the fixtures that other groups use too. Only the steps that their files mention
+    are events of this group, and nothing is done to their processes here.
+    """
 
     steps: Mapping[str, frozenset[str]]
+    shared: frozenset[str] = frozenset()
 
     @property
     def units(self) -> tuple[str, ...]:
@@ -174,14 +179,21 @@ def read_hop(value: Any, spot: Spot, stations: Stations) -> Hop | None:
         spot.wrong(str(error))
         return None
     for place in hop.places:
-        notice_misspelling(place, spot, stations)
+        check_step(place, spot, stations)
     return hop
 
 
-def notice_misspelling(place: Place, spot: Spot, stations: Stations) -> None:
+def check_step(place: Place, spot: Spot, stations: Stations) -> None:
     """Steps need not be declared; but one that nearly is was probably meant to be that one."""
     known = stations.steps.get(place.unit, frozenset())
     if place.step == ANY or place.step in known:
+        return
+    if place.unit in stations.shared:
+        there = ", ".join(sorted(known)) or "none"
+        spot.wrong(
+            f"{str(place)!r}: of a fixture that groups share only the ready_event ({there})"
+            " is an event of each group; with scope = 'group' all are"
+        )
         return
     if nearest := nearest_word(place.step, sorted(known), _STEP_LIKENESS):
         spot.notice(f"no file mentions the step {str(place)!r}; did you mean {nearest!r}?")

@@ -171,6 +171,7 @@ _OF_FIXTURES = frozenset(
         "ready_event",
         "ready",
         "ready_timeout",
+        "exit",
         "stop_signal",
         "grace",
         "max_rss",
@@ -181,6 +182,7 @@ _OF_FIXTURES = frozenset(
 FIXTURE: Final = Shape(
     Key("scope", one_of("run", "group"), "run"),
     *(key for key in UNIT.keys if key.name in _OF_FIXTURES),
+    Key("stop", one_of("self", "runner"), "runner"),
     Key("restarts", COUNT, 1),
     exclusive=(("entrypoint", "command"), ("ready_event", "ready")),
 )

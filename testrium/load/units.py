@@ -12,7 +12,7 @@ from testrium.load.schema import READY_KINDS
 from testrium.load.shape import Reading
 from testrium.load.suites import ENTRYPOINTS, check_suite, manual_steps
 from testrium.load.unit_files import UnitFile
-from testrium.model import EventType, LogProbe, Readiness, Unit
+from testrium.model import FIXTURE_PREFIX, EventType, LogProbe, Readiness, Unit
 
 #: How `Configs.requires` names a Python module.
 PYTHON_REQUIREMENT = "python:"
@@ -97,6 +97,10 @@ def _check_dependencies(
         spot = file.at("dependencies").at(index)
         if name == file.name:
             spot.wrong(f"unit {name} depends on itself")
+        elif name not in known and name.startswith(FIXTURE_PREFIX):
+            spot.wrong(
+                f"{name!r} is a fixture, and all units start behind those of Configs.fixtures"
+            )
         elif name not in known:
             guess = did_you_mean(name, [each for each in known if each != file.name])
             spot.wrong(f"unit {file.name} depends on unknown unit {name}{guess}")

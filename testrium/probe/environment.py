@@ -27,6 +27,8 @@ FAILPOINTS = "TESTRIUM_FAILPOINTS"
 CLOCK = "TESTRIUM_CLOCK"
 
 
+#: The probe whose metadata are what the entrypoint of a fixture returns.
+RETURNED = "TESTRIUM_RETURNED"
 #: The configuration by which coverage.py measures each Python process, see `cli.coverage`.
 COVERAGE = "TESTRIUM_COVERAGE"
 

@@ -44,6 +44,7 @@ class Circuit:
         self._expectations = expectations
         self._setup_done = setup_done
         self._tests_drive = tests_drive
+        self._some_use_setup = any(unit.use_setup for unit in stage.scenario.units)
         self._culprit: str | None = None  # because of whom the group was stopped
         self._stopping = False
         self._again = False  # a unit asked for Resume-ALL
@@ -79,6 +80,15 @@ class Circuit:
         while any(actor.alive for actor in units) and not asked.is_set():
             if not await self._changed_before(end_ns):
                 return
+
+    async def fixtures_ready(self) -> bool:
+        """Wait until all fixtures are ready; False when the group is over before."""
+        fixtures = [actor for actor in self.actors.values() if actor.unit.scope]
+        while not self._over:
+            if all(actor.passed_ready for actor in fixtures):
+                return True
+            await self.stage.change.wait()
+        return False
 
     async def stop(self, cause: EndCause, *, at_once: bool = False) -> None:
         """Stop what is alive: dependants before what they depend on, unless `at_once`."""
@@ -184,11 +194,15 @@ class Circuit:
             dead = next((a for a in needed if a.gone and not a.passed_ready), None)
             if dead is not None:
                 return dead.name
-            waits_for_setup = actor.unit.use_setup and not self._setup_done.is_set()
+            waits_for_setup = self._is_behind_setup(actor) and not self._setup_done.is_set()
             if not waits_for_setup and all(a.passed_ready for a in needed):
                 return None
             await self.stage.change.wait()
         return self._culprit or next((a.name for a in needed if not a.passed_ready), "")
+
+    def _is_behind_setup(self, actor: Actor) -> bool:
+        """All units are, where none asks for it; fixtures never: setup.py may need them."""
+        return not actor.unit.scope and (actor.unit.use_setup or not self._some_use_setup)
 
     def _start_again(self, actor: Actor) -> bool:
         """What `in-except` says after a bad end: True to start the unit again."""
@@ -232,6 +246,8 @@ class Circuit:
         for event in events:
             if (actor := self.actors.get(event.unit)) is not None:
                 actor.see(event)
+                if actor.unit.scope and event.step == actor.unit.ready_event:
+                    self.stage.keep_values(event)
         self.stage.change.notify()
 
     async def _completion(self) -> Outcome:
@@ -251,6 +267,8 @@ class Circuit:
 
     def _complete(self) -> bool:
         everybody = self.actors.values()
+        if not self._some_use_setup and not self._setup_done.is_set():
+            return False
         if any(a.unit.scope and not (a.gone or a.passed_ready) for a in everybody):
             return False
         # A fixture that is alive does nothing by itself.

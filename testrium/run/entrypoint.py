@@ -136,12 +136,28 @@ def _import_from(folder: Path, python_path: str) -> None:
 
 
 def _call(function: Callable[[], object]) -> None:
+    returned = os.environ.pop("TESTRIUM_RETURNED", None)  # it is nobody's below this process
     result = function()
     if isinstance(result, Coroutine):
         import asyncio
 
-        asyncio.run(result)
+        result = asyncio.run(result)
+    if returned is not None:
+        _tell_returned(returned, result)
     gc.collect()  # a task that died and is part of a cycle speaks up only when it is collected
+
+
+def _tell_returned(step: str, values: object) -> None:
+    """Emit the probe whose metadata are the values of a fixture.
+
+    Raises TypeError for what is no dictionary, or holds what metadata cannot.
+    """
+    if values is not None and not isinstance(values, dict):
+        kind = type(values).__name__
+        raise TypeError(f"the function of a fixture returns a dict of values or None, not {kind}")
+    import testrium.probe
+
+    testrium.probe.unit().emit(step, "Default", None, (), values or {})
 
 
 def _exit_code(error: SystemExit) -> int:

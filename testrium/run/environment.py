@@ -12,9 +12,10 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from testrium.model import EMPTY, FIXTURE_PREFIX, Scenario, Unit
+from testrium.model import EMPTY, FIXTURE_PREFIX, RESERVED_UNITS, Scenario, Unit
 from testrium.probe import environment as names
 from testrium.run.folder import RunFolder
+from testrium.variables import probe_field, substitute
 
 #: What a unit gets of the runner's environment with `inherit-env = false`.
 MINIMAL: tuple[str, ...] = ("PATH", "HOME", "LANG", "TMPDIR")
@@ -51,7 +52,7 @@ class Surroundings(NamedTuple):
     """What the processes of one group have in common.
 
     `ports` are those that units listen at. Some are reached by everybody else through a port of
-    `links`.
+    `links`. `fixture_values` are the metadata of each fixture's ready_event, once it is ready.
     """
 
     scenario: Scenario
@@ -61,6 +62,7 @@ class Surroundings(NamedTuple):
     socket: str
     domain: str
     links: Ports = EMPTY
+    fixture_values: Mapping[str, Mapping[str, str]] = EMPTY
 
     def environment(self, unit: str, start: int) -> dict[str, str]:
         """The variables of a process of `unit` (a declared or a reserved one).
@@ -109,6 +111,9 @@ class Surroundings(NamedTuple):
         for owner, ports in self.ports_for(unit).items():
             for name, port in ports.items():
                 env[_port_variable(owner, name)] = str(port)
+        for owner, values in self.fixture_values.items():
+            prefix = f"TESTRIUM_{variable_name(owner)}_VALUE_"
+            env |= {prefix + variable_name(name): value for name, value in values.items()}
         for name, port in self.ports.get(unit, {}).items():
             env[f"TESTRIUM_PORT_{variable_name(name)}"] = str(port)
         return env
@@ -151,6 +156,18 @@ class Surroundings(NamedTuple):
         return value
 
 
+def event_field(reference: str, scenario: Scenario) -> tuple[str, str, str] | None:
+    """Unit, step and field of a `probe.UNIT.STEP.FIELD` or a `fixture.NAME.value.FIELD`.
+
+    None where it is neither.
+    """
+    for unit in scenario.units:
+        start = f"{unit.name}.value."
+        if unit.scope and unit.ready_event is not None and reference.startswith(start):
+            return unit.name, unit.ready_event, reference.removeprefix(start)
+    return probe_field(reference, (*(unit.name for unit in scenario.units), *RESERVED_UNITS))
+
+
 def _port_variable(owner: str, name: str) -> str:
     """The variable that tells everybody a port of a unit or of a fixture."""
     if owner.startswith(FIXTURE_PREFIX):
@@ -160,8 +177,6 @@ def _port_variable(owner: str, name: str) -> str:
 
 def substituted(text: str, lookup: Callable[[str], str]) -> str:
     """`text` with its references replaced."""
-    from testrium.variables import substitute
-
     return substitute(text, lookup) if "$" in text else text
 
 

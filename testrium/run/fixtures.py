@@ -17,6 +17,7 @@ from testrium.model import (
     End,
     EndCause,
     Event,
+    EventType,
     Group,
     GroupResult,
     Scenario,
@@ -106,7 +107,9 @@ class Shared:
     def is_ready(self, life: Life) -> bool:
         """Whether it has become ready in this life, and is alive."""
         # A life that was asked for begins a moment later: until then the actor tells of the last.
-        return life.end is None and self.actor.starts == self._lives and self.actor.was_ready
+        return life.done or (
+            life.end is None and self.actor.starts == self._lives and self.actor.was_ready
+        )
 
     async def told(self, step: str) -> Event:
         recorder = (await self._opened).recorder
@@ -171,13 +174,28 @@ class Shared:
                 await actor.fail(str(error))
             except Exception as error:  # noqa: BLE001 - a defect of ours must not hold groups up
                 await actor.fail(defect(error))
-            self._life.end = actor.end
+            end = actor.end
+            assert end is not None
+            if self.unit.stop == "self" and actor.ended_well(end) and end.cause is EndCause.SELF:
+                self._life.done = True
+            else:
+                self._life.end = end
+                self._tell_unseen(end)
             self._tell()
+
+    def _tell_unseen(self, end: End) -> None:
+        """Say that it died where no group uses it, and so none can say it."""
+        if end.cause is EndCause.SELF and not self.listeners:
+            how = end.signal or f"exit code {end.exit_code}"
+            self._notice(f"{self.unit.name} ended with {how} while no group used it")
 
     def _see(self, events: tuple[Event, ...]) -> None:
         for event in events:
             if event.unit == self.unit.name:
                 self.actor.see(event)
+                if event.type == EventType.EXCEPTION and event.meta.get("uncaught") != "main":
+                    message = event.meta.get("message", "")
+                    self._notice(f"{self.unit.name} reported {event.step}: {message}")
 
     async def _echo(self, change: Change) -> None:
         while True:

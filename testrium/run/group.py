@@ -71,7 +71,7 @@ class GroupLife:
         self._stage = stage
         self._setup_done = asyncio.Event()
         self._setup: Actor | None = None
-        self._setup_life: asyncio.Task[End] | None = None
+        self._setup_life: asyncio.Task[End | None] | None = None
         self._setup_over: asyncio.Task[None] | None = None
         self._tests: Tests | None = None
         if group.has_tests:
@@ -137,30 +137,44 @@ class GroupLife:
     async def _set_up(self) -> bool:
         """Run setup.py; False when it failed.
 
-        Where units ask for `use_setup`, the others start beside it: setup may need them.
+        Where units ask for `use_setup`, the others start beside it: setup may need them. Fixtures
+        are ready before it begins.
         """
         group = self._stage.scenario.group
         if not group.has_setup:
             self._setup_done.set()
             return True
-        from testrium.run.usercode import run_to_end, setup_unit
+        from testrium.run.usercode import setup_unit
 
         self._setup = Actor(setup_unit(group.timeout_s), self._stage)
-        self._setup_life = asyncio.create_task(run_to_end(self._setup))
+        self._setup_life = asyncio.create_task(self._live_setup(self._setup))
         ready = asyncio.ensure_future(self._stage.recorder.wait_for("*", "setup-ready"))
         self._setup_over = asyncio.create_task(self._set_up_over(self._setup_life, ready))
-        if any(unit.use_setup for unit in self._stage.scenario.units):
+        if any(unit.use_setup or unit.scope for unit in self._stage.scenario.units):
             return True
         await self._setup_over
         return self._setup_done.is_set()
 
-    async def _set_up_over(self, life: asyncio.Task[End], ready: asyncio.Future[Event]) -> None:
+    async def _live_setup(self, setup: Actor) -> End | None:
+        """Run setup.py; None when a fixture that it would need is not ready."""
+        if not await self._circuit.fixtures_ready():
+            return None
+        from testrium.run.usercode import run_to_end
+
+        return await run_to_end(setup)
+
+    async def _set_up_over(
+        self, life: asyncio.Task[End | None], ready: asyncio.Future[Event]
+    ) -> None:
         both: set[asyncio.Future[Any]] = {life, ready}
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         if life.done():
             ready.cancel()
             assert self._setup is not None
-            if not self._setup.ended_well(life.result()):
+            end = life.result()
+            if end is None:
+                return
+            if not self._setup.ended_well(end):
                 self._circuit.abort("setup")
                 return
         self._setup_done.set()
@@ -187,7 +201,8 @@ class GroupLife:
         self._ends.extend(self._circuit.ends())
         if self._setup and self._setup_life and self._setup_over:
             self._setup.stop(EndCause.STOPPED)
-            self._ends.append(await self._setup_life)
+            if end := await self._setup_life:
+                self._ends.append(end)
             await self._setup_over
         await recorder.sync()
         if stage.scenario.group.checks and not interrupted:
@@ -282,7 +297,7 @@ def tests_drive(scenario: Scenario) -> bool:
     functions), or where a route begins in the unit `tests`. There, expectations cannot be met
     before the test functions ran, and are waited for after them.
     """
-    units = scenario.units
+    units = [unit for unit in scenario.units if not unit.scope]
     return (
         not any(unit.stop == "self" and unit.has_process for unit in units)
         or any(not unit.has_process for unit in units)

@@ -9,10 +9,10 @@ from typing import NamedTuple
 from testrium.errors import TestriumError
 from testrium.model import Readiness, Unit
 from testrium.record.recorder import Recorder
-from testrium.run.environment import Surroundings, substituted, texts_of
+from testrium.run.environment import Surroundings, event_field, substituted, texts_of
 from testrium.run.readiness import wait_until
 from testrium.run.supervision import Launch, Process
-from testrium.variables import probe_field, references
+from testrium.variables import references
 
 
 class UnresolvedError(TestriumError):
@@ -119,15 +119,6 @@ def _filled(ready: Readiness, lookup: Callable[[str], str]) -> Readiness:
     )
 
 
-def _fixture_field(reference: str, surroundings: Surroundings) -> tuple[str, str, str] | None:
-    """Unit, step and field of a `fixture.NAME.value.FIELD`; None where it is none."""
-    for unit in surroundings.scenario.units:
-        start = f"{unit.name}.value."
-        if unit.scope and unit.ready_event is not None and reference.startswith(start):
-            return unit.name, unit.ready_event, reference.removeprefix(start)
-    return None
-
-
 async def _probe_values(
     unit: Unit, surroundings: Surroundings, recorder: Recorder
 ) -> dict[str, str]:
@@ -140,9 +131,8 @@ async def _probe_values(
         if reference.startswith("probe.") or ".value." in reference
     }
     values = {}
-    known = [other.name for other in surroundings.scenario.units]
     for reference in wanted:
-        place = _fixture_field(reference, surroundings) or probe_field(reference, known)
+        place = event_field(reference, surroundings.scenario)
         assert place is not None, "loading has seen to it"
         owner, step, field = place
         try:

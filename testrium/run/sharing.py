@@ -13,9 +13,10 @@ from testrium.run.change import Change
 
 @dataclass(slots=True)
 class Life:
-    """From one start of a fixture to its `end`."""
+    """From one start of a fixture to its `end`; `done` once a function has returned."""
 
     end: End | None = None
+    done: bool = False
 
 
 class SharedFixture(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from testrium.model import Scenario
+from testrium.model import Event, Scenario
 from testrium.record.recorder import Recorder
 from testrium.run.change import Change
 from testrium.run.diagnostics import Diagnostics
@@ -57,6 +57,12 @@ class Stage:
         self.attempt = 1
         self.started_ns: int | None = None
         self.deadline_ns: int | None = None
+
+    def keep_values(self, event: Event) -> None:
+        """Tell all processes from now on what a fixture has said when it became ready."""
+        texts = {name: str(value) for name, value in event.meta.items()}
+        values = {**self.surroundings.fixture_values, event.unit: texts}
+        self.surroundings = self.surroundings._replace(fixture_values=values)
 
     def begin(self) -> None:
         """Start the group's clock, at its first unit's start."""

@@ -72,6 +72,8 @@ def test_a_group_without_fixtures_has_none_whatever_lies_there(workspace: Worksp
         (SERVER + 'cwd = "${port.sq}"', "4: cwd: unknown variable ${port.sq}; did you mean"),
         (SERVER + "max_cpu = 5", "4: max_cpu: belongs to scope = 'group'"),
         (SERVER + 'scope = "group"\nrestarts = 2', "5: restarts: belongs to scope = 'run'"),
+        (SERVER + "exit = [3]", "4: exit: belongs to stop = 'self'"),
+        (SERVER + 'stop = "self"', "4: stop: a command that ends by itself needs ready_event"),
         ('["dc"]\ncommand = ["a"]', '1: dc: the table must be named like the file: ["db"]'),
         ('["db"]\nentrypoint = "nothing:main"', "2: entrypoint: "),
     ],
@@ -115,6 +117,57 @@ def test_what_units_may_not_say_of_it(workspace: Workspace, text: str, problem: 
     (found,) = workspace.problems()
     assert found.startswith("g/units/a.toml:3: command: ")
     assert problem in found
+
+
+@pytest.mark.parametrize(
+    ("tables", "problem"),
+    [
+        ('[[circuits]]\nname = "c"\nroute = ["fixture.db:made"]', "only the ready_event (up) is"),
+        ('[[circuits]]\nname = "c"\nroute = ["fixture.dc:up"]', "did you mean 'fixture.db'?"),
+        ('[[faults]]\nat = "fixture.db:up"\ndo = "kill"', "groups share it, and all would"),
+        ('[[faults]]\nunit = "fixture.db"\ndo = "clock"\nvalue = "+1h"', "groups share it"),
+        ('[[faults]]\nlink = "fixture.db.sq"\ndo = "cut"', "did you mean 'fixture.db.sql'?"),
+        ('[[checks]]\nname = "c"\nlog = "fixture.dc"\nlacks = "x"', "mean 'fixture.db'?"),
+        ('[env]\nURL = "${fixture.db.value.url}"', "cannot be used here"),
+        ('[[monitor]]\nname = "fixture.db"\npid = 1', "is the name of a unit"),
+    ],
+)
+def test_what_tables_may_not_say_of_it(workspace: Workspace, tables: str, problem: str) -> None:
+    workspace.group('fixtures = ["db"]\n' + tables, a="")
+    workspace.write({"fixtures/db.toml": SERVER + 'ready_event = "up"'})
+    (found,) = workspace.problems()
+    assert found.startswith("g/config.toml:")
+    assert problem in found
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        '[[circuits]]\nname = "c"\nroute = ["fixture.db:made"]',
+        '[[faults]]\nat = "fixture.db:up"\ndo = "kill"',
+        '[[faults]]\nlink = "fixture.db.sql"\ndo = "cut"',
+    ],
+)
+def test_one_of_the_group_alone_is_like_a_unit(workspace: Workspace, tables: str) -> None:
+    workspace.group('fixtures = ["db"]\n' + tables, a="")
+    keys = 'ready_event = "up"\nscope = "group"'
+    workspace.write({"fixtures/db.toml": SERVER + keys})
+    assert workspace.loaded().fixture_units[0].scope == "group"
+
+
+def test_a_function_tells_what_it_returns(workspace: Workspace) -> None:
+    workspace.group('fixtures = ["db"]', a='command = ["${fixture.db.value.url}"]')
+    files = {"fixtures/db.toml": '["db"]\nentrypoint = "db:main"\nstop = "self"\nexit = [0, 3]'}
+    workspace.write(files | {"fixtures/db.py": "def main(): ..."})
+    (fixture,) = workspace.loaded().fixture_units
+    assert (fixture.stop, fixture.ready_event, fixture.exit) == ("self", "returned", (0, 3))
+
+
+def test_a_unit_need_not_say_that_it_depends_on_it(workspace: Workspace) -> None:
+    workspace.group('fixtures = ["db"]', a='unit_dependencies = ["fixture.db"]')
+    workspace.write({"fixtures/db.toml": SERVER})
+    (problem,) = workspace.problems()
+    assert problem.endswith("is a fixture, and all units start behind those of Configs.fixtures")
 
 
 def test_a_unit_with_its_name(workspace: Workspace) -> None:
