@@ -75,11 +75,12 @@
     steps.forEach((step, number) => {
       if (step.source < 0) return;
       const [from, to] = [place(step.source), place(number)];
-      const [middle, bent] = [Math.floor((from.x + to.x) / 2), Math.abs(to.x - from.x) > layout.lane];
-      const yc = bent ? from.y : Math.floor((from.y + to.y) / 2);
+      const [back, bent] = [to.x < from.x, to.x - from.x > layout.lane];
+      const xc = back ? from.x : Math.floor((from.x + to.x) / 2);
+      const yc = back ? to.y : bent ? from.y : Math.floor((from.y + to.y) / 2);
       svg.append(draw("path", {
         class: step.absent ? "arrow broken" : "arrow",
-        d: `M${from.x} ${from.y}Q${middle} ${yc} ${to.x} ${to.y}`,
+        d: `M${from.x} ${from.y}Q${xc} ${yc} ${to.x} ${to.y}`,
         "marker-end": `url(#${id}-${step.absent ? "broken" : "tip"})`,
       }));
     });
@@ -89,7 +90,7 @@
       svg.append(draw("circle", { class: step.absent ? "dot broken" : "dot", cx: x, cy: y, r: 5 }));
       if (step.absent) svg.append(draw("path", { class: "cross", d: `M${x - 3} ${y - 3}l6 6m0 -6l-6 6` }));
       svg.append(draw("text", {
-        class: step.absent ? "label broken" : "label", x: x + 10, y: y - 6,
+        class: step.absent ? "label broken" : "label", x: x + 10, y: y - 8,
       }, cut(step.label) + fault(step)));
     });
     return svg;

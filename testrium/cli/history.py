@@ -164,6 +164,9 @@ def metric(name: str, group: str | None, limit: int, as_json: bool) -> int:
     return 0
 
 
+_FORMS: dict[str, Literal["csv", "json"]] = {"": "csv", ".csv": "csv", ".json": "json"}
+
+
 @command.command()
 @click.argument("file", default="-", type=click.Path(path_type=Path), metavar="[FILE]")
 @click.option(
@@ -181,12 +184,15 @@ def export(file: Path, form: Literal["csv", "json"] | None, group: str | None) -
     from testrium import history
     from testrium.report.files import write_text
 
-    form = form or ("json" if file.suffix == ".json" else "csv")
+    form = form or _FORMS.get(file.suffix.lower())
+    if form is None:
+        raise UsageError(f"{file}: ends neither in .csv nor in .json; say which with --format")
     text = history.export(form, group=group)
     if str(file) == "-":
         click.echo(text, nl=False)
     else:
         write_text(file, text)
+        click.echo(f"results of {group or 'all groups'}: {file} ({form.upper()})")
     return 0
 
 

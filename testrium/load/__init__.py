@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from testrium.errors import NoGroupsError
 from testrium.load.project import Project, find_project
 from testrium.model import Group
 
@@ -27,6 +28,7 @@ def load_groups(
     Raises:
         UsageError: a path does not exist, a range is none, or two groups have the same id.
         ConfigError: something in the files is wrong; carries every problem of every group.
+        NoGroupsError: there would be some, but for `.testriumignore` files.
     """
     from testrium.load.discover import Search, find_groups
     from testrium.load.document import Complaints
@@ -37,6 +39,10 @@ def load_groups(
     project = project or find_project(cwd)
     search = Search.of(cwd, project, everything)
     found_groups = find_groups([Path(path) for path in paths] or [cwd], search)
+    if not found_groups and (left_out := search.left_out()):
+        everything.raise_if_any()
+        groups_were = "group was" if left_out == 1 else "groups were"
+        raise NoGroupsError(f"no group found: {left_out} {groups_were} left out by .testriumignore")
     around = Surroundings.of(cwd, project)
     groups = []
     for found in found_groups:

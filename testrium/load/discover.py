@@ -39,17 +39,18 @@ class Found(NamedTuple):
 class Search:
     """How folders are searched.
 
-    `top` is the highest folder whose `.testriumignore` counts. `spared` is a folder that is not
-    searched but for a path in it: the project's templates.
+    `top` is the highest folder whose `.testriumignore` counts; with None none does. `spared` is a
+    folder that is not searched but for a path in it: the project's templates.
     """
 
     def __init__(
-        self, cwd: Path, complaints: Complaints, top: Path, spared: Path | None = None
+        self, cwd: Path, complaints: Complaints, top: Path | None, spared: Path | None = None
     ) -> None:
         self.cwd = cwd
         self.complaints = complaints
         self.spared = spared
-        self._ignore_files = IgnoreFiles(top, cwd, complaints)
+        self._ignore_files = None if top is None else IgnoreFiles(top, cwd, complaints)
+        self._ignored: list[Path] = []
 
     @classmethod
     def of(cls, cwd: Path, project: Project, complaints: Complaints) -> Search:
@@ -72,6 +73,12 @@ class Search:
                 return False
             folder = folder.parent
         return True
+
+    def left_out(self) -> int:
+        """How many groups were not found so far because of `.testriumignore` files."""
+        search = Search(self.cwd, Complaints(), None, self.spared)
+        found = (each for folder in self._ignored for each in search.below(folder, [folder]))
+        return len({each.folder for each in found})
 
     def _search(self, folder: Path, root: Path, seen: set[Path]) -> Iterator[Found]:
         real = folder.resolve()
@@ -111,10 +118,16 @@ class Search:
                 folder.name not in _NOT_SEARCHED
                 and folder.is_dir()
                 and not (folder / "pyvenv.cfg").is_file()
-                and not self._ignore_files.ignores(folder, root)
+                and not self._is_ignored(folder, root)
             )
         except PermissionError:
             return False
+
+    def _is_ignored(self, folder: Path, root: Path) -> bool:
+        ignored = self._ignore_files is not None and self._ignore_files.ignores(folder, root)
+        if ignored:
+            self._ignored.append(folder)
+        return ignored
 
 
 def find_groups(paths: Sequence[Path], search: Search) -> tuple[Found, ...]:

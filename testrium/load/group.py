@@ -31,7 +31,7 @@ from testrium.load.shape import Reading, field_of
 from testrium.load.suites import check_suite_paths, suite_settings
 from testrium.load.unit_files import UnitFile, read_unit_files
 from testrium.load.unit_texts import check_unit_texts, enabled_ports
-from testrium.load.units import check_entrypoints, check_units, make_units
+from testrium.load.units import check_entrypoints, check_setup, check_units, make_units
 from testrium.model import Chaos, Check, Combination, Fault, Group, Metric, Monitored, Unit
 
 if TYPE_CHECKING:
@@ -144,6 +144,7 @@ def load_group(found: Found, around: Surroundings, complaints: Complaints) -> Gr
     check_entrypoints(files, code, env, configs["requires"])
     check_suite_paths(files, found.folder)
     has_setup = _has_main("setup", found.folder, code, around.cwd, complaints)
+    check_setup(files, has_setup=has_setup)
     has_teardown = _has_main("teardown", found.folder, code, around.cwd, complaints)
     fields = dict(configs.values)
     fields["test_modes"] = _modes_to_run(configs)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from testrium.errors import UsageError
 from testrium.load.document import Spot, did_you_mean
 from testrium.load.schema import KINDS
+from testrium.load.suites import check_keys_of_kind
 from testrium.load.unit_files import UnitFile
 from testrium.model import Readiness, Unit
 from testrium.plugged import ENTRYPOINT, ready_command, unit_variables
@@ -31,6 +32,7 @@ def _plugged(unit: Unit, file: UnitFile, own: tuple[Plugin, ...]) -> Unit:
     if kind is not None and kind not in KINDS:
         plugin = found_plugin("units", kind, file.at("kind"), own, KINDS)
         if plugin is not None:
+            check_keys_of_kind(file)
             env = {**unit.env, **unit_variables(plugin, unit.settings)}
             unit = unit._replace(kind=None, entrypoint=ENTRYPOINT, env=env)
     elif "settings" in file.reading.spots:

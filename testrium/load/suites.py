@@ -31,17 +31,27 @@ _PYTEST: Final = "python:pytest"
 
 
 def check_suite(file: UnitFile) -> None:
-    """Note what is wrong with the keys of a unit that have to do with its kind."""
+    """Note what is wrong with the keys of a unit that have to do with its kind.
+
+    Of a kind that may be a plugin only its steps are looked at: if it is none, the kind is what is
+    wrong, and not the other keys.
+    """
     kind = file["kind"]
-    for key, owners in _OWNERS.items():
-        if key in file.reading.spots and kind not in owners:
-            kinds = " or ".join(f"'{owner}'" for owner in owners)
-            file.at(key).wrong(f"belongs to a unit of kind {kinds}")
+    if kind is None or kind in ENTRYPOINTS:
+        check_keys_of_kind(file)
     if kind in _NEEDED and _NEEDED[kind] not in file.reading.spots:
         file.at("kind").wrong(f"a unit of kind {kind!r} needs {_NEEDED[kind]!r}")
     names = [step.name for step in manual_steps(file)]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         file.at("steps").wrong(f"contains duplicate names: {', '.join(twice)}")
+
+
+def check_keys_of_kind(file: UnitFile) -> None:
+    """Note every key of a unit that belongs to another kind."""
+    for key, owners in _OWNERS.items():
+        if key in file.reading.spots and file["kind"] not in owners:
+            kinds = " or ".join(f"'{owner}'" for owner in owners)
+            file.at(key).wrong(f"belongs to a unit of kind {kinds}")
 
 
 def manual_steps(file: UnitFile) -> tuple[ManualStep, ...]:

@@ -155,6 +155,14 @@ def check_entrypoints(
             file.at("entrypoint").wrong(error)
 
 
+def check_setup(files: Sequence[UnitFile], *, has_setup: bool) -> None:
+    """Note every unit that waits for a setup.py which is not there."""
+    for file in files:
+        given = "use_setup" in file.reading.spots  # else it is a default, for groups that have one
+        if given and file["use_setup"] and file["enabled"] and not has_setup:
+            file.at("use_setup").wrong("there is no setup.py to wait for in the group's folder")
+
+
 def _check_restarts(file: UnitFile) -> None:
     if file["restarts"] and file["in_except"] not in _RESTARTING:
         file.at("restarts").notice(f"has no effect with in-except = {file['in_except']!r}")

@@ -57,8 +57,8 @@ class Dot(NamedTuple):
 class Arrow(NamedTuple):
     """The way from one event to the next; `absent` where it broke off.
 
-    It is straight to the lane beside, and bends around dots that are between (a quadratic curve
-    with its control point at `xc`, `yc`).
+    It is straight to the lane beside, and bends around dots that are between; one to the left
+    comes in below the label of its end (a quadratic curve with its control point at `xc`, `yc`).
     """
 
     x1: int
@@ -119,6 +119,8 @@ def _right_end(dot: Dot) -> int:
 
 
 def _arrow(start: Dot, end: Dot) -> Arrow:
+    if end.x < start.x:
+        return Arrow(start.x, start.y, start.x, end.y, end.x, end.y, end.absent)
     yc = start.y if abs(end.x - start.x) > _LANE else (start.y + end.y) // 2
     return Arrow(start.x, start.y, (start.x + end.x) // 2, yc, end.x, end.y, end.absent)
 

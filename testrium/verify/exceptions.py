@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
+from testrium.frames import deepest_own
 from testrium.model import (
     RESERVED_UNITS,
     Code,
@@ -23,6 +25,8 @@ from testrium.verify.wording import shown, times
 _STOPPED = frozenset(
     {EndCause.STOPPED, EndCause.ABANDONED, EndCause.OVERDUE, EndCause.TIMEOUT, EndCause.UNREADY}
 )
+
+_FRAME = re.compile(r'[\s|+]*(?P<frame>File "(?P<file>[^"]*)", line \d+.*)')
 
 
 class Exceptions:
@@ -122,6 +126,8 @@ def exception_finding(events: list[Event]) -> Finding:
 
 
 def _raised_at(traceback: str) -> str:
-    """The last `File ..., line ...` of a Python traceback: where it was raised."""
-    lines = [line.strip() for line in traceback.splitlines()]
-    return next((line for line in reversed(lines) if line.startswith("File ")), "")
+    """The `File ..., line ...` of the user's deepest frame; of a chain, in the last traceback."""
+    last = traceback.rpartition("Traceback (most recent call last):")[2]
+    found = [match for line in last.splitlines() if (match := _FRAME.match(line)) is not None]
+    index = deepest_own([match["file"] for match in found])
+    return "" if index is None else found[index]["frame"]

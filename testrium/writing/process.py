@@ -9,6 +9,7 @@ import signal
 import sys
 import traceback
 
+from testrium.frames import deepest_own, is_library
 from testrium.plugins import load_plugin
 from testrium.report.writer import STDOUT, Writer
 from testrium.run.platform import system
@@ -45,11 +46,14 @@ def serve(runner: int, status: int) -> None:
 
 def _sentence(error: BaseException, method: str) -> str:
     told = "".join(traceback.format_exception_only(error)).strip()
+    if isinstance(error, SyntaxError) and error.filename and error.lineno:
+        told = f"{type(error).__name__}: {error.msg}"
+        return f"{told} in {method} ({error.filename}:{error.lineno})"
     frames = traceback.extract_tb(error.__traceback__)
-    place = next(
-        (f" ({frame.filename}:{frame.lineno})" for frame in reversed(frames) if frame.lineno), ""
-    )
-    return f"{told} in {method}{place}"
+    index = deepest_own([frame.filename for frame in frames])
+    if index is None or is_library(frames[index].filename):
+        return f"{told} in {method}"  # nothing of the user's was run: its module was not found
+    return f"{told} in {method} ({frames[index].filename}:{frames[index].lineno})"
 
 
 def _ignore(*_: object) -> None:

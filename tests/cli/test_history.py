@@ -178,10 +178,21 @@ def test_flaky_and_slow(five: Path) -> None:
 def test_export(five: Path, tmp_path: Path) -> None:
     assert history("export").output.startswith("run,started,revision,")
     assert len(json.loads(history("export", "--format", "json").output)) == 5
-    history("export", str(tmp_path / "out.json"))
-    assert len(json.loads((tmp_path / "out.json").read_text())) == 5
-    history("export", "--group", "nobody", str(tmp_path / "out.csv"))
+    for name in ("out.json", "out.JSON"):
+        told = history("export", str(tmp_path / name)).output
+        assert told == f"results of all groups: {tmp_path / name} (JSON)\n"
+        assert len(json.loads((tmp_path / name).read_text())) == 5
+    told = history("export", "--group", "nobody", str(tmp_path / "out.csv")).output
+    assert told == f"results of nobody: {tmp_path / 'out.csv'} (CSV)\n"
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 1
+
+
+def test_export_to_what_tells_no_format(five: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"out\.txt: ends neither in \.csv nor in \.json"):
+        history("export", str(tmp_path / "out.txt"))
+    assert not (tmp_path / "out.txt").exists()
+    history("export", "--format", "csv", str(tmp_path / "out.txt"))
+    assert (tmp_path / "out.txt").read_text().startswith("run,started,revision,")
 
 
 def test_accept(five: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testrium.errors import ConfigError, UsageError
+from testrium.errors import ConfigError, NoGroupsError, UsageError
 
 if TYPE_CHECKING:
     from tests.load.conftest import Workspace
@@ -252,7 +252,8 @@ def test_folders_can_be_left_out_of_the_search(
 def test_what_is_named_is_searched_and_what_is_below_it_may_be_ignored(groups: Workspace) -> None:
     groups.write({".testriumignore": "a\n**/er"})
     assert ids(groups) == ["a.b", "b"]
-    assert ids(groups, "a") == []
+    with pytest.raises(NoGroupsError, match=r"no group found: 1 group was left out by \.testrium"):
+        groups.load("a")
     assert ids(groups, "a/deep/er") == ["er"]
     with pytest.raises(UsageError, match="no folder matches"):
         groups.load("a/de*/er")

@@ -93,6 +93,7 @@ def test_every_key_of_configs(workspace: Workspace) -> None:
 
 
 def test_every_key_of_a_unit(workspace: Workspace) -> None:
+    workspace.write({"g/setup.py": "def main(): pass"})
     workspace.group(
         db="ports = ['sql']",
         api=r"""

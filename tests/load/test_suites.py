@@ -21,6 +21,10 @@ STEP = "steps = [{do = 'Open it', expect = 'It is there'}]"
     ("text", "problem"),
     [
         ("kind = 'pytst'", "kind: must be one of: pytest, unittest, doctest, manual; did you mean"),
+        (
+            "kind = 'pytst'\npaths = ['.']\nargs = ['x']",
+            "kind: must be one of: pytest, unittest, doctest, manual; did you mean",
+        ),
         ("kind = 'pytest'", "kind: a unit of kind 'pytest' needs 'paths'"),
         ("kind = 'manual'", "kind: a unit of kind 'manual' needs 'steps'"),
         ("paths = ['g']", "paths: belongs to a unit of kind 'pytest' or 'unittest' or 'doctest'"),

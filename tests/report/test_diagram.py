@@ -112,5 +112,18 @@ def test_an_arrow_bends_around_what_is_between() -> None:
     assert beyond.yc == beyond.y1
 
 
+def test_an_arrow_back_comes_in_below_the_label_of_its_end() -> None:
+    drawing = drawn(
+        event("a:sent", "Send"), event("b:got", "Receive"), event("a:answered"), circuit=BACK
+    )
+    assert drawing is not None
+    back = drawing.arrows[1]
+    assert back.x2 < back.x1
+    assert (back.xc, back.yc) == (back.x1, back.y2)
+
+
+BACK = route("a:sent", "b:got", "a:answered")
+
+
 def test_nothing_to_draw() -> None:
     assert drawn() is None

@@ -217,6 +217,30 @@ def test_what_an_exception_says(table: Callable[[str], Any]) -> None:
     assert finding.hints == ('raised at File "x.py", line 1',)
 
 
+CHAIN = """Traceback (most recent call last):
+  File "/shop/first.py", line 1, in first
+KeyError: 1
+
+During handling of the above exception, another exception occurred:
+
+  + Exception Group Traceback (most recent call last):
+  |   File "/usr/lib/python3.11/runpy.py", line 3, in _run
+  |   File "/shop/test_case.py", line 7, in client
+  |     json.loads("{")
+  |   File "/usr/lib/python3.11/json/decoder.py", line 355, in raw_decode
+ValueError: 2
+"""
+
+
+def test_an_exception_is_told_at_the_users_frame(table: Callable[[str], Any]) -> None:
+    case = table("unit a\na:ValueError! meta.uncaught=main")
+    evidence = case.evidence()
+    meta = {"uncaught": "main", "message": "2", "traceback": CHAIN}
+    events = tuple(event._replace(meta=meta) for event in evidence.events)
+    (finding,) = judge(case.scenario(), evidence._replace(events=events)).findings
+    assert finding.hints == ('raised at File "/shop/test_case.py", line 7, in client',)
+
+
 def test_a_planned_fault_explains_the_end_it_caused(findings_of: Callable[[str], str]) -> None:
     assert findings_of("unit a\na:up\nend a signal=SIGKILL fault=kill") == (
         "fail\ncrash a < fault kill"

@@ -83,7 +83,12 @@ def test_it_is_told_everything_in_its_own_process(tmp_path: Path) -> None:
             "    def run_ended(self, result): os.kill(os.getpid(), signal.SIGKILL)",
             "its process ended with -9",
         ),
-        ("  nonsense", "IndentationError|NameError"),
+        (
+            "    def run_ended(self, result): __import__('json').loads('{')",
+            r"JSONDecodeError: .* in run_ended \(.*theirs\.py:6\)",
+        ),
+        ("  def (", r"SyntaxError: [\w ]+ in its constructor \(.*theirs\.py:6\)"),
+        ("    import nowhere", r"ModuleNotFoundError: .* in its constructor \(.*theirs\.py:6\)"),
     ],
 )
 def test_what_it_does_costs_a_sentence(tmp_path: Path, code: str, reason: str) -> None:
