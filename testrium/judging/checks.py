@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from testrium.checks.files import UnreadableError
 from testrium.checks.limit import TookTooLongError, at_most
 from testrium.errors import TestriumError
 from testrium.model import Check, CheckResult, Scenario
+from testrium.plugins import Plugin
 from testrium.record.stored_values import probe_metadata, stored_ports
 from testrium.run.environment import Ports, Surroundings, event_field
 from testrium.run.folder import RunFolder
@@ -29,6 +31,8 @@ from testrium.variables import references
 #: How long one check may compute (seconds of CPU time): a pattern that backtracks without end is a
 #: failure. Large files take longer: so much more for each byte.
 LIMIT_S = 2.0
+#: How long a check with a plugin may take by the clock: it can wait for others, or for ever.
+PLUGIN_LIMIT_S = 30.0
 _PER_BYTE_S = 2e-7
 
 
@@ -65,16 +69,46 @@ def make_checks(
         TookTooLongError: only if `hurried`.
     """
     maker = _Maker(scenario, database, update_golden=update_golden)
-    results = tuple(
-        _timed(maker, check, limit_s, hurried=hurried) for check in scenario.group.checks
-    )
-    return Made(results, tuple(maker.examiner.notices))
+    results: list[CheckResult] = []
+    notices: list[str] = []
+    for check in scenario.group.checks:
+        if check.calls_plugin:
+            alone = partial(_made_alone, scenario, database, check, limit_s, update_golden)
+            (result,), told = _made_apart(check, alone)
+            notices += told
+        else:
+            result = _timed(maker, check, limit_s, hurried=hurried)
+        results.append(result)
+    return Made(tuple(results), (*maker.examiner.notices, *notices))
 
 
 def weight(scenario: Scenario, database: Path) -> int:
     """The bytes that the checks of a group have to read: how long they take depends on it."""
     maker = _Maker(scenario, database)
     return sum(maker.size(check) for check in scenario.group.checks)
+
+
+def _made_apart(check: Check, alone: Callable[[], Made]) -> Made:
+    """A check that calls a plugin, which may end its process, or never return."""
+    from testrium.judging.isolated import LostError, call_isolated
+
+    started = time.perf_counter()
+    try:
+        return call_isolated(alone, PLUGIN_LIMIT_S)
+    except LostError as error:
+        fields = (check.plugin, *(one.plugin for one in check.normalize))
+        plugins = [Plugin(*one) for one in fields if one]
+        called = " or ".join(f"{plugin.name} of {plugin.origin}" for plugin in plugins)
+        took_s = time.perf_counter() - started
+        return Made((CheckResult(check.name, False, f"{called}: {error}", duration_s=took_s),))
+
+
+def _made_alone(
+    scenario: Scenario, database: Path, check: Check, limit_s: float, update_golden: bool
+) -> Made:
+    maker = _Maker(scenario, database, update_golden=update_golden)
+    result = _timed(maker, check, limit_s, hurried=False)
+    return Made((result,), tuple(maker.examiner.notices))
 
 
 def _timed(maker: _Maker, check: Check, limit_s: float, *, hurried: bool) -> CheckResult:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -174,3 +176,39 @@ def test_checks_and_normalisers(place: Workplace) -> None:
     assert "few-files of testrium-extras 1.0 raised ValueError: invalid literal" in message
     again = place.finish(place.start("verify"))
     assert again.exit_code == 1
+
+
+def test_a_check_that_crashes_costs_nothing_but_itself(place: Workplace) -> None:
+    plugins = '[plugins.checks]\ncrash = "tools:crash"\nloud = "tools:loud"\n'
+    place.write(place.folder / "testrium.toml", plugins)
+    code = """
+    import signal
+    def crash(settings):
+        signal.raise_signal(signal.SIGSEGV)
+    def loud(settings):
+        print("not in the report")
+        return "too loud"
+    """
+    place.write(place.folder / "tools.py", textwrap.dedent(code))
+    tables = """
+    [[checks]]
+    name = "first"
+    plugin = "crash"
+    [[checks]]
+    name = "second"
+    plugin = "loud"
+    [[checks]]
+    name = "third"
+    value = "a"
+    equals = "b"
+    """
+    place.group({"a": 'entrypoint = "test_case:main"'}, PROBE, tables=tables)
+    for call in (("run", "--json", "-"), ("verify", "--json", "-")):
+        outcome = place.finish(place.start(*call))
+        (group,) = json.loads(outcome.stdout)["groups"]
+        assert (outcome.exit_code, group["verdict"]) == (1, "fail")
+        messages = {check["name"]: check["message"] for check in group["checks"]}
+        assert messages["first"] == "crash of testrium.toml: its process ended with SIGSEGV"
+        assert messages["second"] == "too loud"
+        assert messages["third"] == 'the value is "a", expected "b"'
+        assert [found["where"] for found in group["findings"]] == ["first", "second", "third"]
