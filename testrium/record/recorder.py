@@ -33,22 +33,15 @@ class Recorder:
     It reads probe files when they grow, one bounded batch per turn of the loop, so that a burst of
     one unit holds up nobody, and keeps no events in memory.
 
-    The first InfraError (a full disk, a deleted Data.db) is the last thing that happens: `on_error`
-    gets it, every wait and every later call raises it. The probe files stay the truth;
-    `testrium.record.recovery` reads what was not stored.
+    The first InfraError (a full disk, a deleted Data.db) is the last thing that happens: every
+    wait and every later call raises it. The probe files stay the truth; `testrium.record.recovery`
+    reads what was not stored.
     """
 
-    def __init__(
-        self,
-        database: Path,
-        domain: str,
-        *,
-        on_error: Callable[[InfraError], None] | None = None,
-    ) -> None:
+    def __init__(self, database: Path, domain: str) -> None:
         """`domain` is the clock of times that name no other. Nothing is opened yet."""
         self.database = database
         self._domain = domain
-        self._on_error = on_error
         self._attempt = 1
         self._failure: InfraError | None = None
         self._pending = Pending()
@@ -148,20 +141,14 @@ class Recorder:
         self._subscribers.append(callback)
 
     async def wait_for(
-        self,
-        unit: str,
-        step: str,
-        key: str | None = None,
-        *,
-        start: int | None = None,
-        attempt: int | None = None,
+        self, unit: str, step: str, key: str | None = None, *, start: int | None = None
     ) -> Event:
         """The first event of `unit` at `step` (`*` is any), stored already or still to come.
 
         Args:
-            unit, step, key: what is waited for; without a key any will do.
+            unit, step, key: what is waited for, in the attempt that is current; without a key any
+                will do.
             start: only of this start of the unit.
-            attempt: only of this attempt; by default of the one that is current then.
 
         Raises:
             InfraError: the recorder broke down, or was closed.
@@ -176,7 +163,7 @@ class Recorder:
             else:
                 answered.set_result(event)
 
-        wait = self.ask(unit, step, key, answer, start=start, attempt=attempt)
+        wait = self.ask(unit, step, key, answer, start=start)
         try:
             return await answered
         finally:
@@ -365,6 +352,4 @@ class Recorder:
         if self._failure is None:
             self._failure = error
             self._pending.fail(error)
-            if self._on_error is not None:
-                self._on_error(error)
         return error

@@ -92,8 +92,6 @@ class Life:
                 if message["for_ns"] is not None:
                     self._resume_at_ns = time.monotonic_ns() + message["for_ns"]
                 self._tell("struck")
-            case "deadline" if self.alive and not self._overdue:
-                self._deadline_ns = message["at_ns"]
 
     def check_time(self) -> None:
         """Do what is due."""

@@ -10,7 +10,6 @@ Every message carries the `number` of a process, given by the runner. To a keepe
                                                  -> struck
     {"op": "pause", "for_ns": N or null}         SIGSTOP to its session, SIGCONT after that time
                                                  -> struck
-    {"op": "deadline", "at_ns": N or null}       when it is overdue and stopped
 
 From it:
 

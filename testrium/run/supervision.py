@@ -118,10 +118,6 @@ class Process:
         await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
         return struck.done()
 
-    def set_deadline(self, at_ns: int | None) -> None:
-        """Have it stopped as overdue at this time (CLOCK_MONOTONIC), whatever the runner does."""
-        self._tell("deadline", at_ns=at_ns)
-
     async def spawn_beside(self, command: tuple[str, ...]) -> Process:
         """Start a command in the folder and with the environment of this unit, to ask about it.
 

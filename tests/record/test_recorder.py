@@ -247,10 +247,8 @@ def test_statuses(tmp_path: Path) -> None:
 
 
 def test_a_deleted_database_is_an_error_for_everybody(tmp_path: Path, append: Append) -> None:
-    errors: list[InfraError] = []
-
     async def work() -> None:
-        recorder = Recorder(tmp_path / "Data.db", DOMAIN, on_error=errors.append)
+        recorder = Recorder(tmp_path / "Data.db", DOMAIN)
         async with recorder:
             recorder.watch("a", 1, 1, tmp_path / "a")
             wait = asyncio.ensure_future(recorder.wait_for("a", "s"))
@@ -265,14 +263,11 @@ def test_a_deleted_database_is_an_error_for_everybody(tmp_path: Path, append: Ap
                 recorder.set_status("a", UnitState.READY)
 
     run(work())
-    assert len(errors) == 1
 
 
 def test_a_full_disk_is_an_error_for_everybody(tmp_path: Path, append: Append) -> None:
-    errors: list[InfraError] = []
-
     async def work() -> None:
-        recorder = Recorder(tmp_path / "Data.db", DOMAIN, on_error=errors.append)
+        recorder = Recorder(tmp_path / "Data.db", DOMAIN)
         async with recorder:
             recorder.watch("a", 1, 1, tmp_path / "a")
             append("a", *({"step": "x" * 200, "meta": {"i": i}} for i in range(5000)))
@@ -287,7 +282,6 @@ def test_a_full_disk_is_an_error_for_everybody(tmp_path: Path, append: Append) -
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
-    assert len(errors) == 1
 
 
 def test_it_cannot_be_opened_where_nothing_can_be_written(tmp_path: Path) -> None:

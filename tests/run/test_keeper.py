@@ -185,21 +185,6 @@ def test_a_unit_that_is_overdue(folder: UnitFolder) -> None:
     assert end.t_ns >= launch.deadline_ns
 
 
-def test_a_deadline_may_come_later_or_go(folder: UnitFolder) -> None:
-    async def story(process: Process) -> None:
-        process.set_deadline(time.monotonic_ns())
-
-    assert lived(folder, folder.launch(WAIT), story)[0].overdue
-    assert " in main" in folder.text("source.stacks")
-
-    async def taken_back(process: Process) -> None:
-        process.set_deadline(None)
-        process.stop("KILL")
-
-    far = time.monotonic_ns() + 20_000_000_000
-    assert not lived(folder, folder.launch(WAIT, deadline_ns=far), taken_back)[0].overdue
-
-
 # Stacks ----------------------------------------------------------------------------------------
 
 
@@ -443,15 +428,6 @@ def test_a_paused_unit_can_be_stopped(folder: UnitFolder, command: list[str] | N
     launch = folder.launch(command=command) if command else folder.launch(WAIT)
     end, _ = lived(folder, launch, pause_and_stop)
     assert (end.signal, end.stopped) == ("SIGTERM", True)
-
-
-def test_a_paused_unit_is_overdue_at_its_deadline(folder: UnitFolder) -> None:
-    async def pause(process: Process) -> None:
-        assert await process.pause(None)
-        process.set_deadline(time.monotonic_ns())
-
-    end, _ = lived(folder, folder.launch(WAIT), pause)
-    assert (end.signal, end.overdue) == ("SIGTERM", True)
 
 
 def test_what_has_ended_cannot_be_struck(folder: UnitFolder) -> None:

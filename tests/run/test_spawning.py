@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,14 +96,14 @@ def test_signals_of_the_supervisor_are_not_inherited(folder: UnitFolder) -> None
         assert folder.run(story, "spawn").signal == f"SIG{name}"
 
 
-def test_at_its_deadline_its_stacks_are_kept(folder: UnitFolder) -> None:
+def test_its_stacks_are_kept(folder: UnitFolder) -> None:
     async def story(supervisor: Supervisor) -> Exit:
         process = await supervisor.spawn(folder.launch(WAIT, grace_s=0.1))
         await folder.wait_lines()
-        process.set_deadline(time.monotonic_ns())
+        process.stop(stacks=True)
         return await process.ended
 
-    assert folder.run(story, "spawn").overdue
+    assert folder.run(story, "spawn").stopped
     [line] = threads_of(folder.out / "source.stacks", folder.path)
     assert line.startswith("main thread at part.py:")
 
