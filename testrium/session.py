@@ -319,7 +319,7 @@ class _Session:
         from testrium.probe.environment import clock_domain
         from testrium.run.monitor import Pace
         from testrium.run.ports import PortAllocator
-        from testrium.run.services import Interrupt, Services
+        from testrium.run.services import STARTING, Interrupt, Services
         from testrium.verify import Expectations
 
         return Services(
@@ -335,6 +335,7 @@ class _Session:
             checks=self._judges.checks,
             classic_results=self._judges.classic_results,
             pace=Pace(),
+            gate=asyncio.Semaphore(STARTING),
             fixtures={},
         )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 import signal
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -188,7 +189,8 @@ def list_of(item: Kind, what: str = "strings", least: int = 0, *, unique: bool =
             return WRONG
         items = [item.read(each, spot.at(index)) for index, each in enumerate(value)]
         good = [each for each in items if each is not WRONG]
-        if unique and (twice := sorted({str(each) for each in good if good.count(each) > 1})):
+        counts = Counter(good) if unique else {}
+        if twice := sorted(str(each) for each, count in counts.items() if count > 1):
             spot.wrong(f"contains duplicate values: {', '.join(twice)}")
             good = list(dict.fromkeys(good))
         return tuple(good)

@@ -149,6 +149,10 @@ class Rules(NamedTuple):
     stderr: Literal["uncaught", "forbid", "allow"] = "uncaught"
     orphans: Literal["forbid", "allow"] = "forbid"
 
+    def allows(self, unit: str, step: str) -> bool:
+        """Whether an Exception event of this unit and step is expected."""
+        return any(one.unit in ("*", unit) and one.step in ("*", step) for one in self.allow)
+
 
 class Combination(NamedTuple):
     """One value, as text, of each parameter of the `[matrix]`.

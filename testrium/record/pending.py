@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import product
 
 from testrium.errors import InfraError
 from testrium.model import Event
@@ -41,39 +42,51 @@ class Wait:
         )
 
 
+#: Unit, step and key of a wait, as it says them.
+_Place = tuple[str, str, str | None]
+
+
 class Pending:
-    """All open waits of a group, found by the step of an event: one look per event."""
+    """All open waits of a group, found by what they say: a few looks per event, however many."""
 
     def __init__(self) -> None:
-        self._by_step: dict[str, list[Wait]] = {}
+        self._by_place: dict[_Place, dict[Wait, None]] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._by_place.values()))
 
     def add(self, wait: Wait) -> None:
-        self._by_step.setdefault(wait.step, []).append(wait)
+        self._by_place.setdefault((wait.unit, wait.step, wait.key), {})[wait] = None
 
     def remove(self, wait: Wait) -> None:
         """Forget a wait, answered or not."""
-        waits = self._by_step.get(wait.step, [])
-        if wait in waits:
-            waits.remove(wait)
-            if not waits:
-                del self._by_step[wait.step]
+        place = (wait.unit, wait.step, wait.key)
+        waits = self._by_place.get(place, {})
+        waits.pop(wait, None)
+        if not waits:
+            self._by_place.pop(place, None)
 
     def feed(self, events: Iterable[Event], attempt: int) -> None:
         """Answer the waits that these events fulfil, each with the first one."""
-        if not self._by_step:
-            return
-        by_step = self._by_step
         for event in events:
-            if event.step in by_step or "*" in by_step:
-                waits = (*by_step.get(event.step, ()), *by_step.get("*", ()))
-                for wait in waits:
-                    if wait.matches(event, attempt):
-                        self.remove(wait)
-                        wait.answer(event)
+            if not self._by_place:
+                return
+            for wait in self._at(event):
+                if wait.matches(event, attempt):
+                    self.remove(wait)
+                    wait.answer(event)
+
+    def _at(self, event: Event) -> list[Wait]:
+        keys = (None,) if event.key is None else (event.key, None)
+        return [
+            wait
+            for place in product((event.unit, "*"), (event.step, "*"), keys)
+            for wait in self._by_place.get(place, ())
+        ]
 
     def fail(self, error: InfraError) -> None:
         """Tell everybody that no event will come any more."""
-        waits = [wait for waits in self._by_step.values() for wait in waits]
-        self._by_step.clear()
+        waits = [wait for waits in self._by_place.values() for wait in waits]
+        self._by_place.clear()
         for wait in waits:
             wait.answer(error)

@@ -58,23 +58,48 @@ class ProbeFile:
         self.offset = offset
         self.low_ns = low_ns
         self._domain = domain
-        self._fd = os.open(path, os.O_RDONLY | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+        self._fd: int | None = None
+        self._open(os.O_CREAT)
         self._damages = 0
         self._deleted = False
         self._skipping = False  # inside a line that is too long
         self._unterminated = False  # the last line taken had no newline
 
     def close(self) -> None:
-        os.close(self._fd)
+        """Keep no descriptor; it is opened again where there is more to read."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    @property
+    def rests(self) -> bool:
+        """Whether it was closed, and not read since."""
+        return self._fd is None
 
     def size(self) -> int:
-        """Bytes in the file now."""
-        return os.fstat(self._fd).st_size
+        """Bytes in the file now; those that were read where a closed one was deleted."""
+        if self._fd is not None:
+            return os.fstat(self._fd).st_size
+        try:
+            return os.stat(self.path).st_size  # noqa: PTH116 - of thousands, often
+        except FileNotFoundError:
+            return self.offset
+
+    def has_grown(self) -> bool:
+        """Whether there is something that was not read."""
+        return self.size() != self.offset
+
+    def _open(self, flags: int = 0) -> int:
+        if self._fd is None:
+            flags |= os.O_RDONLY | getattr(os, "O_BINARY", 0)
+            self._fd = os.open(self.path, flags, 0o600)
+        return self._fd
 
     def _read_at(self, count: int) -> bytes:
         """Up to so many bytes from `offset` on; not with os.pread, which Windows lacks."""
-        os.lseek(self._fd, self.offset, os.SEEK_SET)
-        return os.read(self._fd, count)
+        fd = self._open()
+        os.lseek(fd, self.offset, os.SEEK_SET)
+        return os.read(fd, count)
 
     def read(self, first_id: int, read_ns: int | None = None) -> Batch:
         """Take the next whole lines, at most `CHUNK` bytes (or one line).
@@ -120,7 +145,7 @@ class ProbeFile:
     def _tampering(self) -> list[DamageFields]:
         """What was done to the file besides appending to it."""
         damages: list[DamageFields] = []
-        status = os.fstat(self._fd)
+        status = os.fstat(self._open())
         if status.st_size < self.offset:
             self._damage(
                 damages,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -47,7 +46,7 @@ class Recorder:
         self._pending = Pending()
         self._subscribers: list[Subscriber] = []
         self._files: dict[str, ProbeFile] = {}
-        self._dirty: deque[ProbeFile] = deque()
+        self._dirty: dict[ProbeFile, None] = {}  # what has grown, in that order
         self._made: list[Reading] = []  # events of the runner itself, not stored yet
         self._made_damages: list[DamageFields] = []
         self._turn: asyncio.Handle | None = None
@@ -76,8 +75,9 @@ class Recorder:
         """
         try:
             if self._failure is None:
-                for path in tuple(self._files):
-                    await self.finish(path)
+                for path, file in tuple(self._files.items()):
+                    if not file.rests or file.has_grown():
+                        await self.finish(path)
         finally:
             if self._turn is not None:
                 self._turn.cancel()
@@ -120,8 +120,13 @@ class Recorder:
         self._watching.add(file)
 
     async def sync(self) -> None:
-        """Store all that was written before this call. Raises InfraError."""
-        await self._read_up_to({file: file.size() for file in self._files.values()})
+        """Store all that was written before this call, as far as the kernel tells.
+
+        Raises InfraError.
+        """
+        self._check()
+        self._watching.look()
+        await self._read_up_to({file: file.size() for file in self._dirty})
 
     async def finish(self, path: Path | str) -> None:
         """The process of this file has ended: store all of it, a last line without newline too.
@@ -133,6 +138,14 @@ class Recorder:
         file = self._files[str(path)]
         await self._read_up_to({file: file.size()})
         self._store_batches([(file, self._read(file, rest=True))])
+
+    def rest(self, path: Path | str) -> None:
+        """Nobody is left who would write to this file: hold no descriptor of it.
+
+        It is opened again if somebody does nevertheless.
+        """
+        if (file := self._files.get(str(path))) is not None:
+            file.close()
 
     # Events -----------------------------------------------------------------------------------
 
@@ -258,8 +271,7 @@ class Recorder:
     # Turns of the loop ------------------------------------------------------------------------
 
     def _mark(self, file: ProbeFile) -> None:
-        if file not in self._dirty:
-            self._dirty.append(file)
+        self._dirty[file] = None
         self._schedule()
 
     def _schedule(self) -> None:
@@ -273,12 +285,13 @@ class Recorder:
         count = 0
         try:
             while self._dirty and count < TURN:
-                file = self._dirty.popleft()
+                file = next(iter(self._dirty))
+                del self._dirty[file]
                 batch = self._read(file, count)
                 batches.append((file, batch))
                 count += len(batch.readings) + len(batch.damages)
                 if batch.more:
-                    self._dirty.append(file)
+                    self._dirty[file] = None
                     break
             self._store_batches(batches)
         except InfraError:

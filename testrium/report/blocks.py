@@ -17,6 +17,8 @@ from testrium.report.view import EventView, FindingView, GroupView, MarkView, Un
 #: Independent findings after the root cause that are shown; the rest is counted.
 MOST_FURTHER = 8
 _KEY_WIDTH = 60
+#: Findings that follow from one, by name; a page and JSON have all.
+_MOST_FOLLOWING = 20
 #: A message may repeat a key, and a key may be long; the report file has all of it.
 _MESSAGE_WIDTH = 600
 
@@ -144,7 +146,9 @@ def _folded(finding: FindingView, *, indent: int) -> Iterator[Line]:
     """What the finding explains, in one line: it is fixed with it."""
     if finding.follow:
         verb = "follows" if len(finding.follow) == 1 else "follow"
-        text = f"{len(finding.follow)} more {verb} from it: {', '.join(finding.follow)}"
+        shown = ", ".join(finding.follow[:_MOST_FOLLOWING])
+        rest = f" and {more} more" if (more := len(finding.follow) - _MOST_FOLLOWING) > 0 else ""
+        text = f"{len(finding.follow)} more {verb} from it: {shown}{rest}"
         yield line(" " * indent, Span(text, "dim"), hanging=indent + 2)
 
 

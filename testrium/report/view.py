@@ -201,8 +201,9 @@ def _roots(builder: _Evidence, findings: Sequence[Finding]) -> tuple[FindingView
     by_name = {_name(finding): finding for finding in reversed(findings)}
     follow: dict[str, list[Finding]] = {}
     roots: list[Finding] = []
+    known: dict[str, Finding] = {}
     for finding in findings:
-        root = _root_of(finding, by_name)
+        root = _root_of(finding, by_name, known)
         if root is finding:
             roots.append(finding)
         else:
@@ -214,17 +215,22 @@ def _roots(builder: _Evidence, findings: Sequence[Finding]) -> tuple[FindingView
     return tuple(views)
 
 
-def _root_of(finding: Finding, by_name: Mapping[str, Finding]) -> Finding:
-    seen = {_name(finding)}
+def _root_of(
+    finding: Finding, by_name: Mapping[str, Finding], known: dict[str, Finding]
+) -> Finding:
+    """What explains it in the end. `known` keeps the roots of what lies on the way."""
+    way: dict[str, None] = {}
     root = finding
-    while root.explained_by is not None:
-        above = by_name.get(root.explained_by)
-        if above is None:
-            break
-        if _name(above) in seen:  # a circle must not hide its members
+    while root.explained_by is not None and root.explained_by in by_name:
+        above = root.explained_by
+        if above in way or above == _name(finding):  # a circle must not hide its members
             return finding
-        seen.add(_name(above))
-        root = above
+        if above in known:
+            root = known[above]
+            break
+        way[above] = None
+        root = by_name[above]
+    known.update(dict.fromkeys(way, root))
     return root
 
 

@@ -6,20 +6,32 @@ import asyncio
 import contextlib
 import time
 from collections import deque
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from testrium.errors import InfraError
-from testrium.model import End, EndCause, Event, EventType, Leak, Place, Unit, UnitState, Use
-from testrium.run.diagnostics import LOOK_AHEAD_S
+from testrium.model import End, EndCause, Event, EventType, Leak, Unit, UnitState, Use
+from testrium.run.change import Change
 from testrium.run.folder import last_lines
-from testrium.run.launching import UnresolvedError, Values, launch_of, ready_condition, values_of
+from testrium.run.launching import (
+    UnresolvedError,
+    Values,
+    awaited,
+    launch_of,
+    probe_values,
+    ready_condition,
+    values_of,
+    wanted_probes,
+)
 from testrium.run.logprobes import follow_logs
-from testrium.run.monitor import Monitor, joined
+from testrium.run.monitor import usage_of
 from testrium.run.stage import Stage
 from testrium.run.supervision import Exit, LaunchError, Process
 
 #: What a shell says of a program that could not be started.
 CANNOT_START = 127
+#: Why a unit was not started that nothing else was in the way of.
+EARLIER_END = "the group was over before its turn came"
 
 
 class Actor:
@@ -34,8 +46,9 @@ class Actor:
         self.end: End | None = None
         self.was_ready = False
         self.process: Process | None = None
-        self._use = Use()  # of the starts that are over
-        self._monitor: Monitor | None = None
+        self.change = Change()  # of this unit, and when it may start
+        self.on_change: Callable[[Actor], None] = lambda _: None
+        self._usage = usage_of(unit, stage.scenario.group, stage.services.pace)
         self._stop_cause: EndCause | None = None
         self._started_ns: int | None = None
         self._ready_ns: int | None = None
@@ -60,7 +73,7 @@ class Actor:
     @property
     def use(self) -> Use:
         """What it used so far, in all its starts."""
-        return self._use if self._monitor is None else joined(self._use, self._monitor.use())
+        return self._usage.so_far
 
     @property
     def passed_ready(self) -> bool:
@@ -84,7 +97,7 @@ class Actor:
         if event.type != EventType.EXCEPTION:
             return
         dies_of_it = event.meta.get("uncaught") == "main"
-        if is_allowed(event, self.stage.scenario.group.rules.allow):
+        if self.stage.scenario.group.rules.allows(event.unit, event.step):
             self._expected_death |= dies_of_it
         elif not dies_of_it and self._reported is not None and not self._reported.done():
             self._reported.set_result(event)
@@ -92,7 +105,7 @@ class Actor:
     def ended_well(self, end: End) -> bool:
         """Whether this was an end that the unit may come to."""
         if end.cause is EndCause.SELF:
-            ready = end.was_ready or self._waits_for() is None
+            ready = end.was_ready or awaited(self.unit) is None
             return ready and (self._accepted(end) or self._expected_death)
         return end.cause in (EndCause.STOPPED, EndCause.ABANDONED)
 
@@ -112,37 +125,58 @@ class Actor:
         self._set_state(UnitState.STARTING)
         if not self.unit.has_process:
             return await self._without_process()
-        recorder, folder = self.stage.recorder, self.stage.folder
-        probes = folder.probes(self.name, self.starts)
         try:
-            values = await self._values()
-            if values is None:
+            probes = await self._probe_values()
+            if probes is None:
                 why = "no probe has given it its ${probe...} value"
                 return self._made_end(self._stop_cause or EndCause.ABANDONED, message=why)
-            launch = launch_of(self.unit, self.stage.surroundings, values)
-            recorder.watch(self.name, self.starts, self.stage.attempt, probes, self._started_ns)
-            follow_logs(self.unit, self.starts, self.stage, values, self._started_ns)
-            self.process = await self.stage.services.supervisor.spawn(
-                launch._replace(deadline_ns=self._deadline_ns())
-            )
+            async with self.stage.services.gate:
+                if self._stop_cause is not None:
+                    return self._not_launched(self._stop_cause)
+                values = await self._launch(probes)
         except UnresolvedError as error:
             return self._made_end(EndCause.UNREADY, message=str(error))
         except LaunchError as error:
             return self._made_end(EndCause.SELF, exit_code=CANNOT_START, message=str(error))
-        if self._stop_cause is not None:  # asked while it was being started
-            self.process.stop(stacks=self.stage.diagnostics.wanted)
-        end = await self._attend(self.process, values)
+        assert self.process is not None, "it was launched"
+        process, probe_file = self.process, self.stage.folder.probes(self.name, self.starts)
+        end = await self._attend(process, values)
+        recorder, folder = self.stage.recorder, self.stage.folder
         for log in (folder.stdout(self.name), folder.stderr(self.name)):
             self.stage.logs.finish(log)
         await recorder.sync()
-        await recorder.finish(probes)
+        await recorder.finish(probe_file)
+        process.cleared.add_done_callback(lambda _: recorder.rest(probe_file))
         self.process = None
+        self._tell_change()
         return end
+
+    async def _launch(self, probes: Mapping[str, str]) -> Values:
+        """Start the process; what it was given."""
+        recorder, surroundings = self.stage.recorder, self.stage.surroundings
+        self._started_ns = began_ns = time.monotonic_ns()
+        values = values_of(self.unit, surroundings, self.starts, probes)
+        launch = launch_of(self.unit, surroundings, values)
+        file = self.stage.folder.probes(self.name, self.starts)
+        recorder.watch(self.name, self.starts, self.stage.attempt, file, began_ns)
+        follow_logs(self.unit, self.starts, self.stage, values, began_ns)
+        self.process = await self.stage.services.supervisor.spawn(
+            launch._replace(deadline_ns=self._deadline_ns())
+        )
+        if self._stop_cause is not None:  # asked while it was being started
+            self.process.stop(stacks=self.stage.diagnostics.wanted)
+        return values
+
+    def _not_launched(self, cause: EndCause) -> End:
+        """It was asked to stop while it stood in line to be started."""
+        self.starts -= 1
+        return self._made_end(cause if self.starts else EndCause.NOTRUN, message=EARLIER_END)
 
     def stop(self, cause: EndCause) -> None:
         """Stop the process, if there is one, as the unit's stop_signal and grace say."""
         if self._stop_cause is None:
             self._stop_cause = cause
+            self.change.notify()
             if self.process is not None:
                 self.process.stop(stacks=self.stage.diagnostics.wanted)
 
@@ -165,7 +199,7 @@ class Actor:
         threads: tuple[str, ...] = ()
         if end.cause in (EndCause.OVERDUE, EndCause.TIMEOUT, EndCause.UNREADY):
             threads = self.stage.diagnostics.threads(self.name)
-        self.end = end._replace(state=state, last_lines=lines, threads=threads, use=self._use)
+        self.end = end._replace(state=state, last_lines=lines, threads=threads, use=self.use)
         self._set_state(state)
 
     async def fail(self, message: str) -> None:
@@ -177,9 +211,9 @@ class Actor:
             self.process = None
         self.state = UnitState.FAILED
         self.end = self._made_end(EndCause.INFRA, message=message)
-        self.stage.change.notify()
+        self._tell_change()
 
-    def not_run(self, blocked_by: str | None, message: str) -> None:
+    def not_run(self, message: str, blocked_by: str | None = None) -> None:
         self.finish(self._made_end(EndCause.NOTRUN, blocked_by=blocked_by, message=message))
 
     async def cleared(self) -> None:
@@ -197,18 +231,20 @@ class Actor:
             candidates.append(self.stage.deadline_ns)
         return min(candidates, default=None)
 
-    async def _values(self) -> Values | None:
-        """What this start is given; None when it was stopped before that was known."""
+    async def _probe_values(self) -> Mapping[str, str] | None:
+        """What this start gets from probes; None when it was stopped before that was known."""
+        if not (wanted := wanted_probes(self.unit)):
+            return {}
         stage = self.stage
         resolving = asyncio.ensure_future(
-            values_of(self.unit, stage.surroundings, stage.recorder, self.starts)
+            probe_values(self.unit, wanted, stage.surroundings, stage.recorder)
         )
         return await resolving if await self._came_before_stop(resolving) else None
 
     async def _came_before_stop(self, future: asyncio.Future[Any]) -> bool:
         """Wait for `future`; False, and it is cancelled, when the unit is asked to stop first."""
         while not future.done() and self._stop_cause is None:
-            change = asyncio.ensure_future(self.stage.change.wait())
+            change = asyncio.ensure_future(self.change.wait())
             both: set[asyncio.Future[Any]] = {future, change}
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
             change.cancel()
@@ -216,19 +252,12 @@ class Actor:
             future.cancel()
         return self._stop_cause is None
 
-    def _waits_for(self) -> str | None:
-        """What makes the unit ready, in words; None if it is ready once it runs."""
-        if self.unit.ready_event is not None:
-            return f"probe {self.unit.ready_event!r}"
-        ready = self.unit.ready
-        return (ready.plugin or ready.kind) if ready is not None else None
-
     async def _without_process(self) -> End:
         step = self.unit.ready_event
         if step is not None:
             emitted = asyncio.ensure_future(self.stage.recorder.wait_for(self.name, step))
             if not await self._came_before_stop(emitted):
-                return self._made_end(EndCause.UNREADY, message=f"no {self._waits_for()}")
+                return self._made_end(EndCause.UNREADY, message=f"no {awaited(self.unit)}")
         self._become_ready()
         return self._made_end(EndCause.SELF)
 
@@ -236,8 +265,8 @@ class Actor:
         """From the start of the process to its end."""
         self._clearing.append(process.cleared)
         self._set_state(UnitState.STARTING)
-        look = self._look_before(process.launch.deadline_ns)
-        sampling = self._start_sampling(process)
+        look = self.stage.diagnostics.look_before(process.launch.deadline_ns)
+        self._usage.begin(process, self.starts)
         try:
             problem = await self._wait_ready(process, values)
             if problem is not None and not process.ended.done():
@@ -249,41 +278,13 @@ class Actor:
                 look.cancel()
         if ended.infra:
             raise InfraError(f"unit {self.name}: {ended.infra}")
-        if sampling is not None:
-            await sampling
-            self._account(ended)
+        if samples := await self._usage.end(ended):
+            self.stage.recorder.add_samples(samples)
         return self._end_of(process, ended, problem or "")
-
-    def _look_before(self, deadline_ns: int | None) -> asyncio.TimerHandle | None:
-        """At the deadline its keeper stops it, without asking us."""
-        if deadline_ns is None:
-            return None
-        loop = asyncio.get_running_loop()
-        return loop.call_at(deadline_ns / 1e9 - LOOK_AHEAD_S, self.stage.diagnostics.look)
-
-    def _start_sampling(self, process: Process) -> asyncio.Task[None] | None:
-        limited = self.unit.max_rss is not None or self.unit.max_cpu is not None
-        limited |= any(
-            metric.source == "unit" and metric.owner == self.name
-            for metric in self.stage.scenario.group.metrics
-        )
-        if not limited and not self.stage.scenario.group.gen_metrics:
-            return None
-        pace = self.stage.services.pace
-        self._monitor = Monitor(process, self.starts, pace, limited=limited)
-        return asyncio.create_task(self._monitor.run())
-
-    def _account(self, ended: Exit) -> None:
-        """Keep what a start has used."""
-        assert self._monitor is not None
-        self._use = joined(self._use, self._monitor.use(ended))
-        if self._monitor.samples:
-            self.stage.recorder.add_samples(self._monitor.samples)
-        self._monitor = None
 
     async def _wait_ready(self, process: Process, values: Values) -> str | None:
         """None once the unit is ready; else why it is not, in words."""
-        if self._waits_for() is None:
+        if awaited(self.unit) is None:
             self._become_ready()
             return None
         assert self._reported is not None, "a start has made it"
@@ -307,8 +308,8 @@ class Actor:
             if self._was_reported():
                 return f"reported {self._reported.result().step} before it was ready"
             if process.ended.done():
-                return f"ended before it was ready ({self._waits_for()})"
-            why = tries[-1] if tries else f"no {self._waits_for()}"
+                return f"ended before it was ready ({awaited(self.unit)})"
+            why = tries[-1] if tries else f"no {awaited(self.unit)}"
             return f"not ready after {timeout_s:g} s: {why}"
         finally:
             condition.cancel()
@@ -325,7 +326,7 @@ class Actor:
     def _become_ready(self) -> None:
         self.was_ready = True
         self._ready_ns = time.monotonic_ns()
-        waited = self._waits_for() is not None
+        waited = awaited(self.unit) is not None
         self._set_state(UnitState.READY if waited else UnitState.RUNNING)
 
     def _end_of(self, process: Process, ended: Exit, message: str) -> End:
@@ -387,11 +388,8 @@ class Actor:
         self.stage.recorder.set_status(self.name, state)
         if changed:
             self.stage.services.observer.unit_changed(self.stage.scenario, self.name, state)
+        self._tell_change()
+
+    def _tell_change(self) -> None:
+        self.on_change(self)
         self.stage.change.notify()
-
-
-def is_allowed(event: Event, allow: tuple[Place, ...]) -> bool:
-    """Whether `[verify] allow` expects this Exception event."""
-    return any(
-        place.unit in ("*", event.unit) and place.step in ("*", event.step) for place in allow
-    )

@@ -49,6 +49,7 @@ class Borrowed(Actor):
                     self._become_ready()
                 else:
                     await change.wait()
+                    self.on_change(self)  # whether it is alive depends on others
         finally:
             listeners.discard(change)
             self._keep_logs(sizes)

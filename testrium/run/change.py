@@ -9,11 +9,15 @@ class Change:
     """Wakes everybody who waits for something to change; they look for themselves what it was."""
 
     def __init__(self) -> None:
-        self._next = asyncio.Event()
+        self._next: asyncio.Event | None = None
 
     def notify(self) -> None:
-        self._next.set()
-        self._next = asyncio.Event()
+        """Costs nothing where nobody waits."""
+        if self._next is not None:
+            self._next.set()
+            self._next = None
 
     async def wait(self) -> None:
+        if self._next is None:
+            self._next = asyncio.Event()
         await self._next.wait()

@@ -8,10 +8,14 @@ from enum import Enum
 
 from testrium.errors import InfraError
 from testrium.model import End, EndCause, Event, Unit, UnitState
-from testrium.run.actor import Actor
+from testrium.run.actor import EARLIER_END, Actor
+from testrium.run.cast import Cast
 from testrium.run.defects import defect
 from testrium.run.services import Expectations
 from testrium.run.stage import Stage
+
+#: So many units begin in one turn of the loop: it has deadlines to heed.
+TURN = 50
 
 
 class Outcome(Enum):
@@ -49,8 +53,12 @@ class Circuit:
         self._stopping = False
         self._again = False  # a unit asked for Resume-ALL
         self._restarts_of_all = 0
+        self._cast = Cast(self.actors)
+        self._starting: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._idle_since_ns: int | None = None  # when the last `self` unit had ended
+        for actor in self.actors.values():
+            actor.on_change = self._cast.update
         stage.recorder.subscribe(self._see)
         stage.logs.on_error = self.give_up
         if stage.injector is not None:
@@ -59,7 +67,7 @@ class Circuit:
     async def run(self) -> Outcome:
         """Start the units; return when the circuit is complete or cannot become so."""
         while True:
-            self._start_all()
+            self._starting = asyncio.create_task(self._start_all())
             outcome = await self._completion()
             if not self._again or outcome is Outcome.INTERRUPTED:
                 return outcome
@@ -76,8 +84,7 @@ class Circuit:
         """Go on observing for a while, as long as a unit is alive."""
         end_ns = time.monotonic_ns() + self.stage.scenario.group.rules.settle_ns
         asked = self.stage.services.interrupt.asked
-        units = [actor for actor in self.actors.values() if not actor.unit.scope]
-        while any(actor.alive for actor in units) and not asked.is_set():
+        while self._cast.alive and not asked.is_set():
             if not await self._changed_before(end_ns):
                 return
 
@@ -93,9 +100,11 @@ class Circuit:
     async def stop(self, cause: EndCause, *, at_once: bool = False) -> None:
         """Stop what is alive: dependants before what they depend on, unless `at_once`."""
         self._stopping = True
-        if not self._tasks:  # setup failed: every unit learns that it does not run
-            self._start_all()
-        self.stage.change.notify()
+        if self._starting is None:  # setup failed: every unit learns that it does not run
+            self._starting = asyncio.create_task(self._start_all())
+        self.wake()
+        await self._starting
+        self._starting = None
         at_once = at_once or self._culprit is not None
         await asyncio.gather(
             *(self._stop_actor(actor, cause, at_once) for actor in self.actors.values())
@@ -117,7 +126,12 @@ class Circuit:
             self.stage.diagnostics.note(reason)
             for actor in self.actors.values():
                 actor.stop(EndCause.ABANDONED)
-            self.stage.change.notify()
+            self.wake()
+
+    def wake(self) -> None:
+        """Something has changed that concerns all units."""
+        self._cast.wake()
+        self.stage.change.notify()
 
     def give_up(self, reason: str) -> None:
         """End the group because the runner or the machine has failed it."""
@@ -137,11 +151,11 @@ class Circuit:
 
     # The life of one attempt ------------------------------------------------------------------
 
-    def _start_all(self) -> None:
-        self._tasks = [
-            asyncio.create_task(self._guarded(actor), name=actor.name)
-            for actor in self.actors.values()
-        ]
+    async def _start_all(self) -> None:
+        for number, actor in enumerate(self.actors.values(), 1):
+            self._tasks.append(asyncio.create_task(self._guarded(actor), name=actor.name))
+            if number % TURN == 0:
+                await asyncio.sleep(0)
 
     def _begin_again(self) -> None:
         self._again = self._stopping = False
@@ -166,14 +180,18 @@ class Circuit:
 
     async def _live(self, actor: Actor) -> None:
         blocked_by = await self._wait_startable(actor)
-        if blocked_by is not None:
-            actor.not_run(blocked_by, f"waited for {blocked_by}" if blocked_by else "stopped")
+        if blocked_by:
+            actor.not_run(f"waited for {blocked_by}", blocked_by)
+            return
+        if blocked_by is not None or self._too_late():
+            actor.not_run(EARLIER_END)
             return
         while True:
             if not actor.unit.scope:  # how long a fixture takes is not the group's time
                 self.stage.begin()
             end = await self._run_once(actor)
-            if self._over or actor.ended_well(end) or not self._start_again(actor):
+            final = self._over or end.cause is EndCause.NOTRUN or actor.ended_well(end)
+            if final or not self._start_again(actor):
                 actor.finish(end)
                 return
 
@@ -188,17 +206,15 @@ class Circuit:
         return end
 
     async def _wait_startable(self, actor: Actor) -> str | None:
-        """None when the unit may start; else the name of who is in its way for good."""
-        needed = [self.actors[name] for name in actor.unit.dependencies]
+        """None when the unit may start; else who is in its way for good, "" when nobody is."""
         while not self._over:
-            dead = next((a for a in needed if a.gone and not a.passed_ready), None)
-            if dead is not None:
-                return dead.name
+            if (dead := self._cast.in_the_way(actor.name)) is not None:
+                return dead
             waits_for_setup = self._is_behind_setup(actor) and not self._setup_done.is_set()
-            if not waits_for_setup and all(a.passed_ready for a in needed):
+            if not waits_for_setup and self._cast.may_start(actor.name):
                 return None
-            await self.stage.change.wait()
-        return self._culprit or next((a.name for a in needed if not a.passed_ready), "")
+            await actor.change.wait()
+        return self._culprit or self._cast.missing(actor.name) or ""
 
     def _is_behind_setup(self, actor: Actor) -> bool:
         """All units are, where none asks for it; fixtures never: setup.py may need them."""
@@ -215,7 +231,7 @@ class Circuit:
             case "Resume-ALL" if self._restarts_of_all < actor.unit.restarts:
                 self._restarts_of_all += 1
                 self._again = True
-                self.stage.change.notify()
+                self.wake()
                 return False
             case _:
                 self.abort(actor.name)
@@ -227,12 +243,12 @@ class Circuit:
 
     async def _stop_actor(self, actor: Actor, cause: EndCause, at_once: bool) -> None:
         if not at_once:
-            for other in self.actors.values():
-                while actor.name in other.unit.dependencies and not other.gone:
-                    await self.stage.change.wait()
+            for other in self._cast.dependants(actor.name):
+                while not other.gone:
+                    await other.change.wait()
         actor.stop(EndCause.STOPPED if actor.unit.stop == "runner" else cause)
         while not actor.gone:
-            await self.stage.change.wait()
+            await actor.change.wait()
 
     # Completion -------------------------------------------------------------------------------
 
@@ -266,18 +282,11 @@ class Circuit:
                 return await self._at_limit(outcome)
 
     def _complete(self) -> bool:
-        everybody = self.actors.values()
         if not self._some_use_setup and not self._setup_done.is_set():
             return False
-        if any(a.unit.scope and not (a.gone or a.passed_ready) for a in everybody):
-            return False
-        # A fixture that is alive does nothing by itself.
-        actors = [a for a in everybody if a.unit.has_process and not a.unit.scope]
-        if all(actor.gone for actor in actors):
+        if self._cast.all_gone:
             return True
-        if any(actor.state in (UnitState.CREATED, UnitState.STARTING) for actor in actors):
-            return False
-        if any(actor.unit.stop == "self" and not actor.gone for actor in actors):
+        if not self._cast.played:
             return False
         if self._idle_since_ns is None:
             self._idle_since_ns = time.monotonic_ns()

@@ -6,6 +6,7 @@ what it used and what it wrote last. All frames of a Python unit are in its `sta
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import re
@@ -76,10 +77,17 @@ class Diagnostics:
         now = time.monotonic()
         if not self._enabled or now - self._looked_at < LOOK_AHEAD_S:
             return
-        self._looked_at = now
         for subject in self._subjects:
             if subject.process is not None and time.monotonic() < now + _LOOK_LIMIT_S:
                 self._looked[subject.name] = (now, _tree(subject.process))
+        self._looked_at = time.monotonic()  # not `now`: who else is due now need not look again
+
+    def look_before(self, deadline_ns: int | None) -> asyncio.TimerHandle | None:
+        """Look just before a deadline (CLOCK_MONOTONIC), where keepers stop units unasked."""
+        if deadline_ns is None:
+            return None
+        loop = asyncio.get_running_loop()
+        return loop.call_at(deadline_ns / 1e9 - LOOK_AHEAD_S, self.look)
 
     def note(self, reason: str) -> None:
         """Something is wrong, and processes are going to be stopped."""

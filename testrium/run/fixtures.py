@@ -90,7 +90,7 @@ class Shared:
         return self._folder.stdout(self.unit.name), self._folder.stderr(self.unit.name)
 
     async def ports(self) -> Mapping[str, int]:
-        return (await self._opened).surroundings.ports[self.unit.name]
+        return (await self._opened).surroundings.ports.get(self.unit.name, {})
 
     def borrow(self) -> Life:
         """Its life, which begins now if there is none; the last one if there can be no other.

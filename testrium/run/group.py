@@ -178,7 +178,7 @@ class GroupLife:
                 self._circuit.abort("setup")
                 return
         self._setup_done.set()
-        self._stage.change.notify()
+        self._circuit.wake()
 
     async def _run(self) -> None:
         self._outcome = await self._circuit.run()

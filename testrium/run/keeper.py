@@ -9,6 +9,7 @@ children. Deadlines live here too: a stopped runner cannot stop time.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import signal
@@ -159,11 +160,13 @@ class _Keeper:
     def _wait(self, next_ns: int | None) -> list[Message]:
         """Wait for the end of a child, messages or a time. Raises EOFError without a supervisor."""
         limit_s = None if next_ns is None else max(0, next_ns - time.monotonic_ns()) / 1e9
-        waited_for: list[Channel | socket.socket] = [self._supervisor, self._wake]
-        readable, _, _ = select.select(waited_for, [], [], limit_s)
-        if self._wake in readable:
+        poll = select.poll()  # select() knows no descriptor above 1023; the supervisor has more
+        for one in (self._supervisor, self._wake):
+            poll.register(one, select.POLLIN)
+        ready = {fd for fd, _ in poll.poll(None if limit_s is None else math.ceil(limit_s * 1000))}
+        if self._wake.fileno() in ready:
             self._wake.recv(4096)
-        return self._supervisor.receive() if self._supervisor in readable else []
+        return self._supervisor.receive() if self._supervisor.fileno() in ready else []
 
     def _reap(self, life: Life, unit: int) -> bool:
         """Take note of ended children; False when the last one is gone and all is said."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from testrium.errors import TestriumError
@@ -26,16 +26,11 @@ class Values(NamedTuple):
     lookup: Callable[[str], str]
 
 
-async def values_of(
-    unit: Unit, surroundings: Surroundings, recorder: Recorder, start: int
+def values_of(
+    unit: Unit, surroundings: Surroundings, start: int, probes: Mapping[str, str]
 ) -> Values:
-    """The values for one start of `unit`.
-
-    Raises:
-        UnresolvedError: a `${probe.UNIT.STEP.FIELD}` has no value within `ready_timeout`.
-    """
+    """The values for one start of `unit`; those of `probes` come from `probe_values`."""
     env = surroundings.environment(unit.name, start)
-    probes = await _probe_values(unit, surroundings, recorder)
     fixed = surroundings.lookup(unit.name, env)
 
     def lookup(reference: str) -> str:
@@ -94,6 +89,14 @@ def launch_of(unit: Unit, surroundings: Surroundings, values: Values) -> Launch:
     )
 
 
+def awaited(unit: Unit) -> str | None:
+    """What makes the unit ready, in words; None if it is ready once it runs."""
+    if unit.ready_event is not None:
+        return f"probe {unit.ready_event!r}"
+    ready = unit.ready
+    return (ready.plugin or ready.kind) if ready is not None else None
+
+
 async def ready_condition(
     unit: Unit,
     values: Values,
@@ -119,17 +122,25 @@ def _filled(ready: Readiness, lookup: Callable[[str], str]) -> Readiness:
     )
 
 
-async def _probe_values(
-    unit: Unit, surroundings: Surroundings, recorder: Recorder
-) -> dict[str, str]:
-    """The values of the unit's `${probe.UNIT.STEP.FIELD}` and `${fixture.NAME.value.FIELD}`."""
-    wanted = {
+def wanted_probes(unit: Unit) -> set[str]:
+    """The `${probe.UNIT.STEP.FIELD}` and `${fixture.NAME.value.FIELD}` in the unit's texts."""
+    return {
         reference
         for text in texts_of(unit)
         if "${probe." in text or "${fixture." in text
         for reference in references(text)
         if reference.startswith("probe.") or ".value." in reference
     }
+
+
+async def probe_values(
+    unit: Unit, wanted: Iterable[str], surroundings: Surroundings, recorder: Recorder
+) -> dict[str, str]:
+    """The values of these references, as soon as all of them are known.
+
+    Raises:
+        UnresolvedError: one has no value within `ready_timeout`.
+    """
     values = {}
     for reference in wanted:
         place = event_field(reference, surroundings.scenario)

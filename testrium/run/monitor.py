@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from typing import TypeVar
 
-from testrium.model import Sample, Use
+from testrium.model import Group, Sample, Unit, Use
 from testrium.run.platform import system
 from testrium.run.supervision import Exit, Process
 
@@ -108,6 +108,50 @@ class Monitor:
                 children=len(below) - 1,
             )
         )
+
+
+class Usage:
+    """What a unit uses in all its starts; nothing is known of those that nobody asks about.
+
+    `wanted`: figures are asked for; `limited`: so that limits can be held, see `Monitor`.
+    """
+
+    def __init__(self, pace: Pace, *, wanted: bool, limited: bool) -> None:
+        self._pace = pace
+        self._wanted = wanted or limited
+        self._limited = limited
+        self._before = Use()  # in the starts that are over
+        self._monitor: Monitor | None = None
+        self._sampling: asyncio.Task[None] | None = None
+
+    @property
+    def so_far(self) -> Use:
+        """In all starts."""
+        if self._monitor is None:
+            return self._before
+        return joined(self._before, self._monitor.use())
+
+    def begin(self, process: Process, start: int) -> None:
+        """Sample this start of the unit."""
+        if self._wanted:
+            self._monitor = Monitor(process, start, self._pace, limited=self._limited)
+            self._sampling = asyncio.create_task(self._monitor.run())
+
+    async def end(self, ended: Exit) -> list[Sample]:
+        """The start is over; its samples."""
+        if self._monitor is None or self._sampling is None:
+            return []
+        await self._sampling
+        monitor, self._monitor = self._monitor, None
+        self._before = joined(self._before, monitor.use(ended))
+        return monitor.samples
+
+
+def usage_of(unit: Unit, group: Group, pace: Pace) -> Usage:
+    """Nothing used so far, by a unit of this group."""
+    measured = any(one.source == "unit" and one.owner == unit.name for one in group.metrics)
+    limited = measured or unit.max_rss is not None or unit.max_cpu is not None
+    return Usage(pace, wanted=group.gen_metrics, limited=limited)
 
 
 def joined(first: Use, second: Use) -> Use:

@@ -13,8 +13,10 @@ from collections.abc import Iterable
 from testrium.model import Event
 from testrium.run.folder import RunFolder
 
-#: The units whose events came are looked at with every batch, all others at most this often.
+#: The units whose events came are looked at with every batch, all others at most this often, and
+#: for at most this part of the time: there may be thousands.
 OTHERS_NS = 20_000_000
+SHARE = 0.05
 
 #: More marks than this say no more to a reader.
 MOST_MARKS = 5_000
@@ -28,13 +30,14 @@ class OutputMarks:
         self._logs = {unit: (str(folder.stdout(unit)), str(folder.stderr(unit))) for unit in units}
         self._sizes = dict.fromkeys(self._logs, (0, 0))
         self._all_seen_ns = 0
+        self._cost_ns = 0  # of a look at all
 
     def see(self, events: tuple[Event, ...]) -> None:
         """These events were stored just now."""
         if len(self.marks) >= MOST_MARKS:
             return
         now_ns = time.monotonic_ns()
-        if now_ns - self._all_seen_ns >= OTHERS_NS:
+        if now_ns - self._all_seen_ns >= max(OTHERS_NS, self._cost_ns / SHARE):
             self.look()
         else:
             self._look_at({event.owner for event in events}, now_ns)
@@ -43,6 +46,7 @@ class OutputMarks:
         """Look at the logs of all units."""
         self._all_seen_ns = time.monotonic_ns()
         self._look_at(self._logs, self._all_seen_ns)
+        self._cost_ns = time.monotonic_ns() - self._all_seen_ns
 
     def _look_at(self, units: Iterable[str], now_ns: int) -> None:
         for unit in units:

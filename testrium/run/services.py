@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from testrium.run.sharing import SharedFixture
 
 
+#: Processes of a run that may be starting at the same time.
+STARTING = 16
+
+
 class Expectations(Protocol):
     """Answers while events come in whether all that a scenario asks for has happened."""
 
@@ -61,5 +65,8 @@ class Services(NamedTuple):
     checks: Callable[[Scenario, Path, bool], Awaitable[tuple[CheckResult, ...]]]
     classic_results: Callable[[Scenario, Path, float], Awaitable[Mapping[str, Any]]]
     pace: Pace
+    #: Who starts a process goes through it. The supervisor forks one after the other; a longer
+    #: line there would go on after a deadline, and making thousands of starts holds up the loop.
+    gate: asyncio.Semaphore
     #: The fixtures that are shared by groups and were needed so far, by their file.
     fixtures: dict[str, SharedFixture]

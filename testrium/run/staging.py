@@ -52,7 +52,7 @@ async def open_stage(
     lease = services.ports.allocate(count + sum(map(len, linked.values())))
     try:
         numbers = iter(lease.ports)
-        ports = {unit.name: {name: next(numbers) for name in unit.ports} for unit in own}
+        ports = {unit.name: {n: next(numbers) for n in unit.ports} for unit in own if unit.ports}
         links: Ports = {unit: {name: next(numbers) for name in linked[unit]} for unit in linked}
         change = Change()
         async with (

@@ -18,7 +18,6 @@ from testrium.model import (
 )
 from testrium.verify.drafts import place_of
 from testrium.verify.index import EventIndex
-from testrium.verify.places import any_matches
 from testrium.verify.wording import shown, times
 
 #: The runner ended it: what it says of its own end then is no finding.
@@ -76,13 +75,13 @@ class Exceptions:
 
         for unit, text in stderr.items():
             for step, line in raised_types(text).items():
-                if (unit, step) not in known and not any_matches(self._rules.allow, unit, step):
+                if (unit, step) not in known and not self._rules.allows(unit, step):
                     message = f"{unit} wrote a traceback to stderr: {shown(line)}"
                     yield Finding(Code.EXCEPTION, f"{unit}:{step}", message, unit=unit)
 
     def _counts(self, event: Event) -> bool:
         """Whether an Exception event is worth a word."""
-        if any_matches(self._rules.allow, event.unit, event.step):
+        if self._rules.allows(event.unit, event.step):
             return False
         if self._replaced(event.owner, event.start):
             # Reported and raised again: one exception, and the unit has recovered from it.

@@ -66,7 +66,7 @@ class ProcessFacts:
             case EndCause.TIMEOUT:
                 self._add_end(Code.HANG, end, f"{end.unit} was still alive at its own timeout")
             case EndCause.NOTRUN:
-                because = f" because of {end.blocked_by}" if end.blocked_by else ""
+                because = f" because of {end.blocked_by}" if end.blocked_by else f": {end.message}"
                 self._add_end(Code.NOTRUN, end, f"{end.unit} was not started{because}")
             case EndCause.INFRA:
                 self._add_end(Code.INFRA, end, end.message or f"the runner failed {end.unit}")
@@ -164,6 +164,8 @@ class ProcessFacts:
     def _note_end(self, code: Code, where: str, end: End, t_ns: int | None) -> None:
         unit = self._units.get(end.unit)
         init = -1 if unit is None else unit.init
+        if code is Code.NOTRUN:  # because of what ended, whenever that was told
+            t_ns = None
         self.end_times[code, where] = (inf if t_ns is None else t_ns, init)
 
     def _ready_hints(self, end: End) -> list[str]:

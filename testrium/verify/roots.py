@@ -6,7 +6,7 @@ several keys is explained only if all of its keys are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from math import inf
 
@@ -61,9 +61,14 @@ class Explanations:
         self._circuits = {circuit.name: circuit for circuit in scenario.group.circuits}
         self._cause: list[int | None] = [None] * len(findings)
         self._by_code: dict[Code, list[int]] = {}
+        self._of_unit: dict[tuple[Code, str | None], list[int]] = {}
         for number, finding in enumerate(findings):
             self._by_code.setdefault(finding.code, []).append(number)
+            self._of_unit.setdefault((finding.code, finding.unit), []).append(number)
         self._ended = self._ends_by_time()
+        self._ends_of: dict[str | None, list[int]] = {}
+        for number in self._ended:
+            self._ends_of.setdefault(findings[number].unit, []).append(number)
         # The order of the rules is the order in which they win.
         self._by_the_runner()
         self._by_ends_of_units()
@@ -119,22 +124,20 @@ class Explanations:
             unit = self._findings[cause].unit
             if unit is None:
                 continue
-            for number in self._with_codes(*_OWED):
-                if self._owes(unit, number):
-                    self._explain(number, cause)
+            for number in self._owed_by(unit):
+                self._explain(number, cause)
             for number in self._with_codes(Code.VACUOUS):
                 if self._runs_through(number, unit):
                     self._explain(number, cause)
-            for number in self._with_codes(Code.LEAK):
-                if self._findings[number].unit == unit:
-                    self._explain(number, cause)
+            for number in self._of_unit.get((Code.LEAK, unit), ()):
+                self._explain(number, cause)
 
     def _by_blocking(self) -> None:
         """A unit was not started because of the end of another one."""
         for number in self._with_codes(Code.NOTRUN):
             end = self._ends.get(self._findings[number].unit or "")
-            for cause in self._ended:
-                if end is not None and self._findings[cause].unit == end.blocked_by:
+            if end is not None and end.blocked_by is not None:
+                for cause in self._ends_of.get(end.blocked_by, ()):
                     self._explain(number, cause)
 
     def _by_losses(self) -> None:
@@ -216,8 +219,8 @@ class Explanations:
         """A gap: what the unit owed; also effects whose cause it may have emitted."""
         for cause in self._with_codes(Code.GAP):
             unit = self._findings[cause].unit or ""
-            for number in self._with_codes(*_OWED):
-                if self._owes(unit, number) and self._is_told_by_probes(number):
+            for number in self._owed_by(unit):
+                if self._is_told_by_probes(number):
                     self._explain(number, cause)
             for number in self._with_codes(Code.PHANTOM, Code.STALE):
                 if self._may_have_caused(unit, number):
@@ -229,9 +232,8 @@ class Explanations:
         for end in self._ends.values():
             if end.cause not in (EndCause.ABANDONED, EndCause.NOTRUN) or not ended:
                 continue
-            for number in self._with_codes(*_OWED):
-                if self._owes(end.unit, number):
-                    self._explain(number, ended[0])
+            for number in self._owed_by(end.unit):
+                self._explain(number, ended[0])
             for number in self._with_codes(Code.VACUOUS):
                 if self._runs_through(number, end.unit):
                     self._explain(number, ended[0])
@@ -280,13 +282,19 @@ class Explanations:
 
     # Relations --------------------------------------------------------------------------------
 
-    def _owes(self, unit: str, number: int) -> bool:
-        """Whether what is lost or missing was to come from `unit`."""
+    def _owed_by(self, unit: str) -> Iterator[int]:
+        """What is lost or missing and was to come from `unit`."""
+        yield from self._of_unit.get((Code.MISSING, unit), ())
+        yield from (
+            number
+            for number in self._of_unit.get((Code.CHECK, unit), ())
+            if self._findings[number].where in self._owed_checks
+        )
+        yield from (n for n in self._with_codes(Code.LOST) if self._owes_loss(unit, n))
+
+    def _owes_loss(self, unit: str, number: int) -> bool:
+        """Whether what was lost was to come from `unit`."""
         finding = self._findings[number]
-        if finding.code is Code.CHECK:
-            return finding.unit == unit and finding.where in self._owed_checks
-        if finding.code is Code.MISSING:
-            return finding.unit == unit
         circuit = self._circuit_of(number)
         if circuit is None:  # an orphan: whoever receives may owe it, but for the sender
             return unit != finding.unit and (not self._receivers or unit in self._receivers)

@@ -178,7 +178,7 @@ def test_a_wait_that_is_given_up_is_forgotten(tmp_path: Path) -> None:
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.01):
                     await recorder.wait_for("a", "never")
-            assert recorder._pending._by_step == {}
+            assert len(recorder._pending) == 0
 
     run(work())
 
@@ -321,3 +321,24 @@ def test_a_deleted_probe_file_is_told_and_read_on(
     run(work())
     (damage,) = load_evidence(tmp_path / "Data.db").damages
     assert "deleted" in damage.reason
+
+
+def test_a_file_that_rests_is_opened_again_where_it_grows(tmp_path: Path, append: Append) -> None:
+    async def work() -> None:
+        async with Recorder(tmp_path / "Data.db", DOMAIN) as recorder:
+            for name in ("p", "deleted"):
+                recorder.watch(name, 1, 1, tmp_path / name)
+                append(name, {"step": "first"})
+            await recorder.sync()
+            for name in ("p", "deleted"):
+                await recorder.finish(tmp_path / name)
+                recorder.rest(tmp_path / name)
+            append("p", {"step": "second"})
+            await recorder.sync()
+            assert recorder.find("p", "second") is not None
+            recorder.rest(tmp_path / "p")
+            append("p", {"step": "third"})
+            (tmp_path / "deleted").unlink()
+
+    run(work())
+    assert steps(tmp_path) == ["first", "first", "second", "third"]

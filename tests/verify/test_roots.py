@@ -63,6 +63,10 @@ TABLE = {
         "unit b init=2;unit a init=1;a:up;b:up;end a cause=overdue at=90;end b cause=overdue at=50",
         "fail;hang a;hang b < hang a",
     ),
+    "a unit whose turn never came: the hang, however long it took to stop it": (
+        "unit a;unit b;a:up;b:up;end b cause=notrun at=50;end a cause=overdue at=90",
+        "fail;hang a;notrun b < hang a",
+    ),
     "a crash long before the deadline explains the hang": (
         "unit a;unit b;a:up;b:up;end a cause=overdue at=90;end b exit=1 at=50",
         "fail;crash b;hang a < crash b",
