@@ -7,6 +7,8 @@ import os
 import sys
 
 _FLAGS = ("-v", "--verbose")
+#: Modules that have something to do when the interpreter ends.
+_AT_END = ("coverage", "multiprocessing.util")
 
 
 def start() -> int:
@@ -33,10 +35,11 @@ def start() -> int:
 def _leave(code: int) -> int:
     """End this process at once: all is closed, and taking the interpreter apart takes 8 ms.
 
-    A debugger or a measurement of coverage has its work at the end still before it: then, and
-    where what was printed cannot be delivered, this returns the code, for an end as usual.
+    A debugger, a measurement of coverage, and multiprocessing, which complains about what is left,
+    have their work at the end still before them: then, and where what was printed cannot be
+    delivered, this returns the code, for an end as usual.
     """
-    if sys.gettrace() is not None or "coverage" in sys.modules:
+    if sys.gettrace() is not None or not sys.modules.keys().isdisjoint(_AT_END):
         return code
     try:
         sys.stdout.flush()

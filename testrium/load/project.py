@@ -99,7 +99,7 @@ def find_project(cwd: Path) -> Project:
     complaints = Complaints()
     project = Project(cwd / STATE_FOLDER, templates=cwd / TEMPLATES_FOLDER)
     if found := _project_file(cwd, complaints):
-        project = _project(PROJECT.read(found.table.value, found.table), found.path)
+        project = _project(PROJECT.read(found.table.value, found.table), found.path, cwd)
     complaints.raise_if_any()
     return project
 
@@ -153,7 +153,7 @@ def _is_in_repository(folder: Path) -> bool:
     return any((above / _REPOSITORY).exists() for above in folder.parents)
 
 
-def _project(reading: Reading, file: Path) -> Project:
+def _project(reading: Reading, file: Path, cwd: Path) -> Project:
     configs, unit = reading[CONFIGS_TABLE], reading[UNIT_TABLE]
     tables = {CONFIGS_TABLE: configs, UNIT_TABLE: unit}
     return Project(
@@ -169,14 +169,21 @@ def _project(reading: Reading, file: Path) -> Project:
             for name, table in tables.items()
             for each in (table.values if table else ())
         },
-        plugins=_plugins(reading["plugins"], file),
+        plugins=_plugins(reading["plugins"], file, cwd),
     )
 
 
-def _plugins(reading: Reading | None, file: Path) -> tuple[Plugin, ...]:
+def _plugins(reading: Reading | None, file: Path, cwd: Path) -> tuple[Plugin, ...]:
     """The project's own plugins; their modules are found from the project's folder."""
     if reading is None:
         return ()
+    from testrium.load.python_code import PythonCode  # few projects have plugins
+
+    code = PythonCode(file.parent, cwd, reading.spot.complaints)
+    for kind in KINDS:
+        for name, reference in reading[kind].items():
+            if why := code.reference_error(reference, "project"):
+                reading.at(kind).at(name).wrong(why)
     return tuple(
         Plugin(kind, name, reference, file.name, str(file.parent))
         for kind in KINDS

@@ -67,9 +67,21 @@ class PythonCode:
             elsewhere: whether the module may be found where this process does not look.
         """
         module, _, function = entrypoint.partition(":")
+        names = self.module(module)
+        if names is not None and (reason := names.uncallable.get(function)):
+            return f"{function!r} of module {module!r} {reason}"
+        return self.reference_error(entrypoint, "group", elsewhere=elsewhere)
+
+    def reference_error(self, reference: str, owner: str, *, elsewhere: bool = False) -> str | None:
+        """Why `module:name` cannot be found, or None if nothing speaks against it.
+
+        Args:
+            reference: in the form `module:name`.
+            owner: whose folder it is: "group" or "project".
+            elsewhere: whether the module may be found where this process does not look.
+        """
+        module, _, function = reference.partition(":")
         if names := self.module(module):
-            if reason := names.uncallable.get(function):
-                return f"{function!r} of module {module!r} {reason}"
             if names.may_have(function):
                 return None
             guess = did_you_mean(function, sorted(names.names))
@@ -79,7 +91,7 @@ class PythonCode:
             return f"module {module!r} is not in the folder of its package {package!r}"
         if not elsewhere and not is_importable(package):
             guess = did_you_mean(module, [path.stem for path in sorted(self._folder.glob("*.py"))])
-            return f"module {module!r} is neither in the group's folder nor importable{guess}"
+            return f"module {module!r} is neither in the {owner}'s folder nor importable{guess}"
         known = sys.modules.get(module) if package in sys.stdlib_module_names else None
         if known is not None and not callable(getattr(known, function, None)):
             return f"module {module!r} of Python has no function {function!r}"

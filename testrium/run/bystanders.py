@@ -8,7 +8,9 @@ import re
 import time
 from collections.abc import Mapping
 
+from testrium.errors import InfraError
 from testrium.model import Monitored, Sample
+from testrium.run.bounded import bounded
 from testrium.run.monitor import INTERVAL_S
 from testrium.run.platform import system
 from testrium.run.process_entry import ProcessEntry
@@ -40,14 +42,22 @@ class Bystanders:
         for watched in self._watched:
             self._stage.recorder.add_samples(watched.samples)
             if not watched.samples:
-                where = f"{self._stage.scenario.id}: monitor {watched.name}"
-                self._stage.services.observer.notice(f"{where}: no such process was seen")
+                self._tell(watched, "no such process was seen")
 
     async def _sample(self) -> None:
         while True:
-            for watched in self._watched:
-                await asyncio.to_thread(watched.look)  # all processes of a machine may be many
+            for watched in tuple(self._watched):
+                try:
+                    await watched.look()
+                except InfraError as error:
+                    self._watched.remove(watched)
+                    self._stage.recorder.add_samples(watched.samples)
+                    self._tell(watched, str(error))
             await asyncio.sleep(INTERVAL_S)
+
+    def _tell(self, watched: _Watched, text: str) -> None:
+        where = f"{self._stage.scenario.id}: monitor {watched.name}"
+        self._stage.services.observer.notice(f"{where}: {text}")
 
 
 class _Watched:
@@ -57,29 +67,35 @@ class _Watched:
         self.name = wanted.name
         self.samples: list[Sample] = []
         self._pid = wanted.pid
-        self._pattern = None if wanted.process is None else re.compile(wanted.process)
+        self._pattern = re.compile(wanted.process or "")
         self._roots: set[int] = set()
         self._searched_at = -SEARCH_S
         self._cpu_s = 0.0  # of all processes, since each was seen first
         self._before: dict[int, float] = {}
 
-    def look(self) -> None:
-        """Take a sample, if there is such a process."""
+    async def look(self) -> None:
+        """Take a sample, if there is such a process.
+
+        Raises InfraError: its pattern takes too long.
+        """
         if self._pid is not None:
             self._roots = {self._pid}
         elif time.monotonic() - self._searched_at >= SEARCH_S:
-            self._search()
+            self._searched_at = time.monotonic()
+            # All processes of a machine may be many. But a search has a limit in this thread only.
+            self._search(await asyncio.to_thread(_command_lines))
+        await asyncio.to_thread(self._sample)
+
+    def _sample(self) -> None:
         entries = {
             entry.pid: entry for root in self._roots for entry in system.tree(root) if entry.alive
         }
         if entries:
             self._add(entries)
 
-    def _search(self) -> None:
-        assert self._pattern is not None
-        self._searched_at = time.monotonic()
-        others = system.pids() - this_and_above()
-        self._roots = {pid for pid in others if self._pattern.search(system.command_line(pid))}
+    def _search(self, lines: Mapping[int, str]) -> None:
+        with bounded(lambda: f"its pattern {self._pattern.pattern!r}"):
+            self._roots = {pid for pid, line in lines.items() if self._pattern.search(line)}
 
     def _add(self, entries: Mapping[int, ProcessEntry]) -> None:
         t_ns = time.monotonic_ns()
@@ -103,3 +119,8 @@ class _Watched:
                 children=len(entries.keys() - self._roots),
             )
         )
+
+
+def _command_lines() -> dict[int, str]:
+    """Of all processes but this run's."""
+    return {pid: system.command_line(pid) for pid in system.pids() - this_and_above()}

@@ -64,9 +64,14 @@ def test_a_command_ends_at_once_with_its_code(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "before", ["sys.modules['coverage'] = sys", "sys.settrace(lambda *_: None)"]
+    "before",
+    [
+        "sys.modules['coverage'] = sys",
+        "sys.settrace(lambda *_: None)",
+        "import multiprocessing.util",
+    ],
 )
-def test_who_measures_a_command_has_the_last_word(tmp_path: Path, before: str) -> None:
+def test_who_has_work_at_the_end_has_the_last_word(tmp_path: Path, before: str) -> None:
     assert ended(tmp_path, "--version", before=before) == (0, "taken apart\n")
 
 

@@ -27,7 +27,8 @@ LIVE = 'command = ["sleep", "1"]'
 def other(request: pytest.FixtureRequest) -> Iterator[tuple[int, str]]:
     """A process that is not of the run: its pid, and a word of its command line."""
     mark = f"monitored-{os.getpid()}-{request.node.name}"
-    command = [sys.executable, "-c", STAY.format(mark=mark)]
+    # What stands behind the mark is what a pattern can come to no end with.
+    command = [sys.executable, "-c", STAY.format(mark=mark), mark, "a" * 60]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
@@ -53,10 +54,29 @@ def test_by_pid(workplace: Workplace, other: tuple[int, str]) -> None:
 
 
 def test_by_a_pattern(workplace: Workplace, other: tuple[int, str]) -> None:
-    tables = f'[[monitor]]\nname = "server"\nprocess = "# {other[1]}$"'
+    tables = f'[[monitor]]\nname = "server"\nprocess = "# {other[1]}"'
     workplace.group({"a": LIVE}, tables=tables)
     outcome = workplace.run()
     assert outcome.exit_code == 0
+    assert "server" in {row[0] for row in samples(outcome)}
+
+
+def test_a_pattern_without_end_is_given_up(workplace: Workplace, other: tuple[int, str]) -> None:
+    """The run goes on without it, and says so; another monitor is not touched."""
+    endless = f"{other[1]} (a+)+b"
+    tables = f"""
+    [[monitor]]
+    name = "server"
+    pid = {other[0]}
+    [[monitor]]
+    name = "endless"
+    process = '{endless}'
+    """
+    workplace.group({"a": LIVE}, tables=tables)
+    outcome = workplace.run()
+    assert outcome.exit_code == 0
+    told = outcome.stdout + outcome.stderr
+    assert f"group: monitor endless: its pattern {endless!r} took more than 1 s" in told
     assert "server" in {row[0] for row in samples(outcome)}
 
 

@@ -207,6 +207,7 @@ def test_a_check_that_crashes_costs_nothing_but_itself(place: Workplace) -> None
         outcome = place.finish(place.start(*call))
         (group,) = json.loads(outcome.stdout)["groups"]
         assert (outcome.exit_code, group["verdict"]) == (1, "fail")
+        assert "resource_tracker" not in outcome.stderr
         messages = {check["name"]: check["message"] for check in group["checks"]}
         assert messages["first"] == "crash of testrium.toml: its process ended with SIGSEGV"
         assert messages["second"] == "too loud"

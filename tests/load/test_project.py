@@ -211,3 +211,28 @@ def test_requirements_that_the_project_does_not_list(workspace: Workspace) -> No
     (problem,) = workspace.problems()
     message = "'R-12' is no requirement of the project; did you mean 'R-10'?"
     assert problem == f"g/config.toml:3: requirements: {message}"
+
+
+@pytest.mark.parametrize(
+    ("reference", "problem"),
+    [
+        ("tools:fwe", "module 'tools' has no function 'fwe'; did you mean 'few'?"),
+        ("toolz:few", "module 'toolz' is neither in the project's folder nor importable"),
+        ("tools", 'must use "module:function" format'),
+    ],
+)
+def test_a_plugin_that_is_not_there(workspace: Workspace, reference: str, problem: str) -> None:
+    text = f'[plugins.units]\nx = "json:dumps"\n[plugins.checks]\nfew = "{reference}"'
+    workspace.write({"testrium.toml": text, "tools.py": "def few(settings): ..."})
+    with pytest.raises(ConfigError) as caught:
+        find_project(workspace.folder)
+    assert str(caught.value).startswith(f"testrium.toml:4: plugins.checks.few: {problem}")
+
+
+def test_plugins_that_are_there(workspace: Workspace) -> None:
+    """What they are told are arguments; modules may lie in folders."""
+    text = '[plugins.checks]\na = "tools:few"\nb = "more.checks:A"'
+    files = {"tools.py": "def few(settings): ...", "more/checks.py": "class A: ..."}
+    workspace.write({"testrium.toml": text, **files})
+    plugins = find_project(workspace.folder).plugins
+    assert [plugin.reference for plugin in plugins] == ["tools:few", "more.checks:A"]
