@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import shutil
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,13 @@ if TYPE_CHECKING:
     from tests.conftest import Outcome, Workplace
 
     __all__ = ["Outcome", "Workplace"]
+
+#: A unit that has to emit `done`, and the code of the unit `a` that does.
+PROBE = 'entrypoint = "test_case:{name}"\nevents = ["done"]'
+DONE = """
+def a():
+    testrium.unit().probe("done")
+"""
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +43,11 @@ def testrium() -> str:
     script = shutil.which("testrium", path=str(Path(sys.executable).parent))
     assert script is not None, "the package is not installed"
     return script
+
+
+def wait_for_file(path: Path, limit_s: float = 20) -> None:
+    """Wait until another process has made a file; only the limit is a time."""
+    end = time.monotonic() + limit_s
+    while not path.exists():
+        assert time.monotonic() < end, f"{path} was not made"
+        time.sleep(0.005)

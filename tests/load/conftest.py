@@ -13,6 +13,9 @@ from testrium.errors import ConfigError
 from testrium.load import load_groups
 from testrium.model import Group
 
+#: Gives what is wrong with a group; see `problems_of`.
+Problems = Callable[..., list[str]]
+
 
 @dataclass
 class Workspace:

@@ -13,11 +13,42 @@ from typing import Any, TypeVar
 
 import pytest
 
+from testrium.model import Leak
 from testrium.probe import environment
 from testrium.run.start_method import StartMethod
-from testrium.run.supervision import Launch, Supervisor
+from testrium.run.supervision import Exit, Launch, Process, Supervisor
 
 _T = TypeVar("_T")
+#: Waits until these processes are gone; see `wait_gone`.
+Gone = Callable[[list[int]], None]
+
+#: Says "ready" on stdout and waits for a signal.
+WAIT = "import signal\ndef main():\n    print('ready')\n    while True: signal.pause()"
+
+#: Leaves a process that has cut every tie: forked twice, its own session, no environment.
+DAEMON = """
+    import os, signal, sys
+    def daemon():
+        reader, writer = os.pipe()
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0:
+                os.chdir("/")
+                null = os.open(os.devnull, os.O_RDWR)
+                for stream in (0, 1, 2):
+                    os.dup2(null, stream)
+                os.write(writer, str(os.getpid()).encode())
+                os.execve("/bin/sleep", ["sleep", "1000"], {})
+            os._exit(0)
+        pid = os.read(reader, 20).decode()
+        os.wait()
+        print(pid)
+    def main():
+        daemon()
+    def stay():
+        daemon()
+        signal.pause()
+"""
 
 
 class UnitFolder:
@@ -117,3 +148,22 @@ def wait_gone(pids: list[int], limit_s: float = 10.0) -> None:
 @pytest.fixture
 def gone() -> Callable[[list[int]], None]:
     return wait_gone
+
+
+def lived(
+    folder: UnitFolder, launch: Launch, story: Callable[[Process], Awaitable[None]] | None = None
+) -> tuple[Exit, tuple[Leak, ...]]:
+    """Start it, wait for its first line, go through the story; how it ended and what it left."""
+
+    async def told(supervisor: Supervisor) -> tuple[Exit, tuple[Leak, ...]]:
+        process = await supervisor.spawn(launch)
+        if story is not None:
+            await folder.wait_lines()
+            await story(process)
+        return await process.ended, await process.cleared
+
+    return folder.run(told)
+
+
+async def stop(process: Process) -> None:
+    process.stop()

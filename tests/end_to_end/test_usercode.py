@@ -1,0 +1,214 @@
+"""setup.py, test functions, callbacks and teardown.py."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.end_to_end.conftest import Workplace
+from tests.end_to_end.conftest import DONE, PROBE
+
+
+def test_setup_runs_before_units_and_teardown_always(workplace: Workplace) -> None:
+    workplace.group(
+        {"a": 'entrypoint = "test_case:a"'},
+        """
+        import pathlib
+        def a():
+            assert pathlib.Path("prepared").exists()
+            testrium.unit().probe("done")
+        """,
+        setup="import pathlib\ndef main():\n    pathlib.Path('prepared').touch()\n",
+        teardown="import pathlib\ndef main():\n    pathlib.Path('cleaned').touch()\n",
+    )
+    assert workplace.run().codes == []
+    assert (workplace.folder / "group" / "cleaned").exists()
+
+
+def test_after_a_failed_setup_no_unit_runs_but_teardown_does(workplace: Workplace) -> None:
+    workplace.group(
+        {"a": PROBE.format(name="a")},
+        DONE,
+        setup="def main():\n    raise ValueError('no database')\n",
+        teardown="import pathlib\ndef main():\n    pathlib.Path('cleaned').touch()\n",
+    )
+    outcome = workplace.run()
+    assert outcome.codes[0] == "exception setup:ValueError"
+    assert "notrun a" in outcome.codes
+    assert (workplace.folder / "group" / "cleaned").exists()
+
+
+def test_units_with_use_setup_wait_for_setup_ready_only(workplace: Workplace) -> None:
+    workplace.group(
+        {
+            "db": 'entrypoint = "test_case:db"\nready_event = "up"',
+            "a": 'entrypoint = "test_case:a"\nuse_setup = true\nunit_dependencies = ["db"]',
+        },
+        """
+        import signal, pathlib
+        def db():
+            testrium.unit().probe("up")
+            signal.pause()
+        def a():
+            assert pathlib.Path("filled").exists()
+            testrium.unit().probe("done")
+        """,
+        setup="""
+        import pathlib, testrium
+        def main():
+            me = testrium.unit()
+            me.wait_for("db:up", timeout=5)   # a unit without use_setup runs beside setup
+            pathlib.Path("filled").touch()
+            me.probe("setup-ready")
+            me.wait_for("a:done", timeout=5)
+        """,
+    )
+    assert workplace.run().codes == []
+
+
+def test_what_teardown_raises_is_found(workplace: Workplace) -> None:
+    workplace.group(
+        {"a": PROBE.format(name="a")},
+        DONE,
+        teardown="def main():\n    raise OSError('still there')\n",
+    )
+    assert workplace.run().codes == ["exception teardown:OSError"]
+
+
+TESTS = """
+import os, pathlib, signal, time
+from testrium.common.utils import test_config
+
+def note(text):
+    with open("notes", "a") as file:
+        file.write(text + "\\n")
+
+def service():
+    testrium.unit().probe("up")
+    signal.pause()
+
+@test_config(priority=2)
+def test_last():
+    note("last")
+
+@test_config(priority=1)
+def test_first():
+    note("first")
+
+def test_zero():
+    note("zero")
+
+def validate_test(name):
+    note(f"validate {name}")
+
+def tests_results(data):
+    note(f"results {data['passed']} {[t['name'] for t in data['tests_results']]}")
+"""
+
+
+SERVICE = {"service": 'entrypoint = "test_case:service"\nready_event = "up"\nstop = "runner"'}
+
+
+def test_test_functions_run_by_priority_with_callbacks(workplace: Workplace) -> None:
+    group = workplace.group(SERVICE, TESTS)
+    outcome = workplace.run()
+    assert outcome.codes == []
+    assert (group / "notes").read_text().splitlines() == [
+        "zero",
+        "validate test_zero",
+        "first",
+        "validate test_first",
+        "last",
+        "validate test_last",
+        "results True ['test_zero', 'test_first', 'test_last']",
+    ]
+    assert [test["name"] for test in outcome.group["tests"]] == [
+        "test_zero",
+        "test_first",
+        "test_last",
+    ]
+
+
+def test_a_failing_test_function_and_callback_are_found(workplace: Workplace) -> None:
+    workplace.group(
+        SERVICE,
+        """
+        import signal
+        def service():
+            testrium.unit().probe("up")
+            signal.pause()
+        def test_sum():
+            assert 1 + 1 == 3
+        def test_fine():
+            pass
+        def validate_test(name):
+            return name != "test_fine"
+        def tests_results(data):
+            return 0
+        """,
+    )
+    outcome = workplace.run()
+    assert sorted(outcome.codes) == ["test test_fine", "test test_sum", "test tests_results"]
+    assert "test_sum" in outcome.stdout
+
+
+def test_parallel_test_functions_really_run_side_by_side(workplace: Workplace) -> None:
+    workplace.group(
+        SERVICE,
+        """
+        import signal
+        from testrium.common.utils import test_config
+        def service():
+            testrium.unit().probe("up")
+            signal.pause()
+        @test_config(parallelize=True)
+        def test_ping():
+            me = testrium.unit()
+            me.probe("ping")
+            me.wait_for("tests:pong", timeout=5)
+        @test_config(parallelize=True)
+        def test_pong():
+            me = testrium.unit()
+            me.wait_for("tests:ping", timeout=5)
+            me.probe("pong")
+        """,
+    )
+    assert workplace.run().codes == []
+
+
+def test_a_test_function_that_kills_its_process_is_one_finding(workplace: Workplace) -> None:
+    workplace.group(
+        SERVICE,
+        """
+        import os, signal
+        def service():
+            testrium.unit().probe("up")
+            signal.pause()
+        def test_bad():
+            os._exit(9)
+        """,
+    )
+    outcome = workplace.run()
+    assert "test test_bad" in outcome.codes
+    assert outcome.exit_code == 1
+
+
+def test_probes_of_test_functions_drive_a_circuit(workplace: Workplace) -> None:
+    workplace.group(
+        {**SERVICE, "driver": 'events = ["asked"]'},
+        """
+        import signal
+        def service():
+            me = testrium.unit()
+            me.probe("up")
+            me.wait_for("driver:asked", timeout=8)
+            me.receive("answered", key="k1")
+            signal.pause()
+        def test_drive():
+            testrium.unit("driver").send("asked", key="k1")
+        """,
+        tables='[[circuits]]\nname = "ask"\nroute = ["driver:asked", "service:answered"]',
+    )
+    outcome = workplace.run()
+    assert outcome.codes == []
+    assert outcome.report["duration_s"] < 8

@@ -1,0 +1,230 @@
+"""What is wrong in the files of units, and between units, is told at its line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.load.conftest import Workspace
+from tests.load.conftest import Problems
+
+TCP = "must be a port, from 1 to 65535, or HOST:PORT"
+
+
+HTTP = "must be a URL that begins with http://HOST or https://HOST"
+
+
+UNIT = "g/units/a.toml"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("restrats = 1", "restrats: unknown key; did you mean 'restarts'?"),
+        ("entrypoint = 'test_case'", 'entrypoint: must use "module:function" format'),
+        ("entrypoint = 'test_case:a.b'", 'entrypoint: must use "module:function" format'),
+        (
+            "entrypoint = 'test_case:hots'",
+            "entrypoint: module 'test_case' has no function 'hots'; did you mean 'host'?",
+        ),
+        (
+            "entrypoint = 'test_cas:host'",
+            (
+                "entrypoint: module 'test_cas' is neither in the group's folder nor importable; "
+                "did you mean 'test_case'?"
+            ),
+        ),
+        ("entrypoint = 'test_case:os'", "entrypoint: 'os' of module 'test_case' is a module"),
+        ("entrypoint = 'test_case:N'", "entrypoint: 'N' of module 'test_case' is no function"),
+        (
+            "entrypoint = 'test_case:two'",
+            "entrypoint: 'two' of module 'test_case' needs arguments: a, c",
+        ),
+        (
+            "entrypoint = 'os:path'",
+            "entrypoint: module 'os' of Python has no function 'path'",
+        ),
+        (
+            "entrypoint = 'package.absent:f'",
+            "entrypoint: module 'package.absent' is not in the folder of its package 'package'",
+        ),
+        (
+            "entrypoint = 'package.inner:absent'",
+            "entrypoint: module 'package.inner' has no function 'absent'",
+        ),
+        ("command = 'serve'", "command: must be a list of strings"),
+        ("command = []", "command: must not be empty"),
+        ("command = ['x', 8080]", "command: item 2 must be a string"),
+        ("env = {PORT = 8080}", "env.PORT: must be a string"),
+        (
+            "env = {PORT = '${env.PATHH}'}",
+            "env.PORT: unknown variable ${env.PATHH}; did you mean 'env.PATH'?",
+        ),
+        ("cwd = '${port.x}'", "cwd: unknown variable ${port.x}"),
+        (
+            "ports = ['a b']",
+            (
+                "ports: item 1 must be a name: up to 64 letters, digits, '_', '.' and '-', "
+                "with a letter or digit first"
+            ),
+        ),
+        (
+            "ports = ['a-b', 'a_b']",
+            "ports: shares the variable TESTRIUM_PORT_A_A_B with the port 'a:a-b'",
+        ),
+        (
+            "events = ['']",
+            (
+                "events: item 1 must be a non-empty string of up to 200 characters "
+                "without control characters"
+            ),
+        ),
+        ("ready = 'x'", "ready: must be a table"),
+        ("ready = {}", "ready: must have one of: tcp, http, log, file, command, plugin"),
+        ("ready = {tcp = '1', stat = 3}", "ready.stat: unknown key; did you mean 'status'?"),
+        ("ready = {tcp = '1', file = 'x'}", "ready.file: cannot stand beside 'tcp'"),
+        ("ready = {tcp = '1', status = 200}", "ready.status: belongs to 'http'"),
+        ("ready = {tcp = 'x'}", f"ready.tcp: 'x': {TCP}"),
+        ("ready = {tcp = 'localhost'}", f"ready.tcp: 'localhost': {TCP}"),
+        ("ready = {tcp = '70000'}", f"ready.tcp: '70000': {TCP}"),
+        ("ready = {tcp = ':80'}", "ready.tcp: ':80': must have a host before the ':'"),
+        ("ready = {http = '127.0.0.1:80/x'}", f"ready.http: '127.0.0.1:80/x': {HTTP}"),
+        ("ready = {http = '/health'}", f"ready.http: '/health': {HTTP}"),
+        ("ready = {http = 'http:///x'}", f"ready.http: 'http:///x': {HTTP}"),
+        ("ready = {http = 'ftp://a'}", f"ready.http: 'ftp://a': {HTTP}"),
+        (
+            "ready = {http = 'http://a b/'}",
+            "ready.http: 'http://a b/': must be a URL without spaces",
+        ),
+        (
+            "ready = {http = 'http://a:x/'}",
+            (
+                "ready.http: 'http://a:x/': is no URL: Port could not be cast to integer value"
+                " as 'x'"
+            ),
+        ),
+        (
+            "ready = {log = 'up'}",
+            "ready.log: this unit has no output: it has neither entrypoint nor command",
+        ),
+        ("stop = 'runer'", "stop: must be one of: self, runner; did you mean 'runner'?"),
+        (
+            "stop_signal = 'SIGTREM'",
+            "stop_signal: must be the name of a signal, such as \"TERM\"; did you mean 'TERM'?",
+        ),
+        ("stop_signal = ''", 'stop_signal: must be the name of a signal, such as "TERM"'),
+        ("grace = -1", "grace: must be a number of seconds, 0 or more"),
+        ("exit = 3", "exit: must be a list of exit codes"),
+        ("exit = [256]", "exit: item 1 must be an integer between 0 and 255"),
+        ("exit = []", "exit: must not be empty"),
+        (
+            "in-except = 'reload'",
+            "in-except: must be one of: Stop, Resume, Reload, Resume-ALL; did you mean 'Reload'?",
+        ),
+        ("restarts = -1", "restarts: must be a non-negative integer"),
+        (
+            "max_rss = 200",
+            'max_rss: must be a size such as "200MB" (B, kB, MB, GB, KiB, MiB or GiB)',
+        ),
+        ("max_cpu = 0", "max_cpu: must be a positive number"),
+        ("unit_dependencies = ['a']", "unit_dependencies: unit a depends on itself"),
+        (
+            "unit_dependencies = ['ohter']",
+            "unit_dependencies: unit a depends on unknown unit ohter; did you mean 'other'?",
+        ),
+        ("unit_dependencies = ['off']", "unit_dependencies: unit a depends on disabled unit off"),
+        (
+            "env = {A = '${probe.other.ready.port}'}",
+            "env.A: ${probe.other.ready.port}: 'other' is no unit that 'a' depends on",
+        ),
+        (
+            "unit_dependencies = ['other']\nenv = {A = '${probe.other.ready}'}",
+            "env.A: ${probe.other.ready} must have the form ${probe.UNIT.STEP.FIELD}",
+        ),
+    ],
+)
+def test_a_key_of_a_unit(
+    workspace: Workspace, problems_of: Problems, text: str, problem: str
+) -> None:
+    workspace.write(
+        {
+            "g/test_case.py": (
+                "import os\nN = 3\ndef host(a=1, *b, **c): pass\ndef two(a, b=1, *, c): pass\n"
+            ),
+            "g/package/__init__.py": "",
+            "g/package/inner.py": "x = 1",
+        }
+    )
+    line = 3 + text.count("\n")
+    assert problems_of(a=text, other="", off="enabled = false") == [f"{UNIT}:{line}: {problem}"]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            "log = 'a('",
+            "'a(', column 2: no regular expression: missing ), unterminated subpattern",
+        ),
+        ("log = 'a'\nkey = '${id}'", "unknown variable ${id}"),
+        ("log = '(?P<id>a)'\nkey = '${idd}'", "unknown variable ${idd}; did you mean 'id'?"),
+        ("log = '(?P<id>a)'\nmeta = {x = '${ib}'}", "unknown variable ${ib}"),
+        ("log = 'a'\ntype = 'Send'", "a Send needs a key"),
+        (
+            "log = 'a'\ntype = 'send'",
+            "must be one of: Default, Exception, Send, Receive; did you mean 'Send'?",
+        ),
+    ],
+)
+def test_a_log_probe(problems_of: Problems, text: str, problem: str) -> None:
+    (found,) = problems_of(a=f"command = ['x']\n[['a'.probes]]\nstep = 's'\n{text}")
+    place, _, message = found.partition(": ")
+    assert place == f"{UNIT}:{6 + text.count(chr(10))}"
+    assert message.partition(": ")[2] == problem
+
+
+def test_exclusive_keys(workspace: Workspace, problems_of: Problems) -> None:
+    workspace.write({"g/test_case.py": "def host(): pass"})
+    assert problems_of(
+        a="""
+        entrypoint = "test_case:host"
+        command = ["x"]
+        ready_event = "up"
+        ready = {file = "x"}
+        """
+    ) == [
+        f"{UNIT}:5: command: cannot stand beside 'entrypoint'",
+        f"{UNIT}:7: ready: cannot stand beside 'ready_event'",
+    ]
+
+
+def test_cycles_name_their_members(problems_of: Problems) -> None:
+    assert problems_of(
+        a="unit_dependencies = ['b']",
+        b="unit_dependencies = ['c']",
+        c="unit_dependencies = ['a', 'd']",
+        d="unit_dependencies = ['e']",
+        e="unit_dependencies = ['d']",
+        f="unit_dependencies = ['e']",
+    ) == [
+        f"{UNIT}:3: unit_dependencies: cycle: a -> b -> c -> a",
+        "g/units/d.toml:3: unit_dependencies: cycle: d -> e -> d",
+    ]
+
+
+def test_init_is_required_and_unique(workspace: Workspace, problems_of: Problems) -> None:
+    workspace.group(a="", b="", c="", d="")
+    workspace.write(
+        {
+            "g/units/b.toml": "[b]\n\ninit = 0",
+            "g/units/c.toml": "\n[c]\nenabled = true",
+            "g/units/d.toml": "[d]\ninit = -1",
+        }
+    )
+    assert workspace.problems() == [
+        "g/units/b.toml:3: init: duplicate unit init index 0: a and b",
+        "g/units/c.toml:1: init: is required",
+        "g/units/d.toml:2: init: must be a non-negative integer",
+    ]
