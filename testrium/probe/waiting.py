@@ -4,6 +4,8 @@ A request is one line of JSON, its answer one line too:
 
     {"op": "wait", "unit": "source", "step": "sent", "key": null, "now": false}
         -> {"event": {...}}, once it is stored; with "now" also {"event": null}, at once
+    {"op": "end", "unit": "source", "asker": "tests"}
+        -> {"end": "unit source ended with exit code 3"}, once it has ended for good
     {"op": "sync"}      -> {"ok": true}, once everything written before is stored
     {"op": "status", "unit": "source", "status": "ready"}           -> {"ok": true}
     {"op": "result", ...the fields of `store_result`...}            -> {"ok": true}

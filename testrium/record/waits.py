@@ -11,6 +11,7 @@ from typing import Any, Self
 from testrium.errors import InfraError
 from testrium.model import Event, UnitState
 from testrium.probe.rules import check_key, check_step, check_unit
+from testrium.record.endings import Endings
 from testrium.record.listening import listen
 from testrium.record.pending import Wait
 from testrium.record.recorder import Recorder
@@ -35,6 +36,7 @@ class WaitServer:
     def __init__(self, recorder: Recorder, path: Path, reached: Reached | None = None) -> None:
         """`reached` answers at failpoints, see `testrium.probe.failpoints`."""
         self.address = ""
+        self.endings = Endings()
         self._path = path
         self._reached = reached
         self._recorder = recorder
@@ -44,7 +46,8 @@ class WaitServer:
         """Raises InfraError: the socket cannot be made."""
         try:
             self._server, self.address = await listen(
-                lambda: _Asker(self._recorder, self._open, self._reached), self._path
+                lambda: _Asker(self._recorder, self._open, self._reached, self.endings),
+                self._path,
             )
         except OSError as error:
             raise InfraError(f"cannot listen at {self._path}: {error}") from error
@@ -64,8 +67,16 @@ class WaitServer:
 class _Asker(asyncio.Protocol):
     """One connection of a unit's process: questions come line by line."""
 
-    def __init__(self, recorder: Recorder, opened: set[_Asker], reached: Reached | None) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        opened: set[_Asker],
+        reached: Reached | None,
+        endings: Endings,
+    ) -> None:
         self._recorder = recorder
+        self._endings = endings
+        self._take_back: list[Callable[[], None]] = []
         self._reached = reached
         self._opened = opened
         self._opened.add(self)
@@ -84,6 +95,8 @@ class _Asker(asyncio.Protocol):
         for wait in self._waits:
             self._recorder.withdraw(wait)
         self._waits.clear()
+        for take_back in self._take_back:
+            take_back()
 
     def hang_up(self) -> None:
         """Close, whatever is still to be sent: nobody reads it."""
@@ -110,6 +123,10 @@ class _Asker(asyncio.Protocol):
         match request["op"]:
             case "wait":
                 self._wait(request)
+            case "end":
+                unit, asker = str(request["unit"]), str(request["asker"])
+                answer = self._endings.ask(unit, asker, lambda how: self._reply({"end": how}))
+                self._take_back.append(answer)
             case "sync":
                 self._begin(self._sync())
             case "reached" if self._reached is not None:

@@ -99,7 +99,7 @@ class Circuit:
 
     async def stop(self, cause: EndCause, *, at_once: bool = False) -> None:
         """Stop what is alive: dependants before what they depend on, unless `at_once`."""
-        self._stopping = True
+        self._stopping = self.stage.endings.stopping = True
         if self._starting is None:  # setup failed: every unit learns that it does not run
             self._starting = asyncio.create_task(self._start_all())
         self.wake()
@@ -122,6 +122,7 @@ class Circuit:
         """End the group because of a unit (or `setup`)."""
         if self._culprit is None:
             self._culprit = culprit
+            self.stage.endings.stopping = True
             reason = f"the end of {culprit} stops the group" if culprit else self.infra
             self.stage.diagnostics.note(reason)
             for actor in self.actors.values():
@@ -161,6 +162,7 @@ class Circuit:
         self._again = self._stopping = False
         self._idle_since_ns = None
         self.stage.attempt += 1
+        self.stage.endings.forget()
         self.stage.recorder.new_attempt(self.stage.attempt)
         self._expectations.reset()
         for actor in self.actors.values():
@@ -173,6 +175,8 @@ class Circuit:
             await self._fail(actor, str(error))
         except Exception as error:  # noqa: BLE001 - a defect of ours must not hold the group up
             await self._fail(actor, defect(error))
+        if actor.unit.has_process and actor.end is not None:
+            self.stage.endings.tell(actor.end)
 
     async def _fail(self, actor: Actor, reason: str) -> None:
         await actor.fail(reason)

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from testrium.model import Event, Scenario
+from testrium.record.endings import Endings
 from testrium.record.recorder import Recorder
 from testrium.run.change import Change
 from testrium.run.diagnostics import Diagnostics
@@ -43,6 +44,7 @@ class Stage:
         logs: Logs,
         diagnostics: Diagnostics,
         injector: Injector | None,
+        endings: Endings,
     ) -> None:
         self.scenario = scenario
         self.services = services
@@ -53,6 +55,7 @@ class Stage:
         self.logs = logs
         self.diagnostics = diagnostics
         self.injector = injector
+        self.endings = endings
         self.links: LinkSwitch | None = None
         self.attempt = 1
         self.started_ns: int | None = None

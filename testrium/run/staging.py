@@ -89,6 +89,7 @@ async def open_stage(
                     logs,
                     diagnostics,
                     injector,
+                    server.endings,
                 ),
                 sockets,
             )

@@ -21,9 +21,9 @@ from testrium.errors import TestriumError
 from testrium.model.checked import Check, Normalizer
 from testrium.probe import environment as names
 from testrium.testing.following import Log
-from testrium.testing.places import run_dir
+from testrium.testing.places import run_dir, unit_logs
 from testrium.testing.processes import Process
-from testrium.testing.waiting import log_of, unit_logs
+from testrium.testing.waiting import log_of
 
 #: "datetime", "number", "port", "path", or a regular expression and what takes its place.
 Normalizing = Literal["datetime", "number", "port", "path"] | tuple[str, str]

@@ -29,6 +29,19 @@ def unit_folder() -> Path:
     return folder
 
 
+def unit_logs(unit: str) -> dict[str, Path]:
+    """The files that hold the output of a unit of this run. Raises ValueError, RuntimeError."""
+    run = run_dir()
+    if run is None:
+        raise RuntimeError(
+            f"{unit!r} cannot be a unit outside of a run; for a file give a Path, no str"
+        )
+    folder = run / "units" / unit
+    if not folder.is_dir():
+        raise ValueError(f"there is no unit {unit!r} in this run; for a file give a Path, no str")
+    return {"stdout": folder / "stdout.log", "stderr": folder / "stderr.log"}
+
+
 def unused(folder: Path, name: str) -> Path:
     """A path below `folder` that does not exist: `name`, else `name-2`, `name-3`, ..."""
     path, number = folder / name, 1

@@ -94,7 +94,7 @@ class Process:
         """Wait for its end; the exit code. Raises WaitTimeoutError; it goes on then."""
         with waking(f"the end of {self.name}", timeout, self) as wakes:
             while (code := self.exit_code) is None:
-                wakes.wait(None if (wakes.left_s() or 1) > 0 else self._last_output())
+                wakes.wait(None if (wakes.left_s() or 1) > 0 else self.last_output())
         return code
 
     def send_signal(self, name: str = "TERM") -> None:
@@ -131,10 +131,11 @@ class Process:
         if self.exit_code not in accepted:
             wanted = " or ".join(map(str, accepted))
             raise ExitError(
-                f"{self.described_end()}, expected exit code {wanted}; {self._last_output()}"
+                f"{self.described_end()}, expected exit code {wanted}; {self.last_output()}"
             )
 
-    def _last_output(self) -> str:
+    def last_output(self) -> str:
+        """What it wrote last, for a message."""
         from testrium.testing.following import Log
 
         log = Log(self.stdout_path, self.stderr_path)

@@ -1,7 +1,8 @@
 """Waits, each ended early by a process that dies, or by a line that says what went wrong.
 
-`process` is a `Process`, or the number of any process. `timeout` is in seconds, None for ever. All
-of them raise WaitTimeoutError (a TimeoutError) and ProcessEndedError, both WaitErrors.
+`process` is a `Process`, the name of a unit of the run, or the number of any process. `timeout` is
+in seconds, None for ever. All of them raise WaitTimeoutError (a TimeoutError) and
+ProcessEndedError, both WaitErrors.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from testrium.testing.following import Log, Search
-from testrium.testing.places import run_dir
+from testrium.testing.places import unit_logs
 from testrium.testing.processes import Process
-from testrium.testing.waking import ErrorLineError, Waking, waking
+from testrium.testing.waking import ErrorLineError, ProcessEndedError, Waking, waking
 
 if TYPE_CHECKING:
     from testrium.probe.event import Event
@@ -30,7 +31,7 @@ def wait_for_log(
     *,
     error: str | Sequence[str] = (),
     literal: bool = False,
-    process: Process | int | None = None,
+    process: Process | str | int | None = None,
     timeout: float | None = 10.0,
 ) -> re.Match[str]:
     """Wait for a line.
@@ -41,7 +42,7 @@ def wait_for_log(
         pattern: a regular expression, searched in each line; plain text if `literal`.
         error: patterns of lines that mean that it will not come any more.
         literal: the patterns are plain text.
-        process: whose end ends the wait; of a `Process` as source, that one.
+        process: whose end ends the wait; if the source is a process or a unit, that one.
         timeout: seconds.
 
     Returns:
@@ -51,7 +52,7 @@ def wait_for_log(
         ErrorLineError: a line matches `error`.
     """
     log = log_of(source)
-    if process is None and isinstance(source, Process):
+    if process is None and isinstance(source, Process | str):
         process = source
     errors = (error,) if isinstance(error, str) else tuple(error)
     search = Search(pattern, errors, literal=literal)
@@ -74,7 +75,7 @@ def wait_for_log(
 def wait_for_file(
     path: str | os.PathLike[str],
     *,
-    process: Process | int | None = None,
+    process: Process | str | int | None = None,
     timeout: float | None = 10.0,
 ) -> Path:
     """Wait until there is a file or a folder; its path."""
@@ -96,7 +97,7 @@ def wait_for_port(
     port: int,
     host: str = "127.0.0.1",
     *,
-    process: Process | int | None = None,
+    process: Process | str | int | None = None,
     timeout: float | None = 10.0,
 ) -> None:
     """Wait until something listens on a TCP port."""
@@ -131,10 +132,16 @@ def wait_for_probe(
     place: str,
     key: str | None = None,
     *,
-    process: Process | int | None = None,
+    process: Process | str | int | None = None,
     timeout: float | None = 10.0,
 ) -> Event:
     """Wait for a probe `unit:step` of this run, as `testrium.unit().wait_for` does.
+
+    Args:
+        place: `*` stands for any unit, or any step.
+        key: only a probe with this key.
+        process: whose end ends the wait; by default the unit's.
+        timeout: seconds.
 
     Raises:
         RuntimeError: outside of a run, or the run has ended.
@@ -144,11 +151,18 @@ def wait_for_probe(
 
     suffix = "" if key is None else f" with key {key!r}"
     request = wait_request(place, key, timeout)
+    if process is None and request["unit"] != "*":
+        process = request["unit"]
     with waking(f"a probe {place}{suffix}", timeout, process) as wakes:
         if request["now"]:
             answer = ask(request)
         else:
-            answer = ask(request, None, lambda wire: wakes.wait_readable(wire.fileno()))
+            try:
+                answer = ask(request, None, lambda wire: wakes.wait_readable(wire.fileno()))
+            except ProcessEndedError:  # what it emitted at last may not have been read yet
+                answer = ask({**request, "now": True})
+                if answer["event"] is None:
+                    raise
         if answer["event"] is None:
             wakes.wait()  # raises: there was no time
     return Event(answer["event"])
@@ -158,7 +172,7 @@ def wait_until(
     condition: Callable[[], Any],
     what: str = "",
     *,
-    process: Process | int | None = None,
+    process: Process | str | int | None = None,
     timeout: float | None = 10.0,
 ) -> None:
     """Wait until `condition()` is true; it is called again and again, with growing pauses.
@@ -187,19 +201,6 @@ def log_of(source: Process | Log | str | os.PathLike[str]) -> Log:
     if isinstance(source, str):
         return Log(*unit_logs(source).values())
     return Log(Path(source).absolute())
-
-
-def unit_logs(unit: str) -> dict[str, Path]:
-    """The files that hold the output of a unit of this run. Raises ValueError, RuntimeError."""
-    run = run_dir()
-    if run is None:
-        raise RuntimeError(
-            f"{unit!r} cannot be a unit outside of a run; for a file give a Path, no str"
-        )
-    folder = run / "units" / unit
-    if not folder.is_dir():
-        raise ValueError(f"there is no unit {unit!r} in this run; for a file give a Path, no str")
-    return {"stdout": folder / "stdout.log", "stderr": folder / "stderr.log"}
 
 
 def _look(wakes: Waking, condition: Callable[[], bool], seen: Callable[[], str]) -> None:

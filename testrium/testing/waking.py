@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from testrium.errors import TestriumError
+from testrium.testing.unit_end import UnitEnd
 
 #: Where nothing wakes us, we look again after a pause that grows from the first to the second (s).
 _PAUSES_S = (0.002, 0.05)
@@ -30,6 +31,9 @@ class Ending(Protocol):
 
     def described_end(self) -> str:
         """In words: "server ended with exit code 3"."""
+
+    def last_output(self) -> str:
+        """What it wrote last, for a message."""
 
 
 class WaitError(TestriumError):
@@ -53,11 +57,13 @@ class Waking:
 
     Args:
         timeout: seconds; None for ever.
-        process: one whose end ends the wait: an `Ending`, or the number of any process.
+        process: one whose end ends the wait: an `Ending`, a unit, or the number of any process.
         files: files, there or not, that wake when they are written or made.
     """
 
-    def __init__(self, timeout: float | None, process: Ending | int | None, what: str) -> None:
+    def __init__(
+        self, timeout: float | None, process: Ending | UnitEnd | int | None, what: str
+    ) -> None:
         self.process = process
         self._timeout = timeout
         self._what = what
@@ -120,6 +126,8 @@ class Waking:
             return False
         if isinstance(self.process, int):
             return not _is_alive(self.process)
+        if isinstance(self.process, UnitEnd):
+            return self.process.described_end() is not None
         return self.process.exit_code is not None
 
     def raise_ended(self, seen: str = "") -> None:
@@ -127,7 +135,8 @@ class Waking:
         if self.process is None or isinstance(self.process, int):
             ended = f"process {self.process} ended"
         else:
-            ended = self.process.described_end()
+            ended = self.process.described_end() or "its unit ended"
+            seen = seen or self.process.last_output()
         raise ProcessEndedError(_sentence(f"{self._what} did not come: {ended}", seen))
 
     def _nap(self) -> float:
@@ -140,6 +149,11 @@ class Waking:
 
     def _watch_process(self, stack: ExitStack) -> None:
         if self.process is None:
+            return
+        if isinstance(self.process, UnitEnd):
+            stack.callback(self.process.close)
+            if (wire := self.process.fileno()) is not None:
+                self._poll.register(wire, select.POLLIN)
             return
         pid = self.process if isinstance(self.process, int) else self.process.pid
         # It is gone already, or this system cannot: then it is looked at in the pauses.
@@ -168,11 +182,12 @@ class Waking:
 def waking(
     what: str,
     timeout: float | None,
-    process: Ending | int | None = None,
+    process: Ending | str | int | None = None,
     files: Iterable[Path] = (),
 ) -> Iterator[Waking]:
-    """What wakes a wait for `what`, for as long as it lasts."""
-    wakes = Waking(timeout, process, what)
+    """What wakes a wait for `what`, for as long as it lasts; a `process` that is text is a unit."""
+    ending = UnitEnd(process) if isinstance(process, str) else process
+    wakes = Waking(timeout, ending, what)
     with ExitStack() as stack:
         wakes._watch_process(stack)  # noqa: SLF001 - the two are one thing
         if files := tuple(files):

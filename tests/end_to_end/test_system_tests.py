@@ -136,6 +136,16 @@ def test_waits_end_early(workplace: Workplace) -> None:
         process = testing.start([*PRINT, "raise SystemExit(3)"], name="sender")
         testing.wait_for_probe("idle:never", process=process, timeout=50)
 
+    def test_dead_unit():
+        testing.wait_for_probe("crasher:never", timeout=50)
+
+    def test_log_of_dead_unit():
+        testing.wait_for_log("crasher", "never", timeout=50)
+
+    def test_what_a_dead_unit_left():
+        assert testing.wait_for_probe("crasher:last").meta == {"n": 2}
+        testing.wait_for_log("crasher", "no disk")
+
     def test_what_comes():
         port = testing.free_port()
         serve = "import socket, sys\\ns = socket.create_server(('127.0.0.1', int(sys.argv[1])))"
@@ -146,13 +156,21 @@ def test_waits_end_early(workplace: Workplace) -> None:
             assert testing.wait_for_probe("service:up", process=process).meta == {"n": 1}
             assert testing.wait_for_log("service", "^up (?P<n>1)$")["n"] == "1"
 
+    def crasher():
+        testrium.unit().probe("last", n=2)
+        print("no disk", flush=True)
+        os.kill(os.getpid(), 11)
+
     def service():
         import testrium, signal
         print("up 1", flush=True)
         testrium.unit().probe("up", n=1)
         signal.pause()
     """
-    units = {"service": 'entrypoint = "test_case:service"\nstop = "runner"'}
+    units = {
+        "service": 'entrypoint = "test_case:service"\nstop = "runner"',
+        "crasher": 'entrypoint = "test_case:crasher"\nin-except = "Resume"',
+    }
     workplace.group(units | IDLE, IMPORTS + _dedented(code), configs="timeout = 60")
     began = time.monotonic()
     outcome = workplace.run()
@@ -161,11 +179,17 @@ def test_waits_end_early(workplace: Workplace) -> None:
         "test_error_line": False,
         "test_dying_process": False,
         "test_dying_sender": False,
+        "test_dead_unit": False,
+        "test_log_of_dead_unit": False,
+        "test_what_a_dead_unit_left": True,
         "test_what_comes": True,
     }
     assert "because of this one: ERROR: no disk" in message_of(outcome, "test_error_line")
     assert "ended with exit code 3" in message_of(outcome, "test_dying_process")
     assert "sender ended with exit code 3" in message_of(outcome, "test_dying_sender")
+    for name in ("test_dead_unit", "test_log_of_dead_unit"):
+        assert "unit crasher was ended by SIGSEGV" in message_of(outcome, name)
+        assert "| no disk" in message_of(outcome, name)
 
 
 def test_ordered_lines_and_differences(workplace: Workplace) -> None:
