@@ -59,6 +59,18 @@ TYPES = {">": "Send", "<": "Receive", "!": "Exception"}
 COUNTS = {"": (1, 1), "?": (0, 1), "*": (0, None), "+": (1, None)}
 Options = dict[str, str]
 
+#: Two units, as in most cases: the client depends on the host.
+PAIR = """
+unit host ready received finished ready_event=ready
+unit client sent finished
+host ready
+"""
+SHORT_PAIR = """
+unit host received finished
+unit client sent queued
+"""
+COMMAND = "circuit client:sent host:received"
+
 
 def hop(text: str) -> Hop:
     """`a:b|c:d{1,3}`; a star directly after `:` is any step, no count."""
@@ -328,3 +340,17 @@ def judged() -> Callable[[str], Judgement]:
 def findings_of(judged: Callable[[str], Judgement]) -> Callable[[str], str]:
     """The judgement of a case, in brief."""
     return lambda text: brief(judged(text))
+
+
+@pytest.fixture(scope="session")
+def root_of(judged: Callable[[str], Judgement]) -> Callable[[str], str]:
+    """The verdict and the root cause of a case, which must explain everything else."""
+
+    def root(text: str) -> str:
+        judgement = judged(text)
+        first = judgement.findings[0]
+        assert first.explained_by is None
+        assert all(f.explained_by for f in judgement.findings[1:]), "one fault, one root"
+        return f"{judgement.verdict} {first.code} {first.where} {','.join(first.keys)}".strip()
+
+    return root
