@@ -235,10 +235,7 @@ class Actor:
         """What this start gets from probes; None when it was stopped before that was known."""
         if not (wanted := wanted_probes(self.unit)):
             return {}
-        stage = self.stage
-        resolving = asyncio.ensure_future(
-            probe_values(self.unit, wanted, stage.surroundings, stage.recorder)
-        )
+        resolving = asyncio.ensure_future(probe_values(self.unit, wanted, self.stage))
         return await resolving if await self._came_before_stop(resolving) else None
 
     async def _came_before_stop(self, future: asyncio.Future[Any]) -> bool:

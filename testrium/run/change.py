@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any, Literal
 
 
 class Change:
@@ -17,7 +19,8 @@ class Change:
             self._next.set()
             self._next = None
 
-    async def wait(self) -> None:
+    def wait(self) -> Coroutine[Any, Any, Literal[True]]:
+        """Await what this returns: it ends with the first change since the call."""
         if self._next is None:
             self._next = asyncio.Event()
-        await self._next.wait()
+        return self._next.wait()

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from testrium.errors import TestriumError
-from testrium.model import Readiness, Unit
+from testrium.model import Event, Readiness, Unit
 from testrium.record.recorder import Recorder
 from testrium.run.environment import Surroundings, event_field, substituted, texts_of
 from testrium.run.readiness import wait_until
+from testrium.run.stage import Stage
 from testrium.run.supervision import Launch, Process
 from testrium.variables import references
 
@@ -133,29 +134,45 @@ def wanted_probes(unit: Unit) -> set[str]:
     }
 
 
-async def probe_values(
-    unit: Unit, wanted: Iterable[str], surroundings: Surroundings, recorder: Recorder
-) -> dict[str, str]:
+async def probe_values(unit: Unit, wanted: Iterable[str], stage: Stage) -> dict[str, str]:
     """The values of these references, as soon as all of them are known.
 
     Raises:
-        UnresolvedError: one has no value within `ready_timeout`.
+        UnresolvedError: one has no value within `ready_timeout`, or can have none any more.
     """
     values = {}
     for reference in wanted:
-        place = event_field(reference, surroundings.scenario)
+        place = event_field(reference, stage.scenario)
         assert place is not None, "loading has seen to it"
         owner, step, field = place
         try:
             async with asyncio.timeout(unit.ready_timeout_s):
-                event = await recorder.wait_for(owner, step)
+                event = await _emitted(owner, step, stage)
         except TimeoutError:
             raise UnresolvedError(
                 f"${{{reference}}}: no probe {owner}:{step} within {unit.ready_timeout_s:g} s"
             ) from None
+        if event is None:
+            raise UnresolvedError(f"${{{reference}}}: {owner} has ended without {owner}:{step}")
         if field not in event.meta:
             raise UnresolvedError(
                 f"${{{reference}}}: the probe {owner}:{step} has no field {field!r}"
             )
         values[reference] = str(event.meta[field])
     return values
+
+
+async def _emitted(unit: str, step: str, stage: Stage) -> Event | None:
+    """The probe once there is one; None once its unit has ended without it."""
+    emitted = asyncio.ensure_future(stage.recorder.wait_for(unit, step))
+    try:
+        while not emitted.done():
+            if stage.has_ended(unit):
+                await stage.recorder.sync()
+                return stage.recorder.find(unit, step)
+            change = asyncio.ensure_future(stage.change.wait())
+            await asyncio.wait({emitted, change}, return_when=asyncio.FIRST_COMPLETED)
+            change.cancel()
+        return emitted.result()
+    finally:
+        emitted.cancel()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from tests.end_to_end.conftest import Workplace
 from tests.end_to_end.conftest import PROBE, wait_for_file
@@ -66,18 +68,31 @@ def test_what_is_reported_at_once_ends_the_wait_for_readiness(workplace: Workpla
     assert workplace.run().codes == ["exception server:ValueError", "notrun client"]
 
 
-def test_a_value_that_never_comes_is_no_pass(workplace: Workplace) -> None:
+@pytest.mark.parametrize(
+    ("command", "timeout_s", "why"),
+    [
+        ("true", 60, "server has ended without server:up"),
+        ("sleep 30", 1, "no probe has given it its ${probe...} value"),
+    ],
+)
+def test_a_value_that_never_comes_is_no_pass(
+    workplace: Workplace, command: str, timeout_s: int, why: str
+) -> None:
+    """And nobody waits for it once nobody is left who could tell it."""
     workplace.group(
         {
-            "server": 'command = ["true"]',
+            "server": f'command = ["sh", "-c", "{command}"]\nstop = "runner"',
             "client": """
             command = ["sh", "-c", "test ${probe.server.up.port} = 4711"]
             unit_dependencies = ["server"]
+            ready_timeout = 60
             """,
         },
-        configs="timeout = 1",
+        configs=f"timeout = {timeout_s}",
     )
-    assert workplace.run().codes == ["unready client"]
+    outcome = workplace.run()
+    assert outcome.codes == ["unready client"]
+    assert why in outcome.group["findings"][0]["message"]
 
 
 def test_no_command_is_run(workplace: Workplace) -> None:
