@@ -10,15 +10,16 @@ from __future__ import annotations
 import fcntl
 import getpass
 import os
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 from testrium.suites import settings
 from testrium.suites.telling import Outcome, Teller
 
-_ANSWERS: dict[str, Outcome] = {"p": "passed", "f": "failed", "s": "skipped"}
+_ANSWERS: tuple[Outcome, ...] = ("passed", "failed", "skipped")
 _QUESTIONS = {"failed": "What happened", "skipped": "Why"}
 
 
@@ -32,6 +33,7 @@ def main() -> None:
         return
     with _terminal(os.environ[settings.TERMINAL]) as (answers, questions):
         unit = f"{os.environ['TESTRIUM_GROUP']}, {os.environ['TESTRIUM_UNIT']}"
+        signal.signal(signal.SIGTERM, lambda *_: _leave(questions))
         questions.write(f"\n{_shown(unit)}: a check by hand\n")
         Interview(answers, questions, teller).ask_all(steps)
 
@@ -58,7 +60,9 @@ class Interview:
                 step["name"],
                 outcome,
                 duration_s=time.perf_counter() - started,
-                message=comment,
+                message=f"{comment} (expected: {step['expect']})"
+                if outcome == "failed"
+                else comment,
                 by=_person(),
                 at=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
                 expect=step["expect"],
@@ -67,9 +71,10 @@ class Interview:
     def _answer(self) -> tuple[Outcome, str]:
         while True:
             said = self._ask("[p]ass, [f]ail or [s]kip? ").lower()
-            outcome = _ANSWERS.get(said[:1])
+            outcome = next((one for one in _ANSWERS if said and one.startswith(said)), None)
             if outcome is not None:
                 break
+            self._say("Answer p, f or s. Ctrl-D leaves it open, Ctrl-C ends the run.\n")
         question = _QUESTIONS.get(outcome)
         comment = ""
         while question and not comment:
@@ -98,6 +103,13 @@ def _terminal(name: str) -> Iterator[tuple[TextIO, TextIO]]:
         os.fdopen(os.dup(fd), "w", encoding="utf-8", errors="backslashreplace") as questions,
     ):
         yield answers, questions
+
+
+def _leave(questions: TextIO) -> NoReturn:
+    """What is printed next begins on a line of its own, and not behind the question."""
+    questions.write("\n")
+    questions.flush()
+    os._exit(128 + signal.SIGTERM)
 
 
 def _person() -> str:

@@ -136,7 +136,8 @@ class Waking:
             ended = f"process {self.process} ended"
         else:
             ended = self.process.described_end() or "its unit ended"
-            seen = seen or self.process.last_output()
+            output = self.process.last_output()
+            seen = seen if output in seen else f"{seen}; {output}" if seen else output
         raise ProcessEndedError(_sentence(f"{self._what} did not come: {ended}", seen))
 
     def _nap(self) -> float:

@@ -180,7 +180,7 @@ def test_without_a_terminal_nobody_is_asked(workplace: Workplace) -> None:
             1,
             {
                 "look::page": (True, "skipped: no time"),
-                "look::close": (False, "it is still there"),
+                "look::close": (False, "it is still there (expected: It is gone)"),
             },
         ),
     ],

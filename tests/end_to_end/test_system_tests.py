@@ -35,10 +35,13 @@ FAMILIES = {
     "two by two modes": "test_nested_defaults_and_modes",
     "cleanup that fails": "test_a_cleanup_that_fails",
     "control characters in reports": "test_control_characters_stay_text",
+    "a cleanup that fails behind a failure": "test_a_cleanup_that_fails_hides_no_failure",
     "purge rules": "test_what_is_purged_and_what_is_packed",
     "archive": "test_what_is_purged_and_what_is_packed",
     "comparison with earlier runs": "test_a_figure_is_compared_with_earlier_runs",
-    "steps by hand": "test_steps_by_hand_are_unknown_where_nobody_can_answer",
+    "steps by hand": "end_to_end/test_suites.py::test_a_person_answers_at_the_terminal",
+    "steps by hand, unattended": "test_steps_by_hand_are_unknown_where_nobody_can_answer",
+    "unpacking an archive": "testing/test_filing.py::test_archives",
 }
 
 
@@ -142,6 +145,9 @@ def test_waits_end_early(workplace: Workplace) -> None:
     def test_log_of_dead_unit():
         testing.wait_for_log("crasher", "never", timeout=50)
 
+    def test_dead_server():
+        testing.wait_for_port(testing.free_port(), process="crasher", timeout=50)
+
     def test_what_a_dead_unit_left():
         assert testing.wait_for_probe("crasher:last").meta == {"n": 2}
         testing.wait_for_log("crasher", "no disk")
@@ -180,6 +186,7 @@ def test_waits_end_early(workplace: Workplace) -> None:
         "test_dying_process": False,
         "test_dying_sender": False,
         "test_dead_unit": False,
+        "test_dead_server": False,
         "test_log_of_dead_unit": False,
         "test_what_a_dead_unit_left": True,
         "test_what_comes": True,
@@ -187,7 +194,7 @@ def test_waits_end_early(workplace: Workplace) -> None:
     assert "because of this one: ERROR: no disk" in message_of(outcome, "test_error_line")
     assert "ended with exit code 3" in message_of(outcome, "test_dying_process")
     assert "sender ended with exit code 3" in message_of(outcome, "test_dying_sender")
-    for name in ("test_dead_unit", "test_log_of_dead_unit"):
+    for name in ("test_dead_unit", "test_log_of_dead_unit", "test_dead_server"):
         assert "unit crasher was ended by SIGSEGV" in message_of(outcome, name)
         assert "| no disk" in message_of(outcome, name)
 
@@ -208,11 +215,22 @@ def test_ordered_lines_and_differences(workplace: Workplace) -> None:
     golden = "expected.txt"
     ignore = ["^pid"]
     normalize = ["number"]
+    [[checks]]
+    name = "not as before"
+    log = "app"
+    golden = "expected.txt"
+    ignore = ["^pid"]
     """
     script = "echo one 1; echo pid $$; echo two 2; echo three 3"
     group = workplace.group({"app": f"command = ['sh', '-c', '{script}']"}, tables=tables)
     (group / "expected.txt").write_text("one 7\ntwo 8\npid x\nthree 9\n")
-    assert explained(workplace.run()) == {"check out of order": None}
+    outcome = workplace.run()
+    assert explained(outcome) == {"check out of order": None, "check not as before": None}
+    [changed] = [one for one in outcome.group["checks"] if one["name"] == "not as before"]
+    lines = "\n".join(changed["details"])
+    assert "-one 7" in lines
+    assert "+one 1" in lines
+    assert "pid" not in lines
 
 
 def test_the_worst_outcome_wins_and_nothing_hides_it(workplace: Workplace) -> None:
@@ -236,14 +254,15 @@ def test_the_worst_outcome_wins_and_nothing_hides_it(workplace: Workplace) -> No
 
 
 def test_nested_defaults_and_modes(workplace: Workplace) -> None:
-    """The project file's defaults, a matrix of two by two, and what each run of it sees."""
-    workplace.write(
-        workplace.folder / "testrium.toml",
-        '[Configs]\ntimeout = 7\n[unit]\nenv = {A = "project"}\n',
-    )
+    """Defaults of the project and of folders, a matrix of two by two, and what each run sees."""
+    defaults = '[Configs]\ntags = ["%s"]\n[unit]\nenv = {A = "%s"}\n'
+    top = workplace.folder / "testrium.toml"
+    workplace.write(top, 'state = ".testrium"\n' + defaults % ("outer", "outer"))
+    workplace.write(workplace.folder / "shop/testrium.toml", defaults % ("shop", "project"))
     workplace.group(
         {"app": "command = ['sh', '-c', 'echo $A $TESTRIUM_PARAM_X ${param.y}']"},
         configs="",
+        name="shop/cart",
         tables="[matrix]\nx = [1, 2]\ny = ['a', 'b']\n"
         '[[checks]]\nname = "seen"\nlog = "app"\nlast = "^project ${param.x} ${param.y}$"',
     )
@@ -252,6 +271,14 @@ def test_nested_defaults_and_modes(workplace: Workplace) -> None:
         {"x": x, "y": y} for x in "12" for y in "ab"
     ]
     assert outcome.exit_code == 0
+    listed = workplace.finish(workplace.start("list", "--tag", "shop and not outer"))
+    assert "shop/cart" in listed.stdout
+
+
+def test_a_cleanup_that_fails_hides_no_failure(workplace: Workplace) -> None:
+    fails = "def main():\n    raise RuntimeError('the disk is full')\n"
+    workplace.group({"app": 'command = ["sh", "-c", "exit 3"]'}, teardown=fails)
+    assert workplace.run().codes == ["crash app", "exception teardown:RuntimeError"]
 
 
 def test_a_cleanup_that_fails(workplace: Workplace) -> None:

@@ -32,9 +32,15 @@ def ask(answers: str) -> str:
         ("p\nPASS\n", {"page": ("passed", ""), "close": ("passed", "")}),
         (
             "f\n\n 404 \nskip\nno time\n",
-            {"page": ("failed", "404"), "close": ("skipped", "no time")},
+            {
+                "page": ("failed", "404 (expected: It is\x1b[2J there)"),
+                "close": ("skipped", "no time"),
+            },
         ),
-        ("what\n\np\nf\nstill there", {"page": ("passed", ""), "close": ("failed", "still there")}),
+        (
+            "problem\n\npa\nf\nstill there",
+            {"page": ("passed", ""), "close": ("failed", "still there (expected: It is gone)")},
+        ),
         (
             "p\n",
             {
@@ -53,6 +59,13 @@ def test_questions(outcomes: Outcomes) -> None:
     shown = ask("p\ns\nwhy not\n")
     assert "Step 1 of 2: page\n  Do:      Open it\n  Expect:  It is\\x1b[2J there\n" in shown
     assert shown.endswith("[p]ass, [f]ail or [s]kip? Why? ")
+
+
+def test_what_is_no_answer_is_told(outcomes: Outcomes) -> None:
+    """A word that only begins like one is none: "problem" is no pass."""
+    shown = ask("problem\nfi\n")
+    assert shown.count("Answer p, f or s.") == 2
+    assert set(outcomes().values()) == {("unknown", "no answer was given")}
 
 
 def test_nobody_is_asked_where_nobody_is(
