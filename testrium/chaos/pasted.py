@@ -16,16 +16,17 @@ def as_toml(plan: Plan) -> str:
     """The plan as `[[faults]]` tables."""
     import tomli_w
 
-    return "\n".join(f"[[faults]]\n{tomli_w.dumps(_table(fault))}" for fault in plan)
+    return "\n".join(f"[[faults]]\n{tomli_w.dumps(as_table(fault))}" for fault in plan)
 
 
 def brief(fault: Fault) -> str:
     """The fault in a line: `kill at worker:taken, on = 2`."""
-    facts = [f"{name} = {value}" for name, value in _table(fault).items() if name not in _IN_NAME]
+    facts = [f"{name} = {value}" for name, value in as_table(fault).items() if name not in _IN_NAME]
     return ", ".join((fault.default_name, *facts))
 
 
-def _table(fault: Fault) -> dict[str, Any]:
+def as_table(fault: Fault) -> dict[str, Any]:
+    """The keys of the fault's `[[faults]]` table, as a file says them."""
     table: dict[str, Any] = {}
     if fault.at is not None:
         table["at"] = str(fault.at)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
 if TYPE_CHECKING:
-    from testrium.campaign import Break, Trial
+    from testrium.campaign import Break, Campaign, Outcome, Trial
     from testrium.chaos.draw import Target
+    from testrium.cli.chaos_json import CampaignRecord
     from testrium.errors import Problem
     from testrium.model import Event, GroupResult, Scenario, UnitState
-    from testrium.report.console import Console
+    from testrium.report.targets import Choice
 
 
 @click.command(name="chaos")
@@ -31,8 +32,13 @@ if TYPE_CHECKING:
     help="How many plans are tried.",
 )
 @click.option("-x", "fail_fast", is_flag=True, help="Stop at the first plan that breaks it.")
+@click.option(
+    "--json", "json_file", metavar="FILE", help="Write the campaign as JSON (- is stdout)."
+)
 @click.option("--plain", is_flag=True, help="No colours, no wrapping.")
-def command(group: str, seed: int | None, runs: int, fail_fast: bool, plain: bool) -> int:
+def command(
+    group: str, seed: int | None, runs: int, fail_fast: bool, json_file: str | None, plain: bool
+) -> int:
     """Break GROUP (a folder; default: the current one) by plans of faults that are drawn.
 
     What may be broken stands in the table [chaos] of its config.toml. It is run once with nothing
@@ -42,40 +48,63 @@ def command(group: str, seed: int | None, runs: int, fail_fast: bool, plain: boo
     failed.
     """
     from testrium.campaign import Campaign, run_campaign
-    from testrium.report.console import Console
-    from testrium.report.wording import plural
+    from testrium.cli.chaos_json import CampaignRecord
+    from testrium.errors import TestriumError
+    from testrium.report.targets import Choice, check_targets
 
     seed = int.from_bytes(os.urandom(3)) if seed is None else seed
     cwd = Path.cwd()
-    watcher = _Teller(Console(sys.stdout, cwd=cwd, plain=plain), runs)
+    choice = Choice("--json", "json", json_file)
+    check_targets((choice,), cwd)
     campaign = Campaign(group, cwd, seed, runs, _Quiet(), fail_fast)
-    outcome = run_campaign(campaign, watcher)
-    click.echo()
-    if outcome.tried < runs and not fail_fast and outcome.exit_code in (0, 1):
-        click.echo(f"there are no more than {outcome.tried} different plans")
-    plans = plural(outcome.tried, "plan")
-    click.echo(
-        f"{outcome.broken} of {plans} broke the circuit (seed {seed})"
-        if outcome.broken
-        else f"{plans} tried, none broke the circuit (seed {seed})"
-    )
+    record = CampaignRecord(campaign)
+    told = sys.stderr if choice.on_stdout else sys.stdout
+    teller = _Teller(told, cwd, record, plain=plain, runs=runs)
+    try:
+        outcome = run_campaign(campaign, teller)
+    except TestriumError as error:
+        _write(choice, record.text(int(error.exit_code), error), cwd)
+        raise
+    teller.ended(outcome, campaign)
+    _write(choice, record.text(int(outcome.exit_code)), cwd)
     return outcome.exit_code
+
+
+def _write(choice: Choice, text: str, cwd: Path) -> None:
+    """Write the report that was asked for, if one was. Raises InfraError."""
+    from testrium.report.files import write_text
+    from testrium.report.writer import write_stdout
+
+    if choice.on_stdout:
+        write_stdout(text)
+    elif choice.target is not None:
+        write_text(cwd / choice.target, text)
 
 
 class _Teller:
     """Prints a line for each plan, and the whole story of one that breaks the circuit."""
 
-    def __init__(self, console: Console, runs: int) -> None:
-        self._console = console
+    def __init__(
+        self, stream: TextIO, cwd: Path, record: CampaignRecord, *, plain: bool, runs: int
+    ) -> None:
+        from testrium.report.console import Console
+
+        self._stream = stream
+        self._record = record
+        self._console = Console(stream, cwd=cwd, plain=plain)
         self._width = len(str(runs))
         self._runs = runs
+
+    def _say(self, text: str = "") -> None:
+        click.echo(text, file=self._stream)
 
     def began(self, calm: Trial, found: tuple[Target, ...], seed: int) -> None:
         from testrium.report.wording import plural
 
+        self._record.began(calm, found, seed)
         probes = sum(1 for target in found if target.at is not None)
         links = len(found) - probes
-        click.echo(
+        self._say(
             f"{calm.result.scenario.id} passes with nothing broken"
             f" ({calm.result.duration_s:.2f} s); {plural(probes, 'probe')} and"
             f" {plural(links, 'link')} may be broken; seed {seed}"
@@ -83,35 +112,50 @@ class _Teller:
 
     def tried(self, trial: Trial, known: Break | None) -> None:
         from testrium.chaos.pasted import brief
+        from testrium.cli.chaos_json import outcome_of
 
-        word = "BROKE" if trial.broke else "ok" if not trial.idle else "idle"
-        if not trial.broke and trial.finding is not None:
-            word = str(trial.result.verdict)
+        self._record.tried(trial, known)
+        word = "BROKE" if trial.broke else outcome_of(trial)
         number = f"{trial.number:>{self._width}}/{self._runs}"
-        click.echo(f"{number}  {word:<7}  {'; '.join(map(brief, trial.plan))}")
+        self._say(f"{number}  {word:<7}  {'; '.join(map(brief, trial.plan))}")
         if trial.finding is not None:
             again = f", as plan {known.trial.number} did" if known is not None else ""
             where = f"{trial.finding.code} at {trial.finding.where}{again}"
-            click.echo(f"{'':{len(number)}}           {where}")
+            self._say(f"{'':{len(number)}}           {where}")
 
     def broke(self, one: Break) -> None:
         from testrium.chaos.pasted import as_toml
         from testrium.report.wording import plural
 
-        click.echo()
+        self._record.broke(one)
+        self._say()
         if one.smallest is None:
-            click.echo(f"plan {one.trial.number} did not break it a second time: a race, perhaps")
+            self._say(f"plan {one.trial.number} did not break it a second time: a race, perhaps")
             self._console.show_group(one.trial.result)
-            click.echo()
+            self._say()
             return
         runs = plural(one.tries, "more run")
-        click.echo(f"the smallest plan that breaks it (found with {runs}), for config.toml:")
-        click.echo()
+        self._say(f"the smallest plan that breaks it (found with {runs}), for config.toml:")
+        self._say()
         for line in as_toml(one.smallest.plan).splitlines():
-            click.echo(f"    {line}".rstrip())
-        click.echo()
+            self._say(f"    {line}".rstrip())
+        self._say()
         self._console.show_group(one.smallest.result)
-        click.echo()
+        self._say()
+
+    def ended(self, outcome: Outcome, campaign: Campaign) -> None:
+        from testrium.report.wording import plural
+
+        tried, seed = outcome.tried, campaign.seed
+        self._say()
+        if tried < campaign.runs and not campaign.fail_fast and outcome.exit_code in (0, 1):
+            self._say(f"there are no more than {tried} different plans")
+        plans = plural(tried, "plan")
+        self._say(
+            f"{outcome.broken} of {plans} broke the circuit (seed {seed})"
+            if outcome.broken
+            else f"{plans} tried, none broke the circuit (seed {seed})"
+        )
 
 
 class _Quiet:

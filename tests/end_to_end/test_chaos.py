@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import signal
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,6 +75,49 @@ def test_the_smallest_plan_is_found_and_can_be_pasted(workplace: Workplace) -> N
     again = workplace.run()
     assert again.codes == ["missing worker:finished"]
     assert [mark["name"] for mark in again.group["faults"]] == ["kill at worker:did"]
+
+
+def test_a_campaign_as_json(workplace: Workplace) -> None:
+    fragile(workplace)
+    outcome = chaos(workplace, "group", "--seed", "244", "--runs", "1", "--json", "-")
+    assert outcome.exit_code == 1
+    assert "1 of 1 plan broke the circuit (seed 244)" in outcome.stderr
+    told = json.loads(outcome.stdout)
+    assert told["command"] == "testrium chaos group --seed 244 --runs 1"
+    figures = ("verdict", "exit_code", "seed", "runs", "tried", "broken", "errors")
+    assert [told[name] for name in figures] == ["fail", 1, 244, 1, 1, 1, []]
+    calm = told["calm"]
+    assert (calm["group"], calm["links"]) == ("group", [])
+    assert calm["probes"] == ["worker:did", "worker:finished", "worker:ready"]
+    (plan,) = told["plans"]
+    assert (plan["number"], plan["outcome"], plan["same_as"]) == (1, "broke", None)
+    assert plan["faults"] == [
+        {"at": "worker:did", "do": "kill", "on": 3},
+        {"at": "worker:finished", "do": "delay", "for": "20ms"},
+    ]
+    assert (plan["finding"]["code"], plan["finding"]["where"]) == ("missing", "worker:finished")
+    assert Path(plan["run_dir"], "Data.db").exists()
+    (found,) = told["breaks"]
+    assert (found["plan"], found["faults"]) == (1, plan["faults"][:1])
+    assert tomllib.loads(found["toml"]) == {"faults": found["faults"]}
+
+
+def test_a_campaign_that_cannot_begin_as_json(workplace: Workplace) -> None:
+    workplace.group({"worker": WORKER}, CODE)
+    outcome = chaos(workplace, "group", "--seed", "1", "--json", "told.json")
+    assert outcome.exit_code == 3
+    told = json.loads((workplace.folder / "told.json").read_text())
+    assert (told["verdict"], told["exit_code"], told["calm"], told["plans"]) == (
+        "error",
+        3,
+        None,
+        [],
+    )
+    (error,) = told["errors"]
+    assert "needs a table [chaos]" in error["message"]
+    wrong = chaos(workplace, "group", "--json", "nowhere/told.json")
+    assert wrong.exit_code == 3
+    assert "--json: cannot write 'nowhere/told.json': there is no folder" in wrong.stderr
 
 
 def test_the_same_seed_draws_the_same_plans(workplace: Workplace) -> None:
