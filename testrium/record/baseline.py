@@ -7,7 +7,7 @@ from pathlib import Path
 
 from testrium.errors import InfraError
 from testrium.model import Scenario
-from testrium.record.history import FILE, History
+from testrium.record.history import FILE, GLANCE_S, History
 from testrium.record.machine_class import machine_class
 
 #: So many earlier results are looked at: enough for the noise, and few enough to forget old times.
@@ -28,7 +28,7 @@ def read_baseline(state_folder: Path, scenario: Scenario, run: str) -> Baseline:
         return {}
     machine = machine_class() if scenario.group.save_scores else None
     try:
-        with History(state_folder) as history:
+        with History(state_folder, wait_s=GLANCE_S) as history:
             rows = history.figures_before(
                 run,
                 folder=scenario.group.folder,

@@ -40,23 +40,26 @@ FILE = "history.db"
 #: So many earlier results say how long a group is going to take.
 _RECENT = 5
 
+#: So long a run waits for a history that is locked, where it only would like to know (seconds).
+GLANCE_S = 0.5
+
 
 class History:
     """The history below a state folder, opened. A context manager.
 
     A file that is damaged, foreign or of a newer version is renamed, and a new one is begun:
     `notices` says so. Raises InfraError where the database cannot be opened or made, and from
-    every method where it cannot be read or written.
+    every method where it cannot be read or written, or others hold it for longer than `wait_s`.
     """
 
-    def __init__(self, state_folder: Path) -> None:
+    def __init__(self, state_folder: Path, *, wait_s: float | None = None) -> None:
         self.path = state_folder / FILE
         self.notices: tuple[str, ...] = ()
         self._project = state_folder.parent
         try:
             state_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             try:
-                self._database = connect(self.path)
+                self._database = connect(self.path, wait_s)
             except UnusableFileError:
                 self._begin_anew()
         except (OSError, *ERRORS) as error:
@@ -293,7 +296,7 @@ def expected_durations(state_folder: Path) -> tuple[dict[str, float], tuple[str,
     if not (state_folder / FILE).exists():
         return {}, ()
     try:
-        with History(state_folder) as history:
+        with History(state_folder, wait_s=GLANCE_S) as history:
             return history.durations(), history.notices
     except InfraError:  # told when the run is appended
         return {}, ()

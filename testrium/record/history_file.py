@@ -15,7 +15,7 @@ VERSION = 2
 
 #: "TstH": tells a history from any other SQLite file.
 _APPLICATION_ID = 0x54737448
-_BUSY_TIMEOUT_S = 10.0
+_BUSY_TIMEOUT_S = 5.0
 _SCHEMA = Path(__file__).with_name("history.sql")
 
 
@@ -32,15 +32,16 @@ class UnusableFileError(sqlite3.DatabaseError):
         self.label = label
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """Open the history, or make it.
+def connect(path: Path, wait_s: float | None = None) -> sqlite3.Connection:
+    """Open the history, or make it; wait so long for others who hold it.
 
     Raises UnusableFileError where the file is damaged, newer or not ours, and other errors of
     sqlite3 or the system where it cannot be opened at all.
     """
     with contextlib.suppress(FileExistsError):  # 0600, whatever the umask is
         os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
-    database = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
+    timeout_s = _BUSY_TIMEOUT_S if wait_s is None else wait_s
+    database = sqlite3.connect(path, timeout=timeout_s, isolation_level=None)
     try:
         database.row_factory = sqlite3.Row
         database.execute("PRAGMA foreign_keys = ON")

@@ -50,6 +50,25 @@ def disk(tmp_path: Path) -> Iterator[Callable[[Path, str], None]]:
     unmount()
 
 
+@pytest.fixture
+def read_only() -> Iterator[Callable[[Path], None]]:
+    """Makes a file read-only, for root too; skips where this user cannot."""
+    mounted: list[Path] = []
+
+    def protect(file: Path) -> None:
+        for options in (["--bind", str(file)], ["-o", "remount,bind,ro"]):
+            command = ["mount", *options, str(file)]
+            done = subprocess.run(command, capture_output=True, text=True)
+            if done.returncode != 0:
+                pytest.skip(f"cannot mount a file: {done.stderr.strip()}")
+            if not mounted:
+                mounted.append(file)
+
+    yield protect
+    for file in mounted:
+        subprocess.run(["umount", "--lazy", str(file)], check=True)
+
+
 def databases(folder: Path) -> list[Path]:
     """Every Data.db below a state folder."""
     return sorted(folder.rglob("Data.db"))

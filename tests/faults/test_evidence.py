@@ -161,3 +161,55 @@ def test_an_empty_history_is_begun(workplace: Workplace, sound: Soundness) -> No
     state.mkdir()
     (state / FILE).touch()
     sound.of(workplace.run(), 0)
+
+
+def test_a_history_that_others_hold_is_left_alone_and_the_run_is_judged(
+    workplace: Workplace, sound: Soundness
+) -> None:
+    bad = workplace.group(UNITS, 'def a():\n    testrium.unit().probe("first")\n')
+    assert workplace.run().exit_code == 1
+    state = workplace.folder / ".testrium"
+    with closing(sqlite3.connect(state / FILE, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")  # else readers see the last state
+        other.execute("BEGIN EXCLUSIVE")
+        outcome = workplace.run()
+        sound.of(outcome, 1)
+        assert outcome.codes == ["missing a:last"]
+        (notice,) = [line for line in outcome.stdout.splitlines() if line.startswith("notice")]
+        assert notice.endswith("database is locked; this run is not in it")
+        asked = workplace.finish(workplace.start("history"))
+        assert asked.exit_code == 5
+        assert asked.stderr.startswith("testrium: the history ")
+        assert asked.stderr.endswith("cannot be used: database is locked\n")
+        assert asked.stderr.count("\n") == 1
+    listed = workplace.finish(workplace.start("history"))
+    assert listed.exit_code == 0
+    assert len(listed.stdout.splitlines()) == 2  # the head, and the first run
+    assert [file.name for file in state.glob("*history*")] == [FILE], bad
+
+
+def test_a_history_that_may_not_be_written_is_left_alone(
+    workplace: Workplace, sound: Soundness, read_only: Callable[[Path], None]
+) -> None:
+    workplace.group(UNITS, 'def a():\n    testrium.unit().probe("last")\n')
+    sound.of(workplace.run(), 0)
+    history = workplace.folder / ".testrium" / FILE
+    before = history.read_bytes()
+    read_only(history)
+    outcome = workplace.run()
+    sound.of(outcome, 0)
+    assert "this run is not in it" in outcome.stdout
+    assert history.read_bytes() == before
+
+
+@pytest.mark.parametrize("kind", HISTORIES)
+def test_what_the_history_says_of_a_file_that_it_cannot_read(
+    workplace: Workplace, kind: str
+) -> None:
+    workplace.group(UNITS, 'def a():\n    testrium.unit().probe("last")\n')
+    assert workplace.run().exit_code == 0
+    HISTORIES[kind](workplace.folder / ".testrium" / FILE)
+    outcome = workplace.finish(workplace.start("history"))
+    assert outcome.exit_code == 0
+    assert "was set aside as" in outcome.stdout + outcome.stderr
+    assert "Traceback" not in outcome.stderr
