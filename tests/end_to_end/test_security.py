@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import os
+import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,3 +80,62 @@ def test_a_link_among_the_runs_is_no_way_out(workplace: Workplace, tmp_path: Pat
     done = workplace.finish(workplace.start("clean", "--keep", "0"))
     assert done.exit_code == 0
     assert (precious / "thesis.txt").read_text() == "years"
+
+
+HOSTILE = "=1+1</script><script>alert(1)</script>\x1b[2J\r\n::error::x]]>--><x ok 9"
+HOSTILE_CODE = f"""
+def a():
+    me = testrium.unit()
+    me.send("sent", key={HOSTILE!r}, value={HOSTILE!r})
+    raise ValueError({HOSTILE!r})
+"""
+
+
+def test_hostile_text_is_only_text_in_every_report(workplace: Workplace) -> None:
+    workplace.group({"a": 'entrypoint = "test_case:a"'}, HOSTILE_CODE)
+    files = ("--html", "page.html", "--junit", "junit.xml", "--tap", "out.tap")
+    summary = workplace.folder / "summary.md"
+    workplace.env |= {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary)}
+    outcome = workplace.run(*files)
+    assert outcome.exit_code == 1
+    assert "\x1b" not in outcome.stdout + outcome.stderr
+    page = (workplace.folder / "page.html").read_text()
+    assert "alert(1)" in page
+    assert "<script>alert" not in page
+    ET.parse(workplace.folder / "junit.xml")  # it is XML
+    tap = (workplace.folder / "out.tap").read_text().splitlines()
+    assert [line for line in tap if line.startswith("ok")] == []
+    told = outcome.stdout.splitlines()
+    assert [line for line in told if line.startswith("::error")], "commands for the server"
+    assert not [line for line in told if line.startswith("::error::x")]
+    marked = [line for line in summary.read_text().splitlines() if "<script" in line]
+    assert all(line.startswith("    ") for line in marked), "only as code"
+    shown = workplace.finish(workplace.start("show"))
+    assert "\x1b" not in shown.stdout + shown.stderr
+
+
+def test_no_cell_of_an_export_is_a_formula(workplace: Workplace) -> None:
+    well = "def a():\n    testrium.unit().probe('done')\n"
+    for name in ("=1+1", "+1", "-1", "@sum"):
+        workplace.group({"a": 'entrypoint = "test_case:a"'}, well, name=name)
+    assert workplace.run().exit_code == 0
+    exported = workplace.finish(workplace.start("history", "export", "out.csv"))
+    assert exported.exit_code == 0, exported.stderr
+    rows = list(csv.DictReader((workplace.folder / "out.csv").read_text().splitlines()))
+    assert {row["group"] for row in rows} == {"'=1+1", "'+1", "'-1", "'@sum"}
+    cells = {cell for row in rows for cell in row.values()}
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))]
+
+
+def test_what_units_connect_to_is_its_owners(workplace: Workplace) -> None:
+    workplace.group(
+        {"a": 'entrypoint = "test_case:a"'},
+        """
+        import os
+        def a():
+            folder = os.path.dirname(os.environ["TESTRIUM_SOCKET"])
+            testrium.unit().probe("saw", mode=os.stat(folder).st_mode & 0o777)
+            assert os.stat(folder).st_mode & 0o077 == 0
+        """,
+    )
+    assert workplace.run().codes == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -125,14 +126,69 @@ def test_a_read_only_group_runs(workplace: Workplace, sound: Soundness) -> None:
             path.chmod(0o700)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def without_rights_over_files(workplace: Workplace) -> Outcome:
+    """A run by somebody whom the modes of files bind; root needs to be told so."""
+    report = workplace.folder / "report.json"
+    report.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "testrium", "run", "--json", str(report)]
+    if os.geteuid() == 0:
+        if shutil.which("setpriv") is None:
+            pytest.skip("root may write everywhere")
+        rights = "--bounding-set=-dac_override,-dac_read_search"
+        command = ["setpriv", rights, "--", *command]
+    process = subprocess.Popen(
+        command,
+        cwd=workplace.folder,
+        env=workplace.env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    return workplace.finish(process)
+
+
 def test_a_state_folder_of_somebody_else_is_told_in_a_line(workplace: Workplace) -> None:
     workplace.group(UNITS, CODE)
     state = workplace.folder / ".testrium"
     state.mkdir(mode=0o500)
-    outcome = workplace.run()
+    outcome = without_rights_over_files(workplace)
     assert outcome.exit_code == 5
     assert "Permission denied" in outcome.stderr
+    assert outcome.stderr.count("\n") == 1
+    assert outcome.report["exit_code"] == 5
+
+
+def test_a_group_that_may_not_be_read_is_told_with_its_file(workplace: Workplace) -> None:
+    group = workplace.group(UNITS, CODE)
+    (group / "units" / "a.toml").chmod(0)
+    outcome = without_rights_over_files(workplace)
+    assert outcome.exit_code == 3
+    (error,) = outcome.report["errors"]
+    assert error["file"] == "group/units/a.toml"
+    assert "Permission denied" in error["message"]
+
+
+def test_a_store_that_may_not_be_written_any_more_is_the_runners_fault(
+    workplace: Workplace,
+) -> None:
+    """A unit takes its own run folder's rights away, and tells more."""
+    code = """
+    import os
+    def a():
+        os.chmod(os.environ["TESTRIUM_RUN_DIR"], 0o500)
+        me = testrium.unit()
+        me.probe("told")
+        me.wait_for("a:told", timeout=10)
+    """
+    workplace.group(UNITS, code)
+    outcome = without_rights_over_files(workplace)
+    for folder in (workplace.folder / ".testrium" / "runs").glob("*/*"):
+        folder.chmod(0o700)
+    assert "Traceback" not in outcome.stdout + outcome.stderr
+    # What was open stays open: the run may end well, and else it is not the unit's fault.
+    assert outcome.exit_code in (0, 5)
+    assert outcome.report["exit_code"] == outcome.exit_code
 
 
 def test_a_state_folder_that_is_a_file_is_told_in_a_line(workplace: Workplace) -> None:
