@@ -54,7 +54,7 @@ def limited(workplace: Workplace, number: int, limit: int) -> Outcome:
 PAGE = 4096
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3600)
 def test_a_disk_that_is_full_at_any_write_is_the_runners_fault(
     workplace: Workplace,
     check_databases: Callable[[Path], None],

@@ -31,6 +31,9 @@ from testrium.record.lines import BadLineError, parse_line
 from testrium.record.scenario import write_scenario
 from testrium.record.store import load_evidence
 
+#: The long form takes minutes for each reader, and more on a busy machine.
+pytestmark = pytest.mark.timeout(3600)
+
 Rounds = Callable[[int, int], int]
 
 SHORT, LONG = 100, 20_000

@@ -63,7 +63,7 @@ def wait_until(holds: Callable[[], object], limit_s: float = 20) -> None:
         time.sleep(0.005)
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3600)
 def test_a_runner_that_is_killed_at_any_instant_leaves_nothing_and_loses_nothing(
     workplace: Workplace, sound: Soundness, rounds: Callable[[int, int], int]
 ) -> None:
@@ -108,7 +108,7 @@ def test_what_a_killed_runner_had_not_begun_is_never_a_pass(workplace: Workplace
         assert said in outcome.stdout + outcome.stderr
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3600)
 def test_a_supervisor_that_is_killed_at_any_instant_ends_the_run(
     workplace: Workplace, sound: Soundness, rounds: Callable[[int, int], int]
 ) -> None:
