@@ -34,6 +34,7 @@ def keep(wire: socket.socket) -> NoReturn:
     """
     linux.become_subreaper()
     linux.set_title("testrium: keeper in reserve")
+    signal.set_wakeup_fd(-1)  # the supervisor's
     # What the supervisor and other keepers hold: the end of each must be seen.
     linux.close_files((wire.fileno(),))
     supervisor = Channel(wire)

@@ -16,6 +16,9 @@ from testrium.run.protocol import Exit, Launch, Message, signal_name, signal_num
 #: What is still alive so long after its unit has ended is a leak.
 LEAK_AFTER_NS = 200_000_000
 
+#: A unit that is killed and has not ended after so long is held by another process, its debugger.
+HELD_AFTER_NS = 500_000_000
+
 
 class Body(Protocol):
     """The processes of one start of a unit."""
@@ -64,6 +67,7 @@ class Life:
         self._stacks_from = stacks_from
         self._kill_at_ns: int | None = None  # the end of the grace period
         self._resume_at_ns: int | None = None  # the end of a pause
+        self._free_at_ns: int | None = None  # when all is killed that might hold the unit
         self._stopped = False
         self._overdue = False
         self._killed = False
@@ -71,7 +75,8 @@ class Life:
     @property
     def next_ns(self) -> int | None:
         """When there is something to do although nothing happens."""
-        times = (self._deadline_ns, self._kill_at_ns, self._resume_at_ns, self.leaks_at_ns)
+        kills = (self._deadline_ns, self._kill_at_ns, self._free_at_ns)
+        times = (*kills, self._resume_at_ns, self.leaks_at_ns)
         return min((at_ns for at_ns in times if at_ns is not None), default=None)
 
     def obey(self, message: Message) -> None:
@@ -105,13 +110,17 @@ class Life:
             self._body.resume()
         if self._kill_at_ns is not None and now_ns >= self._kill_at_ns:
             self._kill_at_ns = None
+            self._free_at_ns = now_ns + HELD_AFTER_NS
             self._body.kill_session()
+        if self._free_at_ns is not None and now_ns >= self._free_at_ns:
+            self._free_at_ns = None
+            self._body.kill_all()
 
     def end(self, code: int, cpu_s: float | None, max_rss: int | None) -> None:
         """The unit's own process has ended; `code` is -N for signal N, `max_rss` in bytes."""
         ended_ns = time.monotonic_ns()
         self.alive = False
-        self._deadline_ns = self._kill_at_ns = self._resume_at_ns = None
+        self._deadline_ns = self._kill_at_ns = self._free_at_ns = self._resume_at_ns = None
         self.leaks_at_ns = ended_ns if self._killed else ended_ns + LEAK_AFTER_NS
         if code < 0 and self._launch.command is None:
             self._tell_crash()

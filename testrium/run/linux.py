@@ -47,6 +47,14 @@ def die_with_parent(parent: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def resume_children() -> None:
+    """Let the children of this process go on that somebody has stopped (SIGSTOP)."""
+    with contextlib.suppress(ChildProcessError):
+        while stopped := os.waitid(os.P_ALL, 0, os.WSTOPPED | os.WNOHANG):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(stopped.si_pid, signal.SIGCONT)
+
+
 def suspended_ns() -> int:
     """For how long in all this machine was suspended since it was started.
 

@@ -23,6 +23,9 @@ class System(Protocol):
     def die_with_parent(self, parent: int) -> None:
         """Have this process end when `parent` does."""
 
+    def resume_children(self) -> None:
+        """Let the children of this process go on that somebody has stopped (SIGSTOP)."""
+
     def suspended_ns(self) -> int:
         """For how long in all this machine was suspended; 0 where it does not tell."""
 

@@ -51,6 +51,14 @@ def die_with_parent(parent: int) -> None:
     threading.Thread(target=watch, name="life of the parent", daemon=True).start()
 
 
+def resume_children() -> None:
+    """Let the children of this process go on that somebody has stopped."""
+    with contextlib.suppress(psutil.Error):
+        for child in psutil.Process().children():
+            if child.status() == psutil.STATUS_STOPPED:
+                child.resume()
+
+
 def suspended_ns() -> int:
     """Not known here."""
     return 0

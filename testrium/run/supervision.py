@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import subprocess
+import sys
 from collections import deque
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -222,6 +224,13 @@ class Supervisor:
         """Serve the supervisor's socket in this loop from now on."""
         reader, self._writer = await asyncio.open_connection(sock=self._wire, limit=_LINE_LIMIT)
         self._listening = asyncio.create_task(self._listen(reader), name="supervisor")
+        if sys.platform != "win32":
+            # A supervisor that is stopped would hold up everything for ever.
+            with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread
+                asyncio.get_running_loop().add_signal_handler(
+                    signal.SIGCHLD, system.resume_children
+                )
+            system.resume_children()
 
     async def spawn(self, launch: Launch) -> Process:
         """Start a process; returns when it runs.

@@ -4,6 +4,9 @@ Started once by the runner, while that still loads; single-threaded, without use
 session of its own, so that Ctrl-C reaches only the runner, and it ends when the runner has ended,
 never before: then the runner's socket closes, and everything below is killed until nothing is left.
 
+A keeper that somebody stops (SIGSTOP) would hold up its unit's group for ever: it is told to go on,
+as the supervisor itself is by the runner.
+
 It imports what Python units commonly need before it forks them (`PRELOADED`): a unit then starts in
 milliseconds.
 """
@@ -78,9 +81,15 @@ class _Supervisor:
         self._reserve_used = True
         self._selector = selectors.DefaultSelector()
         self._selector.register(runner, selectors.EVENT_READ)
+        self._wake, self._wake_writer = socket.socketpair()
+        for end in (self._wake, self._wake_writer):
+            end.setblocking(False)
+        self._selector.register(self._wake, selectors.EVENT_READ)
 
     def serve(self) -> None:
         """Pass messages on until the runner is gone."""
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._wake_writer.fileno(), warn_on_full_buffer=False)
         try:
             while True:
                 ready = self._selector.select(0 if self._reserve_used else None)
@@ -90,10 +99,15 @@ class _Supervisor:
                     if key.fileobj is self._runner:
                         for message in self._runner.receive():
                             self._obey(message)
+                    elif key.fileobj is self._wake:
+                        self._wake.recv(4096)
+                        linux.resume_children()
                     else:
                         self._hear(key.data)
         except (EOFError, BrokenPipeError, ConnectionResetError):
             return
+        finally:
+            signal.set_wakeup_fd(-1)  # children still end, and the socket is about to close
 
     def _obey(self, message: Message) -> None:
         number = message["number"]

@@ -121,6 +121,44 @@ def test_a_stopped_runner_cannot_stop_time(tmp_path: Path, gone: Gone) -> None:
         assert run.program.wait(10) == 0
 
 
+@pytest.mark.parametrize("stopped", ["supervisor", "keeper"])
+def test_who_is_stopped_goes_on(tmp_path: Path, gone: Gone, stopped: str) -> None:
+    """Else the deadline would be held up as long as that lasts."""
+    with a_run(tmp_path, limit_s=1.5) as run:
+        os.kill(getattr(run, stopped), signal.SIGSTOP)
+        gone([run.unit, run.daemon])
+        assert run.program.wait(10) == 0
+
+
+def test_a_unit_whose_own_debugger_holds_it_is_ended(folder: UnitFolder) -> None:
+    """The end of a process that is traced comes to its debugger first, which never looks."""
+    code = """
+        import ctypes, os, time
+        def main():
+            seize = lambda: ctypes.CDLL(None).ptrace(0x4206, unit, 0, 0)
+            unit = os.getpid()
+            reader, writer = os.pipe()
+            if os.fork() == 0:
+                os.setsid()
+                if os.fork() == 0:
+                    os.write(writer, str(seize()).encode() + b" ")
+                    time.sleep(60)
+                os._exit(0)
+            print(os.read(reader, 10).decode(), flush=True)
+            time.sleep(60)
+    """
+
+    async def story(supervisor: Supervisor) -> str | None:
+        process = await supervisor.spawn(folder.launch(code, grace_s=0.1))
+        [seized] = await folder.wait_lines()
+        if seized.strip() != "0":
+            pytest.skip("this machine lets nobody trace")
+        process.stop("KILL")
+        return (await process.ended).signal
+
+    assert folder.run(story) == "SIGKILL"
+
+
 def test_signals_do_not_end_the_supervisor(tmp_path: Path, gone: Gone) -> None:
     with a_run(tmp_path) as run:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
