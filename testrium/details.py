@@ -14,6 +14,7 @@ def details_of(result: GroupResult) -> Detail:
     from testrium.record.moments import load_logs, load_moments
     from testrium.record.restored import read_circuits
     from testrium.record.store import load_evidence
+    from testrium.regular_files import regular_text
     from testrium.run.folder import RunFolder
     from testrium.verify.ways import ways_of
 
@@ -24,7 +25,7 @@ def details_of(result: GroupResult) -> Detail:
     units = dict.fromkeys((*(end.unit for end in result.ends), *RESERVED_UNITS))
     detail = detail._replace(logs=load_logs(result.files, units))
     with suppress(OSError):
-        detail = detail._replace(config=folder.scenario.read_text(errors="replace"))
+        detail = detail._replace(config=regular_text(folder.scenario, "replace"))
     with suppress(InfraError):
         evidence = load_evidence(folder.database)
         detail = detail._replace(

@@ -17,7 +17,8 @@ class UnreadableError(TestriumError):
 
 class FileLines:
     """The lines of a file, without their ends, read anew each time; bytes that are no UTF-8 stay
-    visible as `\\xff`. Nothing is held in memory: logs may be large."""
+    visible as `\\xff`. Only a line is held in memory, of a longer one `MOST_AT_ONCE`: logs may be
+    large."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -25,7 +26,7 @@ class FileLines:
     def __iter__(self) -> Iterator[str]:
         try:
             with self._path.open("rb") as file:
-                for line in file:
+                while line := file.readline(MOST_AT_ONCE):
                     yield line.rstrip(b"\r\n").decode(errors="backslashreplace")
         except OSError as error:
             raise UnreadableError(f"{self._path} cannot be read: {error.strerror}") from error

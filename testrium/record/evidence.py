@@ -11,9 +11,13 @@ from testrium.errors import InfraError
 from testrium.model import Evidence, Sample, Scenario
 from testrium.record.database import open_reader
 from testrium.record.store import load_evidence
+from testrium.regular_files import read_regular
 
 #: Test functions are reported as such, with their tracebacks, and print those too.
 _UNITS_BESIDE = ("setup", "teardown")
+
+#: So much of what each unit wrote on stderr is searched for tracebacks (bytes).
+MOST_OF_STDERR = 64_000_000
 
 
 def gather_evidence(scenario: Scenario, database: Path) -> Evidence:
@@ -43,7 +47,11 @@ def stderr_files(scenario: Scenario, run_dir: Path) -> dict[str, Path]:
 
 
 def _text(file: Path) -> str:
-    return file.read_bytes().decode(errors="backslashreplace")
+    try:
+        with read_regular(file) as opened:
+            return opened.read(MOST_OF_STDERR).decode(errors="backslashreplace")
+    except OSError as error:
+        raise InfraError(f"cannot read {file}: {error.strerror}") from error
 
 
 def load_samples(database: Path, units: Iterable[str]) -> tuple[Sample, ...]:

@@ -12,6 +12,7 @@ from testrium.errors import InfraError
 from testrium.model import Sample
 from testrium.model.detail import Log, Moments, OutputMark, Piece, StateChange
 from testrium.record.database import open_reader
+from testrium.regular_files import read_regular
 
 #: Of a log that is longer, this much of its beginning and of its end is read (bytes).
 HEAD = 1 << 17
@@ -63,7 +64,7 @@ def load_logs(run_dir: Path, units: Iterable[str]) -> tuple[Log, ...]:
 
 
 def _read_log(path: Path, unit: str, stream: str) -> Log:
-    with path.open("rb") as file:
+    with read_regular(path) as file:
         size = file.seek(0, 2)
         file.seek(0)
         if size <= HEAD + TAIL:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from testrium.probe.rules import MAX_LINE
 from testrium.record.database import Reading
 from testrium.record.lines import BadLineError, Line, MetricLine, parse_line, shown_line
+from testrium.regular_files import after_hole, open_regular
 
 #: Bytes that are read at once: some 200 lines, a few ms of work.
 CHUNK = 32 << 10
@@ -82,7 +83,7 @@ class ProbeFile:
             return os.fstat(self._fd).st_size
         try:
             return os.stat(self.path).st_size  # noqa: PTH116 - of thousands, often
-        except FileNotFoundError:
+        except OSError:  # or what was its folder is none any more
             return self.offset
 
     def has_grown(self) -> bool:
@@ -91,8 +92,7 @@ class ProbeFile:
 
     def _open(self, flags: int = 0) -> int:
         if self._fd is None:
-            flags |= os.O_RDONLY | getattr(os, "O_BINARY", 0)
-            self._fd = os.open(self.path, flags, 0o600)
+            self._fd = open_regular(self.path, flags | os.O_RDONLY)
         return self._fd
 
     def _read_at(self, count: int) -> bytes:
@@ -161,7 +161,7 @@ class ProbeFile:
 
     def _skip(self, data: bytes, damages: list[DamageFields]) -> Batch:
         """Step over a part of a line that is too long, and say so once."""
-        self.offset += len(data)
+        self.offset = max(self.offset + len(data), after_hole(self._open(), self.offset))
         if not self._skipping:
             self._skipping = True
             self._damage(damages, f"longer than {MAX_LINE} bytes", data)

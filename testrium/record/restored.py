@@ -13,6 +13,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from testrium.errors import InfraError
 from testrium.model import Circuit, Scenario
 from testrium.model.words import read_only
+from testrium.regular_files import regular_text
 
 
 def restored_scenario(path: Path) -> Scenario:
@@ -21,7 +22,7 @@ def restored_scenario(path: Path) -> Scenario:
     Raises InfraError: it cannot be read, or another version of Testrium has written it.
     """
     try:
-        data = tomllib.loads(path.read_text())
+        data = tomllib.loads(regular_text(path))
         units = [{"name": name, **unit} for name, unit in data["units"].items()]
         group = {**data["group"], "units": [], "notices": []}
         scenario: Scenario = _restored(

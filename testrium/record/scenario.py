@@ -10,6 +10,7 @@ from typing import Any
 
 from testrium.errors import InfraError
 from testrium.model import Group, Scenario
+from testrium.regular_files import regular_text
 
 FILE = "scenario.toml"
 
@@ -37,7 +38,7 @@ def read_scenario(path: Path) -> Scenario:
         InfraError: it cannot be read, or is no such file.
     """
     try:
-        data = tomllib.loads(path.read_text())
+        data = tomllib.loads(regular_text(path))
         scenario, group = data["scenario"], data["group"]
         return Scenario(
             id=scenario["id"],

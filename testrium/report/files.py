@@ -13,17 +13,20 @@ def write_text(path: Path, text: str, *, private: bool = False) -> None:
     """Write a report in UTF-8; `private` files are readable by their owner only.
 
     A regular file is replaced in one step, so that a reader never sees half of it. What is no
-    regular file (`/dev/stdout`, a pipe) is written to. Missing folders are made.
+    regular file (`/dev/stdout`, a pipe) is written to; but a private file lies where units may
+    write, and takes the place of whatever they have put there. Missing folders are made.
 
     Raises InfraError where the file cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and not path.is_file():
+        if private:
+            _replace(path, text, 0o600)
+        elif path.exists() and not path.is_file():
             with path.open("w", encoding="utf-8") as stream:
                 stream.write(text)
         else:
-            _replace(path.resolve(), text, 0o600 if private else 0o666)
+            _replace(path.resolve(), text, 0o666)
     except OSError as error:
         raise InfraError(f"cannot write {path}: {error.strerror or error}") from error
 

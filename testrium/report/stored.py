@@ -39,6 +39,7 @@ from testrium.model import (
     Verdict,
 )
 from testrium.model import TestResult as Test
+from testrium.regular_files import regular_text
 from testrium.report.json_report import GROUP_FILE, RUN_FILE
 
 T = TypeVar("T")
@@ -95,7 +96,7 @@ def read_run(folder: Path) -> RunResult:
 
 def _load(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(regular_text(path))
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from testrium.errors import InfraError
 from testrium.model import End, EndCause, Unit, UnitState
+from testrium.regular_files import read_regular
 from testrium.run.actor import Actor
 from testrium.run.sharing import Life
 from testrium.run.stage import Stage
@@ -75,7 +76,7 @@ class Borrowed(Actor):
     def _keep_logs(self, sizes: Mapping[Path, int]) -> None:
         """Copy what the fixture wrote meanwhile to where the logs of the group's units lie."""
         for log, size in sizes.items():
-            with contextlib.suppress(OSError), log.open("rb") as source:
+            with contextlib.suppress(OSError), read_regular(log) as source:
                 source.seek(max(size, source.seek(0, os.SEEK_END) - LOG_LIMIT))
                 copy = self.stage.folder.unit(self.name) / log.name
                 copy.touch(mode=0o600)

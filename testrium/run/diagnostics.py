@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from testrium.model import UnitState, Use
+from testrium.regular_files import open_regular
 from testrium.run.folder import RunFolder, last_lines
 from testrium.run.platform import system
 
@@ -165,7 +166,7 @@ def _visible(line: str) -> str:
 
 
 def _write_private(path: Path, text: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    fd = open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
         os.write(fd, text.encode(errors="backslashreplace"))
     finally:

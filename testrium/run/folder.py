@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from testrium.regular_files import read_regular
+
 PRIVATE_FOLDER = 0o700
 
 
@@ -55,11 +57,11 @@ class RunFolder(NamedTuple):
 def last_lines(path: Path, count: int = 40, limit: int = 16384) -> tuple[str, ...]:
     """The last lines of a log, at most `count` of them within its last `limit` bytes."""
     try:
-        with path.open("rb") as log:
+        with read_regular(path) as log:
             size = log.seek(0, 2)
             log.seek(max(0, size - limit))
             text = log.read(limit).decode(errors="backslashreplace")
-    except FileNotFoundError:
+    except OSError:  # it was not written, or the unit has put something else there
         return ()
     lines = text.splitlines()
     if size > limit:

@@ -6,10 +6,12 @@ are, and how they are told, is the `Body`'s matter.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import Protocol
 
+from testrium.regular_files import open_regular
 from testrium.run.entrypoint import CRASH, readable_stacks
 from testrium.run.protocol import Exit, Launch, Message, signal_name, signal_number
 
@@ -18,6 +20,9 @@ LEAK_AFTER_NS = 200_000_000
 
 #: A unit that is killed and has not ended after so long is held by another process, its debugger.
 HELD_AFTER_NS = 500_000_000
+
+#: Of the stacks that a unit has written, so much is kept (bytes): a hundred threads need less.
+_MOST_STACKS = 1 << 22
 
 
 class Body(Protocol):
@@ -154,12 +159,15 @@ class Life:
 
     def _tidy_stacks(self) -> str:
         """Take our own frames out of what this start has written to the stacks file."""
-        path = self._launch.stacks
         try:
-            written = path.read_bytes()
-            earlier, own = written[: self._stacks_from], written[self._stacks_from :]
-            text = readable_stacks(own.decode(errors="replace")) if own else ""
-            path.write_bytes(earlier + text.encode())
+            fd = open_regular(self._launch.stacks, os.O_RDWR)
+            with os.fdopen(fd, "r+b") as file:
+                file.seek(self._stacks_from)
+                own = file.read(_MOST_STACKS)
+                text = readable_stacks(own.decode(errors="replace")) if own else ""
+                file.seek(self._stacks_from)
+                file.truncate()
+                file.write(text.encode())
         except OSError:  # evidence that the unit has removed, or that the disk has no room for
             return ""
         return text
@@ -169,7 +177,8 @@ class Life:
         _, crash, told = self._tidy_stacks().rpartition(CRASH)
         if crash:
             try:
-                with self._launch.stderr.open("a") as stderr:
+                fd = open_regular(self._launch.stderr, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+                with os.fdopen(fd, "a") as stderr:
                     stderr.write(crash + told)
             except OSError:  # as above
                 return

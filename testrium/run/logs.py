@@ -1,7 +1,7 @@
 """Follows the output of units while they run: for log probes, and for `-v`.
 
 Every byte is read once. Lines are complete: a line without its end waits for it, or for the end of
-the process.
+the process, or until it is too long to be kept.
 """
 
 from __future__ import annotations
@@ -16,10 +16,14 @@ from typing import Self
 
 from testrium.errors import InfraError
 from testrium.record.inotify import Inotify
+from testrium.regular_files import after_hole, read_regular
 
 #: Where nothing wakes the reader, it looks this often (seconds).
 SWEEP_S = 0.02
 _CHUNK = 1 << 18
+
+#: Of a longer line each so many bytes are a line.
+LONGEST_LINE = 1 << 20
 
 #: Gets complete lines without their ends, and a time (CLOCK_MONOTONIC) than which they are not
 #: older. An InfraError of it ends the reading of the log.
@@ -37,14 +41,20 @@ class _Log:
     def read(self) -> bool:
         """Read one chunk of what is new; False when there was nothing."""
         try:
-            with self.path.open("rb") as file:
+            with read_regular(self.path) as file:
+                self.offset = after_hole(file.fileno(), self.offset)
                 file.seek(self.offset)
                 data = file.read(_CHUNK)
         except FileNotFoundError:
             return False
+        except OSError as error:
+            raise InfraError(f"cannot read {self.path}: {error.strerror}") from error
         read_ns = time.monotonic_ns()
         self.offset += len(data)
         *lines, self.rest = (self.rest + data).split(b"\n")
+        if len(self.rest) >= LONGEST_LINE:
+            lines.append(self.rest)
+            self.rest = b""
         if lines:
             self._tell(lines)
         self.low_ns = read_ns
@@ -98,15 +108,19 @@ class Logs:
     def follow(self, path: Path, reader: LineReader, started_ns: int) -> None:
         """Call `reader` for every line that is written from now on. The file is made if needed.
 
-        `started_ns` is when the process was started: its lines are not older.
+        `started_ns` is when the process was started: its lines are not older. Raises InfraError.
         """
         if (known := self._logs.get(path)) is not None:  # the next start of the same unit
             known.reader, known.low_ns = reader, started_ns
             return
         if not self._logs:
             self._open()
-        path.touch(mode=0o600)
-        log = self._logs[path] = _Log(path, reader, started_ns, offset=path.stat().st_size)
+        try:
+            path.touch(mode=0o600)
+            offset = path.stat().st_size
+        except OSError as error:
+            raise InfraError(f"cannot read {path}: {error.strerror}") from error
+        log = self._logs[path] = _Log(path, reader, started_ns, offset)
         number = self._inotify.add(str(path)) if self._inotify is not None else None
         if number is not None:
             self._watched[number] = log

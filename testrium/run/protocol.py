@@ -121,7 +121,7 @@ def file_size(path: Path) -> int:
     """How much earlier starts have written to a file of the unit; 0 if there was none."""
     try:
         return path.stat().st_size
-    except FileNotFoundError:
+    except OSError:  # there is none, or no folder for it any more
         return 0
 
 

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from testrium.errors import InfraError
 from testrium.model import Readiness
 from testrium.record.inotify import Inotify
+from testrium.regular_files import after_hole, read_regular
 from testrium.run.bounded import bounded
 from testrium.run.supervision import LaunchError, Process
 
@@ -183,11 +184,14 @@ class _Tail:
     def read(self) -> list[str]:
         """Some lines, none if there is nothing new. The last one counts although it may go on."""
         try:
-            with self._path.open("rb", buffering=0) as file:
+            with read_regular(self._path) as file:
+                self._offset = after_hole(file.fileno(), self._offset)
                 file.seek(self._offset)
                 data = file.read(_CHUNK)
         except FileNotFoundError:
             return []
+        except OSError as error:
+            raise InfraError(f"cannot read {self._path}: {error.strerror}") from error
         if not data:
             return []
         self._offset += len(data)

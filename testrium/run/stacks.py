@@ -8,6 +8,7 @@ import sysconfig
 from pathlib import Path
 from typing import NamedTuple
 
+from testrium.regular_files import read_regular
 from testrium.run.folder import last_lines
 
 #: As faulthandler writes them; since Python 3.14 with the thread's name.
@@ -94,7 +95,9 @@ def _short(frame: _Frame, folder: Path) -> str:
 
 def _source(frame: _Frame) -> str:
     try:
-        line = Path(frame.file).read_text(errors="replace").splitlines()[frame.line - 1]
+        with read_regular(frame.file) as file:  # which file, the unit's own text says
+            text = file.read(_LIMIT).decode(errors="replace")
+        line = text.splitlines()[frame.line - 1]
     except (OSError, IndexError):
         return ""
     return line.strip()[:_MOST_COLUMNS]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from testrium.regular_files import open_regular
 from testrium.run.protocol import Launch
 
 
@@ -14,9 +15,8 @@ class MachineError(Exception):
 
 def open_private(path: Path) -> int:
     """Open a file for appending that only its owner may read. Raises MachineError."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
     try:
-        return os.open(path, flags, 0o600)  # not inherited by other programs: see PEP 446
+        return open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     except OSError as error:
         raise MachineError(f"cannot write {path}: {error.strerror}") from error
 

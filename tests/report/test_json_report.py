@@ -101,20 +101,6 @@ def test_files_are_written_whole_and_private(run_result: RunResult, tmp_path: Pa
     assert json.loads(path.read_text()) == json_report.run_json(run_result)
 
 
-def test_a_link_is_written_through(run_result: RunResult, tmp_path: Path) -> None:
-    (tmp_path / "link").symlink_to(tmp_path / "target")
-    json_report.write_report(run_result, tmp_path / "link")
-
-    assert (tmp_path / "link").is_symlink()
-    assert (tmp_path / "target").stat().st_size > 0
-
-
-def test_a_device_is_written_to(run_result: RunResult) -> None:
-    json_report.write_report(run_result, Path("/dev/null"))
-
-    assert Path("/dev/null").is_char_device()
-
-
 def test_a_failed_write_says_where_and_leaves_nothing(
     run_result: RunResult, tmp_path: Path
 ) -> None:
