@@ -131,7 +131,10 @@ def _print_groups(firsts: list[Scenario], *, as_json: bool) -> None:
 
 def _facts(scenario: Scenario) -> list[str]:
     group = scenario.group
-    facts = [counted(len(scenario.units), "unit"), counted(len(group.circuits), "circuit")]
+    own = [unit for unit in scenario.units if not unit.scope]
+    facts = [counted(len(own), "unit"), counted(len(group.circuits), "circuit")]
+    if group.fixtures:
+        facts.append(f"with {' '.join(group.fixtures)}")
     if len(group.test_modes) > 1:
         facts.append(" ".join(group.test_modes))
     if group.repeat:
@@ -159,7 +162,8 @@ def _plain(scenario: Scenario) -> dict[str, Any]:
         "params": dict(scenario.params),
         "repeat": group.repeat,
         "order": group.order,
-        "units": [unit.name for unit in scenario.units],
+        "units": [unit.name for unit in scenario.units if not unit.scope],
+        "fixtures": list(group.fixtures),
         "circuits": [circuit.name for circuit in group.circuits],
         "tags": list(group.tags),
         "requirements": list(group.requirements),

@@ -112,6 +112,7 @@ def test_the_fields_of_a_group() -> None:
         "repeat": 0,
         "order": 0,
         "units": ["u"],
+        "fixtures": [],
         "circuits": [],
         "tags": [],
         "requirements": ["S-1"],
@@ -119,6 +120,16 @@ def test_the_fields_of_a_group() -> None:
         "skip": None,
         "expect_fail": None,
     }
+
+
+def test_a_fixture_is_none_of_the_units(project: Path) -> None:
+    (project / "fixtures").mkdir()
+    (project / "fixtures/db.toml").write_text("[db]\ncommand = ['db']")
+    config = project / "pay/config.toml"
+    config.write_text(config.read_text() + "\nfixtures = ['db']")
+    (group,) = data("pay")
+    assert (group["units"], group["fixtures"]) == (["u"], ["db"])
+    assert "1 unit, 0 circuits, with db" in invoke("pay").output
 
 
 def test_tags() -> None:
