@@ -345,12 +345,21 @@ def _read(path: str) -> bytes:
         os.close(fd)
 
 
+def _read_all(path: str) -> bytes:
+    """A file that may be long: of /proc no read gives more than a page."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return b"".join(iter(lambda: os.read(fd, 1 << 16), b""))
+    finally:
+        os.close(fd)
+
+
 def _children(pid: int) -> Iterator[int]:
     tasks = f"/proc/{pid}/task"
     with contextlib.suppress(OSError):
         for thread in os.listdir(tasks):  # noqa: PTH208 - see _read
             with contextlib.suppress(OSError):
-                yield from map(int, _read(f"{tasks}/{thread}/children").split())
+                yield from map(int, _read_all(f"{tasks}/{thread}/children").split())
 
 
 def _scanned_children() -> Callable[[int], Iterable[int]]:

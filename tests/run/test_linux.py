@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 
@@ -40,6 +41,25 @@ def test_descendants(
     assert linux.command_line(grandchild.pid) == "sleep 1000"
     assert linux.descendants(family.pid, spare={child.pid}) == []
     assert linux.descendants(family.pid, spare={grandchild.pid}) == [child]
+
+
+def test_more_children_than_fit_into_a_page() -> None:
+    """The kernel gives a list of children a page at a time."""
+    code = """
+        import os, signal
+        for _ in range(1100):
+            if os.fork() == 0:
+                signal.pause()
+        print(flush=True)
+        signal.pause()
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as parent:
+        assert parent.stdout is not None
+        parent.stdout.readline()
+        found = linux.descendants(parent.pid)
+        os.killpg(parent.pid, signal.SIGKILL)
+    assert len(found) == 1100
 
 
 def test_a_process_that_is_gone() -> None:
