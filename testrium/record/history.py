@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import shlex
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -106,12 +107,13 @@ class History:
         )
         counts: dict[str, dict[Verdict, int]] = {}
         first: dict[str, sqlite3.Row] = {}
-        for row in rows:
-            first.setdefault(row["run"], row)
-            verdicts = counts.setdefault(row["run"], {})
-            if row["of_group"] is not None:
-                verdicts[Verdict(row["of_group"])] = row["number"]
-        return tuple(run_record(row, counts[run]) for run, row in first.items())
+        with self._understanding():
+            for row in rows:
+                first.setdefault(row["run"], row)
+                verdicts = counts.setdefault(row["run"], {})
+                if row["of_group"] is not None:
+                    verdicts[Verdict(row["of_group"])] = row["number"]
+            return tuple(run_record(row, counts[run]) for run, row in first.items())
 
     def last_run(self) -> RunRecord | None:
         """The latest run, or None in an empty history."""
@@ -149,9 +151,12 @@ class History:
                 f"SELECT * FROM measures WHERE result IN (SELECT id FROM ({chosen}))"  # noqa: S608 - our own text
                 " AND (?3 IS NULL OR name = ?3)"
             )
-            for row in self._rows(query, *asked):
-                by_result.setdefault(row["result"], {})[row["name"]] = measure(row)
-        return tuple(result_record(row, by_result.get(row["id"], {})) for row in rows)
+            found = self._rows(query, *asked)
+            with self._understanding():
+                for row in found:
+                    by_result.setdefault(row["result"], {})[row["name"]] = measure(row)
+        with self._understanding():
+            return tuple(result_record(row, by_result.get(row["id"], {})) for row in rows)
 
     def figure_names(self) -> tuple[str, ...]:
         """The names of all figures, sorted."""
@@ -210,7 +215,8 @@ class History:
             " JOIN runs ON runs.run = results.run"
             " WHERE results.run = newest.run ORDER BY results.id"
         )
-        return tuple(result_record(row, {}) for row in rows)
+        with self._understanding():
+            return tuple(result_record(row, {}) for row in rows)
 
     def durations(self) -> dict[str, float]:
         """Group id -> mean duration in seconds of its latest results that were run."""
@@ -263,6 +269,17 @@ class History:
         try:
             return self._database.execute(query, values).fetchall()
         except ERRORS as error:
+            raise self._failed(error) from error
+
+    @contextmanager
+    def _understanding(self) -> Iterator[None]:
+        """Rows are turned into records: of a damaged file they may lack columns, or hold nonsense.
+
+        Raises InfraError.
+        """
+        try:
+            yield
+        except (IndexError, TypeError, ValueError) as error:
             raise self._failed(error) from error
 
     def _failed(self, error: Exception) -> InfraError:

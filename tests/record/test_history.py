@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from testrium.errors import InfraError
 from testrium.model import (
     Verdict,
 )
@@ -92,3 +95,26 @@ def test_text_that_is_no_utf_8_is_escaped(tmp_path: Path) -> None:
         opened.append(stored_run("r1", checkout_result("a\udc80b")), command_line=("run", "\udc80"))
 
         assert opened.results(run="r1")[0].group == r"a\udc80b"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"duration_s ", b"duration_x "),  # a column that is not there
+        (b"pass", b"paxx"),  # no verdict
+    ],
+)
+def test_a_damage_that_sqlite_does_not_see_is_told(
+    tmp_path: Path, before: bytes, after: bytes
+) -> None:
+    """Found by twenty thousand damaged files."""
+    with History(tmp_path) as opened:
+        opened.append(stored_run("r1", checkout_result()))
+    content = (tmp_path / FILE).read_bytes()
+    assert before in content
+    (tmp_path / FILE).write_bytes(content.replace(before, after))
+    with (
+        History(tmp_path) as opened,
+        pytest.raises(InfraError, match=r"the history .* cannot be used"),
+    ):
+        opened.list_runs()
