@@ -51,6 +51,9 @@ def call_isolated(work: Callable[[], _T], limit_s: float) -> _T:
         code = process.exitcode
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         raise LostError(f"its process ended with {how}") from None
+    except KeyboardInterrupt:  # nobody wants the answer any more
+        process.kill()
+        raise
     finally:
         ours.close()
         process.join()

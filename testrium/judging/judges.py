@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from testrium.judging.apart import Apart
+from testrium.judging.apart import Apart, GivenUpError
 from testrium.judging.verdicts import classic_results, judged, judging_weight
 from testrium.model import CheckResult, GroupResult, Scenario
 
@@ -32,6 +33,7 @@ class Judges:
         self._update_golden = update_golden
         self._notice = notice
         self._apart = Apart()
+        self._idle: list[Apart] = []  # of those that make checks
 
     async def judged(self, scenario: Scenario, database: Path, folder: Path) -> GroupResult:
         """Verify what was recorded. Raises InfraError."""
@@ -44,10 +46,11 @@ class Judges:
         return await self._computed(scenario, database, classic_results, duration_s)
 
     async def checks(
-        self, scenario: Scenario, database: Path, may_rewrite: bool
-    ) -> tuple[CheckResult, ...]:
-        """Make the checks of a group. Raises InfraError.
+        self, scenario: Scenario, database: Path, may_rewrite: bool, interrupted: asyncio.Event
+    ) -> tuple[CheckResult, ...] | None:
+        """Make the checks of a group; None once `interrupted` is set. Raises InfraError.
 
+        Those of other groups go on beside it: a plugin may wait for long.
         `may_rewrite`: nothing else has failed, so that what came out may become a reference.
         """
         from testrium.checks.limit import TookTooLongError
@@ -61,10 +64,17 @@ class Judges:
         if not rewrite and not foreign and weight(scenario, database) < INLINE_LIMIT:
             with suppress(TookTooLongError):
                 return make_checks(scenario, database, limit_s=HURRY_S, hurried=True).results
-        made = await self._apart.run(
-            partial(make_checks, scenario, database, update_golden=rewrite),
-            f"makes the checks of {scenario.id}",
-        )
+        apart = self._idle.pop() if self._idle else Apart()
+        try:
+            made = await apart.run(
+                partial(make_checks, scenario, database, update_golden=rewrite),
+                f"makes the checks of {scenario.id}",
+                interrupted,
+            )
+        except GivenUpError:
+            return None
+        finally:
+            self._idle.append(apart)
         for notice in made.notices:
             self._notice(notice)
         return made.results

@@ -102,13 +102,20 @@ def _unit_rows(units: Sequence[UnitView]) -> list[list[Span]]:
             [
                 Span(unit.name),
                 Span(unit.state),
-                *(Span("-" if time is None else wording.duration(time)) for time in times),
+                *(Span(_moment(time)) for time in times),
                 Span("-" if unit.pid is None else str(unit.pid)),
                 Span(str(unit.starts)),
                 *(_use_columns(unit) if measured else ()),
             ]
         )
     return rows
+
+
+def _moment(time_s: float | None) -> str:
+    """A moment of a unit's life; a fixture may have been ready before the group began."""
+    if time_s is None:
+        return "-"
+    return wording.duration(time_s) if time_s >= 0 else "before"
 
 
 def _use_columns(unit: UnitView) -> tuple[Span, Span]:

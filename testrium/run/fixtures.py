@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 FOLDER = "fixtures"
+#: A fixture that takes longer to stop (seconds) is named: else nobody knows what the run waits for.
+SLOW_STOP_S = 1.0
 
 
 async def shared_ports(units: Iterable[Unit], services: Services) -> Ports:
@@ -121,7 +123,14 @@ class Shared:
         if self._actor is not None:
             self._actor.stop(EndCause.STOPPED)
         hurry = asyncio.create_task(self._kill_when_asked())
-        await asyncio.wait({self._task})
+        await asyncio.wait({self._task}, timeout=SLOW_STOP_S)
+        if not self._task.done():
+            again = "Ctrl-C" if self._services.interrupt.asked.is_set() else "Ctrl-C twice"
+            self._notice(
+                f"{self.unit.name} is slow to stop: it is killed {self.unit.grace_s:g} s after"
+                f" {self.unit.stop_signal} ({again}: at once)"
+            )
+            await asyncio.wait({self._task})
         hurry.cancel()
         if not self._opened.done() or self._opened.exception() is not None:
             return  # told by the groups that wanted it

@@ -207,8 +207,9 @@ class GroupLife:
         await recorder.sync()
         if stage.scenario.group.checks and not interrupted:
             await self._check(rewrite=not failed)
+            interrupted = stage.services.interrupt.asked.is_set()
         if self._tests is not None:
-            await self._conclude(self._tests)
+            await self._conclude(self._tests, interrupted=interrupted)
         if stage.scenario.group.has_teardown:
             from testrium.run.usercode import run_to_end, teardown_unit
 
@@ -241,20 +242,23 @@ class GroupLife:
     async def _check(self, *, rewrite: bool) -> None:
         """Make the declared checks, before teardown.py removes what they look at.
 
+        An interrupt ends them.
         `rewrite`: nothing has failed so far, so that reference files may become what was written.
         """
         stage = self._stage
         stage.recorder.store_meta(attempt=stage.attempt, ports=stage.surroundings.ports)
         try:
-            results = await stage.services.checks(stage.scenario, stage.folder.database, rewrite)
+            results = await stage.services.checks(
+                stage.scenario, stage.folder.database, rewrite, stage.services.interrupt.asked
+            )
         except InfraError as error:  # what is left to be done is done nevertheless
             self._infra = self._infra or str(error)
             return
-        stage.recorder.store_meta(checks=[result._asdict() for result in results])
+        if results is not None:
+            stage.recorder.store_meta(checks=[result._asdict() for result in results])
 
-    async def _conclude(self, tests: Tests) -> None:
-        """Call `tests_results` with what is known so far."""
-        interrupted = self._stage.services.interrupt.asked.is_set()
+    async def _conclude(self, tests: Tests, *, interrupted: bool) -> None:
+        """Call `tests_results` with what is known so far, unless the run was interrupted."""
         if not interrupted and await tests.open() and tests.wants_results:
             self._store_ends(tests)
             stage = self._stage

@@ -47,7 +47,8 @@ class Services(NamedTuple):
     """The shared parts, and the questions that only verification can answer.
 
     `expectations` makes the tracker of a scenario. `checks` makes its checks on what lies beside a
-    database; the flag says whether reference files may be rewritten. `classic_results` turns what
+    database; the flag says whether reference files may be rewritten, and once the event is set they
+    are given up: None. `classic_results` turns what
     is stored so far and the group's duration in seconds into the dictionary that a group's
     `tests_results` callback gets. They are handed in, because running comes before judging, and
     may raise InfraError. With `verbose` the observer gets the output of units.
@@ -62,7 +63,9 @@ class Services(NamedTuple):
     domain: str
     verbose: bool
     expectations: Callable[[Scenario], Expectations]
-    checks: Callable[[Scenario, Path, bool], Awaitable[tuple[CheckResult, ...]]]
+    checks: Callable[
+        [Scenario, Path, bool, asyncio.Event], Awaitable[tuple[CheckResult, ...] | None]
+    ]
     classic_results: Callable[[Scenario, Path, float], Awaitable[Mapping[str, Any]]]
     pace: Pace
     #: Who starts a process goes through it. The supervisor forks one after the other; a longer

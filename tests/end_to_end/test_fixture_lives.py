@@ -111,6 +111,20 @@ def test_interrupted_while_it_is_stopped(workplace: Workplace) -> None:
     assert (outcome.exit_code, outcome.group["verdict"]) == (130, "pass")
 
 
+def test_who_is_slow_to_stop_is_named(workplace: Workplace) -> None:
+    fixtures = write_fixture(workplace, "grace = 60\n")
+    (fixtures / "deaf").touch()
+    write_group(workplace, "a", "def main(): pass")
+    process = workplace.start("run")
+    assert process.stdout is not None
+    told = next(line for line in process.stdout if "slow to stop" in line)
+    assert "fixture.db is slow to stop: it is killed 60 s after TERM (Ctrl-C twice" in told
+    while process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.01)
+    workplace.finish(process)
+
+
 def test_a_second_interrupt_does_not_wait_for_its_grace(workplace: Workplace) -> None:
     fixtures = write_fixture(workplace, "grace = 60\n")
     (fixtures / "deaf").touch()

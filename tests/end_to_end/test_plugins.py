@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import textwrap
@@ -11,10 +12,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from testrium.judging.checks import PLUGIN_LIMIT_S
 from testrium.load.schema import KINDS
 
 if TYPE_CHECKING:
     from tests.end_to_end.conftest import Workplace
+from tests.end_to_end.conftest import wait_for_file
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "testrium-extras"
 
@@ -213,3 +216,60 @@ def test_a_check_that_crashes_costs_nothing_but_itself(place: Workplace) -> None
         assert messages["second"] == "too loud"
         assert messages["third"] == 'the value is "a", expected "b"'
         assert [found["where"] for found in group["findings"]] == ["first", "second", "third"]
+
+
+WAITING = """
+import pathlib, time
+def never(settings):
+    pathlib.Path(settings["mark"]).touch()
+    time.sleep(600)
+def quick(settings):
+    pathlib.Path(settings["mark"]).touch()
+"""
+
+
+def waiting_check(workplace: Workplace, group: str, plugin: str) -> Path:
+    """A group with a check that makes a file, which is returned, and then may never end."""
+    mark = workplace.folder / f"{group}-is-checked"
+    workplace.group(
+        {"a": 'entrypoint = "test_case:main"'},
+        PROBE,
+        name=group,
+        tables=f'[[checks]]\nname = "it"\nplugin = "{plugin}"\n'
+        f"settings = {{mark = {str(mark)!r}}}\n",
+    )
+    workplace.write(
+        workplace.folder / "testrium.toml",
+        '[plugins.checks]\nnever = "waiting:never"\nquick = "waiting:quick"\n',
+    )
+    workplace.write(workplace.folder / "waiting.py", WAITING)
+    return mark
+
+
+def test_an_interrupt_ends_a_check_that_waits_and_others_did_not_wait_for_it(
+    workplace: Workplace,
+) -> None:
+    first = waiting_check(workplace, "a", "never")
+    other = waiting_check(workplace, "b", "quick")
+    process = workplace.start("run", "-j", "2", "--json", "report.json")
+    wait_for_file(first)
+    wait_for_file(other)
+    process.send_signal(signal.SIGINT)
+    outcome = workplace.finish(process, limit_s=PLUGIN_LIMIT_S - 5)
+    assert outcome.exit_code == 130
+    group = outcome.report["groups"][0]
+    assert (group["verdict"], group["checks"]) == ("error", [])
+    assert "interrupted" in group["findings"][0]["message"]
+
+
+def test_ctrl_c_ends_a_check_that_is_made_again(workplace: Workplace) -> None:
+    mark = waiting_check(workplace, "a", "quick")
+    assert workplace.run().exit_code == 0
+    mark.unlink()
+    config = workplace.folder / "a" / "config.toml"
+    config.write_text(config.read_text().replace("quick", "never"))
+    process = workplace.start("verify")
+    wait_for_file(mark)
+    process.send_signal(signal.SIGINT)
+    outcome = workplace.finish(process, limit_s=PLUGIN_LIMIT_S - 5)
+    assert (outcome.exit_code, "Traceback" in outcome.stderr) == (130, False)

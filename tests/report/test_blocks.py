@@ -94,3 +94,12 @@ def test_signs_are_those_that_can_be_written() -> None:
     assert marks_for("utf-8").verdicts[Verdict.PASS] == "✓"
     assert marks_for("latin-1") is ASCII
     assert marks_for("no-such-encoding") is ASCII
+
+
+def test_who_was_ready_before_the_group_began(passed: GroupResult, cwd: Path) -> None:
+    assert passed.started_ns is not None
+    early = passed.ends[0]._replace(ready_ns=passed.started_ns - 4_000_000)
+    view = view_group(passed._replace(ends=(early,)), cwd=cwd)
+    texts = [line.text for line in blocks.group_block(view, marks_for("utf-8"), figures=True)]
+    row = next(text for text in texts if text.startswith(f"    {early.unit} "))
+    assert row.split()[2] == "before"
