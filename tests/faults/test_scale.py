@@ -95,4 +95,5 @@ def test_the_deadline_holds_while_many_are_started(workplace: Workplace) -> None
     # The machine may be slow or fast, but no machine starts 1 500 processes in 2 s.
     assert states.count("created") > 0
     assert {finding["code"] for finding in outcome.group["findings"]} == {"hang", "notrun"}
-    assert all(finding["explained_by"] == "hang a" for finding in outcome.group["findings"][1:])
+    not_run = [one for one in outcome.group["findings"] if one["code"] == "notrun"]
+    assert {finding["explained_by"] for finding in not_run} == {"hang a"}
