@@ -5,20 +5,23 @@ The runner only knows their names. What they are told are the settings, as texts
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
+from testrium.frames import where_raised
 from testrium.plugins import Plugin, load_plugin
 
 #: The entrypoint of a unit whose kind is a plugin, and the variables that tell it which and how.
 ENTRYPOINT: Final = "testrium.plugged:run_unit"
 PLUGIN: Final = "TESTRIUM_PLUGIN"
 SETTING: Final = "TESTRIUM_SETTING_"
+#: In the unit's folder: what a plugin for readiness raised when it was asked last.
+RAISED: Final = "not-ready.txt"
 
 _FIRST_PAUSE_S = 0.01
 _LONGEST_PAUSE_S = 0.25
@@ -33,7 +36,8 @@ def unit_variables(plugin: Plugin, settings: Mapping[str, str]) -> dict[str, str
 def ready_command(plugin: Plugin, settings: Mapping[str, str]) -> tuple[str, ...]:
     """The command that ends well once the plugin says that its unit is ready."""
     words = (f"{name}={value}" for name, value in settings.items())
-    return (sys.executable, "-P", "-m", "testrium.plugged", _encoded(plugin), *words)
+    told = f"${{unit.dir}}/{RAISED}"
+    return (sys.executable, "-P", "-m", "testrium.plugged", _encoded(plugin), told, *words)
 
 
 def run_unit() -> Any:
@@ -53,14 +57,22 @@ def run_unit() -> Any:
 
 
 def wait_ready(arguments: list[str]) -> None:
-    """Ask the plugin until it says yes; one that raises says no."""
-    settings = dict(word.split("=", 1) for word in arguments[1:])
-    is_ready = load_plugin(_decoded(arguments[0]))
+    """Ask the plugin until it says yes; one that raises says no, and why is kept in a file."""
+    plugin, told, *words = arguments
+    settings = dict(word.split("=", 1) for word in words)
+    is_ready = load_plugin(_decoded(plugin))
     pause_s = _FIRST_PAUSE_S
+    before = ""
     while True:
-        with contextlib.suppress(Exception):
+        raised = ""
+        try:
             if is_ready(settings):
                 return
+        except Exception as error:  # noqa: BLE001 - user code: told if the time is over
+            raised = f"{type(error).__name__}: {error}{where_raised(error)}"
+        if raised != before:
+            Path(told).write_text(raised, encoding="utf-8", errors="backslashreplace")
+            before = raised
         time.sleep(pause_s)
         pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from testrium.errors import TestriumError
+from testrium.frames import where_raised
 from testrium.plugins import Plugin, load_plugin
 
 
@@ -29,5 +30,5 @@ def called(fields: Sequence[str], argument: Any) -> Any:
     try:
         return _loaded(plugin)(argument)
     except (Exception, SystemExit) as error:
-        told = f"{type(error).__name__}: {error}"
+        told = f"{type(error).__name__}: {error}{where_raised(error)}"
         raise PluginFailedError(f"{plugin.name} of {plugin.origin} raised {told}") from error

@@ -82,8 +82,12 @@ class Examiner:
             return []
         if told is False:
             return [Failure(f"{check.target} says no", owed=False)]
-        texts = [told] if isinstance(told, str) else [str(one) for one in told]
-        return [Failure(text, owed=False) for text in texts]
+        if isinstance(told, str):
+            told = [told]
+        if not isinstance(told, list | tuple):
+            text = f"{check.target} returned {told!r}: it must return None, True, or texts"
+            return [Failure(text, owed=False)]
+        return [Failure(str(text), owed=False) for text in told]
 
     def _existence(self, check: Check) -> list[Failure]:
         path = self.path(check.target)

@@ -66,7 +66,9 @@ def _step(value: Any, part: str | int, before: str) -> Any:
         if not isinstance(value, list):
             raise AbsentError(f"{before} is {kind_of(value)}, so it has no [{part}]")
         if not -len(value) <= part < len(value):
-            raise AbsentError(f"{before} has {len(value)} items, so it has no [{part}]")
+            raise AbsentError(
+                f"{before} has {len(value)} item{'s' * (len(value) != 1)}, so it has no [{part}]"
+            )
         return value[part]
     if not isinstance(value, dict):
         raise AbsentError(f"{before} is {kind_of(value)}, so it has no {part!r}")

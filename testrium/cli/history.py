@@ -152,6 +152,9 @@ def metric(name: str, group: str | None, limit: int, as_json: bool) -> int:
 
     found = history.metrics(name, group=group, limit=None)
     if not found:
+        if group is not None and history.metrics(name):
+            known = {one.group for one in history.metrics(name, limit=None)}
+            raise _unknown(f"figure {name!r} of group", group, known)
         raise _unknown("figure", name, history.metric_names())
     counts: dict[tuple[str, str, str], int] = {}
     shown = []

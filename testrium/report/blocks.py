@@ -126,7 +126,7 @@ def _root(finding: FindingView, marks: Marks, width: int | None) -> Iterator[Lin
     circuit = f"  (circuit {finding.circuit})" if finding.circuit else ""
     style: Style = "warn" if finding.undecided else "bad"
     yield line("  ", Span(finding.title, style), Span(circuit, "dim"), hanging=4)
-    message = cut(finding.message, _MESSAGE_WIDTH, marks.ellipsis)
+    message = cut(_message(finding), _MESSAGE_WIDTH, marks.ellipsis)
     when = _when(finding.unit) if finding.unit and _says_its_end(finding) else ""
     yield line(f"  {message}", Span(when, "dim"), hanging=2)
     if finding.events:
@@ -153,7 +153,14 @@ def _folded(finding: FindingView, *, indent: int) -> Iterator[Line]:
 
 
 def _sentence(finding: FindingView) -> str:
-    return cut(f"{finding.title}: {finding.message}", _MESSAGE_WIDTH)
+    return cut(f"{finding.title}: {_message(finding)}", _MESSAGE_WIDTH)
+
+
+def _message(finding: FindingView) -> str:
+    """In one line: what a test or a unit raised may have several."""
+    if finding.code not in (Code.TEST, Code.EXCEPTION):
+        return finding.message
+    return " ".join(part.strip() for part in finding.message.split("\n"))
 
 
 def _story(finding: FindingView, marks: Marks, width: int | None) -> Iterator[Line]:

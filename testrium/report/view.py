@@ -280,12 +280,12 @@ class _Evidence:
             return _shown_details(self._checks.get(finding.where, ()))
         if finding.code is Code.TEST:
             test = self._tests.get(finding.where)
-            return ("traceback", _lines(test.traceback)) if test and test.traceback else ("", ())
+            return ("traceback", _frames(test.traceback)) if test and test.traceback else ("", ())
         if finding.code is Code.EXCEPTION:
             for event in events:
                 traceback = event.meta.get("traceback")
                 if isinstance(traceback, str) and traceback:
-                    return "traceback", _lines(traceback)
+                    return "traceback", _frames(traceback)
         if unit is None or not unit.output:
             return "", ()
         return f"last output of {unit.name}", unit.output
@@ -386,3 +386,9 @@ def _telling(lines: tuple[str, ...]) -> tuple[str, ...]:
 
 def _lines(text: str) -> tuple[str, ...]:
     return tuple(text.rstrip().split("\n"))
+
+
+def _frames(text: str) -> tuple[str, ...]:
+    from testrium.frames import without_ours
+
+    return without_ours(_lines(text))

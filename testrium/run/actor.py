@@ -18,6 +18,7 @@ from testrium.run.launching import (
     Values,
     awaited,
     launch_of,
+    not_ready,
     probe_values,
     ready_condition,
     values_of,
@@ -306,7 +307,7 @@ class Actor:
                 return f"reported {self._reported.result().step} before it was ready"
             if process.ended.done():
                 return f"ended before it was ready ({awaited(self.unit)})"
-            why = tries[-1] if tries else f"no {awaited(self.unit)}"
+            why = tries[-1] if tries else not_ready(self.unit, self.stage.folder)
             return f"not ready after {timeout_s:g} s: {why}"
         finally:
             condition.cancel()

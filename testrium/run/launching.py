@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
@@ -10,10 +11,14 @@ from testrium.errors import TestriumError
 from testrium.model import Event, Readiness, Unit
 from testrium.record.recorder import Recorder
 from testrium.run.environment import Surroundings, event_field, substituted, texts_of
+from testrium.run.folder import RunFolder
 from testrium.run.readiness import wait_until
 from testrium.run.stage import Stage
 from testrium.run.supervision import Launch, Process
 from testrium.variables import references
+
+#: Characters of what a plugin raised that are told at most.
+_MOST_RAISED = 1000
 
 
 class UnresolvedError(TestriumError):
@@ -96,6 +101,18 @@ def awaited(unit: Unit) -> str | None:
         return f"probe {unit.ready_event!r}"
     ready = unit.ready
     return (ready.plugin or ready.kind) if ready is not None else None
+
+
+def not_ready(unit: Unit, folder: RunFolder) -> str:
+    """Why it is not: no sign of it came, or the plugin that is asked raised something at last."""
+    if unit.ready is not None and unit.ready.plugin is not None:
+        from testrium.plugged import RAISED
+        from testrium.regular_files import read_regular
+
+        with contextlib.suppress(OSError), read_regular(folder.unit(unit.name) / RAISED) as file:
+            if raised := file.read(_MOST_RAISED).decode(errors="replace"):
+                return f"{unit.ready.plugin} raised {raised}"
+    return f"no {awaited(unit)}"
 
 
 async def ready_condition(

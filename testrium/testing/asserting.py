@@ -33,6 +33,8 @@ Patterns = str | Sequence[str]
 class CheckError(TestriumError, AssertionError):
     """A check does not hold; the message shows the lines, a diff, or the values."""
 
+    __module__ = "testrium.testing"
+
 
 class Conditions(TypedDict, total=False):
     """What must hold for lines of text."""
@@ -183,7 +185,9 @@ def _check(kind: Any, target: str, conditions: Conditions) -> Check:
         if name in given:
             fields[name] = given.pop(name)
     if given:
-        raise TypeError(f"no condition of a check: {', '.join(map(repr, given))}")
+        first = next(iter(given))
+        near = _nearest(first, Conditions.__annotations__)
+        raise TypeError(f"{first!r} is no condition of a check{near}")
     check = Check("", kind, target, **fields)
     if kind in ("file", "log") and check == Check("", kind, target):
         raise TypeError("there is no condition: nothing would be checked")
@@ -204,10 +208,19 @@ def _listed(wanted: Normalizing | Iterable[Normalizing]) -> Iterable[Normalizing
     return cast("Iterable[Normalizing]", wanted)
 
 
+def _nearest(word: str, known: Iterable[str]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
 def _normalizer(wanted: Normalizing) -> Normalizer:
     if isinstance(wanted, str):
         if wanted not in NAMED:
-            raise ValueError(f"no normaliser {wanted!r}; there are {', '.join(NAMED)}")
+            raise ValueError(
+                f"no normaliser {wanted!r}; there are {', '.join(NAMED)}{_nearest(wanted, NAMED)}"
+            )
         return Normalizer(wanted)
     sub, by = wanted
     return Normalizer("", sub, by)

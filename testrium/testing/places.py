@@ -38,8 +38,25 @@ def unit_logs(unit: str) -> dict[str, Path]:
         )
     folder = run / "units" / unit
     if not folder.is_dir():
-        raise ValueError(f"there is no unit {unit!r} in this run; for a file give a Path, no str")
+        hint = _nearest_unit(unit)
+        raise ValueError(f"there is no unit {unit!r} in this run{hint}; for a file give a Path")
     return {"stdout": folder / "stdout.log", "stderr": folder / "stderr.log"}
+
+
+def check_unit(unit: str) -> None:
+    """Raise ValueError where there is a run, and it has no such unit: it would never be seen."""
+    run = run_dir()
+    if run is not None and (run / "units").is_dir() and not (run / "units" / unit).is_dir():
+        raise ValueError(f"there is no unit {unit!r} in this run{_nearest_unit(unit)}")
+
+
+def _nearest_unit(unit: str) -> str:
+    import difflib
+
+    run = run_dir()
+    names = [] if run is None else [folder.name for folder in (run / "units").iterdir()]
+    near = difflib.get_close_matches(unit, names, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def unused(folder: Path, name: str) -> Path:

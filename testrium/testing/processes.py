@@ -26,6 +26,8 @@ _alive: dict[int, Process] = {}
 class ExitError(TestriumError, AssertionError):
     """A process ended with an exit code that it must not have."""
 
+    __module__ = "testrium.testing"
+
 
 class Process:
     """A process that was started here. As a context manager it is stopped at the end.

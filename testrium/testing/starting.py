@@ -51,6 +51,8 @@ def start(
     """
     if ready is not None and (len(ready) != 1 or next(iter(ready)) not in _READY_KINDS):
         raise ValueError(f"ready has one of {', '.join(_READY_KINDS)}, not {dict(ready)!r}")
+    if isinstance(command, str | bytes):
+        raise TypeError(f"the command is a list of words, as there is no shell: not {command!r}")
     words = [os.fspath(word) for word in command]
     if not words:
         raise ValueError("the command is empty")

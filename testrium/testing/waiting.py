@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from testrium.testing.following import Log, Search
-from testrium.testing.places import unit_logs
+from testrium.testing.places import check_unit, unit_logs
 from testrium.testing.processes import Process
 from testrium.testing.waking import ErrorLineError, ProcessEndedError, Waking, waking
 
@@ -145,14 +145,17 @@ def wait_for_probe(
 
     Raises:
         RuntimeError: outside of a run, or the run has ended.
+        ValueError: the run has no such unit.
     """
     from testrium.probe.event import Event
     from testrium.probe.waiting import ask, wait_request
 
     suffix = "" if key is None else f" with key {key!r}"
     request = wait_request(place, key, timeout)
-    if process is None and request["unit"] != "*":
-        process = request["unit"]
+    if request["unit"] != "*":
+        check_unit(request["unit"])
+        if process is None:
+            process = request["unit"]
     with waking(f"a probe {place}{suffix}", timeout, process) as wakes:
         if request["now"]:
             answer = ask(request)

@@ -39,17 +39,25 @@ class Ending(Protocol):
 class WaitError(TestriumError):
     """What was waited for did not come; the message tells what was seen last."""
 
+    __module__ = "testrium.testing"
+
 
 class WaitTimeoutError(WaitError, TimeoutError):
     """It did not come in time."""
+
+    __module__ = "testrium.testing"
 
 
 class ProcessEndedError(WaitError):
     """The process from which it should have come has ended."""
 
+    __module__ = "testrium.testing"
+
 
 class ErrorLineError(WaitError):
     """A line matches one of the patterns that mean failure."""
+
+    __module__ = "testrium.testing"
 
 
 class Waking:

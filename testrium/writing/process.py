@@ -9,7 +9,7 @@ import signal
 import sys
 import traceback
 
-from testrium.frames import deepest_own, is_library
+from testrium.frames import where_raised
 from testrium.plugins import load_plugin
 from testrium.report.writer import STDOUT, Writer
 from testrium.run.platform import system
@@ -49,11 +49,7 @@ def _sentence(error: BaseException, method: str) -> str:
     if isinstance(error, SyntaxError) and error.filename and error.lineno:
         told = f"{type(error).__name__}: {error.msg}"
         return f"{told} in {method} ({error.filename}:{error.lineno})"
-    frames = traceback.extract_tb(error.__traceback__)
-    index = deepest_own([frame.filename for frame in frames])
-    if index is None or is_library(frames[index].filename):
-        return f"{told} in {method}"  # nothing of the user's was run: its module was not found
-    return f"{told} in {method} ({frames[index].filename}:{frames[index].lineno})"
+    return f"{told} in {method}{where_raised(error)}"
 
 
 def _ignore(*_: object) -> None:

@@ -130,6 +130,7 @@ def test_a_group_that_is_called_like_a_command(state: Path) -> None:
         (("flakey",), "no group 'flakey' is in the history; did you mean 'flaky'?"),
         (("accept", "shp"), "no group 'shp' is in the history; did you mean 'shop'?"),
         (("metric", "comand.p50"), "did you mean 'command.p50'?"),
+        (("metric", "command.p50", "--group", "shp"), "of group 'shp' is in the history; did you"),
         (("compare", "x"), "no run 'x' is in the history"),
         (("compare", "r"), "5 runs begin with 'r'"),
     ],

@@ -273,3 +273,26 @@ def test_ctrl_c_ends_a_check_that_is_made_again(workplace: Workplace) -> None:
     process.send_signal(signal.SIGINT)
     outcome = workplace.finish(process, limit_s=PLUGIN_LIMIT_S - 5)
     assert (outcome.exit_code, "Traceback" in outcome.stderr) == (130, False)
+
+
+def test_a_plugin_that_is_wrong_is_named_with_its_line(workplace: Workplace) -> None:
+    workplace.group(
+        {"a": 'entrypoint = "test_case:main"'},
+        PROBE,
+        tables='[[checks]]\nname = "number"\nplugin = "number"\n'
+        '[[checks]]\nname = "broken"\nplugin = "broken"\n',
+    )
+    workplace.write(
+        workplace.folder / "testrium.toml",
+        '[plugins.checks]\nnumber = "wrong:number"\nbroken = "wrong:broken"\n',
+    )
+    workplace.write(
+        workplace.folder / "wrong.py",
+        "def number(settings):\n    return 7\ndef broken(settings):\n    return settings['text']\n",
+    )
+    outcome = workplace.run()
+    messages = {one["where"]: one["message"] for one in outcome.group["findings"]}
+    raised = "raised KeyError: 'text'"
+    assert messages["number"] == "number returned 7: it must return None, True, or texts"
+    assert messages["broken"] == f"broken of testrium.toml {raised} (wrong.py:4)"
+    assert "Traceback" not in outcome.stderr

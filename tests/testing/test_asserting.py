@@ -69,7 +69,7 @@ def test_json() -> None:
         "out.json at 'a[0].b' is 5, expected 6"
     )
     assert message_of(check_json, "out.json", "a[1]", equals=6) == (
-        "out.json: a has 1 items, so it has no [1]"
+        "out.json: a has 1 item, so it has no [1]"
     )
 
 
@@ -130,7 +130,11 @@ def test_texts() -> None:
     ("conditions", "error", "message"),
     [
         ({}, TypeError, "there is no condition"),
-        ({"contain": "x"}, TypeError, "no condition of a check: 'contain'"),
+        (
+            {"contain": "x"},
+            TypeError,
+            "'contain' is no condition of a check; did you mean 'contains'?",
+        ),
         ({"count": 3}, ValueError, "count needs one pattern in contains"),
         ({"contains": "x", "count": "many"}, ValueError, "no comparison with a number: 'many'"),
         ({"golden": "x", "normalize": "date"}, ValueError, "no normaliser 'date'; there are"),

@@ -192,7 +192,9 @@ def test_units_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     folder.mkdir(parents=True)
     (folder / "stderr.log").write_text("ready\n")
     assert wait_for_log("api", "ready")
-    with pytest.raises(ValueError, match="there is no unit 'apo' in this run"):
+    with pytest.raises(ValueError, match="there is no unit 'apo' in this run; did you mean 'api'"):
+        wait_for_probe("apo:up")
+    with pytest.raises(ValueError, match="there is no unit 'apo' in this run; did you mean 'api'"):
         wait_for_log("apo", "ready")
 
 
