@@ -184,6 +184,8 @@ class _Session:
         for notice in end_lost_runs(self._state):
             self._request.observer.notice(notice)
         await self._supervisor.connect()
+        import testrium.run.group  # noqa: F401 - before the thread below, which would hold it up
+
         services = self._services(folder)
         with claimed(folder), self._heeding_signals(services.interrupt):
             # While the first units start, the runner prepares what comes after them.
@@ -200,7 +202,8 @@ class _Session:
 
                     await close_fixtures(services, keep=self._request.keep != "none")
             self._revision = await preparing
-        await self._supervisor.close()
+        closing = asyncio.create_task(self._supervisor.close())
+        await asyncio.sleep(0)  # it ends while the run is recorded
         verdict = run_verdict(tuple(result.verdict for result in results))
         result = RunResult(
             run=self._run,
@@ -211,13 +214,16 @@ class _Session:
             folder=folder,
             started_wall=started_wall,
         )
-        record_run(
-            result,
-            self._state,
-            command_line=self._request.command_line,
-            revision=self._revision,
-            notice=self._request.observer.notice,
-        )
+        try:
+            record_run(
+                result,
+                self._state,
+                command_line=self._request.command_line,
+                revision=self._revision,
+                notice=self._request.observer.notice,
+            )
+        finally:
+            await closing
         return result
 
     async def _run_rounds(

@@ -45,6 +45,8 @@ def connect(path: Path, wait_s: float | None = None) -> sqlite3.Connection:
     try:
         database.row_factory = sqlite3.Row
         database.execute("PRAGMA foreign_keys = ON")
+        # What is committed reaches the disk when the file is closed, at once and not one by one.
+        database.execute("PRAGMA synchronous = NORMAL")
         _check(database)
     except ERRORS as error:
         database.close()
