@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from testrium.cli.templates import CONFIG_FILE, write_new
 from testrium.errors import UsageError
 from testrium.load.document import did_you_mean
-from testrium.load.kinds import NAME
+from testrium.load.kinds import NAME, is_entrypoint
 from testrium.load.locate import list_tail
 from testrium.model import RESERVED_UNITS
 
@@ -83,6 +83,8 @@ def _check(unit: NewUnit, names: list[Any]) -> None:
         raise UsageError(f"the group has a unit {unit.name!r} already")
     if unit.entrypoint is not None and unit.command is not None:
         raise UsageError("--entrypoint cannot stand beside --command")
+    if unit.entrypoint is not None and not is_entrypoint(unit.entrypoint):
+        raise UsageError(f"--entrypoint {unit.entrypoint}: must be MODULE:FUNCTION")
     for name in unit.after:
         if name not in names:
             raise UsageError(f"--after {name}: no such unit{did_you_mean(name, map(str, names))}")

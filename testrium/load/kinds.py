@@ -86,7 +86,8 @@ def _is_step(value: Any) -> bool:
     return isinstance(value, str) and 0 < len(value) <= STEP_LENGTH and not CONTROL.search(value)
 
 
-def _is_entrypoint(value: Any) -> bool:
+def is_entrypoint(value: Any) -> bool:
+    """Whether it has the form "module:function"."""
     if not isinstance(value, str):
         return False
     module, colon, function = value.partition(":")
@@ -116,7 +117,7 @@ STEP = rule(
     {"type": "string", "minLength": 1, "maxLength": STEP_LENGTH},
 )
 ENTRYPOINT = rule(
-    _is_entrypoint,
+    is_entrypoint,
     'must use "module:function" format',
     {"type": "string", "pattern": r"^[^:\s]+:[^:.\s]+$"},
 )

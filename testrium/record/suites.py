@@ -54,7 +54,8 @@ def _undecided(unit: str, events: list[Event]) -> Finding | None:
     unknown = [event for event in events if event.meta["outcome"] == "unknown"]
     if unknown:
         reasons = dict.fromkeys(_text(event.meta.get("message")) for event in unknown)
-        message = f"{len(unknown)} of {len(events)} steps of {unit} have no answer"
+        verb = "has" if len(unknown) == 1 else "have"
+        message = f"{len(unknown)} of {len(events)} steps of {unit} {verb} no answer"
         return _gap(unit, f"{message}: {'; '.join(reasons)}", unknown)
     if events and all(event.meta["outcome"] == "skipped" for event in events):
         return _gap(unit, f"every test of {unit} was skipped: nothing was proved", events)

@@ -49,6 +49,8 @@ class Log:
     def last_seen(self) -> str:
         """What was seen last, for a message."""
         lines = [*self._last, *(_text(rest) for rest in self._rests.values() if rest)]
+        if not lines and not any(path.exists() for path in self.paths):
+            return f"there is no {' and no '.join(map(str, self.paths))}"
         if not lines:
             return "nothing was written yet"
         return "the last lines were:\n" + "\n".join(f"  | {shown(line)}" for line in lines)

@@ -56,7 +56,7 @@ def wait_for_log(
         process = source
     errors = (error,) if isinstance(error, str) else tuple(error)
     search = Search(pattern, errors, literal=literal)
-    what = f"a line that matches {pattern!r}"
+    what = f"a line that matches {pattern!r} in {_named(source)}"
     with waking(what, timeout, process, log.paths) as wakes:
         while True:
             over = wakes.is_over()
@@ -204,6 +204,15 @@ def log_of(source: Process | Log | str | os.PathLike[str]) -> Log:
     if isinstance(source, str):
         return Log(*unit_logs(source).values())
     return Log(Path(source).absolute())
+
+
+def _named(source: Process | Log | str | os.PathLike[str]) -> str:
+    if isinstance(source, Process):
+        return f"the output of {source.name}"
+    if isinstance(source, str):
+        return f"the output of {source}"
+    paths = source.paths if isinstance(source, Log) else (Path(source),)
+    return " and ".join(path.name for path in paths)
 
 
 def _look(wakes: Waking, condition: Callable[[], bool], seen: Callable[[], str]) -> None:

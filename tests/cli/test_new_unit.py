@@ -107,6 +107,7 @@ def test_the_list_of_units_keeps_its_form(group: Path, units: str, expected: str
         (("../x",), "'../x' is no name of a unit: "),
         (("setup",), "'setup' is no name of a unit: "),
         (("c", "--after", "bb"), "--after bb: no such unit; did you mean 'b'?"),
+        (("c", "--entrypoint", "y"), "--entrypoint y: must be MODULE:FUNCTION"),
         (("c", "--command", "'"), '--command "\'": No closing quotation'),
         (("c", "--command", "x", "--entrypoint", "y:z"), "--entrypoint cannot stand beside"),
         (("taken",), "nothing was written, because these files exist:\n  g/taken.py"),

@@ -91,7 +91,7 @@ def test_what_was_not_answered_is_unknown() -> None:
         event(2, test="b", outcome="unknown", message="nobody was asked: CI is set"),
     ).findings
     assert (finding.code, finding.where) == (Code.GAP, "suite")
-    assert finding.message == ("1 of 2 steps of suite have no answer: nobody was asked: CI is set")
+    assert finding.message == ("1 of 2 steps of suite has no answer: nobody was asked: CI is set")
 
 
 def test_where_everything_was_skipped_nothing_was_proved() -> None:

@@ -137,6 +137,19 @@ def test_what_units_used_is_in_their_table(
     assert "1.25 s 52.4 MB" in page.text
 
 
+def test_who_was_ready_before_the_group_began(
+    passed: GroupResult, run_result: RunResult, cwd: Path
+) -> None:
+    source, target = passed.ends
+    assert passed.started_ns is not None
+    early = source._replace(ready_ns=passed.started_ns - 4_000_000)
+    result = run_result._replace(groups=(passed._replace(ends=(early, target)),))
+    text = Page(html.render(result, cwd=cwd)).text
+
+    assert f"{source.unit} {source.state} before" in text
+    assert "-0.00 s" not in text
+
+
 def test_a_stored_run_makes_the_same_page(run_result: RunResult, cwd: Path, tmp_path: Path) -> None:
     """Also where a time lies between two pixels: a kept report has microseconds."""
     odd_s = 0.1349996
