@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import json
 import os
 import shutil
 import tempfile
@@ -39,7 +40,7 @@ def unit_logs(unit: str) -> dict[str, Path]:
     folder = run / "units" / unit
     if not folder.is_dir():
         hint = _nearest_unit(unit)
-        raise ValueError(f"there is no unit {unit!r} in this run{hint}; for a file give a Path")
+        raise ValueError(f"there is no unit {unit!r} in this run; for a file give a Path{hint}")
     return {"stdout": folder / "stdout.log", "stderr": folder / "stderr.log"}
 
 
@@ -48,6 +49,18 @@ def check_unit(unit: str) -> None:
     run = run_dir()
     if run is not None and (run / "units").is_dir() and not (run / "units" / unit).is_dir():
         raise ValueError(f"there is no unit {unit!r} in this run{_nearest_unit(unit)}")
+
+
+def emitted_steps(unit: str) -> list[str]:
+    """The steps that a unit of this run has emitted so far, each once."""
+    run = run_dir()
+    files = [] if run is None else sorted((run / "units" / unit).glob("probes-*.jsonl"))
+    steps: dict[str, None] = {}
+    for file in files:
+        for line in file.read_bytes().splitlines():
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                steps[str(json.loads(line)["step"])] = None
+    return list(steps)
 
 
 def _nearest_unit(unit: str) -> str:

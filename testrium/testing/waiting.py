@@ -14,15 +14,24 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from testrium.checks.comparison import shown
 from testrium.testing.following import Log, Search
-from testrium.testing.places import check_unit, unit_logs
+from testrium.testing.places import check_unit, emitted_steps, unit_logs
 from testrium.testing.processes import Process
-from testrium.testing.waking import ErrorLineError, ProcessEndedError, Waking, waking
+from testrium.testing.waking import (
+    ErrorLineError,
+    ProcessEndedError,
+    WaitTimeoutError,
+    Waking,
+    waking,
+)
 
 if TYPE_CHECKING:
     from testrium.probe.event import Event
 
 _TRY_S = 1.0
+#: Steps of a unit that a message lists at most.
+_MOST_STEPS = 10
 
 
 def wait_for_log(
@@ -166,9 +175,20 @@ def wait_for_probe(
                 answer = ask({**request, "now": True})
                 if answer["event"] is None:
                     raise
+            except WaitTimeoutError as error:
+                raise WaitTimeoutError(f"{error}; {_emitted(request['unit'])}") from None
         if answer["event"] is None:
-            wakes.wait()  # raises: there was no time
+            wakes.wait(_emitted(request["unit"]))  # raises: there was no time
     return Event(answer["event"])
+
+
+def _emitted(unit: str) -> str:
+    """What a unit has emitted, for a message."""
+    if unit == "*":
+        return "no unit has emitted it"
+    steps = [shown(step) for step in emitted_steps(unit)]
+    more = f" and {len(steps) - _MOST_STEPS} more" if len(steps) > _MOST_STEPS else ""
+    return f"{unit} has emitted {', '.join(steps[:_MOST_STEPS]) or 'nothing'}{more}"
 
 
 def wait_until(

@@ -23,6 +23,7 @@ from testrium.testing import (
     wait_for_probe,
     wait_until,
 )
+from testrium.testing.places import emitted_steps
 from testrium.testing.waking import waking
 
 from .conftest import Start
@@ -196,7 +197,10 @@ def test_units_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert wait_for_log("api", "ready")
     with pytest.raises(ValueError, match="there is no unit 'apo' in this run; did you mean 'api'"):
         wait_for_probe("apo:up")
-    with pytest.raises(ValueError, match="there is no unit 'apo' in this run; did you mean 'api'"):
+    (folder / "probes-1.jsonl").write_text('{"step": "up"}\nno probe\n{"step": "down"}\n[]\n')
+    (folder / "probes-2.jsonl").write_text('{"step": "up"}\n{"step"')
+    assert emitted_steps("api") == ["up", "down"]
+    with pytest.raises(ValueError, match="for a file give a Path; did you mean 'api'"):
         wait_for_log("apo", "ready")
 
 
