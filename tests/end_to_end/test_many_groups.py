@@ -318,15 +318,14 @@ def lose(process: subprocess.Popen[str]) -> None:
     assert process.stdout is not None
     while not process.stdout.readline().endswith(" up\n"):
         assert process.poll() is None
+    runner = psutil.Process(process.pid)
+    runner.suspend()  # first: it would have its supervisor go on, and that one its keepers
     watching = [
-        each
-        for each in psutil.Process(process.pid).children(recursive=True)
-        if each.name() not in ("sh", "sleep")
+        each for each in runner.children(recursive=True) if each.name() not in ("sh", "sleep")
     ]
     for each in watching:
         each.suspend()  # so that nobody can react to the end of another
-    process.kill()
-    for each in watching:
+    for each in (runner, *watching):
         each.kill()
     psutil.wait_procs(watching, timeout=10)
     process.communicate()
@@ -358,6 +357,7 @@ def test_list_for_machines(workplace: Workplace) -> None:
         "params": {"browser": "a", "size": "1"},
         "repeat": 1,
         "units": ["a"],
+        "fixtures": [],
         "circuits": [],
         "tags": ["x"],
         "requirements": ["R-1"],
