@@ -103,16 +103,17 @@ def test_a_file_that_is_not_utf_8(workspace: Workspace) -> None:
     assert workspace.problems() == ["g/config.toml:2: is not UTF-8"]
 
 
-def test_a_setup_that_is_not_there(workspace: Workspace, problems_of: Problems) -> None:
+def test_a_setup_that_is_not_there(workspace: Workspace) -> None:
     """Of a disabled unit it is not needed; as a default it is for groups that have one."""
     workspace.write({"testrium.toml": "[unit]\nuse_setup = true"})
     units = {"a": "use_setup = true", "b": "enabled = false\nuse-setup = true", "c": ""}
-    assert problems_of(**units) == [
+    workspace.group(**units)
+    assert [str(notice) for notice in workspace.loaded().notices] == [
         "g/units/a.toml:3: use_setup: there is no setup.py to wait for in the group's folder"
     ]
     workspace.write({"g/setup.py": "def main(): pass"})
-    workspace.group(**units)
     assert workspace.loaded().has_setup
+    assert workspace.loaded().notices == ()
 
 
 def test_python_files(workspace: Workspace, problems_of: Problems) -> None:
