@@ -59,7 +59,6 @@ class Circuit:
         self._idle_since_ns: int | None = None  # when the last `self` unit had ended
         for actor in self.actors.values():
             actor.on_change = self._cast.update
-        stage.has_ended = lambda name: name in self.actors and self.actors[name].gone
         stage.recorder.subscribe(self._see)
         stage.logs.on_error = self.give_up
         if stage.injector is not None:

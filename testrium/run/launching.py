@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from testrium.errors import TestriumError
 from testrium.model import Event, Readiness, Unit
@@ -164,13 +164,13 @@ async def probe_values(unit: Unit, wanted: Iterable[str], stage: Stage) -> dict[
         owner, step, field = place
         try:
             async with asyncio.timeout(unit.ready_timeout_s):
-                event = await _emitted(owner, step, stage)
+                event = await _emitted(owner, step, unit.name, stage)
         except TimeoutError:
             raise UnresolvedError(
                 f"${{{reference}}}: no probe {owner}:{step} within {unit.ready_timeout_s:g} s"
             ) from None
-        if event is None:
-            raise UnresolvedError(f"${{{reference}}}: {owner} has ended without {owner}:{step}")
+        if isinstance(event, str):
+            raise UnresolvedError(f"${{{reference}}}: {event}, without the probe {owner}:{step}")
         if field not in event.meta:
             raise UnresolvedError(
                 f"${{{reference}}}: the probe {owner}:{step} has no field {field!r}"
@@ -179,17 +179,18 @@ async def probe_values(unit: Unit, wanted: Iterable[str], stage: Stage) -> dict[
     return values
 
 
-async def _emitted(unit: str, step: str, stage: Stage) -> Event | None:
-    """The probe once there is one; None once its unit has ended without it."""
+async def _emitted(unit: str, step: str, asker: str, stage: Stage) -> Event | str:
+    """The probe once there is one; how its unit ended, in words, once there will be none."""
     emitted = asyncio.ensure_future(stage.recorder.wait_for(unit, step))
+    ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    take_back = stage.endings.ask(unit, asker, ended.set_result)
     try:
-        while not emitted.done():
-            if stage.has_ended(unit):
-                await stage.recorder.sync()
-                return stage.recorder.find(unit, step)
-            change = asyncio.ensure_future(stage.change.wait())
-            await asyncio.wait({emitted, change}, return_when=asyncio.FIRST_COMPLETED)
-            change.cancel()
-        return emitted.result()
+        either: set[asyncio.Future[Any]] = {emitted, ended}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if emitted.done():
+            return emitted.result()
+        await stage.recorder.sync()
+        return stage.recorder.find(unit, step) or ended.result()
     finally:
+        take_back()
         emitted.cancel()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from testrium.model import Event, Scenario
@@ -61,8 +60,6 @@ class Stage:
         self.attempt = 1
         self.started_ns: int | None = None
         self.deadline_ns: int | None = None
-        #: Whether the unit of this name has ended for good; its circuit knows.
-        self.has_ended: Callable[[str], bool] = lambda _: False
 
     def keep_values(self, event: Event) -> None:
         """Tell all processes from now on what a fixture has said when it became ready."""

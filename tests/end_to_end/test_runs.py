@@ -71,7 +71,7 @@ def test_what_is_reported_at_once_ends_the_wait_for_readiness(workplace: Workpla
 @pytest.mark.parametrize(
     ("command", "timeout_s", "why"),
     [
-        ("true", 60, "server has ended without server:up"),
+        ("true", 60, "unit server ended with exit code 0, without the probe server:up"),
         ("sleep 30", 1, "no probe has given it its ${probe...} value"),
     ],
 )
@@ -93,6 +93,25 @@ def test_a_value_that_never_comes_is_no_pass(
     outcome = workplace.run()
     assert outcome.codes == ["unready client"]
     assert why in outcome.group["findings"][0]["message"]
+
+
+def test_a_unit_without_a_process_gets_its_probes_from_others(workplace: Workplace) -> None:
+    """That it has come to its end at once does not mean that nobody emits them."""
+    workplace.group(
+        {
+            "pen": "",
+            "writer": 'entrypoint = "test_case:writer"\nquiet = true',
+            "client": """
+            command = ["sh", "-c", "test ${probe.pen.up.port} = 4711"]
+            unit_dependencies = ["pen"]
+            """,
+        },
+        """
+        def writer():
+            testrium.unit("pen").probe("up", port=4711)
+        """,
+    )
+    assert workplace.run().codes == []
 
 
 def test_no_command_is_run(workplace: Workplace) -> None:
