@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,9 +85,12 @@ class Workplace:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(
+        self, *arguments: str, program: Sequence[str] = (sys.executable, "-m", "testrium")
+    ) -> subprocess.Popen[str]:
+        """Begin a command; `program` is what gets its arguments."""
         return subprocess.Popen(
-            [sys.executable, "-m", "testrium", *arguments],
+            [*program, *arguments],
             cwd=self.folder,
             env=self.env,
             stdin=subprocess.DEVNULL,

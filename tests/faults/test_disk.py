@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import resource
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -39,16 +38,8 @@ def limited(workplace: Workplace, number: int, limit: int) -> Outcome:
         f"import resource, os, sys; resource.setrlimit({number}, ({limit}, {limit}));"
         f" os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, "-m", "testrium", "run", "--json", str(report)],
-        cwd=workplace.folder,
-        env=workplace.env,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    return workplace.finish(process)
+    program = [sys.executable, "-c", code, "-m", "testrium"]
+    return workplace.finish(workplace.start("run", "--json", str(report), program=program))
 
 
 PAGE = 4096
@@ -130,22 +121,13 @@ def without_rights_over_files(workplace: Workplace) -> Outcome:
     """A run by somebody whom the modes of files bind; root needs to be told so."""
     report = workplace.folder / "report.json"
     report.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "testrium", "run", "--json", str(report)]
+    program = [sys.executable, "-m", "testrium"]
     if os.geteuid() == 0:
         if shutil.which("setpriv") is None:
             pytest.skip("root may write everywhere")
         rights = "--bounding-set=-dac_override,-dac_read_search"
-        command = ["setpriv", rights, "--", *command]
-    process = subprocess.Popen(
-        command,
-        cwd=workplace.folder,
-        env=workplace.env,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    return workplace.finish(process)
+        program = ["setpriv", rights, "--", *program]
+    return workplace.finish(workplace.start("run", "--json", str(report), program=program))
 
 
 def test_a_state_folder_of_somebody_else_is_told_in_a_line(workplace: Workplace) -> None:

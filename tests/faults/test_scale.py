@@ -5,7 +5,6 @@ Work is counted, in calls of the functions that run and record: a clock would me
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -69,15 +68,8 @@ def counted(workplace: Workplace, keys: Callable[[int, int], str], size: int) ->
     units = {f"u{number}": keys(number, size) for number in range(size)}
     workplace.group(units, configs="timeout = 100\ngen-metrics = false", name=f"group-{size}")
     report = workplace.folder / "report.json"
-    process = subprocess.Popen(
-        [sys.executable, "-c", COUNTING, "run", f"group-{size}", "--json", str(report)],
-        cwd=workplace.folder,
-        env=workplace.env,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    program = [sys.executable, "-c", COUNTING]
+    process = workplace.start("run", f"group-{size}", "--json", str(report), program=program)
     outcome = workplace.finish(process, limit_s=100)
     assert outcome.exit_code == 0, outcome.stdout + outcome.stderr
     return int(Path(workplace.folder, "calls").read_text())

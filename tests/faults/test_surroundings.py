@@ -58,16 +58,8 @@ def test_a_wall_clock_that_is_stepped_changes_no_verdict(
 ) -> None:
     workplace.group(PAIR, TALK, tables=CIRCUIT)
     report = workplace.folder / "report.json"
-    process = subprocess.Popen(
-        [sys.executable, "-c", STEPPING, "run", "--json", str(report)],
-        cwd=workplace.folder,
-        env=workplace.env,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    outcome = workplace.finish(process)
+    program = [sys.executable, "-c", STEPPING]
+    outcome = workplace.finish(workplace.start("run", "--json", str(report), program=program))
     sound.of(outcome, 0)
     assert 0 <= outcome.report["duration_s"] < 600
     assert 0 <= outcome.group["circuits"][0]["p50_ms"] < 600_000
