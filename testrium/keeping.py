@@ -28,7 +28,7 @@ def keep_group(
 ) -> GroupResult:
     """Write the summaries into the group's folder, as `save-resume` asks, or remove it."""
     from testrium.record.runs import discard_group
-    from testrium.report import json_report, summary
+    from testrium.report import group_text, json_report
 
     assert result.run_dir is not None
     if keep == "none" or (keep == "failed" and result.verdict not in BAD_VERDICTS):
@@ -38,7 +38,7 @@ def keep_group(
         return result
     try:
         json_report.write_group(result, result.run_dir / json_report.GROUP_FILE)
-        summary.write_summary(result, result.run_dir / summary.FILE, cwd=cwd)
+        group_text.write_summary(result, result.run_dir / group_text.SUMMARY_FILE, cwd=cwd)
     except InfraError as error:
         notice(str(error))
     return result

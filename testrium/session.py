@@ -377,8 +377,8 @@ def _predictable(seed: int) -> Random:
 def _prepare_end(cwd: Path, scenarios: tuple[Scenario, ...]) -> Revision | None:
     """Import what judging and reporting need; find out which revision of the code is tested."""
     import testrium.record.history
+    import testrium.report.group_text
     import testrium.report.json_report
-    import testrium.report.summary
     import testrium.verify.judgement
     from testrium.record.revision import revision_of
 

@@ -29,7 +29,7 @@
     return `${count} ${noun}${count === 1 ? "" : "s"}`;
   }
 
-  // The steps of a way as objects; see testrium/report/page.py for their order.
+  // The steps of a way as objects; see testrium/report/formats/html.py for their order.
   function stepsOf(data, way) {
     return way.steps.map(([unit, label, time, gap, type, source, absent, facts, fault, skipped]) => ({
       unit: data.texts[unit], label: data.texts[label], time, gap, type: data.texts[type],

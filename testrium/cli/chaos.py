@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from testrium.cli.chaos_json import CampaignRecord
     from testrium.errors import Problem
     from testrium.model import Event, GroupResult, Scenario, UnitState
-    from testrium.report.targets import Choice
+    from testrium.report.writer import ReportChoice
 
 
 @click.command(name="chaos")
@@ -50,11 +50,11 @@ def command(
     from testrium.campaign import Campaign, run_campaign
     from testrium.cli.chaos_json import CampaignRecord
     from testrium.errors import TestriumError
-    from testrium.report.targets import Choice, check_targets
+    from testrium.report.writer import ReportChoice, check_targets
 
     seed = int.from_bytes(os.urandom(3)) if seed is None else seed
     cwd = Path.cwd()
-    choice = Choice("--json", "json", json_file)
+    choice = ReportChoice("--json", "json", json_file)
     check_targets((choice,), cwd)
     campaign = Campaign(group, cwd, seed, runs, _Quiet(), fail_fast)
     record = CampaignRecord(campaign)
@@ -70,7 +70,7 @@ def command(
     return outcome.exit_code
 
 
-def _write(choice: Choice, text: str, cwd: Path) -> None:
+def _write(choice: ReportChoice, text: str, cwd: Path) -> None:
     """Write the report that was asked for, if one was. Raises InfraError."""
     from testrium.report.files import write_text
     from testrium.report.writer import write_stdout

@@ -12,7 +12,7 @@ from testrium.model import Measure, Verdict
 from testrium.report import wording
 from testrium.report.escape import cut
 from testrium.report.lines import Line, Span, Style, line, table
-from testrium.report.marks import STYLES
+from testrium.report.symbols import STYLES
 from testrium.statistics import median, robust_deviation
 
 _AT_100 = ("at score 100",)

@@ -8,7 +8,7 @@ import click
 
 from testrium.cli.reports import chosen, make_writers, report_options
 from testrium.cli.stored_run import as_shown, run_folder
-from testrium.report.targets import Choice
+from testrium.report.writer import ReportChoice
 
 DEFAULT_FILE = "report.html"
 
@@ -23,10 +23,10 @@ def command(run: str) -> int:
     The same files as `testrium run` writes; report.html, an HTML page, where nothing is asked for.
     """
     from testrium.report.stored import read_run
-    from testrium.writing.fanout import Writers
+    from testrium.report.writer import Writers
 
     cwd = Path.cwd()
-    reports = chosen() or (Choice("--html", "html", DEFAULT_FILE),)
+    reports = chosen() or (ReportChoice("--html", "html", DEFAULT_FILE),)
     writers = make_writers(reports, cwd)
     with run_folder(run, cwd) as folder:
         result = as_shown(run, cwd, read_run(folder))

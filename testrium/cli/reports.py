@@ -11,8 +11,7 @@ import click
 
 from testrium.errors import UsageError
 from testrium.report.formats import FORMATS
-from testrium.report.targets import Choice, check_targets
-from testrium.report.writer import Writer
+from testrium.report.writer import ReportChoice, Writer, check_targets
 
 _META = "testrium.reports"
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -50,26 +49,26 @@ def report_options(function: _Function) -> _Function:
 def _choose(ctx: click.Context, option: click.Parameter, value: str | None) -> None:
     if value is not None:
         name = option.opts[0].removeprefix("--")
-        _choices(ctx).append(Choice(f"--{name}", name, value))
+        _choices(ctx).append(ReportChoice(f"--{name}", name, value))
 
 
 def _choose_writer(ctx: click.Context, _: click.Parameter, values: tuple[str, ...]) -> None:
     for value in values:
         name, equals, target = value.partition("=")
-        _choices(ctx).append(Choice(f"--writer {name}", name, target if equals else None))
+        _choices(ctx).append(ReportChoice(f"--writer {name}", name, target if equals else None))
 
 
-def _choices(ctx: click.Context) -> list[Choice]:
-    choices: list[Choice] = ctx.meta.setdefault(_META, [])
+def _choices(ctx: click.Context) -> list[ReportChoice]:
+    choices: list[ReportChoice] = ctx.meta.setdefault(_META, [])
     return choices
 
 
-def chosen() -> tuple[Choice, ...]:
+def chosen() -> tuple[ReportChoice, ...]:
     """The reports that the command line asks for, in its order."""
     return tuple(_choices(click.get_current_context()))
 
 
-def make_writers(choices: tuple[Choice, ...], cwd: Path) -> list[Writer]:
+def make_writers(choices: tuple[ReportChoice, ...], cwd: Path) -> list[Writer]:
     """The writers for the reports that were asked for.
 
     Raises UsageError where one could not do its work: then nothing must be started.
@@ -83,12 +82,12 @@ def github_writers(stream: TextIO, cwd: Path) -> list[Writer]:
     if os.environ.get("GITHUB_ACTIONS") != "true":
         return []
     from testrium.load.locate import circuit_line
-    from testrium.report.github import GithubWriter
+    from testrium.report.formats.github import GithubWriter
 
     return [GithubWriter(stream, cwd, circuit_line)]
 
 
-def _make(choice: Choice, cwd: Path) -> Writer:
+def _make(choice: ReportChoice, cwd: Path) -> Writer:
     from testrium.report.formats import make_writer
 
     if choice.name not in FORMATS:
@@ -99,10 +98,10 @@ def _make(choice: Choice, cwd: Path) -> Writer:
     return writer
 
 
-def _of_plugin(choice: Choice, cwd: Path) -> Writer:
+def _of_plugin(choice: ReportChoice, cwd: Path) -> Writer:
     from testrium.load.project import find_project
     from testrium.plugins import find_plugin
-    from testrium.writing.apart import ApartWriter
+    from testrium.report.plugin_writer import PluginWriter
 
     plugin = find_plugin("writers", choice.name, find_project(cwd).plugins, builtin=FORMATS)
-    return ApartWriter(plugin, choice.target, cwd)
+    return PluginWriter(plugin, choice.target, cwd)

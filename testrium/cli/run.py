@@ -21,10 +21,8 @@ if TYPE_CHECKING:
 
     from testrium.cli.coverage import Measurement
     from testrium.model import GroupResult
-    from testrium.report.closing import Leg
-    from testrium.report.console import Console
-    from testrium.report.targets import Choice
-    from testrium.report.writer import Writer
+    from testrium.report.console import Console, HopTime
+    from testrium.report.writer import ReportChoice, Writer
 
 
 def _jobs(_: click.Context, __: click.Parameter, value: str) -> int:
@@ -146,9 +144,9 @@ def command(
     from testrium.plan.selection import Selection
     from testrium.probe.environment import UPDATE_GOLDEN
     from testrium.report.console import Console
+    from testrium.report.writer import Fanout, Writers
     from testrium.run.schedule import usable_cores
     from testrium.session import Request, run
-    from testrium.writing.fanout import Fanout, Writers
 
     if update_golden:
         os.environ[UPDATE_GOLDEN] = "1"  # for the checks that test functions make
@@ -231,20 +229,20 @@ def command(
     return result.exit_code
 
 
-def _slowest_legs(results: Sequence[GroupResult]) -> Sequence[Leg]:
-    from testrium.slowest import slowest_legs
+def _slowest_legs(results: Sequence[GroupResult]) -> Sequence[HopTime]:
+    from testrium.report.stored_details import slowest_legs
 
     return slowest_legs(results)
 
 
-def _archive_writer(file: str, keep: str, reports: tuple[Choice, ...]) -> Writer:
+def _archive_writer(file: str, keep: str, reports: tuple[ReportChoice, ...]) -> Writer:
     """Raises UsageError where there would be nothing to pack, or no place for it."""
-    from testrium.report.targets import Choice, check_targets
-    from testrium.writing.archive import ArchiveWriter
+    from testrium.report.formats.archive import ArchiveWriter
+    from testrium.report.writer import ReportChoice, check_targets
 
     if keep == "none":
         raise UsageError("--archive has nothing to pack with --keep none")
-    choice = Choice("--archive", "archive", file)
+    choice = ReportChoice("--archive", "archive", file)
     check_targets((*reports, choice), Path.cwd())
     source = click.get_current_context().get_parameter_source("keep")
     everything = keep == "all" and source is ParameterSource.COMMANDLINE

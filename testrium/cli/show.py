@@ -55,8 +55,8 @@ def _show_events(
 ) -> None:
     """Print all events of each result, or those of one key. Raises UsageError if there is none."""
     from testrium.record.store import load_evidence
-    from testrium.report.keys import way_of
-    from testrium.report.timeline import marks_among
+    from testrium.report.charts.key_paths import path_of
+    from testrium.report.event_lines import faults_among
     from testrium.report.wording import label
     from testrium.session import DATABASE
 
@@ -70,9 +70,9 @@ def _show_events(
         title = label(result.scenario)
         if key is not None:
             keys |= dict.fromkeys(event.key for event in events if event.key is not None)
-            events = way_of(key, events)
+            events = path_of(key, events)
             title = f"{key} in {title}"
-        events += marks_among(events, evidence.faults)
+        events += faults_among(events, evidence.faults)
         if events:
             if shown:
                 click.echo()

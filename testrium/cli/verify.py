@@ -23,7 +23,7 @@ def command(run: str) -> int:
     """
     from testrium.earlier_runs import is_finished, verify_again
     from testrium.report.console import Console
-    from testrium.writing.fanout import Writers
+    from testrium.report.writer import Writers
 
     reports = chosen()
     writers = make_writers(reports, Path.cwd())

@@ -1,24 +1,113 @@
-"""What a person at a terminal, or a reader of a log, sees of a run."""
+"""The last lines of a run that had many groups: what did not pass, and what took long."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Self, TextIO
+from typing import NamedTuple, Self, TextIO
 
 from testrium.errors import Problem
 from testrium.model import BAD_VERDICTS, Event, GroupResult, RunResult, Scenario, UnitState, Verdict
-from testrium.report import blocks, wording
-from testrium.report.closing import Leg, failures, is_long, slowest
+from testrium.report import group_text, wording
 from testrium.report.escape import cells, encodable, log_line
-from testrium.report.lines import Line, Span, line, wrapped
-from testrium.report.live import LiveLines
-from testrium.report.marks import STYLES, marks_for
-from testrium.report.progress import Progress
-from testrium.report.view import view_group
+from testrium.report.lines import Line, Span, line, table, wrapped
+from testrium.report.progress import LiveLines, Progress
+from testrium.report.symbols import STYLES, Symbols, symbols_for
+from testrium.report.view import rerun_command, view_group
+
+#: What took long is told of runs with so many results, that lasted so long.
+LEAST_RESULTS = 5
+
+LEAST_S = 5.0
+
+_MOST_GROUPS = 3
+
+
+class HopTime(NamedTuple):
+    """A part of the way of `keys` keys in a group, and how long it took in the median."""
+
+    label: str
+    start: str
+    end: str
+    median_ms: float
+    keys: int
+
+
+def is_long(result: RunResult) -> bool:
+    """Whether it helps to know what took long."""
+    ran = [group for group in result.groups if group.verdict is not Verdict.SKIP]
+    return len(ran) >= LEAST_RESULTS and result.duration_s >= LEAST_S
+
+
+def failures(
+    result: RunResult, marks: Symbols, *, cwd: Path | None, width: int | None
+) -> Iterator[Line]:
+    """A line for each result that did not pass, and the command that runs all of them again.
+
+    Nothing where it is one: it has just been told. `cwd` is where the command is going to be typed;
+    None: there is no such command.
+    """
+    failed = [group for group in result.groups if group.verdict in BAD_VERDICTS]
+    if len(failed) < 2:
+        return
+    yield line()
+    ran = len(result.groups)
+    yield line(Span(f"{len(failed)} of {wording.plural(ran, 'result')} did not pass", "strong"))
+    rows = [
+        [
+            Span(marks.verdicts[group.verdict], STYLES[group.verdict]),
+            Span(wording.label(group.scenario)),
+            Span(group_text.outcome(group), STYLES[group.verdict]),
+        ]
+        for group in failed
+    ]
+    room = None if width is None else width - 2
+    yield from (row.indented(2) for row in table(rows, width=room))
+    if cwd is None:
+        return
+    yield line()
+    yield line("  ", Span("rerun", "dim"), f"  {_rerun(failed, cwd)}", whole=True)
+
+
+def _rerun(failed: Sequence[GroupResult], cwd: Path) -> str:
+    """`--failed` looks for groups below the current folder."""
+    folders = list(dict.fromkeys(group.scenario.group.folder for group in failed))
+    if all(folder.is_relative_to(cwd) for folder in folders):
+        return "testrium run --failed"
+    paths = (rerun_command(folder, cwd).removeprefix("testrium run ") for folder in folders)
+    return f"testrium run --failed {' '.join(paths)}"
+
+
+def slowest(
+    result: RunResult, legs: Sequence[HopTime], marks: Symbols, *, width: int | None
+) -> Iterator[Line]:
+    """The groups that took longest, and the legs of their circuits."""
+    ran = [group for group in result.groups if group.verdict is not Verdict.SKIP]
+    groups = sorted(ran, key=lambda group: -group.duration_s)[:_MOST_GROUPS]
+    yield line()
+    rows = [
+        [Span(wording.duration(group.duration_s)), Span(wording.label(group.scenario))]
+        for group in groups
+    ]
+    yield line(Span("slowest", "dim"))
+    yield from (row.indented(2) for row in table(rows, width=width, right=(0,)))
+    if legs:
+        yield line(Span("slowest on their way, in the median", "dim"))
+        rows = [
+            [
+                Span(wording.milliseconds(leg.median_ms, legs[0].median_ms)),
+                Span(f"{leg.start} {marks.arrow} {leg.end}"),
+                Span(leg.label, "dim"),
+                Span(wording.plural(leg.keys, "time"), "dim"),
+            ]
+            for leg in legs
+        ]
+        yield from (row.indented(2) for row in table(rows, width=width, right=(0,)))
+
 
 LEAST_WIDTH = 40
+
 _NAME_WIDTH = 40
 
 
@@ -53,13 +142,13 @@ class Console:
         environ: Mapping[str, str] = os.environ,
         durations: Callable[[], Mapping[str, float]] = dict,
         jobs: int = 1,
-        slowest_legs: Callable[[Sequence[GroupResult]], Sequence[Leg]] = lambda _: (),
+        slowest_legs: Callable[[Sequence[GroupResult]], Sequence[HopTime]] = lambda _: (),
     ) -> None:
         self._stream = stream
         self._cwd = cwd
         self._verbose = verbose
         self._encoding = stream.encoding or "utf-8"
-        self._marks = marks_for(self._encoding)
+        self._marks = symbols_for(self._encoding)
         self._terminal = not plain and _is_terminal(stream, environ)
         self._silent = False
         self._name_width = 0
@@ -141,7 +230,7 @@ class Console:
         for group in result.groups:
             if group.verdict in BAD_VERDICTS:
                 view = view_group(group, cwd=self._cwd)
-                self._write([line(), *blocks.group_block(view, self._marks, width=width)])
+                self._write([line(), *group_text.group_block(view, self._marks, width=width)])
         if result.errors:
             return
         again = None if stored else self._cwd
@@ -149,7 +238,7 @@ class Console:
         if is_long(result):
             legs = self._slowest_legs(result.groups)
             self._write(slowest(result, legs, self._marks, width=width))
-        lines = [line(), blocks.totals(result)]
+        lines = [line(), group_text.totals(result)]
         if result.folder is not None:
             hint = "" if stored else "  (testrium show)"
             lines.append(line(Span(f"run {result.run}{hint}", "dim")))
@@ -164,13 +253,13 @@ class Console:
     def show_group(self, result: GroupResult) -> None:
         """Tell all that is known of one group."""
         view = view_group(result, cwd=self._cwd)
-        self._write(blocks.group_block(view, self._marks, width=self.width(), figures=True))
+        self._write(group_text.group_block(view, self._marks, width=self.width(), figures=True))
 
     def show_events(self, title: str, events: Sequence[Event]) -> None:
         """Tell what happened, one event a line."""
-        from testrium.report.timeline import timeline
+        from testrium.report.event_lines import event_lines
 
-        self._write(timeline(title, events, self._marks, width=self.width()))
+        self._write(event_lines(title, events, self._marks, width=self.width()))
 
     def tell(self, lines: Iterable[Line]) -> None:
         """Tell lines that somebody else has made."""
@@ -187,7 +276,7 @@ class Console:
         mark = self._marks.verdicts[result.verdict] if self._terminal else _word(result.verdict)
         name = wording.label(result.scenario)
         gap = " " * max(0, self._name_width - cells(name))
-        told = blocks.outcome(result)
+        told = group_text.outcome(result)
         time = "" if result.verdict is Verdict.SKIP else wording.duration(result.duration_s)
         parts = [Span(mark, style), Span(f" {name}{gap}  "), Span(f"{time:>8}", "dim")]
         if told:

@@ -1,8 +1,4 @@
-"""What a report shows of a result: selected, related and put in order; renderers only format it.
-
-Texts in here are as the code under test wrote them: each renderer escapes them for its medium.
-The types are tuples because making four dataclasses takes 4 ms at every start of the command.
-"""
+"""The metrics of a group: what somebody reported, limited or compared, in words."""
 
 from __future__ import annotations
 
@@ -12,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from testrium.measures import figure
 from testrium.model import (
     EMPTY,
     UNKNOWN_CODES,
@@ -23,16 +20,87 @@ from testrium.model import (
     Event,
     Finding,
     GroupResult,
+    Judgement,
+    Measure,
+    Metric,
+    MetricResult,
     TestResult,
     Use,
     Verdict,
 )
 from testrium.report import escape, wording
-from testrium.report.metrics import MetricView, metric_views
+
+
+class MetricView(NamedTuple):
+    """A line of the table of metrics; None where there is nothing to tell.
+
+    `value` is the median of `n` reports, or what Testrium measured. `verdict` is None where nothing
+    is asked of it.
+    """
+
+    name: str
+    verdict: Verdict | None
+    value: str | None
+    rule: str
+    baseline: str | None
+    n: int | None
+    mean: str | None
+    deviation: str | None
+    lowest: str | None
+    highest: str | None
+
+
+def metric_views(judgement: Judgement) -> tuple[MetricView, ...]:
+    """What became of the metrics, in the order of the judgement."""
+    measures = {measure.name: measure for measure in judgement.measures}
+    return tuple(_metric_view(result, measures.get(result.name)) for result in judgement.metrics)
+
+
+def _metric_view(result: MetricResult, measure: Measure | None) -> MetricView:
+    unit = "" if measure is None else measure.unit
+
+    def shown(value: float | None) -> str | None:
+        return None if value is None else figure(value, unit)
+
+    return MetricView(
+        name=result.name,
+        verdict=_verdict(result),
+        value=None if measure is None else shown(measure.value),
+        rule=_rule(result.rule, unit),
+        baseline=shown(result.baseline),
+        n=None if measure is None or measure.source != "reported" else measure.n,
+        mean=None if measure is None or measure.n < 2 else shown(measure.mean),
+        deviation=None if measure is None else shown(measure.deviation),
+        lowest=shown(result.lowest),
+        highest=shown(result.highest),
+    )
+
+
+def _verdict(result: MetricResult) -> Verdict | None:
+    if result.held is not None:
+        return Verdict.PASS if result.held else Verdict.FAIL
+    return None if result.rule is None else Verdict.UNKNOWN
+
+
+def _rule(rule: Metric | None, unit: str) -> str:
+    """`max 80 ms, at most 20% worse`; "" where there is none."""
+    if rule is None:
+        return ""
+    parts = []
+    if rule.least is not None:
+        parts.append(f"min {figure(rule.least, rule.unit or unit)}")
+    if rule.most is not None:
+        parts.append(f"max {figure(rule.most, rule.unit or unit)}")
+    if rule.max_regression is not None:
+        parts.append(f"at most {rule.max_regression:.0%} worse")
+    return ", ".join(parts) or "must be there"
+
 
 #: A story longer than this is shown without its middle.
 MOST_EVENTS = 14
+
 MOST_OUTPUT_LINES = 12
+
 #: A diff is read from its beginning.
 MOST_CHECK_LINES = 24
 
@@ -104,7 +172,7 @@ class FindingView(NamedTuple):
         return max((event.t_ms or 0.0 for event in self.events), default=0.0)
 
 
-class MarkView(NamedTuple):
+class FaultView(NamedTuple):
     """A planned fault that has happened: `at_s` counts from the start of the group.
 
     `pid` is the process that it was done to, where it was one. `for_s` is how long it was to last,
@@ -141,7 +209,7 @@ class GroupView(NamedTuple):
     run_dir: str
     #: There is no such group here: the command is one for the machine that it was run on.
     rerun_elsewhere: bool = False
-    marks: tuple[MarkView, ...] = ()
+    marks: tuple[FaultView, ...] = ()
     #: Lines of an answer that nobody has verified.
     answer: tuple[str, ...] = ()
 
@@ -168,7 +236,7 @@ def view_group(result: GroupResult, *, cwd: Path) -> GroupView:
         rerun=rerun_command(scenario.group.folder, cwd, scenario.params),
         run_dir="" if result.run_dir is None else _short_path(result.run_dir, cwd),
         rerun_elsewhere=result.unpacked is not None and not scenario.group.folder.is_dir(),
-        marks=_marks(result.faults, result.started_ns),
+        marks=_faults(result.faults, result.started_ns),
         answer=_lines(result.answer) if result.answer else (),
     )
 
@@ -264,7 +332,7 @@ class _Evidence:
             key=finding.key,
             keys=finding.keys,
             undecided=finding.code in UNKNOWN_CODES,
-            events=_story(finding, events),
+            events=_history(finding, events),
             unit=unit,
             source=source,
             output=output if finding.code is Code.CHECK else _telling(output),
@@ -321,19 +389,19 @@ def _unit(end: End, started_ns: int | None) -> UnitView:
     )
 
 
-def _marks(faults: Sequence[Event], started_ns: int | None) -> tuple[MarkView, ...]:
+def _faults(faults: Sequence[Event], started_ns: int | None) -> tuple[FaultView, ...]:
     """One mark for each fault; of a link two events tell, when it was broken and when it healed."""
     healed = {event.step: event.t_ns for event in faults if event.meta.get("phase") == "end"}
     return tuple(
-        _mark(event, started_ns, healed.get(event.step))
+        _fault(event, started_ns, healed.get(event.step))
         for event in faults
         if event.meta.get("phase") != "end"
     )
 
 
-def _mark(event: Event, started_ns: int | None, healed_ns: int | None) -> MarkView:
+def _fault(event: Event, started_ns: int | None, healed_ns: int | None) -> FaultView:
     for_ns = event.meta.get("for_ns") if healed_ns is None else healed_ns - event.t_ns
-    return MarkView(
+    return FaultView(
         name=event.step,
         do=str(event.meta.get("do", "")),
         unit=str(event.meta.get("unit", "")),
@@ -344,7 +412,7 @@ def _mark(event: Event, started_ns: int | None, healed_ns: int | None) -> MarkVi
     )
 
 
-def _story(finding: Finding, events: Sequence[Event]) -> tuple[EventView, ...]:
+def _history(finding: Finding, events: Sequence[Event]) -> tuple[EventView, ...]:
     views: list[EventView] = []
     middle = len(events) - MOST_EVENTS
     first = events[0] if events else None

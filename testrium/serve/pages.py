@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
-from testrium.details import details_of
 from testrium.errors import TestriumError
 from testrium.model import EMPTY, Verdict
 from testrium.record.history import FILE, History
 from testrium.record.history_rows import ResultRecord, RunRecord
 from testrium.record.runs import list_runs
-from testrium.report import trends, wording
-from testrium.report.html import make_environment, render
+from testrium.report import wording
+from testrium.report.charts import trends
+from testrium.report.formats.html import make_environment, render
 from testrium.report.stored import read_run
+from testrium.report.stored_details import details_of
 from testrium.trends import Flaky, flaky_of, slow_of
 
 #: So many runs are on the page of trends.
@@ -161,7 +162,7 @@ def _past_result(record: ResultRecord, run: RunRecord, kept: bool) -> trends.Pas
         figures={}
         if record.verdict is Verdict.SKIP
         else {
-            measure.name: trends.Figure(measure.value, measure.unit)
+            measure.name: trends.PastValue(measure.value, measure.unit)
             for measure in record.measures.values()
         },
     )

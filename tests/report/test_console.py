@@ -9,8 +9,7 @@ import pytest
 
 from testrium.errors import ExitCode, Problem
 from testrium.model import GroupResult, RunResult, UnitState, Verdict
-from testrium.report.closing import Leg
-from testrium.report.console import Console
+from testrium.report.console import Console, HopTime
 from testrium.report.escape import cells
 
 
@@ -206,7 +205,7 @@ def test_a_run_that_took_long_tells_what_took_longest(
         for number in range(6)
     )
     result = run_result._replace(groups=groups, duration_s=20.0)
-    legs = (Leg("g1", "a:sent", "b:got", 81.25, 100), Leg("g2", "b:got", "a:done", 2.5, 1))
+    legs = (HopTime("g1", "a:sent", "b:got", 81.25, 100), HopTime("g2", "b:got", "a:done", 2.5, 1))
     text = shown(result, io.StringIO(), cwd, slowest_legs=lambda _: legs)
 
     lines = text.splitlines()

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from testrium.report import live
+from testrium.report import progress
 from testrium.report.lines import Line, line
 
 
@@ -34,13 +34,13 @@ def rows(width: int, height: int) -> list[Line]:
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "DELAY_S", 0)
+    monkeypatch.setattr(progress, "DELAY_S", 0)
 
 
 @pytest.mark.usefixtures("at_once")
 def test_lines_change_below_those_that_stay() -> None:
     screen = Screen("changing \\x1b")
-    shown = live.LiveLines(screen, rows)
+    shown = progress.LiveLines(screen, rows)
     shown.start()
     assert screen.seen.wait(10)
     shown.write("\x1b[1mstays\x1b[0m\n")
@@ -54,9 +54,9 @@ def test_lines_change_below_those_that_stay() -> None:
 
 
 def test_a_short_run_never_loads_rich(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "DELAY_S", 60)
+    monkeypatch.setattr(progress, "DELAY_S", 60)
     screen = Screen()
-    shown = live.LiveLines(screen, rows)
+    shown = progress.LiveLines(screen, rows)
     shown.start()
     shown.start()  # a further round of groups begins
     shown.write("only this\n")
@@ -69,7 +69,7 @@ def test_a_short_run_never_loads_rich(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("at_once")
 def test_a_terminal_that_is_gone_ends_the_display_only() -> None:
     screen = Screen(broken=True)
-    shown = live.LiveLines(screen, rows)
+    shown = progress.LiveLines(screen, rows)
     shown.start()
     assert screen.seen.wait(10)
     shown.stop()
@@ -77,9 +77,9 @@ def test_a_terminal_that_is_gone_ends_the_display_only() -> None:
 
 @pytest.mark.usefixtures("at_once")
 def test_what_waits_for_a_redrawing_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "REFRESH_S", 0.01)
+    monkeypatch.setattr(progress, "REFRESH_S", 0.01)
     screen = Screen("changing \\x1b")
-    shown = live.LiveLines(screen, rows)
+    shown = progress.LiveLines(screen, rows)
     shown.start()
     assert screen.seen.wait(10)
     for number in range(500):
@@ -92,7 +92,7 @@ def test_what_waits_for_a_redrawing_is_not_lost(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_stop_may_come_first_and_twice() -> None:
-    shown = live.LiveLines(Screen(), rows)
+    shown = progress.LiveLines(Screen(), rows)
     shown.stop()
     shown.start()
     shown.stop()

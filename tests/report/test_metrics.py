@@ -16,10 +16,10 @@ from testrium.model import (
     RunResult,
     Verdict,
 )
-from testrium.report import blocks, html, json_report, stored
-from testrium.report.marks import marks_for
-from testrium.report.metrics import metric_views
-from testrium.report.view import view_group
+from testrium.report import group_text, json_report, stored
+from testrium.report.formats import html
+from testrium.report.symbols import symbols_for
+from testrium.report.view import metric_views, view_group
 
 MEASURES = (
     Measure("throughput", 812.5, "1/s", "reported", "larger"),
@@ -49,7 +49,7 @@ def measured(passed: GroupResult) -> GroupResult:
 
 def shown(result: GroupResult, cwd: Path, width: int | None) -> list[str]:
     view = view_group(result, cwd=cwd)
-    lines = blocks.group_block(view, marks_for("utf-8"), width=width, figures=True)
+    lines = group_text.group_block(view, symbols_for("utf-8"), width=width, figures=True)
     texts = [line.text for line in lines]
     start = texts.index("  metrics")
     return texts[start : texts.index("", start)]
@@ -94,7 +94,7 @@ def test_a_long_name_leaves_room_for_the_others(measured: GroupResult, cwd: Path
 
 def test_no_table_without_metrics(passed: GroupResult, cwd: Path) -> None:
     view = view_group(passed, cwd=cwd)
-    lines = blocks.group_block(view, marks_for("utf-8"), figures=True)
+    lines = group_text.group_block(view, symbols_for("utf-8"), figures=True)
     assert "  metrics" not in [line.text for line in lines]
 
 

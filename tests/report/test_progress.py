@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from testrium.model import Event, Group, Scenario, Unit, UnitState
 from testrium.report.escape import cells
-from testrium.report.marks import ASCII, marks_for
 from testrium.report.progress import Progress
+from testrium.report.symbols import ASCII, symbols_for
 
 EVENT = Event(
     1, "client", "sent", "Send", "order-名-1", (), 0, None, 0, "", 1, 1, 1, 1, "client", {}
@@ -31,7 +31,7 @@ def texts(progress: Progress, width: int = 80, height: int = 24) -> list[str]:
 
 
 def test_a_line_tells_states_and_the_last_probe() -> None:
-    progress = Progress(marks_for("utf-8"))
+    progress = Progress(symbols_for("utf-8"))
     checkout = scenario("checkout", "host", "client")
     progress.started(checkout)
     progress.unit_changed(checkout, "host", UnitState.READY)
@@ -71,7 +71,7 @@ def test_groups_that_do_not_fit_are_counted() -> None:
 def test_no_line_is_wider_than_the_terminal(
     id_: str, units: list[str], step: str, width: int
 ) -> None:
-    progress = Progress(marks_for("utf-8"))
+    progress = Progress(symbols_for("utf-8"))
     progress.expect([scenario("a"), scenario("b")])
     group = scenario(id_, *units)
     progress.started(group)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from testrium.model import GroupResult
-from testrium.report import summary
+from testrium.report import group_text
 
 
 @pytest.mark.parametrize("name", ["passed", "lost", "crashed", "undecided", "hostile"])
@@ -18,12 +18,12 @@ def test_summary_of_a_group(
 ) -> None:
     result: GroupResult = request.getfixturevalue(name)
 
-    same_as_gold(f"summary-{name}.txt", summary.render(result, cwd=cwd))
+    same_as_gold(f"summary-{name}.txt", group_text.summary(result, cwd=cwd))
 
 
 def test_the_file_is_private_utf_8(hostile: GroupResult, tmp_path: Path) -> None:
-    path = tmp_path / summary.FILE
-    summary.write_summary(hostile, path, cwd=tmp_path)
+    path = tmp_path / group_text.SUMMARY_FILE
+    group_text.write_summary(hostile, path, cwd=tmp_path)
 
     assert path.stat().st_mode & 0o777 == 0o600
     assert "\x1b" not in path.read_text(encoding="utf-8")

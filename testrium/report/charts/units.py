@@ -1,0 +1,311 @@
+"""When each unit ran, on one axis of time: its states, its probes, and what it used.
+
+The template only draws it. Lengths are pixels of the drawing; texts are already cut to the room
+that they have.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from testrium.model import Event, EventType, Sample
+from testrium.model.detail import StateChange
+from testrium.report import wording
+from testrium.report.escape import cut
+from testrium.report.view import FaultView, UnitView
+
+_CHAR = 7  # of the 12 px monospace face
+
+NAMES = 150
+
+WIDTH = 640
+
+_ROW = 38
+
+_AXIS = 24
+
+_BAR = 14
+
+_MOST_NAMED = 3
+
+_USE_ROW = 34
+
+_MOST_DOTS = 30
+
+#: States at whose beginning a unit's process has come to its end.
+_OVER = frozenset({"finished", "failed", "stopped"})
+
+
+class Period(NamedTuple):
+    """A unit was in one `state` so long."""
+
+    x: float
+    width: float
+    state: str
+    title: str
+
+
+class Change(NamedTuple):
+    """A moment of a unit's life: it became ready, was started again, or ended."""
+
+    x: float
+    kind: str  # ready, again, or its last state
+    title: str
+
+
+class Tick(NamedTuple):
+    """Probes of a unit that lie on one pixel; an exception among them makes it `bad`."""
+
+    x: float
+    height: int
+    bad: bool
+    title: str
+
+
+class UnitLine(NamedTuple):
+    """A unit's line."""
+
+    name: str
+    y: int
+    stretches: tuple[Period, ...]
+    signs: tuple[Change, ...]
+    ticks: tuple[Tick, ...]
+    faults: tuple[Period, ...] = ()
+
+
+class AxisLabel(NamedTuple):
+    """A moment on the axis."""
+
+    x: float
+    label: str
+
+
+class UnitChart(NamedTuple):
+    """When each unit lived, on one axis."""
+
+    width: int
+    height: int
+    bar: int
+    lives: tuple[UnitLine, ...]
+    axis: tuple[AxisLabel, ...]
+
+
+class UsageCurve(NamedTuple):
+    """What one unit used over time: a polyline, its few points, and the most of it in words."""
+
+    name: str
+    y: int
+    points: str
+    dots: tuple[tuple[float, float], ...]
+    area: str
+    most: str
+
+
+class UsageChart(NamedTuple):
+    """One figure of all units, each on a line of its own, all to one scale."""
+
+    title: str
+    width: int
+    height: int
+    curves: tuple[UsageCurve, ...]
+    axis: tuple[AxisLabel, ...]
+
+
+class Axis:
+    """Places seconds since the group's start on a drawing."""
+
+    def __init__(self, end_s: float) -> None:
+        self.end_s = end_s or 1.0
+
+    def place(self, seconds: float) -> float:
+        return round(NAMES + WIDTH * min(max(seconds, 0.0), self.end_s) / self.end_s, 1)
+
+    def moments(self) -> tuple[AxisLabel, ...]:
+        parts = [self.end_s * part / 4 for part in range(5)]
+        return tuple(AxisLabel(self.place(part), wording.duration(part)) for part in parts)
+
+
+def axis_of(units: Sequence[UnitView], duration_s: float) -> Axis | None:
+    """The time that all drawings of a group show; None where no unit was started."""
+    started = [unit for unit in units if unit.started_s is not None]
+    if not started:
+        return None
+    return Axis(max([duration_s, *(unit.ended_s or 0.0 for unit in started)]))
+
+
+def unit_chart(
+    units: Sequence[UnitView],
+    axis: Axis,
+    *,
+    started_ns: int | None = None,
+    states: Sequence[StateChange] = (),
+    events: Iterable[Event] = (),
+    marks: Sequence[FaultView] = (),
+) -> UnitChart:
+    """The drawing of the lives of units, with their probes on it.
+
+    Args:
+        units: those without a start are left out.
+        states: how they changed; without them only start, readiness and end are drawn.
+        events: those of another clock than the first unit's are left out.
+        marks: the planned faults that have happened, drawn at the unit that they were done to.
+        started_ns: when the group began, on the clock of states and events.
+    """
+    probes: dict[str, list[Event]] = {}
+    for event in events:
+        probes.setdefault(event.owner, []).append(event)
+    shown = [unit for unit in units if unit.started_s is not None]
+    lives = []
+    for row, unit in enumerate(shown):
+        own = [change for change in states if change.unit == unit.name]
+        stretches, signs = _unit_line(unit, axis, own, started_ns)
+        ticks: tuple[Tick, ...] = ()
+        if started_ns is not None:
+            ticks = tuple(_ticks(probes.get(unit.name, ()), axis, started_ns))
+        lives.append(
+            UnitLine(
+                cut(unit.name, NAMES // _CHAR - 1),
+                row * _ROW,
+                tuple(stretches),
+                signs,
+                ticks,
+                _faults(unit.name, marks, axis),
+            )
+        )
+    return UnitChart(
+        NAMES + WIDTH + 50, len(lives) * _ROW + _AXIS, _BAR, tuple(lives), axis.moments()
+    )
+
+
+def usage(samples: Sequence[Sample], axis: Axis, started_ns: int | None) -> tuple[UsageChart, ...]:
+    """CPU and memory over time; () where nothing was measured."""
+    if started_ns is None or not samples:
+        return ()
+    by_unit: dict[str, list[tuple[float, Sample]]] = {}
+    for sample in samples:
+        moment_s = (sample.t_ns - started_ns) / 1e9
+        by_unit.setdefault(sample.unit, []).append((moment_s, sample))
+    return (
+        _usage_chart(
+            "CPU, percent of one core", by_unit, axis, _cpu, lambda value: f"{value:.0f} %"
+        ),
+        _usage_chart(
+            "Memory", by_unit, axis, lambda s: s.rss, lambda value: wording.megabytes(round(value))
+        ),
+    )
+
+
+def _unit_line(
+    unit: UnitView, axis: Axis, changes: Sequence[StateChange], started_ns: int | None
+) -> tuple[list[Period], tuple[Change, ...]]:
+    end_s = axis.end_s if unit.ended_s is None else unit.ended_s
+    if started_ns is not None and changes:
+        since = [((change.t_ns - started_ns) / 1e9, change.state) for change in changes]
+    else:
+        since = [(unit.started_s or 0.0, "starting")]
+        if unit.ready_s is not None:
+            since.append((unit.ready_s, "ready"))
+    since = [
+        entry for before, entry in pairwise([(0.0, "created"), *since]) if before[1] != entry[1]
+    ]
+    since = [(moment, state) for moment, state in since if state != "created"]
+    stretches, signs = [], []
+    starts = 0
+    for (begin_s, state), (until_s, _) in pairwise([*since, (end_s, "")]):
+        if state in _OVER:
+            continue
+        if state == "starting":
+            starts += 1
+            if starts > 1:
+                signs.append(Change(axis.place(begin_s), "again", f"start {starts}"))
+        else:
+            signs.append(Change(axis.place(begin_s), "ready", f"{state} at {begin_s:.3f} s"))
+        begin, until = axis.place(begin_s), axis.place(min(until_s, end_s))
+        text = f"{unit.name}: {state}, {begin_s:.3f} to {min(until_s, end_s):.3f} s"
+        stretches.append(Period(begin, max(2.0, round(until - begin, 1)), state, text))
+    signs.append(Change(axis.place(end_s), unit.state, f"{unit.name} {unit.ended}"))
+    return stretches, tuple(signs)
+
+
+def _faults(unit: str, marks: Sequence[FaultView], axis: Axis) -> tuple[Period, ...]:
+    drawn = []
+    for mark in marks:
+        if mark.unit != unit or mark.at_s is None:
+            continue
+        begin, until = axis.place(mark.at_s), axis.place(mark.at_s + (mark.for_s or 0.0))
+        lasting = "" if mark.for_s is None else f", for {wording.duration(mark.for_s)}"
+        title = f"{mark.at_s:.3f} s: planned {mark.do} ({mark.name}){lasting}"
+        drawn.append(Period(begin, round(until - begin, 1), mark.do, title))
+    return tuple(drawn)
+
+
+def _ticks(events: Sequence[Event], axis: Axis, started_ns: int) -> Iterable[Tick]:
+    """The probes of a unit, those of one pixel together: the more of them, the higher."""
+    domain = events[0].domain if events else ""
+    pixels: dict[int, list[Event]] = {}
+    for event in events:
+        if event.domain == domain:
+            x = round(axis.place((event.t_ns - started_ns) / 1e9))
+            pixels.setdefault(x, []).append(event)
+    for x, there in sorted(pixels.items()):
+        yield Tick(
+            x=x + 0.5,
+            height=min(14, 6 + 2 * (len(there).bit_length() - 1)),
+            bad=any(event.type == EventType.EXCEPTION for event in there),
+            title=_named(there, started_ns),
+        )
+
+
+def _named(events: Sequence[Event], started_ns: int) -> str:
+    steps = Counter(event.step for event in events)
+    named = ", ".join(
+        cut(step, 60) + (f" ×{count}" if count > 1 else "")  # noqa: RUF001
+        for step, count in steps.most_common(_MOST_NAMED)
+    )
+    more = len(steps) - _MOST_NAMED
+    rest = f" and {wording.plural(more, 'step')} more" if more > 0 else ""
+    return f"{(events[0].t_ns - started_ns) / 1e9:.3f} s: {named}{rest}"
+
+
+def _cpu(sample: Sample) -> float | None:
+    return sample.cpu_percent
+
+
+def _usage_chart(
+    title: str,
+    by_unit: dict[str, list[tuple[float, Sample]]],
+    axis: Axis,
+    figure: Callable[[Sample], float | None],
+    words: Callable[[float], str],
+) -> UsageChart:
+    known = {
+        unit: [(moment, value) for moment, sample in own if (value := figure(sample)) is not None]
+        for unit, own in by_unit.items()
+    }
+    known = {unit: own for unit, own in known.items() if own}
+    top = max((value for own in known.values() for _, value in own), default=0.0) or 1.0
+    curves = []
+    for row, (unit, own) in enumerate(known.items()):
+        base = row * _USE_ROW + _USE_ROW - 4
+        places = [
+            (axis.place(moment), round(base - value / top * (_USE_ROW - 8), 1))
+            for moment, value in own
+        ]
+        points = [f"{x},{y}" for x, y in places]
+        area = [f"{axis.place(own[0][0])},{base}", *points, f"{axis.place(own[-1][0])},{base}"]
+        curves.append(
+            UsageCurve(
+                cut(unit, NAMES // _CHAR - 1),
+                base,
+                " ".join(points),
+                tuple(places) if len(places) <= _MOST_DOTS else (),
+                " ".join(area),
+                f"at most {words(max(value for _, value in own))}",
+            )
+        )
+    return UsageChart(
+        title, NAMES + WIDTH + 140, len(curves) * _USE_ROW + _AXIS, tuple(curves), axis.moments()
+    )

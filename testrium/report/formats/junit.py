@@ -1,0 +1,93 @@
+"""The JUnit XML report, as CI servers read it: a test case per result.
+
+There is no standard; this follows what Jenkins and GitLab document: failures are what was found
+wrong, errors what could not be judged, and every file is valid XML 1.0 whatever a log line holds.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from testrium.model import GroupResult, RunResult, Verdict
+from testrium.report import group_text, wording
+from testrium.report.escape import xml_text
+from testrium.report.symbols import symbols_for
+from testrium.report.view import view_group
+from testrium.report.writer import Report
+
+_ELEMENTS = {
+    Verdict.FAIL: "failure",
+    Verdict.UNKNOWN: "error",
+    Verdict.ERROR: "error",
+    Verdict.SKIP: "skipped",
+    Verdict.XFAIL: "skipped",
+}
+
+
+class JunitWriter(Report):
+    """Writes the JUnit XML report."""
+
+    def render(self, result: RunResult) -> str:
+        """The report of a run as an XML document."""
+        return '<?xml version="1.0" encoding="utf-8"?>\n' + _document(result, self.cwd)
+
+
+def _document(result: RunResult, cwd: Path) -> str:
+    totals = {"name": "testrium", **_totals(result)}
+    suites = ET.Element("testsuites", totals)
+    started = datetime.fromtimestamp(result.started_wall, UTC).isoformat(timespec="seconds")
+    suite = ET.SubElement(suites, "testsuite", {**totals, "id": result.run, "timestamp": started})
+    for group in result.groups:
+        _add_case(suite, group, cwd)
+    if result.errors:
+        case = ET.SubElement(suite, "testcase", classname="testrium", name="configuration")
+        error = ET.SubElement(case, "error", type="config", message="nothing was started")
+        error.text = xml_text("\n".join(map(str, result.errors)))
+    ET.indent(suites)
+    return ET.tostring(suites, encoding="unicode", xml_declaration=False) + "\n"
+
+
+def _add_case(suite: ET.Element, result: GroupResult, cwd: Path) -> None:
+    scenario = result.scenario
+    case = ET.SubElement(
+        suite,
+        "testcase",
+        classname=xml_text(scenario.id),
+        name=xml_text(wording.label(scenario)),
+        time=f"{result.duration_s:.3f}",
+    )
+    properties = ET.SubElement(case, "properties")
+    for name, value in _properties(result).items():
+        ET.SubElement(properties, "property", name=name, value=xml_text(value))
+    element = _ELEMENTS.get(result.verdict)
+    if element is None:
+        return
+    outcome = ET.SubElement(case, element, message=xml_text(group_text.message(result)))
+    if element != "skipped":
+        outcome.set("type", _type(result))
+        lines = group_text.group_block(view_group(result, cwd=cwd), symbols_for("utf-8"))
+        outcome.text = xml_text("\n".join(line.text for line in lines))
+
+
+def _totals(result: RunResult) -> dict[str, str]:
+    kinds = [_ELEMENTS.get(group.verdict) for group in result.groups]
+    return {
+        "tests": str(len(kinds) + bool(result.errors)),
+        "failures": str(kinds.count("failure")),
+        "errors": str(kinds.count("error") + bool(result.errors)),
+        "skipped": str(kinds.count("skipped")),
+        "time": f"{result.duration_s:.3f}",
+    }
+
+
+def _properties(result: GroupResult) -> dict[str, str]:
+    run_dir = {} if result.run_dir is None else {"run_dir": str(result.run_dir)}
+    params = {f"param.{name}": value for name, value in result.scenario.params.items()}
+    return {"verdict": str(result.verdict), "mode": result.scenario.mode, **params, **run_dir}
+
+
+def _type(result: GroupResult) -> str:
+    root = next(iter(result.judgement.findings), None)
+    return str(result.verdict) if root is None else str(root.code)

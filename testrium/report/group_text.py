@@ -1,0 +1,249 @@
+"""What a person reads about one group, as lines: the same on the console and in `summary.txt`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from testrium.errors import ExitCode
+from testrium.model import BAD_VERDICTS, Code, GroupResult, RunResult, Verdict
+from testrium.report import wording
+from testrium.report.escape import cut, log_line
+from testrium.report.files import write_text
+from testrium.report.json_report import GROUP_FILE
+from testrium.report.lines import Line, Span, Style, line, table
+from testrium.report.symbols import STYLES, Symbols, symbols_for
+from testrium.report.tables import tables
+from testrium.report.view import EventView, FaultView, FindingView, GroupView, UnitView, view_group
+
+#: Independent findings after the root cause that are shown; the rest is counted.
+MOST_FURTHER = 8
+
+_KEY_WIDTH = 60
+
+#: Findings that follow from one, by name; a page and JSON have all.
+_MOST_FOLLOWING = 20
+
+#: A message may repeat a key, and a key may be long; the report file has all of it.
+_MESSAGE_WIDTH = 600
+
+
+def outcome(result: GroupResult) -> str:
+    """Why a group came to its verdict, in a few words; "" where there is nothing to say."""
+    if result.verdict is Verdict.SKIP:
+        return f"skipped: {wording.reason(result)}"
+    if result.verdict is Verdict.XFAIL:
+        return f"failed as expected: {wording.reason(result)}"
+    if result.verdict not in BAD_VERDICTS:
+        return ""
+    if not result.judgement.findings:
+        return result.reason
+    root = result.judgement.findings[0]
+    keys = f" ({wording.plural(len(root.keys), 'key')})" if len(root.keys) > 1 else ""
+    return f"{root.code} at {root.where}{keys}"
+
+
+def message(result: GroupResult) -> str:
+    """The root cause in one sentence, or the reason of what was not run; "" where it passed."""
+    if result.verdict not in BAD_VERDICTS:
+        return wording.reason(result)
+    root = next(iter(result.judgement.findings), None)
+    return outcome(result) if root is None else f"{root.code} at {root.where}: {root.message}"
+
+
+def totals(result: RunResult) -> Line:
+    """The line that counts: `3 passed, 1 failed in 2.10 s`."""
+    interrupted = result.exit_code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED)
+    text = wording.totals(result.groups, result.duration_s)
+    style = STYLES[result.verdict]
+    return line(Span(f"interrupted: {text}" if interrupted else text, style))
+
+
+def group_block(
+    view: GroupView, marks: Symbols, *, width: int | None = None, figures: bool = False
+) -> list[Line]:
+    """All that a tired person has to know about a group, the root cause first.
+
+    `figures` adds those of its circuits, units and tests. `width` None: nothing is left out to fit.
+    """
+    lines = [_head(view)]
+    if view.reason:
+        lines.append(line(f"  {view.reason}", hanging=2))
+    lines += _findings(view, marks, width)
+    if view.marks:
+        lines.append(line())
+        lines += [_fault(mark) for mark in view.marks]
+    if view.notes:
+        lines.append(line())
+        lines += [line("  ", Span(f"note: {_sentence(n)}", "dim"), hanging=4) for n in view.notes]
+    if view.answer:
+        lines += [line(), line("  ", Span("answer of the command in [ai], not verified:", "dim"))]
+        lines += [line("  ", Span(f"{marks.bar} ", "dim"), log_line(text)) for text in view.answer]
+    if figures:
+        lines += tables(view, width)
+    where = [Span("  (on the machine of that run)", "dim")] if view.rerun_elsewhere else []
+    lines += [line(), line("  ", Span("rerun", "dim"), f"  {view.rerun}", *where, whole=True)]
+    if view.run_dir:
+        lines.append(line("  ", Span("logs", "dim"), f"   {view.run_dir}", whole=True))
+    return lines
+
+
+def _head(view: GroupView) -> Line:
+    return line(
+        Span(view.verdict.upper(), STYLES[view.verdict]),
+        Span(f" {view.label}", "strong"),
+        Span(f"  {wording.duration(view.duration_s)}", "dim"),
+        Span(f"  {view.title}" if view.title else "", "dim"),
+        hanging=2,
+    )
+
+
+def _fault(mark: FaultView) -> Line:
+    """A planned fault: what was done, to whom, and when."""
+    facts = [] if mark.pid is None else [f"pid {mark.pid}"]
+    if mark.key is not None:
+        facts.append(f"key {cut(mark.key, _KEY_WIDTH // 2)}")
+    if mark.for_s is not None:
+        facts.append(f"for {wording.duration(mark.for_s)}")
+    if mark.at_s is not None:
+        facts.append(f"{wording.duration(mark.at_s)} in" if mark.at_s > 0 else "from the start")
+    about = Span(f"  ({', '.join(facts)})" if facts else "", "dim")
+    return line("  ", Span("injected", "warn"), f" {mark.name}", about, hanging=4)
+
+
+def _findings(view: GroupView, marks: Symbols, width: int | None) -> Iterator[Line]:
+    for number, finding in enumerate(view.findings[: MOST_FURTHER + 1]):
+        if number == 0:
+            yield from _root(finding, marks, width)
+        else:
+            yield line()
+            yield line(f"  also {_sentence(finding)}", hanging=4)
+            if finding.code == Code.CHECK:  # checks are independent of each other
+                yield from _output(finding, marks)
+            yield from _folded(finding, indent=4)
+    unshown = len(view.findings) - MOST_FURTHER - 1
+    if unshown > 0:
+        yield line()
+        yield line(f"  and {wording.plural(unshown, 'further finding')}: see {GROUP_FILE}")
+
+
+def _root(finding: FindingView, marks: Symbols, width: int | None) -> Iterator[Line]:
+    circuit = f"  (circuit {finding.circuit})" if finding.circuit else ""
+    style: Style = "warn" if finding.undecided else "bad"
+    yield line("  ", Span(finding.title, style), Span(circuit, "dim"), hanging=4)
+    message = cut(_message(finding), _MESSAGE_WIDTH, marks.ellipsis)
+    when = _when(finding.unit) if finding.unit and _says_its_end(finding) else ""
+    yield line(f"  {message}", Span(when, "dim"), hanging=2)
+    if finding.events:
+        yield line()
+        yield from _events(finding, marks, width)
+    yield from _state(finding, marks)
+    if finding.hints:
+        yield line()
+        for hint in finding.hints:
+            yield line(f"    {marks.dot} {hint}", hanging=6)
+    if finding.follow:
+        yield line()
+        yield from _folded(finding, indent=2)
+
+
+def _folded(finding: FindingView, *, indent: int) -> Iterator[Line]:
+    """What the finding explains, in one line: it is fixed with it."""
+    if finding.follow:
+        verb = "follows" if len(finding.follow) == 1 else "follow"
+        shown = ", ".join(finding.follow[:_MOST_FOLLOWING])
+        rest = f" and {more} more" if (more := len(finding.follow) - _MOST_FOLLOWING) > 0 else ""
+        text = f"{len(finding.follow)} more {verb} from it: {shown}{rest}"
+        yield line(" " * indent, Span(text, "dim"), hanging=indent + 2)
+
+
+def _sentence(finding: FindingView) -> str:
+    return cut(f"{finding.title}: {_message(finding)}", _MESSAGE_WIDTH)
+
+
+def _message(finding: FindingView) -> str:
+    """In one line: what a test or a unit raised may have several."""
+    if finding.code not in (Code.TEST, Code.EXCEPTION):
+        return finding.message
+    return " ".join(part.strip() for part in finding.message.split("\n"))
+
+
+def _events(finding: FindingView, marks: Symbols, width: int | None) -> Iterator[Line]:
+    if finding.key is not None:
+        key = cut(finding.key, _KEY_WIDTH, marks.ellipsis)
+        yield line("    ", Span("key ", "dim"), key, hanging=8)
+    several = len({event.key for event in finding.events}) > 1
+    room = None if width is None else width - 4
+    rows = [_event_row(event, marks, finding.latest_ms, keyed=several) for event in finding.events]
+    for event, row in zip(finding.events, table(rows, width=room, right=(0,)), strict=True):
+        if event.skipped:
+            yield line(
+                "    ", Span(f"{marks.ellipsis} {event.skipped} more {marks.ellipsis}", "dim")
+            )
+        yield row.indented(4)
+
+
+def _event_row(event: EventView, marks: Symbols, latest_ms: float, *, keyed: bool) -> list[Span]:
+    if event.absent:
+        moment = Span("never", "bad")
+    elif event.t_ms is None:
+        moment = Span("other clock", "warn")
+    else:
+        text = wording.milliseconds(event.t_ms, latest_ms)
+        moment = Span(f"<= {text}" if event.bound else text)
+    style: Style = "bad" if event.absent else ""
+    row = [moment, Span(event.unit, style), Span(event.step, style)]
+    if keyed:
+        row.append(Span(cut(event.key or "", _KEY_WIDTH // 2, marks.ellipsis)))
+    row.append(Span(event.type, "dim"))
+    row.append(Span("" if event.pid is None else f"pid {event.pid}", "dim"))
+    return row
+
+
+def _state(finding: FindingView, marks: Symbols) -> Iterator[Line]:
+    unit = finding.unit
+    if unit is not None:
+        lines = [line(f"    {marks.dot} left behind {leak}", hanging=6) for leak in unit.leaks]
+        if not _says_its_end(finding):
+            ended = Span(_when(unit), "dim")
+            lines.insert(0, line(f"    {unit.name} {unit.ended}", ended, hanging=6))
+        if lines:
+            yield from (line(), *lines)
+    yield from _output(finding, marks)
+
+
+def _output(finding: FindingView, marks: Symbols) -> Iterator[Line]:
+    if finding.output:
+        yield line()
+        yield line("    ", Span(f"{finding.source}:", "dim"))
+        for text in finding.output:
+            yield line("    ", Span(f"{marks.bar} ", "dim"), log_line(text), hanging=6)
+
+
+def _says_its_end(finding: FindingView) -> bool:
+    """Whether the message is just what would be said of its unit's end."""
+    unit = finding.unit
+    return unit is not None and finding.message == f"{unit.name} {unit.ended}"
+
+
+def _when(unit: UnitView) -> str:
+    parts = [] if unit.pid is None else [f"pid {unit.pid}"]
+    if unit.ended_s is not None:
+        parts.append(f"{wording.duration(unit.ended_s)} in")
+    return f"  ({', '.join(parts)})" if parts else ""
+
+
+SUMMARY_FILE = "summary.txt"
+
+
+def summary(result: GroupResult, *, cwd: Path) -> str:
+    """The group's block as on the console, with the figures of its circuits, units and tests."""
+    lines = group_block(view_group(result, cwd=cwd), symbols_for("utf-8"), figures=True)
+    return "".join(f"{line.text}\n" for line in lines)
+
+
+def write_summary(result: GroupResult, path: Path, *, cwd: Path) -> None:
+    """Write the summary. Raises InfraError where that fails."""
+    text = summary(result, cwd=cwd)
+    # A log line may hold what UTF-8 cannot; it is escaped already, names of folders may not be.
+    write_text(path, text.encode("utf-8", "backslashreplace").decode(), private=True)

@@ -1,1 +1,0 @@
-"""Hands what happens in a run to all who tell of it."""

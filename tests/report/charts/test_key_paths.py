@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf
+
+from testrium.model import Circuit, Code, Event, Finding, Hop, Place
+from testrium.model.detail import CircuitWays, Lack, Way
+from testrium.report.charts.key_paths import MOST_STEPS, WHOLE_RUN, KeyPaths, joined_keys, key_paths
+
+START_NS = 10**9
+ROUTE = Circuit(
+    "order",
+    ((Hop("shop:sent", (Place("shop", "sent"),)),), (Hop("store:got", (Place("store", "got"),)),)),
+)
+
+
+def event(
+    number: int, place: str, ms: float, key: str | None, cause: tuple[str, ...] = ()
+) -> Event:
+    unit, step = place.split(":")
+    return Event(
+        id=number,
+        unit=unit,
+        step=step,
+        type="Default",
+        key=key,
+        cause=cause,
+        t_ns=START_NS + round(ms * 1e6),
+        t_low_ns=None,
+        wall_ns=0,
+        domain="here",
+        pid=1,
+        seq=None,
+        start=1,
+        attempt=1,
+        owner=unit,
+        meta={"key": key},
+    )
+
+
+def answered(key: str, first: int, ms: float) -> tuple[list[Event], Way]:
+    events = [event(first, "shop:sent", first, key), event(first + 1, "store:got", first + ms, key)]
+    return events, Way(key, tuple(events), ms * 1e6, ms * 1e6)
+
+
+def lost(key: str, first: int) -> tuple[list[Event], Way]:
+    events = [event(first, "shop:sent", first, key)]
+    return events, Way(key, tuple(events), inf, inf, (Lack("store:got", first),))
+
+
+def shown(
+    *known: tuple[list[Event], Way], findings: Sequence[Finding] = (), room: int = 1000
+) -> KeyPaths:
+    events = [one for own, _ in known for one in own]
+    circuits = (CircuitWays(ROUTE, tuple(way for _, way in known)),)
+    return key_paths(events, circuits, findings, {}, room)
+
+
+def test_what_is_wrong_comes_first_then_the_slowest() -> None:
+    findings = [Finding(Code.LATE, "store:got", "", keys=("k2",))]
+    ways = shown(
+        answered("k1", 1, 2.0),
+        answered("k2", 3, 1.0),
+        lost("k3", 5),
+        answered("k4", 7, 9.0),
+        findings=findings,
+    )
+    assert [way.name for way in ways.shown] == ["k2", "k3", "k4", "k1"]
+    assert [way.latency for way in ways.shown] == ["1.000 ms", "unanswered", "9.000 ms", "2.000 ms"]
+    assert ways.shown[0].wrong == ("late at store:got",)
+
+
+def test_the_hop_that_a_key_did_not_pass_is_told() -> None:
+    (way,) = shown(lost("k1", 1)).shown
+    assert [(step.unit, step.label, step.time, step.absent) for step in way.steps] == [
+        ("shop", "sent", "0.000 ms", False),
+        ("store", "got", "never", True),
+    ]
+    assert way.steps[1].source == 0
+
+
+def test_all_keys_are_folded_into_one_way() -> None:
+    ways = shown(answered("k1", 1, 2.0), answered("k2", 3, 4.0), lost("k3", 5))
+    assert [(step.unit, step.label, step.time, step.source) for step in ways.folded] == [
+        ("shop", "sent ×3", "0.000 ms", None),  # noqa: RUF001
+        ("store", "got ×2", "3.000 ms", 0),  # noqa: RUF001
+        ("store", "got ×1", "never", 0),  # noqa: RUF001
+    ]
+
+
+def test_more_keys_than_there_is_room_for_are_counted() -> None:
+    ways = shown(*(answered(f"k{n}", 2 * n, n) for n in range(1, 30)), room=6)
+    assert ([way.name for way in ways.shown], ways.total) == (["k29", "k28", "k27"], 29)
+
+
+def test_causes_join_keys_to_one_way() -> None:
+    events = [
+        event(1, "shop:sent", 0, "k1"),
+        event(2, "store:got", 1, "k2", ("k1",)),
+        event(3, "store:noted", 2, None, ("k2",)),
+        event(4, "store:noted", 3, "k9"),
+    ]
+    assert joined_keys(events) == {"k1": "k1", "k2": "k1", "k9": "k9"}
+    ways = key_paths(events, (), (), {2: "kill, as planned"}, 1000)
+    assert [(way.name, way.others, way.events) for way in ways.shown] == [
+        ("k1", ("k2",), 3),
+        ("k9", (), 1),
+    ]
+    assert [step.fault for step in ways.shown[0].steps] == ["", "kill, as planned", ""]
+
+
+def test_a_long_way_loses_its_middle() -> None:
+    events = [event(n, "a:b", n, "k") for n in range(1, MOST_STEPS + 21)]
+    (way,) = key_paths(events, (), (), {}, 10**6).shown
+    assert (len(way.steps), way.events) == (MOST_STEPS, MOST_STEPS + 20)
+    assert [step.skipped for step in way.steps if step.skipped] == [20]
+
+
+def test_a_circuit_of_the_whole_run_has_one_way() -> None:
+    events = [event(1, "shop:sent", 0, None), event(2, "store:got", 2, None)]
+    whole = CircuitWays(ROUTE._replace(per="run"), (Way("", tuple(events), 2e6, 2e6),))
+    (way,) = key_paths(events, (whole,), (), {}, 1000).shown
+    assert (way.name, way.latency, len(way.steps)) == (WHOLE_RUN, "2.000 ms", 2)
+
+
+def test_nothing_with_a_key_has_no_way() -> None:
+    assert key_paths([event(1, "a:b", 0, None)], (), (), {}, 1000) == KeyPaths()

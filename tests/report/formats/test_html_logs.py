@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from testrium.model import Event
+from testrium.model.detail import Log, OutputMark, Piece
+from testrium.report.formats.html import HEAD, TAIL, LogLine, unit_logs
+
+START_NS = 10**12
+
+
+def at(ms: float) -> int:
+    return START_NS + round(ms * 1e6)
+
+
+def log(data: bytes, stream: str = "stdout") -> Log:
+    return Log("a", stream, len(data), (Piece(0, data),))
+
+
+def event(ms: float, step: str, key: str | None = None) -> Event:
+    return Event(
+        *(1, "a", step, "Default", key, (), at(ms), None, 0, "here", 1, None, 1, 1, "a", {"n": 1})
+    )
+
+
+def lines(*logs: Log, marks: list[OutputMark], events: list[Event]) -> tuple[LogLine, ...]:
+    (view,) = unit_logs(["a", "silent"], logs, marks, events, START_NS)
+    assert view.unit == "a"
+    return view.lines
+
+
+def test_probes_stand_between_the_lines() -> None:
+    marks = [OutputMark("a", at(10), 4, 0), OutputMark("a", at(30), 8, 5)]
+    found = lines(
+        log(b"one\ntwo\nend"), log(b"oops\n", "stderr"), marks=marks, events=[event(20, "s", "k1")]
+    )
+    assert found == (
+        LogLine("stdout", "≤ 0.010 s", "one"),
+        LogLine("probe", "0.020 s", "s k1  n=1"),
+        LogLine("stdout", "≤ 0.030 s", "two"),
+        LogLine("stderr", "≤ 0.030 s", "oops"),
+        LogLine("stdout", "", "end"),
+    )
+
+
+def test_terminal_codes_are_only_text() -> None:
+    (line,) = lines(log(b"\x1b[31mred\x07\xff\n"), marks=[], events=[])
+    assert line.text == r"\x1b[31mred\x07\xff"
+
+
+def test_of_a_long_log_the_middle_is_left_out() -> None:
+    data = b"".join(b"line %d\n" % number for number in range(HEAD + TAIL + 7))
+    found = lines(log(data), marks=[], events=[])
+    assert len(found) == HEAD + TAIL + 1
+    assert found[HEAD] == LogLine("skipped", "", "7 lines left out")
+    assert found[-1].text == f"line {HEAD + TAIL + 6}"
+
+
+def test_what_was_not_read_of_a_log_is_told() -> None:
+    pieces = (Piece(0, b"first\n"), Piece(2_000_006, b"last\n"))
+    (first, gap, last) = lines(Log("a", "stdout", 2_000_011, pieces), marks=[], events=[])
+    assert (first.text, gap.text, last.text) == ("first", "2.0 MB of stdout left out", "last")
