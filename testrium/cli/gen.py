@@ -2,12 +2,133 @@
 
 from __future__ import annotations
 
+import difflib
+import json
+import os
+import re
 import shlex
+import shutil
+import tempfile
+import tomllib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import click
 
-from testrium.cli.templates import copy_template, find_template, known_templates
+from testrium.errors import UsageError
+from testrium.load.document import did_you_mean
+from testrium.load.kinds import NAME, is_entrypoint
+from testrium.load.locate import list_tail
+from testrium.model import RESERVED_UNITS
+from testrium.resources import template_folder
+
+CONFIG_FILE = "config.toml"
+
+#: What lies in a group's folder and is no part of the group.
+_NOT_COPIED = frozenset({"__pycache__"})
+
+
+class Template(NamedTuple):
+    """A group's folder to copy; `title` says what it is, in a line."""
+
+    name: str
+    folder: Path
+    title: str
+
+
+def known_templates(own: Path | None = None) -> Mapping[str, Template]:
+    """All templates by name: Testrium's, then those in the project's folder `own`.
+
+    One of the project stands in for Testrium's of the same name.
+    """
+    found = {}
+    for place in (template_folder() / "scaffold", own):
+        for folder in sorted(place.iterdir()) if place and place.is_dir() else ():
+            if (folder / CONFIG_FILE).is_file():
+                found[folder.name] = Template(folder.name, folder, _title(folder))
+    return found
+
+
+def find_template(name: str, own: Path | None = None) -> Template:
+    """The template `name`; a name with a `/` is the folder of any group.
+
+    Raises:
+        UsageError: there is none.
+    """
+    known = known_templates(own)
+    if name in known:
+        return known[name]
+    if "/" in name:
+        folder = Path(name).expanduser()
+        if (folder / CONFIG_FILE).is_file():
+            return Template(name, folder, _title(folder))
+        raise UsageError(f"{name}: no group to start from: there is no {CONFIG_FILE} in it")
+    near = difflib.get_close_matches(name, known, n=1)
+    meant = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(known)}"
+    raise UsageError(f"no template {name!r}; {meant}")
+
+
+def copy_template(template: Template, target: Path) -> tuple[Path, ...]:
+    """Copy a template into `target`, which is made where it is missing.
+
+    Returns the files that were made. Nothing is ever overwritten: if one of the files exists,
+    nothing is written at all.
+
+    Raises:
+        UsageError: `target` is a file or lies in the template, or files of the template exist.
+    """
+    source = template.folder
+    if target.resolve().is_relative_to(source.resolve()):
+        raise UsageError(f"{target}: lies in the template itself")
+    wanted = [path.relative_to(source) for path in sorted(source.rglob("*")) if path.is_file()]
+    wanted = [path for path in wanted if _is_copied(path)]
+    return write_new({target / path: source / path for path in wanted}, target)
+
+
+def write_new(files: Mapping[Path, Path | str], target: Path) -> tuple[Path, ...]:
+    """Make files from a text, or from the file whose content and mode they get; all or none.
+
+    Raises:
+        UsageError: one of them exists, or cannot be written.
+    """
+    existing = [path for path in files if path.exists() or path.is_symlink()]
+    if existing:
+        names = "".join(f"\n  {path}" for path in existing)
+        raise UsageError(f"nothing was written, because these files exist:{names}")
+    made: list[Path] = []
+    try:
+        for path, content in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("xb") as new:
+                made.append(path)
+                new.write(content.encode() if isinstance(content, str) else content.read_bytes())
+            if isinstance(content, Path):
+                shutil.copymode(content, path)
+    except OSError as error:
+        for path in made:  # what is half made is worse than nothing
+            path.unlink(missing_ok=True)
+        raise UsageError(f"cannot write {target}: {error.strerror}") from error
+    return tuple(made)
+
+
+def _is_copied(path: Path) -> bool:
+    return not any(part in _NOT_COPIED or part.startswith(".") for part in path.parts)
+
+
+def _title(folder: Path) -> str:
+    """The title that a group gives itself, or the first line where that is a comment; or ""."""
+    try:
+        text = (folder / CONFIG_FILE).read_text(encoding="utf-8")
+        table = tomllib.loads(text).get("Configs")
+    except (OSError, ValueError):
+        return ""
+    title = table.get("title") if isinstance(table, dict) else None
+    if isinstance(title, str):
+        return title
+    first = text.partition("\n")[0]
+    return first.lstrip("# ") if first.startswith("#") else ""
+
 
 _FIRST_TEMPLATE = "hello"
 
@@ -105,7 +226,6 @@ def unit(
     Without --entrypoint and --command a new file NAME.py gets its main(). Nothing is ever
     overwritten; in config.toml only the list of units grows.
     """
-    from testrium.cli.new_unit import NewUnit, add_unit
 
     made = add_unit(folder, NewUnit(name, entrypoint, command, after))
     _tell_made(made)
@@ -120,5 +240,156 @@ def command() -> None:
 
 
 command.add_command(config_template)
+
 command.add_command(group)
+
 command.add_command(unit)
+
+
+_CODE = '''\
+"""The unit {name}."""
+
+import testrium
+
+
+def main() -> None:
+    me = testrium.unit()
+    me.probe("ready")
+'''
+
+
+class NewUnit(NamedTuple):
+    """What the user asked for; without entrypoint and command a Python file is made."""
+
+    name: str
+    entrypoint: str | None = None
+    command: str | None = None
+    after: tuple[str, ...] = ()
+
+
+def add_unit(folder: Path, unit: NewUnit) -> tuple[Path, ...]:
+    """Add a unit to the group in `folder`; the files that were made.
+
+    Raises:
+        UsageError: it is no group, the name cannot be, a file exists; nothing was changed.
+    """
+    config = folder / CONFIG_FILE
+    try:
+        text = config.read_bytes().decode("utf-8-sig")
+        document = tomllib.loads(text)
+    except OSError as error:
+        advice = "" if config.exists() else "; --group PATH names the group's folder"
+        raise UsageError(f"{config}: cannot be read: {error.strerror}{advice}") from error
+    except ValueError as error:
+        raise UsageError(f"{config}: no TOML: {error}") from error
+    table = document.get("Configs")
+    names = table.get("units") if isinstance(table, dict) else None
+    if not isinstance(names, list):
+        raise UsageError(f"{config}: there is no list Configs.units to add {unit.name!r} to")
+    _check(unit, names)
+    longer = _with_unit(text, document, unit.name)
+    if longer is None:
+        raise UsageError(f"{config}: cannot be changed safely: add {unit.name!r} to units yourself")
+    made = write_new(_new_files(folder, unit), folder)
+    try:
+        _replace(config, longer)
+    except OSError as error:
+        for path in made:
+            path.unlink()
+        raise UsageError(f"cannot write {config}: {error.strerror}") from error
+    return made
+
+
+def _check(unit: NewUnit, names: list[Any]) -> None:
+    if not NAME.fullmatch(unit.name) or unit.name in RESERVED_UNITS:
+        reserved = ", ".join(sorted(RESERVED_UNITS))
+        raise UsageError(
+            f"{unit.name!r} is no name of a unit: up to 64 letters, digits, '_', '.' and '-', with"
+            f" a letter or digit first; {reserved} are reserved"
+        )
+    if unit.name in names:
+        raise UsageError(f"the group has a unit {unit.name!r} already")
+    if unit.entrypoint is not None and unit.command is not None:
+        raise UsageError("--entrypoint cannot stand beside --command")
+    if unit.entrypoint is not None and not is_entrypoint(unit.entrypoint):
+        raise UsageError(f"--entrypoint {unit.entrypoint}: must be MODULE:FUNCTION")
+    for name in unit.after:
+        if name not in names:
+            raise UsageError(f"--after {name}: no such unit{did_you_mean(name, map(str, names))}")
+
+
+def _new_files(folder: Path, unit: NewUnit) -> dict[Path, Path | str]:
+    """The unit's file, and its code where it has to be made."""
+    files: dict[Path, Path | str] = {}
+    lines = [f"[{_key(unit.name)}]", f"init = {_next_init(folder / 'units')}"]
+    if unit.command is not None:
+        try:
+            words = shlex.split(unit.command)
+        except ValueError as error:
+            raise UsageError(f"--command {unit.command!r}: {error}") from None
+        lines.append(f"command = {_value(words)}")
+    else:
+        module = re.sub(r"\W", "_", unit.name)
+        module = module if module.isidentifier() else f"unit_{module}"
+        entrypoint = unit.entrypoint or f"{module}:main"
+        lines.append(f"entrypoint = {_value(entrypoint)}")
+        if unit.entrypoint is None:
+            files[folder / f"{module}.py"] = _CODE.format(name=unit.name)
+            lines.append('events = ["ready"]')
+    if unit.after:
+        lines.append(f"unit_dependencies = {_value(list(unit.after))}")
+    files[folder / "units" / f"{unit.name}.toml"] = "\n".join(lines) + "\n"
+    return files
+
+
+def _next_init(units: Path) -> int:
+    """A start index after all others; of files that cannot be read nothing is known."""
+    inits = [-1]
+    for file in units.glob("*.toml"):
+        try:
+            tables = tomllib.loads(file.read_text(encoding="utf-8")).values()
+        except (OSError, ValueError):
+            continue
+        inits += [
+            table["init"]
+            for table in tables
+            if isinstance(table, dict) and isinstance(table.get("init"), int)
+        ]
+    return max(inits) + 1
+
+
+def _with_unit(text: str, document: dict[str, Any], name: str) -> str | None:
+    """The text with one more item in `Configs.units`; None unless that is all that changed."""
+    tail = list_tail(text, ("Configs", "units"))
+    if tail is None:
+        return None
+    units = document["Configs"]["units"]
+    longer = f"{text[:tail]}{', ' if units else ''}{_value(name)}{text[tail:]}"
+    document["Configs"]["units"] = [*units, name]
+    try:
+        return longer if tomllib.loads(longer) == document else None
+    except tomllib.TOMLDecodeError:
+        return None
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file in one step: what reads it sees the old text or the new one."""
+    mode = path.stat().st_mode
+    with tempfile.NamedTemporaryFile("wb", dir=path.parent, prefix=".", delete=False) as new:
+        try:
+            new.write(text.encode())
+            new.flush()
+            Path(new.name).chmod(mode & 0o7777)
+            os.replace(new.name, path)  # noqa: PTH105 - of a name, not a Path
+        except BaseException:
+            Path(new.name).unlink(missing_ok=True)
+            raise
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
+
+
+def _value(value: str | list[str]) -> str:
+    """A text or a list of texts as TOML: JSON's escapes are TOML's too."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

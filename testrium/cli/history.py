@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 
 from testrium.errors import UsageError
-
-if TYPE_CHECKING:
-    from testrium.cli.history_tables import Tables
-    from testrium.history import RunRecord
-    from testrium.report.lines import Line
+from testrium.history import Change, Flaky, Point, ResultRecord, RunRecord, Slow, normalized_s
+from testrium.measures import figure
+from testrium.model import Measure, Verdict
+from testrium.report import wording
+from testrium.report.escape import cut
+from testrium.report.lines import Line, Span, Style, line, table
+from testrium.report.symbols import STYLES
+from testrium.statistics import median, robust_deviation
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="For machines: a list.")
+
 _of_group = click.option("--group", metavar="GROUP", help="Only of this group.")
 
 
@@ -232,7 +238,7 @@ def _show(
     if not found:
         click.echo(nothing)
         return
-    from testrium.cli.history_tables import Tables
+
     from testrium.report.console import Console
 
     with Console(sys.stdout, cwd=Path.cwd()) as console:
@@ -268,3 +274,237 @@ def _unknown(what: str, name: str, known: Iterable[str]) -> UsageError:
     near = difflib.get_close_matches(name, list(known), n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return UsageError(f"no {what} {name!r} is in the history{hint}")
+
+
+_AT_100 = ("at score 100",)
+
+_BARS = "▁▂▃▄▅▆▇█"
+
+_ASCII_BARS = "_.-~=+*#"
+
+_TREND = 24
+
+_NAME_WIDTH = 40
+
+#: From here on a difference is worth a colour.
+_SURE = 0.95
+
+
+class Tables:
+    """Makes lines of what is to be shown.
+
+    `width` is that of the terminal, None where all is shown; `encoding` that of the stream.
+    """
+
+    def __init__(self, width: int | None, encoding: str) -> None:
+        self._width = width
+        try:
+            _BARS.encode(encoding)
+            self._bars, self._ellipsis = _BARS, "…"
+        except (UnicodeEncodeError, LookupError):
+            self._bars, self._ellipsis = _ASCII_BARS, "..."
+
+    def runs(self, runs: Sequence[RunRecord], scores: Mapping[str, float]) -> list[Line]:
+        """One run a line; with scores of machines, durations also as on one of score 100."""
+        heads = ("run", "when", "verdict", "duration", *_AT_100[: bool(scores)], "groups")
+        rows = [
+            [
+                Span(run.run),
+                Span(_when(run.started)),
+                _verdict(run.verdict),
+                Span(wording.duration(run.duration_s)),
+                *((_at_100(run, scores.get(run.run)),) if scores else ()),
+                Span(_counts(run)),
+            ]
+            for run in runs
+        ]
+        return self._table(heads, rows, right=(3, 4) if scores else (3,))
+
+    def group(self, results: Sequence[ResultRecord], limit: int) -> Iterator[Line]:
+        """The latest results of a group, then its figures over time; apart for each mode."""
+        kinds = sorted({(one.mode, str(one.params)) for one in results})
+        for number, kind in enumerate(kinds):
+            same = [one for one in results if (one.mode, str(one.params)) == kind]
+            if number:
+                yield line()
+            count = wording.plural(len(same), "result")
+            yield line(Span(f"{same[0].group} {same[0].mode}", "strong"), Span(f"  {count}", "dim"))
+            heads = ("run", "when", "verdict", "duration", "first finding")
+            rows = [_result_row(one) for one in same[:limit]]
+            yield from self._table(heads, rows, right=(3,), indent=2)
+            figures = self._figure_rows(same)
+            if figures:
+                yield line()
+                heads = ("figure", "last", "median", "spread", "from old to new")
+                yield from self._table(heads, figures, right=(1, 2, 3), indent=2)
+
+    def points(self, name: str, points: Sequence[Point]) -> Iterator[Line]:
+        """A figure over the runs, apart for each group, mode and parameters."""
+
+        def kind(point: Point) -> tuple[str, str, str, str]:
+            return point.group, point.mode, str(point.params), point.unit
+
+        ordered = sorted(points, key=lambda point: (kind(point), -point.started))
+        for number, (_, group) in enumerate(groupby(ordered, key=kind)):
+            same = list(group)
+            first = same[0]
+            if number:
+                yield line()
+            trend = self._trend([point.median for point in reversed(same)])
+            about = f"  {first.group} {first.mode}, {first.better} is better  {trend}"
+            yield line(Span(name, "strong"), Span(about, "dim"))
+            heads = ("run", "when", "median", "mean", "deviation", "n")
+            rows = [
+                [
+                    Span(point.run),
+                    Span(_when(point.started)),
+                    Span(figure(point.median, point.unit)),
+                    Span(figure(point.mean, point.unit)),
+                    Span("-" if point.deviation is None else figure(point.deviation, point.unit)),
+                    Span(str(point.n)),
+                ]
+                for point in same
+            ]
+            yield from self._table(heads, rows, right=(2, 3, 4, 5), indent=2)
+
+    def flaky(self, flaky: Sequence[Flaky]) -> list[Line]:
+        """One result a line."""
+        heads = ("group", "passed", "failed", "rate", "mode", "last failed", "most often")
+        rows = [
+            [
+                self._name(one.group),
+                Span(str(one.passed)),
+                Span(str(one.failed), "bad"),
+                Span(f"{one.rate:.0%}"),
+                Span(one.mode),
+                Span(one.last_failed),
+                self._name(one.causes[0] if one.causes else "-"),
+            ]
+            for one in flaky
+        ]
+        return self._table(heads, rows, right=(1, 2, 3))
+
+    def slow(self, slow: Sequence[Slow]) -> list[Line]:
+        """One group and mode a line."""
+        heads = ("group", "median", "last", "longest", "runs", "mode")
+        rows = [
+            [
+                self._name(one.group),
+                Span(wording.duration(one.median_s)),
+                Span(wording.duration(one.last_s)),
+                Span(wording.duration(one.longest_s)),
+                Span(str(one.n)),
+                Span(one.mode),
+            ]
+            for one in slow
+        ]
+        return self._table(heads, rows, right=(1, 2, 3, 4))
+
+    def changes(self, changes: Sequence[Change]) -> Iterator[Line]:
+        """The figures of two runs side by side, by group."""
+        name: Callable[[Change], tuple[str, str, str]] = lambda one: (  # noqa: E731 - a key
+            one.group,
+            one.mode,
+            one.because,
+        )
+        for number, (_, group) in enumerate(groupby(changes, key=name)):
+            same = list(group)
+            if number:
+                yield line()
+            about = f"  confidence from {same[0].because}"
+            yield line(Span(f"{same[0].group} {same[0].mode}", "strong"), Span(about, "dim"))
+            heads = ("figure", "first", "second", "change", "confidence")
+            rows = [_change_row(one, self._name(one.name)) for one in same]
+            yield from self._table(heads, rows, right=(1, 2, 3, 4), indent=2)
+
+    def _figure_rows(self, results: Sequence[ResultRecord]) -> list[list[Span]]:
+        """Each figure of the latest result that has any: now, usually, and over time."""
+        latest: dict[str, Measure] = {}
+        for one in results:
+            for name, measure in one.measures.items():
+                latest.setdefault(name, measure)
+        order = ("group", "circuit", "hop", "reported", "unit")
+        rows = []
+        for measure in sorted(latest.values(), key=lambda one: order.index(one.source)):
+            values = [
+                one.measures[measure.name].value
+                for one in reversed(results)
+                if measure.name in one.measures
+            ]
+            unit = measure.unit
+            rows.append(
+                [
+                    self._name(measure.name),
+                    Span(figure(measure.value, unit)),
+                    Span(figure(median(values), unit)),
+                    Span(figure(robust_deviation(values), unit), "dim"),
+                    Span(self._trend(values)),
+                ]
+            )
+        return rows
+
+    def _trend(self, values: Sequence[float]) -> str:
+        """The latest values as bars, the latest last."""
+        shown = values[-_TREND:]
+        low, high = min(shown), max(shown)
+        if low == high:
+            return self._bars[3] * len(shown)
+        top = len(self._bars) - 1
+        return "".join(self._bars[round((value - low) / (high - low) * top)] for value in shown)
+
+    def _name(self, text: str) -> Span:
+        return Span(cut(text, _NAME_WIDTH, self._ellipsis))
+
+    def _table(
+        self,
+        heads: Sequence[str],
+        rows: Sequence[Sequence[Span]],
+        *,
+        right: Sequence[int],
+        indent: int = 0,
+    ) -> list[Line]:
+        room = None if self._width is None else self._width - indent
+        titled = [[Span(head, "dim") for head in heads], *rows]
+        return [row.indented(indent) for row in table(titled, width=room, right=right)]
+
+
+def _at_100(run: RunRecord, score: float | None) -> Span:
+    return Span("-" if score is None else wording.duration(normalized_s(run, score)))
+
+
+def _result_row(one: ResultRecord) -> list[Span]:
+    finding = f"{one.root_code} {one.root_where}" if one.root_code else "-"
+    repeat = f" +{one.repeat}" if one.repeat else ""
+    return [
+        Span(f"{one.run}{repeat}"),
+        Span(_when(one.started)),
+        _verdict(one.verdict),
+        Span(wording.duration(one.duration_s)),
+        Span(finding, "dim"),
+    ]
+
+
+def _change_row(one: Change, name: Span) -> list[Span]:
+    style: Style = ""
+    if one.confidence is not None and one.confidence >= _SURE and one.first != one.second:
+        style = "bad" if one.worse else "good"
+    sure = "-" if one.confidence is None else f"{min(one.confidence, 0.999):.1%}"
+    return [
+        name,
+        Span(figure(one.first, one.unit)),
+        Span(figure(one.second, one.unit)),
+        Span("-" if one.change is None else f"{one.change:+.1%}", style),
+        Span(sure, style),
+    ]
+
+
+def _verdict(verdict: Verdict) -> Span:
+    return Span(str(verdict), STYLES[verdict])
+
+
+def _when(started: float) -> str:
+    return f"{datetime.fromtimestamp(started, UTC).astimezone():%Y-%m-%d %H:%M}"
+
+
+def _counts(run: RunRecord) -> str:
+    return ", ".join(f"{number} {verdict}" for verdict, number in run.verdicts.items()) or "none"

@@ -12,28 +12,27 @@ import click
 from testrium import __version__
 from testrium.errors import ConfigError, ExitCode, TestriumError
 
-#: Subcommand -> module of testrium.cli that defines it as `command`, and its one-line help.
+#: Subcommand -> where it is defined (module of testrium.cli:attribute), and its one-line help.
 COMMANDS = {
-    "run": ("run", "Run groups and judge them (the default command)."),
-    "list": ("list", "List the groups and what would be run."),
-    "check": ("check", "Validate groups; run nothing."),
-    "show": ("show", "Print a stored run again."),
-    "verify": ("verify", "Judge a stored run again."),
-    "report": ("report", "Write a stored run's report as HTML, JSON or JUnit XML."),
-    "clean": ("clean", "Remove stored runs."),
-    "benchmark": ("benchmark", "Measure how fast this machine is."),
-    "history": ("history", "List earlier runs."),
-    "chaos": ("chaos", "Break a group by drawn faults; find the smallest that breaks it."),
-    "serve": ("serve", "Show trends and kept runs in a browser."),
-    "learn": ("learn", "Propose circuits from a run that passed."),
-    "explain": ("explain", "Tell what a finding means, with a circuit that shows it."),
-    "gen": ("gen", "Generate groups from templates."),
-    "gen-configs": ("gen", "The old name of `gen config-template`."),
-    "probe": ("probe", "Emit a probe from a shell script."),
-    "schema": ("schema", "Print JSON Schemas of groups' files, for editors."),
-    "doctor": ("doctor", "Check this machine and project; say what to do."),
+    "run": ("run:command", "Run groups and judge them (the default command)."),
+    "list": ("groups:list_command", "List the groups and what would be run."),
+    "check": ("groups:check_command", "Validate groups; run nothing."),
+    "show": ("runs:show_command", "Print a stored run again."),
+    "verify": ("runs:verify_command", "Judge a stored run again."),
+    "report": ("runs:report_command", "Write a stored run's report as HTML, JSON or JUnit XML."),
+    "clean": ("runs:clean_command", "Remove stored runs."),
+    "benchmark": ("machine:benchmark_command", "Measure how fast this machine is."),
+    "history": ("history:command", "List earlier runs."),
+    "chaos": ("chaos:command", "Break a group by drawn faults; find the smallest that breaks it."),
+    "serve": ("runs:serve_command", "Show trends and kept runs in a browser."),
+    "learn": ("runs:learn_command", "Propose circuits from a run that passed."),
+    "explain": ("explain:command", "Tell what a finding means, with a circuit that shows it."),
+    "gen": ("gen:command", "Generate groups from templates."),
+    "gen-configs": ("gen:old_command", "The old name of `gen config-template`."),
+    "probe": ("probe:command", "Emit a probe from a shell script."),
+    "schema": ("schema:command", "Print JSON Schemas of groups' files, for editors."),
+    "doctor": ("machine:doctor_command", "Check this machine and project; say what to do."),
 }
-_ATTRIBUTES = {"gen-configs": "old_command"}
 
 
 class Common(NamedTuple):
@@ -52,8 +51,8 @@ class _Commands(click.Group):
     def get_command(self, _: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"testrium.cli.{COMMANDS[cmd_name][0]}")
-        command = getattr(module, _ATTRIBUTES.get(cmd_name, "command"))
+        module, attribute = COMMANDS[cmd_name][0].split(":")
+        command = getattr(importlib.import_module(f"testrium.cli.{module}"), attribute)
         assert isinstance(command, click.Command)
         return command
 

@@ -12,8 +12,7 @@ import click
 from click.core import ParameterSource
 
 from testrium.cli.main import Common
-from testrium.cli.reports import chosen, github_writers, make_writers, report_options
-from testrium.cli.selecting import selecting
+from testrium.cli.options import chosen, github_writers, make_writers, report_options, selecting
 from testrium.errors import TestriumError, UsageError
 
 if TYPE_CHECKING:

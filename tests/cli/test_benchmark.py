@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner, Result
 
-from testrium.cli.benchmark import command
+from testrium.cli.machine import benchmark_command
 from testrium.cli.main import Common
 from testrium.errors import InfraError
 from testrium.record.score import MachineScore, keep_score, machine_id
@@ -29,7 +29,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def benchmark(*arguments: str) -> Result:
     return CliRunner().invoke(
-        command,
+        benchmark_command,
         ("--iterations", "1", *arguments),
         obj=Common(),
         catch_exceptions=False,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from testrium.cli.clean import command
+from testrium.cli.runs import clean_command
 from testrium.errors import UsageError
 from testrium.record.runs import claimed
 from testrium.record.state import make_state_folder
@@ -39,7 +39,9 @@ def runs(state: Path) -> list[Path]:
 
 
 def clean(*arguments: str) -> Result:
-    return CliRunner().invoke(command, arguments, catch_exceptions=False, standalone_mode=False)
+    return CliRunner().invoke(
+        clean_command, arguments, catch_exceptions=False, standalone_mode=False
+    )
 
 
 def left(runs: list[Path]) -> str:
@@ -93,7 +95,7 @@ def test_no_state_folder_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 @pytest.mark.parametrize("age", ["7", "d", "-7d", "1.5d", "7 d"])
 def test_what_is_no_age_is_refused(state: Path, age: str) -> None:
-    result = CliRunner().invoke(command, ["--older-than", age])
+    result = CliRunner().invoke(clean_command, ["--older-than", age])
     assert "expected an age such as 90s, 30m, 12h, 7d or 2w" in result.output
 
 

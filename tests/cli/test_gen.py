@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from testrium.cli import gen
-from testrium.cli.templates import known_templates
+from testrium.cli.gen import known_templates
 from testrium.errors import ExitCode, UsageError
 from testrium.load import load_groups
 from testrium.resources import template_folder

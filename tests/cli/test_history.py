@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from testrium.cli.history import command
-from testrium.cli.history_tables import Tables
+from testrium.cli.history import Tables, command
 from testrium.cli.main import Common
 from testrium.errors import ExitCode, UsageError
 from testrium.history import results

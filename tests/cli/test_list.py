@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from testrium.cli.list import command
+from testrium.cli.groups import list_command
 from testrium.cli.main import Common
 from testrium.errors import ExitCode, UsageError
 from testrium.load import load_groups
@@ -37,7 +37,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def invoke(*arguments: str) -> Result:
-    return CliRunner().invoke(command, arguments, obj=Common())
+    return CliRunner().invoke(list_command, arguments, obj=Common())
 
 
 def data(*arguments: str) -> Any:

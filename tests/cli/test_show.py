@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from testrium.cli.main import Common
-from testrium.cli.show import command
+from testrium.cli.runs import show_command
 from testrium.errors import ExitCode, UsageError
 from testrium.model import Group, GroupResult, RunResult, Scenario, Verdict
 from testrium.report.json_report import RUN_FILE, write_report
@@ -29,7 +29,7 @@ def store(state: Path, run: str, *ids: str) -> None:
 
 def show(*arguments: str) -> Result:
     return CliRunner().invoke(
-        command, arguments, obj=Common(), catch_exceptions=False, standalone_mode=False
+        show_command, arguments, obj=Common(), catch_exceptions=False, standalone_mode=False
     )
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from testrium.cli.templates import copy_template, known_templates
+from testrium.cli.gen import copy_template, known_templates
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "example_groups"

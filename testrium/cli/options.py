@@ -1,4 +1,4 @@
-"""The options that ask for reports, the same for every command that has a result."""
+"""Options that several commands share: which groups are selected, which reports are written."""
 
 from __future__ import annotations
 
@@ -13,10 +13,38 @@ from testrium.errors import UsageError
 from testrium.report.formats import FORMATS
 from testrium.report.writer import ReportChoice, Writer, check_targets
 
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def selecting(command: _Command) -> _Command:
+    """Give a command the options of a `Selection`."""
+    for option in reversed(_SELECTION_OPTIONS):
+        command = option(command)
+    return command
+
+
+_SELECTION_OPTIONS = (
+    click.option("--less", multiple=True, metavar="GROUP", help="Leave a group out (repeatable)."),
+    click.option("--tag", default="", metavar="EXPR", help="Only groups whose tags satisfy EXPR."),
+    click.option(
+        "--grep", default="", metavar="REGEX", help="Only groups whose id or title matches."
+    ),
+    click.option(
+        "--requirement",
+        multiple=True,
+        metavar="ID",
+        help="Only groups that cover ID, or what matches it as a shell pattern (repeatable).",
+    ),
+    click.option("--all-modes", is_flag=True, help="Matrix combinations that are not primary too."),
+    click.option("--failed", is_flag=True, help="Only what did not pass in the last run."),
+)
+
+
 _META = "testrium.reports"
+
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-_HELP = {
+_REPORT_HELP = {
     "json": "Write the report as JSON; - is standard output.",
     "junit": "Write the report as JUnit XML.",
     "html": "Write the report as one HTML page.",
@@ -41,7 +69,7 @@ def report_options(function: _Function) -> _Function:
             metavar="FILE",
             expose_value=False,
             callback=_choose,
-            help=_HELP[name],
+            help=_REPORT_HELP[name],
         )(function)
     return function
 

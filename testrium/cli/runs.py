@@ -1,0 +1,350 @@
+"""Commands about stored runs: show, verify, report, learn, clean and serve.
+
+RUN on the command line is the beginning of a run's id, or an archive of one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import re
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from testrium.cli.options import chosen, make_writers, report_options
+from testrium.errors import TestriumError, UsageError
+from testrium.model import GroupResult, RunResult, Verdict
+from testrium.report.writer import ReportChoice
+
+if TYPE_CHECKING:
+    from testrium.report.console import Console
+
+
+def is_archive(run: str) -> bool:
+    """Whether the user names an archive."""
+    return run.endswith(".zip")
+
+
+def as_shown(run: str, cwd: Path, result: RunResult) -> RunResult:
+    """The result as reports tell of it, as long as `run_folder` is open.
+
+    Folders of an archived run are called what they are in it: what was unpacked is gone when the
+    report is read. A group whose folder was not packed has none.
+    """
+    if not is_archive(run) or result.folder is None:
+        return result
+    archived = (cwd / run).resolve() / result.folder.name
+    groups = tuple(_archived(group, result.folder, archived) for group in result.groups)
+    return result._replace(groups=groups, folder=archived)
+
+
+def _archived(group: GroupResult, unpacked: Path, archived: Path) -> GroupResult:
+    place = group.run_dir
+    if place is None or not place.is_dir():
+        return group._replace(run_dir=None)
+    return group._replace(run_dir=archived / place.relative_to(unpacked), unpacked=place)
+
+
+@contextlib.contextmanager
+def run_folder(run: str, cwd: Path) -> Iterator[Path]:
+    """The folder of the run that the user names; of the last one for "".
+
+    That of an archive (a file.zip) is gone when the context is left, and errors name the archive.
+    Raises UsageError.
+    """
+    if is_archive(run):
+        from testrium.record.archive import unpacked
+
+        with unpacked(cwd / run) as folder:
+            try:
+                yield folder
+            except TestriumError as error:
+                error.args = (str(error).replace(str(folder.parent), run),)
+                raise
+        return
+    from testrium.record.runs import find_run
+    from testrium.session import state_folder
+
+    yield find_run(state_folder(cwd), run)
+
+
+@click.command(name="show")
+@click.argument("run", default="", metavar="[RUN]")
+@click.argument("group", default="", metavar="[GROUP]")
+@click.option("--plain", is_flag=True, help="No colours, no wrapping.")
+@click.option("--key", metavar="KEY", help="Print the way of one key, event by event.")
+@click.option("--timeline", is_flag=True, help="Print all events in the order of time.")
+def show_command(run: str, group: str, plain: bool, key: str | None, timeline: bool) -> int:
+    """Print what was found in RUN: the beginning of its id, or an archive; default: the last run.
+
+    With GROUP all that is known of that group: its circuits, units and tests too.
+    """
+    if key is not None and timeline:
+        raise UsageError("--key shows one key, --timeline all of them: choose one")
+    from testrium.report.console import Console
+    from testrium.report.stored import read_run
+
+    cwd = Path.cwd()
+    console = Console(sys.stdout, cwd=cwd, plain=plain)
+    with run_folder(run, cwd) as folder:
+        result = as_shown(run, cwd, read_run(folder))
+        if key is not None or timeline:
+            results = _results_of(result, group) if group else result.groups
+            _show_events(result, results, key, console)
+            return 0
+        if not group:
+            console.show(result)
+        for number, found in enumerate(_results_of(result, group) if group else ()):
+            if number:
+                click.echo()
+            console.show_group(found)
+    return 0
+
+
+def _show_events(
+    run: RunResult, results: tuple[GroupResult, ...], key: str | None, console: Console
+) -> None:
+    """Print all events of each result, or those of one key. Raises UsageError if there is none."""
+    from testrium.record.store import load_evidence
+    from testrium.report.charts.key_paths import path_of
+    from testrium.report.event_lines import faults_among
+    from testrium.report.wording import label
+    from testrium.session import DATABASE
+
+    keys: dict[str, None] = {}
+    shown = 0
+    for result in results:
+        if result.files is None or not (result.files / DATABASE).exists():
+            continue  # it was skipped
+        evidence = load_evidence(result.files / DATABASE)
+        events = evidence.events
+        title = label(result.scenario)
+        if key is not None:
+            keys |= dict.fromkeys(event.key for event in events if event.key is not None)
+            events = path_of(key, events)
+            title = f"{key} in {title}"
+        events += faults_among(events, evidence.faults)
+        if events:
+            if shown:
+                click.echo()
+            console.show_events(title, events)
+            shown += 1
+    if not shown:
+        what = "" if key is None else f" with the key {key!r}"
+        near = difflib.get_close_matches(key or "", keys, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise UsageError(f"run {run.run} has no event{what}{hint}")
+
+
+def _results_of(result: RunResult, group: str) -> tuple[GroupResult, ...]:
+    """All results of a group, named by its id or as the report names one of its results."""
+    from testrium.report.wording import label
+
+    found = tuple(one for one in result.groups if group in (one.scenario.id, label(one.scenario)))
+    if found:
+        return found
+    names = sorted({one.scenario.id for one in result.groups})
+    near = difflib.get_close_matches(group, names, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(names) or 'none'}"
+    raise UsageError(f"run {result.run} has no group {group!r}{hint}")
+
+
+@click.command(name="verify")
+@click.argument("run", default="", metavar="[RUN]")
+@report_options
+def verify_command(run: str) -> int:
+    """Judge a stored run again, with the rules of its groups as they are now.
+
+    RUN is the beginning of a run's id, or an archive (default: the last run); of an archive those
+    groups that are not here are judged with the rules that they had. Nothing is started; exit
+    codes are those of `testrium run`.
+    """
+    from testrium.earlier_runs import is_finished, verify_again
+    from testrium.report.console import Console
+    from testrium.report.writer import Writers
+
+    reports = chosen()
+    writers = make_writers(reports, Path.cwd())
+    stream = sys.stderr if any(report.on_stdout for report in reports) else sys.stdout
+    cwd = Path.cwd()
+    with Console(stream, cwd=cwd) as console, run_folder(run, cwd) as folder:
+        notice = console.notice if is_archive(run) else None
+        if not is_finished(folder):
+            console.notice("the runner was killed: what it had not begun is missing here")
+        result = as_shown(run, cwd, verify_again(folder, cwd, stored_rules=notice))
+        console.show(result)
+        Writers(writers, console.notice).replay(result)
+    return result.exit_code
+
+
+DEFAULT_FILE = "report.html"
+
+
+@click.command(name="report")
+@click.argument("run", default="", metavar="[RUN]")
+@report_options
+def report_command(run: str) -> int:
+    """Write the report of RUN into files. RUN is the beginning of its id, or an archive;
+    default: the last run.
+
+    The same files as `testrium run` writes; report.html, an HTML page, where nothing is asked for.
+    """
+    from testrium.report.stored import read_run
+    from testrium.report.writer import Writers
+
+    cwd = Path.cwd()
+    reports = chosen() or (ReportChoice("--html", "html", DEFAULT_FILE),)
+    writers = make_writers(reports, cwd)
+    with run_folder(run, cwd) as folder:
+        result = as_shown(run, cwd, read_run(folder))
+        Writers(writers, lambda text: click.echo(f"notice: {text}", err=True)).replay(result)
+    on_stdout = any(report.on_stdout for report in reports)
+    for report in reports:
+        if report.target is not None and not report.on_stdout:
+            click.echo(f"run {result.run}: {report.target}", err=on_stdout)
+    return 0
+
+
+@click.command(name="learn")
+@click.argument("run", default="", metavar="[RUN]")
+def learn_command(run: str) -> int:
+    """Propose [[circuits]] for the groups that passed in RUN, as TOML for their config.toml.
+
+    RUN is the beginning of a run's id, or an archive (default: the last run). Every guess says how
+    many keys support it. What one run shows is not what was meant: read every line.
+    """
+    from testrium.report.stored import read_run
+
+    with run_folder(run, Path.cwd()) as folder:
+        stored = as_shown(run, Path.cwd(), read_run(folder))
+        texts = [_learned(result, stored.run) for result in _passed(stored.groups)]
+    if not any(texts):
+        raise UsageError(
+            f"nothing to learn from run {stored.run}: no group passed in which keys went through"
+            " two places or more"
+        )
+    click.echo("\n".join(filter(None, texts)), nl=False)
+    return 0
+
+
+def _passed(results: tuple[GroupResult, ...]) -> list[GroupResult]:
+    """The first result of each group that passed; others are skipped, which is told."""
+    chosen: dict[str, GroupResult] = {}
+    for result in results:
+        if result.verdict is Verdict.PASS:
+            chosen.setdefault(result.scenario.id, result)
+    for name in dict.fromkeys(result.scenario.id for result in results):
+        if name not in chosen:
+            _leave_out(f"{name} did not pass")
+        elif chosen[name].files is None:
+            _leave_out(f"the folder of {name} was not kept")
+            del chosen[name]
+    return list(chosen.values())
+
+
+def _leave_out(reason: str) -> None:
+    click.echo(f"notice: {reason}: nothing is learned from it", err=True)
+
+
+def _learned(result: GroupResult, run: str) -> str:
+    """The circuits of a group; "" where there is none."""
+    from testrium.record.store import load_evidence
+    from testrium.session import DATABASE, load
+    from testrium.verify.learn import learn
+    from testrium.verify.proposal import as_toml
+
+    assert result.files is not None
+    _, (group,) = load((str(result.scenario.group.folder),), Path.cwd())
+    proposals = learn(group.units, load_evidence(result.files / DATABASE).events)
+    if not proposals:
+        return ""
+    head = f"# Learned from run {run} of {result.scenario.id}: read every line.\n\n"
+    return head + "\n".join(map(as_toml, proposals))
+
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def _age(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
+    """An age in seconds."""
+    if value is None:
+        return None
+    match = re.fullmatch(r"([0-9]{1,6})([smhdw])", value)
+    if match is None:
+        raise click.BadParameter("expected an age such as 90s, 30m, 12h, 7d or 2w")
+    return int(match[1]) * _SECONDS[match[2]]
+
+
+@click.command(name="clean")
+@click.option("--older-than", metavar="AGE", callback=_age, help="Runs that ended so long ago: 7d.")
+@click.option("--keep", type=click.IntRange(0), metavar="N", help="All but the N latest runs.")
+@click.option("--all", "everything", is_flag=True, help="All runs.")
+def clean_command(older_than: float | None, keep: int | None, everything: bool) -> int:
+    """Remove stored runs; with --older-than and --keep those that are old, but never the N latest.
+
+    Runs that go on stay, and so does the history. Processes of runs that were lost (their runner
+    was killed, and all that watched over them) are ended, also without any option.
+    """
+    from testrium.record.runs import is_run, list_runs, remove
+    from testrium.record.state import MARK, is_state_folder
+    from testrium.run.sweep import end_lost_runs
+    from testrium.session import state_folder
+
+    if everything and (older_than is not None or keep is not None):
+        raise UsageError("--all cannot stand beside --older-than or --keep")
+    state = state_folder(Path.cwd())
+    if not state.exists():
+        click.echo(f"nothing to clean: there is no {state}")
+        return 0
+    if not is_state_folder(state):
+        raise UsageError(f"{state} was not made by Testrium (there is no {MARK} in it): left alone")
+    for notice in end_lost_runs(state):
+        click.echo(notice)
+    runs = [run for run in list_runs(state) if is_run(run)]
+    if not everything and older_than is None and keep is None:
+        click.echo(f"{_counted(len(runs))} kept; remove some with --older-than, --keep or --all")
+        return 0
+    doomed = runs[: max(0, len(runs) - (keep or 0))]
+    if older_than is not None:
+        oldest = time.time() - older_than
+        doomed = [run for run in doomed if run.stat().st_mtime < oldest]
+    removed = remove(doomed)
+    click.echo(f"{_counted(len(removed))} removed, {len(runs) - len(removed)} kept")
+    return 0
+
+
+def _counted(number: int) -> str:
+    return f"{number} run{'' if number == 1 else 's'}"
+
+
+@click.command(name="serve")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    metavar="N",
+    help="Listen on this port; by default on one that is free.",
+)
+def serve_command(port: int) -> int:
+    """Show trends, what is flaky, and the report of any kept run in a browser.
+
+    Prints the link that opens it. Only this machine can reach it, and only with that link; nothing
+    can be changed by it. Ctrl-C ends it.
+    """
+    from testrium.serve.pages import Pages
+    from testrium.serve.server import Dashboard
+    from testrium.session import state_folder
+
+    cwd = Path.cwd()
+    with Dashboard(port, Pages(state_folder(cwd), cwd)) as dashboard:
+        click.echo(f"{dashboard.gate.link}\n(Ctrl-C ends it)")
+        try:
+            dashboard.serve_forever()
+        except KeyboardInterrupt:
+            click.echo("")
+    return 0
