@@ -15,22 +15,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from sys import intern
 
-from testrium.model import (
-    EMPTY,
-    Circuit,
-    End,
-    EndCause,
-    Event,
-    Evidence,
-    Group,
-    Hop,
-    Place,
-    Rules,
-    Scenario,
-    Unit,
-    UnitState,
-)
+from testrium.declared.circuits import Circuit, Hop, Rules
+from testrium.declared.groups import Group, Scenario
+from testrium.declared.units import Unit
+from testrium.evidence import End, EndCause, Event, Evidence, UnitState
 from testrium.verify import judge
+from testrium.words import EMPTY, Place
 
 #: unit, step, type; five events a key
 ROUTE = (

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from testrium.errors import TestriumError
-from testrium.model import GroupResult
 from testrium.report.json_report import group_json
+from testrium.results import GroupResult
 
 #: How long the command may take (seconds), and how much of its answer is kept (bytes).
 LIMIT_S = 60.0

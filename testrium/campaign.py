@@ -7,15 +7,20 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from testrium.chaos.draw import Plan, moments, plans, targets
 from testrium.chaos.shrink import contains, smallest
+from testrium.declared.groups import Scenario
 from testrium.errors import ExitCode, UsageError
-from testrium.model import Code, Finding, GroupResult, Scenario, Verdict
+from testrium.evidence import Finding
 from testrium.plan.selection import Selection
+from testrium.results import GroupResult
 from testrium.session import DATABASE, Request, load, plan, run_scenario
+from testrium.words import Code, Verdict
 
 if TYPE_CHECKING:
     from testrium.chaos.draw import Target
+    from testrium.declared.faults import Chaos
     from testrium.load.project import Project
-    from testrium.model import Chaos, Observer, Place
+    from testrium.results import Observer
+    from testrium.words import Place
 
 #: Runs of a campaign are kept apart, in this folder of the state folder: they are no history.
 FOLDER = "chaos"

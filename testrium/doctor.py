@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from testrium import __version__
+from testrium.declared.groups import Group
 from testrium.errors import ConfigError, ExitCode, InfraError, UsageError
 from testrium.load import Project, find_project, load_groups
-from testrium.model import Group
 from testrium.plan.scenario import Machine, missing
 from testrium.portability import is_portable
 

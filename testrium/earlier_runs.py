@@ -6,15 +6,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from testrium.declared.groups import Scenario
 from testrium.errors import InfraError, NoGroupsError, UsageError
 from testrium.judging.verdicts import EXIT_CODES, judged, run_verdict
-from testrium.model import BAD_VERDICTS, GroupResult, RunResult, Scenario, Verdict
 from testrium.plan.selection import ResultKey, Selection
 from testrium.record.restored import restored_scenario
 from testrium.record.scenario import FILE, read_scenario
 from testrium.report.json_report import RUN_FILE
 from testrium.report.stored import StoredReportError, read_report, read_run
+from testrium.results import GroupResult, RunResult
 from testrium.session import DATABASE, load, state_folder
+from testrium.words import BAD_VERDICTS, Verdict
 
 
 def verify_again(

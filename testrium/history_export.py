@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from testrium.model import Measure
 from testrium.record.history_rows import ResultRecord
 from testrium.report.escape import csv_cell
+from testrium.results import Measure
 
 Form = Literal["csv", "json"]
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from testrium.errors import InfraError
-from testrium.model import BAD_VERDICTS, GroupResult, RunResult
+from testrium.results import GroupResult, RunResult
+from testrium.words import BAD_VERDICTS
 
 if TYPE_CHECKING:
     from testrium.record.revision import Revision

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from testrium.declared.groups import Group, Scenario
 from testrium.errors import ExitCode, InfraError, NoGroupsError
 from testrium.judging.judges import Judges
 from testrium.judging.verdicts import (
@@ -21,16 +22,8 @@ from testrium.judging.verdicts import (
     run_verdict,
 )
 from testrium.keeping import Keep, keep_group, record_run
-from testrium.model import (
-    BAD_VERDICTS,
-    Code,
-    Group,
-    GroupResult,
-    Observer,
-    RunResult,
-    Scenario,
-    Verdict,
-)
+from testrium.results import GroupResult, Observer, RunResult
+from testrium.words import BAD_VERDICTS, Code, Verdict
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

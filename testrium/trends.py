@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from testrium.model import BAD_VERDICTS, GOOD_VERDICTS, Better, Verdict
+from testrium.declared.metrics import Better
 from testrium.record.history_rows import ResultRecord
 from testrium.statistics import (
     LEAST_EARLIER,
@@ -19,6 +19,7 @@ from testrium.statistics import (
     robust_deviation,
     summary,
 )
+from testrium.words import BAD_VERDICTS, GOOD_VERDICTS, Verdict
 
 #: So many results of a group say how long it takes now.
 _RECENT = 20

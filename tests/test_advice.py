@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from testrium.advice import MOST_BYTES, Adviser
-from testrium.model import Group, GroupResult, Scenario, Verdict
+from testrium.declared.groups import Group, Scenario
+from testrium.results import GroupResult
+from testrium.words import Verdict
 
 RESULT = GroupResult(Scenario("shop", Group("shop", Path("/shop"), ()), ()), Verdict.FAIL)
 

@@ -15,8 +15,8 @@ import pytest
 from testrium import testing
 from testrium.cli.main import COMMANDS, main
 from testrium.load.schema import CHECK, CONFIGS, UNIT
-from testrium.model import Code
 from testrium.modules.events import Events_Manager, Results_Manager, UnitStatus_Manager
+from testrium.words import Code
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference"

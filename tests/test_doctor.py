@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from testrium import doctor
+from testrium.declared.groups import Group
 from testrium.doctor import Check, check_requirements, exit_code, judge_open_files, run_checks
 from testrium.errors import ExitCode, InfraError
-from testrium.model import Group
 from testrium.plan.scenario import Machine
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from testrium.model import Readiness, Unit
+from testrium.declared.units import Readiness, Unit
 from testrium.plugged import RAISED, wait_ready
 from testrium.run.folder import RunFolder
 from testrium.run.launching import not_ready

@@ -7,18 +7,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from random import Random
 from typing import NamedTuple
 
-from testrium.model import (
+from testrium.declared.faults import (
     FAILPOINT_ACTS,
     LINK_ACTS,
     OUTSIDE_ACTS,
     Chaos,
-    Event,
-    EventType,
+    FailpointAct,
     Fault,
-    Place,
-    Unit,
+    LinkAct,
 )
-from testrium.model.faults import FailpointAct, LinkAct
+from testrium.declared.units import Unit
+from testrium.evidence import Event
+from testrium.words import EventType, Place
 
 #: The faults of one plan, in a fixed order.
 Plan = tuple[Fault, ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from testrium.chaos.draw import Plan
-from testrium.model import Fault
+from testrium.declared.faults import Fault
 
 #: What the name of a fault says already.
 _IN_NAME = ("at", "link", "unit", "do")

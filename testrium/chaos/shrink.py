@@ -13,7 +13,7 @@ from testrium.chaos.draw import (
     have_different_moments,
     planned,
 )
-from testrium.model import Fault
+from testrium.declared.faults import Fault
 
 #: Whether the circuit breaks under a plan.
 Breaks = Callable[[Plan], bool]

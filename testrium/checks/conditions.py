@@ -12,7 +12,7 @@ from testrium.checks.comparison import shown
 from testrium.checks.expression import ExpressionError, Found
 from testrium.checks.expression import parse as parse_expression
 from testrium.checks.patterns import Matcher, compiled, filled, matcher
-from testrium.model.checked import Check
+from testrium.declared.checks import Check
 
 #: Lines that a failure shows.
 MOST_SHOWN = 10

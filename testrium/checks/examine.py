@@ -22,7 +22,7 @@ from testrium.checks.files import (
 )
 from testrium.checks.normalize import normalized_by
 from testrium.checks.patterns import matcher
-from testrium.model.checked import Check
+from testrium.declared.checks import Check
 from testrium.variables import substitute
 
 

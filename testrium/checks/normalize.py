@@ -9,7 +9,7 @@ from typing import Final
 
 from testrium.checks.calling import called
 from testrium.checks.patterns import NotationError, compiled
-from testrium.model.checked import Normalizer
+from testrium.declared.checks import Normalizer
 
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*"
 _DAY = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*"

@@ -18,8 +18,10 @@ from testrium.errors import ConfigError, Problem, TestriumError
 if TYPE_CHECKING:
     from testrium.campaign import Break, Campaign, Outcome, Trial
     from testrium.chaos.draw import Plan, Target
-    from testrium.model import Event, GroupResult, Scenario, UnitState
+    from testrium.declared.groups import Scenario
+    from testrium.evidence import Event, UnitState
     from testrium.report.writer import ReportChoice
+    from testrium.results import GroupResult
 
 
 @click.command(name="chaos")

@@ -9,8 +9,8 @@ import sys
 import click
 
 from testrium.errors import UsageError
-from testrium.model import Code
 from testrium.resources import findings_folder
+from testrium.words import Code
 
 #: Columns of a page at most: longer lines are hard to read.
 _WIDTH = 100

@@ -20,8 +20,8 @@ from testrium.errors import UsageError
 from testrium.load.document import did_you_mean
 from testrium.load.kinds import NAME, is_entrypoint
 from testrium.load.locate import list_tail
-from testrium.model import RESERVED_UNITS
 from testrium.resources import template_folder
+from testrium.words import RESERVED_UNITS
 
 CONFIG_FILE = "config.toml"
 

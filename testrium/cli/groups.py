@@ -12,12 +12,13 @@ import click
 
 from testrium.cli.main import Common
 from testrium.cli.options import selecting
+from testrium.declared.groups import Group, Scenario
 from testrium.errors import UsageError
 from testrium.load.effective import DEFAULT, Setting, settings_of
 from testrium.load.project import Project
-from testrium.model import BAD_VERDICTS, Group, Scenario, Verdict
 from testrium.plan.selection import ResultKey
 from testrium.report.escape import visible
+from testrium.words import BAD_VERDICTS, Verdict
 
 
 @click.command(name="check")

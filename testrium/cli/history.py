@@ -15,12 +15,13 @@ import click
 from testrium.errors import UsageError
 from testrium.history import Change, Flaky, Point, ResultRecord, RunRecord, Slow, normalized_s
 from testrium.measures import figure
-from testrium.model import Measure, Verdict
 from testrium.report import wording
 from testrium.report.escape import cut
 from testrium.report.lines import Line, Span, Style, line, table
 from testrium.report.symbols import STYLES
+from testrium.results import Measure
 from testrium.statistics import median, robust_deviation
+from testrium.words import Verdict
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 

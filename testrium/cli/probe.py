@@ -8,7 +8,7 @@ import click
 
 from testrium.errors import UsageError
 from testrium.measures import DIRECTIONS
-from testrium.model import EventType
+from testrium.words import EventType
 
 
 @click.command(name="probe")

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from testrium.cli.coverage import Measurement
-    from testrium.model import GroupResult
     from testrium.report.console import Console, HopTime
     from testrium.report.writer import ReportChoice, Writer
+    from testrium.results import GroupResult
 
 
 def _jobs(_: click.Context, __: click.Parameter, value: str) -> int:

@@ -18,8 +18,9 @@ import click
 
 from testrium.cli.options import chosen, make_writers, report_options
 from testrium.errors import TestriumError, UsageError
-from testrium.model import GroupResult, RunResult, Verdict
 from testrium.report.writer import ReportChoice
+from testrium.results import GroupResult, RunResult
+from testrium.words import Verdict
 
 if TYPE_CHECKING:
     from testrium.report.console import Console

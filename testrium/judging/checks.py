@@ -20,8 +20,10 @@ from testrium.checks.conditions import Failure, told
 from testrium.checks.examine import Examiner
 from testrium.checks.files import UnreadableError
 from testrium.checks.limit import TookTooLongError, at_most
+from testrium.declared.checks import Check
+from testrium.declared.groups import Scenario
 from testrium.errors import TestriumError
-from testrium.model import Check, CheckResult, Scenario
+from testrium.evidence import CheckResult
 from testrium.plugins import Plugin
 from testrium.record.stored_values import probe_metadata, stored_ports
 from testrium.run.environment import Ports, Surroundings, event_field

@@ -9,9 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from testrium.declared.groups import Scenario
+from testrium.evidence import CheckResult
 from testrium.judging.apart import Apart, GivenUpError
 from testrium.judging.verdicts import classic_results, judged, judging_weight
-from testrium.model import CheckResult, GroupResult, Scenario
+from testrium.results import GroupResult
 
 #: What has fewer bytes to read is judged in the runner's own loop: a process costs more.
 INLINE_LIMIT = 2_000_000

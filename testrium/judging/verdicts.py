@@ -7,16 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from testrium.declared.groups import Scenario
 from testrium.errors import ExitCode, InfraError
-from testrium.model import (
-    BAD_VERDICTS,
-    Code,
-    Finding,
-    GroupResult,
-    Judgement,
-    Scenario,
-    Verdict,
-)
+from testrium.evidence import Finding
+from testrium.results import GroupResult, Judgement
+from testrium.words import BAD_VERDICTS, Code, Verdict
 
 EXIT_CODES = {
     Verdict.ERROR: ExitCode.ERROR,

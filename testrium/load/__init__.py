@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from testrium.declared.groups import Group
 from testrium.errors import NoGroupsError
 from testrium.load.project import Project, find_project
-from testrium.model import Group
 
 __all__ = ["Project", "find_project", "load_groups"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from testrium.declared.faults import Chaos
 from testrium.load.document import Spot, did_you_mean
 from testrium.load.faults import find_port
 from testrium.load.schema import CHAOS
 from testrium.load.unit_files import UnitFile
-from testrium.model import Chaos
 
 
 def read_chaos(table: Any, spot: Spot, files: Sequence[UnitFile]) -> Chaos | None:

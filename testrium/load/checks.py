@@ -8,6 +8,8 @@ from typing import Any
 from testrium.checks import expression, jsonpath
 from testrium.checks.normalize import check_normalizer
 from testrium.checks.patterns import NotationError
+from testrium.declared.checks import Check, Normalizer
+from testrium.declared.units import Unit
 from testrium.load.document import Spot, did_you_mean
 from testrium.load.plugged import found_plugin
 from testrium.load.references import Scope, check_pattern, check_text
@@ -15,7 +17,6 @@ from testrium.load.schema import CHECK, CHECK_SUBJECTS, NORMALIZERS
 from testrium.load.shape import Reading
 from testrium.load.unit_files import UnitFile
 from testrium.load.unit_texts import enabled_ports
-from testrium.model import Check, Normalizer, Unit
 from testrium.plugins import Plugin
 
 #: Reserved units whose output is complete when checks are made; teardown.py runs after them.

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from testrium.declared.circuits import Circuit, Hop, Rules
 from testrium.load.document import Spot
 from testrium.load.routes import RouteError, Stations, parse_place, read_hop, read_route
 from testrium.load.schema import CIRCUIT, VERIFY
-from testrium.model import Circuit, Hop, Place, Rules
+from testrium.words import Place
 
 _PERCENTILES = (50, 95, 99)
 

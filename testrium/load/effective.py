@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from testrium.declared.groups import Group
 from testrium.load.discover import CONFIG_FILE, UNITS_FOLDER, Found
 from testrium.load.document import Complaints, Spot, read_document, shown_path
 from testrium.load.folder_defaults import FolderDefaults
 from testrium.load.project import CONFIGS_TABLE, UNIT_TABLE, Project
 from testrium.load.schema import CONFIGS, UNIT
 from testrium.load.shape import Shape, field_of
-from testrium.model import Group
 
 
 class Setting(NamedTuple):

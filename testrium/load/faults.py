@@ -5,21 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from testrium.declared.faults import CLOCK_ACTS, FAILPOINT_ACTS, LINK_ACTS, OUTSIDE_ACTS, Fault
+from testrium.declared.units import is_python
 from testrium.load.document import Spot, did_you_mean
 from testrium.load.quantities import nanoseconds, shift_in_ns, size_in_bytes
 from testrium.load.routes import ANY, RouteError, Stations, check_step, parse_place
 from testrium.load.schema import FAULT
 from testrium.load.shape import Reading
 from testrium.load.unit_files import UnitFile
-from testrium.model import (
-    CLOCK_ACTS,
-    FAILPOINT_ACTS,
-    LINK_ACTS,
-    OUTSIDE_ACTS,
-    Fault,
-    Place,
-    is_python,
-)
+from testrium.words import Place
 
 #: What each key that names a target can do, and which of the other keys belong to it.
 _ACTS: Final[Mapping[str, tuple[str, ...]]] = {

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from testrium.declared.units import FIXTURE_PREFIX, Unit
 from testrium.load.document import Complaints, Spot, did_you_mean, read_document, shown_path
 from testrium.load.plugged import plug_in
 from testrium.load.project import Project
@@ -20,7 +21,6 @@ from testrium.load.shape import Reading, field_of
 from testrium.load.unit_files import UnitFile, read_only_table
 from testrium.load.unit_texts import check_unit_texts
 from testrium.load.units import check_entrypoints, check_units, make_units
-from testrium.model import FIXTURE_PREFIX, Unit
 from testrium.probe.environment import RETURNED
 
 FIXTURES_FOLDER = "fixtures"

@@ -7,6 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from testrium.declared.checks import Check
+from testrium.declared.faults import Chaos, Fault
+from testrium.declared.groups import Combination, Group, Monitored
+from testrium.declared.metrics import Metric
+from testrium.declared.units import Unit
 from testrium.errors import UsageError
 from testrium.load.circuits import read_circuits, read_rules
 from testrium.load.discover import CONFIG_FILE, Found
@@ -32,7 +37,6 @@ from testrium.load.suites import check_suite_paths, suite_settings
 from testrium.load.unit_files import UnitFile, read_unit_files
 from testrium.load.unit_texts import check_unit_texts, enabled_ports
 from testrium.load.units import check_entrypoints, check_setup, check_units, make_units
-from testrium.model import Chaos, Check, Combination, Fault, Group, Metric, Monitored, Unit
 
 if TYPE_CHECKING:
     from testrium.load.fixtures import Fixture

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from testrium.declared.groups import Combination
 from testrium.load.document import Spot, did_you_mean
 from testrium.load.kinds import (
     CONTROL,
@@ -16,7 +17,6 @@ from testrium.load.kinds import (
     list_of,
     rule,
 )
-from testrium.model import Combination
 
 #: The keys of the table that are no parameters.
 EXCLUDE: Final = "exclude"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from testrium.declared.circuits import Circuit
+from testrium.declared.metrics import Metric, Source
 from testrium.load.document import Spot, did_you_mean
 from testrium.load.kinds import (
     LIMIT,
@@ -16,7 +18,6 @@ from testrium.load.schema import METRIC
 from testrium.load.shape import Reading
 from testrium.measures import DURATION as WHOLE_GROUP
 from testrium.measures import OF_CIRCUIT, OF_HOP, OF_UNIT, hop_measure, is_measured
-from testrium.model import Circuit, Metric, Source
 
 #: How a limit is written, by the unit of what it limits; and how much of that is one of ours.
 _LIMITS: Final[Mapping[str, tuple[Kind, float]]] = {

@@ -6,9 +6,10 @@ from collections.abc import Collection
 from typing import Any
 
 from testrium.checks.patterns import NotationError, compiled
+from testrium.declared.groups import Monitored
 from testrium.load.document import Spot
 from testrium.load.schema import MONITOR
-from testrium.model import RESERVED_UNITS, Monitored
+from testrium.words import RESERVED_UNITS
 
 
 def read_monitors(tables: Any, spot: Spot, units: Collection[str]) -> tuple[Monitored, ...]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from testrium.declared.units import Readiness, Unit
 from testrium.errors import UsageError
 from testrium.load.document import Spot, did_you_mean
 from testrium.load.schema import KINDS
 from testrium.load.suites import check_keys_of_kind
 from testrium.load.unit_files import UnitFile
-from testrium.model import Readiness, Unit
 from testrium.plugged import ENTRYPOINT, ready_command, unit_variables
 from testrium.plugins import Plugin, find_plugin, installed_plugins
 

@@ -20,8 +20,8 @@ from testrium.load.kinds import (
 )
 from testrium.load.schema import CONFIGS, DIALECT, UNIT
 from testrium.load.shape import Key, Reading, Shape
-from testrium.model import EMPTY
 from testrium.plugins import KINDS, Plugin
+from testrium.words import EMPTY
 
 FILE_NAME: Final = "testrium.toml"
 STATE_FOLDER: Final = ".testrium"

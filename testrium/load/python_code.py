@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from testrium.load.document import Complaints, did_you_mean, shown_path
-from testrium.model import EMPTY
+from testrium.words import EMPTY
 
 #: Names whose mention means that a module may define names in ways that cannot be read.
 _DYNAMIC = frozenset({"globals", "vars", "exec", "eval", "setattr", "__dict__", "modules"})

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 
+from testrium.declared.units import Unit
 from testrium.load.document import Spot, did_you_mean
-from testrium.model import Unit
 from testrium.variables import VariableError, probe_field, references, substitute
 
 _PROBE = "probe."

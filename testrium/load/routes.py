@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from testrium.declared.circuits import Hop
 from testrium.load.document import Spot, did_you_mean, nearest_word
 from testrium.load.kinds import (
     CONTROL,
     NAME,
     STEP_LENGTH,
 )
-from testrium.model import RESERVED_UNITS, Hop, Place
+from testrium.words import RESERVED_UNITS, Place
 
 ANY = "*"
 

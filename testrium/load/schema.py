@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final, Literal
 
+from testrium.declared.faults import CLOCK_ACTS, FAILPOINT_ACTS, LINK_ACTS
 from testrium.load.document import Spot
 from testrium.load.kinds import (
     COUNT,
@@ -34,7 +35,6 @@ from testrium.load.kinds import (
 from testrium.load.matrix import SCHEMA as MATRIX
 from testrium.load.quantities import COMPARISON, DURATION, KEY_RANGE, PERCENTAGE, SIZE
 from testrium.load.shape import Key, Shape
-from testrium.model import CLOCK_ACTS, FAILPOINT_ACTS, LINK_ACTS
 
 MODES: Final = ("DEBUG", "INFO", "WARNING", "EXCEPT")
 IN_EXCEPT: Final = ("Stop", "Resume", "Reload", "Resume-ALL")

@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from testrium.declared.units import ManualStep, Unit
 from testrium.load.references import Scope, check_text
 from testrium.load.unit_files import UnitFile
-from testrium.model import ManualStep, Unit
 
 #: What runs each kind, in the unit's process.
 ENTRYPOINTS: Final = {

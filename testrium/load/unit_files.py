@@ -17,7 +17,7 @@ from testrium.load.document import (
 )
 from testrium.load.schema import UNIT
 from testrium.load.shape import Reading
-from testrium.model import RESERVED_UNITS
+from testrium.words import RESERVED_UNITS
 
 
 class UnitFile:

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from urllib.parse import urlsplit
 
+from testrium.declared.units import Unit
 from testrium.load.references import Scope, check_pattern, check_text
 from testrium.load.shape import Reading
 from testrium.load.suites import check_suite_texts
 from testrium.load.unit_files import UnitFile
-from testrium.model import Unit
 from testrium.variables import references, substitute
 
 

@@ -6,13 +6,14 @@ import graphlib
 import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 
+from testrium.declared.units import FIXTURE_PREFIX, LogProbe, Readiness, Unit
 from testrium.load.document import did_you_mean
 from testrium.load.python_code import PythonCode
 from testrium.load.schema import READY_KINDS
 from testrium.load.shape import Reading
 from testrium.load.suites import ENTRYPOINTS, check_suite, manual_steps
 from testrium.load.unit_files import UnitFile
-from testrium.model import FIXTURE_PREFIX, EventType, LogProbe, Readiness, Unit
+from testrium.words import EventType
 
 #: How `Configs.requires` names a Python module.
 PYTHON_REQUIREMENT = "python:"

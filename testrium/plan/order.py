@@ -5,8 +5,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 
+from testrium.declared.units import Unit
 from testrium.errors import TestriumError
-from testrium.model import Unit
 
 
 class CycleError(TestriumError):

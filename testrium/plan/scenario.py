@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from testrium.model import Combination, Group, Scenario, Unit
+from testrium.declared.groups import Combination, Group, Scenario
+from testrium.declared.units import Unit
 from testrium.plan.order import start_order
 from testrium.plan.selection import Selection, combinations_of, select
 

@@ -8,9 +8,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from testrium.declared.groups import Combination, Group, Scenario
 from testrium.errors import UsageError
-from testrium.model import EMPTY, Combination, Group, Scenario
 from testrium.plan.tags import parse_tags
+from testrium.words import EMPTY
 
 
 class ResultKey(NamedTuple):

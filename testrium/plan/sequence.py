@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from testrium.model import Scenario
+from testrium.declared.groups import Scenario
 
 
 def longest_first(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from testrium.declared.groups import Scenario
 from testrium.errors import InfraError
-from testrium.model import Scenario
 from testrium.record.history import FILE, GLANCE_S, History
 from testrium.record.machine_class import machine_class
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from testrium.model import RESERVED_UNITS, End, EndCause
+from testrium.evidence import End, EndCause
+from testrium.words import RESERVED_UNITS
 
 #: Is told how the unit ended, in words.
 Answer = Callable[[str], None]

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
+from testrium.declared.groups import Scenario
 from testrium.errors import InfraError
-from testrium.model import Evidence, Sample, Scenario
+from testrium.evidence import Evidence, Sample
 from testrium.record.database import open_reader
 from testrium.record.store import load_evidence
 from testrium.regular_files import read_regular

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from testrium.errors import InjectedFault
-from testrium.model import End, EndCause, Event
+from testrium.evidence import End, EndCause, Event
 
 #: Ends to which a unit comes because it does not go on.
 _STUCK = (EndCause.OVERDUE, EndCause.TIMEOUT, EndCause.UNREADY)

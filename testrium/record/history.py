@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Self
 
 from testrium.errors import InfraError
-from testrium.model import GroupResult, Measure, RunResult, Verdict
 from testrium.record.history_file import (
     ERRORS,
     UnusableFileError,
@@ -35,6 +34,8 @@ from testrium.record.history_rows import (
     text,
 )
 from testrium.record.revision import Revision
+from testrium.results import GroupResult, Measure, RunResult
+from testrium.words import Verdict
 
 FILE = "history.db"
 

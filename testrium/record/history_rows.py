@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from testrium.model import EMPTY, GroupResult, Measure, Verdict
 from testrium.record.machine_class import machine_class
+from testrium.results import GroupResult, Measure
+from testrium.words import EMPTY, Verdict
 
 
 class RunRecord(NamedTuple):

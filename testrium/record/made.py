@@ -6,9 +6,10 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from testrium.model import EMPTY, FAULTS, Event, EventType
+from testrium.evidence import Event
 from testrium.record.database import Reading
 from testrium.record.lines import check_fields
+from testrium.words import EMPTY, FAULTS, EventType
 
 
 class Seen(NamedTuple):

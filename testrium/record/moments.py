@@ -9,8 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from testrium.errors import InfraError
-from testrium.model import Sample
-from testrium.model.detail import Log, Moments, OutputMark, Piece, StateChange
+from testrium.evidence import LogPiece, Moments, OutputMark, Sample, StateChange, StoredLog
 from testrium.record.database import open_reader
 from testrium.regular_files import read_regular
 
@@ -49,7 +48,7 @@ def _outputs(connection: sqlite3.Connection) -> tuple[OutputMark, ...]:
     return () if row is None else tuple(OutputMark(*mark) for mark in json.loads(row[0]))
 
 
-def load_logs(run_dir: Path, units: Iterable[str]) -> tuple[Log, ...]:
+def load_logs(run_dir: Path, units: Iterable[str]) -> tuple[StoredLog, ...]:
     """What these units wrote; streams that are empty or gone are left out."""
     logs = []
     for unit in units:
@@ -63,15 +62,17 @@ def load_logs(run_dir: Path, units: Iterable[str]) -> tuple[Log, ...]:
     return tuple(logs)
 
 
-def _read_log(path: Path, unit: str, stream: str) -> Log:
+def _read_log(path: Path, unit: str, stream: str) -> StoredLog:
     with read_regular(path) as file:
         size = file.seek(0, 2)
         file.seek(0)
         if size <= HEAD + TAIL:
-            return Log(unit, stream, size, (Piece(0, file.read(size)),))
+            return StoredLog(unit, stream, size, (LogPiece(0, file.read(size)),))
         head = file.read(HEAD)
         head = head[: head.rfind(b"\n") + 1]
         file.seek(size - TAIL)
         tail = file.read(TAIL)
         begin = tail.find(b"\n") + 1
-        return Log(unit, stream, size, (Piece(0, head), Piece(size - TAIL + begin, tail[begin:])))
+        return StoredLog(
+            unit, stream, size, (LogPiece(0, head), LogPiece(size - TAIL + begin, tail[begin:]))
+        )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from itertools import product
 
 from testrium.errors import InfraError
-from testrium.model import Event
+from testrium.evidence import Event
 
 #: Gets the event, or the reason why there will be none.
 Answer = Callable[[Event | InfraError], None]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from testrium.errors import InfraError
-from testrium.model import End, Event, Sample, TestResult, UnitState
+from testrium.evidence import End, Event, Sample, TestResult, UnitState
 from testrium.record.database import Reading
 from testrium.record.lines import BadLineError, shown_line
 from testrium.record.made import Seen, made_event

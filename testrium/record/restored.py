@@ -10,10 +10,11 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from testrium.declared.circuits import Circuit
+from testrium.declared.groups import Scenario
 from testrium.errors import InfraError
-from testrium.model import Circuit, Scenario
-from testrium.model.words import read_only
 from testrium.regular_files import regular_text
+from testrium.words import read_only
 
 
 def restored_scenario(path: Path) -> Scenario:

@@ -8,8 +8,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from testrium.declared.groups import Group, Scenario
 from testrium.errors import InfraError
-from testrium.model import Group, Scenario
 from testrium.regular_files import regular_text
 
 FILE = "scenario.toml"

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from testrium.errors import InfraError
-from testrium.model import (
-    EMPTY,
+from testrium.evidence import (
     CheckResult,
     Damage,
     End,
@@ -41,6 +40,7 @@ from testrium.record.database import (
 )
 from testrium.record.faults import with_fault, without_faults
 from testrium.record.probefile import DamageFields, MetricFields, ProbeFile
+from testrium.words import EMPTY
 
 #: Rows that user code put into the table by hand may lack the columns of ours.
 _DEFAULTS = {

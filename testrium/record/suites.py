@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from testrium.model import Code, Event, Evidence, Finding, Scenario, TestResult
+from testrium.declared.groups import Scenario
+from testrium.evidence import Event, Evidence, Finding, TestResult
+from testrium.words import Code
 
 
 def with_suites(scenario: Scenario, evidence: Evidence) -> Evidence:

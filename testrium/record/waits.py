@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from testrium.errors import InfraError
-from testrium.model import Event, UnitState
+from testrium.evidence import Event, UnitState
 from testrium.probe.rules import check_key, check_step, check_unit
 from testrium.record.endings import Endings
 from testrium.record.listening import listen

@@ -7,14 +7,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self, TextIO
 
+from testrium.declared.groups import Scenario
 from testrium.errors import Problem
-from testrium.model import BAD_VERDICTS, Event, GroupResult, RunResult, Scenario, UnitState, Verdict
+from testrium.evidence import Event, UnitState
 from testrium.report import group_text, wording
 from testrium.report.escape import cells, encodable, log_line
 from testrium.report.lines import Line, Span, line, table, wrapped
 from testrium.report.progress import LiveLines, Progress
 from testrium.report.symbols import STYLES, Symbols, symbols_for
 from testrium.report.view import rerun_command, view_group
+from testrium.results import GroupResult, RunResult
+from testrium.words import BAD_VERDICTS, Verdict
 
 #: What took long is told of runs with so many results, that lasted so long.
 LEAST_RESULTS = 5

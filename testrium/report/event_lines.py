@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from testrium.model import Event
+from testrium.evidence import Event
 from testrium.report import wording
 from testrium.report.escape import cut
 from testrium.report.lines import Line, Span, Style, line, table

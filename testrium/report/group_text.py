@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from testrium.errors import ExitCode
-from testrium.model import BAD_VERDICTS, Code, GroupResult, RunResult, Verdict
 from testrium.report import wording
 from testrium.report.escape import cut, log_line
 from testrium.report.files import write_text
@@ -15,6 +14,8 @@ from testrium.report.lines import Line, Span, Style, line, table
 from testrium.report.symbols import STYLES, Symbols, symbols_for
 from testrium.report.tables import tables
 from testrium.report.view import EventView, FaultView, FindingView, GroupView, UnitView, view_group
+from testrium.results import GroupResult, RunResult
+from testrium.words import BAD_VERDICTS, Code, Verdict
 
 #: Independent findings after the root cause that are shown; the rest is counted.
 MOST_FURTHER = 8

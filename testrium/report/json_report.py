@@ -13,22 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from testrium.errors import Problem
-from testrium.model import (
-    CheckResult,
-    CircuitResult,
-    End,
-    Event,
-    Finding,
-    GroupResult,
-    MetricResult,
-    Place,
-    RunResult,
-    Verdict,
-)
-from testrium.model import TestResult as Test
+from testrium.evidence import CheckResult, End, Event, Finding
+from testrium.evidence import TestResult as Test
 from testrium.report import wording
 from testrium.report.files import write_text
 from testrium.report.writer import Report
+from testrium.results import CircuitResult, GroupResult, MetricResult, RunResult
+from testrium.words import Place, Verdict
 
 #: The reports in a run's folder, and in the folder of each of its groups.
 RUN_FILE = "report.json"

@@ -16,11 +16,13 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from testrium.declared.groups import Scenario
 from testrium.errors import Problem
+from testrium.evidence import UnitState
 from testrium.frames import where_raised
-from testrium.model import GroupResult, RunResult, Scenario, UnitState
 from testrium.plugins import Plugin, load_plugin
 from testrium.report.writer import STDOUT, Writer, WriterFailedError
+from testrium.results import GroupResult, RunResult
 from testrium.run.platform import system
 
 #: How long it may take once the run is over.

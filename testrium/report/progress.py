@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TextIO
 
-from testrium.model import Event, Scenario, UnitState
+from testrium.declared.groups import Scenario
+from testrium.evidence import Event, UnitState
 from testrium.report import wording
 from testrium.report.escape import cells, cut
 from testrium.report.lines import Line, Span, Style, line

@@ -13,34 +13,15 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from testrium.declared.groups import Group, Scenario
+from testrium.declared.metrics import Metric
 from testrium.errors import ExitCode, Problem, TestriumError
-from testrium.model import (
-    FAULTS,
-    CheckResult,
-    CircuitResult,
-    Code,
-    End,
-    EndCause,
-    Event,
-    EventType,
-    Finding,
-    Group,
-    GroupResult,
-    Judgement,
-    Leak,
-    Measure,
-    Metric,
-    MetricResult,
-    Place,
-    RunResult,
-    Scenario,
-    UnitState,
-    Use,
-    Verdict,
-)
-from testrium.model import TestResult as Test
+from testrium.evidence import CheckResult, End, EndCause, Event, Finding, Leak, UnitState, Use
+from testrium.evidence import TestResult as Test
 from testrium.regular_files import regular_text
 from testrium.report.json_report import GROUP_FILE, RUN_FILE
+from testrium.results import CircuitResult, GroupResult, Judgement, Measure, MetricResult, RunResult
+from testrium.words import FAULTS, Code, EventType, Place, Verdict
 
 T = TypeVar("T")
 

@@ -7,14 +7,15 @@ from contextlib import suppress
 from itertools import pairwise
 
 from testrium.errors import InfraError
-from testrium.model import RESERVED_UNITS, Event, GroupResult
-from testrium.model.detail import Detail
+from testrium.evidence import Event
 from testrium.report.console import HopTime
 from testrium.report.wording import label
+from testrium.results import GroupResult, RunDetail
 from testrium.statistics import median
+from testrium.words import RESERVED_UNITS
 
 
-def details_of(result: GroupResult) -> Detail:
+def details_of(result: GroupResult) -> RunDetail:
     """All that the run's folder holds; what is gone or cannot be read is left out."""
     from testrium.record.moments import load_logs, load_moments
     from testrium.record.restored import read_circuits
@@ -23,7 +24,7 @@ def details_of(result: GroupResult) -> Detail:
     from testrium.run.folder import RunFolder
     from testrium.verify.ways import ways_of
 
-    detail = Detail()
+    detail = RunDetail()
     if result.files is None:
         return detail
     folder = RunFolder(result.files)

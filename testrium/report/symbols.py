@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from testrium.model import Verdict
 from testrium.report.lines import Style
+from testrium.words import Verdict
 
 STYLES: Mapping[Verdict, Style] = {
     Verdict.PASS: "good",

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-from testrium.model import CheckResult, CircuitResult, Verdict
-from testrium.model import TestResult as Test
+from testrium.evidence import CheckResult
+from testrium.evidence import TestResult as Test
 from testrium.report import wording
 from testrium.report.escape import cut
 from testrium.report.lines import Line, Span, line, table
 from testrium.report.symbols import STYLES
 from testrium.report.view import GroupView, MetricView, UnitView
+from testrium.results import CircuitResult
+from testrium.words import Verdict
 
 _INDENT = 2
 

@@ -8,27 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from testrium.declared.groups import Combination
+from testrium.declared.metrics import Metric
+from testrium.evidence import CheckResult, End, Event, Finding, TestResult, Use
 from testrium.measures import figure
-from testrium.model import (
-    EMPTY,
-    UNKNOWN_CODES,
-    CheckResult,
-    CircuitResult,
-    Code,
-    Combination,
-    End,
-    Event,
-    Finding,
-    GroupResult,
-    Judgement,
-    Measure,
-    Metric,
-    MetricResult,
-    TestResult,
-    Use,
-    Verdict,
-)
 from testrium.report import escape, wording
+from testrium.results import CircuitResult, GroupResult, Judgement, Measure, MetricResult
+from testrium.words import EMPTY, UNKNOWN_CODES, Code, Verdict
 
 
 class MetricView(NamedTuple):

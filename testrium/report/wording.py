@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from testrium.model import End, EndCause, GroupResult, Scenario, Verdict
+from testrium.declared.groups import Scenario
+from testrium.evidence import End, EndCause
+from testrium.results import GroupResult
+from testrium.words import Verdict
 
 #: In the order in which a summary counts them.
 OUTCOMES = {

@@ -1,7 +1,7 @@
 """The one interface of all who tell of a run: Testrium's own formats, and those of other packages.
 
 A writer is made before anything starts and told what happens, in the order in which it happens.
-Every method may be left out. What is handed over are the tuples of `testrium.model`; `run_json` and
+Every method may be left out. What is handed over are those of `testrium.results`; `run_json` and
 `group_json` (`testrium.report.json_report`) make of them what the JSON report holds.
 """
 
@@ -14,9 +14,12 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
+from testrium.declared.groups import Scenario
 from testrium.errors import ConfigError, InfraError, Problem, TestriumError, UsageError
-from testrium.model import Event, GroupResult, Observer, RunResult, Scenario, UnitState, Verdict
+from testrium.evidence import Event, UnitState
 from testrium.report.files import write_text
+from testrium.results import GroupResult, Observer, RunResult
+from testrium.words import Verdict
 
 #: The target that stands for standard output.
 STDOUT = "-"

@@ -9,8 +9,9 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from testrium.declared.units import Unit
 from testrium.errors import InfraError
-from testrium.model import End, EndCause, Event, EventType, Leak, Unit, UnitState, Use
+from testrium.evidence import End, EndCause, Event, Leak, UnitState, Use
 from testrium.run.change import Change
 from testrium.run.folder import last_lines
 from testrium.run.launching import (
@@ -28,6 +29,7 @@ from testrium.run.logprobes import follow_logs
 from testrium.run.monitor import usage_of
 from testrium.run.stage import Stage
 from testrium.run.supervision import Exit, LaunchError, Process
+from testrium.words import EventType
 
 #: What a shell says of a program that could not be started.
 CANNOT_START = 127

@@ -9,8 +9,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from testrium.declared.units import Unit
 from testrium.errors import InfraError
-from testrium.model import End, EndCause, Unit, UnitState
+from testrium.evidence import End, EndCause, UnitState
 from testrium.regular_files import read_regular
 from testrium.run.actor import Actor
 from testrium.run.sharing import Life

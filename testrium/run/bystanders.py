@@ -8,8 +8,9 @@ import re
 import time
 from collections.abc import Mapping
 
+from testrium.declared.groups import Monitored
 from testrium.errors import InfraError
-from testrium.model import Monitored, Sample
+from testrium.evidence import Sample
 from testrium.run.bounded import bounded
 from testrium.run.monitor import INTERVAL_S
 from testrium.run.platform import system

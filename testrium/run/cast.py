@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from testrium.model import Unit, UnitState
+from testrium.declared.units import Unit
+from testrium.evidence import UnitState
 from testrium.run.change import Change
 
 

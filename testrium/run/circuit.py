@@ -6,8 +6,9 @@ import asyncio
 import time
 from enum import Enum
 
+from testrium.declared.units import Unit
 from testrium.errors import InfraError
-from testrium.model import End, EndCause, Event, Unit, UnitState
+from testrium.evidence import End, EndCause, Event, UnitState
 from testrium.run.actor import EARLIER_END, Actor
 from testrium.run.cast import Cast
 from testrium.run.defects import defect

@@ -19,8 +19,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from testrium.declared.faults import Fault
+from testrium.declared.groups import Scenario
+from testrium.declared.units import Unit
 from testrium.errors import InfraError
-from testrium.model import Fault, Scenario, Unit
 from testrium.probe import environment as names
 from testrium.probe.shift import written
 from testrium.record.made import injected

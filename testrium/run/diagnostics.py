@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from testrium.model import UnitState, Use
+from testrium.evidence import UnitState, Use
 from testrium.regular_files import open_regular
 from testrium.run.folder import RunFolder, last_lines
 from testrium.run.platform import system

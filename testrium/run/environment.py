@@ -12,10 +12,12 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from testrium.model import EMPTY, FIXTURE_PREFIX, RESERVED_UNITS, Scenario, Unit
+from testrium.declared.groups import Scenario
+from testrium.declared.units import FIXTURE_PREFIX, Unit
 from testrium.probe import environment as names
 from testrium.run.folder import RunFolder
 from testrium.variables import probe_field, substitute
+from testrium.words import EMPTY, RESERVED_UNITS
 
 #: What a unit gets of the runner's environment with `inherit-env = false`.
 MINIMAL: tuple[str, ...] = ("PATH", "HOME", "LANG", "TMPDIR")

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from testrium.declared.faults import OUTSIDE_ACTS, Fault
+from testrium.declared.units import Unit
 from testrium.errors import InfraError
-from testrium.model import OUTSIDE_ACTS, Event, Fault, Unit
+from testrium.evidence import Event
 from testrium.record.made import injected
 
 if TYPE_CHECKING:

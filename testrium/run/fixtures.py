@@ -11,19 +11,11 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from testrium.declared.groups import Group, Scenario
+from testrium.declared.units import FIXTURE_PREFIX, Unit
 from testrium.errors import InfraError, Problem
-from testrium.model import (
-    FIXTURE_PREFIX,
-    End,
-    EndCause,
-    Event,
-    EventType,
-    Group,
-    GroupResult,
-    Scenario,
-    Unit,
-    UnitState,
-)
+from testrium.evidence import End, EndCause, Event, UnitState
+from testrium.results import GroupResult
 from testrium.run.actor import Actor
 from testrium.run.change import Change
 from testrium.run.defects import defect
@@ -33,6 +25,7 @@ from testrium.run.services import Services
 from testrium.run.sharing import Life
 from testrium.run.stage import Stage
 from testrium.run.staging import open_stage
+from testrium.words import EventType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

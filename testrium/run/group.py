@@ -10,8 +10,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from testrium.declared.groups import Scenario
 from testrium.errors import InfraError
-from testrium.model import RESERVED_UNITS, End, EndCause, Event, Scenario
+from testrium.evidence import End, EndCause, Event
 from testrium.record.scenario import write_scenario
 from testrium.run.actor import Actor
 from testrium.run.circuit import Circuit, Outcome
@@ -21,6 +22,7 @@ from testrium.run.platform import system
 from testrium.run.services import Services
 from testrium.run.stage import Stage
 from testrium.run.staging import open_stage
+from testrium.words import RESERVED_UNITS
 
 if TYPE_CHECKING:
     from testrium.run.bystanders import Bystanders

@@ -7,8 +7,9 @@ import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from testrium.declared.units import Readiness, Unit
 from testrium.errors import TestriumError
-from testrium.model import Event, Readiness, Unit
+from testrium.evidence import Event
 from testrium.record.recorder import Recorder
 from testrium.run.environment import Surroundings, event_field, substituted, texts_of
 from testrium.run.folder import RunFolder

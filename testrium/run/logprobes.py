@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from testrium.model import LogProbe, Unit
+from testrium.declared.units import LogProbe, Unit
 from testrium.record.made import Seen
 from testrium.record.recorder import Recorder
 from testrium.run.bounded import bounded

@@ -7,7 +7,9 @@ import time
 from collections.abc import Iterable
 from typing import TypeVar
 
-from testrium.model import Group, Sample, Unit, Use
+from testrium.declared.groups import Group
+from testrium.declared.units import Unit
+from testrium.evidence import Sample, Use
 from testrium.run.platform import system
 from testrium.run.supervision import Exit, Process
 

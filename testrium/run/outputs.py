@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Iterable
 
-from testrium.model import Event
+from testrium.evidence import Event
 from testrium.run.folder import RunFolder
 
 #: The units whose events came are looked at with every batch, all others at most this often, and

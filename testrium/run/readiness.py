@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Self, assert_never
 from urllib.parse import urlsplit
 
+from testrium.declared.units import Readiness
 from testrium.errors import InfraError
-from testrium.model import Readiness
 from testrium.record.inotify import Inotify
 from testrium.regular_files import after_hole, read_regular
 from testrium.run.bounded import bounded

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from testrium.model import Scenario
+from testrium.declared.groups import Scenario
 
 Result = TypeVar("Result")
 

@@ -7,7 +7,9 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from testrium.model import CheckResult, Event, Observer, Scenario
+from testrium.declared.groups import Scenario
+from testrium.evidence import CheckResult, Event
+from testrium.results import Observer
 from testrium.run.monitor import Pace
 from testrium.run.ports import PortAllocator
 from testrium.run.supervision import Supervisor

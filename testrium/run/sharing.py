@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from testrium.model import End, Event, Unit
+from testrium.declared.units import Unit
+from testrium.evidence import End, Event
 from testrium.run.change import Change
 
 

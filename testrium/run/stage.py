@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from testrium.model import Event, Scenario
+from testrium.declared.groups import Scenario
+from testrium.evidence import Event
 from testrium.record.endings import Endings
 from testrium.record.recorder import Recorder
 from testrium.run.change import Change

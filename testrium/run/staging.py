@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from testrium.declared.groups import Scenario
 from testrium.errors import InfraError
-from testrium.model import RESERVED_UNITS, Scenario
 from testrium.record.recorder import Recorder
 from testrium.record.waits import WaitServer
 from testrium.run.change import Change
@@ -21,6 +21,7 @@ from testrium.run.logs import Logs
 from testrium.run.outputs import OutputMarks
 from testrium.run.services import Services
 from testrium.run.stage import Stage
+from testrium.words import RESERVED_UNITS
 
 if TYPE_CHECKING:
     from testrium.run.faults import Injector

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from testrium.errors import InfraError, TestriumError
-from testrium.model import Leak
+from testrium.evidence import Leak
 from testrium.run import boot
 from testrium.run.platform import system
 from testrium.run.protocol import (

@@ -12,7 +12,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from testrium.model import End, EndCause, TestResult, Unit
+from testrium.declared.units import Unit
+from testrium.evidence import End, EndCause, TestResult
 from testrium.record.listening import listen_streams
 from testrium.run.actor import Actor
 from testrium.run.stage import Stage

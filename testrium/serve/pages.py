@@ -8,7 +8,6 @@ from typing import NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 from testrium.errors import TestriumError
-from testrium.model import EMPTY, Verdict
 from testrium.record.history import FILE, History
 from testrium.record.history_rows import ResultRecord, RunRecord
 from testrium.record.runs import list_runs
@@ -18,6 +17,7 @@ from testrium.report.formats.html import make_environment, render
 from testrium.report.stored import read_run
 from testrium.report.stored_details import details_of
 from testrium.trends import Flaky, flaky_of, slow_of
+from testrium.words import EMPTY, Verdict
 
 #: So many runs are on the page of trends.
 MOST_RUNS = 200

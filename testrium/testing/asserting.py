@@ -17,8 +17,8 @@ from testrium.checks.examine import Examiner
 from testrium.checks.expression import Found
 from testrium.checks.files import UnreadableError, lines_of, whole_text
 from testrium.checks.normalize import NAMED, normalized_by
+from testrium.declared.checks import Check, Normalizer
 from testrium.errors import TestriumError
-from testrium.model.checked import Check, Normalizer
 from testrium.probe import environment as names
 from testrium.testing.following import Log
 from testrium.testing.places import run_dir, unit_logs

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from testrium.model import Circuit, Code, Event, EventType
+from testrium.declared.circuits import Circuit
+from testrium.evidence import Event
 from testrium.verify.drafts import Drafts, flat, place_of
 from testrium.verify.hops import HopTimes, hop_times
 from testrium.verify.index import EventIndex
@@ -19,6 +20,7 @@ from testrium.verify.places import any_matches
 from testrium.verify.plain import plain_latencies
 from testrium.verify.route import Route
 from testrium.verify.timing import UNANSWERED, Latencies, Span
+from testrium.words import Code, EventType
 
 
 class CircuitFacts(NamedTuple):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from testrium.model import Correlations, Event
+from testrium.evidence import Event
 from testrium.pairing import Column, Pairing, pair
+from testrium.results import Correlations
 
 
 def classic_correlations(events: Sequence[Event]) -> dict[str, Any]:

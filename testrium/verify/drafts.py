@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from testrium.model import Code, Event, Hop
+from testrium.declared.circuits import Hop
+from testrium.evidence import Event
 from testrium.verify.order import Row
+from testrium.words import Code
 
 
 class Draft:

@@ -5,20 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from testrium.declared.circuits import Rules
+from testrium.evidence import End, EndCause, Event, Finding
 from testrium.frames import deepest_own
-from testrium.model import (
-    RESERVED_UNITS,
-    Code,
-    End,
-    EndCause,
-    Event,
-    EventType,
-    Finding,
-    Rules,
-)
 from testrium.verify.drafts import place_of
 from testrium.verify.index import EventIndex
 from testrium.verify.wording import shown, times
+from testrium.words import RESERVED_UNITS, Code, EventType
 
 #: The runner ended it: what it says of its own end then is no finding.
 _STOPPED = frozenset(

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from testrium.model import Circuit, Event, EventType, Scenario
+from testrium.declared.circuits import Circuit
+from testrium.declared.groups import Scenario
+from testrium.evidence import Event
 from testrium.verify.instances import WHOLE_RUN
 from testrium.verify.places import choose_hop, matching_hops
 from testrium.verify.wording import listed, number_of
+from testrium.words import EventType
 
 
 class Expectations:

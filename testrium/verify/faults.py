@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from testrium.model import (
-    OUTSIDE_ACTS,
-    RESERVED_UNITS,
-    Code,
-    Event,
-    Evidence,
-    Fault,
-    Finding,
-    Scenario,
-)
+from testrium.declared.faults import OUTSIDE_ACTS, Fault
+from testrium.declared.groups import Scenario
+from testrium.evidence import Event, Evidence, Finding
 from testrium.verify.index import EventIndex
 from testrium.verify.wording import close_to, shown, times
+from testrium.words import RESERVED_UNITS, Code
 
 
 def unproved_faults(scenario: Scenario, evidence: Evidence, index: EventIndex) -> list[Finding]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from testrium.model import Event
+from testrium.evidence import Event
 from testrium.statistics import nearest_rank
 from testrium.verify.instances import Instances
 from testrium.verify.order import Row

@@ -8,7 +8,8 @@ from itertools import count
 from operator import attrgetter
 from typing import NamedTuple
 
-from testrium.model import Event, EventType, Evidence
+from testrium.evidence import Event, Evidence
+from testrium.words import EventType
 
 Process = tuple[str, int, int]
 

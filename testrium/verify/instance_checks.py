@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from testrium.model import Circuit, Code, Event, EventType, Hop
+from testrium.declared.circuits import Circuit, Hop
+from testrium.evidence import Event
 from testrium.verify.drafts import Drafts, flat
 from testrium.verify.order import Row, misplaced
 from testrium.verify.route import Route
+from testrium.words import Code, EventType
 
 
 class InstanceChecks:

@@ -8,7 +8,8 @@ from itertools import chain
 from operator import attrgetter, eq
 from typing import cast
 
-from testrium.model import Circuit, Event
+from testrium.declared.circuits import Circuit
+from testrium.evidence import Event
 from testrium.verify.index import EventIndex
 from testrium.verify.places import choose_hop, matching_hops
 

@@ -6,15 +6,9 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from testrium.model import (
-    CircuitResult,
-    Code,
-    Evidence,
-    Finding,
-    Judgement,
-    Scenario,
-    Verdict,
-)
+from testrium.declared.groups import Scenario
+from testrium.evidence import Evidence, Finding
+from testrium.results import CircuitResult, Judgement
 from testrium.verify.faults import unproved_faults
 from testrium.verify.index import EventIndex
 from testrium.verify.limits import limit_findings
@@ -25,6 +19,7 @@ from testrium.verify.processes import ProcessFacts
 from testrium.verify.regressions import find_regressions
 from testrium.verify.roots import Explanations
 from testrium.verify.verdict import against_expectation, circuit_verdict, verdict_of
+from testrium.words import Code, Verdict
 
 
 def judge(scenario: Scenario, evidence: Evidence) -> Judgement:

@@ -10,17 +10,10 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from math import inf
 
+from testrium.declared.circuits import Circuit, Hop
+from testrium.declared.units import Unit
+from testrium.evidence import Event, Evidence
 from testrium.measures import time_span
-from testrium.model import (
-    RESERVED_UNITS,
-    Circuit,
-    Event,
-    EventType,
-    Evidence,
-    Hop,
-    Place,
-    Unit,
-)
 from testrium.statistics import nearest_rank
 from testrium.verify.circuits import unclaimed_events
 from testrium.verify.index import EventIndex
@@ -30,6 +23,7 @@ from testrium.verify.route import Route
 from testrium.verify.timing import LEAST_SAMPLES
 from testrium.verify.tracks import Track, alternatives, stages_of
 from testrium.verify.wording import number_of, times
+from testrium.words import RESERVED_UNITS, EventType, Place
 
 #: A hop that was passed more often than this is proposed without an upper bound.
 MOST_COUNTED = 5

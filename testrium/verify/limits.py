@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 
-from testrium.model import Code, Evidence, Finding, Sample, Scenario, Unit
+from testrium.declared.groups import Scenario
+from testrium.declared.units import Unit
+from testrium.evidence import Evidence, Finding, Sample
+from testrium.words import Code
 
 #: Over so long a time CPU use is averaged before it is compared with `max_cpu`.
 CPU_WINDOW_NS = 1_000_000_000

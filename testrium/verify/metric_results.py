@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from testrium.model import EMPTY, Code, Evidence, Finding, Measure, Metric, MetricResult, Scenario
+from testrium.declared.groups import Scenario
+from testrium.declared.metrics import Metric
+from testrium.evidence import Evidence, Finding
+from testrium.results import Measure, MetricResult
 from testrium.statistics import LEAST_EARLIER, median
 from testrium.verify.metrics import reports_by_name
 from testrium.verify.regressions import allowed_regression
+from testrium.words import EMPTY, Code
 
 
 def metric_results(

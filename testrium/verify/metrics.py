@@ -6,23 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
+from testrium.declared.circuits import Circuit
+from testrium.declared.groups import Scenario
+from testrium.declared.metrics import Metric
+from testrium.evidence import End, EndCause, Evidence, Finding, Reported
 from testrium.measures import DURATION, OF_CIRCUIT, OF_HOP, OF_UNIT, figure, hop_measure
-from testrium.model import (
-    EMPTY,
-    Circuit,
-    Code,
-    End,
-    EndCause,
-    Evidence,
-    Finding,
-    Measure,
-    Metric,
-    Reported,
-    Scenario,
-)
+from testrium.results import Measure
 from testrium.statistics import summary
 from testrium.verify.timing import LEAST_SAMPLES, UNANSWERED, Latencies
 from testrium.verify.wording import close_to, listed, number_of
+from testrium.words import EMPTY, Code
 
 if TYPE_CHECKING:
     from testrium.verify.hops import HopTimes

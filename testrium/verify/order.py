@@ -11,7 +11,7 @@ from math import inf
 from operator import le
 from typing import NamedTuple
 
-from testrium.model import Event
+from testrium.evidence import Event
 from testrium.verify.index import process_of
 from testrium.verify.timing import Earlier, Order, Timeline, low_ns, order_of
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from testrium.model import Hop, Place
+from testrium.declared.circuits import Hop
+from testrium.words import Place
 
 ANY = "*"
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise, product
 from operator import attrgetter, eq, gt
 
-from testrium.model import Event
+from testrium.evidence import Event
 from testrium.verify.instances import Instances
 from testrium.verify.route import Route
 

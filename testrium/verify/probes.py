@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection
 
+from testrium.declared.groups import Scenario
+from testrium.evidence import Damage, Event, Evidence, Finding
 from testrium.measures import time_span
-from testrium.model import Code, Damage, Event, EventType, Evidence, Finding, Place, Scenario
 from testrium.verify.drafts import Draft, Drafts, distinct, place_of
 from testrium.verify.index import EventIndex, Hole, holes, process_of
 from testrium.verify.timing import Order, low_ns, order_of
 from testrium.verify.wording import close_to, listed, number_of, shown, times
+from testrium.words import Code, EventType, Place
 
 
 def required_places(scenario: Scenario, index: EventIndex) -> tuple[list[Place], list[Place]]:

@@ -9,21 +9,14 @@ from __future__ import annotations
 from math import inf
 from operator import attrgetter
 
+from testrium.declared.groups import Scenario
+from testrium.declared.units import Unit
 from testrium.errors import InjectedFault
-from testrium.model import (
-    RESERVED_UNITS,
-    Code,
-    End,
-    EndCause,
-    Event,
-    Evidence,
-    Finding,
-    Scenario,
-    Unit,
-)
+from testrium.evidence import End, EndCause, Event, Evidence, Finding
 from testrium.verify.exceptions import Exceptions, exception_finding, is_uncaught
 from testrium.verify.index import EventIndex
 from testrium.verify.wording import close_to, shown, times
+from testrium.words import RESERVED_UNITS, Code
 
 
 class ProcessFacts:

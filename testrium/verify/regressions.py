@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from testrium.declared.groups import Scenario
+from testrium.declared.metrics import COMPARED, Metric
+from testrium.evidence import Finding
 from testrium.measures import figure
-from testrium.model import COMPARED, Code, Finding, Measure, Metric, Scenario
+from testrium.results import Measure
 from testrium.statistics import LEAST_EARLIER, Comparison, against_earlier
 from testrium.verify.wording import listed, number_of
+from testrium.words import Code
 
 #: What a change must come to at least, by source and unit: what schedulers do is no regression.
 _FLOORS = {("circuit", "ms"): 1.0, ("hop", "ms"): 1.0, ("group", "s"): 0.5}

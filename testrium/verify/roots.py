@@ -10,22 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from math import inf
 
+from testrium.declared.circuits import Circuit, Hop
+from testrium.declared.groups import Scenario
+from testrium.evidence import CheckResult, End, EndCause, Finding
 from testrium.measures import OF_HOP, hop_measure
-from testrium.model import (
-    UNKNOWN_CODES,
-    CheckResult,
-    Circuit,
-    Code,
-    End,
-    EndCause,
-    EventType,
-    Finding,
-    Hop,
-    Place,
-    Scenario,
-)
 from testrium.verify.index import EventIndex
 from testrium.verify.places import ANY, any_matches
+from testrium.words import UNKNOWN_CODES, Code, EventType, Place
 
 _RANK = {code: rank for rank, code in enumerate(Code)}
 

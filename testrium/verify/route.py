@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from testrium.model import Circuit, Event
+from testrium.declared.circuits import Circuit
+from testrium.evidence import Event
 from testrium.verify.drafts import flat
 from testrium.verify.order import Row
 from testrium.verify.timing import UNANSWERED, Span, span

@@ -10,14 +10,16 @@ from collections.abc import Callable
 from heapq import nlargest
 from math import inf
 
+from testrium.declared.circuits import Hop
+from testrium.evidence import Event, Finding
 from testrium.measures import time_span
-from testrium.model import Code, Event, Finding, Hop
 from testrium.verify.circuits import CircuitFacts
 from testrium.verify.drafts import Draft, distinct, place_of
 from testrium.verify.index import EventIndex
 from testrium.verify.places import ANY
 from testrium.verify.timing import LEAST_SAMPLES, low_ns
 from testrium.verify.wording import close_to, listed, number_of, shown, times
+from testrium.words import Code
 
 #: A story of more events than this is told by its first and its last ones.
 MOST_EVENTS = 40

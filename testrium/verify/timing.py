@@ -14,7 +14,7 @@ from itertools import chain
 from math import inf
 from typing import NamedTuple
 
-from testrium.model import Event
+from testrium.evidence import Event
 from testrium.statistics import nearest_rank
 from testrium.verify.index import Process, process_of
 

@@ -15,10 +15,11 @@ from heapq import heapify, heappop, heappush
 from itertools import combinations, pairwise
 from typing import NamedTuple
 
-from testrium.model import Event, EventType, Place
+from testrium.evidence import Event
 from testrium.verify.order import misplaced
 from testrium.verify.timing import Order, order_of
 from testrium.verify.wording import number_of
+from testrium.words import EventType, Place
 
 #: So many times in the same order are no coincidence any more: 1 in 128, were it a coin's.
 LEAST_AGREEING = 8

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from testrium.model import UNKNOWN_CODES, Code, Finding, Scenario, Verdict
+from testrium.declared.groups import Scenario
+from testrium.evidence import Finding
+from testrium.words import UNKNOWN_CODES, Code, Verdict
 
 Ranked = Sequence[tuple[Finding, bool]]
 

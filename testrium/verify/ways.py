@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from testrium.model import Circuit, Evidence
-from testrium.model.detail import CircuitWays, Lack, Way
+from testrium.declared.circuits import Circuit
+from testrium.evidence import Evidence
+from testrium.results import CircuitPaths, KeyPath, MissedHop
 from testrium.verify.drafts import flat
 from testrium.verify.index import EventIndex
 from testrium.verify.instances import Instances
@@ -13,19 +14,19 @@ from testrium.verify.order import Row
 from testrium.verify.route import Route
 
 
-def ways_of(circuits: Sequence[Circuit], evidence: Evidence) -> tuple[CircuitWays, ...]:
+def ways_of(circuits: Sequence[Circuit], evidence: Evidence) -> tuple[CircuitPaths, ...]:
     """The ways of all instances of these circuits, as they were judged."""
     index = EventIndex(evidence)
     return tuple(
-        CircuitWays(circuit, tuple(_ways(Route(circuit), Instances(circuit, index))))
+        CircuitPaths(circuit, tuple(_ways(Route(circuit), Instances(circuit, index))))
         for circuit in circuits
     )
 
 
-def _ways(route: Route, instances: Instances) -> Iterator[Way]:
+def _ways(route: Route, instances: Instances) -> Iterator[KeyPath]:
     for name in instances:
         row = instances.row(name)
-        way = Way(name, tuple(flat(row)))
+        way = KeyPath(name, tuple(flat(row)))
         if not route.is_orphan(row):  # of effects without a cause nothing more is asked
             if route.last:
                 low_ns, high_ns = route.latency(row)
@@ -34,8 +35,8 @@ def _ways(route: Route, instances: Instances) -> Iterator[Way]:
         yield way
 
 
-def _lacks(route: Route, row: Row) -> Iterator[Lack]:
+def _lacks(route: Route, row: Row) -> Iterator[MissedHop]:
     for number, hop in enumerate(route.hops):
         if len(row[number]) < hop.least:
             reached = route.last_reached(row, number)
-            yield Lack(hop.text, None if reached is None else reached.id)
+            yield MissedHop(hop.text, None if reached is None else reached.id)

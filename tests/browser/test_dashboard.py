@@ -10,10 +10,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from testrium.declared.groups import Group, Scenario
 from testrium.errors import ExitCode
-from testrium.model import Group, GroupResult, Judgement, Measure, RunResult, Scenario, Verdict
 from testrium.record.history import History
 from testrium.record.revision import Revision
+from testrium.results import GroupResult, Judgement, Measure, RunResult
+from testrium.words import Verdict
 
 if TYPE_CHECKING:
     from tests.browser.conftest import Tab

@@ -5,7 +5,10 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from testrium.chaos.draw import LATENCIES_NS, LENGTHS_NS, Plan, planned
-from testrium.model import Chaos, Event, Fault, Place, Unit
+from testrium.declared.faults import Chaos, Fault
+from testrium.declared.units import Unit
+from testrium.evidence import Event
+from testrium.words import Place
 
 #: Survives two ends; emits `taken` five times, `stored` three times.
 WORKER = Unit("worker", 0, "units/worker.toml", entrypoint="m:f", in_except="Reload", restarts=2)

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from testrium.chaos.draw import Plan, Target, moments, plans, targets
-from testrium.model import FAILPOINT_ACTS, LINK_ACTS, Chaos, LogProbe, Place
+from testrium.declared.faults import FAILPOINT_ACTS, LINK_ACTS, Chaos
+from testrium.declared.units import LogProbe
+from testrium.words import Place
 from tests.chaos.conftest import CALM, CHAOS, SHELL, UNITS, WORKER
 
 ENDS = ("kill", "exit", "raise")

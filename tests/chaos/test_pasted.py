@@ -9,13 +9,14 @@ from hypothesis import given
 
 from testrium.chaos.draw import Plan, planned
 from testrium.chaos.pasted import as_toml, brief, duration_text
+from testrium.declared.faults import Fault
 from testrium.load.document import Complaints, Document, Spot
 from testrium.load.faults import read_faults
 from testrium.load.quantities import nanoseconds
 from testrium.load.routes import Stations
 from testrium.load.schema import UNIT
 from testrium.load.unit_files import UnitFile
-from testrium.model import Fault, Place
+from testrium.words import Place
 from tests.chaos.conftest import plans_of
 
 TAKEN = Place("worker", "taken")

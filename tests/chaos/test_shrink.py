@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from testrium.chaos.draw import LENGTHS_NS, Plan, have_different_moments, planned
 from testrium.chaos.shrink import contains, simpler_faults, smallest
-from testrium.model import Fault, Place
+from testrium.declared.faults import Fault
+from testrium.words import Place
 from tests.chaos.conftest import faults, plans_of
 
 PLENTY = 10_000

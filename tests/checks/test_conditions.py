@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from testrium.checks.conditions import MOST_SHOWN, Stream, Text, text_failures, text_of
-from testrium.model import Check
+from testrium.declared.checks import Check
 
 LOG = """\
 start

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from testrium.checks.normalize import NAMED, normalized_by
 from testrium.checks.patterns import NotationError
-from testrium.model import Normalizer
+from testrium.declared.checks import Normalizer
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from testrium.cli.explain import command, pages, summary_of
 from testrium.cli.main import entry
-from testrium.model import Code
+from testrium.words import Code
 
 
 def test_without_a_code_all_are_listed_in_the_order_of_their_rank() -> None:

@@ -8,18 +8,12 @@ from click.testing import CliRunner, Result
 
 from testrium.cli.history import Tables, command
 from testrium.cli.main import Common
+from testrium.declared.groups import Group, Scenario
 from testrium.errors import ExitCode, UsageError
 from testrium.history import results
-from testrium.model import (
-    Group,
-    GroupResult,
-    Judgement,
-    Measure,
-    RunResult,
-    Scenario,
-    Verdict,
-)
 from testrium.record.history import FILE, append_run
+from testrium.results import GroupResult, Judgement, Measure, RunResult
+from testrium.words import Verdict
 
 
 @pytest.fixture

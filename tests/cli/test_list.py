@@ -13,9 +13,10 @@ from testrium.cli.groups import list_command
 from testrium.cli.main import Common
 from testrium.errors import ExitCode, UsageError
 from testrium.load import load_groups
-from testrium.model import GroupResult, RunResult, Verdict
 from testrium.plan.scenario import plan_scenarios
 from testrium.record.history import append_run
+from testrium.results import GroupResult, RunResult
+from testrium.words import Verdict
 
 GROUPS = {
     "pay": "title = 'Zahlung'\ntags = ['money']\nrequirements = ['R-1', 'R-2']",

@@ -13,8 +13,9 @@ from click.testing import CliRunner, Result
 from testrium.cli.main import Common
 from testrium.cli.run import command
 from testrium.errors import ExitCode, TestriumError, UsageError
-from testrium.model import RunResult, Verdict
+from testrium.results import RunResult
 from testrium.session import Request
+from testrium.words import Verdict
 
 
 @pytest.fixture

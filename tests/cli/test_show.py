@@ -7,9 +7,11 @@ from click.testing import CliRunner, Result
 
 from testrium.cli.main import Common
 from testrium.cli.runs import show_command
+from testrium.declared.groups import Group, Scenario
 from testrium.errors import ExitCode, UsageError
-from testrium.model import Group, GroupResult, RunResult, Scenario, Verdict
 from testrium.report.json_report import RUN_FILE, write_report
+from testrium.results import GroupResult, RunResult
+from testrium.words import Verdict
 
 
 @pytest.fixture

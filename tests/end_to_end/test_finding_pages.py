@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from testrium.cli.explain import pages, summary_of
-from testrium.model import Code
+from testrium.words import Code
 
 #: Never the first finding: something else is always its reason.
 FOLLOWS = {"notrun"}

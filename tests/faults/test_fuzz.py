@@ -22,7 +22,6 @@ from testrium.errors import ConfigError, ExitCode, InfraError, UsageError
 from testrium.load import load_groups, schema
 from testrium.load.routes import RouteError, parse_hop
 from testrium.load.shape import Shape
-from testrium.model import RunResult, Verdict
 from testrium.plan.scenario import plan_scenarios
 from testrium.plan.selection import Selection
 from testrium.record.archive import unpacked, write_archive
@@ -30,6 +29,8 @@ from testrium.record.history import History, append_run
 from testrium.record.lines import BadLineError, parse_line
 from testrium.record.scenario import write_scenario
 from testrium.record.store import load_evidence
+from testrium.results import RunResult
+from testrium.words import Verdict
 
 #: The long form takes minutes for each reader, and more on a busy machine.
 pytestmark = pytest.mark.timeout(3600)

@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 
 from testrium.checks.limit import TookTooLongError
+from testrium.declared.checks import Check
+from testrium.declared.groups import Group, Scenario
+from testrium.declared.units import Unit
+from testrium.evidence import CheckResult
 from testrium.judging.checks import make_checks, weight
-from testrium.model import Check, CheckResult, Group, Scenario, Unit
 from testrium.record.store import Store
 
 API = Unit("api", 0, "units/api.toml", command=("api",), ports=("http",))

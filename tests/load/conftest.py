@@ -9,9 +9,9 @@ from textwrap import dedent
 
 import pytest
 
+from testrium.declared.groups import Group
 from testrium.errors import ConfigError
 from testrium.load import load_groups
-from testrium.model import Group
 
 #: Gives what is wrong with a group; see `problems_of`.
 Problems = Callable[..., list[str]]

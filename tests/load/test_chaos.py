@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testrium.model import Chaos
+from testrium.declared.faults import Chaos
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from testrium.model import Check, Normalizer
+from testrium.declared.checks import Check, Normalizer
 
 from .conftest import Workspace
 

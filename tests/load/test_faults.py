@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from testrium.declared.faults import Fault
 from testrium.load.document import Complaints, Document, Spot
 from testrium.load.faults import read_faults
 from testrium.load.routes import Stations
 from testrium.load.schema import UNIT
 from testrium.load.unit_files import UnitFile
-from testrium.model import Fault, Place
+from testrium.words import Place
 
 if TYPE_CHECKING:
     from typing import Any

@@ -6,17 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testrium.model import (
-    Circuit,
-    EventType,
-    Group,
-    Hop,
-    LogProbe,
-    Place,
-    Readiness,
-    Rules,
-    Unit,
-)
+from testrium.declared.circuits import Circuit, Hop, Rules
+from testrium.declared.groups import Group
+from testrium.declared.units import LogProbe, Readiness, Unit
+from testrium.words import EventType, Place
 
 if TYPE_CHECKING:
     from tests.load.conftest import Workspace

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testrium.model import Monitored
+from testrium.declared.groups import Monitored
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from testrium.declared.circuits import Hop
 from testrium.load.document import Complaints, Document, Spot
 from testrium.load.routes import RouteError, Stations, parse_hop, parse_place, read_route
-from testrium.model import Hop, Place
+from testrium.words import Place
 
 UNITS = ("client", "host", "db", "a.b", "tests")
 STATIONS = Stations({"client": frozenset({"sent", "done"}), "host": frozenset({"received"})})

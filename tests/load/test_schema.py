@@ -7,10 +7,12 @@ from typing import NamedTuple
 
 import pytest
 
+from testrium.declared.circuits import Rules
+from testrium.declared.groups import Group
+from testrium.declared.units import Unit
 from testrium.load.quantities import key_range, nanoseconds, size_in_bytes
 from testrium.load.schema import CIRCUIT, CONFIGS, UNIT, VERIFY, json_schemas
 from testrium.load.shape import Shape, field_of
-from testrium.model import Group, Rules, Unit
 
 
 @pytest.mark.parametrize(("shape", "type_"), [(CONFIGS, Group), (UNIT, Unit), (VERIFY, Rules)])

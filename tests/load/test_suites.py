@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testrium.model import ManualStep
+from testrium.declared.units import ManualStep
 
 if TYPE_CHECKING:
     from tests.load.conftest import Workspace

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testrium.model import Unit
+from testrium.declared.units import Unit
 from testrium.plan import CycleError, start_order
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from testrium.model import Combination, Group, Unit
+from testrium.declared.groups import Combination, Group
+from testrium.declared.units import Unit
 from testrium.plan import Machine, ResultKey, Selection, plan_scenarios
 
 NOWHERE = Machine(has_program=lambda _: False, has_module=lambda _: False)

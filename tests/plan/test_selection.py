@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from testrium.declared.groups import Combination, Group
 from testrium.errors import UsageError
-from testrium.model import Combination, Group
 from testrium.plan import Selection, select
 
 

@@ -9,7 +9,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testrium.model import Group, Scenario
+from testrium.declared.groups import Group, Scenario
 from testrium.plan import longest_first, rounds, shuffled
 
 

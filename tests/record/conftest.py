@@ -9,19 +9,11 @@ from typing import Any
 
 import pytest
 
+from testrium.declared.groups import Group, Scenario
 from testrium.errors import ExitCode
-from testrium.model import (
-    CircuitResult,
-    Code,
-    Finding,
-    Group,
-    GroupResult,
-    Judgement,
-    Measure,
-    RunResult,
-    Scenario,
-    Verdict,
-)
+from testrium.evidence import Finding
+from testrium.results import CircuitResult, GroupResult, Judgement, Measure, RunResult
+from testrium.words import Code, Verdict
 
 DOMAIN = "this-clock"
 

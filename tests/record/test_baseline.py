@@ -6,15 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from testrium.model import (
-    GroupResult,
-    Measure,
-    Scenario,
-    Verdict,
-)
+from testrium.declared.groups import Scenario
 from testrium.record import baseline
 from testrium.record.baseline import read_baseline
 from testrium.record.history import FILE, History
+from testrium.results import GroupResult, Measure
+from testrium.words import Verdict
 from tests.record.conftest import checkout_result, stored_run
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from testrium.model import End, EndCause, UnitState
+from testrium.evidence import End, EndCause, UnitState
 from testrium.record.endings import Endings, described
 
 

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from testrium.declared.circuits import Rules
+from testrium.declared.groups import Group, Scenario
+from testrium.declared.units import Unit
 from testrium.errors import InfraError
-from testrium.model import Group, Rules, Sample, Scenario, Unit
+from testrium.evidence import Sample
 from testrium.record.evidence import gather_evidence, load_samples, stderr_files
 from testrium.record.store import Store
 

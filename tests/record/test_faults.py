@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from testrium.model import End, EndCause, Event, UnitState
+from testrium.evidence import End, EndCause, Event, UnitState
 from testrium.record.faults import with_fault, without_faults
 from testrium.record.made import injected
 from testrium.record.recorder import Recorder

@@ -7,12 +7,10 @@ from pathlib import Path
 import pytest
 
 from testrium.errors import InfraError
-from testrium.model import (
-    Verdict,
-)
 from testrium.record.history import FILE, History
 from testrium.record.machine_class import machine_class
 from testrium.record.revision import Revision
+from testrium.words import Verdict
 from tests.record.conftest import MEASURES, checkout_result, stored_run
 
 

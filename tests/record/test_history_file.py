@@ -12,13 +12,11 @@ from pathlib import Path
 import pytest
 
 from testrium.errors import InfraError
-from testrium.model import (
-    Measure,
-    Verdict,
-)
 from testrium.record import history_file
 from testrium.record.history import FILE, History, append_run
 from testrium.record.history_file import VERSION
+from testrium.results import Measure
+from testrium.words import Verdict
 from tests.record.conftest import checkout_result, stored_run
 
 

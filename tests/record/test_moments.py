@@ -6,8 +6,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from testrium.model import Sample
-from testrium.model.detail import Log, Moments, OutputMark, Piece
+from testrium.evidence import LogPiece, Moments, OutputMark, Sample, StoredLog
 from testrium.record import moments
 from testrium.record.moments import load_logs, load_moments
 from testrium.record.store import Store
@@ -45,7 +44,9 @@ def test_logs_that_are_empty_or_gone_are_left_out(tmp_path: Path) -> None:
     (tmp_path / "units" / "a").mkdir(parents=True)
     (tmp_path / "units" / "a" / "stdout.log").write_bytes(b"one\n")
     (tmp_path / "units" / "a" / "stderr.log").touch()
-    assert load_logs(tmp_path, ["a", "gone"]) == (Log("a", "stdout", 4, (Piece(0, b"one\n"),)),)
+    assert load_logs(tmp_path, ["a", "gone"]) == (
+        StoredLog("a", "stdout", 4, (LogPiece(0, b"one\n"),)),
+    )
 
 
 def test_of_a_long_log_whole_lines_of_both_ends_are_read(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from testrium.errors import InfraError
-from testrium.model import Event
+from testrium.evidence import Event
 from testrium.record.pending import Pending, Wait
 
 

@@ -13,12 +13,13 @@ import pytest
 
 import testrium
 from testrium.errors import InfraError
-from testrium.model import Event, EventType, UnitState
+from testrium.evidence import Event, UnitState
 from testrium.probe import environment as names
 from testrium.record.inotify import Inotify
 from testrium.record.made import Seen
 from testrium.record.recorder import TURN, Recorder
 from testrium.record.store import load_evidence
+from testrium.words import EventType
 
 Append = Callable[..., None]
 DOMAIN = "this-clock"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from testrium.errors import InfraError
-from testrium.model import Reported
+from testrium.evidence import Reported
 from testrium.record.recovery import recover
 from testrium.record.store import load_evidence
 

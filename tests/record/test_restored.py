@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from testrium.declared.groups import Scenario
 from testrium.errors import InfraError
 from testrium.load import Project, load_groups
-from testrium.model import Scenario
 from testrium.plan.scenario import plan_scenarios
 from testrium.plan.selection import Selection
 from testrium.record.restored import restored_scenario

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from testrium.declared.circuits import Circuit, Hop
+from testrium.declared.groups import Group, Scenario
 from testrium.errors import InfraError
-from testrium.model import Circuit, Group, Hop, Place, Scenario
 from testrium.record.restored import read_circuits
 from testrium.record.scenario import write_scenario
+from testrium.words import Place
 
 SENT = Hop("a:sent", (Place("a", "sent"),))
 GOT = Hop("b:got|c:got", (Place("b", "got"), Place("c", "got")), 0, None)

@@ -8,16 +8,7 @@ from pathlib import Path
 import pytest
 
 from testrium.errors import InfraError
-from testrium.model import (
-    Damage,
-    End,
-    EndCause,
-    Event,
-    Evidence,
-    Leak,
-    TestResult,
-    UnitState,
-)
+from testrium.evidence import Damage, End, EndCause, Event, Evidence, Leak, TestResult, UnitState
 from testrium.record.database import Reading, insert_events, open_database
 from testrium.record.store import Store, load_evidence
 

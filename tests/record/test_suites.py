@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
-from testrium.model import EMPTY, Code, Event, Evidence, Group, Scenario, Unit
+from testrium.declared.groups import Group, Scenario
+from testrium.declared.units import Unit
+from testrium.evidence import Event, Evidence
 from testrium.record.suites import with_suites
+from testrium.words import EMPTY, Code
 
 SUITE = Unit("suite", 0, "suite.toml", entrypoint="x:y", kind="pytest")
 OTHER = Unit("other", 1, "other.toml", entrypoint="x:y")

@@ -8,31 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from testrium.declared.groups import Group, Scenario
+from testrium.declared.metrics import Metric
+from testrium.declared.units import Unit
 from testrium.errors import ExitCode
-from testrium.model import (
-    CheckResult,
-    CircuitResult,
-    Code,
-    End,
-    EndCause,
-    Event,
-    EventType,
-    Finding,
-    Group,
-    GroupResult,
-    Judgement,
-    Leak,
-    Measure,
-    Metric,
-    MetricResult,
-    Place,
-    RunResult,
-    Scenario,
-    Unit,
-    UnitState,
-    Verdict,
-)
-from testrium.model import TestResult as Test
+from testrium.evidence import CheckResult, End, EndCause, Event, Finding, Leak, UnitState
+from testrium.evidence import TestResult as Test
+from testrium.results import CircuitResult, GroupResult, Judgement, Measure, MetricResult, RunResult
+from testrium.words import Code, EventType, Place, Verdict
 
 CWD = Path("/home/ada/shop")
 GOLD = Path(__file__).parent.parent / "gold"

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from testrium.errors import ExitCode, Problem
-from testrium.model import GroupResult, RunResult, UnitState, Verdict
+from testrium.evidence import UnitState
 from testrium.report.console import Console, HopTime
 from testrium.report.escape import cells
+from testrium.results import GroupResult, RunResult
+from testrium.words import Verdict
 
 
 class Screen(io.StringIO):

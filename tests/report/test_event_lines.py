@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from testrium.model import Event
+from testrium.evidence import Event
 from testrium.report.charts.key_paths import path_of
 from testrium.report.event_lines import event_lines
 from testrium.report.symbols import symbols_for

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from testrium.model import Code, Finding, GroupResult, Judgement, Verdict
+from testrium.evidence import Finding
 from testrium.report import group_text
 from testrium.report.symbols import ASCII, symbols_for
 from testrium.report.view import view_group
+from testrium.results import GroupResult, Judgement
+from testrium.words import Code, Verdict
 
 
 def block(result: GroupResult, cwd: Path, width: int | None = None) -> list[str]:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from testrium.errors import ExitCode, InfraError, Problem
-from testrium.model import GroupResult, RunResult, Verdict
 from testrium.report import json_report
+from testrium.results import GroupResult, RunResult
+from testrium.words import Verdict
 
 RUN_FIELDS = ["testrium", "run", "verdict", "exit_code", "duration_s", "errors", "groups"]
 GROUP_FIELDS = ["id", "mode", "params", "repeat", "verdict", "duration_s", "run_dir", "notes"]

@@ -6,20 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from testrium.declared.metrics import Metric
 from testrium.errors import ExitCode
-from testrium.model import (
-    GroupResult,
-    Judgement,
-    Measure,
-    Metric,
-    MetricResult,
-    RunResult,
-    Verdict,
-)
 from testrium.report import group_text, json_report, stored
 from testrium.report.formats import html
 from testrium.report.symbols import symbols_for
 from testrium.report.view import metric_views, view_group
+from testrium.results import GroupResult, Judgement, Measure, MetricResult, RunResult
+from testrium.words import Verdict
 
 MEASURES = (
     Measure("throughput", 812.5, "1/s", "reported", "larger"),

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from testrium.declared.groups import Group, Scenario
 from testrium.errors import ExitCode
-from testrium.model import Group, GroupResult, RunResult, Scenario, Verdict
 from testrium.plugins import Plugin
 from testrium.report.plugin_writer import PluginWriter
 from testrium.report.writer import WriterFailedError
+from testrium.results import GroupResult, RunResult
+from testrium.words import Verdict
 
 SCENARIO = Scenario("shop", Group("shop", Path("/shop"), ()), ())
 GROUP = GroupResult(SCENARIO, Verdict.PASS, duration_s=0.5)

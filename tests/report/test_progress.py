@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testrium.model import Event, Group, Scenario, Unit, UnitState
+from testrium.declared.groups import Group, Scenario
+from testrium.declared.units import Unit
+from testrium.evidence import Event, UnitState
 from testrium.report.escape import cells
 from testrium.report.progress import Progress
 from testrium.report.symbols import ASCII, symbols_for

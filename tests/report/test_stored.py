@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from testrium.model import GroupResult, RunResult, Verdict
 from testrium.report import json_report, stored
 from testrium.report.view import view_group
+from testrium.results import GroupResult, RunResult
+from testrium.words import Verdict
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from testrium.model import GroupResult
 from testrium.report import group_text
+from testrium.results import GroupResult
 
 
 @pytest.mark.parametrize("name", ["passed", "lost", "crashed", "undecided", "hostile"])

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from testrium.model import Code, Event, Finding, GroupResult, Judgement, Verdict
+from testrium.evidence import Event, Finding
 from testrium.report.view import MOST_EVENTS, rerun_command, view_group
+from testrium.results import GroupResult, Judgement
+from testrium.words import Code, Verdict
 
 
 def with_findings(result: GroupResult, *findings: Finding) -> GroupResult:

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from testrium.model import End, EndCause, Group, Scenario, UnitState
+from testrium.declared.groups import Group, Scenario
+from testrium.evidence import End, EndCause, UnitState
 from testrium.report import wording
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from testrium.declared.groups import Group, Scenario
 from testrium.errors import (
     ConfigError,
     ExitCode,
@@ -13,8 +14,10 @@ from testrium.errors import (
     TestriumError,
     UsageError,
 )
-from testrium.model import Event, Group, GroupResult, RunResult, Scenario, UnitState, Verdict
+from testrium.evidence import Event, UnitState
 from testrium.report.writer import Fanout, Writer, WriterFailedError, Writers, refused
+from testrium.results import GroupResult, RunResult
+from testrium.words import Verdict
 
 SCENARIO = Scenario("shop", Group("shop", Path("/shop"), ()), ())
 GROUP = GroupResult(SCENARIO, Verdict.PASS)

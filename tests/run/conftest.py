@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from testrium.model import Leak
+from testrium.evidence import Leak
 from testrium.probe import environment
 from testrium.run.start_method import StartMethod
 from testrium.run.supervision import Exit, Launch, Process, Supervisor

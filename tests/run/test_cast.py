@@ -7,7 +7,8 @@ from typing import Literal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testrium.model import Unit, UnitState
+from testrium.declared.units import Unit
+from testrium.evidence import UnitState
 from testrium.run.cast import Cast
 from testrium.run.change import Change
 

@@ -7,7 +7,7 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
-from testrium.model import Leak
+from testrium.evidence import Leak
 from testrium.run import linux
 from testrium.run.supervision import Supervisor
 

@@ -7,7 +7,7 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from testrium.model import UnitState, Use
+from testrium.evidence import UnitState, Use
 from testrium.run.diagnostics import Diagnostics
 from testrium.run.folder import RunFolder
 from testrium.run.linux import command_line, descendants, process_entry

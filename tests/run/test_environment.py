@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from testrium.model import Group, Scenario, Unit
+from testrium.declared.groups import Group, Scenario
+from testrium.declared.units import Unit
 from testrium.run.environment import Surroundings, substituted, traceparent, variable_name
 from testrium.run.folder import RunFolder
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testrium.model import Sample, Use
+from testrium.evidence import Sample, Use
 from testrium.run import linux, monitor
 from testrium.run.monitor import Monitor, Pace, joined
 from testrium.run.supervision import Exit, Supervisor

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from testrium.model import Event
+from testrium.evidence import Event
 from testrium.run import outputs
 from testrium.run.folder import RunFolder
 from testrium.run.outputs import OutputMarks

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testrium.model import Readiness
+from testrium.declared.units import Readiness
 from testrium.record.inotify import Inotify
 from testrium.run.ports import PortAllocator
 from testrium.run.readiness import wait_until

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from testrium.model import Group, Scenario
+from testrium.declared.groups import Group, Scenario
 from testrium.run import schedule
 from testrium.run.schedule import may_start, run_scheduled, usable_cores
 

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from testrium.errors import InfraError
-from testrium.model import Leak
+from testrium.evidence import Leak
 from testrium.run import portable
 from testrium.run.stacks import threads_of
 from testrium.run.supervision import Exit, Launch, LaunchError, Supervisor

@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 
 import testrium.history
+from testrium.declared.groups import Group, Scenario
 from testrium.errors import ExitCode, UsageError
-from testrium.model import Group, GroupResult, RunResult, Scenario, Verdict
 from testrium.record.history import History
 from testrium.record.revision import Revision
 from testrium.report.json_report import write_report
+from testrium.results import GroupResult, RunResult
 from testrium.serve.pages import MOST_RUNS, Pages
 from testrium.serve.server import Dashboard
+from testrium.words import Verdict
 
 NAME = "shop/<b>[browser=a,size=1]"
 

@@ -30,29 +30,26 @@ from typing import Any
 
 import pytest
 
-from testrium.model import (
+from testrium.declared.circuits import Circuit, Hop, Rules
+from testrium.declared.faults import Fault
+from testrium.declared.groups import Group, Scenario
+from testrium.declared.metrics import Metric
+from testrium.declared.units import Unit
+from testrium.evidence import (
     CheckResult,
-    Circuit,
     Damage,
     End,
     EndCause,
     Event,
     Evidence,
-    Fault,
-    Group,
-    Hop,
-    Judgement,
     Leak,
-    Metric,
-    Place,
     Reported,
-    Rules,
-    Scenario,
     TestResult,
-    Unit,
     UnitState,
 )
+from testrium.results import Judgement
 from testrium.verify import judge
+from testrium.words import Place
 
 MS = 1_000_000
 TYPES = {">": "Send", "<": "Receive", "!": "Exception"}

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from testrium.model import Judgement
+from testrium.results import Judgement
 from testrium.verify import judge
 
 UNITS = """

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from testrium.model import Correlations, Event
+from testrium.evidence import Event
+from testrium.results import Correlations
 from testrium.verify.correlation import classic_correlations, correlate
 
 

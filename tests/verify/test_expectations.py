@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testrium.model import Code
 from testrium.verify import Expectations, judge
+from testrium.words import Code
 
 Tables = Callable[[str], Any]
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testrium.model import Code
+from testrium.words import Code
 
 if TYPE_CHECKING:
-    from testrium.model import Judgement
+    from testrium.results import Judgement
 
 RAISED = "fault b:r do=raise;struck raise at b:r;b:InjectedFault!"
 GROUP = "unit a;unit b;circuit a:s b:r keys=1..;a:s> k1;b:r< k1"

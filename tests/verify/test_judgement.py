@@ -11,26 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from testrium.model import (
-    EMPTY,
-    Circuit,
-    Code,
-    End,
-    EndCause,
-    Event,
-    Evidence,
-    Finding,
-    Group,
-    Hop,
-    Judgement,
-    Place,
-    Rules,
-    Scenario,
-    Unit,
-    UnitState,
-    Verdict,
-)
+from testrium.declared.circuits import Circuit, Hop, Rules
+from testrium.declared.groups import Group, Scenario
+from testrium.declared.units import Unit
+from testrium.evidence import End, EndCause, Event, Evidence, Finding, UnitState
+from testrium.results import Judgement
 from testrium.verify import Expectations, circuits, judge
+from testrium.words import EMPTY, Code, Place, Verdict
 
 UNITS = ("a", "b", "c", "d")
 #: Over 5 000 generated runs in all.

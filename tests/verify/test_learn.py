@@ -12,9 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from testrium.declared.circuits import Circuit
+from testrium.declared.groups import Group, Scenario
+from testrium.declared.units import Unit
+from testrium.evidence import Event, Evidence
 from testrium.load import load_groups
 from testrium.load.project import Project
-from testrium.model import Circuit, Event, Evidence, Group, Scenario, Unit
 from testrium.verify import judge
 from testrium.verify.learn import learn
 from testrium.verify.proposal import Proposal, as_toml, count_of, quoted

@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testrium.model import Code, Evidence, Finding, Group, Sample, Scenario, Unit
+from testrium.declared.groups import Group, Scenario
+from testrium.declared.units import Unit
+from testrium.evidence import Evidence, Finding, Sample
 from testrium.verify.limits import CPU_WINDOW_NS, limit_findings
+from testrium.words import Code
 
 MB = 1_000_000
 S = 1_000_000_000

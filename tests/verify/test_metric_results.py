@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from testrium.model import Judgement, Metric, MetricResult
+from testrium.declared.metrics import Metric
+from testrium.results import Judgement, MetricResult
 from testrium.verify import judge
 
 KEYS = """

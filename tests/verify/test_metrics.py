@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from testrium.model import Judgement, Measure
+from testrium.results import Judgement, Measure
 
 THREE = """
     circuit a:sent b:got

@@ -5,10 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testrium.model import EMPTY, Event
+from testrium.evidence import Event
 from testrium.verify import order
 from testrium.verify.order import misplaced, one_clock, overtaking
 from testrium.verify.timing import low_ns
+from testrium.words import EMPTY
 
 
 def event(

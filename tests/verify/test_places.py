@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from testrium.model import Hop, Place
+from testrium.declared.circuits import Hop
 from testrium.verify.places import any_matches, choose_hop, matches, matching_hops
+from testrium.words import Place
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from testrium.model import Judgement
+from testrium.results import Judgement
 
 TWO = "unit a;unit b;a:up;b:up"
 

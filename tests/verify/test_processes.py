@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from testrium.model import Evidence, Judgement
+from testrium.evidence import Evidence
+from testrium.results import Judgement
 from testrium.verify import judge
 
 A, B = "unit a;a:up", "unit b;b:up"

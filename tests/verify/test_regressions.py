@@ -7,8 +7,13 @@ from random import Random
 
 import pytest
 
-from testrium.model import Circuit, Finding, Group, Hop, Measure, Metric, Place, Scenario
+from testrium.declared.circuits import Circuit, Hop
+from testrium.declared.groups import Group, Scenario
+from testrium.declared.metrics import Metric
+from testrium.evidence import Finding
+from testrium.results import Measure
 from testrium.verify.regressions import Regressions, find_regressions
+from testrium.words import Place
 
 HOPS = tuple(
     (Hop(text, (Place(*text.split(":")),)),) for text in ("client:sent", "host:got", "db:stored")

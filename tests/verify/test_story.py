@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from testrium.model import Judgement
+from testrium.results import Judgement
 from testrium.verify.story import MOST_EVENTS
 
 UNITS = "unit a process=none;unit b process=none;unit c process=none"

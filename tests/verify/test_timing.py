@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testrium.model import EMPTY, Event
+from testrium.evidence import Event
 from testrium.verify.timing import (
     UNANSWERED,
     UNKNOWN,
@@ -22,6 +22,7 @@ from testrium.verify.timing import (
     order_of,
     span,
 )
+from testrium.words import EMPTY
 
 Make = Callable[..., Event]
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from testrium.model import Code, Finding
+from testrium.evidence import Finding
 from testrium.verify.verdict import circuit_verdict, verdict_of
+from testrium.words import Code
 
 
 def found(code: Code, *, excused: bool = False, circuit: str | None = None) -> tuple[Finding, bool]:

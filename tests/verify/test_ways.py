@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING
 
-from testrium.model.detail import CircuitWays, Lack
+from testrium.results import CircuitPaths, MissedHop
 from testrium.verify.ways import ways_of
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 MS = 1_000_000
 
 
-def ways(made: Table) -> CircuitWays:
+def ways(made: Table) -> CircuitPaths:
     (found,) = ways_of(made.scenario().group.circuits, made.evidence())
     return found
 
@@ -54,7 +54,7 @@ def test_a_lost_key_tells_what_it_lacks_and_how_far_it_came(table: Callable[[str
         )
     ).ways
     assert (way.low_ns, way.high_ns) == (inf, inf)
-    assert way.lacks == (Lack("c:done", way.events[1].id),)
+    assert way.lacks == (MissedHop("c:done", way.events[1].id),)
 
 
 def test_an_effect_without_cause_has_no_latency(table: Callable[[str], Table]) -> None:

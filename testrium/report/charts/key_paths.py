@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import inf
 from typing import NamedTuple
 
-from testrium.model import Circuit, Event, EventType, Finding
-from testrium.model.detail import CircuitWays, Lack
+from testrium.declared.circuits import Circuit
+from testrium.evidence import Event, Finding
 from testrium.report import wording
 from testrium.report.escape import cut
 from testrium.report.event_lines import facts
+from testrium.results import CircuitPaths, MissedHop
 from testrium.statistics import median
+from testrium.words import EventType
 
 
 def joined_keys(events: Iterable[Event]) -> Mapping[str, str]:
@@ -171,13 +173,13 @@ class _Gathered(NamedTuple):
     events: list[Event]
     circuits: dict[str, None]
     latencies: list[tuple[float, bool]]
-    lacks: list[Lack]
+    lacks: list[MissedHop]
     wrong: dict[str, None]
 
 
 def key_paths(
     events: Sequence[Event],
-    circuits: Sequence[CircuitWays],
+    circuits: Sequence[CircuitPaths],
     findings: Sequence[Finding],
     faults: Mapping[int, str],
     room: int,
@@ -210,7 +212,7 @@ def split_place(text: str) -> tuple[str, str]:
 
 
 def _gathered(
-    events: Sequence[Event], circuits: Sequence[CircuitWays], findings: Sequence[Finding]
+    events: Sequence[Event], circuits: Sequence[CircuitPaths], findings: Sequence[Finding]
 ) -> dict[str, _Gathered]:
     joined = joined_keys(events)
     known: dict[str, _Gathered] = {}

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from math import inf, log10
 from typing import NamedTuple
 
-from testrium.model import CircuitResult
-from testrium.model.detail import CircuitWays
 from testrium.report import wording
 from testrium.report.charts.units import NAMES, WIDTH, AxisLabel
+from testrium.results import CircuitPaths, CircuitResult
 
 _BINS = 64
 
@@ -59,7 +58,7 @@ class Distribution(NamedTuple):
     remarks: tuple[str, ...]
 
 
-def distribution(ways: CircuitWays, result: CircuitResult | None) -> Distribution | None:
+def distribution(ways: CircuitPaths, result: CircuitResult | None) -> Distribution | None:
     """The drawing of a circuit's latencies; None where none is known."""
     circuit = ways.circuit
     known = [way for way in ways.ways if way.high_ns is not None]
@@ -104,7 +103,7 @@ def distribution(ways: CircuitWays, result: CircuitResult | None) -> Distributio
     )
 
 
-def known_unanswered(ways: CircuitWays) -> int:
+def known_unanswered(ways: CircuitPaths) -> int:
     """How many instances were not answered."""
     return sum(way.low_ns == inf for way in ways.ways)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from testrium.model import Circuit
+from testrium.declared.circuits import Circuit
 from testrium.report import wording
 from testrium.report.charts.key_paths import EventSources, PassedEvent, Step
 from testrium.report.escape import cells, cut

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from testrium.measures import figure
-from testrium.model import BAD_VERDICTS, EMPTY, GOOD_VERDICTS, Verdict
 from testrium.report import wording
 from testrium.statistics import median
+from testrium.words import BAD_VERDICTS, EMPTY, GOOD_VERDICTS, Verdict
 
 _WIDTH = 800
 

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from testrium.model import Event, EventType, Sample
-from testrium.model.detail import StateChange
+from testrium.evidence import Event, Sample, StateChange
 from testrium.report import wording
 from testrium.report.escape import cut
 from testrium.report.view import FaultView, UnitView
+from testrium.words import EventType
 
 _CHAR = 7  # of the 12 px monospace face
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from testrium.errors import UsageError
-from testrium.model import BAD_VERDICTS, RunResult
 from testrium.report.writer import ReportChoice, Writer
+from testrium.results import RunResult
+from testrium.words import BAD_VERDICTS
 
 
 class ArchiveWriter(Writer):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from testrium.errors import Problem
-from testrium.model import BAD_VERDICTS, Finding, GroupResult, RunResult, Verdict
+from testrium.evidence import Finding
 from testrium.report import group_text, wording
 from testrium.report.escape import (
     encodable,
@@ -25,6 +25,8 @@ from testrium.report.escape import (
 from testrium.report.symbols import symbols_for
 from testrium.report.view import view_group
 from testrium.report.writer import Writer
+from testrium.results import GroupResult, RunResult
+from testrium.words import BAD_VERDICTS, Verdict
 
 #: GitHub shows so many annotations of each level, and drops the rest.
 MOST_ANNOTATIONS = 10

@@ -14,8 +14,8 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from testrium.model import BAD_VERDICTS, Circuit, Event, GroupResult, RunResult
-from testrium.model.detail import Detail, Log, OutputMark
+from testrium.declared.circuits import Circuit
+from testrium.evidence import Event, OutputMark, StoredLog
 from testrium.report import wording
 from testrium.report.charts.key_paths import KeyPath, KeyPaths, key_paths
 from testrium.report.charts.latency import Distribution, distribution
@@ -34,6 +34,8 @@ from testrium.report.symbols import symbols_for
 from testrium.report.view import GroupView, as_stored, view_group
 from testrium.report.writer import Report
 from testrium.resources import template_folder
+from testrium.results import GroupResult, RunDetail, RunResult
+from testrium.words import BAD_VERDICTS
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -72,7 +74,7 @@ class _Item(NamedTuple):
 
 def unit_logs(
     units: Sequence[str],
-    logs: Sequence[Log],
+    logs: Sequence[StoredLog],
     marks: Sequence[OutputMark],
     events: Sequence[Event],
     started_ns: int | None,
@@ -99,7 +101,7 @@ def unit_logs(
     return tuple(views)
 
 
-def _lines(log: Log, marks: Sequence[OutputMark]) -> Iterator[_Item]:
+def _lines(log: StoredLog, marks: Sequence[OutputMark]) -> Iterator[_Item]:
     sizes = [mark.stdout if log.stream == "stdout" else mark.stderr for mark in marks]
     before = 0
     for piece in log.pieces:
@@ -203,7 +205,7 @@ class GroupPage(NamedTuple):
     data: Mapping[str, Any]  # for the page's script
 
 
-def page_of(result: GroupResult, detail: Detail, *, cwd: Path, room: int) -> GroupPage:
+def page_of(result: GroupResult, detail: RunDetail, *, cwd: Path, room: int) -> GroupPage:
     """The page of a result; at most `room` steps of ways are in it."""
     view = view_group(result, cwd=cwd)
     findings = result.judgement.findings
@@ -238,7 +240,7 @@ def page_of(result: GroupResult, detail: Detail, *, cwd: Path, room: int) -> Gro
     )
 
 
-def _circuits(result: GroupResult, detail: Detail, ways: KeyPaths) -> tuple[CircuitPage, ...]:
+def _circuits(result: GroupResult, detail: RunDetail, ways: KeyPaths) -> tuple[CircuitPage, ...]:
     by_name = {circuit.name: circuit for circuit in result.judgement.circuits}
     pages = []
     for one in detail.circuits:
@@ -297,7 +299,7 @@ def _data(shown: Sequence[KeyPath]) -> dict[str, Any]:
 
 
 #: Gives what is known of a result besides itself.
-Details = Callable[[GroupResult], Detail]
+Details = Callable[[GroupResult], RunDetail]
 
 
 def render(result: RunResult, *, cwd: Path, details: Details | None = None) -> str:
@@ -306,7 +308,7 @@ def render(result: RunResult, *, cwd: Path, details: Details | None = None) -> s
     started = datetime.fromtimestamp(result.started_wall, UTC)
     return environment.get_template("report.html.j2").render(
         run=result,
-        groups=_pages(result, details or (lambda _: Detail()), cwd),
+        groups=_pages(result, details or (lambda _: RunDetail()), cwd),
         errors=[str(problem) for problem in result.errors],
         totals=wording.totals(result.groups, as_stored(result.duration_s)),
         started=f"{started:%Y-%m-%d %H:%M:%S} UTC",

@@ -10,12 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from testrium.model import GroupResult, RunResult, Verdict
 from testrium.report import group_text, wording
 from testrium.report.escape import xml_text
 from testrium.report.symbols import symbols_for
 from testrium.report.view import view_group
 from testrium.report.writer import Report
+from testrium.results import GroupResult, RunResult
+from testrium.words import Verdict
 
 _ELEMENTS = {
     Verdict.FAIL: "failure",

@@ -9,10 +9,12 @@ from io import RawIOBase
 from pathlib import Path
 from typing import Any
 
+from testrium.declared.groups import Scenario
 from testrium.errors import InfraError, Problem
-from testrium.model import GroupResult, RunResult, Scenario, UnitState
+from testrium.evidence import UnitState
 from testrium.report import json_report
 from testrium.report.writer import STDOUT, Writer, write_stdout
+from testrium.results import GroupResult, RunResult
 
 
 class StreamWriter(Writer):

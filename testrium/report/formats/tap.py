@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from testrium.model import GroupResult, RunResult, Verdict
 from testrium.report import group_text, wording
 from testrium.report.escape import tap_text, visible
 from testrium.report.symbols import symbols_for
 from testrium.report.view import view_group
 from testrium.report.writer import Report
+from testrium.results import GroupResult, RunResult
+from testrium.words import Verdict
 
 
 class TapWriter(Report):

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from testrium.declared.faults import Fault
 from testrium.errors import InfraError
-from testrium.model import Fault
 from testrium.record.listening import listen_streams
 from testrium.record.made import injected
 from testrium.run.links.serve import CONTROL

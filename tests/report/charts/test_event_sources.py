@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from testrium.model import Circuit, Hop, Place
+from testrium.declared.circuits import Circuit, Hop
 from testrium.report.charts.key_paths import EventSources, PassedEvent
+from testrium.words import Place
 
 
 def passed(place: str, type_: str = "Default", *, absent: bool = False) -> PassedEvent:

@@ -3,9 +3,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import inf
 
-from testrium.model import Circuit, Code, Event, Finding, Hop, Place
-from testrium.model.detail import CircuitWays, Lack, Way
+from testrium.declared.circuits import Circuit, Hop
+from testrium.evidence import Event, Finding
 from testrium.report.charts.key_paths import MOST_STEPS, WHOLE_RUN, KeyPaths, joined_keys, key_paths
+from testrium.results import CircuitPaths, KeyPath, MissedHop
+from testrium.words import Code, Place
 
 START_NS = 10**9
 ROUTE = Circuit(
@@ -38,21 +40,21 @@ def event(
     )
 
 
-def answered(key: str, first: int, ms: float) -> tuple[list[Event], Way]:
+def answered(key: str, first: int, ms: float) -> tuple[list[Event], KeyPath]:
     events = [event(first, "shop:sent", first, key), event(first + 1, "store:got", first + ms, key)]
-    return events, Way(key, tuple(events), ms * 1e6, ms * 1e6)
+    return events, KeyPath(key, tuple(events), ms * 1e6, ms * 1e6)
 
 
-def lost(key: str, first: int) -> tuple[list[Event], Way]:
+def lost(key: str, first: int) -> tuple[list[Event], KeyPath]:
     events = [event(first, "shop:sent", first, key)]
-    return events, Way(key, tuple(events), inf, inf, (Lack("store:got", first),))
+    return events, KeyPath(key, tuple(events), inf, inf, (MissedHop("store:got", first),))
 
 
 def shown(
-    *known: tuple[list[Event], Way], findings: Sequence[Finding] = (), room: int = 1000
+    *known: tuple[list[Event], KeyPath], findings: Sequence[Finding] = (), room: int = 1000
 ) -> KeyPaths:
     events = [one for own, _ in known for one in own]
-    circuits = (CircuitWays(ROUTE, tuple(way for _, way in known)),)
+    circuits = (CircuitPaths(ROUTE, tuple(way for _, way in known)),)
     return key_paths(events, circuits, findings, {}, room)
 
 
@@ -118,7 +120,7 @@ def test_a_long_way_loses_its_middle() -> None:
 
 def test_a_circuit_of_the_whole_run_has_one_way() -> None:
     events = [event(1, "shop:sent", 0, None), event(2, "store:got", 2, None)]
-    whole = CircuitWays(ROUTE._replace(per="run"), (Way("", tuple(events), 2e6, 2e6),))
+    whole = CircuitPaths(ROUTE._replace(per="run"), (KeyPath("", tuple(events), 2e6, 2e6),))
     (way,) = key_paths(events, (whole,), (), {}, 1000).shown
     assert (way.name, way.latency, len(way.steps)) == (WHOLE_RUN, "2.000 ms", 2)
 

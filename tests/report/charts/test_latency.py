@@ -2,19 +2,20 @@ from __future__ import annotations
 
 from math import inf
 
-from testrium.model import Circuit, CircuitResult, Verdict
-from testrium.model.detail import CircuitWays, Way
+from testrium.declared.circuits import Circuit
 from testrium.report.charts.latency import Distribution, distribution
+from testrium.results import CircuitPaths, CircuitResult, KeyPath
+from testrium.words import Verdict
 
 
 def drawn(
     latencies: list[float], circuit: Circuit | None = None, **measured: float
 ) -> Distribution | None:
     ways = tuple(
-        Way(f"k{number}", (), ms * 1e6, ms * 1e6) for number, ms in enumerate(latencies, 1)
+        KeyPath(f"k{number}", (), ms * 1e6, ms * 1e6) for number, ms in enumerate(latencies, 1)
     )
     result = CircuitResult("c", len(ways), Verdict.PASS, **measured)
-    return distribution(CircuitWays(circuit or Circuit("c", ()), ways), result)
+    return distribution(CircuitPaths(circuit or Circuit("c", ()), ways), result)
 
 
 def test_every_key_is_in_one_bin() -> None:

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from testrium.model import Circuit, Hop, Place
+from testrium.declared.circuits import Circuit, Hop
 from testrium.report.charts.sequence import SequenceDiagram, sequence_diagram, steps_of
 from testrium.report.view import EventView, FindingView
+from testrium.words import Place
 
 
 def event(

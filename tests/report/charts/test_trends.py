@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from testrium.model import Verdict
 from testrium.report.charts.trends import (
     MOST_RESULTS,
     PastResult,
@@ -11,6 +10,7 @@ from testrium.report.charts.trends import (
     curves,
     run_strip,
 )
+from testrium.words import Verdict
 
 SIGNS = {"+": Verdict.PASS, "x": Verdict.FAIL, "-": Verdict.SKIP, "?": Verdict.UNKNOWN}
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from testrium.model import Event, Sample
-from testrium.model.detail import StateChange
+from testrium.evidence import Event, Sample, StateChange
 from testrium.report.charts.units import Axis, UnitChart, axis_of, unit_chart, usage
 from testrium.report.formats.html import make_environment
 from testrium.report.view import FaultView, UnitView

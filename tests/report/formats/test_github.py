@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from testrium.errors import ExitCode, Problem
-from testrium.model import Code, Finding, GroupResult, Judgement, RunResult, Verdict
+from testrium.evidence import Finding
 from testrium.report.formats import github
 from testrium.report.formats.github import GithubWriter
+from testrium.results import GroupResult, Judgement, RunResult
+from testrium.words import Code, Verdict
 
 
 class Step:

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from testrium.errors import ExitCode, Problem
-from testrium.model import GroupResult, RunResult, Use, Verdict
+from testrium.evidence import Use
 from testrium.report.formats import html
 from testrium.report.json_report import write_report
 from testrium.report.stored import read_report
+from testrium.results import GroupResult, RunResult
+from testrium.words import Verdict
 
 VOID = {"meta", "br"}
 

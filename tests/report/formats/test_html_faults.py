@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from testrium.model import Event
+from testrium.evidence import Event
 from testrium.report.formats.html import struck_events
 
 

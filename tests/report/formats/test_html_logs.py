@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from testrium.model import Event
-from testrium.model.detail import Log, OutputMark, Piece
+from testrium.evidence import Event, LogPiece, OutputMark, StoredLog
 from testrium.report.formats.html import HEAD, TAIL, LogLine, unit_logs
 
 START_NS = 10**12
@@ -11,8 +10,8 @@ def at(ms: float) -> int:
     return START_NS + round(ms * 1e6)
 
 
-def log(data: bytes, stream: str = "stdout") -> Log:
-    return Log("a", stream, len(data), (Piece(0, data),))
+def log(data: bytes, stream: str = "stdout") -> StoredLog:
+    return StoredLog("a", stream, len(data), (LogPiece(0, data),))
 
 
 def event(ms: float, step: str, key: str | None = None) -> Event:
@@ -21,7 +20,7 @@ def event(ms: float, step: str, key: str | None = None) -> Event:
     )
 
 
-def lines(*logs: Log, marks: list[OutputMark], events: list[Event]) -> tuple[LogLine, ...]:
+def lines(*logs: StoredLog, marks: list[OutputMark], events: list[Event]) -> tuple[LogLine, ...]:
     (view,) = unit_logs(["a", "silent"], logs, marks, events, START_NS)
     assert view.unit == "a"
     return view.lines
@@ -55,6 +54,6 @@ def test_of_a_long_log_the_middle_is_left_out() -> None:
 
 
 def test_what_was_not_read_of_a_log_is_told() -> None:
-    pieces = (Piece(0, b"first\n"), Piece(2_000_006, b"last\n"))
-    (first, gap, last) = lines(Log("a", "stdout", 2_000_011, pieces), marks=[], events=[])
+    pieces = (LogPiece(0, b"first\n"), LogPiece(2_000_006, b"last\n"))
+    (first, gap, last) = lines(StoredLog("a", "stdout", 2_000_011, pieces), marks=[], events=[])
     assert (first.text, gap.text, last.text) == ("first", "2.0 MB of stdout left out", "last")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from testrium.errors import ExitCode, Problem
-from testrium.model import RunResult, Verdict
 from testrium.report.formats.html import PageWriter
+from testrium.results import RunResult
+from testrium.words import Verdict
 
 
 def test_it_is_written_as_utf_8(tmp_path: Path) -> None:

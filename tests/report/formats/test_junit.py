@@ -6,8 +6,9 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from testrium.errors import ExitCode, Problem
-from testrium.model import GroupResult, RunResult, Verdict
 from testrium.report.formats import junit
+from testrium.results import GroupResult, RunResult
+from testrium.words import Verdict
 
 
 def parse(result: RunResult, path: Path, cwd: Path) -> ET.Element:

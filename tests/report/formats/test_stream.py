@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from testrium.errors import InfraError
-from testrium.model import GroupResult, RunResult, UnitState
+from testrium.evidence import UnitState
 from testrium.report.formats.stream import StreamWriter
 from testrium.report.json_report import group_json
+from testrium.results import GroupResult, RunResult
 
 
 def lines(path: Path) -> list[dict[str, Any]]:

@@ -5,8 +5,9 @@ import re
 from pathlib import Path
 
 from testrium.errors import ExitCode, Problem
-from testrium.model import GroupResult, RunResult, Verdict
 from testrium.report.formats.tap import TapWriter
+from testrium.results import GroupResult, RunResult
+from testrium.words import Verdict
 
 
 def rendered(result: RunResult, cwd: Path) -> list[str]:

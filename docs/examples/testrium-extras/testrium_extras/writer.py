@@ -3,8 +3,8 @@
 import csv
 from pathlib import Path
 
-from testrium.model import GroupResult, RunResult
 from testrium.report.writer import Writer
+from testrium.results import GroupResult, RunResult
 
 
 class CsvWriter(Writer):

@@ -1,17 +1,64 @@
-"""What it means: verdicts and results."""
+"""What it means: verdicts, results, and the paths of keys through their circuits."""
+
+from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from testrium.declared.circuits import Circuit
+from testrium.declared.groups import Scenario
+from testrium.declared.metrics import Better, Metric, Source
 from testrium.errors import ExitCode, Problem
-from testrium.model.checked import CheckResult
-from testrium.model.declared import Scenario
-from testrium.model.finding import Finding
-from testrium.model.happened import End, Event, TestResult, UnitState
-from testrium.model.metrics import Measure, MetricResult
-from testrium.model.places import Place
-from testrium.model.words import EMPTY, Verdict
+from testrium.evidence import (
+    CheckResult,
+    End,
+    Event,
+    Finding,
+    Moments,
+    StoredLog,
+    TestResult,
+    UnitState,
+)
+from testrium.words import (
+    EMPTY,
+    Place,
+    Verdict,
+)
+
+
+class Measure(NamedTuple):
+    """A figure of one result.
+
+    `value` is the median of `n` reports for what processes report. `mean` and `deviation` (of a
+    sample: None for less than two) are those of the reports.
+    """
+
+    name: str
+    value: float
+    unit: str
+    source: Source
+    better: Better = "smaller"
+    n: int = 1
+    mean: float | None = None
+    deviation: float | None = None
+
+
+class MetricResult(NamedTuple):
+    """What became of a figure that `[metrics]` names, or that was reported or compared.
+
+    The figure itself is the `Measure` of this name, if there is one. `rule` is what `[metrics]`
+    says of it. `held` is None where nothing is asked of it, or nothing was decided. `baseline` is
+    the median of the earlier runs that it can be compared with, `lowest` and `highest` are those
+    of the reports.
+    """
+
+    name: str
+    rule: Metric | None = None
+    held: bool | None = None
+    baseline: float | None = None
+    lowest: float | None = None
+    highest: float | None = None
 
 
 class CircuitResult(NamedTuple):
@@ -108,3 +155,44 @@ class Observer(Protocol):
     def unit_output(self, scenario: Scenario, unit: str, text: str) -> None: ...
 
     def group_ended(self, result: GroupResult) -> None: ...
+
+
+class MissedHop(NamedTuple):
+    """A hop that a way should have passed more often; `reached` is the last event before it."""
+
+    hop: str
+    reached: int | None
+
+
+class KeyPath(NamedTuple):
+    """The way of one instance through its circuit.
+
+    `low_ns` and `high_ns` bound its latency: equal where it is exact, infinite where it was not
+    answered, None for effects without a cause, which have none.
+    """
+
+    name: str
+    events: tuple[Event, ...]
+    low_ns: float | None = None
+    high_ns: float | None = None
+    lacks: tuple[MissedHop, ...] = ()
+
+
+class CircuitPaths(NamedTuple):
+    """All instances of a circuit, in the order in which they were seen."""
+
+    circuit: Circuit
+    ways: tuple[KeyPath, ...]
+
+
+class RunDetail(NamedTuple):
+    """All that is known of one group's run. `events` are those of the attempt that counts.
+
+    `config` is the scenario as it was run, as TOML.
+    """
+
+    events: tuple[Event, ...] = ()
+    moments: Moments = Moments()
+    circuits: tuple[CircuitPaths, ...] = ()
+    logs: tuple[StoredLog, ...] = ()
+    config: str = ""

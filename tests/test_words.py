@@ -4,8 +4,8 @@ import pickle
 
 import pytest
 
-from testrium.model import EMPTY, Code, Group, Scenario
-from testrium.model.words import UNKNOWN_CODES
+from testrium.declared.groups import Group, Scenario
+from testrium.words import EMPTY, UNKNOWN_CODES, Code
 
 
 def test_empty_cannot_be_filled() -> None:

@@ -1,19 +1,25 @@
-"""What is broken on purpose: the tables `[[faults]]`."""
+"""What is broken on purpose: the tables `[[faults]]` and `[chaos]`."""
 
 from typing import Literal, NamedTuple
 
-from testrium.model.places import Place
+from testrium.words import (
+    Place,
+)
 
 #: What a failpoint can do to the unit that has reached a probe.
 FailpointAct = Literal["kill", "exit", "raise", "delay", "hang", "pause"]
+
 #: What can be done to a link, the way to a port of a unit.
 LinkAct = Literal["latency", "reset", "blackhole", "throttle", "cut", "half-open"]
+
 #: What can be done to a unit's clock.
 ClockAct = Literal["clock"]
 
 FAILPOINT_ACTS: tuple[FailpointAct, ...] = ("kill", "exit", "raise", "delay", "hang", "pause")
+
 #: What Testrium does to a process from outside, whatever program it is.
 OUTSIDE_ACTS: tuple[FailpointAct, ...] = ("kill", "pause")
+
 LINK_ACTS: tuple[LinkAct, ...] = (
     "latency",
     "reset",
@@ -22,8 +28,8 @@ LINK_ACTS: tuple[LinkAct, ...] = (
     "cut",
     "half-open",
 )
-CLOCK_ACTS: tuple[ClockAct, ...] = ("clock",)
 
+CLOCK_ACTS: tuple[ClockAct, ...] = ("clock",)
 
 #: Characters of a default name; a number may follow, and both are the step of an event (200).
 MOST_OF_NAME = 190

@@ -1,14 +1,14 @@
-"""The `[[checks]]` of a group, and what became of them."""
+"""What else must hold: the tables `[[checks]]`."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-from testrium.model.words import EMPTY
+from testrium.words import (
+    EMPTY,
+)
 
 #: What a check looks at.
 SubjectKind = Literal["log", "file", "json", "exists", "absent", "value", "plugin"]
-
-Owed = Literal["", "output", "probe"]
 
 
 class Normalizer(NamedTuple):
@@ -57,19 +57,3 @@ class Check(NamedTuple):
     def calls_plugin(self) -> bool:
         """Whether code of somebody else is called to make it."""
         return bool(self.plugin) or any(one.plugin for one in self.normalize)
-
-
-class CheckResult(NamedTuple):
-    """What a check came to. `details` are the lines that show it, or a diff.
-
-    `unit` is the unit to look at, where there is one. `owed` tells what is missing, "output" or
-    "probe": a unit that came to a bad end may have owed it. What is there and must not be is "".
-    """
-
-    name: str
-    passed: bool
-    message: str = ""
-    details: tuple[str, ...] = ()
-    duration_s: float = 0.0
-    unit: str | None = None
-    owed: Owed = ""

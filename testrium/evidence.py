@@ -1,13 +1,75 @@
-"""What happened while a scenario ran: events, the ends of units, all the evidence."""
+"""What happened while a scenario ran: events, ends of units, findings, moments.
+
+Frozen and standard library only. Durations carry their unit in the name (`_s`, `_ns`, `_ms`); `_ns`
+times are CLOCK_MONOTONIC. `None` means "undefined" or "no limit", never zero.
+
+Annotations are no texts here (no `from __future__ import annotations`): a named tuple compiles each
+of its fields that is one, which was 3 ms of every start.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from testrium.model.checked import CheckResult
-from testrium.model.finding import Finding
-from testrium.model.metrics import Reported
-from testrium.model.words import EMPTY
+from testrium.declared.metrics import Better
+from testrium.words import (
+    EMPTY,
+    Code,
+)
+
+
+class Finding(NamedTuple):
+    """One thing that is wrong.
+
+    `where` is its place as the contract defines it for the code. `keys` are all its keys, `key`
+    the witness whose events are shown. `events` are ids, in the order that tells the story.
+    `hints` are sentences of evidence, each one line ("last seen at client:sent, 1.2 ms in").
+    `unit` is the unit to look at, where there is one. `explained_by` is "code where" of its cause.
+    """
+
+    code: Code
+    where: str
+    message: str
+    circuit: str | None = None
+    key: str | None = None
+    keys: tuple[str, ...] = ()
+    events: tuple[int, ...] = ()
+    hints: tuple[str, ...] = ()
+    unit: str | None = None
+    t_ns: int | None = None
+    explained_by: str | None = None
+
+
+Owed = Literal["", "output", "probe"]
+
+
+class CheckResult(NamedTuple):
+    """What a check came to. `details` are the lines that show it, or a diff.
+
+    `unit` is the unit to look at, where there is one. `owed` tells what is missing, "output" or
+    "probe": a unit that came to a bad end may have owed it. What is there and must not be is "".
+    """
+
+    name: str
+    passed: bool
+    message: str = ""
+    details: tuple[str, ...] = ()
+    duration_s: float = 0.0
+    unit: str | None = None
+    owed: Owed = ""
+
+
+class Reported(NamedTuple):
+    """One call of `testrium.metric`; `reporter` is the unit whose process called it."""
+
+    name: str
+    value: float
+    unit: str
+    better: Better
+    reporter: str = ""
+    attempt: int = 1
 
 
 class Event(NamedTuple):
@@ -191,3 +253,44 @@ class Evidence(NamedTuple):
     #: Name and unit of a figure -> its values in earlier comparable runs, the latest first; None
     #: where nothing is compared.
     baseline: Mapping[tuple[str, str], tuple[float, ...]] | None = None
+
+
+class StateChange(NamedTuple):
+    """A unit came to a state (`UnitState`, or what the classic API calls one) at `t_ns`."""
+
+    unit: str
+    state: str
+    t_ns: int
+
+
+class OutputMark(NamedTuple):
+    """So many bytes of a unit's logs were written at `t_ns`, at least."""
+
+    unit: str
+    t_ns: int
+    stdout: int
+    stderr: int
+
+
+class Moments(NamedTuple):
+    """How a run went, each in the order of time."""
+
+    states: tuple[StateChange, ...] = ()
+    outputs: tuple[OutputMark, ...] = ()
+    samples: tuple[Sample, ...] = ()
+
+
+class LogPiece(NamedTuple):
+    """A part of a log: whole lines, the first of which begins at the byte `offset`."""
+
+    offset: int
+    data: bytes
+
+
+class StoredLog(NamedTuple):
+    """What a unit wrote to one of its streams; of a long one the beginning and the end."""
+
+    unit: str
+    stream: str  # stdout or stderr
+    size: int  # bytes
+    pieces: tuple[LogPiece, ...]

@@ -1,4 +1,4 @@
-"""The fixed words of the domain: verdicts, kinds of probe, codes of findings."""
+"""The fixed words of the domain: verdicts, kinds of probe, codes of findings, places."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import copyreg
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 
 def read_only(mapping: dict[Any, Any]) -> MappingProxyType[Any, Any]:
@@ -92,3 +92,13 @@ class Code(StrEnum):
 
 #: Findings that mean "the evidence cannot decide".
 UNKNOWN_CODES = frozenset({Code.GAP, Code.CLOCK, Code.SAMPLES})
+
+
+class Place(NamedTuple):
+    """A unit and a step; `*` stands for any."""
+
+    unit: str
+    step: str
+
+    def __str__(self) -> str:
+        return f"{self.unit}:{self.step}"
