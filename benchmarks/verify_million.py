@@ -19,7 +19,7 @@ from testrium.declared.circuits import Circuit, Hop, Rules
 from testrium.declared.groups import Group, Scenario
 from testrium.declared.units import Unit
 from testrium.evidence import End, EndCause, Event, Evidence, UnitState
-from testrium.verify import judge
+from testrium.verify.judge import judge
 from testrium.words import EMPTY, Place
 
 #: unit, step, type; five events a key

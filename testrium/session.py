@@ -319,7 +319,7 @@ class _Session:
         from testrium.run.monitor import Pace
         from testrium.run.ports import PortAllocator
         from testrium.run.services import STARTING, Interrupt, Services
-        from testrium.verify import Expectations
+        from testrium.verify.expectations import Expectations
 
         return Services(
             run=self._run,
@@ -372,11 +372,11 @@ def _prepare_end(cwd: Path, scenarios: tuple[Scenario, ...]) -> Revision | None:
     import testrium.record.history
     import testrium.report.group_text
     import testrium.report.json_report
-    import testrium.verify.judgement
+    import testrium.verify.judge
     from testrium.record.revision import revision_of
 
     if any(scenario.group.circuits for scenario in scenarios):
-        import testrium.verify.story  # noqa: F401
+        import testrium.verify.messages  # noqa: F401
     gc.freeze()
     gc.enable()
     return revision_of(cwd)

@@ -256,8 +256,7 @@ def _learned(result: GroupResult, run: str) -> str:
     """The circuits of a group; "" where there is none."""
     from testrium.record.store import load_evidence
     from testrium.session import DATABASE, load
-    from testrium.verify.learn import learn
-    from testrium.verify.proposal import as_toml
+    from testrium.verify.learn.propose import as_toml, learn
 
     assert result.files is not None
     _, (group,) = load((str(result.scenario.group.folder),), Path.cwd())

@@ -30,8 +30,8 @@ def judged(
     """
     from testrium.record.earlier import earlier_keys
     from testrium.record.evidence import gather_evidence
-    from testrium.verify import judge
-    from testrium.verify.correlation import correlate
+    from testrium.verify.correlations import correlate
+    from testrium.verify.judge import judge
 
     evidence = gather_evidence(scenario, database)
     if anew:
@@ -97,8 +97,8 @@ def judging_weight(scenario: Scenario, database: Path) -> int:
 def classic_results(scenario: Scenario, database: Path, duration_s: float) -> Mapping[str, Any]:
     """The dictionary that a group's `tests_results` callback gets. Raises InfraError."""
     from testrium.record.evidence import gather_evidence
-    from testrium.verify import judge
-    from testrium.verify.correlation import classic_correlations
+    from testrium.verify.correlations import classic_correlations
+    from testrium.verify.judge import judge
 
     evidence = gather_evidence(scenario, database)
     judgement = judge(scenario, evidence)

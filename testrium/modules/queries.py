@@ -9,8 +9,8 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
-from testrium.pairing import Column, pair
 from testrium.record.database import collector_paused
+from testrium.verify.correlations import KeyColumn, pair
 
 #: The fields of a classic event, in their order.
 FIELDS = ("ID", "Unit", "StepCompleted", "EventType", "EventKey", "Time", "Metadata")
@@ -48,7 +48,7 @@ def correlate(connection: sqlite3.Connection, shown: str) -> dict[str, Any]:
         connection.execute("ROLLBACK")
 
 
-def _columns(connection: sqlite3.Connection, shown: str) -> tuple[Column, Column]:
+def _columns(connection: sqlite3.Connection, shown: str) -> tuple[KeyColumn, KeyColumn]:
     """All keyed Send and Receive events, with monotonic times if all are of one clock."""
     clocks, begin_ns, begin_wall_ns = connection.execute(
         "SELECT (SELECT count(*) FROM Domains), (SELECT TimeNs FROM Events LIMIT 1),"
@@ -90,12 +90,12 @@ def _places(connection: sqlite3.Connection) -> list[tuple[str, str]]:
 
 def _gather(
     connection: sqlite3.Connection, shown: str, places: list[tuple[str, str]], time: str
-) -> tuple[Column, Column]:
+) -> tuple[KeyColumn, KeyColumn]:
     """The Send and the Receive events, place by place and there by key.
 
     As JSON: fetching a hundred thousand cells one by one takes three times as long.
     """
-    columns = {kind: Column([], [], [], []) for kind in ("Send", "Receive")}
+    columns = {kind: KeyColumn([], [], [], []) for kind in ("Send", "Receive")}
     asked = [(step, unit, kind) for step, unit in places for kind in columns]
     statement = (
         f"SELECT json_group_array(EventKey), json_group_array({time})"  # noqa: S608
@@ -143,7 +143,7 @@ def _fetched_ahead(
 
 
 def _orphans(
-    connection: sqlite3.Connection, shown: str, kind: str, column: Column, positions: list[int]
+    connection: sqlite3.Connection, shown: str, kind: str, column: KeyColumn, positions: list[int]
 ) -> list[dict[str, Any]]:
     """The events at these positions, by key and then by time."""
     found = [

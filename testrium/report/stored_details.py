@@ -22,7 +22,7 @@ def details_of(result: GroupResult) -> RunDetail:
     from testrium.record.store import load_evidence
     from testrium.regular_files import regular_text
     from testrium.run.folder import RunFolder
-    from testrium.verify.ways import ways_of
+    from testrium.verify.instances import key_paths
 
     detail = RunDetail()
     if result.files is None:
@@ -39,7 +39,7 @@ def details_of(result: GroupResult) -> RunDetail:
             moments=load_moments(folder.database),
         )
         circuits = read_circuits(folder.scenario)
-        detail = detail._replace(circuits=ways_of(circuits, evidence))
+        detail = detail._replace(circuits=key_paths(circuits, evidence))
     return detail
 
 
@@ -57,7 +57,7 @@ def _legs_of(result: GroupResult) -> list[HopTime]:
     from testrium.record.restored import read_circuits
     from testrium.record.store import load_evidence
     from testrium.run.folder import RunFolder
-    from testrium.verify.ways import ways_of
+    from testrium.verify.instances import key_paths
 
     if result.files is None or not result.judgement.circuits:
         return []
@@ -67,7 +67,7 @@ def _legs_of(result: GroupResult) -> list[HopTime]:
         if folder.database.stat().st_size > _MOST_BYTES:
             return []
         evidence = load_evidence(folder.database)
-        for circuit in ways_of(read_circuits(folder.scenario), evidence):
+        for circuit in key_paths(read_circuits(folder.scenario), evidence):
             for way in circuit.ways:
                 for one, other in pairwise(sorted(way.events, key=lambda event: event.t_ns)):
                     if one.domain == other.domain:  # times of two clocks do not compare

@@ -1,26 +1,5 @@
-"""Verification: a pure function of what was declared and what happened.
+"""Verification: pure functions of what was declared and what happened.
 
-`Expectations` is needed while a group runs, `judge` only afterwards: each is imported at first use.
+`judge` finds everything that is wrong with a run, `expectations` tells while it runs whether all
+that was asked for has happened, `learn` guesses circuits from a run that passed.
 """
-
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from testrium.verify.expectations import Expectations
-    from testrium.verify.judgement import judge
-
-__all__ = ["Expectations", "judge"]
-
-
-def __getattr__(name: str) -> object:
-    if name == "Expectations":
-        from testrium.verify.expectations import Expectations
-
-        return Expectations
-    if name == "judge":
-        from testrium.verify.judgement import judge
-
-        return judge
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,26 +1,195 @@
 """A circuit, checked for every key: was each hop passed, as often as declared, in order, in time.
 
-This module decides; `story` finds the words.
+This module decides; `messages` finds the words.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
 
-from testrium.declared.circuits import Circuit
+from testrium.declared.circuits import Circuit, Hop
 from testrium.evidence import Event
-from testrium.verify.drafts import Drafts, flat, place_of
-from testrium.verify.hops import HopTimes, hop_times
+from testrium.statistics import nearest_rank
+from testrium.verify.fast_path import fast_latencies
+from testrium.verify.findings import Drafts, flat, place_of
 from testrium.verify.index import EventIndex
-from testrium.verify.instance_checks import InstanceChecks
-from testrium.verify.instances import Instances
-from testrium.verify.order import one_clock, overtaking
-from testrium.verify.places import any_matches
-from testrium.verify.plain import plain_latencies
-from testrium.verify.route import Route
-from testrium.verify.timing import UNANSWERED, Latencies, Span
+from testrium.verify.instances import Instances, Route, Stage
+from testrium.verify.matching import any_matches
+from testrium.verify.timing import (
+    UNANSWERED,
+    Latencies,
+    Latency,
+    Row,
+    misplaced,
+    one_clock,
+    overtaking,
+)
 from testrium.words import Code, EventType
+
+
+class InstanceChecks:
+    """The checks of one circuit's instances; what they find goes to `drafts`."""
+
+    def __init__(
+        self, circuit: Circuit, route: Route, drafts: Drafts, earlier_keys: Collection[str]
+    ) -> None:
+        self._circuit = circuit
+        self._route = route
+        self._drafts = drafts
+        self._earlier_keys = earlier_keys
+
+    def check(self, name: str, row: Row) -> None:
+        """Check that one instance passed each hop, as often as declared, in order."""
+        orphan = self._route.is_orphan(row)
+        if orphan:
+            self._add_orphan(name, row)
+        for number, hop in enumerate(self._route.hops):
+            count = len(row[number])
+            if count < hop.least and not orphan:
+                self._add_lost(name, row, number)
+            elif count > 1 or hop.most == 0:
+                self._check_repeated(name, row, number)
+        for event, prior, foreign in misplaced(self._route.stages, row):
+            code = Code.CLOCK if foreign else _order_code(event, prior)
+            self._drafts.add_event(code, event, name=name, row=row, other=prior)
+        if self._circuit.same:
+            self._check_same(name, row)
+
+    def _add_orphan(self, name: str, row: Row) -> None:
+        event = self._route.first_events(row)[0]
+        stale = event.key in self._earlier_keys
+        code = Code.STALE if stale else Code.PHANTOM
+        self._drafts.add_event(code, event, name=name, row=row)
+
+    def _add_lost(self, name: str, row: Row, number: int) -> None:
+        hop = self._route.hops[number]
+        reached = self._route.last_reached(row, number)
+        self._drafts.add(
+            Code.LOST,
+            hop.text,
+            t_ns=None if reached is None else reached.t_ns,
+            key=name,
+            row=row,
+            other=reached,
+            hop=hop,
+        )
+
+    def _check_repeated(self, name: str, row: Row, number: int) -> None:
+        """Several events at one hop: more than allowed, or sent by two units?"""
+        hop, events = self._route.hops[number], row[number]
+        too_many = hop.most is not None and len(events) > hop.most
+        if too_many and hop.most is not None:
+            self._drafts.add(
+                Code.DUPLICATE,
+                hop.text,
+                t_ns=events[hop.most].t_ns,
+                key=name,
+                row=row,
+                event=events[hop.most],
+                hop=hop,
+                size=len(events),
+            )
+        # Where a hop of the way allows several, answers of several units are what was declared.
+        if self._circuit.per == "key" and (too_many or number in dict(self._route.stages[0])):
+            self._check_senders(row, hop, events)
+
+    def _check_senders(self, row: Row, hop: Hop, events: Sequence[Event]) -> None:
+        first: dict[str, Event] = {}
+        for event in events:
+            if event.type != EventType.SEND or event.key is None:
+                continue
+            other = first.setdefault(event.key, event)
+            if other.unit != event.unit:
+                self._drafts.add(
+                    Code.COLLISION,
+                    hop.text,
+                    t_ns=event.t_ns,
+                    key=event.key,
+                    row=row,
+                    event=event,
+                    other=other,
+                    hop=hop,
+                )
+
+    def _check_same(self, name: str, row: Row) -> None:
+        for field in self._circuit.same:
+            first: Event | None = None
+            for event in flat(row):
+                if field not in event.meta:
+                    continue
+                if first is None:
+                    first = event
+                elif not _equal(first.meta[field], event.meta[field]):
+                    self._drafts.add_event(
+                        Code.MISMATCH, event, name=name, row=row, other=first, text=field
+                    )
+
+
+def _order_code(event: Event, prior: Event) -> Code:
+    received = event.type == EventType.RECEIVE and prior.type == EventType.SEND
+    return Code.CAUSALITY if received else Code.ORDER
+
+
+def _equal(one: object, other: object) -> bool:
+    """Equal as JSON values: `true` is not 1, but 1 is 1.0."""
+    return one == other and isinstance(one, bool) == isinstance(other, bool)
+
+
+#: So many instances, spread evenly, give the median of a long run: looking at all of a million
+#: would cost as much as the checks.
+MOST_INSTANCES = 5_000
+
+
+class HopTimes(NamedTuple):
+    """Percentiles of a hop in ms, by nearest rank; the fields are `measures.OF_HOP`."""
+
+    p10: float
+    p50: float
+
+
+def hop_times(route: Route, instances: Instances) -> Mapping[str, HopTimes]:
+    """The times of each hop behind the first stage, by its text.
+
+    The time begins when the nearest stage before that has any event is reached (with the first
+    events of all its hops), and ends with the first event of the hop. What the clocks do not tell
+    exactly is left out. A hop that stands twice in the route counts once, at its first place.
+    """
+    if not route.stages[1:]:
+        return {}
+    step = -(-len(instances) // MOST_INSTANCES) or 1
+    rows = [instances.row(name) for name in islice(instances, 0, None, step)]
+    times: dict[str, HopTimes] = {}
+    for number, stage in enumerate(route.stages[1:], 1):
+        before = route.stages[:number]
+        for hop, _ in stage:
+            text = route.hops[hop].text
+            taken = sorted(_times_ns(rows, before, hop))
+            if taken and text not in times:
+                p10, p50 = nearest_rank(taken, 10), nearest_rank(taken, 50)
+                times[text] = HopTimes(p10 / 1e6, p50 / 1e6)
+    return times
+
+
+def _times_ns(rows: Sequence[Row], before: Sequence[Stage], hop: int) -> Iterable[int]:
+    for row in rows:
+        prior = _reached(row, before)
+        if prior is None or not row[hop]:
+            continue
+        first = row[hop][0]
+        exact = prior.t_low_ns is None and first.t_low_ns is None
+        if exact and prior.domain == first.domain:
+            yield first.t_ns - prior.t_ns
+
+
+def _reached(row: Row, before: Sequence[Stage]) -> Event | None:
+    """The event with which the nearest stage that has any was reached."""
+    for stage in reversed(before):
+        firsts = [row[hop][0] for hop, _ in stage if row[hop]]
+        if firsts:
+            return max(firsts, key=lambda event: event.t_ns)
+    return None
 
 
 class CircuitFacts(NamedTuple):
@@ -105,8 +274,8 @@ class _Examination:
 
     def _check_instances(self) -> Latencies:
         """Check every instance by itself; return the latencies of those that have a cause."""
-        plain = plain_latencies(self._route, self._instances, self._circuit.same)
-        others: dict[str, Span] = {}
+        plain = fast_latencies(self._route, self._instances, self._circuit.same)
+        others: dict[str, Latency] = {}
         if len(plain) < len(self._instances):
             for name in self._instances:
                 if name not in plain:

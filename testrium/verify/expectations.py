@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from testrium.declared.circuits import Circuit
 from testrium.declared.groups import Scenario
 from testrium.evidence import Event
+from testrium.verify.findings import listed, number_of
 from testrium.verify.instances import WHOLE_RUN
-from testrium.verify.places import choose_hop, matching_hops
-from testrium.verify.wording import listed, number_of
+from testrium.verify.matching import choose_hop, matching_hops
 from testrium.words import EventType
 
 

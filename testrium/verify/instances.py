@@ -1,4 +1,4 @@
-"""The instances of a circuit: its events, gathered by key and by hop."""
+"""The instances of a circuit: its events, gathered by key and by hop, and the route they take."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from operator import attrgetter, eq
 from typing import cast
 
 from testrium.declared.circuits import Circuit
-from testrium.evidence import Event
+from testrium.evidence import Event, Evidence
+from testrium.results import CircuitPaths, KeyPath, MissedHop
+from testrium.verify.findings import flat
 from testrium.verify.index import EventIndex
-from testrium.verify.places import choose_hop, matching_hops
+from testrium.verify.matching import choose_hop, matching_hops
+from testrium.verify.timing import UNANSWERED, Latency, Row, latency_between
 
 #: The name of the one instance of a circuit that is `per = "run"`.
 WHOLE_RUN = ""
@@ -19,11 +22,13 @@ WHOLE_RUN = ""
 _NOTHING: tuple[Event, ...] = ()
 
 _time: Callable[[Event], int] = attrgetter("t_ns")
+
 _key: Callable[[Event], str | None] = attrgetter("key")
+
 _cause: Callable[[Event], tuple[str, ...]] = attrgetter("cause")
 
 
-class Column:
+class HopEvents:
     """One hop's events by instance: `alone`, or `several` in the order of their times.
 
     Two dictionaries, because in a long run nearly every instance has one event at each hop, and a
@@ -71,7 +76,7 @@ class Instances:
 
     def __init__(self, circuit: Circuit, index: EventIndex) -> None:
         self.unkeyed: list[Event] = []
-        self.columns = tuple(Column() for _ in circuit.hops)
+        self.columns = tuple(HopEvents() for _ in circuit.hops)
         self._hops = circuit.hops
         self._per_run = circuit.per == "run"
         candidates = {place: matching_hops(self._hops, *place) for place in index.by_place}
@@ -107,7 +112,7 @@ class Instances:
         name = key if self._joins is None else self._joins.get(key, key)
         return name if name in self._names else None
 
-    def _fill(self, column: Column, events: Sequence[Event]) -> None:
+    def _fill(self, column: HopEvents, events: Sequence[Event]) -> None:
         if self._joins is None and not self._per_run:
             alone = dict(zip(map(_key, events), events, strict=True))
             if len(alone) == len(events) and None not in alone:
@@ -126,7 +131,7 @@ class Instances:
             hop = choose_hop(candidates[event.unit, event.step], counts, self._hops)
             self._put(self.columns[hop], event)
 
-    def _put(self, column: Column, event: Event) -> None:
+    def _put(self, column: HopEvents, event: Event) -> None:
         name = self._instance_of(event)
         if event.key is None and not self._per_run:
             self.unkeyed.append(event)
@@ -174,3 +179,90 @@ def _joined(places: Sequence[list[Event]]) -> dict[str, str] | None:
         if first is not None:
             names.setdefault(root_of(first), first)
     return {key: names[root_of(key)] for key in above if root_of(key) in names}
+
+
+Stage = list[tuple[int, int]]
+
+
+class Route:
+    """The stages of a circuit; its hops are known by their index in `hops`.
+
+    `stages` holds for each stage its hops with their least counts. An instance without any event
+    in `origin` has no cause. `last` are the hops that complete the last required stage. Both are
+    empty where nothing is required.
+    """
+
+    def __init__(self, circuit: Circuit) -> None:
+        numbers = iter(range(len(circuit.hops)))
+        self.hops = circuit.hops
+        self.stages: list[Stage] = [
+            [(next(numbers), hop.least) for hop in stage] for stage in circuit.stages
+        ]
+        required = [
+            number for number, stage in enumerate(self.stages) if any(least for _, least in stage)
+        ]
+        begin = self.stages[: required[0] + 1] if required else []
+        self.origin = [hop for stage in begin for hop, _ in stage]
+        self.last = [hop for hop in self.stages[required[-1]] if hop[1]] if required else []
+
+    def is_orphan(self, row: Row) -> bool:
+        """Whether an instance has effects without a cause."""
+        return bool(self.origin) and not any(row[hop] for hop in self.origin)
+
+    def first_events(self, row: Row) -> Sequence[Event]:
+        """The events of the first stage that has any, by time."""
+        for stage in self.stages:
+            if len(stage) == 1:
+                if row[stage[0][0]]:
+                    return row[stage[0][0]]
+            elif events := flat([row[hop] for hop, _ in stage]):
+                return events
+        return ()
+
+    def latency(self, row: Row) -> Latency:
+        """From the first event of the first stage to what completes the last required stage."""
+        ends = [(row[hop], least) for hop, least in self.last]
+        if any(len(events) < least for events, least in ends):
+            return UNANSWERED
+        return latency_between(self.first_events(row), ends)
+
+    def completion(self, row: Row) -> Event:
+        """The event that completes the last required stage of an answered instance."""
+        return max((row[hop][least - 1] for hop, least in self.last), key=lambda e: e.t_ns)
+
+    def last_reached(self, row: Row, hop: int) -> Event | None:
+        """The last event of the nearest stage before `hop` that has any; else the first of all."""
+        before: list[Event] = []
+        for stage in self.stages:
+            if hop in dict(stage):
+                break
+            before = flat([row[number] for number, _ in stage]) or before
+        return before[-1] if before else next(iter(flat(row)), None)
+
+
+def key_paths(circuits: Sequence[Circuit], evidence: Evidence) -> tuple[CircuitPaths, ...]:
+    """The ways of all instances of these circuits, as they were judged."""
+    index = EventIndex(evidence)
+    return tuple(
+        CircuitPaths(circuit, tuple(_paths(Route(circuit), Instances(circuit, index))))
+        for circuit in circuits
+    )
+
+
+def _paths(route: Route, instances: Instances) -> Iterator[KeyPath]:
+    for name in instances:
+        row = instances.row(name)
+        way = KeyPath(name, tuple(flat(row)))
+        if not route.is_orphan(row):  # of effects without a cause nothing more is asked
+            if route.last:
+                low_ns, high_ns = route.latency(row)
+                way = way._replace(low_ns=low_ns, high_ns=high_ns)
+            way = way._replace(lacks=tuple(_lacks(route, row)))
+        yield way
+
+
+def _lacks(route: Route, row: Row) -> Iterator[MissedHop]:
+    for number, hop in enumerate(route.hops):
+        if len(row[number]) < hop.least:
+            reached = route.last_reached(row, number)
+            yield MissedHop(hop.text, None if reached is None else reached.id)

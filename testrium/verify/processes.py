@@ -1,22 +1,132 @@
-"""How units ended, what they raised, and what they left behind.
-
-One death is one finding: `exception` where the exception that ended a Python unit is known, else
-`crash`. A death after which the unit was started again within its restarts is none.
-"""
+"""What Python units raised: reported by a probe, or uncaught and seen by the interpreter."""
 
 from __future__ import annotations
 
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import inf
 from operator import attrgetter
 
+from testrium.declared.circuits import Rules
 from testrium.declared.groups import Scenario
 from testrium.declared.units import Unit
 from testrium.errors import InjectedFault
-from testrium.evidence import End, EndCause, Event, Evidence, Finding
-from testrium.verify.exceptions import Exceptions, exception_finding, is_uncaught
+from testrium.evidence import End, EndCause, Event, Evidence, Finding, Sample
+from testrium.frames import deepest_own
+from testrium.verify.findings import close_to, place_of, shown, times
 from testrium.verify.index import EventIndex
-from testrium.verify.wording import close_to, shown, times
-from testrium.words import RESERVED_UNITS, Code
+from testrium.words import RESERVED_UNITS, Code, EventType
+
+#: The runner ended it: what it says of its own end then is no finding.
+_STOPPED = frozenset(
+    {EndCause.STOPPED, EndCause.ABANDONED, EndCause.OVERDUE, EndCause.TIMEOUT, EndCause.UNREADY}
+)
+
+_RAISED_IN = re.compile(r'[\s|+]*(?P<frame>File "(?P<file>[^"]*)", line \d+.*)')
+
+
+class Exceptions:
+    """The Exception events of a run, as they count under its rules."""
+
+    def __init__(self, rules: Rules, ends: Mapping[str, End], index: EventIndex) -> None:
+        self._rules = rules
+        self._ends = ends
+        self._all = index.of_type(EventType.EXCEPTION)
+        self._uncaught = {
+            (event.owner, event.start, event.step) for event in self._all if is_uncaught(event)
+        }
+
+    def death_of(self, end: End) -> Event | None:
+        """The uncaught exception that ended the unit's last process, if it is known."""
+        for event in self._all:
+            if (
+                event.meta.get("uncaught") == "main"
+                and event.owner == end.unit
+                and (event.start == end.starts or end.unit in RESERVED_UNITS)
+                and (end.pid is None or event.pid == end.pid)
+            ):
+                return event
+        return None
+
+    def by_place(self) -> Iterator[list[Event]]:
+        """Those that count, together where they are of one unit and step."""
+        places: dict[str, list[Event]] = {}
+        for event in self._all:
+            if self._counts(event):
+                places.setdefault(place_of(event), []).append(event)
+        yield from places.values()
+
+    def in_logs(self, stderr: Mapping[str, str]) -> Iterator[Finding]:
+        """Findings for tracebacks on stderr of which no event tells.
+
+        Args:
+            stderr: what each unit wrote.
+        """
+        known = {(event.unit, event.step) for event in self._all if self._counts(event)}
+        known |= {
+            (owner, step) for owner, start, step in self._uncaught if self._replaced(owner, start)
+        }
+        if not any(stderr.values()):
+            return
+
+        for unit, text in stderr.items():
+            for step, line in raised_types(text).items():
+                if (unit, step) not in known and not self._rules.allows(unit, step):
+                    message = f"{unit} wrote a traceback to stderr: {shown(line)}"
+                    yield Finding(Code.EXCEPTION, f"{unit}:{step}", message, unit=unit)
+
+    def _counts(self, event: Event) -> bool:
+        """Whether an Exception event is worth a word."""
+        if self._rules.allows(event.unit, event.step):
+            return False
+        if self._replaced(event.owner, event.start):
+            # Reported and raised again: one exception, and the unit has recovered from it.
+            return (event.owner, event.start, event.step) not in self._uncaught
+        end = self._ends.get(event.owner)
+        stopped = end is not None and end.cause in _STOPPED and end.starts == event.start
+        return not (stopped and event.step == "KeyboardInterrupt" and is_uncaught(event))
+
+    def _replaced(self, owner: str, start: int) -> bool:
+        """Whether the unit was started again after this start."""
+        end = self._ends.get(owner)
+        return end is not None and owner not in RESERVED_UNITS and start < end.starts
+
+
+def is_uncaught(event: Event) -> bool:
+    """Whether the interpreter reported it, and no probe of the unit."""
+    return "uncaught" in event.meta
+
+
+def exception_finding(events: list[Event]) -> Finding:
+    """The finding for the exceptions of one place."""
+    first = events[0]
+    said = str(first.meta.get("message") or "")
+    how = {"main": "died of", "thread": "lost a thread to", "task": "lost a task to"}.get(
+        str(first.meta.get("uncaught")), "reported"
+    )
+    more = f" ({times(len(events))})" if len(events) > 1 else ""
+    raised_at = _raised_at(str(first.meta.get("traceback") or ""))
+    keys = tuple(dict.fromkeys(event.key for event in events if event.key is not None))
+    return Finding(
+        Code.EXCEPTION,
+        place_of(first),
+        f"{first.unit} {how} {first.step}" + (f": {shown(said)}" if said else "") + more,
+        key=keys[0] if keys else None,
+        keys=keys,
+        events=tuple(event.id for event in events[:20]),
+        hints=(f"raised at {raised_at}",) if raised_at else (),
+        unit=first.unit,
+        t_ns=first.t_ns,
+    )
+
+
+def _raised_at(traceback: str) -> str:
+    """The `File ..., line ...` of the user's deepest frame; of a chain, in the last traceback."""
+    last = traceback.rpartition("Traceback (most recent call last):")[2]
+    found = [match for line in last.splitlines() if (match := _RAISED_IN.match(line)) is not None]
+    index = deepest_own([match["file"] for match in found])
+    return "" if index is None else found[index]["frame"]
 
 
 class ProcessFacts:
@@ -237,3 +347,127 @@ def _raised(events: list[Event], evidence: Evidence) -> str | None:
 def _planned(fault: str) -> str | None:
     """The planned fault that explains an end, as `Finding.explained_by` says it."""
     return f"fault {fault}" if fault else None
+
+
+_PYTHON = re.compile(
+    r"(?P<indent>[\s|+]*)(?:Exception Group )?Traceback \(most recent call last\):"
+)
+
+#: What ends a Python traceback; its frames are indented.
+_PYTHON_TYPE = re.compile(r"(?P<type>[A-Za-z_][\w.]*)(?::\s.*)?$")
+
+#: Java, Kotlin, C#, JavaScript: the type stands in the line before the first frame.
+_FRAME = re.compile(r"\s+at \S")
+
+_FRAMED_TYPE = re.compile(r"(?P<type>[A-Za-z_$][\w$.]*(?:Error|Exception|Throwable)|Error)\b")
+
+_GO = re.compile(r"(?:panic|fatal error): ")
+
+_GO_STACK = re.compile(r"goroutine \d+ \[")
+
+_RUST = re.compile(r"thread '.*'(?: \(\d+\))? panicked at ")
+
+_RUBY = re.compile(r"\S+\.rb:\d+:in .*\((?P<type>[A-Z][\w:]*)\)\s*$")
+
+#: No traceback has more lines between its head and its type.
+_LONGEST = 2000
+
+
+def raised_types(text: str) -> dict[str, str]:
+    """The class names (`panic` for Go and Rust) of the tracebacks in `text`.
+
+    Each with the line that names it. A word like "Error:" alone is no traceback.
+    """
+    found: dict[str, str] = {}
+    lines = text.splitlines()
+    for number, line in enumerate(lines):
+        following = lines[number + 1 : number + 4]
+        if (head := _PYTHON.match(line)) is not None:
+            indent = len(head["indent"])
+            places = range(number + 1, min(number + _LONGEST, len(lines)))
+            body = (lines[place][indent:] for place in places)
+            ends = (match for other in body if (match := _PYTHON_TYPE.match(other)) is not None)
+            if (end := next(ends, None)) is not None:
+                found.setdefault(_own_name(end["type"]), end[0])
+        elif _RUST.match(line) or (_GO.match(line) and any(map(_GO_STACK.match, following))):
+            found.setdefault("panic", line)
+        elif (ruby := _RUBY.match(line)) is not None:
+            found.setdefault(_own_name(ruby["type"]), line)
+        elif (
+            following
+            and _FRAME.match(following[0])
+            and not _FRAME.match(line)
+            and (framed := _FRAMED_TYPE.search(line)) is not None
+        ):
+            found.setdefault(_own_name(framed["type"]), line)
+    return found
+
+
+def _own_name(qualified: str) -> str:
+    """`ValueError` of `package.module.ValueError`."""
+    return re.split(r"[.:]+", qualified)[-1]
+
+
+#: Over so long a time CPU use is averaged before it is compared with `max_cpu`.
+CPU_WINDOW_NS = 1_000_000_000
+
+
+def limit_findings(scenario: Scenario, evidence: Evidence) -> Iterable[Finding]:
+    """A finding for each limit that a unit broke, at the first moment, with the worst figure."""
+    for unit in scenario.units:
+        samples = [sample for sample in evidence.samples if sample.unit == unit.name]
+        if unit.max_rss is not None:
+            over = [sample for sample in samples if sample.rss > unit.max_rss]
+            if over:
+                yield _memory(unit, unit.max_rss, over, evidence)
+        if unit.max_cpu is not None:
+            means = [mean for mean in _means(samples) if mean[1] > unit.max_cpu]
+            if means:
+                yield _cpu(unit, unit.max_cpu, means, evidence)
+
+
+def _memory(unit: Unit, allowed: int, over: list[Sample], evidence: Evidence) -> Finding:
+    worst = max(over, key=lambda sample: sample.rss)
+    message = (
+        f"{unit.name} used {_megabytes(worst.rss)} of memory; max_rss is {_megabytes(allowed)}"
+    )
+    hints = [_since(over[0].t_ns, evidence)]
+    if worst.children:
+        hints.append(f"processes that it started count too: {worst.children} then")
+    return _limit_finding(unit, message, hints, over[0].t_ns)
+
+
+def _cpu(unit: Unit, allowed: float, means: list[tuple[int, float]], evidence: Evidence) -> Finding:
+    worst = max(mean for _, mean in means)
+    message = f"{unit.name} used {worst:.0f} % of a core over 1 s; max_cpu is {allowed:g} %"
+    return _limit_finding(unit, message, [_since(means[0][0], evidence)], means[0][0])
+
+
+def _limit_finding(unit: Unit, message: str, hints: list[str], t_ns: int) -> Finding:
+    told = tuple(hint for hint in hints if hint)
+    return Finding(Code.LIMIT, unit.name, message, hints=told, unit=unit.name, t_ns=t_ns)
+
+
+def _means(samples: Sequence[Sample]) -> Iterable[tuple[int, float]]:
+    """When each window of at least a second ended, and the mean CPU use in it in percent."""
+    window: deque[Sample] = deque()
+    for sample in samples:
+        if window and window[-1].start != sample.start:
+            window.clear()
+        window.append(sample)
+        while len(window) > 1 and sample.t_ns - window[1].t_ns >= CPU_WINDOW_NS:
+            window.popleft()
+        lasted_ns = sample.t_ns - window[0].t_ns
+        if lasted_ns >= CPU_WINDOW_NS:
+            yield sample.t_ns, (sample.cpu_s - window[0].cpu_s) / (lasted_ns / 1e9) * 100
+
+
+def _since(t_ns: int, evidence: Evidence) -> str:
+    if evidence.started_ns is None:
+        return ""
+    return f"first over it {(t_ns - evidence.started_ns) / 1e9:.2f} s after the start of the group"
+
+
+def _megabytes(size: int) -> str:
+    """As it is declared: "200MB" is 200 000 000 bytes."""
+    return f"{size / 1e6:.1f} MB" if size < 100_000_000 else f"{size / 1e6:.0f} MB"

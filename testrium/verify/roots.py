@@ -15,7 +15,7 @@ from testrium.declared.groups import Scenario
 from testrium.evidence import CheckResult, End, EndCause, Finding
 from testrium.measures import OF_HOP, hop_measure
 from testrium.verify.index import EventIndex
-from testrium.verify.places import ANY, any_matches
+from testrium.verify.matching import ANY, any_matches
 from testrium.words import UNKNOWN_CODES, Code, EventType, Place
 
 _RANK = {code: rank for rank, code in enumerate(Code)}

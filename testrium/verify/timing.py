@@ -3,6 +3,9 @@
 An event's time is an interval: from `t_low_ns` to `t_ns`, or a point where it was taken in the
 unit. Times of two clock domains say nothing about each other. Within one process, sequence
 numbers decide.
+
+Order along a route: every event of a stage has an earlier event in each hop of the nearest stage
+before it that has any, and in a hop that must happen n times at least n.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum
 from itertools import chain
 from math import inf
+from operator import le
 from typing import NamedTuple
 
 from testrium.evidence import Event
@@ -121,7 +125,7 @@ class Timeline:
         return *times.before(event), len(times.highs)
 
 
-class Span(NamedTuple):
+class Latency(NamedTuple):
     """A latency (ns): from `low` to `high`. Unanswered: both are infinite."""
 
     low: float
@@ -132,11 +136,14 @@ class Span(NamedTuple):
         return self.low == self.high
 
 
-UNANSWERED = Span(inf, inf)
-UNKNOWN = Span(-inf, inf)
+UNANSWERED = Latency(inf, inf)
+
+UNKNOWN = Latency(-inf, inf)
 
 
-def span(starts: Sequence[Event], ends: Sequence[tuple[Sequence[Event], int]]) -> Span:
+def latency_between(
+    starts: Sequence[Event], ends: Sequence[tuple[Sequence[Event], int]]
+) -> Latency:
     """From the first of `starts` to what completes `ends`.
 
     `ends` are hops with the number of events that completes each.
@@ -145,7 +152,7 @@ def span(starts: Sequence[Event], ends: Sequence[tuple[Sequence[Event], int]]) -
         start, end = starts[0], ends[0][0][0]  # nearly all, in a circuit of a million events
         if start.t_low_ns is None and end.t_low_ns is None and start.domain == end.domain:
             exact = end.t_ns - start.t_ns
-            return Span(exact, exact)
+            return Latency(exact, exact)
     domain = starts[0].domain
     for events in (starts, *(events for events, _ in ends)):
         if any(event.domain != domain for event in events):
@@ -154,27 +161,31 @@ def span(starts: Sequence[Event], ends: Sequence[tuple[Sequence[Event], int]]) -
     begin_high = min(event.t_ns for event in starts)
     end_low = max(sorted(map(low_ns, events))[need - 1] for events, need in ends)
     end_high = max(sorted(event.t_ns for event in events)[need - 1] for events, need in ends)
-    return Span(end_low - begin_high, end_high - begin_low)
+    return Latency(end_low - begin_high, end_high - begin_low)
 
 
 class Latencies:
     """The latencies (ns) of all instances of a circuit, unanswered ones included."""
 
-    def __init__(self, exact: Mapping[str, int], others: Mapping[str, Span]) -> None:
+    def __init__(self, exact: Mapping[str, int], others: Mapping[str, Latency]) -> None:
         self._exact = exact
         self._others = others
         self.count = len(exact) + len(others)
-        self._lows = sorted([*exact.values(), *(span.low for span in others.values())])
+        self._lows = sorted(
+            [*exact.values(), *(latency_between.low for latency_between in others.values())]
+        )
         self._highs = self._lows
-        if any(not span.exact for span in others.values()):
-            self._highs = sorted([*exact.values(), *(span.high for span in others.values())])
+        if any(not latency_between.exact for latency_between in others.values()):
+            self._highs = sorted(
+                [*exact.values(), *(latency_between.high for latency_between in others.values())]
+            )
 
-    def over(self, limit_ns: int) -> Iterator[tuple[str, Span]]:
+    def over(self, limit_ns: int) -> Iterator[tuple[str, Latency]]:
         """The instances that did take longer, or may have."""
         if self._highs and self._highs[-1] > limit_ns:
             for name, exact_ns in self._exact.items():
                 if exact_ns > limit_ns:
-                    yield name, Span(exact_ns, exact_ns)
+                    yield name, Latency(exact_ns, exact_ns)
             for name, taken in self._others.items():
                 if taken.high > limit_ns:
                     yield name, taken
@@ -182,8 +193,8 @@ class Latencies:
     def enough(self, percentile: int) -> bool:
         return self.count >= LEAST_SAMPLES[percentile]
 
-    def percentile(self, percentile: int) -> Span:
-        return Span(nearest_rank(self._lows, percentile), nearest_rank(self._highs, percentile))
+    def percentile(self, percentile: int) -> Latency:
+        return Latency(nearest_rank(self._lows, percentile), nearest_rank(self._highs, percentile))
 
     def percentile_ms(self, percentile: int) -> float | None:
         """For a report: None with too few samples, an infinite value, or one that is not known."""
@@ -194,6 +205,127 @@ class Latencies:
 
     def max_ms(self) -> float | None:
         """The longest that is known exactly."""
-        known = (span.high for span in self._others.values() if span.exact and span.high < inf)
+        known = (
+            latency_between.high
+            for latency_between in self._others.values()
+            if latency_between.exact and latency_between.high < inf
+        )
         longest = max(chain(self._exact.values(), known), default=None)
         return None if longest is None else longest / 1e6
+
+
+Row = Sequence[Sequence[Event]]
+
+#: Up to so many events are compared one by one; more are counted by bisection.
+FEW = 8
+
+
+class Misplaced(NamedTuple):
+    """An event that has too few earlier ones in a hop; `prior` is the one it should have waited
+    for. `foreign`: the clocks cannot tell."""
+
+    event: Event
+    prior: Event
+    foreign: bool
+
+
+def misplaced(stages: Sequence[Sequence[tuple[int, int]]], row: Row) -> list[Misplaced]:
+    """The events of one instance that came before what they should follow.
+
+    Args:
+        stages: for each stage its hops, each as its index in `row` and its least count.
+        row: for each hop its events, sorted by time.
+    """
+    found: list[Misplaced] = []
+    before: list[tuple[Sequence[Event], int]] = []
+    timelines: dict[int, Timeline] = {}
+    for stage in stages:
+        here = [(row[hop], least or 1) for hop, least in stage if row[hop]]
+        if not here:
+            continue
+        for events, _ in here:
+            for event in events:
+                for prior, least in before:
+                    if len(prior) == 1:
+                        order = order_of(prior[0], event)
+                        if order is Order.EARLIER or order is Order.OVERLAPPING:
+                            continue
+                        found.append(Misplaced(event, prior[0], order is Order.FOREIGN))
+                    else:
+                        need = min(least, len(prior))
+                        known = _earlier(prior, event, need, timelines)
+                        if known.maybe < need:
+                            foreign = known.perhaps >= need
+                            found.append(Misplaced(event, prior[need - 1], foreign))
+        before = here
+    return found
+
+
+def _earlier(
+    prior: Sequence[Event], event: Event, need: int, timelines: dict[int, Timeline]
+) -> Earlier:
+    """How many of `prior` came before `event`; it may stop counting at `need`."""
+    if need <= FEW and all(order_of(one, event) is Order.EARLIER for one in prior[:need]):
+        return Earlier(need, need, need)
+    if len(prior) <= FEW:
+        orders = [order_of(one, event) for one in prior]
+        surely = orders.count(Order.EARLIER)
+        maybe = surely + orders.count(Order.OVERLAPPING)
+        return Earlier(surely, maybe, maybe + orders.count(Order.FOREIGN))
+    timeline = timelines.get(id(prior))
+    if timeline is None:
+        timeline = timelines[id(prior)] = Timeline(prior)
+    return timeline.earlier_than(event)
+
+
+def overtaking(sent: Sequence[Event], arrived: Sequence[Event]) -> list[tuple[int, int]]:
+    """Who surely overtook whom: sent after it and arrived before it. O(n log n).
+
+    Args:
+        sent: for each key the event that began its way.
+        arrived: in the same order, the event that ended it.
+
+    Returns:
+        Indices of the fast one and of one that it overtook, in the order of arrival.
+    """
+    sent_low, sent_high = _positions(sent)
+    arrived_low, arrived_high = _positions(arrived)
+    numbers = range(len(sent))
+    as_sent = sorted(numbers, key=sent_high.__getitem__)
+    arrivals = [arrived_low[i] for i in as_sent]
+    if arrived_low is arrived_high and all(map(le, arrivals, arrivals[1:])):
+        return []  # the way it should be: in order of sending, arrivals never go back
+    found = []
+    later = iter(sorted(numbers, key=arrived_low.__getitem__, reverse=True))
+    candidate = next(later, None)
+    first_sent, slow = inf, -1  # the first to be sent among those that arrived later
+    for i in sorted(numbers, key=arrived_high.__getitem__, reverse=True):
+        while candidate is not None and arrived_low[candidate] > arrived_high[i]:
+            if sent_high[candidate] < first_sent:
+                first_sent, slow = sent_high[candidate], candidate
+            candidate = next(later, None)
+        if first_sent < sent_low[i]:
+            found.append((i, slow))
+    return found[::-1]
+
+
+def one_clock(events: Sequence[Event]) -> bool:
+    """Whether the order of these events can be known."""
+    return len({event.domain for event in events}) < 2 or _one_sequence(events)
+
+
+def _one_sequence(events: Sequence[Event]) -> bool:
+    if len({event.pid for event in events}) != 1 or any(event.seq is None for event in events):
+        return False
+    return len(set(map(process_of, events))) == 1
+
+
+def _positions(events: Sequence[Event]) -> tuple[list[int], list[int]]:
+    """Bounds of when each happened: sequence numbers in one process, else times."""
+    if _one_sequence(events):
+        numbers = [event.seq or 0 for event in events]
+        return numbers, numbers
+    highs = [event.t_ns for event in events]
+    if any(event.t_low_ns is not None for event in events):
+        return [low_ns(event) for event in events], highs
+    return highs, highs

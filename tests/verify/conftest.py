@@ -48,7 +48,7 @@ from testrium.evidence import (
     UnitState,
 )
 from testrium.results import Judgement
-from testrium.verify import judge
+from testrium.verify.judge import judge
 from testrium.words import Place
 
 MS = 1_000_000

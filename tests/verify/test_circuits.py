@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from testrium.results import Judgement
-from testrium.verify import judge
+from testrium.verify.judge import judge
 
 UNITS = """
 unit a process=none

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testrium.verify import Expectations, judge
+from testrium.verify.expectations import Expectations
+from testrium.verify.judge import judge
 from testrium.words import Code
 
 Tables = Callable[[str], Any]

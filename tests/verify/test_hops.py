@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testrium.verify import hops
-from testrium.verify.circuits import examine
-from testrium.verify.hops import HopTimes
+from testrium.verify import circuits
+from testrium.verify.circuits import HopTimes, examine
 from testrium.verify.index import EventIndex
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ def test_medians(table: Make, text: str, expected: dict[str, float]) -> None:
 
 
 def test_many_instances_are_looked_at_evenly(table: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hops, "MOST_INSTANCES", 10)
+    monkeypatch.setattr(circuits, "MOST_INSTANCES", 10)
     lines = [f"a sent> k{n} @{100 * n}\nb got< k{n} @{100 * n + n}" for n in range(100)]
     found = times(table("\n".join(("circuit a:sent b:got", *lines))))
     assert found == {"b:got": HopTimes(0.0, 40.0)}  # of every tenth: 0, 10, ... 90

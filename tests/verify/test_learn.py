@@ -18,9 +18,8 @@ from testrium.declared.units import Unit
 from testrium.evidence import Event, Evidence
 from testrium.load import load_groups
 from testrium.load.project import Project
-from testrium.verify import judge
-from testrium.verify.learn import learn
-from testrium.verify.proposal import Proposal, as_toml, count_of, quoted
+from testrium.verify.judge import judge
+from testrium.verify.learn.propose import Proposal, as_toml, count_of, learn, quoted
 
 MS = 1_000_000
 

@@ -9,7 +9,7 @@ import pytest
 
 from testrium.declared.metrics import Metric
 from testrium.results import Judgement, MetricResult
-from testrium.verify import judge
+from testrium.verify.judge import judge
 
 KEYS = """
     circuit a:sent b:got

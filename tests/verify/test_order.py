@@ -6,9 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from testrium.evidence import Event
-from testrium.verify import order
-from testrium.verify.order import misplaced, one_clock, overtaking
-from testrium.verify.timing import low_ns
+from testrium.verify import timing
+from testrium.verify.timing import low_ns, misplaced, one_clock, overtaking
 from testrium.words import EMPTY
 
 
@@ -65,4 +64,4 @@ def test_many_events_are_counted_like_few(
     found = misplaced([[(0, least)], [(1, 1)]], [before, after])
     expected = [e for e in after if sum(prior.t_ns <= e.t_ns for prior in before) < need]
     assert [one.event for one in found] == expected
-    assert len(before) > order.FEW
+    assert len(before) > timing.FEW

@@ -9,7 +9,7 @@ import pytest
 
 from testrium.evidence import Evidence
 from testrium.results import Judgement
-from testrium.verify import judge
+from testrium.verify.judge import judge
 
 A, B = "unit a;a:up", "unit b;b:up"
 

@@ -12,7 +12,7 @@ from testrium.declared.groups import Group, Scenario
 from testrium.declared.metrics import Metric
 from testrium.evidence import Finding
 from testrium.results import Measure
-from testrium.verify.regressions import Regressions, find_regressions
+from testrium.verify.metrics import Regressions, find_regressions
 from testrium.words import Place
 
 HOPS = tuple(

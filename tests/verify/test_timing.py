@@ -16,11 +16,11 @@ from testrium.verify.timing import (
     UNKNOWN,
     Earlier,
     Latencies,
+    Latency,
     Order,
-    Span,
     Timeline,
+    latency_between,
     order_of,
-    span,
 )
 from testrium.words import EMPTY
 
@@ -87,24 +87,24 @@ def test_a_timeline_counts_like_one_by_one(many: list[Event], one: Event) -> Non
 @pytest.mark.parametrize(
     ("starts", "ends", "expected"),
     [
-        ([event(1)], [([event(5)], 1)], Span(4, 4)),
-        ([event(1), event(3)], [([event(5)], 1)], Span(4, 4)),
-        ([event(1)], [([event(5), event(8)], 1)], Span(4, 4)),
-        ([event(1)], [([event(5), event(8)], 2)], Span(7, 7)),
-        ([event(1)], [([event(5)], 1), ([event(4)], 1)], Span(4, 4)),
-        ([event(3, low=1)], [([event(5)], 1)], Span(2, 4)),
-        ([event(1)], [([event(8, low=4)], 1)], Span(3, 7)),
+        ([event(1)], [([event(5)], 1)], Latency(4, 4)),
+        ([event(1), event(3)], [([event(5)], 1)], Latency(4, 4)),
+        ([event(1)], [([event(5), event(8)], 1)], Latency(4, 4)),
+        ([event(1)], [([event(5), event(8)], 2)], Latency(7, 7)),
+        ([event(1)], [([event(5)], 1), ([event(4)], 1)], Latency(4, 4)),
+        ([event(3, low=1)], [([event(5)], 1)], Latency(2, 4)),
+        ([event(1)], [([event(8, low=4)], 1)], Latency(3, 7)),
         ([event(1)], [([event(5, domain="x")], 1)], UNKNOWN),
     ],
 )
-def test_span(starts: list[Event], ends: list[Any], expected: Span) -> None:
-    assert span(starts, ends) == expected
+def test_span(starts: list[Event], ends: list[Any], expected: Latency) -> None:
+    assert latency_between(starts, ends) == expected
 
 
 def test_latencies_with_an_unanswered_key() -> None:
     latencies = Latencies({"k1": 1_000_000, "k2": 2_000_000}, {"k3": UNANSWERED})
     assert latencies.count == 3
-    assert latencies.percentile(50) == Span(2_000_000, 2_000_000)
+    assert latencies.percentile(50) == Latency(2_000_000, 2_000_000)
     assert latencies.percentile(99).low == inf
     assert latencies.percentile_ms(50) == 2.0
     assert latencies.percentile_ms(95) is None
@@ -113,8 +113,8 @@ def test_latencies_with_an_unanswered_key() -> None:
 
 
 def test_latencies_that_are_not_known() -> None:
-    latencies = Latencies({}, {"k1": Span(1, 5), "k2": UNKNOWN})
-    assert latencies.percentile(50) == Span(-inf, 5)
+    latencies = Latencies({}, {"k1": Latency(1, 5), "k2": UNKNOWN})
+    assert latencies.percentile(50) == Latency(-inf, 5)
     assert latencies.percentile_ms(50) is None
     assert latencies.max_ms() is None
 

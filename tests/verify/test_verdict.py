@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from testrium.evidence import Finding
-from testrium.verify.verdict import circuit_verdict, verdict_of
+from testrium.verify.judge import circuit_verdict, verdict_of
 from testrium.words import Code
 
 

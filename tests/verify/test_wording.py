@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from testrium.verify.wording import close_to, listed, number_of, shown, times
+from testrium.verify.findings import close_to, listed, number_of, shown, times
 
 
 def test_listed() -> None:

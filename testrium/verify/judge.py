@@ -3,23 +3,60 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from testrium.declared.groups import Scenario
 from testrium.evidence import Evidence, Finding
 from testrium.results import CircuitResult, Judgement
-from testrium.verify.faults import unproved_faults
 from testrium.verify.index import EventIndex
-from testrium.verify.limits import limit_findings
-from testrium.verify.metric_results import metric_results
-from testrium.verify.metrics import Measured, measures_of, metric_findings
-from testrium.verify.probes import gaps, missing_probes, orphans, required_places
-from testrium.verify.processes import ProcessFacts
-from testrium.verify.regressions import find_regressions
+from testrium.verify.metrics import (
+    Measured,
+    find_regressions,
+    measures_of,
+    metric_findings,
+    metric_results,
+)
+from testrium.verify.probes import gaps, missing_probes, orphans, required_places, unproved_faults
+from testrium.verify.processes import ProcessFacts, limit_findings
 from testrium.verify.roots import Explanations
-from testrium.verify.verdict import against_expectation, circuit_verdict, verdict_of
-from testrium.words import Code, Verdict
+from testrium.words import UNKNOWN_CODES, Code, Verdict
+
+Ranked = Sequence[tuple[Finding, bool]]
+
+
+def verdict_of(ranked: Iterable[tuple[Finding, bool]]) -> Verdict:
+    """What findings come to: error, fail, unknown or pass.
+
+    Args:
+        ranked: findings with a flag: it is unknown, or explained by an unknown one. Such a finding
+            fails nothing.
+    """
+    verdict = Verdict.PASS
+    for finding, excused in ranked:
+        if finding.code is Code.INFRA:
+            return Verdict.ERROR
+        if not excused and finding.code not in UNKNOWN_CODES:
+            verdict = Verdict.FAIL
+        elif verdict is Verdict.PASS:
+            verdict = Verdict.UNKNOWN
+    return verdict
+
+
+def circuit_verdict(ranked: Ranked, name: str) -> Verdict:
+    """What the findings of one circuit come to."""
+    return verdict_of(one for one in ranked if one[0].circuit == name)
+
+
+def against_expectation(scenario: Scenario, verdict: Verdict) -> tuple[Verdict, list[Finding]]:
+    """Apply `expect-fail`: a failure is expected then, and a pass is the failure."""
+    reason = scenario.group.expect_fail
+    if reason and verdict is Verdict.FAIL:
+        return Verdict.XFAIL, []
+    if reason and verdict is Verdict.PASS:
+        message = f"expected to fail ({reason}), and it passed: remove expect-fail"
+        return Verdict.FAIL, [Finding(Code.UNEXPECTED_PASS, scenario.id, message)]
+    return verdict, []
 
 
 def judge(scenario: Scenario, evidence: Evidence) -> Judgement:
@@ -96,7 +133,7 @@ def _examine_circuits(
     if not circuits:
         return [], [], []
     from testrium.verify.circuits import examine, unclaimed_events
-    from testrium.verify.story import tell
+    from testrium.verify.messages import word_findings
 
     unclaimed = unclaimed_events(circuits, index)
     measured: list[Measured] = []
@@ -107,7 +144,7 @@ def _examine_circuits(
     notes: list[Finding] = []
     for circuit in circuits:
         facts = examine(circuit, index, unclaimed, evidence.earlier_keys, with_hops=with_hops)
-        found, noted = tell(facts, index)
+        found, noted = word_findings(facts, index)
         findings += found
         notes += noted
         measured.append(Measured(circuit, facts.instances, facts.latencies, facts.hops))

@@ -1,14 +1,11 @@
-"""Circuits guessed from a run that passed: routes, counts, number of keys, limits.
-
-What is guessed holds for every key of that run, so the circuit passes on it; whether it was meant
-so only a person can tell. Each guess carries its support in words. `proposal` writes it as TOML.
-"""
+"""A circuit that was learned, as TOML to paste: every guess with its support behind it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import inf
+from typing import NamedTuple
 
 from testrium.declared.circuits import Circuit, Hop
 from testrium.declared.units import Unit
@@ -16,20 +13,109 @@ from testrium.evidence import Event, Evidence
 from testrium.measures import time_span
 from testrium.statistics import nearest_rank
 from testrium.verify.circuits import unclaimed_events
+from testrium.verify.findings import number_of, times
 from testrium.verify.index import EventIndex
-from testrium.verify.instances import Instances
-from testrium.verify.proposal import Proposal
-from testrium.verify.route import Route
+from testrium.verify.instances import Instances, Route
+from testrium.verify.learn.learned_order import HopGuess, alternatives, stages_of
 from testrium.verify.timing import LEAST_SAMPLES
-from testrium.verify.tracks import Track, alternatives, stages_of
-from testrium.verify.wording import number_of, times
 from testrium.words import RESERVED_UNITS, EventType, Place
+
+_DURATIONS = (("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000))
+
+
+class Proposal(NamedTuple):
+    """A circuit and the support of its parts.
+
+    `reasons` has sentences by the text of a hop or the name of a key (`within`), `remarks` by the
+    number of a stage. `instances` is the number of keys that it was learned from.
+    """
+
+    circuit: Circuit
+    instances: int
+    reasons: Mapping[str, str]
+    remarks: Mapping[int, str]
+
+
+def as_toml(proposal: Proposal) -> str:
+    """The `[[circuits]]` table."""
+    circuit, reasons = proposal.circuit, proposal.reasons
+    route: list[tuple[str, str]] = []
+    for number, stage in enumerate(circuit.stages):
+        several = len(stage) > 1
+        if several:
+            route.append(("    [", proposal.remarks[number]))
+        indent = " " * (8 if several else 4)
+        for hop in stage:
+            route.append((f"{indent}{quoted(hop.text + count_of(hop))},", reasons[hop.text]))
+        if several:
+            route.append(("    ],", ""))
+    lines = ["[[circuits]]", f"name = {quoted(circuit.name)}", "route = [", *_aligned(route), "]"]
+    least, most = circuit.keys
+    keys = [(f'keys = "{least}"' if least == most else f'keys = "{least}.."', reasons["keys"])]
+    if circuit.within_ns is not None:
+        keys.append((f'within = "{_duration(circuit.within_ns)}"', reasons["within"]))
+    for percentile, budget_ns in circuit.budgets.items():
+        name = f"p{percentile}"
+        keys.append((f'{name} = "{_duration(budget_ns)}"', reasons[name]))
+    if circuit.open:
+        keys.append(("open = true", reasons["open"]))
+    lines += _aligned(keys)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def count_of(hop: Hop) -> str:
+    """A hop's count as it stands behind it: "", `?`, `+`, `{1,3}`."""
+    match hop.least, hop.most:
+        case 1, 1:
+            return ""
+        case 0, 1:
+            return "?"
+        case 0, None:
+            return "*"
+        case 1, None:
+            return "+"
+        case least, most if least == most:
+            return f"{{{least}}}"
+        case least, most:
+            return f"{{{least},{'' if most is None else most}}}"
+
+
+def quoted(text: str) -> str:
+    """A TOML string on one line; what a terminal would not show is escaped."""
+    return '"' + "".join(map(_escaped, text)) + '"'
+
+
+def _escaped(char: str) -> str:
+    if char in '"\\':
+        return f"\\{char}"
+    if char.isprintable():
+        return char
+    return f"\\u{ord(char):04x}" if ord(char) < 0x10000 else f"\\U{ord(char):08x}"
+
+
+def _duration(span_ns: int) -> str:
+    for unit, scale in _DURATIONS:
+        if span_ns % scale == 0:
+            return f"{span_ns // scale}{unit}"
+    raise AssertionError(span_ns)  # limits are whole milliseconds
+
+
+def _aligned(parts: Sequence[tuple[str, str]]) -> list[str]:
+    """Lines, each with its remark behind it."""
+    width = max(len(part) for part, _ in parts)
+    return [f"{part:<{width}}  # {_visible(why)}" if why else part for part, why in parts]
+
+
+def _visible(text: str) -> str:
+    return "".join(char if char.isprintable() else _escaped(char) for char in text)
+
 
 #: A hop that was passed more often than this is proposed without an upper bound.
 MOST_COUNTED = 5
 
 #: Limits: so many times what was measured, and never less than this (ns): a busy machine is slow.
 WITHIN_FACTOR, LEAST_WITHIN_NS = 10, 100_000_000
+
 P95_FACTOR, LEAST_P95_NS = 5, 20_000_000
 
 #: Where nothing but the times of a few keys, or of one burst, say that a hop follows another.
@@ -107,7 +193,7 @@ def _families(stations: Sequence[Place], index: EventIndex) -> Iterator[list[Pla
 def _propose(family: Sequence[Place], found: Instances, taken: set[str]) -> Proposal:
     total = len(found)
     tracks = [
-        Track((place,), {name: column.of(name) for name in column})
+        HopGuess((place,), {name: column.of(name) for name in column})
         for place, column in zip(family, found.columns, strict=True)
     ]
     stages = stages_of(alternatives(tracks, total), total)
@@ -136,7 +222,7 @@ def _name(place: Place, taken: set[str]) -> str:
     return str(place)  # one circuit claims all of a place's events: no other begins here
 
 
-def _hop(track: Track, total: int) -> Hop:
+def _hop(track: HopGuess, total: int) -> Hop:
     counts = track.counts()
     least = track.least if len(track.rows) == total else 0
     highest = max(counts)
@@ -144,7 +230,7 @@ def _hop(track: Track, total: int) -> Hop:
     return Hop("|".join(map(str, track.places)), track.places, least, most)
 
 
-def _support(track: Track, total: int) -> str:
+def _support(track: HopGuess, total: int) -> str:
     """`97 of 97 keys; 2 of them more than once, 3 times at most`."""
     present = track.numbers()
     words = [f"{' and '.join(map(str, present))} of {number_of(total, 'key')}"]
@@ -160,7 +246,7 @@ def _support(track: Track, total: int) -> str:
 # Limits ----------------------------------------------------------------------------------------
 
 
-def _limited(circuit: Circuit, tracks: Sequence[Track]) -> tuple[Circuit, dict[str, str]]:
+def _limited(circuit: Circuit, tracks: Sequence[HopGuess]) -> tuple[Circuit, dict[str, str]]:
     """The circuit with `within` and p95, where its times can be known."""
     route = Route(circuit)
     if not route.last:

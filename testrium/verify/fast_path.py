@@ -1,8 +1,8 @@
-"""The plain instances of a circuit: one event at each hop, in order, nothing to say about them.
+"""The instances of a circuit that are surely right: one event at each hop, in order.
 
-In a long run nearly all instances are plain, and looking at them one by one would take most of the
+In a long run nearly all instances are so, and looking at them one by one would take most of the
 time. So they are told apart by columns: a column holds one hop's events of all instances. What is
-not surely plain is left to the full check; this one only ever says "nothing wrong here".
+not surely right is left to the full check; this one only ever says "nothing wrong here".
 """
 
 from __future__ import annotations
@@ -12,20 +12,22 @@ from itertools import pairwise, product
 from operator import attrgetter, eq, gt
 
 from testrium.evidence import Event
-from testrium.verify.instances import Instances
-from testrium.verify.route import Route
+from testrium.verify.instances import Instances, Route
 
 Column = Sequence[Event]
 
 _ABSENT = object()
 
 _time: Callable[[Event], int] = attrgetter("t_ns")
+
 _low: Callable[[Event], int | None] = attrgetter("t_low_ns")
+
 _domain: Callable[[Event], str] = attrgetter("domain")
+
 _pid: Callable[[Event], int] = attrgetter("pid")
 
 
-def plain_latencies(route: Route, instances: Instances, same: Sequence[str]) -> dict[str, int]:
+def fast_latencies(route: Route, instances: Instances, same: Sequence[str]) -> dict[str, int]:
     """The plain instances, each with its latency (ns).
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from testrium.declared.circuits import Hop
-from testrium.verify.places import any_matches, choose_hop, matches, matching_hops
+from testrium.verify.matching import any_matches, choose_hop, matches, matching_hops
 from testrium.words import Place
 
 

@@ -14,11 +14,19 @@ from testrium.declared.circuits import Hop
 from testrium.evidence import Event, Finding
 from testrium.measures import time_span
 from testrium.verify.circuits import CircuitFacts
-from testrium.verify.drafts import Draft, distinct, place_of
+from testrium.verify.findings import (
+    Draft,
+    close_to,
+    distinct,
+    listed,
+    number_of,
+    place_of,
+    shown,
+    times,
+)
 from testrium.verify.index import EventIndex
-from testrium.verify.places import ANY
+from testrium.verify.matching import ANY
 from testrium.verify.timing import LEAST_SAMPLES, low_ns
-from testrium.verify.wording import close_to, listed, number_of, shown, times
 from testrium.words import Code
 
 #: A story of more events than this is told by its first and its last ones.
@@ -27,15 +35,15 @@ MOST_EVENTS = 40
 Told = tuple[str, list[str]]
 
 
-def tell(facts: CircuitFacts, index: EventIndex) -> tuple[list[Finding], list[Finding]]:
+def word_findings(facts: CircuitFacts, index: EventIndex) -> tuple[list[Finding], list[Finding]]:
     """The findings of a circuit and its notes, in words."""
     drafts, strays = list(facts.drafts), list(facts.strays)
     witnesses = {draft.key for draft in drafts if draft.key is not None}
-    teller = _Teller(facts, index, index.with_keys(witnesses) if witnesses else {})
+    teller = _Wording(facts, index, index.with_keys(witnesses) if witnesses else {})
     return [teller.finding(draft) for draft in drafts], [teller.finding(d) for d in strays]
 
 
-class _Teller:
+class _Wording:
     def __init__(
         self, facts: CircuitFacts, index: EventIndex, by_key: dict[str, list[Event]]
     ) -> None:

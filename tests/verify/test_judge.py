@@ -16,7 +16,9 @@ from testrium.declared.groups import Group, Scenario
 from testrium.declared.units import Unit
 from testrium.evidence import End, EndCause, Event, Evidence, Finding, UnitState
 from testrium.results import Judgement
-from testrium.verify import Expectations, circuits, judge
+from testrium.verify import circuits
+from testrium.verify.expectations import Expectations
+from testrium.verify.judge import judge
 from testrium.words import EMPTY, Code, Place, Verdict
 
 UNITS = ("a", "b", "c", "d")
@@ -279,7 +281,7 @@ def test_columns_see_what_the_full_check_sees(
         events[number] = events[number]._replace(**change)  # type: ignore[arg-type]
     by_columns = run.judged(tuple(events))
     with monkeypatch.context() as patch:
-        patch.setattr(circuits, "plain_latencies", lambda *_: {})
+        patch.setattr(circuits, "fast_latencies", lambda *_: {})
         assert run.judged(tuple(events)) == by_columns
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from testrium.evidence import Event
 from testrium.results import Correlations
-from testrium.verify.correlation import classic_correlations, correlate
+from testrium.verify.correlations import classic_correlations, correlate
 
 
 def event(

@@ -5,13 +5,13 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testrium.pairing import Column, pair
+from testrium.verify.correlations import KeyColumn, pair
 
 ROWS = st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 9), st.sampled_from("uv")))
 
 
-def column(rows: list[tuple[str, int, str]]) -> Column:
-    return Column(
+def column(rows: list[tuple[str, int, str]]) -> KeyColumn:
+    return KeyColumn(
         [key for key, _, _ in rows],
         [time for _, time, _ in rows],
         [unit for _, _, unit in rows],
@@ -59,7 +59,7 @@ def test_as_one_would_do_it_by_hand(
 
 def test_in_order_and_each_once_is_the_same_as_any_order() -> None:
     keys = ["a", "b", "c"]
-    sends = Column(keys, [1, 2, 3], ["u"] * 3, ["s"] * 3)
-    receives = Column(list(keys), [4, 4, 5], ["v"] * 3, ["r"] * 3)
-    shuffled = Column(["b", "c", "a"], [4, 5, 4], ["v"] * 3, ["r"] * 3)
+    sends = KeyColumn(keys, [1, 2, 3], ["u"] * 3, ["s"] * 3)
+    receives = KeyColumn(list(keys), [4, 4, 5], ["v"] * 3, ["r"] * 3)
+    shuffled = KeyColumn(["b", "c", "a"], [4, 5, 4], ["v"] * 3, ["r"] * 3)
     assert pair(sends, receives) == pair(sends, shuffled)

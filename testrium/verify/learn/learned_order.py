@@ -16,19 +16,19 @@ from itertools import combinations, pairwise
 from typing import NamedTuple
 
 from testrium.evidence import Event
-from testrium.verify.order import misplaced
-from testrium.verify.timing import Order, order_of
-from testrium.verify.wording import number_of
+from testrium.verify.findings import number_of
+from testrium.verify.timing import Order, misplaced, order_of
 from testrium.words import EventType, Place
 
 #: So many times in the same order are no coincidence any more: 1 in 128, were it a coin's.
 LEAST_AGREEING = 8
+
 #: So often a sender must have been the first, for others to be taken for those who pass it on.
 LEAST_BEGINNING = 3
 
 
 @dataclass(eq=False)
-class Track:
+class HopGuess:
     """The events of a station, by instance and time. Several places are alternatives."""
 
     places: tuple[Place, ...]
@@ -58,13 +58,13 @@ class Track:
         return {event.type for row in self.rows.values() for event in row}
 
 
-class Stage(NamedTuple):
+class StageGuess(NamedTuple):
     """Stations that were passed in any order; `remark` says why, where there are several.
 
     `doubtful`: that it comes after the stage before it may be a coincidence.
     """
 
-    tracks: tuple[Track, ...]
+    tracks: tuple[HopGuess, ...]
     remark: str = ""
     doubtful: bool = False
 
@@ -83,7 +83,7 @@ class Relation(Enum):
         return {Relation.BEFORE: Relation.AFTER, Relation.AFTER: Relation.BEFORE}.get(self, self)
 
 
-def relation(one: Track, other: Track) -> Relation:
+def relation(one: HopGuess, other: HopGuess) -> Relation:
     """The order of two stations, as far as all instances agree."""
     few, many = sorted((one.rows, other.rows), key=len)
     common = [name for name in few if name in many]
@@ -112,7 +112,7 @@ def _certain(prior: Sequence[Event], later: Sequence[Event]) -> bool:
 # Alternatives ------------------------------------------------------------------------------------
 
 
-def alternatives(tracks: Sequence[Track], total: int) -> list[Track]:
+def alternatives(tracks: Sequence[HopGuess], total: int) -> list[HopGuess]:
     """Join stations of which each of `total` instances passed exactly one."""
     found = list(tracks)
     positions = _positions(tracks)
@@ -123,7 +123,7 @@ def alternatives(tracks: Sequence[Track], total: int) -> list[Track]:
         others = [one for one in found if one is not track and len(one.rows) < total]
         for other in sorted(others, key=lambda o: abs(positions[o] - positions[track])):
             if merged.rows.keys().isdisjoint(other.rows):
-                wider = Track(merged.places + other.places, {**merged.rows, **other.rows})
+                wider = HopGuess(merged.places + other.places, {**merged.rows, **other.rows})
                 rest = [one for one in found if not set(wider.places).issuperset(one.places)]
                 if all(_stays_ordered((merged, other), wider, one) for one in rest):
                     merged = wider
@@ -134,14 +134,14 @@ def alternatives(tracks: Sequence[Track], total: int) -> list[Track]:
     return found
 
 
-def _stays_ordered(parts: Sequence[Track], wider: Track, other: Track) -> bool:
+def _stays_ordered(parts: Sequence[HopGuess], wider: HopGuess, other: HopGuess) -> bool:
     """Whether joining the parts loses no order towards another station."""
     if any(relation(part, other) is Relation.MIXED for part in parts):
         return True
     return relation(wider, other) is not Relation.MIXED
 
 
-def _positions(tracks: Sequence[Track]) -> dict[Track, float]:
+def _positions(tracks: Sequence[HopGuess]) -> dict[HopGuess, float]:
     """At which place of an instance's way each station is, on average."""
     ways: dict[str, list[tuple[int, int]]] = {}
     for number, track in enumerate(tracks):
@@ -157,10 +157,10 @@ def _positions(tracks: Sequence[Track]) -> dict[Track, float]:
 # Stages ------------------------------------------------------------------------------------------
 
 
-def stages_of(tracks: Sequence[Track], total: int) -> list[Stage]:
+def stages_of(tracks: Sequence[HopGuess], total: int) -> list[StageGuess]:
     """Put stations into stages, such that the verifier finds every instance in order."""
     _relax(tracks)
-    relations: dict[tuple[Track, Track], Relation] = {}
+    relations: dict[tuple[HopGuess, HopGuess], Relation] = {}
     for one, other in combinations(tracks, 2):
         relations[one, other] = found = relation(one, other)
         relations[other, one] = found.mirrored
@@ -170,7 +170,7 @@ def stages_of(tracks: Sequence[Track], total: int) -> list[Stage]:
     loose = {pair for pair, found in relations.items() if found is Relation.MIXED}
     loose |= before - believed
     reach = _closure(before | loose | {(other, one) for one, other in loose}, tracks)
-    groups: list[list[Track]] = []
+    groups: list[list[HopGuess]] = []
     for track in tracks:
         for group in groups:
             if (track, group[0]) in reach and (group[0], track) in reach:
@@ -180,7 +180,7 @@ def stages_of(tracks: Sequence[Track], total: int) -> list[Stage]:
             groups.append([track])
     ordered = _in_order(groups, reach, _positions(tracks))
     return [
-        Stage(
+        StageGuess(
             tuple(group),
             _remark(group),
             number > 0 and _doubtful(ordered[number - 1], group, proven),
@@ -190,13 +190,13 @@ def stages_of(tracks: Sequence[Track], total: int) -> list[Stage]:
 
 
 def _doubtful(
-    before: Sequence[Track], group: Sequence[Track], proven: set[tuple[Track, Track]]
+    before: Sequence[HopGuess], group: Sequence[HopGuess], proven: set[tuple[HopGuess, HopGuess]]
 ) -> bool:
     """Whether only the times of this run say that one stage follows another."""
     return not any((one, other) in proven for one in before for other in group)
 
 
-def _relax(tracks: Sequence[Track]) -> None:
+def _relax(tracks: Sequence[HopGuess]) -> None:
     """Where a station is passed several times, ask only for once if that keeps an order."""
     for track in tracks:
         least = track.least
@@ -209,8 +209,8 @@ def _relax(tracks: Sequence[Track]) -> None:
 
 
 def _proven(
-    before: set[tuple[Track, Track]], tracks: Sequence[Track], total: int
-) -> set[tuple[Track, Track]]:
+    before: set[tuple[HopGuess, HopGuess]], tracks: Sequence[HopGuess], total: int
+) -> set[tuple[HopGuess, HopGuess]]:
     """The orders that are no coincidence: one unit's own, a message's, a key's beginning, and
     those that were seen often."""
     sends = {track for track in tracks if track.types == {EventType.SEND}}
@@ -230,14 +230,14 @@ def _proven(
     }
 
 
-def _needed(one: Track, other: Track, *, begins: bool) -> int:
+def _needed(one: HopGuess, other: HopGuess, *, begins: bool) -> int:
     """How often an order must have been seen to be no coincidence."""
     if not begins:
         return LEAST_AGREEING
     return LEAST_BEGINNING if _may_be_siblings(one, other) else 1
 
 
-def _may_be_siblings(one: Track, other: Track) -> bool:
+def _may_be_siblings(one: HopGuess, other: HopGuess) -> bool:
     """Whether they may race: both got the same message, both send to a third one, or do the same
     work in two units."""
     same_step = {place.step for place in one.places} & {place.step for place in other.places}
@@ -245,7 +245,7 @@ def _may_be_siblings(one: Track, other: Track) -> bool:
     return bool(same_step) or same_type
 
 
-def _episodes(one: Track, other: Track) -> int:
+def _episodes(one: HopGuess, other: HopGuess) -> int:
     """How often it went from one station to the other.
 
     Keys that come in a burst are no independent witnesses: a process that is scheduled first has
@@ -260,7 +260,9 @@ def _episodes(one: Track, other: Track) -> int:
     return sum(not here and there for (_, here), (_, there) in pairwise(firsts))
 
 
-def _closure(links: set[tuple[Track, Track]], tracks: Sequence[Track]) -> set[tuple[Track, Track]]:
+def _closure(
+    links: set[tuple[HopGuess, HopGuess]], tracks: Sequence[HopGuess]
+) -> set[tuple[HopGuess, HopGuess]]:
     """All pairs that a chain of links connects (Warshall)."""
     found = set(links)
     for middle in tracks:
@@ -271,10 +273,10 @@ def _closure(links: set[tuple[Track, Track]], tracks: Sequence[Track]) -> set[tu
 
 
 def _in_order(
-    groups: Sequence[list[Track]],
-    reach: set[tuple[Track, Track]],
-    positions: Mapping[Track, float],
-) -> list[list[Track]]:
+    groups: Sequence[list[HopGuess]],
+    reach: set[tuple[HopGuess, HopGuess]],
+    positions: Mapping[HopGuess, float],
+) -> list[list[HopGuess]]:
     """The groups, none before one that it follows; else as they lie on the way, on average."""
     waiting = {
         number: {
@@ -302,7 +304,7 @@ def _in_order(
     return ordered
 
 
-def _remark(group: Sequence[Track]) -> str:
+def _remark(group: Sequence[HopGuess]) -> str:
     """Why these stations have no order: which of them came first."""
     if len(group) == 1:
         return ""

@@ -7,7 +7,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from testrium.results import CircuitPaths, MissedHop
-from testrium.verify.ways import ways_of
+from testrium.verify.instances import key_paths
 
 if TYPE_CHECKING:
     from tests.verify.conftest import Table
@@ -16,7 +16,7 @@ MS = 1_000_000
 
 
 def ways(made: Table) -> CircuitPaths:
-    (found,) = ways_of(made.scenario().group.circuits, made.evidence())
+    (found,) = key_paths(made.scenario().group.circuits, made.evidence())
     return found
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from testrium.results import Judgement
-from testrium.verify.story import MOST_EVENTS
+from testrium.verify.messages import MOST_EVENTS
 
 UNITS = "unit a process=none;unit b process=none;unit c process=none"
 

@@ -1,8 +1,4 @@
-"""Send and Receive paired by key: the classic view of a circuit.
-
-Standard library only, and below all phases: judging a run needs it, and so does the classic API
-inside unit processes.
-"""
+"""The classic view of a run's events: Send and Receive paired by key, from columns of them."""
 
 from __future__ import annotations
 
@@ -12,10 +8,13 @@ from itertools import islice
 from operator import lt, sub
 from typing import Any, NamedTuple, TypeVar
 
+from testrium.evidence import Event
+from testrium.results import Correlations
+
 T = TypeVar("T")
 
 
-class Column(NamedTuple):
+class KeyColumn(NamedTuple):
     """All keyed events of one type: lists of equal length.
 
     `times` are nanoseconds of one clock, the same one for both types.
@@ -37,7 +36,7 @@ class Pairing(NamedTuple):
     average_latency_s: float | None
 
 
-def pair(sends: Column, receives: Column) -> Pairing:
+def pair(sends: KeyColumn, receives: KeyColumn) -> Pairing:
     """The first Send and the first Receive of each key, in the order of the keys.
 
     A latency is in seconds. Where the Receive is older it is 0.0, as it always was in this view:
@@ -75,7 +74,9 @@ def pair(sends: Column, receives: Column) -> Pairing:
     )
 
 
-def _matches(sends: Column, receives: Column) -> tuple[Sequence[str], Sequence[int], Sequence[int]]:
+def _matches(
+    sends: KeyColumn, receives: KeyColumn
+) -> tuple[Sequence[str], Sequence[int], Sequence[int]]:
     """The keys that were sent and received, sorted, and where each stands first in time."""
     keys = sends.keys
     if keys == receives.keys and all(map(lt, keys, islice(keys, 1, None))):
@@ -86,7 +87,7 @@ def _matches(sends: Column, receives: Column) -> tuple[Sequence[str], Sequence[i
     return both, [sent[key] for key in both], [received[key] for key in both]
 
 
-def _first(column: Column) -> dict[str, int]:
+def _first(column: KeyColumn) -> dict[str, int]:
     """Where each key stands first in time."""
     keys, times = column.keys, column.times
     latest_first = sorted(range(len(times)), key=lambda i: (times[i], i), reverse=True)
@@ -97,16 +98,72 @@ def _at(values: Sequence[T], positions: Sequence[int]) -> Iterable[T]:
     return values if isinstance(positions, range) else map(values.__getitem__, positions)
 
 
-def _orphans(column: Column, other: Column) -> list[int]:
+def _orphans(column: KeyColumn, other: KeyColumn) -> list[int]:
     keys, times, matched = column.keys, column.times, set(other.keys)
     orphans = (i for i, key in enumerate(keys) if key not in matched)
     return sorted(orphans, key=lambda i: (keys[i], times[i]))
 
 
-def _duplicates(sends: Column, receives: Column) -> list[dict[str, Any]]:
+def _duplicates(sends: KeyColumn, receives: KeyColumn) -> list[dict[str, Any]]:
     sent, received = Counter(sends.keys), Counter(receives.keys)
     return [
         {"event_key": key, "send_count": sent[key], "receive_count": received[key]}
         for key in sorted(sent.keys() | received.keys())
         if sent[key] > 1 or received[key] > 1
     ]
+
+
+def classic_correlations(events: Sequence[Event]) -> dict[str, Any]:
+    """The dictionary of `Events_Manager.correlate_send_receive`; an average of nothing is 0.0."""
+    found, sends, receives = _pair_events(events)
+    return {
+        "paired": found.paired,
+        "orphan_sends": [classic_event(sends[i]) for i in found.orphan_sends],
+        "orphan_receives": [classic_event(receives[i]) for i in found.orphan_receives],
+        "duplicate_keys": found.duplicates,
+        "average_latency": found.average_latency_s or 0.0,
+    }
+
+
+def correlate(events: Sequence[Event]) -> Correlations:
+    """The same as a `Correlations`, where an average of nothing is None."""
+    found, sends, receives = _pair_events(events)
+    return Correlations(
+        tuple(found.paired),
+        tuple(classic_event(sends[i]) for i in found.orphan_sends),
+        tuple(classic_event(receives[i]) for i in found.orphan_receives),
+        tuple(found.duplicates),
+        found.average_latency_s,
+    )
+
+
+def classic_event(event: Event) -> dict[str, Any]:
+    """An event as `Events_Manager.list_events` shows it."""
+    return {
+        "ID": event.id,
+        "Unit": event.unit,
+        "StepCompleted": event.step,
+        "EventType": event.type,
+        "EventKey": event.key or "",
+        "Time": event.wall_ns / 1e9,
+        "Metadata": dict(event.meta),
+    }
+
+
+def _pair_events(events: Sequence[Event]) -> tuple[Pairing, list[Event], list[Event]]:
+    keyed = [event for event in events if event.key is not None]
+    sends = [event for event in keyed if event.type == "Send"]
+    receives = [event for event in keyed if event.type == "Receive"]
+    # Monotonic times of two clocks do not compare; then the wall clock has to do.
+    one_clock = len({event.domain for event in (*sends, *receives)}) <= 1
+    found = pair(_column(sends, one_clock), _column(receives, one_clock))
+    return found, sends, receives
+
+
+def _column(events: Sequence[Event], one_clock: bool) -> KeyColumn:
+    return KeyColumn(
+        [event.key or "" for event in events],
+        [event.t_ns if one_clock else event.wall_ns for event in events],
+        [event.unit for event in events],
+        [event.step for event in events],
+    )

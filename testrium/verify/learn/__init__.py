@@ -1,0 +1,1 @@
+"""Circuits that are guessed from a run that passed."""
