@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 
 from testrium.probe import environment as names
+from testrium.record.reader import load_evidence
 from testrium.record.recorder import Recorder
-from testrium.record.store import load_evidence
 from testrium.record.waits import WaitServer
 
 EMITTER = """

@@ -170,7 +170,7 @@ def _prepared(
             f"{calm.result.scenario.id} does not pass even with nothing broken{why}"
             f" (see: testrium run {campaign.path})"
         )
-    from testrium.record.store import load_evidence
+    from testrium.record.reader import load_evidence
 
     assert calm.result.run_dir is not None
     events = load_evidence(calm.result.run_dir / DATABASE).events

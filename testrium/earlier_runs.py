@@ -110,7 +110,7 @@ def failed_results(cwd: Path) -> frozenset[ResultKey]:
         NoGroupsError: nothing failed in it, or there is none.
         InfraError: the history cannot be read.
     """
-    from testrium.record.history import FILE, History
+    from testrium.history.database import FILE, History
     from testrium.record.runs import FOLDER
 
     state = state_folder(cwd)

@@ -15,7 +15,7 @@ from testrium.results import GroupResult, RunResult
 from testrium.words import BAD_VERDICTS
 
 if TYPE_CHECKING:
-    from testrium.record.revision import Revision
+    from testrium.history.rows import Revision
 
 #: Runs are kept until there are more than this.
 KEPT_RUNS = 50
@@ -54,9 +54,8 @@ def record_run(
     notice: Callable[[str], None],
 ) -> None:
     """Write the report into the run's folder, append to the history, remove the oldest runs."""
-    from testrium.record.history import append_run
-    from testrium.record.runs import prune
-    from testrium.record.state import is_state_folder
+    from testrium.history.database import append_run
+    from testrium.record.runs import is_state_folder, prune
     from testrium.report import json_report
 
     assert result.folder is not None
@@ -67,7 +66,7 @@ def record_run(
     for told in append_run(state, result, command_line=command_line, revision=revision):
         notice(told)
     if any(one.scenario.group.save_scores for one in result.groups):
-        from testrium.record.score import note_score
+        from testrium.history.machine import note_score
 
         with contextlib.suppress(InfraError):  # the run could not be appended either, which is told
             note_score(state, result.run)

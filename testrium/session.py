@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from random import Random
 
+    from testrium.history.rows import Revision
     from testrium.load.project import Project
     from testrium.plan.selection import Selection
-    from testrium.record.revision import Revision
     from testrium.run.services import Interrupt, Services
     from testrium.run.supervision import Supervisor
 
@@ -263,7 +263,7 @@ class _Session:
         if self._random is not None:
             return shuffled(scenarios, self._random.random)
         if 1 < self._request.jobs < len(scenarios):  # else it makes no difference
-            from testrium.record.history import expected_durations
+            from testrium.history.database import expected_durations
 
             durations, notices = expected_durations(self._state)
             for notice in notices:
@@ -349,7 +349,7 @@ class _Session:
         return heeding(_SIGNALS, heed)
 
     def _make_folder(self) -> Path:
-        from testrium.record.state import make_state_folder
+        from testrium.record.runs import make_state_folder
 
         folder = self._state / "runs" / self._run
         try:
@@ -369,11 +369,11 @@ def _predictable(seed: int) -> Random:
 
 def _prepare_end(cwd: Path, scenarios: tuple[Scenario, ...]) -> Revision | None:
     """Import what judging and reporting need; find out which revision of the code is tested."""
-    import testrium.record.history
+    import testrium.history.database
     import testrium.report.group_text
     import testrium.report.json_report
     import testrium.verify.judge
-    from testrium.record.revision import revision_of
+    from testrium.history.rows import revision_of
 
     if any(scenario.group.circuits for scenario in scenarios):
         import testrium.verify.messages  # noqa: F401

@@ -131,7 +131,7 @@ def _sort_key(sort: str, project: Project) -> Callable[[Scenario], Any]:
         case "title":
             return lambda each: (each.group.title.casefold(), each.id)
         case "duration":
-            from testrium.record.history import expected_durations
+            from testrium.history.database import expected_durations
 
             durations, _ = expected_durations(project.state_folder)
             return lambda each: -durations.get(each.id, -math.inf)
@@ -223,7 +223,7 @@ class LastVerdicts(NamedTuple):
 
 def last_verdicts(project: Project) -> LastVerdicts:
     """From the project's history; nothing where there is none."""
-    from testrium.record.history import FILE, History
+    from testrium.history.database import FILE, History
 
     by_result: dict[ResultKey, Verdict] = {}
     state = project.state_folder

@@ -84,8 +84,7 @@ def benchmark_command(iterations: int, database: str | None, as_json: bool) -> i
     history` shows its duration as it would be on a machine of score 100 beside the measured one.
     100 is about one core of a small server of 2023; twice the score is twice as fast.
     """
-    from testrium.record.score import keep_score, save_score
-    from testrium.run.machine import measure_machine
+    from testrium.history.machine import keep_score, measure_machine, save_score
     from testrium.session import state_folder
 
     result = measure_machine(iterations=iterations)

@@ -169,7 +169,7 @@ def command(
     jobs = jobs or usable_cores()
 
     def durations() -> Mapping[str, float]:
-        from testrium.record.history import expected_durations
+        from testrium.history.database import expected_durations
         from testrium.session import state_folder
 
         known, notices = expected_durations(state_folder(Path.cwd()))

@@ -111,7 +111,7 @@ def _show_events(
     run: RunResult, results: tuple[GroupResult, ...], key: str | None, console: Console
 ) -> None:
     """Print all events of each result, or those of one key. Raises UsageError if there is none."""
-    from testrium.record.store import load_evidence
+    from testrium.record.reader import load_evidence
     from testrium.report.charts.key_paths import path_of
     from testrium.report.event_lines import faults_among
     from testrium.report.wording import label
@@ -254,7 +254,7 @@ def _leave_out(reason: str) -> None:
 
 def _learned(result: GroupResult, run: str) -> str:
     """The circuits of a group; "" where there is none."""
-    from testrium.record.store import load_evidence
+    from testrium.record.reader import load_evidence
     from testrium.session import DATABASE, load
     from testrium.verify.learn.propose import as_toml, learn
 
@@ -290,8 +290,7 @@ def clean_command(older_than: float | None, keep: int | None, everything: bool) 
     Runs that go on stay, and so does the history. Processes of runs that were lost (their runner
     was killed, and all that watched over them) are ended, also without any option.
     """
-    from testrium.record.runs import is_run, list_runs, remove
-    from testrium.record.state import MARK, is_state_folder
+    from testrium.record.runs import MARK, is_run, is_state_folder, list_runs, remove
     from testrium.run.sweep import end_lost_runs
     from testrium.session import state_folder
 

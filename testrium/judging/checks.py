@@ -25,7 +25,7 @@ from testrium.declared.groups import Scenario
 from testrium.errors import TestriumError
 from testrium.evidence import CheckResult
 from testrium.plugins import Plugin
-from testrium.record.stored_values import probe_metadata, stored_ports
+from testrium.record.reader import probe_metadata, stored_ports
 from testrium.run.environment import Ports, Surroundings, event_field
 from testrium.run.folder import RunFolder
 from testrium.variables import references

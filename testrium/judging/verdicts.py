@@ -28,8 +28,7 @@ def judged(
 
     Raises InfraError if the store cannot be read.
     """
-    from testrium.record.earlier import earlier_keys
-    from testrium.record.evidence import gather_evidence
+    from testrium.record.reader import earlier_keys, gather_evidence
     from testrium.verify.correlations import correlate
     from testrium.verify.judge import judge
 
@@ -40,7 +39,7 @@ def judged(
         checks = make_checks(scenario, database).results if scenario.group.checks else ()
         evidence = evidence._replace(checks=checks)
     if compares(scenario):
-        from testrium.record.baseline import read_baseline
+        from testrium.history.database import read_baseline
 
         baseline = read_baseline(run_folder.parent.parent, scenario, run_folder.name)
         evidence = evidence._replace(baseline=baseline)
@@ -86,7 +85,7 @@ def run_verdict(verdicts: tuple[Verdict, ...]) -> Verdict:
 
 def judging_weight(scenario: Scenario, database: Path) -> int:
     """The bytes that have to be read to judge a group: how long it takes depends on it."""
-    from testrium.record.evidence import stderr_files
+    from testrium.record.reader import stderr_files
 
     files = [database]
     if scenario.group.rules.stderr == "forbid":
@@ -96,7 +95,7 @@ def judging_weight(scenario: Scenario, database: Path) -> int:
 
 def classic_results(scenario: Scenario, database: Path, duration_s: float) -> Mapping[str, Any]:
     """The dictionary that a group's `tests_results` callback gets. Raises InfraError."""
-    from testrium.record.evidence import gather_evidence
+    from testrium.record.reader import gather_evidence
     from testrium.verify.correlations import classic_correlations
     from testrium.verify.judge import judge
 

@@ -29,7 +29,7 @@ from testrium.record.database import (
     open_database,
 )
 from testrium.record.inotify import Inotify
-from testrium.record.probefile import ProbeFile
+from testrium.record.probe_file import ProbeFile
 
 #: Seconds between looks while inotify watches: rows may be written on another host.
 SAFETY_LOOK_S = 1.0

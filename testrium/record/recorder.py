@@ -1,28 +1,195 @@
-"""From probe files to Data.db, and from there to everybody who waits."""
+"""Store what probe files, logs and faults tell in Data.db, and answer those who wait for it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from itertools import product
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from testrium.errors import InfraError
 from testrium.evidence import End, Event, Sample, TestResult, UnitState
 from testrium.record.database import Reading
-from testrium.record.lines import BadLineError, shown_line
-from testrium.record.made import Seen, made_event
-from testrium.record.pending import Answer, Pending, Wait
-from testrium.record.probefile import Batch, DamageFields, MetricFields, ProbeFile
+from testrium.record.inotify import Watching
+from testrium.record.probe_file import (
+    BadLineError,
+    Batch,
+    DamageFields,
+    MetricFields,
+    ProbeFile,
+    check_fields,
+    shown_line,
+)
 from testrium.record.store import Store
-from testrium.record.watching import Watching
+from testrium.words import EMPTY, FAULTS, EventType
+
+#: Gets the event, or the reason why there will be none.
+Answer = Callable[[Event | InfraError], None]
+
+
+class Wait:
+    """Somebody waits for an event of `unit` at `step`; `*` is any, None is any too."""
+
+    def __init__(
+        self,
+        unit: str,
+        step: str,
+        key: str | None,
+        start: int | None,
+        attempt: int | None,
+        answer: Answer,
+    ) -> None:
+        self.unit = unit
+        self.step = step
+        self.key = key
+        self.start = start
+        self.attempt = attempt
+        self.answer = answer
+
+    def matches(self, event: Event, attempt: int) -> bool:
+        """Whether the event is an answer; `attempt` is the current one."""
+        return (
+            self.unit in ("*", event.unit)
+            and self.step in ("*", event.step)
+            and (self.key is None or self.key == event.key)
+            and (self.start is None or self.start == event.start)
+            and event.attempt == (attempt if self.attempt is None else self.attempt)
+        )
+
+
+#: Unit, step and key of a wait, as it says them.
+_Place = tuple[str, str, str | None]
+
+
+class Pending:
+    """All open waits of a group, found by what they say: a few looks per event, however many."""
+
+    def __init__(self) -> None:
+        self._by_place: dict[_Place, dict[Wait, None]] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._by_place.values()))
+
+    def add(self, wait: Wait) -> None:
+        self._by_place.setdefault((wait.unit, wait.step, wait.key), {})[wait] = None
+
+    def remove(self, wait: Wait) -> None:
+        """Forget a wait, answered or not."""
+        place = (wait.unit, wait.step, wait.key)
+        waits = self._by_place.get(place, {})
+        waits.pop(wait, None)
+        if not waits:
+            self._by_place.pop(place, None)
+
+    def feed(self, events: Iterable[Event], attempt: int) -> None:
+        """Answer the waits that these events fulfil, each with the first one."""
+        for event in events:
+            if not self._by_place:
+                return
+            for wait in self._at(event):
+                if wait.matches(event, attempt):
+                    self.remove(wait)
+                    wait.answer(event)
+
+    def _at(self, event: Event) -> list[Wait]:
+        keys = (None,) if event.key is None else (event.key, None)
+        return [
+            wait
+            for place in product((event.unit, "*"), (event.step, "*"), keys)
+            for wait in self._by_place.get(place, ())
+        ]
+
+    def fail(self, error: InfraError) -> None:
+        """Tell everybody that no event will come any more."""
+        waits = [wait for waits in self._by_place.values() for wait in waits]
+        self._by_place.clear()
+        for wait in waits:
+            wait.answer(error)
+
+
+class Seen(NamedTuple):
+    """What the runner saw; its time is now, at most.
+
+    `t_low_ns`: it cannot be older; None where it is exactly of now. `line` is the text that it was
+    seen in, for the damage that it becomes where it is no probe. `owner` is `unit` unless given.
+    """
+
+    unit: str
+    step: str
+    type: EventType = EventType.DEFAULT
+    key: str | None = None
+    meta: Mapping[str, Any] = EMPTY
+    start: int = 1
+    pid: int = 0
+    t_low_ns: int | None = None
+    line: str = ""
+    owner: str | None = None
+
+
+def injected(
+    fault: str,
+    *,
+    do: str,
+    unit: str,
+    start: int = 0,
+    pid: int = 0,
+    key: str | None = None,
+    **facts: Any,
+) -> Seen:
+    """The event that a planned fault has happened.
+
+    Args:
+        fault: its name.
+        do: what was done.
+        unit: to whom; `start` and `pid` tell the process, 0 where it is no process.
+        key: of the probe that it happened at.
+        facts: what else is worth keeping, as metadata.
+    """
+    meta = {"do": do, "unit": unit, **facts}
+    return Seen(FAULTS, fault, key=key, meta=meta, start=start, pid=pid, owner="")
+
+
+def made_event(seen: Seen, *, domain: str, attempt: int) -> Reading:
+    """The event as it is stored; it is numbered then.
+
+    Args:
+        domain: the clock of now.
+        attempt: counts the starts of the circuit from 1.
+
+    Raises:
+        BadLineError: it is no probe.
+    """
+    fields = {"step": seen.step, "type": str(seen.type), "key": seen.key, "meta": dict(seen.meta)}
+    checked = check_fields(fields)
+    event = Event(
+        id=0,
+        unit=seen.unit,
+        step=seen.step,
+        type=checked.type,
+        key=seen.key,
+        cause=(),
+        t_ns=time.monotonic_ns(),
+        t_low_ns=seen.t_low_ns,
+        wall_ns=time.time_ns(),
+        domain=domain,
+        pid=seen.pid,
+        seq=None,
+        start=seen.start,
+        attempt=attempt,
+        owner=seen.unit if seen.owner is None else seen.owner,
+        meta=checked.meta,
+    )
+    return event, None, checked.meta_json
+
 
 #: Events per turn of the loop: a few ms of work.
 TURN = 200
 
 T = TypeVar("T")
+
 Subscriber = Callable[[tuple[Event, ...]], None]
 
 
@@ -225,7 +392,7 @@ class Recorder:
         )
 
     def add_event(self, seen: Seen) -> None:
-        """An event that the runner saw or made, see `testrium.record.made`.
+        """An event that the runner saw or made, see `testrium.record.recorder`.
 
         It is stored in the next turn of the loop. What is no probe (an empty key) becomes a damage.
         """
@@ -238,7 +405,7 @@ class Recorder:
         self._schedule()
 
     def add_fault(self, seen: Seen) -> None:
-        """The event that a planned fault has happened, see `testrium.record.made.injected`."""
+        """The event that a planned fault has happened, see `testrium.record.recorder.injected`."""
         self.store_meta(faults=True)
         self.add_event(seen)
 

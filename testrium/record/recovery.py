@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from testrium.errors import InfraError
-from testrium.record.probefile import ProbeFile
+from testrium.record.probe_file import ProbeFile
 from testrium.record.store import Store
 
 

@@ -1,4 +1,4 @@
-"""The folders of runs: found by the beginning of an id, and removed when there are too many."""
+"""The state folder and the folders of its runs: made, found by the beginning of an id, removed."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ from testrium.errors import InfraError, UsageError
 from testrium.record.locking import lock
 
 FOLDER = "runs"
+
 _LOCK = ".running"
+
 #: What the lock says while its run goes on, and once it came to an end: then none of its processes
 #: is left. Of one length, so that a full disk has room for the second where it had for the first.
 _GOES_ON = b"runs\n"
+
 _OVER = b"over\n"
+
 _SHOWN = 5
+
 #: An id begins with its date and second: "20261121-031500".
 _SECOND = 15
 
@@ -158,3 +163,37 @@ def _names(runs: list[Path]) -> str:
     latest = ", ".join(run.name for run in reversed(runs[-_SHOWN:]))
     more = len(runs) - _SHOWN
     return f"{latest} and {more} more" if more > 0 else latest
+
+
+MARK = ".testrium-state"
+
+_MARK_TEXT = """\
+This folder was made by Testrium: runs, and the history of their results.
+It may be deleted at any time. `testrium clean` removes runs only beside this file.
+"""
+
+#: What may lie in a folder that was made before it could be marked.
+_OWN = ("runs", "history.db")
+
+
+def make_state_folder(folder: Path) -> None:
+    """Make the folder, for its owner only, and mark it; git ignores what is in it.
+
+    One that exists and holds what is not Testrium's is used and left unmarked. Raises OSError.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if is_state_folder(folder):
+        return
+    if all(entry.name.startswith(_OWN) for entry in folder.iterdir()):
+        _write(folder / MARK, _MARK_TEXT)
+        _write(folder / ".gitignore", "*\n")
+
+
+def is_state_folder(folder: Path) -> bool:
+    """Whether Testrium made this folder."""
+    return (folder / MARK).is_file()
+
+
+def _write(path: Path, text: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text(text)

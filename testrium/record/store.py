@@ -7,39 +7,26 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from testrium.errors import InfraError
 from testrium.evidence import (
-    CheckResult,
-    Damage,
     End,
-    EndCause,
     Event,
-    Evidence,
-    Leak,
-    Reported,
     Sample,
     TestResult,
-    UnitState,
-    Use,
 )
 from testrium.record.database import (
     COLUMNS,
     Reading,
-    collector_paused,
     in_transaction,
     insert_events,
     insert_metrics,
-    metric_rows,
     next_id,
     open_database,
-    open_reader,
 )
-from testrium.record.faults import with_fault, without_faults
-from testrium.record.probefile import DamageFields, MetricFields, ProbeFile
+from testrium.record.probe_file import DamageFields, MetricFields, ProbeFile
 from testrium.words import EMPTY
 
 #: Rows that user code put into the table by hand may lack the columns of ours.
@@ -237,55 +224,6 @@ class Store:
         return InfraError(f"cannot write {self.database}: {error}")
 
 
-def load_evidence(database: Path) -> Evidence:
-    """All that a stored group run can be judged by.
-
-    Raises InfraError: there is no such file, it is damaged, or of a newer Testrium.
-    """
-    if not database.is_file():
-        raise InfraError(f"{database} does not exist: the group has not stored anything")
-    with closing(open_reader(str(database))) as connection, collector_paused():
-        try:
-            meta = {
-                name: json.loads(value)
-                for name, value in connection.execute("SELECT Name, Value FROM Meta")
-            }
-            events = tuple(_events(connection.execute(f"{_SELECT} ORDER BY ID")))
-            ends = tuple(map(_end, connection.execute("SELECT * FROM Ends ORDER BY ID")))
-            faults: tuple[Event, ...] = ()
-            if meta.get("faults"):
-                events, faults = without_faults(events)
-                ends = tuple(with_fault(end, events, faults) for end in ends)
-            return Evidence(
-                events=events,
-                ends=ends,
-                faults=faults,
-                damages=tuple(
-                    Damage(*row)
-                    for row in connection.execute(
-                        "SELECT Unit, Reason, Line, Attempt FROM Damages ORDER BY ID"
-                    )
-                ),
-                tests=tuple(
-                    TestResult(name, bool(passed), *rest)
-                    for _, name, passed, *rest in connection.execute(
-                        "SELECT * FROM Tests ORDER BY ID"
-                    )
-                ),
-                checks=tuple(map(_check, meta.get("checks", ()))),
-                earlier_keys=frozenset(meta.get("earlier_keys", ())),
-                attempt=meta.get("attempt", 1),
-                started_ns=meta.get("started_ns"),
-                ended_ns=meta.get("ended_ns"),
-                infra=meta.get("infra", ""),
-                interrupted=meta.get("interrupted", False),
-                suspended_ns=meta.get("suspended_ns", 0),
-                metrics=tuple(Reported(*row) for row in metric_rows(connection)),
-            )
-        except (sqlite3.Error, ValueError) as error:
-            raise InfraError(f"cannot read {database}: {error}") from error
-
-
 def _events(rows: Iterable[tuple[Any, ...]]) -> Iterator[Event]:
     """Events from rows in the order of `COLUMNS`; equal names are one object, to save memory."""
     known: dict[Any, Any] = {}
@@ -332,10 +270,6 @@ def _text(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _check(fields: dict[str, Any]) -> CheckResult:
-    return CheckResult(**fields | {"details": tuple(fields["details"])})
-
-
 def _end_row(end: End) -> tuple[Any, ...]:
     return (
         end.unit,
@@ -356,29 +290,4 @@ def _end_row(end: End) -> tuple[Any, ...]:
         json.dumps(end.last_lines),
         json.dumps(end.threads),
         json.dumps(end.use._asdict()),
-    )
-
-
-def _end(row: tuple[Any, ...]) -> End:
-    _, unit, cause, state, pid, exit_code, signal, starts, attempt, *rest = row
-    was_ready, started, ready, ended, message, by, leaks, lines, threads, used = rest
-    return End(
-        unit=unit,
-        cause=EndCause(cause),
-        state=UnitState(state),
-        pid=pid,
-        exit_code=exit_code,
-        signal=signal,
-        starts=starts,
-        attempt=attempt,
-        was_ready=bool(was_ready),
-        started_ns=started,
-        ready_ns=ready,
-        ended_ns=ended,
-        message=message,
-        blocked_by=by,
-        leaks=tuple(Leak(*leak) for leak in json.loads(leaks)),
-        last_lines=tuple(json.loads(lines)),
-        threads=tuple(json.loads(threads)),
-        use=Use(**json.loads(used)),
     )

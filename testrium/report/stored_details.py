@@ -17,9 +17,8 @@ from testrium.words import RESERVED_UNITS
 
 def details_of(result: GroupResult) -> RunDetail:
     """All that the run's folder holds; what is gone or cannot be read is left out."""
-    from testrium.record.moments import load_logs, load_moments
+    from testrium.record.reader import load_evidence, load_logs, load_moments
     from testrium.record.restored import read_circuits
-    from testrium.record.store import load_evidence
     from testrium.regular_files import regular_text
     from testrium.run.folder import RunFolder
     from testrium.verify.instances import key_paths
@@ -54,8 +53,8 @@ def slowest_legs(results: Iterable[GroupResult], most: int = 3) -> tuple[HopTime
 
 
 def _legs_of(result: GroupResult) -> list[HopTime]:
+    from testrium.record.reader import load_evidence
     from testrium.record.restored import read_circuits
-    from testrium.record.store import load_evidence
     from testrium.run.folder import RunFolder
     from testrium.verify.instances import key_paths
 

@@ -25,7 +25,7 @@ from testrium.declared.units import Unit
 from testrium.errors import InfraError
 from testrium.probe import environment as names
 from testrium.probe.shift import written
-from testrium.record.made import injected
+from testrium.record.recorder import injected
 from testrium.run.platform import system
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from testrium.declared.faults import OUTSIDE_ACTS, Fault
 from testrium.declared.units import Unit
 from testrium.errors import InfraError
 from testrium.evidence import Event
-from testrium.record.made import injected
+from testrium.record.recorder import injected
 
 if TYPE_CHECKING:
     from testrium.record.recorder import Recorder

@@ -6,8 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from testrium.declared.units import LogProbe, Unit
-from testrium.record.made import Seen
-from testrium.record.recorder import Recorder
+from testrium.record.recorder import Recorder, Seen
 from testrium.run.bounded import bounded
 from testrium.run.launching import Values
 from testrium.run.stage import Stage

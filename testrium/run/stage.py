@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from testrium.declared.groups import Scenario
 from testrium.evidence import Event
-from testrium.record.endings import Endings
 from testrium.record.recorder import Recorder
+from testrium.record.waits import Endings
 from testrium.run.change import Change
 from testrium.run.diagnostics import Diagnostics
 from testrium.run.environment import Surroundings

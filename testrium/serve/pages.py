@@ -8,15 +8,15 @@ from typing import NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 from testrium.errors import TestriumError
-from testrium.record.history import FILE, History
-from testrium.record.history_rows import ResultRecord, RunRecord
+from testrium.history.database import FILE, History
+from testrium.history.rows import ResultRecord, RunRecord
+from testrium.history.trends import Flaky, flaky_of, slow_of
 from testrium.record.runs import list_runs
 from testrium.report import wording
 from testrium.report.charts import trends
 from testrium.report.formats.html import make_environment, render
 from testrium.report.stored import read_run
 from testrium.report.stored_details import details_of
-from testrium.trends import Flaky, flaky_of, slow_of
 from testrium.words import EMPTY, Verdict
 
 #: So many runs are on the page of trends.

@@ -12,8 +12,8 @@ import pytest
 
 from testrium.declared.groups import Group, Scenario
 from testrium.errors import ExitCode
-from testrium.record.history import History
-from testrium.record.revision import Revision
+from testrium.history.database import History
+from testrium.history.rows import Revision
 from testrium.results import GroupResult, Judgement, Measure, RunResult
 from testrium.words import Verdict
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from testrium.cli.machine import benchmark_command
 from testrium.cli.main import Common
 from testrium.errors import InfraError
-from testrium.record.score import MachineScore, keep_score, machine_id
+from testrium.history.machine import MachineScore, keep_score, machine_id
 
 if TYPE_CHECKING:
     from tests.conftest import Workplace

@@ -9,8 +9,7 @@ from click.testing import CliRunner, Result
 
 from testrium.cli.runs import clean_command
 from testrium.errors import UsageError
-from testrium.record.runs import claimed
-from testrium.record.state import make_state_folder
+from testrium.record.runs import claimed, make_state_folder
 
 DAY_S = 86_400
 

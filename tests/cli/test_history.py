@@ -11,7 +11,7 @@ from testrium.cli.main import Common
 from testrium.declared.groups import Group, Scenario
 from testrium.errors import ExitCode, UsageError
 from testrium.history import results
-from testrium.record.history import FILE, append_run
+from testrium.history.database import FILE, append_run
 from testrium.results import GroupResult, Judgement, Measure, RunResult
 from testrium.words import Verdict
 

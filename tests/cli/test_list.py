@@ -12,9 +12,9 @@ from click.testing import CliRunner, Result
 from testrium.cli.groups import list_command
 from testrium.cli.main import Common
 from testrium.errors import ExitCode, UsageError
+from testrium.history.database import append_run
 from testrium.load import load_groups
 from testrium.plan.scenario import plan_scenarios
-from testrium.record.history import append_run
 from testrium.results import GroupResult, RunResult
 from testrium.words import Verdict
 

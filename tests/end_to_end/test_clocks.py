@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testrium.record.store import load_evidence
+from testrium.record.reader import load_evidence
 from testrium.run.clocks import LIBRARY, faketime_library
 
 if TYPE_CHECKING:

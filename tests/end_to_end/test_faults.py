@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testrium.record.store import load_evidence
+from testrium.record.reader import load_evidence
 
 if TYPE_CHECKING:
     from tests.end_to_end.conftest import Outcome, Workplace

@@ -21,7 +21,7 @@ with atheris.instrument_imports(include=["testrium", "tomllib"]):
     from testrium.load.routes import RouteError, parse_hop
     from testrium.plan.scenario import plan_scenarios
     from testrium.plan.selection import Selection
-    from testrium.record.lines import BadLineError, parse_line
+    from testrium.record.probe_file import BadLineError, parse_line
 
 UNIT = '["{name}"]\ninit = {init}\nentrypoint = "test_case:main"\n'
 

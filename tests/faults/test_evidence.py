@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testrium.record.history import FILE
+from testrium.history.database import FILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

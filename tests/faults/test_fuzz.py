@@ -19,16 +19,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from testrium.errors import ConfigError, ExitCode, InfraError, UsageError
+from testrium.history.database import History, append_run
 from testrium.load import load_groups, schema
 from testrium.load.routes import RouteError, parse_hop
 from testrium.load.shape import Shape
 from testrium.plan.scenario import plan_scenarios
 from testrium.plan.selection import Selection
 from testrium.record.archive import unpacked, write_archive
-from testrium.record.history import History, append_run
-from testrium.record.lines import BadLineError, parse_line
+from testrium.record.probe_file import BadLineError, parse_line
+from testrium.record.reader import load_evidence
 from testrium.record.scenario import write_scenario
-from testrium.record.store import load_evidence
 from testrium.results import RunResult
 from testrium.words import Verdict
 

@@ -18,7 +18,7 @@ import testrium
 from testrium.cli.probe import command
 from testrium.errors import UsageError
 from testrium.measures import is_measured
-from testrium.record.lines import MetricLine, parse_line
+from testrium.record.probe_file import MetricLine, parse_line
 
 Lines = Callable[[], list[dict[str, Any]]]
 

@@ -16,9 +16,8 @@ from testrium.errors import InfraError
 from testrium.evidence import Event, UnitState
 from testrium.probe import environment as names
 from testrium.record.inotify import Inotify
-from testrium.record.made import Seen
-from testrium.record.recorder import TURN, Recorder
-from testrium.record.store import load_evidence
+from testrium.record.reader import load_evidence
+from testrium.record.recorder import TURN, Recorder, Seen
 from testrium.words import EventType
 
 Append = Callable[..., None]

@@ -13,8 +13,8 @@ import pytest
 
 from testrium.errors import InfraError
 from testrium.evidence import Reported
+from testrium.record.reader import load_evidence
 from testrium.record.recovery import recover
-from testrium.record.store import load_evidence
 
 Append = Callable[..., None]
 

@@ -10,7 +10,8 @@ import pytest
 from testrium.errors import InfraError
 from testrium.evidence import Damage, End, EndCause, Event, Evidence, Leak, TestResult, UnitState
 from testrium.record.database import Reading, insert_events, open_database
-from testrium.record.store import Store, load_evidence
+from testrium.record.reader import load_evidence
+from testrium.record.store import Store
 
 
 def event(number: int, step: str = "s", **fields: object) -> Event:

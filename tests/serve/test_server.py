@@ -12,8 +12,8 @@ import pytest
 import testrium.history
 from testrium.declared.groups import Group, Scenario
 from testrium.errors import ExitCode, UsageError
-from testrium.record.history import History
-from testrium.record.revision import Revision
+from testrium.history.database import History
+from testrium.history.rows import Revision
 from testrium.report.json_report import write_report
 from testrium.results import GroupResult, RunResult
 from testrium.serve.pages import MOST_RUNS, Pages

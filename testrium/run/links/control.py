@@ -13,7 +13,7 @@ from typing import Any
 from testrium.declared.faults import Fault
 from testrium.errors import InfraError
 from testrium.record.listening import listen_streams
-from testrium.record.made import injected
+from testrium.record.recorder import injected
 from testrium.run.links.serve import CONTROL
 from testrium.run.stage import Stage
 from testrium.run.supervision import Launch, Process

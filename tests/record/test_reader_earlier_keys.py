@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from testrium.record.earlier import earlier_keys
+from testrium.record.reader import earlier_keys
 
 
 def store(state: Path, run: str, group: str, *keys: str | None) -> Path:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from testrium.probe.rules import MAX_LINE
-from testrium.record.probefile import CHUNK, MAX_DAMAGES, ProbeFile
+from testrium.record.probe_file import CHUNK, MAX_DAMAGES, ProbeFile
 
 Append = Callable[..., None]
 T_NS, LOW_NS = 6, 7  # places in an event

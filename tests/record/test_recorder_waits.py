@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from testrium.errors import InfraError
 from testrium.evidence import Event
-from testrium.record.pending import Pending, Wait
+from testrium.record.recorder import Pending, Wait
 
 
 def event(unit: str, step: str, key: str | None, start: int = 1, attempt: int = 1) -> Event:

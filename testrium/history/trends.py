@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from testrium.declared.metrics import Better
-from testrium.record.history_rows import ResultRecord
+from testrium.history.rows import ResultRecord
 from testrium.statistics import (
     LEAST_EARLIER,
     chance_beyond,
@@ -23,6 +23,7 @@ from testrium.words import BAD_VERDICTS, GOOD_VERDICTS, Verdict
 
 #: So many results of a group say how long it takes now.
 _RECENT = 20
+
 #: So many repeats on each side tell a difference without earlier runs.
 _REPEATS = 4
 

@@ -5,26 +5,25 @@ Several runs may append at once. A run never fails because of its history: see `
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 import shlex
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
+from testrium.declared.groups import Scenario
 from testrium.errors import InfraError
-from testrium.record.history_file import (
-    ERRORS,
-    UnusableFileError,
-    begin_anew,
-    connect,
-    is_damage,
-    transaction,
-)
-from testrium.record.history_rows import (
+from testrium.history.rows import (
     ResultRecord,
+    Revision,
     RunRecord,
     folder_in,
+    machine_class,
     measure,
     measure_rows,
     params_text,
@@ -33,9 +32,194 @@ from testrium.record.history_rows import (
     run_record,
     text,
 )
-from testrium.record.revision import Revision
+from testrium.measures import DURATION
+from testrium.record.locking import locked_folder
 from testrium.results import GroupResult, Measure, RunResult
 from testrium.words import Verdict
+
+
+def from_1(database: sqlite3.Connection) -> None:
+    """Version 1 had percentiles as JSON in the results, and no other figures."""
+    rows = database.execute(
+        "SELECT id, duration_s, percentiles FROM results WHERE verdict <> 'skip'"
+    ).fetchall()
+    database.executemany(
+        "INSERT OR IGNORE INTO measures VALUES (?, ?, ?, ?, ?, 'smaller', 1, NULL, NULL)",
+        [measure for row in rows for measure in _measures(*row)],
+    )
+    database.execute("ALTER TABLE results DROP COLUMN percentiles")
+    database.execute("ALTER TABLE results ADD COLUMN machine TEXT")
+
+
+def _measures(
+    result: int, duration_s: float, percentiles: str
+) -> Iterator[tuple[int, str, float, str, str]]:
+    yield result, DURATION, duration_s, "s", "group"
+    for circuit, values in json.loads(percentiles).items():
+        for name, value_ms in values.items():
+            if value_ms is not None:
+                measure = f"{circuit}.{name.removesuffix('_ms')}"
+                yield result, measure, value_ms, "ms", "circuit"
+
+
+#: Version -> what makes the next one of it, once all new tables are there.
+STEPS: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: from_1}
+
+
+VERSION = 2
+
+#: "TstH": tells a history from any other SQLite file.
+_APPLICATION_ID = 0x54737448
+
+_BUSY_TIMEOUT_S = 5.0
+
+_SCHEMA = Path(__file__).with_name("schema.sql")
+
+#: What reading a database may raise; the second where a text in a damaged file is not UTF-8, be it
+#: a value or a word of SQLite's own message.
+ERRORS = (sqlite3.Error, UnicodeDecodeError)
+
+
+class UnusableFileError(sqlite3.DatabaseError):
+    """The file is no history that this version can use; `label` goes into its new name."""
+
+    def __init__(self, label: str, reason: str) -> None:
+        super().__init__(reason)
+        self.label = label
+
+
+def connect(path: Path, wait_s: float | None = None) -> sqlite3.Connection:
+    """Open the history, or make it; wait so long for others who hold it.
+
+    Raises UnusableFileError where the file is damaged, newer or not ours, and other errors of
+    sqlite3 or the system where it cannot be opened at all.
+    """
+    with contextlib.suppress(FileExistsError):  # 0600, whatever the umask is
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
+    timeout_s = _BUSY_TIMEOUT_S if wait_s is None else wait_s
+    database = sqlite3.connect(path, timeout=timeout_s, isolation_level=None)
+    try:
+        database.row_factory = sqlite3.Row
+        database.execute("PRAGMA foreign_keys = ON")
+        # What is committed reaches the disk when the file is closed, at once and not one by one.
+        database.execute("PRAGMA synchronous = NORMAL")
+        _check(database)
+    except ERRORS as error:
+        database.close()
+        if is_damage(error):
+            raise UnusableFileError("damaged", str(error)) from error
+        raise
+    return database
+
+
+def begin_anew(path: Path) -> tuple[sqlite3.Connection, str]:
+    """Set an unusable file aside and begin a new one; returns it, and a notice.
+
+    Of several runs that meet the damage one does so; the others get its new file, and no notice.
+    """
+    with locked_folder(path.parent):
+        try:
+            database = connect(path)
+            _check_pages(database)
+        except UnusableFileError as reason:
+            aside = _set_aside(path, reason.label)
+            notice = f"the history {path} was set aside as {aside.name} ({reason})"
+            return connect(path), f"{notice}; a new one is begun"
+        return database, ""
+
+
+def is_damage(error: sqlite3.Error | UnicodeDecodeError) -> bool:
+    """Whether the file itself is bad: not locked, not full, no mistake of ours."""
+    if isinstance(error, UnicodeDecodeError):
+        return True
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest says where it was noticed
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+@contextlib.contextmanager
+def transaction(database: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """All or nothing. Waits for other writers: one that begins with reading could not."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield database
+    except BaseException:
+        database.rollback()
+        raise
+    database.execute("COMMIT")
+
+
+def _check(database: sqlite3.Connection) -> None:
+    """Make the tables in a new file; refuse a file that is not ours or newer than we are."""
+    if _identity(database) == (_APPLICATION_ID, VERSION):
+        return
+    if _is_new(database):
+        # It cannot be switched inside a transaction, and is refused while another run makes the
+        # tables: that one has switched it already.
+        with contextlib.suppress(sqlite3.OperationalError):
+            database.execute("PRAGMA journal_mode = WAL")
+    with transaction(database):
+        application, version = _identity(database)
+        if _is_new(database):
+            _make_tables(database)
+            database.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        elif application != _APPLICATION_ID:
+            raise UnusableFileError("foreign", "it is not a history")
+        elif 0 < version < VERSION:
+            _make_tables(database)
+            for older in range(version, VERSION):
+                STEPS[older](database)
+        elif version != VERSION:
+            reason = f"it has version {version}, this Testrium knows {VERSION}"
+            raise UnusableFileError(f"version-{version}", reason)
+
+
+def _make_tables(database: sqlite3.Connection) -> None:
+    """Make those that are not there yet."""
+    for statement in _statements(_SCHEMA.read_text(encoding="utf-8")):
+        database.execute(statement)
+    database.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _identity(database: sqlite3.Connection) -> tuple[int, int]:
+    application = database.execute("PRAGMA application_id").fetchone()[0]
+    version = database.execute("PRAGMA user_version").fetchone()[0]
+    return application, version
+
+
+def _is_new(database: sqlite3.Connection) -> bool:
+    tables = database.execute("SELECT COUNT(*) FROM sqlite_schema").fetchone()[0]
+    return tables == 0 and _identity(database) == (0, 0)
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script: `executescript` would commit the transaction it stands in."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def _check_pages(database: sqlite3.Connection) -> None:
+    """Close the database and raise UnusableFileError where any page of it is damaged."""
+    try:
+        found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except ERRORS as error:
+        found = str(error)
+    if found != "ok":
+        database.close()
+        raise UnusableFileError("damaged", found)
+
+
+def _set_aside(path: Path, label: str) -> Path:
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    aside = path.with_name(f"{path.name}.{label}-{stamp}-{os.getpid()}")
+    for suffix in ("", "-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            Path(f"{path}{suffix}").rename(f"{aside}{suffix}")
+    return aside
+
 
 FILE = "history.db"
 
@@ -318,3 +502,38 @@ def expected_durations(state_folder: Path) -> tuple[dict[str, float], tuple[str,
             return history.durations(), history.notices
     except InfraError:  # told when the run is appended
         return {}, ()
+
+
+#: So many earlier results are looked at: enough for the noise, and few enough to forget old times.
+LATEST = 30
+
+#: Name and unit of a figure -> its earlier values, the latest first.
+Baseline = Mapping[tuple[str, str], tuple[float, ...]]
+
+
+def read_baseline(state_folder: Path, scenario: Scenario, run: str) -> Baseline:
+    """Figures of the latest comparable results before `run`.
+
+    Comparable is what passed, of the same group, mode, parameters and class of machine, and later
+    than what `testrium history accept` said. {} where there is no history, or it cannot be read:
+    that is told when the run is appended.
+    """
+    if not (state_folder / FILE).exists():
+        return {}
+    machine = machine_class() if scenario.group.save_scores else None
+    try:
+        with History(state_folder, wait_s=GLANCE_S) as history:
+            rows = history.figures_before(
+                run,
+                folder=scenario.group.folder,
+                mode=scenario.mode,
+                params=scenario.params,
+                machine=machine,
+                latest=LATEST,
+            )
+    except InfraError:
+        return {}
+    found: dict[tuple[str, str], list[float]] = {}
+    for name, unit, value in rows:
+        found.setdefault((name, unit), []).append(value)
+    return {figure: tuple(values) for figure, values in found.items()}

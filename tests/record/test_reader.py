@@ -12,7 +12,7 @@ from testrium.declared.groups import Group, Scenario
 from testrium.declared.units import Unit
 from testrium.errors import InfraError
 from testrium.evidence import Sample
-from testrium.record.evidence import gather_evidence, load_samples, stderr_files
+from testrium.record.reader import gather_evidence, load_samples, stderr_files
 from testrium.record.store import Store
 
 A = Unit("a", 0, "units/a.toml", command=("a",))

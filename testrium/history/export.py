@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from testrium.record.history_rows import ResultRecord
+from testrium.history.rows import ResultRecord
 from testrium.report.escape import csv_cell
 from testrium.results import Measure
 
@@ -20,6 +20,7 @@ RESULT_COLUMNS = (
     *("run", "started", "revision", "dirty", "machine", "group", "folder", "mode", "params"),
     *("repeat", "verdict", "root_code", "root_where", "duration_s"),
 )
+
 FIGURE_COLUMNS = ("figure", "value", "unit", "source", "better", "n", "mean", "deviation")
 
 

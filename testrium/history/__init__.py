@@ -20,12 +20,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from testrium.errors import UsageError
-from testrium.history_export import Form, as_csv, as_json
-from testrium.record import score as score_module
-from testrium.record.history import FILE, History
-from testrium.record.history_rows import ResultRecord, RunRecord
-from testrium.record.score import scores_of
-from testrium.trends import (
+from testrium.history import machine as score_module
+from testrium.history.database import FILE, History
+from testrium.history.export import Form, as_csv, as_json
+from testrium.history.machine import scores_of
+from testrium.history.rows import ResultRecord, RunRecord
+from testrium.history.trends import (
     Change,
     Flaky,
     Point,
@@ -211,9 +211,9 @@ def notices(*, project: Path | None = None) -> tuple[str, ...]:
 @contextmanager
 def _opened(project: Path | None) -> Iterator[History | None]:
     """The history; None where there is none: who only looks makes nothing."""
-    from testrium.session import state_folder
+    from testrium.load.project import find_project
 
-    state = state_folder(Path.cwd() if project is None else project)
+    state = find_project(Path.cwd() if project is None else project).state_folder
     if not (state / FILE).exists():
         yield None
         return

@@ -1,17 +1,77 @@
-"""Rows of the history as types, and results as rows."""
+"""Rows of the history as types, results as rows; the commit and the machine that a result is of."""
 
 from __future__ import annotations
 
 import json
 import os
+import platform
 import sqlite3
+import subprocess
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from testrium.record.machine_class import machine_class
 from testrium.results import GroupResult, Measure
 from testrium.words import EMPTY, Verdict
+
+
+class Revision(NamedTuple):
+    """A git commit; `dirty` where tracked files differ from it."""
+
+    commit: str
+    dirty: bool
+
+
+def revision_of(folder: Path, *, timeout_s: float = 0.5) -> Revision | None:
+    """The revision of the working tree around `folder`.
+
+    None where there is no git, no commit, or no answer in time: a large tree on a slow disk must
+    not hold up a run. One call of git tells both (`git help status`, porcelain format v2).
+    """
+    command = ["git", "--no-optional-locks", "status", "--porcelain=v2", "--branch", "-uno"]
+    try:
+        answer = subprocess.run(
+            command,
+            cwd=folder,
+            capture_output=True,
+            timeout=timeout_s,
+            check=True,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    lines = answer.stdout.splitlines()
+    prefix = "# branch.oid "
+    commit = next((line.removeprefix(prefix) for line in lines if line.startswith(prefix)), "")
+    if not commit or commit == "(initial)":
+        return None
+    return Revision(commit, dirty=any(not line.startswith("#") for line in lines))
+
+
+#: The first processor's entry is in here.
+_ENOUGH = 4096
+
+
+@cache
+def machine_class() -> str:
+    """The host's name, its processor and the number of cores: equal for runs that compare."""
+    return f"{platform.node()}, {_processor()}, {os.cpu_count()} cores"
+
+
+def _processor() -> str:
+    try:
+        with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as file:
+            lines = file.read(_ENOUGH).splitlines()
+    except OSError:  # not Linux
+        lines = []
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if colon and name.strip() == "model name":
+            return value.strip()
+    return platform.machine()
 
 
 class RunRecord(NamedTuple):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from testrium.record.revision import revision_of
+from testrium.history.rows import revision_of
 
 
 @pytest.fixture

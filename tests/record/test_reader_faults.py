@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from testrium.evidence import End, EndCause, Event, UnitState
-from testrium.record.faults import with_fault, without_faults
-from testrium.record.made import injected
-from testrium.record.recorder import Recorder
-from testrium.record.store import load_evidence
+from testrium.record.reader import load_evidence, with_fault, without_faults
+from testrium.record.recorder import Recorder, injected
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from testrium.evidence import End, EndCause, UnitState
-from testrium.record.endings import Endings, described
+from testrium.record.waits import Endings, described
 
 
 def end(cause: EndCause = EndCause.SELF, **fields: object) -> End:

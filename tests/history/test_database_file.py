@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from testrium.errors import InfraError
-from testrium.record import history_file
-from testrium.record.history import FILE, History, append_run
-from testrium.record.history_file import VERSION
+from testrium.history import database
+from testrium.history.database import FILE, VERSION, History, append_run
 from testrium.results import Measure
 from testrium.words import Verdict
 from tests.record.conftest import checkout_result, stored_run
@@ -109,7 +108,7 @@ def test_a_history_that_cannot_be_written_is_a_notice(tmp_path: Path) -> None:
 def test_a_locked_history_is_a_notice_and_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(history_file, "_BUSY_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(database, "_BUSY_TIMEOUT_S", 0.01)
     append_run(tmp_path, stored_run("r1"))
     other = sqlite3.connect(tmp_path / FILE, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
@@ -138,8 +137,10 @@ _WRITER = """
 import sys
 from pathlib import Path
 from testrium.errors import ExitCode
-from testrium.model import Group, GroupResult, RunResult, Scenario, Verdict
-from testrium.record.history import append_run
+from testrium.declared.groups import Group, Scenario
+from testrium.results import GroupResult, RunResult
+from testrium.words import Verdict
+from testrium.history.database import append_run
 
 state, name, number = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 group = GroupResult(Scenario("g", Group("g", Path("g"), ()), ()), Verdict.PASS)
@@ -161,7 +162,7 @@ def test_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": str(Path(history_file.__file__).parents[2])},
+            env={**os.environ, "PYTHONPATH": str(Path(database.__file__).parents[2])},
         )
         for name in ("a", "b", "c")
     ]
@@ -260,7 +261,7 @@ def test_version_1_is_brought_up_to_date(tmp_path: Path) -> None:
 def test_two_that_meet_version_1_do_it_once(tmp_path: Path) -> None:
     old_history(tmp_path)
     code = (
-        "import sys; from pathlib import Path; from testrium.record.history import History\n"
+        "import sys; from pathlib import Path; from testrium.history.database import History\n"
         "with History(Path(sys.argv[1])) as h: print(len(h.results()), *h.notices)"
     )
     children = [

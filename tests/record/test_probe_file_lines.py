@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from testrium.probe.rules import MAX_LINE
-from testrium.record.lines import (
+from testrium.record.probe_file import (
     FIELDS,
     BadLineError,
     Line,

@@ -10,7 +10,7 @@ import pytest
 from testrium.declared.groups import Group, Scenario
 from testrium.declared.units import Unit
 from testrium.evidence import Event, Evidence
-from testrium.record.suites import with_suites
+from testrium.record.reader import with_suites
 from testrium.words import EMPTY, Code
 
 SUITE = Unit("suite", 0, "suite.toml", entrypoint="x:y", kind="pytest")

@@ -7,8 +7,8 @@ from contextlib import closing
 from pathlib import Path
 
 from testrium.evidence import LogPiece, Moments, OutputMark, Sample, StoredLog
-from testrium.record import moments
-from testrium.record.moments import load_logs, load_moments
+from testrium.record import reader
+from testrium.record.reader import load_logs, load_moments
 from testrium.record.store import Store
 
 
@@ -52,7 +52,7 @@ def test_logs_that_are_empty_or_gone_are_left_out(tmp_path: Path) -> None:
 def test_of_a_long_log_whole_lines_of_both_ends_are_read(tmp_path: Path) -> None:
     (tmp_path / "units" / "a").mkdir(parents=True)
     line = b"0123456\n"
-    size = (moments.HEAD + moments.TAIL) * 2 // len(line) * len(line)
+    size = (reader.HEAD + reader.TAIL) * 2 // len(line) * len(line)
     data = b"x\n" + line * (size // len(line))
     (tmp_path / "units" / "a" / "stdout.log").write_bytes(data)
     (log,) = load_logs(tmp_path, ["a"])

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from testrium.declared.groups import Scenario
-from testrium.record import baseline
-from testrium.record.baseline import read_baseline
-from testrium.record.history import FILE, History
+from testrium.history import database
+from testrium.history.database import FILE, History, read_baseline
 from testrium.results import GroupResult, Measure
 from testrium.words import Verdict
 from tests.record.conftest import checkout_result, stored_run
@@ -48,7 +47,7 @@ def test_what_an_earlier_run_must_be_to_count(tmp_path: Path) -> None:
 
 
 def test_only_the_latest_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(baseline, "LATEST", 2)
+    monkeypatch.setattr(database, "LATEST", 2)
     with History(tmp_path) as opened:
         for number in range(5):
             opened.append(stored_run(f"r{number}", with_value(number)))

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from testrium.history_export import as_csv, as_json
-from testrium.record.history_rows import ResultRecord
+from testrium.history.export import as_csv, as_json
+from testrium.history.rows import ResultRecord
+from testrium.history.trends import changes_of, flaky_of, points_of, slow_of
 from testrium.results import Measure
-from testrium.trends import changes_of, flaky_of, points_of, slow_of
 from testrium.words import Verdict
 
 _NUMBERS = count(1)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from testrium.record.state import MARK, is_state_folder, make_state_folder
+from testrium.record.runs import MARK, is_state_folder, make_state_folder
 
 
 def test_a_new_folder_is_private_marked_and_ignored_by_git(tmp_path: Path) -> None:

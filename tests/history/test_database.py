@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from testrium.errors import InfraError
-from testrium.record.history import FILE, History
-from testrium.record.machine_class import machine_class
-from testrium.record.revision import Revision
+from testrium.history.database import FILE, History
+from testrium.history.rows import Revision, machine_class
 from testrium.words import Verdict
 from tests.record.conftest import MEASURES, checkout_result, stored_run
 

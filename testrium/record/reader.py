@@ -1,0 +1,429 @@
+"""Read a stored group run back: its evidence, and what reports show of how it went."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from testrium.declared.groups import Scenario
+from testrium.errors import InfraError, InjectedFault
+from testrium.evidence import (
+    CheckResult,
+    Damage,
+    End,
+    EndCause,
+    Event,
+    Evidence,
+    Finding,
+    Leak,
+    LogPiece,
+    Moments,
+    OutputMark,
+    Reported,
+    Sample,
+    StateChange,
+    StoredLog,
+    TestResult,
+    UnitState,
+    Use,
+)
+from testrium.record.database import (
+    collector_paused,
+    metric_rows,
+    open_reader,
+)
+from testrium.record.runs import list_runs
+from testrium.record.store import _SELECT, _events
+from testrium.regular_files import read_regular
+from testrium.words import Code
+
+#: Ends to which a unit comes because it does not go on.
+_STUCK = (EndCause.OVERDUE, EndCause.TIMEOUT, EndCause.UNREADY)
+
+
+def without_faults(events: Sequence[Event]) -> tuple[tuple[Event, ...], tuple[Event, ...]]:
+    """The events of probes, and those that tell of planned faults: these have no owner."""
+    return (
+        tuple([event for event in events if event.owner]),
+        tuple([event for event in events if not event.owner]),
+    )
+
+
+def with_fault(end: End, events: Sequence[Event], faults: Sequence[Event]) -> End:
+    """The end with the planned fault that has caused it, if one has."""
+    for fault in faults:
+        mine = fault.meta.get("unit") == end.unit and fault.start == end.starts
+        if mine and _fault_explains(fault, end, events):
+            return end._replace(fault=fault.step)
+    return end
+
+
+def _fault_explains(fault: Event, end: End, events: Sequence[Event]) -> bool:
+    if end.cause in _STUCK:
+        for_ns = fault.meta.get("for_ns")
+        ended_ns = end.ended_ns or 0
+        lasts = for_ns is None or (isinstance(for_ns, int) and fault.t_ns + for_ns > ended_ns)
+        return fault.meta.get("do") in ("hang", "pause", "delay") and lasts
+    if end.cause is not EndCause.SELF:
+        return False
+    match fault.meta.get("do"):
+        case "kill":
+            return end.signal == "SIGKILL"
+        case "exit":
+            return end.exit_code == fault.meta.get("code") and end.pid == fault.pid
+        case "raise":
+            return end.pid == fault.pid and _died_of_it(end, events)
+    return False
+
+
+def _died_of_it(end: End, events: Sequence[Event]) -> bool:
+    return any(
+        event.step == InjectedFault.__name__
+        and event.owner == end.unit
+        and event.pid == end.pid
+        and event.meta.get("uncaught") == "main"
+        for event in events
+    )
+
+
+def load_evidence(database: Path) -> Evidence:
+    """All that a stored group run can be judged by.
+
+    Raises InfraError: there is no such file, it is damaged, or of a newer Testrium.
+    """
+    if not database.is_file():
+        raise InfraError(f"{database} does not exist: the group has not stored anything")
+    with closing(open_reader(str(database))) as connection, collector_paused():
+        try:
+            meta = {
+                name: json.loads(value)
+                for name, value in connection.execute("SELECT Name, Value FROM Meta")
+            }
+            events = tuple(_events(connection.execute(f"{_SELECT} ORDER BY ID")))
+            ends = tuple(map(_end, connection.execute("SELECT * FROM Ends ORDER BY ID")))
+            faults: tuple[Event, ...] = ()
+            if meta.get("faults"):
+                events, faults = without_faults(events)
+                ends = tuple(with_fault(end, events, faults) for end in ends)
+            return Evidence(
+                events=events,
+                ends=ends,
+                faults=faults,
+                damages=tuple(
+                    Damage(*row)
+                    for row in connection.execute(
+                        "SELECT Unit, Reason, Line, Attempt FROM Damages ORDER BY ID"
+                    )
+                ),
+                tests=tuple(
+                    TestResult(name, bool(passed), *rest)
+                    for _, name, passed, *rest in connection.execute(
+                        "SELECT * FROM Tests ORDER BY ID"
+                    )
+                ),
+                checks=tuple(map(_check, meta.get("checks", ()))),
+                earlier_keys=frozenset(meta.get("earlier_keys", ())),
+                attempt=meta.get("attempt", 1),
+                started_ns=meta.get("started_ns"),
+                ended_ns=meta.get("ended_ns"),
+                infra=meta.get("infra", ""),
+                interrupted=meta.get("interrupted", False),
+                suspended_ns=meta.get("suspended_ns", 0),
+                metrics=tuple(Reported(*row) for row in metric_rows(connection)),
+            )
+        except (sqlite3.Error, ValueError) as error:
+            raise InfraError(f"cannot read {database}: {error}") from error
+
+
+def _check(fields: dict[str, Any]) -> CheckResult:
+    return CheckResult(**fields | {"details": tuple(fields["details"])})
+
+
+def _end(row: tuple[Any, ...]) -> End:
+    _, unit, cause, state, pid, exit_code, signal, starts, attempt, *rest = row
+    was_ready, started, ready, ended, message, by, leaks, lines, threads, used = rest
+    return End(
+        unit=unit,
+        cause=EndCause(cause),
+        state=UnitState(state),
+        pid=pid,
+        exit_code=exit_code,
+        signal=signal,
+        starts=starts,
+        attempt=attempt,
+        was_ready=bool(was_ready),
+        started_ns=started,
+        ready_ns=ready,
+        ended_ns=ended,
+        message=message,
+        blocked_by=by,
+        leaks=tuple(Leak(*leak) for leak in json.loads(leaks)),
+        last_lines=tuple(json.loads(lines)),
+        threads=tuple(json.loads(threads)),
+        use=Use(**json.loads(used)),
+    )
+
+
+def with_suites(scenario: Scenario, evidence: Evidence) -> Evidence:
+    """The evidence with a result for each test of each suite, and what could not be asked.
+
+    Of a suite that was started again the last result of each test counts.
+    """
+    told: dict[str, dict[str, Event]] = {unit.name: {} for unit in scenario.units if unit.kind}
+    if not told:
+        return evidence
+    for event in evidence.events:
+        if event.unit not in told or event.attempt != evidence.attempt:
+            continue
+        test = event.meta.get("test")
+        if isinstance(test, str) and "outcome" in event.meta:
+            told[event.unit][test] = event
+    tests = [_test_of(unit, event) for unit, events in told.items() for event in events.values()]
+    findings = [
+        finding
+        for unit, events in told.items()
+        if (finding := _undecided_suite(unit, list(events.values()))) is not None
+    ]
+    return evidence._replace(
+        tests=(*evidence.tests, *tests), findings=(*evidence.findings, *findings)
+    )
+
+
+def _test_of(unit: str, event: Event) -> TestResult:
+    meta = event.meta
+    outcome, test = meta["outcome"], meta["test"]
+    message = _text(meta.get("message"))
+    if outcome in ("skipped", "unknown"):
+        message = f"{outcome}: {message}" if message else str(outcome)
+    duration = meta.get("duration_s")
+    return TestResult(
+        name=f"{unit}::{test}" if test else unit,
+        passed=outcome != "failed",
+        duration_s=float(duration) if isinstance(duration, int | float) else 0.0,
+        message=message,
+        traceback=_text(meta.get("traceback")),
+        unit=unit,
+    )
+
+
+def _undecided_suite(unit: str, events: list[Event]) -> Finding | None:
+    """What was not answered is not known; where everything was skipped, nothing is."""
+    unknown = [event for event in events if event.meta["outcome"] == "unknown"]
+    if unknown:
+        reasons = dict.fromkeys(_text(event.meta.get("message")) for event in unknown)
+        verb = "has" if len(unknown) == 1 else "have"
+        message = f"{len(unknown)} of {len(events)} steps of {unit} {verb} no answer"
+        return _gap_of_suite(unit, f"{message}: {'; '.join(reasons)}", unknown)
+    if events and all(event.meta["outcome"] == "skipped" for event in events):
+        return _gap_of_suite(unit, f"every test of {unit} was skipped: nothing was proved", events)
+    return None
+
+
+def _gap_of_suite(unit: str, message: str, events: list[Event]) -> Finding:
+    return Finding(
+        Code.GAP, unit, message, events=tuple(event.id for event in events[:3]), unit=unit
+    )
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+#: Test functions are reported as such, with their tracebacks, and print those too.
+_UNITS_BESIDE = ("setup", "teardown")
+
+#: So much of what each unit wrote on stderr is searched for tracebacks (bytes).
+MOST_OF_STDERR = 64_000_000
+
+
+def gather_evidence(scenario: Scenario, database: Path) -> Evidence:
+    """`load_evidence`, and what only some rules look at: stderr, use of memory and CPU.
+
+    Raises InfraError if the store cannot be read.
+    """
+    evidence = load_evidence(database)
+    if any(unit.kind for unit in scenario.units):
+        evidence = with_suites(scenario, evidence)
+    if scenario.group.rules.stderr == "forbid":
+        files = stderr_files(scenario, database.parent)
+        evidence = evidence._replace(
+            stderr={unit: _stderr_text(file) for unit, file in files.items()}
+        )
+    limited = [unit.name for unit in scenario.units if unit.max_rss or unit.max_cpu]
+    if limited:
+        evidence = evidence._replace(samples=load_samples(database, limited))
+    return evidence
+
+
+def stderr_files(scenario: Scenario, run_dir: Path) -> dict[str, Path]:
+    """What each unit wrote on stderr, in all its starts: the files that are there."""
+    units = (*(unit.name for unit in scenario.units), *_UNITS_BESIDE)
+    files = ((unit, run_dir / "units" / unit / "stderr.log") for unit in units)
+    return {unit: file for unit, file in files if file.is_file()}
+
+
+def _stderr_text(file: Path) -> str:
+    try:
+        with read_regular(file) as opened:
+            return opened.read(MOST_OF_STDERR).decode(errors="backslashreplace")
+    except OSError as error:
+        raise InfraError(f"cannot read {file}: {error.strerror}") from error
+
+
+def load_samples(database: Path, units: Iterable[str]) -> tuple[Sample, ...]:
+    """The samples of these units in the order of time. Raises InfraError."""
+    names = tuple(units)
+    marks = ", ".join("?" * len(names))
+    with closing(open_reader(str(database))) as connection:
+        try:
+            rows = connection.execute(
+                "SELECT Unit, Start, TimeNs, CpuS, CpuPercent, Rss, Threads, Fds, Children "  # noqa: S608 - only marks are put in
+                f"FROM Samples WHERE Unit IN ({marks}) ORDER BY TimeNs",
+                names,
+            )
+            return tuple(Sample(*row) for row in rows)
+        except sqlite3.Error as error:
+            raise InfraError(f"cannot read {database}: {error}") from error
+
+
+#: Of a log that is longer, this much of its beginning and of its end is read (bytes).
+HEAD = 1 << 17
+
+TAIL = 3 << 17
+
+_SAMPLES = (
+    "SELECT Unit, Start, TimeNs, CpuS, CpuPercent, Rss, Threads, Fds, Children"
+    " FROM Samples ORDER BY TimeNs"
+)
+
+
+def load_moments(database: Path) -> Moments:
+    """What is known; a run of an earlier version has less. Raises InfraError."""
+    with closing(open_reader(str(database))) as connection:
+        try:
+            tables = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+            known = {name for (name,) in tables}
+            return Moments(
+                _states(connection) if "UnitStates" in known else (),
+                _outputs(connection),
+                tuple(Sample(*row) for row in connection.execute(_SAMPLES)),
+            )
+        except (sqlite3.Error, ValueError) as error:
+            raise InfraError(f"cannot read {database}: {error}") from error
+
+
+def _states(connection: sqlite3.Connection) -> tuple[StateChange, ...]:
+    rows = connection.execute("SELECT Unit, State, TimeNs FROM UnitStates ORDER BY ID")
+    return tuple(StateChange(*row) for row in rows)
+
+
+def _outputs(connection: sqlite3.Connection) -> tuple[OutputMark, ...]:
+    row = connection.execute("SELECT Value FROM Meta WHERE Name = 'outputs'").fetchone()
+    return () if row is None else tuple(OutputMark(*mark) for mark in json.loads(row[0]))
+
+
+def load_logs(run_dir: Path, units: Iterable[str]) -> tuple[StoredLog, ...]:
+    """What these units wrote; streams that are empty or gone are left out."""
+    logs = []
+    for unit in units:
+        for stream in ("stdout", "stderr"):
+            try:
+                log = _read_log(run_dir / "units" / unit / f"{stream}.log", unit, stream)
+            except OSError:
+                continue
+            if log.size:
+                logs.append(log)
+    return tuple(logs)
+
+
+def _read_log(path: Path, unit: str, stream: str) -> StoredLog:
+    with read_regular(path) as file:
+        size = file.seek(0, 2)
+        file.seek(0)
+        if size <= HEAD + TAIL:
+            return StoredLog(unit, stream, size, (LogPiece(0, file.read(size)),))
+        head = file.read(HEAD)
+        head = head[: head.rfind(b"\n") + 1]
+        file.seek(size - TAIL)
+        tail = file.read(TAIL)
+        begin = tail.find(b"\n") + 1
+        return StoredLog(
+            unit, stream, size, (LogPiece(0, head), LogPiece(size - TAIL + begin, tail[begin:]))
+        )
+
+
+#: The name of the folder of a repeat: that of the first one, and its number.
+_REPEAT = re.compile(r"(.*)\+([0-9]+)")
+
+
+def earlier_keys(run_folder: Path, database: Path) -> frozenset[str]:
+    """All keys that the same group, in the same mode, had before: in kept runs and earlier repeats.
+
+    `run_folder` is `<state>/runs/<run>`, `database` the group's store in it. Stores that are
+    missing or cannot be read are passed over: they only make the answer poorer.
+    """
+    import sqlite3
+
+    keys: set[str] = set()
+    for store in _earlier_stores(run_folder, database):
+        with (
+            contextlib.suppress(sqlite3.Error),
+            contextlib.closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as connection,
+        ):
+            rows = connection.execute(
+                "SELECT DISTINCT EventKey FROM Events WHERE EventKey IS NOT NULL"
+            )
+            keys.update(key for (key,) in rows)
+    return frozenset(keys)
+
+
+def _earlier_stores(run_folder: Path, database: Path) -> Iterator[Path]:
+    own_name, own_number = _first_and_number(database.parent.name)
+    around = database.parent.parent.relative_to(run_folder)
+    for run in list_runs(run_folder.parent.parent):
+        for store in sorted((run / around).glob(f"*/{database.name}")):
+            name, number = _first_and_number(store.parent.name)
+            if name == own_name and (run != run_folder or number < own_number):
+                yield store
+        if run == run_folder:
+            break
+
+
+def _first_and_number(name: str) -> tuple[str, int]:
+    match = _REPEAT.fullmatch(name)
+    return (match[1], int(match[2])) if match else (name, 0)
+
+
+def stored_ports(database: Path) -> Mapping[str, Mapping[str, int]]:
+    """The ports that the units of a run had; {} where that was not stored. Raises InfraError."""
+    rows = _query(database, "SELECT Value FROM Meta WHERE Name = 'ports'", ())
+    return json.loads(rows[0][0]) if rows else {}
+
+
+def probe_metadata(database: Path, unit: str, step: str) -> Mapping[str, Any] | None:
+    """The metadata of the first such event of the last attempt; None where there is no event.
+
+    Raises InfraError.
+    """
+    rows = _query(
+        database,
+        "SELECT Metadata FROM Events WHERE Unit = ? AND StepCompleted = ? AND coalesce(Attempt, 1)"
+        " = coalesce((SELECT CAST(Value AS INTEGER) FROM Meta WHERE Name = 'attempt'), 1)"
+        " ORDER BY ID LIMIT 1",
+        (unit, step),
+    )
+    return None if not rows else json.loads(rows[0][0] or "{}")
+
+
+def _query(database: Path, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    with closing(open_reader(str(database))) as connection:
+        try:
+            return connection.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise InfraError(f"cannot read {database}: {error}") from error
