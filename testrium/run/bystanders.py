@@ -6,16 +6,16 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from testrium.declared.groups import Monitored
 from testrium.errors import InfraError
 from testrium.evidence import Sample
+from testrium.record.recorder import Recorder
 from testrium.run.bounded import bounded
 from testrium.run.monitor import INTERVAL_S
 from testrium.run.platform import system
 from testrium.run.process_entry import ProcessEntry
-from testrium.run.stage import Stage
 from testrium.run.sweep import this_and_above
 
 #: Seconds between looks at all processes of the machine for those with a pattern.
@@ -23,11 +23,17 @@ SEARCH_S = 1.0
 
 
 class Bystanders:
-    """Samples the processes that a group wants to have watched, from `open` to `close`."""
+    """Samples the processes that a group wants to have watched, from `open` to `close`.
 
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
-        self._watched = [_Watched(each) for each in stage.scenario.group.monitors]
+    `notice` tells the user a sentence about one of them.
+    """
+
+    def __init__(
+        self, wanted: Iterable[Monitored], recorder: Recorder, notice: Callable[[str], None]
+    ) -> None:
+        self._recorder = recorder
+        self._notice = notice
+        self._watched = [_Watched(each) for each in wanted]
         self._sampling: asyncio.Task[None] | None = None
 
     def open(self) -> None:
@@ -41,7 +47,7 @@ class Bystanders:
         with contextlib.suppress(asyncio.CancelledError):
             await self._sampling
         for watched in self._watched:
-            self._stage.recorder.add_samples(watched.samples)
+            self._recorder.add_samples(watched.samples)
             if not watched.samples:
                 self._tell(watched, "no such process was seen")
 
@@ -52,13 +58,12 @@ class Bystanders:
                     await watched.look()
                 except InfraError as error:
                     self._watched.remove(watched)
-                    self._stage.recorder.add_samples(watched.samples)
+                    self._recorder.add_samples(watched.samples)
                     self._tell(watched, str(error))
             await asyncio.sleep(INTERVAL_S)
 
     def _tell(self, watched: _Watched, text: str) -> None:
-        where = f"{self._stage.scenario.id}: monitor {watched.name}"
-        self._stage.services.observer.notice(f"{where}: {text}")
+        self._notice(f"monitor {watched.name}: {text}")
 
 
 class _Watched:

@@ -98,13 +98,25 @@ class GroupLife:
         if stage.scenario.group.monitors:
             from testrium.run.bystanders import Bystanders
 
-            self._bystanders = Bystanders(stage)
+            self._bystanders = Bystanders(
+                stage.scenario.group.monitors,
+                stage.recorder,
+                lambda text: stage.services.observer.notice(f"{stage.scenario.id}: {text}"),
+            )
         self._suspended_before_ns = system.suspended_ns()
         self._links: Links | None = None
         if stage.surroundings.links:
             from testrium.run.links.control import Links
 
-            stage.links = self._links = Links(stage, sockets, self._circuit.give_up)
+            stage.links = self._links = Links(
+                stage.scenario,
+                stage.surroundings,
+                stage.recorder,
+                stage.services.supervisor,
+                sockets,
+                stage.folder.path,
+                self._circuit.give_up,
+            )
 
     async def live(self) -> None:
         try:

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from testrium.declared.faults import Fault
+from testrium.declared.groups import Scenario
 from testrium.errors import InfraError
 from testrium.record.listening import listen_streams
-from testrium.record.recorder import injected
+from testrium.record.recorder import Recorder, injected
+from testrium.run.environment import Surroundings
 from testrium.run.links.serve import CONTROL
-from testrium.run.stage import Stage
-from testrium.run.supervision import Launch, Process
+from testrium.run.supervision import Launch, Process, Supervisor
 
 #: How long the process may take to do what it is told.
 _LIMIT_S = 30.0
@@ -25,21 +26,35 @@ _LIMIT_S = 30.0
 class Links:
     """The links of one group, from before its setup until after its last unit.
 
-        links = Links(stage, sockets, on_failure)
+        links = Links(scenario, surroundings, recorder, supervisor, sockets, folder, on_failure)
         await links.open()
         ...
         await links.close()
 
-    `on_failure` is told when the links are broken otherwise than was asked for.
+    Its process writes into `folder`, the run's. `on_failure` is told when the links are broken
+    otherwise than was asked for.
     """
 
-    def __init__(self, stage: Stage, sockets: Path, on_failure: Callable[[str], None]) -> None:
-        self._stage = stage
+    def __init__(
+        self,
+        scenario: Scenario,
+        surroundings: Surroundings,
+        recorder: Recorder,
+        supervisor: Supervisor,
+        sockets: Path,
+        folder: Path,
+        on_failure: Callable[[str], None],
+    ) -> None:
+        self._scenario = scenario
+        self._surroundings = surroundings
+        self._recorder = recorder
+        self._supervisor = supervisor
         self._path = sockets / "links"
+        self._folder = folder
         self._on_failure = on_failure
         self._faults = [
             (number, fault)
-            for number, fault in enumerate(stage.scenario.group.faults)
+            for number, fault in enumerate(scenario.group.faults)
             if fault.port is not None
         ]
         self._process: Process | None = None
@@ -63,10 +78,10 @@ class Links:
 
         server, address = await listen_streams(take, self._path)
         async with server:
-            self._process = await self._stage.services.supervisor.spawn(self._launch(address))
+            self._process = await self._supervisor.spawn(self._launch(address))
             reader = await self._before_end(connected)
         self._tasks.append(asyncio.create_task(self._listen(reader)))
-        real, links = self._stage.surroundings.ports, self._stage.surroundings.links
+        real, links = self._surroundings.ports, self._surroundings.links
         ports = {
             f"{unit}.{name}": [port, real[unit][name]]
             for unit, names in links.items()
@@ -81,7 +96,7 @@ class Links:
 
     async def set_up(self, unit: str, *, up: bool) -> None:
         """A unit is about to start, or has ended: only then are connections to it refused."""
-        links = [f"{unit}.{name}" for name in self._stage.surroundings.links.get(unit, ())]
+        links = [f"{unit}.{name}" for name in self._surroundings.links.get(unit, ())]
         if links and self._writer is not None and not self._has_failed:
             message = {"op": "unit", "links": links, "up": up, "id": unit}
             try:
@@ -111,7 +126,7 @@ class Links:
     async def _begin_after(self, number: int, fault: Fault) -> None:
         assert fault.after is not None
         with contextlib.suppress(InfraError):  # whoever runs the group hears it too
-            await self._stage.recorder.wait_for(fault.after.unit, fault.after.step)
+            await self._recorder.wait_for(fault.after.unit, fault.after.step)
             await self._begin(number, fault)
 
     async def _begin(self, number: int, fault: Fault) -> None:
@@ -135,7 +150,7 @@ class Links:
 
     def _record(self, number: int, phase: str, message: dict[str, Any]) -> None:
         """Keep that a fault has begun or ended; between the two times lies only the message."""
-        fault = self._stage.scenario.group.faults[number]
+        fault = self._scenario.group.faults[number]
         told = injected(
             fault.name,
             do=fault.do,
@@ -145,24 +160,24 @@ class Links:
             **message.get("seen", {}),
         )
         with contextlib.suppress(InfraError):  # whoever runs the group hears it too
-            self._stage.recorder.add_fault(told._replace(t_low_ns=message["t_ns"]))
+            self._recorder.add_fault(told._replace(t_low_ns=message["t_ns"]))
 
     # The process ------------------------------------------------------------------------------
 
     def _launch(self, address: str) -> Launch:
-        folder = self._stage.folder
-        log = folder.path / "links.log"
+        folder = self._folder
+        log = folder / "links.log"
         return Launch(
             unit="links",
-            folder=folder.path,  # not the group's: what users write does not run here
+            folder=folder,  # not the group's: what users write does not run here
             entrypoint="testrium.run.links.serve:serve",
             command=None,
-            cwd=folder.path,
+            cwd=folder,
             env={**os.environ, CONTROL: address},
             stdout=log,
             stderr=log,
             stacks=log,
-            mode=self._stage.scenario.mode,
+            mode=self._scenario.mode,
         )
 
     async def _ask(self, answer: str, message: dict[str, Any]) -> None:
