@@ -12,6 +12,7 @@ from testrium.errors import Problem
 from testrium.evidence import Event, UnitState
 from testrium.report import group_text, wording
 from testrium.report.escape import cells, encodable, log_line
+from testrium.report.event_lines import event_lines
 from testrium.report.lines import Line, Span, line, table, wrapped
 from testrium.report.progress import LiveLines, Progress
 from testrium.report.symbols import STYLES, Symbols, symbols_for
@@ -260,8 +261,6 @@ class Console:
 
     def show_events(self, title: str, events: Sequence[Event]) -> None:
         """Tell what happened, one event a line."""
-        from testrium.report.event_lines import event_lines
-
         self._write(event_lines(title, events, self._marks, width=self.width()))
 
     def tell(self, lines: Iterable[Line]) -> None:
@@ -296,7 +295,7 @@ class Console:
         """Columns to fill; None where nobody asked for a layout: a log is better searched whole."""
         if not self._terminal:
             return None
-        from shutil import get_terminal_size
+        from shutil import get_terminal_size  # 4 ms, which only a terminal is worth
 
         return max(LEAST_WIDTH, get_terminal_size().columns)
 

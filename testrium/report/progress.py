@@ -229,6 +229,7 @@ class LiveLines:
     def _work(self) -> None:
         if self._stopping.wait(DELAY_S):
             return
+        # rich takes 60 ms to import: a run that is over before the first line is drawn is spared it.
         from rich.console import Console
         from rich.live import Live
 

@@ -8,21 +8,20 @@ from itertools import pairwise
 
 from testrium.errors import InfraError
 from testrium.evidence import Event
+from testrium.record.reader import load_evidence, load_logs, load_moments
+from testrium.record.restored import read_circuits
+from testrium.regular_files import regular_text
 from testrium.report.console import HopTime
 from testrium.report.wording import label
 from testrium.results import GroupResult, RunDetail
+from testrium.run.folder import RunFolder
 from testrium.statistics import median
+from testrium.verify.instances import key_paths
 from testrium.words import RESERVED_UNITS
 
 
 def details_of(result: GroupResult) -> RunDetail:
     """All that the run's folder holds; what is gone or cannot be read is left out."""
-    from testrium.record.reader import load_evidence, load_logs, load_moments
-    from testrium.record.restored import read_circuits
-    from testrium.regular_files import regular_text
-    from testrium.run.folder import RunFolder
-    from testrium.verify.instances import key_paths
-
     detail = RunDetail()
     if result.files is None:
         return detail
@@ -53,11 +52,6 @@ def slowest_legs(results: Iterable[GroupResult], most: int = 3) -> tuple[HopTime
 
 
 def _legs_of(result: GroupResult) -> list[HopTime]:
-    from testrium.record.reader import load_evidence
-    from testrium.record.restored import read_circuits
-    from testrium.run.folder import RunFolder
-    from testrium.verify.instances import key_paths
-
     if result.files is None or not result.judgement.circuits:
         return []
     folder = RunFolder(result.files)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from testrium.declared.groups import Combination
 from testrium.declared.metrics import Metric
 from testrium.evidence import CheckResult, End, Event, Finding, TestResult, Use
+from testrium.frames import without_ours
 from testrium.measures import figure
 from testrium.report import escape, wording
 from testrium.results import CircuitResult, GroupResult, Judgement, Measure, MetricResult
@@ -443,6 +444,4 @@ def _lines(text: str) -> tuple[str, ...]:
 
 
 def _frames(text: str) -> tuple[str, ...]:
-    from testrium.frames import without_ours
-
     return without_ours(_lines(text))

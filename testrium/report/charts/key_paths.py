@@ -141,7 +141,7 @@ class Step(NamedTuple):
     skipped: int = 0
 
 
-class KeyPath(NamedTuple):
+class DrawnPath(NamedTuple):
     """All that happened to a key, and to the keys that causes join with it (`others`).
 
     `latency_ms` is infinite where it was not answered, None where no circuit measures it. `wrong`
@@ -158,10 +158,10 @@ class KeyPath(NamedTuple):
     steps: tuple[Step, ...]
 
 
-class KeyPaths(NamedTuple):
+class DrawnPaths(NamedTuple):
     """The ways that a page holds, what is wrong first, then the slowest; `total` counts all."""
 
-    shown: tuple[KeyPath, ...] = ()
+    shown: tuple[DrawnPath, ...] = ()
     total: int = 0
     folded: tuple[Step, ...] = ()
     places_left_out: int = 0
@@ -183,7 +183,7 @@ def key_paths(
     findings: Sequence[Finding],
     faults: Mapping[int, str],
     room: int,
-) -> KeyPaths:
+) -> DrawnPaths:
     """The ways of a group, of which as many are shown as hold `room` events in all.
 
     `faults` says which events were the last ones before something was broken on purpose.
@@ -191,14 +191,14 @@ def key_paths(
     known = _gathered(events, circuits, findings)
     routes = EventSources([one.circuit for one in circuits])
     order = sorted(known, key=lambda name: _urgency(known[name], findings))
-    shown: list[KeyPath] = []
+    shown: list[DrawnPath] = []
     for name in order:
         room -= min(len(known[name].events), MOST_STEPS)
         if room < 0 and shown:
             break
         shown.append(_key_path(name, known[name], faults, routes))
     folded = _folded(known.values(), routes)
-    return KeyPaths(
+    return DrawnPaths(
         tuple(shown), len(known), folded[:MOST_PLACES], max(0, len(folded) - MOST_PLACES)
     )
 
@@ -251,7 +251,7 @@ def _urgency(known: _Gathered, findings: Sequence[Finding]) -> tuple[int, float]
 
 def _key_path(
     name: str, known: _Gathered, faults: Mapping[int, str], routes: EventSources
-) -> KeyPath:
+) -> DrawnPath:
     latency, exact = max(known.latencies, default=(None, True))
     latency_ms = None if latency is None else latency / 1e6
     if latency_ms is None:
@@ -260,7 +260,7 @@ def _key_path(
         text = "unanswered" if exact else "other clock"
     else:
         text = ("" if exact else "≤ ") + wording.milliseconds(latency_ms)
-    return KeyPath(
+    return DrawnPath(
         name=name,
         others=tuple(dict.fromkeys(e.key for e in known.events if e.key not in (None, name))),
         circuits=tuple(known.circuits),

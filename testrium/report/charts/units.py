@@ -48,7 +48,7 @@ class Period(NamedTuple):
     title: str
 
 
-class Change(NamedTuple):
+class StateSign(NamedTuple):
     """A moment of a unit's life: it became ready, was started again, or ended."""
 
     x: float
@@ -71,7 +71,7 @@ class UnitLine(NamedTuple):
     name: str
     y: int
     stretches: tuple[Period, ...]
-    signs: tuple[Change, ...]
+    signs: tuple[StateSign, ...]
     ticks: tuple[Tick, ...]
     faults: tuple[Period, ...] = ()
 
@@ -200,7 +200,7 @@ def usage(samples: Sequence[Sample], axis: Axis, started_ns: int | None) -> tupl
 
 def _unit_line(
     unit: UnitView, axis: Axis, changes: Sequence[StateChange], started_ns: int | None
-) -> tuple[list[Period], tuple[Change, ...]]:
+) -> tuple[list[Period], tuple[StateSign, ...]]:
     end_s = axis.end_s if unit.ended_s is None else unit.ended_s
     if started_ns is not None and changes:
         since = [((change.t_ns - started_ns) / 1e9, change.state) for change in changes]
@@ -220,13 +220,13 @@ def _unit_line(
         if state == "starting":
             starts += 1
             if starts > 1:
-                signs.append(Change(axis.place(begin_s), "again", f"start {starts}"))
+                signs.append(StateSign(axis.place(begin_s), "again", f"start {starts}"))
         else:
-            signs.append(Change(axis.place(begin_s), "ready", f"{state} at {begin_s:.3f} s"))
+            signs.append(StateSign(axis.place(begin_s), "ready", f"{state} at {begin_s:.3f} s"))
         begin, until = axis.place(begin_s), axis.place(min(until_s, end_s))
         text = f"{unit.name}: {state}, {begin_s:.3f} to {min(until_s, end_s):.3f} s"
         stretches.append(Period(begin, max(2.0, round(until - begin, 1)), state, text))
-    signs.append(Change(axis.place(end_s), unit.state, f"{unit.name} {unit.ended}"))
+    signs.append(StateSign(axis.place(end_s), unit.state, f"{unit.name} {unit.ended}"))
     return stretches, tuple(signs)
 
 

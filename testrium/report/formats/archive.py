@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from testrium.errors import UsageError
+from testrium.record.archive import write_archive
 from testrium.report.writer import ReportChoice, Writer
 from testrium.results import RunResult
 from testrium.words import BAD_VERDICTS
@@ -24,8 +25,6 @@ class ArchiveWriter(Writer):
 
     def run_ended(self, result: RunResult) -> None:
         """Write the archive; of a run that was not started there is none. Raises InfraError."""
-        from testrium.record.archive import write_archive
-
         if result.folder is None:
             return
         folders = [

@@ -12,12 +12,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2.utils import htmlsafe_json_dumps
+from markupsafe import Markup
 
 from testrium.declared.circuits import Circuit
 from testrium.evidence import Event, OutputMark, StoredLog
 from testrium.report import wording
-from testrium.report.charts.key_paths import KeyPath, KeyPaths, key_paths
+from testrium.report.charts.key_paths import DrawnPath, DrawnPaths, key_paths
 from testrium.report.charts.latency import Distribution, distribution
 from testrium.report.charts.sequence import (
     ANY_UNIT,
@@ -36,9 +40,6 @@ from testrium.report.writer import Report
 from testrium.resources import template_folder
 from testrium.results import GroupResult, RunDetail, RunResult
 from testrium.words import BAD_VERDICTS
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
 
 #: Of more lines the first and the last are shown.
 HEAD = 400
@@ -194,7 +195,7 @@ class GroupPage(NamedTuple):
 
     view: GroupView
     declared: tuple[Circuit, ...]
-    ways: KeyPaths
+    ways: DrawnPaths
     folded: SequenceDiagram | None
     circuits: tuple[CircuitPage, ...]
     timeline: UnitChart | None
@@ -240,7 +241,7 @@ def page_of(result: GroupResult, detail: RunDetail, *, cwd: Path, room: int) -> 
     )
 
 
-def _circuits(result: GroupResult, detail: RunDetail, ways: KeyPaths) -> tuple[CircuitPage, ...]:
+def _circuits(result: GroupResult, detail: RunDetail, ways: DrawnPaths) -> tuple[CircuitPage, ...]:
     by_name = {circuit.name: circuit for circuit in result.judgement.circuits}
     pages = []
     for one in detail.circuits:
@@ -261,7 +262,7 @@ def _circuits(result: GroupResult, detail: RunDetail, ways: KeyPaths) -> tuple[C
     return tuple(pages)
 
 
-def _data(shown: Sequence[KeyPath]) -> dict[str, Any]:
+def _data(shown: Sequence[DrawnPath]) -> dict[str, Any]:
     """The ways, short: units and texts that come again and again are numbers."""
     texts: dict[str, int] = {}
 
@@ -321,10 +322,6 @@ def render(result: RunResult, *, cwd: Path, details: Details | None = None) -> s
 
 def make_environment() -> Environment:
     """Templates that escape what they are given, with our style, our script and their hashes."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from jinja2.utils import htmlsafe_json_dumps
-    from markupsafe import Markup
-
     folder = template_folder() / "report"
     environment = Environment(
         loader=FileSystemLoader(folder),

@@ -5,7 +5,13 @@ from math import inf
 
 from testrium.declared.circuits import Circuit, Hop
 from testrium.evidence import Event, Finding
-from testrium.report.charts.key_paths import MOST_STEPS, WHOLE_RUN, KeyPaths, joined_keys, key_paths
+from testrium.report.charts.key_paths import (
+    MOST_STEPS,
+    WHOLE_RUN,
+    DrawnPaths,
+    joined_keys,
+    key_paths,
+)
 from testrium.results import CircuitPaths, KeyPath, MissedHop
 from testrium.words import Code, Place
 
@@ -52,7 +58,7 @@ def lost(key: str, first: int) -> tuple[list[Event], KeyPath]:
 
 def shown(
     *known: tuple[list[Event], KeyPath], findings: Sequence[Finding] = (), room: int = 1000
-) -> KeyPaths:
+) -> DrawnPaths:
     events = [one for own, _ in known for one in own]
     circuits = (CircuitPaths(ROUTE, tuple(way for _, way in known)),)
     return key_paths(events, circuits, findings, {}, room)
@@ -126,4 +132,4 @@ def test_a_circuit_of_the_whole_run_has_one_way() -> None:
 
 
 def test_nothing_with_a_key_has_no_way() -> None:
-    assert key_paths([event(1, "a:b", 0, None)], (), (), {}, 1000) == KeyPaths()
+    assert key_paths([event(1, "a:b", 0, None)], (), (), {}, 1000) == DrawnPaths()
