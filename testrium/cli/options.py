@@ -10,7 +10,6 @@ from typing import Any, TextIO, TypeVar
 import click
 
 from testrium.errors import UsageError
-from testrium.report.formats import FORMATS
 from testrium.report.writer import ReportChoice, Writer, check_targets
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -116,14 +115,35 @@ def github_writers(stream: TextIO, cwd: Path) -> list[Writer]:
 
 
 def _make(choice: ReportChoice, cwd: Path) -> Writer:
-    from testrium.report.formats import make_writer
-
-    if choice.name not in FORMATS:
+    if choice.name not in _REPORT_HELP:
         return _of_plugin(choice, cwd)
-    writer = make_writer(choice.name, choice.target, cwd)
+    writer = _format(choice.name)(choice.target, cwd)
     if writer.needs_target and choice.target is None:
         raise UsageError(f"{choice.option} needs a file: --writer {choice.name}=FILE")
     return writer
+
+
+def _format(name: str) -> type[Writer]:
+    """The writer of one of Testrium's own formats, imported when it is asked for."""
+    if name == "json":
+        from testrium.report.json_report import JsonWriter
+
+        return JsonWriter
+    if name == "json-stream":
+        from testrium.report.formats.stream import StreamWriter
+
+        return StreamWriter
+    if name == "junit":
+        from testrium.report.formats.junit import JunitWriter
+
+        return JunitWriter
+    if name == "html":
+        from testrium.report.formats.html import PageWriter
+
+        return PageWriter
+    from testrium.report.formats.tap import TapWriter
+
+    return TapWriter
 
 
 def _of_plugin(choice: ReportChoice, cwd: Path) -> Writer:
@@ -131,5 +151,5 @@ def _of_plugin(choice: ReportChoice, cwd: Path) -> Writer:
     from testrium.plugins import find_plugin
     from testrium.report.plugin_writer import PluginWriter
 
-    plugin = find_plugin("writers", choice.name, find_project(cwd).plugins, builtin=FORMATS)
+    plugin = find_plugin("writers", choice.name, find_project(cwd).plugins, builtin=_REPORT_HELP)
     return PluginWriter(plugin, choice.target, cwd)

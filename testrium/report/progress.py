@@ -229,7 +229,7 @@ class LiveLines:
     def _work(self) -> None:
         if self._stopping.wait(DELAY_S):
             return
-        # rich takes 60 ms to import: a run that is over before the first line is drawn is spared it.
+        # rich takes 60 ms to import: short runs are over before the first line is drawn.
         from rich.console import Console
         from rich.live import Live
 
