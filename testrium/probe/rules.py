@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
 #: Characters of a step.
 MAX_STEP = 200
 #: Bytes of a key, in UTF-8.
@@ -109,7 +105,7 @@ def check_depth(meta: object, text: str) -> None:
     """Raises ValueError where metadata is nested too deeply; `text` is its JSON."""
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return
-    level: list[Any] = [meta]
+    level = [meta] if isinstance(meta, dict | list | tuple) else []
     for _ in range(MAX_DEPTH):
         inner = (each.values() if isinstance(each, dict) else each for each in level)
         level = [one for each in inner for one in each if isinstance(one, dict | list | tuple)]

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 def written(shift_ns: int) -> str:
     """The file's text, in seconds: `+3600.000000000`. faketime's library reads it too."""
@@ -14,7 +10,7 @@ def written(shift_ns: int) -> str:
     return f"{sign}{seconds}.{rest:09d}\n"
 
 
-def read_ns(path: str | Path) -> int:
+def read_ns(path: str) -> int:
     """What the file says, in ns; 0 where there is none."""
     try:
         with open(path, encoding="ascii") as file:  # noqa: PTH123 - pathlib is slow to import

@@ -27,11 +27,11 @@ HOUR_NS = 3_600_000_000_000
 def test_what_is_written_is_read(tmp_path: Path, shift_ns: int) -> None:
     file = tmp_path / "clock"
     file.write_text(written(shift_ns))
-    assert read_ns(file) == shift_ns
+    assert read_ns(str(file)) == shift_ns
 
 
 def test_no_file_no_shift(tmp_path: Path) -> None:
-    assert read_ns(tmp_path / "clock") == 0
+    assert read_ns(str(tmp_path / "clock")) == 0
 
 
 def test_the_wall_time_of_probes_is_off(
