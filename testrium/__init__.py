@@ -12,9 +12,8 @@ from __future__ import annotations
 TYPE_CHECKING = False  # as `typing.TYPE_CHECKING`, without the 5 ms that importing typing takes
 if TYPE_CHECKING:
     from testrium.errors import InjectedFault
-    from testrium.probe.emitter import Unit, unit
+    from testrium.probe.emitter import Unit, metric, unit
     from testrium.probe.event import Event
-    from testrium.probe.metrics import metric
 
 __version__ = "0.1.0"
 
@@ -27,7 +26,7 @@ def __getattr__(name: str) -> object:
 
         return getattr(emitter, name)
     if name == "metric":
-        from testrium.probe.metrics import metric
+        from testrium.probe.emitter import metric
 
         return metric
     if name == "Event":

@@ -148,7 +148,7 @@ def _format(name: str) -> type[Writer]:
 
 def _of_plugin(choice: ReportChoice, cwd: Path) -> Writer:
     from testrium.load.project import find_project
-    from testrium.plugins import find_plugin
+    from testrium.plugins.registry import find_plugin
     from testrium.report.plugin_writer import PluginWriter
 
     plugin = find_plugin("writers", choice.name, find_project(cwd).plugins, builtin=_REPORT_HELP)

@@ -46,7 +46,7 @@ def command(
     if (metric is None) is not bool(step):
         raise UsageError("either a STEP or --metric NAME VALUE")
     from testrium.probe.emitter import emit
-    from testrium.probe.metrics import metric as report
+    from testrium.probe.emitter import metric as report
 
     try:
         if metric is not None:

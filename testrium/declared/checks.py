@@ -15,7 +15,7 @@ class Normalizer(NamedTuple):
     """What is replaced in both sides of a comparison.
 
     `name` is one that Testrium knows ("datetime"), or "" for the regular expression `sub`, whose
-    matches become `by`. With `plugin`, the fields of a `testrium.plugins.Plugin`, that one does it.
+    matches become `by`. With `plugin`, its fields (see `plugins.registry`), that one does it.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Check(NamedTuple):
     golden: str | None = None
     normalize: tuple[Normalizer, ...] = ()
     unordered: bool = False
-    #: The fields of a `testrium.plugins.Plugin` that makes the check, and what it is told.
+    #: The fields of a `testrium.plugins.registry.Plugin` that makes the check, and what it is told.
     plugin: tuple[str, ...] = ()
     settings: Mapping[str, str] = EMPTY
 

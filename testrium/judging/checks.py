@@ -15,16 +15,15 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from testrium.checks.calling import PluginFailedError
+from testrium.checks.comparison import PluginFailedError
 from testrium.checks.conditions import Failure, told
-from testrium.checks.examine import Examiner
-from testrium.checks.files import UnreadableError
-from testrium.checks.limit import TookTooLongError, at_most
+from testrium.checks.examine import Examiner, UnreadableError
+from testrium.checks.patterns import TookTooLongError, at_most
 from testrium.declared.checks import Check
 from testrium.declared.groups import Scenario
 from testrium.errors import TestriumError
 from testrium.evidence import CheckResult
-from testrium.plugins import Plugin
+from testrium.plugins.registry import Plugin
 from testrium.record.reader import probe_metadata, stored_ports
 from testrium.run.environment import Ports, Surroundings, event_field
 from testrium.run.folder import RunFolder

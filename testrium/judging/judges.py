@@ -55,7 +55,7 @@ class Judges:
         Those of other groups go on beside it: a plugin may wait for long.
         `may_rewrite`: nothing else has failed, so that what came out may become a reference.
         """
-        from testrium.checks.limit import TookTooLongError
+        from testrium.checks.patterns import TookTooLongError
         from testrium.judging.checks import make_checks, weight
 
         rewrite = self._update_golden and any(one.golden for one in scenario.group.checks)

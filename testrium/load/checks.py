@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from testrium.checks import expression, jsonpath
-from testrium.checks.normalize import check_normalizer
+from testrium.checks import expression, values
+from testrium.checks.comparison import check_normalizer
 from testrium.checks.patterns import NotationError
 from testrium.declared.checks import Check, Normalizer
 from testrium.declared.units import Unit
@@ -17,7 +17,7 @@ from testrium.load.schema import CHECK, CHECK_SUBJECTS, NORMALIZERS
 from testrium.load.shape import Reading
 from testrium.load.unit_files import UnitFile
 from testrium.load.unit_texts import enabled_ports
-from testrium.plugins import Plugin
+from testrium.plugins.registry import Plugin
 
 #: Reserved units whose output is complete when checks are made; teardown.py runs after them.
 _LOGS_BESIDE = ("setup", "tests")
@@ -176,7 +176,7 @@ def _check_notation(reading: Reading, scope: Scope) -> None:
                 check_pattern(text, spot, scope)
     _check_expressions(reading, _groups(reading, scope))
     try:
-        jsonpath.parse(reading["at"] or "")
+        values.parse(reading["at"] or "")
     except NotationError as error:
         reading.at("at").wrong(str(error))
     for index, value in enumerate(reading["normalize"]):

@@ -10,8 +10,8 @@ from testrium.load.document import Spot, did_you_mean
 from testrium.load.schema import KINDS
 from testrium.load.suites import check_keys_of_kind
 from testrium.load.unit_files import UnitFile
-from testrium.plugged import ENTRYPOINT, ready_command, unit_variables
-from testrium.plugins import Plugin, find_plugin, installed_plugins
+from testrium.plugins.in_unit import ENTRYPOINT, ready_command, unit_variables
+from testrium.plugins.registry import Plugin, find_plugin, installed_plugins
 
 
 def plug_in(

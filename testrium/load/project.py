@@ -20,7 +20,7 @@ from testrium.load.kinds import (
 )
 from testrium.load.schema import CONFIGS, DIALECT, UNIT
 from testrium.load.shape import Key, Reading, Shape
-from testrium.plugins import KINDS, Plugin
+from testrium.plugins.registry import KINDS, Plugin
 from testrium.words import EMPTY
 
 FILE_NAME: Final = "testrium.toml"

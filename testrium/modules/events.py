@@ -11,7 +11,7 @@ import os
 
 from testrium.probe.environment import EVENT_DB as EVENT_DB_ENV
 from testrium.probe.environment import PROBES
-from testrium.probe.rules import TYPES, check_unit
+from testrium.probe.event import TYPES, check_unit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

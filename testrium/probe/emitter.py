@@ -12,20 +12,17 @@ from errno import EBADF
 from time import monotonic_ns, time_ns
 
 from testrium.probe import environment as names
-from testrium.probe.rules import (
+from testrium.probe.event import (
     MAX_LINE,
+    MAX_STEP,
     check_depth,
     check_key,
+    check_metric,
     check_names,
     check_step,
     check_type,
     check_unit,
 )
-
-try:  # the C function that `json` uses; `json` itself costs an import of 9 ms
-    from _json import encode_basestring
-except ImportError:  # not CPython
-    from json.encoder import encode_basestring
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,14 +30,22 @@ if TYPE_CHECKING:
     from typing import Any
 
     from testrium.probe.event import Event
-    from testrium.probe.failpoints import Failpoints
+    from testrium.probe.faults import Failpoints
+
+try:  # the C function that `json` uses; `json` itself costs an import of 9 ms
+    from _json import encode_basestring
+except ImportError:  # not CPython
+    from json.encoder import encode_basestring
 
 #: A text as JSON writes it.
 quoted = encode_basestring
+
 #: The kernel gives a new file the lowest free number; few programs have so many open.
 HIGH_FD = 500
+
 #: Steps whose beginning of a line is remembered.
 MAX_HEADS = 4096
+
 #: What stands in a line after its checked part: the sequence number, the braces, a newline.
 _ROOM = 64
 
@@ -271,8 +276,6 @@ class Unit:
         Its message and traceback are kept as metadata.
         """
         if self._emitter is not None:
-            from testrium.probe.exceptions import described
-
             step, told = described(exc)
             self._emitter.emit(step, "Exception", key, cause, told | meta, self._foreign)
 
@@ -322,7 +325,7 @@ def emit(
 
 
 def _shift_ns(path: str) -> int:
-    from testrium.probe.shift import read_ns
+    from testrium.probe.faults import read_ns
 
     return read_ns(path)
 
@@ -332,7 +335,7 @@ def _failpoints() -> Failpoints | None:
     listed = os.environ.get(names.FAILPOINTS)
     if not listed:
         return None
-    from testrium.probe.failpoints import Failpoints
+    from testrium.probe.faults import Failpoints
 
     return Failpoints(listed, os.environ.get(names.UNIT, ""))
 
@@ -363,3 +366,59 @@ def _quoted_keys(keys: Sequence[str]) -> str:
     for key in keys:
         check_key(key)
     return f"[{','.join(map(quoted, keys))}]"
+
+
+#: Characters of an exception's message and traceback that are kept.
+MAX_MESSAGE = 8 << 10
+
+MAX_TRACEBACK = 64 << 10
+
+
+def described(exc: BaseException) -> tuple[str, dict[str, str]]:
+    """The step and the metadata of an exception, whatever its class does."""
+    if not isinstance(exc, BaseException):
+        raise TypeError(f"not an exception: {type(exc).__name__}")
+    from traceback import format_exception  # 5 ms, for the few that report one
+
+    try:
+        message = str(exc)
+    except Exception as error:  # noqa: BLE001 - the user's __str__
+        message = f"<its text raises {type(error).__name__}>"
+    trace = "".join(format_exception(exc))
+    name = "".join(char for char in type(exc).__name__ if char.isprintable())[:MAX_STEP]
+    return _clean(name) or "Exception", {
+        "message": _clean(message)[:MAX_MESSAGE],
+        "traceback": _clean(trace)[-MAX_TRACEBACK:],
+    }
+
+
+def _clean(text: str) -> str:
+    """The text with lone surrogates (undecodable file names) escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def metric(name: str, value: float, unit: str = "", better: str = "smaller") -> None:
+    """Report a figure of this run: a throughput, a size, a time that the code itself took.
+
+    Several reports of one name, from any process, are aggregated. Outside a run it does nothing. A
+    report that returned is never lost.
+
+    Args:
+        name: up to 200 characters, none of them a control one.
+        value: a finite number, in `unit`.
+        unit: up to 32 characters: "ms", "1/s"; "" for a plain number.
+        better: "smaller" or "larger"; a regression is a change the other way.
+
+    Raises:
+        TypeError, ValueError: no name, value or unit for a metric; nothing was written.
+        OSError: it could not be written.
+    """
+    path = os.environ.get(names.PROBES)
+    if not path:
+        return
+    number = check_metric(name, value, unit, better)
+    line = (
+        f'{{"metric":{quoted(name)},"value":{number!r},"unit":{quoted(unit)},"better":"{better}"'
+        f',"t_ns":{monotonic_ns()},"pid":{os.getpid()}}}\n'
+    )
+    emitter_of(path, os.environ.get(names.DOMAIN, "")).append(line.encode())

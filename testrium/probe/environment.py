@@ -17,13 +17,13 @@ UPDATE_GOLDEN = "TESTRIUM_UPDATE_GOLDEN"
 
 # Between the runner and Testrium's own code in the unit; users do not rely on them.
 
-#: The address that answers waits, see `testrium.probe.wire`.
+#: The address that answers waits, see `testrium.probe.waiting`.
 SOCKET = "TESTRIUM_SOCKET"
 #: The clock that the runner's times are of, see `clock_domain`.
 DOMAIN = "TESTRIUM_DOMAIN"
 #: The probes at which this process asks whether something is to be broken: "unit:step" a line.
 FAILPOINTS = "TESTRIUM_FAILPOINTS"
-#: The file that says how far the clock of this process is off, see `testrium.probe.shift`.
+#: The file that says how far the clock of this process is off, see `testrium.probe.faults`.
 CLOCK = "TESTRIUM_CLOCK"
 
 

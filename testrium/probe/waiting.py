@@ -1,4 +1,4 @@
-"""Waiting for the probes of other units: questions to the runner's socket.
+"""Ask the runner, over a Unix socket or TCP, and wait for its answer.
 
 A request is one line of JSON, its answer one line too:
 
@@ -10,25 +10,65 @@ A request is one line of JSON, its answer one line too:
     {"op": "status", "unit": "source", "status": "ready"}           -> {"ok": true}
     {"op": "result", ...the fields of `store_result`...}            -> {"ok": true}
 
-Any of them may be answered {"error": "..."}.
+Any of them may be answered {"error": "..."}. An address is the path of a Unix socket, or
+`tcp:PORT:TOKEN`: a port of this host, to which the token is sent first, as a line. Any user of the
+machine may connect to it; a connection without the token is not answered.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import socket
 from collections.abc import Callable
 from math import isnan
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from testrium.probe import environment as names
-from testrium.probe.event import Event
-from testrium.probe.rules import check_key, check_step, check_unit
-from testrium.probe.wire import connected, connected_async
+from testrium.probe.event import Event, check_key, check_step, check_unit
 
 if TYPE_CHECKING:
-    import socket
+    from asyncio import StreamReader, StreamWriter
+
+#: What the address of a line over TCP begins with.
+TCP = "tcp:"
+
+HOST = "127.0.0.1"
+
+
+def connected(address: str) -> socket.socket:
+    """A socket that blocks. Raises OSError: nobody listens there."""
+    if not address.startswith(TCP):
+        wire = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            wire.connect(address)
+        except OSError:
+            wire.close()
+            raise
+        return wire
+    port, greeting = _parts(address)
+    wire = socket.create_connection((HOST, port))
+    wire.sendall(greeting)
+    return wire
+
+
+async def connected_async(address: str, limit: int) -> tuple[StreamReader, StreamWriter]:
+    """The same for asyncio; `limit` is that of a line, in bytes."""
+    import asyncio
+
+    if not address.startswith(TCP):
+        return await asyncio.open_unix_connection(address, limit=limit)
+    port, greeting = _parts(address)
+    reader, writer = await asyncio.open_connection(HOST, port, limit=limit)
+    writer.write(greeting)
+    return reader, writer
+
+
+def _parts(address: str) -> tuple[int, bytes]:
+    port, _, token = address.removeprefix(TCP).partition(":")
+    return int(port), f"{token}\n".encode()
+
 
 ENDED = "the run has ended, or its runner was killed"
 

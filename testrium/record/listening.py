@@ -1,4 +1,4 @@
-"""The runner's end of the lines that its processes open to it; see `testrium.probe.wire`."""
+"""The runner's end of the lines that its processes open to it; see `testrium.probe.waiting`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from testrium.portability import is_portable
-from testrium.probe.wire import HOST, TCP
+from testrium.probe.waiting import HOST, TCP
 
 _BACKLOG = 1024
 _LINE_LIMIT = 1 << 16

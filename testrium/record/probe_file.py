@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn
 
-from testrium.probe.rules import (
+from testrium.probe.event import (
     MAX_LINE,
     check_depth,
     check_key,

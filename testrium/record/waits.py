@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from testrium.errors import InfraError
 from testrium.evidence import End, EndCause, Event, UnitState
-from testrium.probe.rules import check_key, check_step, check_unit
+from testrium.probe.event import check_key, check_step, check_unit
 from testrium.record.listening import listen
 from testrium.record.recorder import Recorder, Wait
 from testrium.words import RESERVED_UNITS
@@ -92,7 +92,7 @@ class WaitServer:
     """
 
     def __init__(self, recorder: Recorder, path: Path, reached: Reached | None = None) -> None:
-        """`reached` answers at failpoints, see `testrium.probe.failpoints`."""
+        """`reached` answers at failpoints, see `testrium.probe.faults`."""
         self.address = ""
         self.endings = Endings()
         self._path = path

@@ -20,7 +20,7 @@ from testrium.declared.groups import Scenario
 from testrium.errors import Problem
 from testrium.evidence import UnitState
 from testrium.frames import where_raised
-from testrium.plugins import Plugin, load_plugin
+from testrium.plugins.registry import Plugin, load_plugin
 from testrium.report.writer import STDOUT, Writer, WriterFailedError
 from testrium.results import GroupResult, RunResult
 from testrium.run.platform import system

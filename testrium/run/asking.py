@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from testrium.suites import settings
+from testrium.suites import protocol
 
 #: Variables that the usual servers for continuous integration set.
 _SERVERS = ("CI", "TF_BUILD", "JENKINS_URL", "TEAMCITY_VERSION", "BUILDKITE")
@@ -16,10 +16,10 @@ def terminal_variables(environ: Mapping[str, str] = os.environ) -> dict[str, str
     """What tells a manual unit where to ask, or why nobody is asked."""
     for name in _SERVERS:
         if environ.get(name, "").lower() not in _OFF:
-            return {settings.UNASKED: f"this is no person's run ({name} is set)"}
+            return {protocol.UNASKED: f"this is no person's run ({name} is set)"}
     try:
         if os.isatty(0) and os.isatty(1):
-            return {settings.TERMINAL: os.ttyname(0)}
+            return {protocol.TERMINAL: os.ttyname(0)}
     except OSError:
         pass
-    return {settings.UNASKED: "the run has no terminal"}
+    return {protocol.UNASKED: "the run has no terminal"}

@@ -22,7 +22,7 @@ def bounded(pattern: Callable[[], str]) -> Iterator[None]:
     Raises:
         InfraError: it took too long.
     """
-    from testrium.checks.limit import TookTooLongError, at_most
+    from testrium.checks.patterns import TookTooLongError, at_most
 
     try:
         with at_most(LIMIT_S):

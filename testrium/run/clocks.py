@@ -24,7 +24,7 @@ from testrium.declared.groups import Scenario
 from testrium.declared.units import Unit
 from testrium.errors import InfraError
 from testrium.probe import environment as names
-from testrium.probe.shift import written
+from testrium.probe.faults import written
 from testrium.record.recorder import injected
 from testrium.run.platform import system
 

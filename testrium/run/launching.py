@@ -53,10 +53,10 @@ def _suite_variables(
     unit: Unit, surroundings: Surroundings, lookup: Callable[[str], str]
 ) -> dict[str, str]:
     """What the process of a suite is told."""
-    from testrium.suites import settings
+    from testrium.suites import protocol
 
     folder = surroundings.scenario.group.folder
-    variables = settings.environment(
+    variables = protocol.environment(
         (str(folder / substituted(path, lookup)) for path in unit.paths),
         (substituted(text, lookup) for text in unit.args),
         (
@@ -64,7 +64,7 @@ def _suite_variables(
             for step in unit.steps
         ),
     )
-    variables[settings.FOLDER] = str(surroundings.folder.unit(unit.name))
+    variables[protocol.FOLDER] = str(surroundings.folder.unit(unit.name))
     if unit.kind == "manual":
         from testrium.run.asking import terminal_variables
 
@@ -107,7 +107,7 @@ def awaited(unit: Unit) -> str | None:
 def not_ready(unit: Unit, folder: RunFolder) -> str:
     """Why it is not: no sign of it came, or the plugin that is asked raised something at last."""
     if unit.ready is not None and unit.ready.plugin is not None:
-        from testrium.plugged import RAISED
+        from testrium.plugins.in_unit import RAISED
         from testrium.regular_files import read_regular
 
         with contextlib.suppress(OSError), read_regular(folder.unit(unit.name) / RAISED) as file:

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from types import ModuleType, TracebackType
 from typing import Any
 
-from testrium.probe.wire import connected
+from testrium.probe.waiting import connected
 
 MODULE = "test_case"
 CONTROL = "TESTRIUM_CONTROL"

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeAlias
 
-from testrium.suites import settings
-from testrium.suites.telling import Teller
+from testrium.suites import protocol
+from testrium.suites.protocol import Teller
 
 _TEXTS = (".md", ".rst", ".txt")
 
@@ -23,7 +23,7 @@ _ErrorInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType]
 def main() -> None:
     """The entrypoint: run the examples of every module and text below the paths."""
     teller = Teller()
-    for path in settings.paths():
+    for path in protocol.paths():
         for file in _files(Path(path)):
             for test in _examples(file, teller):
                 _run(test, teller)

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn, TextIO
 
-from testrium.suites import settings
-from testrium.suites.telling import Outcome, Teller
+from testrium.suites import protocol
+from testrium.suites.protocol import Outcome, Teller
 
 _ANSWERS: tuple[Outcome, ...] = ("passed", "failed", "skipped")
 _QUESTIONS = {"failed": "What happened", "skipped": "Why"}
@@ -26,12 +26,12 @@ _QUESTIONS = {"failed": "What happened", "skipped": "Why"}
 def main() -> None:
     """The entrypoint: ask every step, and tell the answers with who gave them and when."""
     teller = Teller()
-    steps = settings.steps()
-    if reason := os.environ.get(settings.UNASKED, ""):
+    steps = protocol.steps()
+    if reason := os.environ.get(protocol.UNASKED, ""):
         for step in steps:
             teller.tell(step["name"], "unknown", message=f"nobody was asked: {reason}")
         return
-    with _terminal(os.environ[settings.TERMINAL]) as (answers, questions):
+    with _terminal(os.environ[protocol.TERMINAL]) as (answers, questions):
         unit = f"{os.environ['TESTRIUM_GROUP']}, {os.environ['TESTRIUM_UNIT']}"
         signal.signal(signal.SIGTERM, lambda *_: _leave(questions))
         questions.write(f"\n{_shown(unit)}: a check by hand\n")

@@ -11,8 +11,8 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any
 
-from testrium.suites import settings
-from testrium.suites.telling import Outcome, Teller
+from testrium.suites import protocol
+from testrium.suites.protocol import Outcome, Teller
 
 #: Exit codes of pytest after which every test has been told of, see its reference (ExitCode).
 _OK, _TESTS_FAILED, _INTERRUPTED, _NO_TESTS = 0, 1, 2, 5
@@ -23,9 +23,9 @@ def main() -> None:
     import pytest
 
     plugin = Plugin(Teller())
-    cache = os.path.join(os.environ[settings.FOLDER], "pytest_cache")  # noqa: PTH118 - text for pytest
+    cache = os.path.join(os.environ[protocol.FOLDER], "pytest_cache")  # noqa: PTH118 - text for pytest
     own = ["-o", f"cache_dir={cache}", "--color=no"]
-    code = int(pytest.main([*own, *settings.arguments(), *settings.paths()], plugins=[plugin]))
+    code = int(pytest.main([*own, *protocol.arguments(), *protocol.paths()], plugins=[plugin]))
     told = code in (_OK, _TESTS_FAILED, _NO_TESTS)
     if not told and not (code == _INTERRUPTED and plugin.collection_failed):
         sys.exit(code)

@@ -10,8 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeAlias
 
-from testrium.suites import settings
-from testrium.suites.telling import Teller
+from testrium.suites import protocol
+from testrium.suites.protocol import Teller
 
 _Error: TypeAlias = (
     tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
@@ -20,7 +20,7 @@ _Error: TypeAlias = (
 
 def main() -> None:
     """The entrypoint: run what the paths hold; a folder is searched for `test*.py`."""
-    suite = unittest.TestSuite(_load(Path(path)) for path in settings.paths())
+    suite = unittest.TestSuite(_load(Path(path)) for path in protocol.paths())
     result = Result(Teller())
     suite.run(result)
     result.teller.conclude()

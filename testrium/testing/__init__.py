@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         extract,
         normalize,
     )
-    from testrium.testing.filing import (
+    from testrium.testing.files import (
         copy,
         fill_template,
         free_port,
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
         work_folder,
         write_file,
     )
-    from testrium.testing.following import Log
     from testrium.testing.processes import ExitError, Process
     from testrium.testing.starting import PIPE, run, start
     from testrium.testing.waiting import (
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     )
     from testrium.testing.waking import (
         ErrorLineError,
+        Log,
         ProcessEndedError,
         WaitError,
         WaitTimeoutError,
@@ -69,7 +69,7 @@ _HOMES = {
         "extract",
         "normalize",
     ),
-    "filing": (
+    "files": (
         "copy",
         "fill_template",
         "free_port",
@@ -78,7 +78,6 @@ _HOMES = {
         "work_folder",
         "write_file",
     ),
-    "following": ("Log",),
     "processes": ("ExitError", "Process"),
     "starting": ("PIPE", "run", "start"),
     "waiting": (
@@ -89,7 +88,7 @@ _HOMES = {
         "wait_for_probe",
         "wait_until",
     ),
-    "waking": ("ErrorLineError", "ProcessEndedError", "WaitError", "WaitTimeoutError"),
+    "waking": ("ErrorLineError", "Log", "ProcessEndedError", "WaitError", "WaitTimeoutError"),
 }
 
 __all__ = [

@@ -12,18 +12,17 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack, cast
 
 from testrium.checks import comparison
+from testrium.checks.comparison import NAMED, normalized_by
 from testrium.checks.conditions import Failure, compare, extracted_values, text_of, told
-from testrium.checks.examine import Examiner
+from testrium.checks.examine import Examiner, UnreadableError, lines_of, whole_text
 from testrium.checks.expression import Found
-from testrium.checks.files import UnreadableError, lines_of, whole_text
-from testrium.checks.normalize import NAMED, normalized_by
 from testrium.declared.checks import Check, Normalizer
 from testrium.errors import TestriumError
 from testrium.probe import environment as names
-from testrium.testing.following import Log
-from testrium.testing.places import run_dir, unit_logs
+from testrium.testing.files import run_dir, unit_logs
 from testrium.testing.processes import Process
 from testrium.testing.waiting import log_of
+from testrium.testing.waking import Log
 
 #: "datetime", "number", "port", "path", or a regular expression and what takes its place.
 Normalizing = Literal["datetime", "number", "port", "path"] | tuple[str, str]

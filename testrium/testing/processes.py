@@ -138,7 +138,7 @@ class Process:
 
     def last_output(self) -> str:
         """What it wrote last, for a message."""
-        from testrium.testing.following import Log
+        from testrium.testing.waking import Log
 
         log = Log(self.stdout_path, self.stderr_path)
         for _ in log.lines():

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from testrium.testing import waiting
-from testrium.testing.places import unit_folder, unused
+from testrium.testing.files import unit_folder, unused
 from testrium.testing.processes import Process
 
 #: As in `subprocess`: `stdin=PIPE` lets `Process.write` talk to the process.

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from testrium.checks.comparison import shown
-from testrium.testing.following import Log, Search
-from testrium.testing.places import check_unit, emitted_steps, unit_logs
+from testrium.testing.files import check_unit, emitted_steps, unit_logs
 from testrium.testing.processes import Process
 from testrium.testing.waking import (
     ErrorLineError,
+    Log,
     ProcessEndedError,
+    Search,
     WaitTimeoutError,
     Waking,
     waking,

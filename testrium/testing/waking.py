@@ -1,21 +1,87 @@
-"""What ends a wait early: a file that was written, a process that ended, a line that says why."""
+"""What wakes a wait and what ends it: new lines of a file, the end of a process or of a unit."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import re
 import select
+import socket
 import time
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from testrium.checks.comparison import shown
+from testrium.checks.patterns import compiled
 from testrium.errors import TestriumError
-from testrium.testing.unit_end import UnitEnd
+from testrium.probe import environment as names
+from testrium.probe.waiting import ENDED, connected
+
+
+class UnitEnd:
+    """Learns when a unit has ended for good. Outside of a run nobody tells, and it never does."""
+
+    def __init__(self, unit: str) -> None:
+        self._unit = unit
+        self._how: str | None = None
+        self._answer = b""
+        self._wire: socket.socket | None = None
+        address = os.environ.get(names.SOCKET)
+        if not address:
+            return
+        question = {"op": "end", "unit": unit, "asker": os.environ.get(names.UNIT, "")}
+        try:
+            self._wire = connected(address)
+            self._wire.sendall(json.dumps(question).encode() + b"\n")
+            self._wire.setblocking(False)
+        except OSError:
+            self._how = ENDED
+
+    def fileno(self) -> int | None:
+        """Readable when there is an answer; None where there will be none."""
+        return None if self._wire is None else self._wire.fileno()
+
+    def close(self) -> None:
+        if self._wire is not None:
+            self._wire.close()
+
+    def described_end(self) -> str | None:
+        """In words, "unit api ended with exit code 3"; None while it has not ended for good."""
+        while self._how is None and self._wire is not None:
+            try:
+                part = self._wire.recv(65536)
+            except BlockingIOError:
+                break
+            except OSError:
+                part = b""
+            self._answer += part
+            if not part:
+                self._how = ENDED
+            elif self._answer.endswith(b"\n"):
+                self._how = json.loads(self._answer).get("end", ENDED)
+        return self._how
+
+    def last_output(self) -> str:
+        """What the unit wrote last, for a message; "" where it has no output."""
+
+        from testrium.testing.files import unit_logs
+
+        try:
+            log = Log(*unit_logs(self._unit).values())
+        except (RuntimeError, ValueError):
+            return ""
+        for _ in log.lines():
+            pass
+        return log.last_seen()
+
 
 #: Where nothing wakes us, we look again after a pause that grows from the first to the second (s).
 _PAUSES_S = (0.002, 0.05)
+
 #: Some file systems take a watch and tell nothing of what another machine has written.
 _SAFETY_S = 0.5
 
@@ -222,3 +288,90 @@ def _is_alive(pid: int) -> bool:
 
 def _sentence(message: str, seen: str) -> str:
     return f"{message}; {seen}" if seen else message
+
+
+#: Bytes that are read at once.
+_CHUNK = 1 << 18
+
+_LAST_LINES = 5
+
+
+class Log:
+    """Files that are read on from where the last reading ended; a file need not exist yet.
+
+    A line is complete when its end was written. `wait_for_log` of a Log goes on behind the line
+    that it found last.
+    """
+
+    def __init__(self, *paths: Path) -> None:
+        self.paths = paths
+        self._offsets = dict.fromkeys(paths, 0)
+        self._rests = dict.fromkeys(paths, b"")
+        self._waiting: deque[str] = deque()  # lines that were read, and not yet looked at
+        self._last: deque[str] = deque(maxlen=_LAST_LINES)
+
+    def lines(self, *, final: bool = False) -> Iterator[str]:
+        """The lines that were not looked at yet; `final`: an unfinished one counts too."""
+        while True:
+            while self._waiting:
+                line = self._waiting.popleft()
+                self._last.append(line)
+                yield line
+            if not any([self._read(path) for path in self.paths]):  # noqa: C419 - read them all
+                break
+        if final:
+            for path, rest in self._rests.items():
+                if rest:
+                    self._rests[path] = b""
+                    line = _text(rest)
+                    self._last.append(line)
+                    yield line
+
+    def last_seen(self) -> str:
+        """What was seen last, for a message."""
+        lines = [*self._last, *(_text(rest) for rest in self._rests.values() if rest)]
+        if not lines and not any(path.exists() for path in self.paths):
+            return f"there is no {' and no '.join(map(str, self.paths))}"
+        if not lines:
+            return "nothing was written yet"
+        return "the last lines were:\n" + "\n".join(f"  | {shown(line)}" for line in lines)
+
+    def _read(self, path: Path) -> bool:
+        """Read a chunk; False where there was nothing new."""
+        try:
+            with path.open("rb") as file:
+                if file.seek(0, 2) < self._offsets[path]:  # it was emptied: a new one begins
+                    self._offsets[path], self._rests[path] = 0, b""
+                file.seek(self._offsets[path])
+                data = file.read(_CHUNK)
+        except FileNotFoundError:
+            return False
+        self._offsets[path] += len(data)
+        *lines, self._rests[path] = (self._rests[path] + data).split(b"\n")
+        self._waiting.extend(map(_text, lines))
+        return bool(data)
+
+
+class Search:
+    """Looks for a pattern in new lines, and for those that mean failure."""
+
+    def __init__(self, pattern: str, errors: Sequence[str], *, literal: bool) -> None:
+        self._pattern = _compiled(pattern, literal=literal)
+        self._errors = [_compiled(error, literal=literal) for error in errors]
+
+    def found(self, log: Log, *, final: bool = False) -> re.Match[str] | str | None:
+        """The first match, or the line that means failure; None where there is neither."""
+        for line in log.lines(final=final):
+            if match := self._pattern.search(line):
+                return match
+            if any(error.search(line) for error in self._errors):
+                return line
+        return None
+
+
+def _compiled(text: str, *, literal: bool) -> re.Pattern[str]:
+    return re.compile(re.escape(text)) if literal else compiled(text)
+
+
+def _text(line: bytes) -> str:
+    return line.rstrip(b"\r").decode(errors="backslashreplace")

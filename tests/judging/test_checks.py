@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from testrium.checks.limit import TookTooLongError
+from testrium.checks.patterns import TookTooLongError
 from testrium.declared.checks import Check
 from testrium.declared.groups import Group, Scenario
 from testrium.declared.units import Unit

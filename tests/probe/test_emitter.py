@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import testrium
 from testrium.probe import emitter
 from testrium.probe import environment as names
-from testrium.probe.rules import MAX_LINE
+from testrium.probe.event import MAX_LINE
 
 Lines = Callable[[], list[dict[str, Any]]]
 

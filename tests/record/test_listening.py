@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from testrium import portability
-from testrium.probe import wire
+from testrium.probe import waiting
 from testrium.record.listening import listen
 
 
@@ -32,16 +32,16 @@ def method(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
 
 def test_a_question_is_answered(method: str, tmp_path: Path) -> None:
     def ask(address: str) -> bytes:
-        with wire.connected(address) as line:
+        with waiting.connected(address) as line:
             line.sendall(b"question\n")
             return line.makefile("rb").readline()
 
     async def story() -> None:
         server, address = await listen(Echo, tmp_path / "line")
-        assert address.startswith(wire.TCP) == (method == "spawn")
+        assert address.startswith(waiting.TCP) == (method == "spawn")
         async with server:
             assert await asyncio.to_thread(ask, address) == b"QUESTION\n"
-            reader, writer = await wire.connected_async(address, limit=100)
+            reader, writer = await waiting.connected_async(address, limit=100)
             writer.write(b"again\n")
             assert await reader.readline() == b"AGAIN\n"
             writer.close()
@@ -61,7 +61,7 @@ def test_who_does_not_know_the_token_is_not_heard(
         return made[-1]
 
     def intrude(port: int) -> bytes:
-        with socket.create_connection((wire.HOST, port)) as line:
+        with socket.create_connection((waiting.HOST, port)) as line:
             line.sendall(greeting)
             try:
                 return line.recv(100)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from testrium.probe.rules import MAX_LINE
+from testrium.probe.event import MAX_LINE
 from testrium.record.probe_file import CHUNK, MAX_DAMAGES, ProbeFile
 
 Append = Callable[..., None]

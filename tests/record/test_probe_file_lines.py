@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testrium.probe.rules import MAX_LINE
+from testrium.probe.event import MAX_LINE
 from testrium.record.probe_file import (
     FIELDS,
     BadLineError,

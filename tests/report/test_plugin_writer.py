@@ -10,7 +10,7 @@ import pytest
 
 from testrium.declared.groups import Group, Scenario
 from testrium.errors import ExitCode
-from testrium.plugins import Plugin
+from testrium.plugins.registry import Plugin
 from testrium.report.plugin_writer import PluginWriter
 from testrium.report.writer import WriterFailedError
 from testrium.results import GroupResult, RunResult

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from testrium.run.asking import terminal_variables
-from testrium.suites import settings
+from testrium.suites import protocol
 
 
 @pytest.fixture
@@ -20,17 +20,17 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("terminal")
 @pytest.mark.parametrize("environ", [{}, {"CI": ""}, {"CI": "false"}, {"CI": "0"}])
 def test_at_a_terminal(environ: dict[str, str]) -> None:
-    assert terminal_variables(environ) == {settings.TERMINAL: "/dev/pts/7"}
+    assert terminal_variables(environ) == {protocol.TERMINAL: "/dev/pts/7"}
 
 
 @pytest.mark.usefixtures("terminal")
 @pytest.mark.parametrize("name", ["CI", "TF_BUILD", "JENKINS_URL"])
 def test_never_in_ci(name: str) -> None:
     assert terminal_variables({name: "true"}) == {
-        settings.UNASKED: f"this is no person's run ({name} is set)"
+        protocol.UNASKED: f"this is no person's run ({name} is set)"
     }
 
 
 def test_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "isatty", lambda fd: fd == 0)
-    assert terminal_variables({}) == {settings.UNASKED: "the run has no terminal"}
+    assert terminal_variables({}) == {protocol.UNASKED: "the run has no terminal"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from testrium.suites import doctest_suite, settings
+from testrium.suites import doctest_suite, protocol
 
 MODULE = '''
 from shop_of_doctests import PRICE
@@ -43,7 +43,7 @@ def test_modules_and_texts(
     (tmp_path / "code/README.md").write_text("# Shop\n\n    >>> 1 / 0\n    1\n")
     (tmp_path / "code/.hidden.md").write_text(">>> 1\n2\n")
     (tmp_path / "code/none.md").write_text("no example")
-    for name, text in settings.environment([str(tmp_path / "code")], [], []).items():
+    for name, text in protocol.environment([str(tmp_path / "code")], [], []).items():
         monkeypatch.setenv(name, text)
     doctest_suite.main()
     told = outcomes()

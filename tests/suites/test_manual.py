@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from testrium.suites import manual, settings
+from testrium.suites import manual, protocol
 from testrium.suites.manual import Interview
-from testrium.suites.telling import Teller
+from testrium.suites.protocol import Teller
 
 Outcomes = Callable[[], dict[str, tuple[str, str]]]
 
@@ -71,8 +71,8 @@ def test_what_is_no_answer_is_told(outcomes: Outcomes) -> None:
 def test_nobody_is_asked_where_nobody_is(
     outcomes: Outcomes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    variables = settings.environment([], [], [("page", "Open", "There")])
-    for name, text in {**variables, settings.UNASKED: "CI is set"}.items():
+    variables = protocol.environment([], [], [("page", "Open", "There")])
+    for name, text in {**variables, protocol.UNASKED: "CI is set"}.items():
         monkeypatch.setenv(name, text)
     manual.main()
     assert outcomes() == {"page": ("unknown", "nobody was asked: CI is set")}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from testrium.suites import settings, unittest_suite
+from testrium.suites import protocol, unittest_suite
 
 CODE = """
 import unittest
@@ -40,7 +40,7 @@ def run(
     """Runs the suite at a path below the test's folder."""
 
     def run(path: str) -> None:
-        for name, text in settings.environment([str(tmp_path / path)], [], []).items():
+        for name, text in protocol.environment([str(tmp_path / path)], [], []).items():
             monkeypatch.setenv(name, text)
         unittest_suite.main()
 

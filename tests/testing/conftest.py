@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from testrium.testing import places, starting
+from testrium.testing import files, starting
 from testrium.testing.processes import Process
 
 Start = Callable[..., Process]
@@ -18,7 +18,7 @@ Start = Callable[..., Process]
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Output goes below the test's folder, which is also the current one."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(places, "_temporary", lambda: tmp_path)
+    monkeypatch.setattr(files, "_temporary", lambda: tmp_path)
     return tmp_path
 
 

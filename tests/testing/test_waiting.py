@@ -23,7 +23,7 @@ from testrium.testing import (
     wait_for_probe,
     wait_until,
 )
-from testrium.testing.places import emitted_steps
+from testrium.testing.files import emitted_steps
 from testrium.testing.waking import waking
 
 from .conftest import Start

@@ -24,7 +24,7 @@ import random
 import time
 from typing import Any
 
-from testrium.probe.wire import connected_async
+from testrium.probe.waiting import connected_async
 from testrium.run.links.condition import Condition, Impairment
 from testrium.run.links.link import Link, Seen
 

@@ -14,16 +14,20 @@ from pathlib import Path
 from typing import Any, Final
 
 from testrium.frames import where_raised
-from testrium.plugins import Plugin, load_plugin
+from testrium.plugins.registry import Plugin, load_plugin
 
 #: The entrypoint of a unit whose kind is a plugin, and the variables that tell it which and how.
-ENTRYPOINT: Final = "testrium.plugged:run_unit"
+ENTRYPOINT: Final = "testrium.plugins.in_unit:run_unit"
+
 PLUGIN: Final = "TESTRIUM_PLUGIN"
+
 SETTING: Final = "TESTRIUM_SETTING_"
+
 #: In the unit's folder: what a plugin for readiness raised when it was asked last.
 RAISED: Final = "not-ready.txt"
 
 _FIRST_PAUSE_S = 0.01
+
 _LONGEST_PAUSE_S = 0.25
 
 
@@ -37,7 +41,7 @@ def ready_command(plugin: Plugin, settings: Mapping[str, str]) -> tuple[str, ...
     """The command that ends well once the plugin says that its unit is ready."""
     words = (f"{name}={value}" for name, value in settings.items())
     told = f"${{unit.dir}}/{RAISED}"
-    return (sys.executable, "-P", "-m", "testrium.plugged", _encoded(plugin), told, *words)
+    return (sys.executable, "-P", "-m", "testrium.plugins.in_unit", _encoded(plugin), told, *words)
 
 
 def run_unit() -> Any:

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from testrium.checks.limit import TookTooLongError, at_most
+from testrium.checks.patterns import TookTooLongError, at_most
 
 
 def test_a_search_is_broken_off() -> None:

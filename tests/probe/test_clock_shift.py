@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from testrium.probe import environment as names
 from testrium.probe.emitter import Emitter
-from testrium.probe.shift import read_ns, written
+from testrium.probe.faults import read_ns, written
 
 if TYPE_CHECKING:
     from pathlib import Path

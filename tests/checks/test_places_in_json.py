@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from testrium.checks.jsonpath import AbsentError, parse, value_at
 from testrium.checks.patterns import NotationError
+from testrium.checks.values import AbsentError, parse, value_at
 
 DOCUMENT = {"a": {"b": [{"c": 5}, 7], "x.y": 1}, "n": None, "ok": True}
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testrium.probe.rules import check_step
-from testrium.suites import settings
-from testrium.suites.telling import STEP_LENGTH, Teller, step_of
+from testrium.probe.event import check_step
+from testrium.suites import protocol
+from testrium.suites.protocol import STEP_LENGTH, Teller, step_of
 
 if TYPE_CHECKING:
     from tests.suites.conftest import Told
@@ -30,10 +30,10 @@ def test_a_long_id_stays_different_from_others() -> None:
 
 def test_settings_are_read_as_they_were_written() -> None:
     steps = [("a b", "do\n'x'", ""), ("c", "${d}", "e")]
-    variables = settings.environment(["/p", "q\n"], [], steps)
-    assert settings.paths(variables) == ["/p", "q\n"]
-    assert settings.arguments(variables) == []
-    assert settings.steps(variables) == [
+    variables = protocol.environment(["/p", "q\n"], [], steps)
+    assert protocol.paths(variables) == ["/p", "q\n"]
+    assert protocol.arguments(variables) == []
+    assert protocol.steps(variables) == [
         {"name": name, "do": do, "expect": expect} for name, do, expect in steps
     ]
 

@@ -1,6 +1,7 @@
-"""Failpoints: at some probes the process asks the runner whether something is to be broken.
+"""What the runner breaks in this process: its failpoints and its clock.
 
-The runner counts, so that `on` is exact over all starts and processes of a unit:
+At a failpoint the process asks the runner whether something is to be broken. The runner counts, so
+`on` is exact over all starts and processes of a unit:
 
     {"op": "reached", "place": "host:received", "file": "...", "pid": 7, "seq": 3}
         -> {"over": false, "acts": []}, mostly, or what to do, one after the other:
@@ -8,6 +9,8 @@ The runner counts, so that `on` is exact over all starts and processes of a unit
 
 The answer comes once the probe is stored, and the fault too. Where it is `over`, nothing happens at
 that probe any more: the process does not ask again, and a hot loop is as fast as without faults.
+
+A clock that is off is a small file: the seconds that are added to the wall time of probes.
 """
 
 from __future__ import annotations
@@ -86,3 +89,22 @@ def _exit(code: int) -> NoReturn:
         with suppress(OSError, ValueError, AttributeError):
             stream.flush()
     os._exit(code)
+
+
+def written(shift_ns: int) -> str:
+    """The file's text, in seconds: `+3600.000000000`. faketime's library reads it too."""
+    sign = "-" if shift_ns < 0 else "+"
+    seconds, rest = divmod(abs(shift_ns), 1_000_000_000)
+    return f"{sign}{seconds}.{rest:09d}\n"
+
+
+def read_ns(path: str) -> int:
+    """What the file says, in ns; 0 where there is none."""
+    try:
+        with open(path, encoding="ascii") as file:  # noqa: PTH123 - pathlib is slow to import
+            text = file.read().strip()
+    except OSError:
+        return 0
+    seconds, _, rest = text[1:].partition(".")
+    shift_ns = int(seconds) * 1_000_000_000 + int(rest)
+    return -shift_ns if text[0] == "-" else shift_ns

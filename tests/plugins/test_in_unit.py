@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from testrium.declared.units import Readiness, Unit
-from testrium.plugged import RAISED, wait_ready
+from testrium.plugins.in_unit import RAISED, wait_ready
 from testrium.run.folder import RunFolder
 from testrium.run.launching import not_ready
 

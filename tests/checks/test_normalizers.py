@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testrium.checks.normalize import NAMED, normalized_by
+from testrium.checks.comparison import NAMED, normalized_by
 from testrium.checks.patterns import NotationError
 from testrium.declared.checks import Normalizer
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from testrium.errors import UsageError
-from testrium.plugins import Plugin, find_plugin, installed_plugins, load_plugin
+from testrium.plugins.registry import Plugin, find_plugin, installed_plugins, load_plugin
 
 OWN = Plugin("writers", "mine", "tools:Mine", "testrium.toml", "/project")
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from testrium.probe.rules import check_key, check_step, check_type, check_unit
+from testrium.probe.event import check_key, check_step, check_type, check_unit
 
 
 @pytest.mark.parametrize("name", ["a", "A1", "9", "api.v2", "a_b-c", "x" * 64])
