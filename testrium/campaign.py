@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from testrium.chaos.draw import Plan, moments, plans, targets
+from testrium.chaos.plans import Plan, moments, plans, targets
 from testrium.chaos.shrink import contains, smallest
 from testrium.declared.groups import Scenario
 from testrium.errors import ExitCode, UsageError
@@ -16,7 +16,7 @@ from testrium.session import DATABASE, Request, load, plan, run_scenario
 from testrium.words import Code, Verdict
 
 if TYPE_CHECKING:
-    from testrium.chaos.draw import Target
+    from testrium.chaos.plans import Target
     from testrium.declared.faults import Chaos
     from testrium.load.project import Project
     from testrium.results import Observer

@@ -21,7 +21,7 @@ from testrium import __version__
 from testrium.declared.groups import Group
 from testrium.errors import ConfigError, ExitCode, InfraError, UsageError
 from testrium.load import Project, find_project, load_groups
-from testrium.plan.scenario import Machine, missing
+from testrium.plan.scenarios import Machine, missing
 from testrium.portability import is_portable
 
 #: Fewer open files than this are not enough for a dozen of units side by side.

@@ -15,14 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from testrium.declared.groups import Group, Scenario
 from testrium.errors import ExitCode, InfraError, NoGroupsError
-from testrium.judging.judges import Judges
-from testrium.judging.verdicts import (
-    EXIT_CODES,
-    failed_runner,
-    run_verdict,
-)
-from testrium.keeping import Keep, keep_group, record_run
+from testrium.judging.group import EXIT_CODES, GroupJudge, failed_runner, run_verdict
 from testrium.results import GroupResult, Observer, RunResult
+from testrium.retention import Keep, keep_group, record_run
 from testrium.words import BAD_VERDICTS, Code, Verdict
 
 if TYPE_CHECKING:
@@ -32,7 +27,7 @@ if TYPE_CHECKING:
     from testrium.history.rows import Revision
     from testrium.load.project import Project
     from testrium.plan.selection import Selection
-    from testrium.run.services import Interrupt, Services
+    from testrium.run.services import Interrupt, RunServices
     from testrium.run.supervision import Supervisor
 
 DATABASE = "Data.db"
@@ -134,7 +129,7 @@ def plan(
     strict: bool = False,
 ) -> tuple[Scenario, ...]:
     """What is to be run, in order. Raises NoGroupsError, UsageError."""
-    from testrium.plan.scenario import plan_scenarios
+    from testrium.plan.scenarios import plan_scenarios
 
     if not groups:
         raise NoGroupsError(
@@ -164,7 +159,9 @@ class _Session:
         self._supervisor = supervisor
         self._run = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(2).hex()}"
         self._signal: ExitCode | None = None  # which one asked the run to end
-        self._judges = Judges(update_golden=request.update_golden, notice=request.observer.notice)
+        self._judges = GroupJudge(
+            update_golden=request.update_golden, notice=request.observer.notice
+        )
         self._revision: Revision | None = None
         self._random = None if request.shuffle is None else _predictable(request.shuffle)
 
@@ -220,7 +217,7 @@ class _Session:
         return result
 
     async def _run_rounds(
-        self, scenarios: tuple[Scenario, ...], services: Services
+        self, scenarios: tuple[Scenario, ...], services: RunServices
     ) -> list[GroupResult]:
         """All scenarios, once or until one does not pass; the results by order and id."""
         from testrium.plan.sequence import rounds
@@ -271,7 +268,7 @@ class _Session:
             return longest_first(scenarios, durations)
         return scenarios
 
-    async def _run_one(self, scenario: Scenario, services: Services) -> GroupResult:
+    async def _run_one(self, scenario: Scenario, services: RunServices) -> GroupResult:
         """One scenario, from its start to its verdict."""
         from testrium.run.group import run_group
 
@@ -307,21 +304,21 @@ class _Session:
 
     async def _advised(self, result: GroupResult, interrupt: Interrupt) -> GroupResult:
         """The same result with what the command of `[ai]` says about it."""
-        from testrium.advice import Adviser
+        from testrium.judging.advice import Adviser
 
         folder = self._project.file.parent if self._project.file else self._request.cwd
         adviser = Adviser(self._project.ai_command, folder)
         notice = self._request.observer.notice
         return result._replace(answer=await adviser.ask(result, interrupt.asked, notice))
 
-    def _services(self, folder: Path) -> Services:
+    def _services(self, folder: Path) -> RunServices:
         from testrium.probe.environment import clock_domain
         from testrium.run.monitor import Pace
         from testrium.run.ports import PortAllocator
-        from testrium.run.services import STARTING, Interrupt, Services
+        from testrium.run.services import STARTING, Interrupt, RunServices
         from testrium.verify.expectations import Expectations
 
-        return Services(
+        return RunServices(
             run=self._run,
             folder=folder,
             supervisor=self._supervisor,
@@ -340,7 +337,7 @@ class _Session:
 
     def _heeding_signals(self, interrupt: Interrupt) -> AbstractContextManager[None]:
         """The first signal stops politely, the second at once."""
-        from testrium.run.interrupts import heeding
+        from testrium.run.services import heeding
 
         def heed(name: str) -> None:
             self._signal = self._signal or _SIGNALS[name]

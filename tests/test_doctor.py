@@ -16,7 +16,7 @@ from testrium import doctor
 from testrium.declared.groups import Group
 from testrium.doctor import Check, check_requirements, exit_code, judge_open_files, run_checks
 from testrium.errors import ExitCode, InfraError
-from testrium.plan.scenario import Machine
+from testrium.plan.scenarios import Machine
 
 
 @pytest.fixture(autouse=True)

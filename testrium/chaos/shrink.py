@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import combinations
 
-from testrium.chaos.draw import (
+from testrium.chaos.plans import (
     LATENCIES_NS,
     LENGTHS_NS,
     RATES,

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from testrium import __version__
-from testrium.chaos.pasted import as_table, as_toml
+from testrium.chaos.plans import as_table, as_toml
 from testrium.errors import ConfigError, Problem, TestriumError
 
 if TYPE_CHECKING:
     from testrium.campaign import Break, Campaign, Outcome, Trial
-    from testrium.chaos.draw import Plan, Target
+    from testrium.chaos.plans import Plan, Target
     from testrium.declared.groups import Scenario
     from testrium.evidence import Event, UnitState
     from testrium.report.writer import ReportChoice
@@ -116,7 +116,7 @@ class _Teller:
         )
 
     def tried(self, trial: Trial, known: Break | None) -> None:
-        from testrium.chaos.pasted import brief
+        from testrium.chaos.plans import brief
 
         self._record.tried(trial, known)
         word = "BROKE" if trial.broke else outcome_of(trial)
@@ -128,7 +128,7 @@ class _Teller:
             self._say(f"{'':{len(number)}}           {where}")
 
     def broke(self, one: Break) -> None:
-        from testrium.chaos.pasted import as_toml
+        from testrium.chaos.plans import as_toml
         from testrium.report.wording import plural
 
         self._record.broke(one)

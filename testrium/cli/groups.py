@@ -86,8 +86,8 @@ def list_command(
     takes: a pattern 'shop/*', a range of ids cart..search.
     """
 
-    from testrium.earlier_runs import failed_results
     from testrium.plan.selection import Selection
+    from testrium.rejudge import failed_results
     from testrium.session import load, plan
 
     if len(wanted := [name for name in _VIEWS if views[name]]) > 1:

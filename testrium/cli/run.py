@@ -193,7 +193,7 @@ def command(
         writers = Writers(made, console.notice)
         try:
             if failed:
-                from testrium.earlier_runs import failed_results
+                from testrium.rejudge import failed_results
 
                 selection = selection._replace(failed=failed_results(Path.cwd()))
             request = Request(

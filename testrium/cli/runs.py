@@ -165,7 +165,7 @@ def verify_command(run: str) -> int:
     groups that are not here are judged with the rules that they had. Nothing is started; exit
     codes are those of `testrium run`.
     """
-    from testrium.earlier_runs import is_finished, verify_again
+    from testrium.rejudge import is_finished, verify_again
     from testrium.report.console import Console
     from testrium.report.writer import Writers
 

@@ -91,7 +91,7 @@ def weight(scenario: Scenario, database: Path) -> int:
 
 def _made_apart(check: Check, alone: Callable[[], Made]) -> Made:
     """A check that calls a plugin, which may end its process, or never return."""
-    from testrium.judging.isolated import LostError, call_isolated
+    from testrium.judging.workers import LostError, call_isolated
 
     started = time.perf_counter()
     try:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from testrium.plan.order import CycleError, start_order
-from testrium.plan.scenario import Machine, missing_requirement, plan_scenarios
+from testrium.plan.scenarios import (
+    CycleError,
+    Machine,
+    missing_requirement,
+    plan_scenarios,
+    start_order,
+)
 from testrium.plan.selection import ResultKey, Selection, select
 from testrium.plan.sequence import longest_first, rounds, shuffled
 

@@ -12,8 +12,8 @@ from testrium.declared.groups import Monitored
 from testrium.errors import InfraError
 from testrium.evidence import Sample
 from testrium.record.recorder import Recorder
-from testrium.run.bounded import bounded
 from testrium.run.monitor import INTERVAL_S
+from testrium.run.observe.logs import bounded
 from testrium.run.platform import system
 from testrium.run.process_entry import ProcessEntry
 from testrium.run.sweep import this_and_above

@@ -61,7 +61,7 @@ class Injector:
     ) -> None:
         """`probe_file` gives the file of a unit's start, `change` wakes when a process starts."""
         #: The units whose processes can be struck.
-        self.actors: Mapping[str, Target] = {}
+        self.targets: Mapping[str, Target] = {}
         self._recorder = recorder
         self._probe_file = probe_file
         self._change = change
@@ -132,17 +132,17 @@ class Injector:
 
     async def _process_of(self, event: Event) -> Process | None:
         """The process of the start that has emitted the event."""
-        actor = self.actors.get(event.owner)
-        while actor is not None and actor.starts == event.start and not actor.gone:
-            if actor.process is not None:
-                return actor.process
+        target = self.targets.get(event.owner)
+        while target is not None and target.starts == event.start and not target.gone:
+            if target.process is not None:
+                return target.process
             await self._change.wait()  # its first probes come before word that it runs
         return None
 
     def _exit_code(self, owner: str) -> int:
         """One that is not accepted, so that the end is unexpected."""
-        actor = self.actors.get(owner)
-        accepted = (0,) if actor is None else actor.unit.exit
+        target = self.targets.get(owner)
+        accepted = (0,) if target is None else target.unit.exit
         return next(code for code in range(1, 256) if code not in accepted)
 
     def _tell(self, fault: Fault, event: Event, **facts: Any) -> None:

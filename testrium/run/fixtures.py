@@ -1,13 +1,13 @@
-"""Fixtures that all groups of a run share: started when the first of them needs it, stopped last.
-
-A fixture has a stage of its own, as a group has: its folder, its store, its ports. In each group
-that uses it somebody stands for it (`Borrowed`), who becomes ready with it and ends with it. So a
-group waits for it, stops because of it and blames it by the rules for all units.
-"""
+"""Fixtures that all groups of a run share: started by the first user, stopped last."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
+import os
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,27 +15,114 @@ from testrium.declared.groups import Group, Scenario
 from testrium.declared.units import FIXTURE_PREFIX, Unit
 from testrium.errors import InfraError, Problem
 from testrium.evidence import End, EndCause, Event, UnitState
+from testrium.regular_files import read_regular
 from testrium.results import GroupResult
-from testrium.run.actor import Actor
 from testrium.run.change import Change
-from testrium.run.defects import defect
+from testrium.run.context import GroupContext, defect, open_context
 from testrium.run.environment import Ports
 from testrium.run.folder import RunFolder
-from testrium.run.services import Services
-from testrium.run.sharing import Life
-from testrium.run.stage import Stage
-from testrium.run.staging import open_stage
+from testrium.run.services import FixtureStart, RunServices
+from testrium.run.unit import RunningUnit
 from testrium.words import EventType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
+
+#: Bytes of each of a fixture's logs that a group's folder gets at most: the last ones.
+LOG_LIMIT = 1_000_000
+
+
+class FixtureInGroup(RunningUnit):
+    """Stands for a fixture of the whole run in one group that uses it."""
+
+    def __init__(self, unit: Unit, context: GroupContext) -> None:
+        super().__init__(unit, context)
+        self._shared = context.services.fixtures[unit.file]
+        self._life: FixtureStart | None = None
+
+    @property
+    def alive(self) -> bool:
+        return not self.gone and self._life is not None and self._shared.is_ready(self._life)
+
+    async def run_once(self) -> End:
+        """Wait for the fixture, then until it ends or this group does not need it any more."""
+        self.starts += 1
+        self.was_ready = False
+        self._started_ns = time.monotonic_ns()
+        self._ready_ns = None
+        change, listeners = self.context.change, self._shared.listeners
+        self._set_state(UnitState.STARTING)
+        life = self._life = self._shared.borrow()
+        sizes = {log: log.stat().st_size if log.exists() else 0 for log in self._shared.logs}
+        listeners.add(change)
+        try:
+            while life.end is None and self._stop_cause is None:
+                if not self.was_ready and self._shared.is_ready(life):
+                    await self._pass_on_values()
+                    self._become_ready()
+                else:
+                    await change.wait()
+                    self.on_change(self)  # whether it is alive depends on others
+        finally:
+            listeners.discard(change)
+            self._keep_logs(sizes)
+        if life.end is None:
+            return self._made_end(self._stop_cause or EndCause.STOPPED)
+        if life.end.cause is EndCause.INFRA:
+            raise InfraError(life.end.message)
+        return life.end._replace(starts=self.starts, attempt=self.context.attempt)
+
+    def stop(self, cause: EndCause) -> None:
+        """Do without the fixture from now on; it goes on for others."""
+        super().stop(cause)
+        self.context.change.notify()
+
+    def finish(self, end: End) -> None:
+        super().finish(end)
+        assert self.end is not None
+        if self._life is not None and (its := self._life.end) is not None:
+            self.end = self.end._replace(
+                last_lines=its.last_lines, threads=its.threads, leaks=its.leaks
+            )
+
+    def _keep_logs(self, sizes: Mapping[Path, int]) -> None:
+        """Copy what the fixture wrote meanwhile to where the logs of the group's units lie."""
+        for log, size in sizes.items():
+            with contextlib.suppress(OSError), read_regular(log) as source:
+                source.seek(max(size, source.seek(0, os.SEEK_END) - LOG_LIMIT))
+                copy = self.context.folder.unit(self.name) / log.name
+                copy.touch(mode=0o600)
+                with copy.open("ab") as target:
+                    target.write(source.read(LOG_LIMIT))
+
+    async def _pass_on_values(self) -> None:
+        """Make the probe that told its readiness an event of this group too."""
+        step = self.unit.ready_event
+        if step is None:
+            return
+        event = await self._shared.told(step)
+        path = self.context.folder.probes(self.name, self.starts)
+        self.context.recorder.watch(self.name, self.starts, self.context.attempt, path, event.t_ns)
+        line = json.dumps({"step": step, "t_ns": event.t_ns, "meta": dict(event.meta)})
+        try:
+            _append(path, line)
+        except OSError as error:
+            raise InfraError(f"cannot write {path}: {error}") from error
+        await self.context.recorder.sync()
+
+
+def _append(path: Path, line: str) -> None:
+    with path.open("a") as file:
+        file.write(line + "\n")
+
 
 FOLDER = "fixtures"
+
 #: A fixture that takes longer to stop (seconds) is named: else nobody knows what the run waits for.
 SLOW_STOP_S = 1.0
 
 
-async def shared_ports(units: Iterable[Unit], services: Services) -> Ports:
+async def shared_ports(units: Iterable[Unit], services: RunServices) -> Ports:
     """The ports of those units that are fixtures of the whole run, by name.
 
     Raises:
@@ -46,36 +133,36 @@ async def shared_ports(units: Iterable[Unit], services: Services) -> Ports:
         if unit.scope == "run":
             shared = services.fixtures.get(unit.file)
             if shared is None:
-                shared = services.fixtures[unit.file] = Shared(unit, services)
+                shared = services.fixtures[unit.file] = RunFixture(unit, services)
             ports[unit.name] = await shared.ports()
     return ports
 
 
-async def close_fixtures(services: Services, *, keep: bool) -> None:
+async def close_fixtures(services: RunServices, *, keep: bool) -> None:
     """Stop all fixtures of the run; `keep` tells whether their folders stay."""
     await asyncio.gather(*(shared.close(keep=keep) for shared in services.fixtures.values()))
 
 
-class Shared:
+class RunFixture:
     """A fixture of the whole run; at most one process at a time."""
 
-    def __init__(self, unit: Unit, services: Services) -> None:
+    def __init__(self, unit: Unit, services: RunServices) -> None:
         self.unit = unit._replace(scope="group")  # in its own scenario it has no other one
         self.listeners: set[Change] = set()
-        self._opened: asyncio.Future[Stage] = asyncio.get_running_loop().create_future()
+        self._opened: asyncio.Future[GroupContext] = asyncio.get_running_loop().create_future()
         self._services = services._replace(observer=_Nobody(), verbose=False)
         self._notice = services.observer.notice
         self._folder = RunFolder(services.folder / FOLDER / _folder_name(unit, services))
-        self._actor: Actor | None = None
-        self._life: Life | None = None
+        self._actor: RunningUnit | None = None
+        self._life: FixtureStart | None = None
         self._lives = 0
         self._wanted = asyncio.Event()
         self._closing = False
         self._task = asyncio.create_task(self._play())
 
     @property
-    def actor(self) -> Actor:
-        """Who plays it, once its stage is open."""
+    def running(self) -> RunningUnit:
+        """Who plays it, once its context is open."""
         assert self._actor is not None
         return self._actor
 
@@ -87,28 +174,28 @@ class Shared:
     async def ports(self) -> Mapping[str, int]:
         return (await self._opened).surroundings.ports.get(self.unit.name, {})
 
-    def borrow(self) -> Life:
+    def borrow(self) -> FixtureStart:
         """Its life, which begins now if there is none; the last one if there can be no other.
 
         One that did not become ready is not tried again: every group would wait for nothing.
         """
         life = self._life
         if life is None or (life.end is not None and self._may_start_again(life.end)):
-            life = self._life = Life()
+            life = self._life = FixtureStart()
             self._lives += 1
             self._wanted.set()
         return life
 
-    def is_ready(self, life: Life) -> bool:
+    def is_ready(self, life: FixtureStart) -> bool:
         """Whether it has become ready in this life, and is alive."""
-        # A life that was asked for begins a moment later: until then the actor tells of the last.
+        # A life that was asked for begins a moment later: until then the unit tells of the last.
         return life.done or (
-            life.end is None and self.actor.starts == self._lives and self.actor.was_ready
+            life.end is None and self.running.starts == self._lives and self.running.was_ready
         )
 
     async def told(self, step: str) -> Event:
         recorder = (await self._opened).recorder
-        return await recorder.wait_for(self.unit.name, step, start=self.actor.starts)
+        return await recorder.wait_for(self.unit.name, step, start=self.running.starts)
 
     async def close(self, *, keep: bool) -> None:
         self._closing = True
@@ -127,7 +214,7 @@ class Shared:
         hurry.cancel()
         if not self._opened.done() or self._opened.exception() is not None:
             return  # told by the groups that wanted it
-        for leak in () if self.actor.end is None else self.actor.end.leaks:
+        for leak in () if self.running.end is None else self.running.end.leaks:
             self._notice(f"{self.unit.name} left a process: {leak.pid} {leak.command_line}")
         if not keep:
             from testrium.record.runs import discard_group
@@ -147,11 +234,11 @@ class Shared:
         scenario = _scenario_of(self.unit)
         try:
             self._folder.create((self.unit.name,))
-            async with open_stage(scenario, self._services, self._folder, {}) as (stage, _):
-                self._actor = Actor(self.unit, stage)
-                stage.recorder.subscribe(self._see)
-                echo = asyncio.create_task(self._echo(stage.change))
-                self._opened.set_result(stage)
+            async with open_context(scenario, self._services, self._folder, {}) as (context, _):
+                self._actor = RunningUnit(self.unit, context)
+                context.recorder.subscribe(self._see)
+                echo = asyncio.create_task(self._echo(context.change))
+                self._opened.set_result(context)
                 try:
                     await self._live(self._actor)
                 finally:
@@ -160,25 +247,25 @@ class Shared:
             if not self._opened.done():
                 self._opened.set_exception(InfraError(f"{self.unit.name}: {error}"))
 
-    async def _live(self, actor: Actor) -> None:
+    async def _live(self, running: RunningUnit) -> None:
         while True:
             await self._wanted.wait()
             self._wanted.clear()
             if self._closing:
                 return
             assert self._life is not None
-            if actor.gone:
-                actor.reset()
+            if running.gone:
+                running.reset()
             try:
-                actor.finish(await actor.run_once())
-                await actor.cleared()
+                running.finish(await running.run_once())
+                await running.cleared()
             except InfraError as error:
-                await actor.fail(str(error))
+                await running.fail(str(error))
             except Exception as error:  # noqa: BLE001 - a defect of ours must not hold groups up
-                await actor.fail(defect(error))
-            end = actor.end
+                await running.fail(defect(error))
+            end = running.end
             assert end is not None
-            if self.unit.stop == "self" and actor.ended_well(end) and end.cause is EndCause.SELF:
+            if self.unit.stop == "self" and running.ended_well(end) and end.cause is EndCause.SELF:
                 self._life.done = True
             else:
                 self._life.end = end
@@ -194,7 +281,7 @@ class Shared:
     def _see(self, events: tuple[Event, ...]) -> None:
         for event in events:
             if event.unit == self.unit.name:
-                self.actor.see(event)
+                self.running.see(event)
                 if event.type == EventType.EXCEPTION and event.meta.get("uncaught") != "main":
                     message = event.meta.get("message", "")
                     self._notice(f"{self.unit.name} reported {event.step}: {message}")
@@ -217,7 +304,7 @@ def _scenario_of(unit: Unit) -> Scenario:
     return Scenario(id_, group, (unit,), folder_name=id_)
 
 
-def _folder_name(unit: Unit, services: Services) -> str:
+def _folder_name(unit: Unit, services: RunServices) -> str:
     """Its name, with a number where another file has the same one."""
     same = sum(other.unit.name == unit.name for other in services.fixtures.values())
     name = unit.name.removeprefix(FIXTURE_PREFIX)

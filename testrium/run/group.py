@@ -14,27 +14,26 @@ from testrium.declared.groups import Scenario
 from testrium.errors import InfraError
 from testrium.evidence import End, EndCause, Event
 from testrium.record.scenario import write_scenario
-from testrium.run.actor import Actor
-from testrium.run.circuit import Circuit, Outcome
+from testrium.run.context import GroupContext, open_context
 from testrium.run.environment import Ports
 from testrium.run.folder import RunFolder
 from testrium.run.platform import system
-from testrium.run.services import Services
-from testrium.run.stage import Stage
-from testrium.run.staging import open_stage
+from testrium.run.services import RunServices
+from testrium.run.unit import RunningUnit
+from testrium.run.units import Completion, GroupUnits
 from testrium.words import RESERVED_UNITS
 
 if TYPE_CHECKING:
     from testrium.run.bystanders import Bystanders
     from testrium.run.clocks import Clocks
     from testrium.run.links.control import Links
-    from testrium.run.usercode import Tests
+    from testrium.run.tests import Tests
 
 #: The clocks of a machine that was not suspended differ by less.
 SUSPENDED_NS = 100_000_000
 
 
-async def run_group(scenario: Scenario, services: Services) -> Path:
+async def run_group(scenario: Scenario, services: RunServices) -> Path:
     """Run one scenario. Everything that it started is gone when this returns or raises.
 
     Returns:
@@ -55,8 +54,8 @@ async def run_group(scenario: Scenario, services: Services) -> Path:
         from testrium.run.fixtures import shared_ports
 
         shared = await shared_ports(scenario.units, services)
-    async with open_stage(scenario, services, folder, shared) as (stage, sockets):
-        life = GroupLife(stage, sockets)
+    async with open_context(scenario, services, folder, shared) as (context, sockets):
+        life = GroupRun(context, sockets)
         watch = asyncio.create_task(life.heed_interrupt())
         try:
             await life.live()
@@ -65,56 +64,56 @@ async def run_group(scenario: Scenario, services: Services) -> Path:
     return folder.database
 
 
-class GroupLife:
+class GroupRun:
     """The phases of a group's life, in the order of the contract."""
 
-    def __init__(self, stage: Stage, sockets: Path) -> None:
-        group = stage.scenario.group
-        self._stage = stage
+    def __init__(self, context: GroupContext, sockets: Path) -> None:
+        group = context.scenario.group
+        self._context = context
         self._setup_done = asyncio.Event()
-        self._setup: Actor | None = None
+        self._setup: RunningUnit | None = None
         self._setup_life: asyncio.Task[End | None] | None = None
         self._setup_over: asyncio.Task[None] | None = None
         self._tests: Tests | None = None
         if group.has_tests:
-            from testrium.run.usercode import Tests
+            from testrium.run.tests import Tests
 
-            self._tests = Tests(stage, sockets)
-        self._circuit = Circuit(
-            stage,
-            stage.services.expectations(stage.scenario),
+            self._tests = Tests(context, sockets)
+        self._circuit = GroupUnits(
+            context,
+            context.services.expectations(context.scenario),
             setup_done=self._setup_done,
-            tests_drive=self._tests is not None and tests_drive(stage.scenario),
+            tests_drive=self._tests is not None and tests_drive(context.scenario),
         )
         self._ends: list[End] = []
-        self._outcome: Outcome | None = None
+        self._outcome: Completion | None = None
         self._infra = ""
         self._clocks: Clocks | None = None
-        if any(fault.do == "clock" for fault in stage.scenario.group.faults):
+        if any(fault.do == "clock" for fault in context.scenario.group.faults):
             from testrium.run.clocks import Clocks
 
-            self._clocks = Clocks(stage.scenario, stage.recorder, stage.folder)
+            self._clocks = Clocks(context.scenario, context.recorder, context.folder)
         self._bystanders: Bystanders | None = None
-        if stage.scenario.group.monitors:
+        if context.scenario.group.monitors:
             from testrium.run.bystanders import Bystanders
 
             self._bystanders = Bystanders(
-                stage.scenario.group.monitors,
-                stage.recorder,
-                lambda text: stage.services.observer.notice(f"{stage.scenario.id}: {text}"),
+                context.scenario.group.monitors,
+                context.recorder,
+                lambda text: context.services.observer.notice(f"{context.scenario.id}: {text}"),
             )
         self._suspended_before_ns = system.suspended_ns()
         self._links: Links | None = None
-        if stage.surroundings.links:
+        if context.surroundings.links:
             from testrium.run.links.control import Links
 
-            stage.links = self._links = Links(
-                stage.scenario,
-                stage.surroundings,
-                stage.recorder,
-                stage.services.supervisor,
+            context.links = self._links = Links(
+                context.scenario,
+                context.surroundings,
+                context.recorder,
+                context.services.supervisor,
                 sockets,
-                stage.folder.path,
+                context.folder.path,
                 self._circuit.give_up,
             )
 
@@ -135,10 +134,10 @@ class GroupLife:
 
     async def heed_interrupt(self) -> None:
         """Wake the phases when the user asks to stop; kill when he asks twice."""
-        interrupt = self._stage.services.interrupt
+        interrupt = self._context.services.interrupt
         await interrupt.asked.wait()
-        self._stage.diagnostics.note("the run was interrupted")
-        self._stage.change.notify()
+        self._context.diagnostics.note("the run was interrupted")
+        self._context.change.notify()
         if self._setup is not None:
             self._setup.stop(EndCause.ABANDONED)
         await interrupt.now.wait()
@@ -154,26 +153,26 @@ class GroupLife:
         Where units ask for `use_setup`, the others start beside it: setup may need them. Fixtures
         are ready before it begins.
         """
-        group = self._stage.scenario.group
+        group = self._context.scenario.group
         if not group.has_setup:
             self._setup_done.set()
             return True
-        from testrium.run.usercode import setup_unit
+        from testrium.run.tests import setup_unit
 
-        self._setup = Actor(setup_unit(group.timeout_s), self._stage)
+        self._setup = RunningUnit(setup_unit(group.timeout_s), self._context)
         self._setup_life = asyncio.create_task(self._live_setup(self._setup))
-        ready = asyncio.ensure_future(self._stage.recorder.wait_for("*", "setup-ready"))
+        ready = asyncio.ensure_future(self._context.recorder.wait_for("*", "setup-ready"))
         self._setup_over = asyncio.create_task(self._set_up_over(self._setup_life, ready))
-        if any(unit.use_setup or unit.scope for unit in self._stage.scenario.units):
+        if any(unit.use_setup or unit.scope for unit in self._context.scenario.units):
             return True
         await self._setup_over
         return self._setup_done.is_set()
 
-    async def _live_setup(self, setup: Actor) -> End | None:
+    async def _live_setup(self, setup: RunningUnit) -> End | None:
         """Run setup.py; None when a fixture that it would need is not ready."""
         if not await self._circuit.fixtures_ready():
             return None
-        from testrium.run.usercode import run_to_end
+        from testrium.run.tests import run_to_end
 
         return await run_to_end(setup)
 
@@ -196,7 +195,7 @@ class GroupLife:
 
     async def _run(self) -> None:
         self._outcome = await self._circuit.run()
-        if self._outcome in (Outcome.STOPPED, Outcome.INTERRUPTED):
+        if self._outcome in (Completion.STOPPED, Completion.INTERRUPTED):
             return
         if self._tests is not None:
             await self._tests.run()
@@ -205,12 +204,12 @@ class GroupLife:
 
     async def _end(self) -> None:
         """Stop what is left, whatever happened; run the last callbacks; store the evidence."""
-        stage, recorder = self._stage, self._stage.recorder
-        interrupted = stage.services.interrupt.asked.is_set()
+        context, recorder = self._context, self._context.recorder
+        interrupted = context.services.interrupt.asked.is_set()
         failed = interrupted or self._circuit.aborted
         if not failed and (reason := self._failure()) is not None:
             failed = True
-            stage.diagnostics.note(reason)
+            context.diagnostics.note(reason)
         await self._circuit.stop(EndCause.ABANDONED if interrupted else EndCause.STOPPED)
         self._ends.extend(self._circuit.ends())
         if self._setup and self._setup_life and self._setup_over:
@@ -219,19 +218,19 @@ class GroupLife:
                 self._ends.append(end)
             await self._setup_over
         await recorder.sync()
-        if stage.scenario.group.checks and not interrupted:
+        if context.scenario.group.checks and not interrupted:
             await self._check(rewrite=not failed)
-            interrupted = stage.services.interrupt.asked.is_set()
+            interrupted = context.services.interrupt.asked.is_set()
         if self._tests is not None:
             await self._conclude(self._tests, interrupted=interrupted)
-        if stage.scenario.group.has_teardown:
-            from testrium.run.usercode import run_to_end, teardown_unit
+        if context.scenario.group.has_teardown:
+            from testrium.run.tests import run_to_end, teardown_unit
 
-            teardown = Actor(teardown_unit(stage.scenario.group.timeout_s), stage)
+            teardown = RunningUnit(teardown_unit(context.scenario.group.timeout_s), context)
             self._ends.append(await run_to_end(teardown))
             if not teardown.ended_well(self._ends[-1]):
                 failed = True
-                stage.diagnostics.note("teardown.py failed")
+                context.diagnostics.note("teardown.py failed")
         if self._links is not None:
             await self._links.close()
         if self._clocks is not None:
@@ -239,13 +238,13 @@ class GroupLife:
         if self._bystanders is not None:
             await self._bystanders.close()
         if failed:
-            stage.diagnostics.write()
+            context.diagnostics.write()
         await recorder.sync()
         self._store(interrupted)
 
     def _failure(self) -> str | None:
         """What is known to be wrong before verification, if units may still tell more about it."""
-        if self._outcome is Outcome.DEADLINE:
+        if self._outcome is Completion.DEADLINE:
             return "the group's deadline"
         if self._circuit.has_failed():
             return "a unit has failed"
@@ -259,43 +258,43 @@ class GroupLife:
         An interrupt ends them.
         `rewrite`: nothing has failed so far, so that reference files may become what was written.
         """
-        stage = self._stage
-        stage.recorder.store_meta(attempt=stage.attempt, ports=stage.surroundings.ports)
+        context = self._context
+        context.recorder.store_meta(attempt=context.attempt, ports=context.surroundings.ports)
         try:
-            results = await stage.services.checks(
-                stage.scenario, stage.folder.database, rewrite, stage.services.interrupt.asked
+            results = await context.services.checks(
+                context.scenario, context.folder.database, rewrite, context.services.interrupt.asked
             )
         except InfraError as error:  # what is left to be done is done nevertheless
             self._infra = self._infra or str(error)
             return
         if results is not None:
-            stage.recorder.store_meta(checks=[result._asdict() for result in results])
+            context.recorder.store_meta(checks=[result._asdict() for result in results])
 
     async def _conclude(self, tests: Tests, *, interrupted: bool) -> None:
         """Call `tests_results` with what is known so far, unless the run was interrupted."""
         if not interrupted and await tests.open() and tests.wants_results:
             self._store_ends(tests)
-            stage = self._stage
-            begun = stage.started_ns or time.monotonic_ns()
+            context = self._context
+            begun = context.started_ns or time.monotonic_ns()
             duration_s = (time.monotonic_ns() - begun) / 1e9
-            data = await stage.services.classic_results(
-                stage.scenario, stage.folder.database, duration_s
+            data = await context.services.classic_results(
+                context.scenario, context.folder.database, duration_s
             )
             await tests.conclude(data)
         await tests.close()
         self._ends.extend(_one_end(tests.ends))
 
     def _store_ends(self, tests: Tests) -> None:
-        self._stage.recorder.store_ends(tuple(self._ends))
-        self._stage.recorder.store_tests(tuple(tests.results))
+        self._context.recorder.store_ends(tuple(self._ends))
+        self._context.recorder.store_tests(tuple(tests.results))
 
     def _store(self, interrupted: bool) -> None:
-        recorder = self._stage.recorder
+        recorder = self._context.recorder
         recorder.store_ends(tuple(self._ends))
         recorder.store_tests(tuple(self._tests.results) if self._tests is not None else ())
         recorder.store_meta(
-            attempt=self._stage.attempt,
-            started_ns=self._stage.started_ns,
+            attempt=self._context.attempt,
+            started_ns=self._context.started_ns,
             ended_ns=time.monotonic_ns(),
             infra=self._infra or self._circuit.infra,
             interrupted=interrupted,

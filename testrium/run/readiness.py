@@ -20,7 +20,7 @@ from testrium.declared.units import Readiness
 from testrium.errors import InfraError
 from testrium.record.inotify import Inotify
 from testrium.regular_files import after_hole, read_regular
-from testrium.run.bounded import bounded
+from testrium.run.observe.logs import bounded
 from testrium.run.supervision import LaunchError, Process
 
 _FIRST_PAUSE_S = 0.001

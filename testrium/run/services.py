@@ -1,21 +1,101 @@
-"""What all groups of one run share."""
+"""What all groups of one run share: supervisor, ports, observer, interrupts, fixtures."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from testrium.declared.groups import Scenario
-from testrium.evidence import CheckResult, Event
+from testrium.declared.units import Unit
+from testrium.evidence import CheckResult, End, Event
 from testrium.results import Observer
+from testrium.run.change import Change
 from testrium.run.monitor import Pace
 from testrium.run.ports import PortAllocator
 from testrium.run.supervision import Supervisor
 
-if TYPE_CHECKING:
-    from testrium.run.sharing import SharedFixture
+
+@dataclass(slots=True)
+class FixtureStart:
+    """From one start of a fixture to its `end`; `done` once a function has returned."""
+
+    end: End | None = None
+    done: bool = False
+
+
+class SharedFixture(Protocol):
+    """A fixture of the whole run, as its groups need it; `Shared` is one."""
+
+    unit: Unit
+
+    listeners: set[Change]
+    """Who is notified when something has changed."""
+
+    @property
+    def logs(self) -> tuple[Path, Path]:
+        """Its standard output and its standard error, of all its starts."""
+
+    async def ports(self) -> Mapping[str, int]:
+        """Its ports by name. Raises InfraError: its folder or its store cannot be made."""
+
+    def borrow(self) -> FixtureStart:
+        """Its life, which begins now if there is none; the last one if there can be no other."""
+
+    def is_ready(self, life: FixtureStart) -> bool:
+        """Whether it has become ready in this life, and is alive."""
+
+    async def told(self, step: str) -> Event:
+        """The probe `step` of its last start, which may be yet to come."""
+
+    async def close(self, *, keep: bool) -> None:
+        """Stop it, at once if the user asked twice; `keep` tells whether its folder stays."""
+
+
+@contextmanager
+def heeding(names: Collection[str], heed: Callable[[str], None]) -> Iterator[None]:
+    """Call `heed` with the name of each of these signals that comes; none is lost or fatal.
+
+    Once one has come, those that follow this block are ignored: the report is written by then, and
+    who asks again must not lose it.
+    Names that this system has no signal for are passed over.
+    """
+    numbers = [number for number in signal.Signals if number.name in names]
+    loop = asyncio.get_running_loop()
+    if sys.platform == "win32":  # its loop knows no signals
+
+        def heed_soon(number: int, _: object) -> None:
+            loop.call_soon_threadsafe(heed, signal.Signals(number).name)
+
+        before = {number: signal.signal(number, heed_soon) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        return
+    came: list[str] = []
+
+    def heed_and_note(name: str) -> None:
+        came.append(name)
+        heed(name)
+
+    for number in numbers:
+        loop.add_signal_handler(number, heed_and_note, number.name)
+    try:
+        yield
+    finally:
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+        for number in numbers:
+            loop.remove_signal_handler(number)
+            if came:
+                signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 #: Processes of a run that may be starting at the same time.
@@ -45,7 +125,7 @@ class Interrupt:
         (self.now if self.asked.is_set() else self.asked).set()
 
 
-class Services(NamedTuple):
+class RunServices(NamedTuple):
     """The shared parts, and the questions that only verification can answer.
 
     `expectations` makes the tracker of a scenario. `checks` makes its checks on what lies beside a

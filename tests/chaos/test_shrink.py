@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testrium.chaos.draw import LENGTHS_NS, Plan, have_different_moments, planned
+from testrium.chaos.plans import LENGTHS_NS, Plan, have_different_moments, planned
 from testrium.chaos.shrink import contains, simpler_faults, smallest
 from testrium.declared.faults import Fault
 from testrium.words import Place

@@ -14,7 +14,7 @@ from testrium.cli.main import Common
 from testrium.errors import ExitCode, UsageError
 from testrium.history.database import append_run
 from testrium.load import load_groups
-from testrium.plan.scenario import plan_scenarios
+from testrium.plan.scenarios import plan_scenarios
 from testrium.results import GroupResult, RunResult
 from testrium.words import Verdict
 

@@ -19,7 +19,7 @@ with atheris.instrument_imports(include=["testrium", "tomllib"]):
     from testrium.errors import ConfigError, UsageError
     from testrium.load import load_groups
     from testrium.load.routes import RouteError, parse_hop
-    from testrium.plan.scenario import plan_scenarios
+    from testrium.plan.scenarios import plan_scenarios
     from testrium.plan.selection import Selection
     from testrium.record.probe_file import BadLineError, parse_line
 

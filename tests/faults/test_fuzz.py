@@ -23,7 +23,7 @@ from testrium.history.database import History, append_run
 from testrium.load import load_groups, schema
 from testrium.load.routes import RouteError, parse_hop
 from testrium.load.shape import Shape
-from testrium.plan.scenario import plan_scenarios
+from testrium.plan.scenarios import plan_scenarios
 from testrium.plan.selection import Selection
 from testrium.record.archive import unpacked, write_archive
 from testrium.record.probe_file import BadLineError, parse_line

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testrium.plan.scenario import plan_scenarios
+from testrium.plan.scenarios import plan_scenarios
 
 if TYPE_CHECKING:
     from tests.load.conftest import Workspace

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from testrium.errors import UsageError
-from testrium.plan.tags import parse_tags
+from testrium.plan.selection import parse_tags
 
 TAGS = ("smoke", "slow", "net-work", "Not")
 

@@ -9,7 +9,7 @@ import pytest
 from testrium.declared.groups import Scenario
 from testrium.errors import InfraError
 from testrium.load import Project, load_groups
-from testrium.plan.scenario import plan_scenarios
+from testrium.plan.scenarios import plan_scenarios
 from testrium.plan.selection import Selection
 from testrium.record.restored import restored_scenario
 from testrium.record.scenario import write_scenario

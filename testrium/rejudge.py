@@ -8,7 +8,7 @@ from pathlib import Path
 
 from testrium.declared.groups import Scenario
 from testrium.errors import InfraError, NoGroupsError, UsageError
-from testrium.judging.verdicts import EXIT_CODES, judged, run_verdict
+from testrium.judging.group import EXIT_CODES, judged, run_verdict
 from testrium.plan.selection import ResultKey, Selection
 from testrium.record.restored import restored_scenario
 from testrium.record.scenario import FILE, read_scenario
@@ -94,7 +94,7 @@ def _unfinished(folder: Path) -> RunResult:
 
 def _declared_now(old: Scenario, cwd: Path) -> Scenario:
     """What the files of a stored scenario say today."""
-    from testrium.plan.scenario import plan_scenarios
+    from testrium.plan.scenarios import plan_scenarios
 
     _, groups = load((str(old.group.folder),), cwd)
     for scenario in plan_scenarios(groups, Selection(all_modes=True), repeat=0):

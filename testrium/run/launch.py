@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -11,11 +12,12 @@ from testrium.declared.units import Readiness, Unit
 from testrium.errors import TestriumError
 from testrium.evidence import Event
 from testrium.record.recorder import Recorder
+from testrium.run.context import GroupContext
 from testrium.run.environment import Surroundings, event_field, substituted, texts_of
 from testrium.run.folder import RunFolder
 from testrium.run.readiness import wait_until
-from testrium.run.stage import Stage
 from testrium.run.supervision import Launch, Process
+from testrium.suites import protocol
 from testrium.variables import references
 
 #: Characters of what a plugin raised that are told at most.
@@ -66,8 +68,6 @@ def _suite_variables(
     )
     variables[protocol.FOLDER] = str(surroundings.folder.unit(unit.name))
     if unit.kind == "manual":
-        from testrium.run.asking import terminal_variables
-
         variables |= terminal_variables()
     return variables
 
@@ -152,7 +152,7 @@ def wanted_probes(unit: Unit) -> set[str]:
     }
 
 
-async def probe_values(unit: Unit, wanted: Iterable[str], stage: Stage) -> dict[str, str]:
+async def probe_values(unit: Unit, wanted: Iterable[str], context: GroupContext) -> dict[str, str]:
     """The values of these references, as soon as all of them are known.
 
     Raises:
@@ -160,12 +160,12 @@ async def probe_values(unit: Unit, wanted: Iterable[str], stage: Stage) -> dict[
     """
     values = {}
     for reference in wanted:
-        place = event_field(reference, stage.scenario)
+        place = event_field(reference, context.scenario)
         assert place is not None, "loading has seen to it"
         owner, step, field = place
         try:
             async with asyncio.timeout(unit.ready_timeout_s):
-                event = await _emitted(owner, step, unit.name, stage)
+                event = await _emitted(owner, step, unit.name, context)
         except TimeoutError:
             raise UnresolvedError(
                 f"${{{reference}}}: no probe {owner}:{step} within {unit.ready_timeout_s:g} s"
@@ -180,18 +180,37 @@ async def probe_values(unit: Unit, wanted: Iterable[str], stage: Stage) -> dict[
     return values
 
 
-async def _emitted(unit: str, step: str, asker: str, stage: Stage) -> Event | str:
+async def _emitted(unit: str, step: str, asker: str, context: GroupContext) -> Event | str:
     """The probe once there is one; how its unit ended, in words, once there will be none."""
-    emitted = asyncio.ensure_future(stage.recorder.wait_for(unit, step))
+    emitted = asyncio.ensure_future(context.recorder.wait_for(unit, step))
     ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    take_back = stage.endings.ask(unit, asker, ended.set_result)
+    take_back = context.endings.ask(unit, asker, ended.set_result)
     try:
         either: set[asyncio.Future[Any]] = {emitted, ended}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if emitted.done():
             return emitted.result()
-        await stage.recorder.sync()
-        return stage.recorder.find(unit, step) or ended.result()
+        await context.recorder.sync()
+        return context.recorder.find(unit, step) or ended.result()
     finally:
         take_back()
         emitted.cancel()
+
+
+#: Variables that the usual servers for continuous integration set.
+_SERVERS = ("CI", "TF_BUILD", "JENKINS_URL", "TEAMCITY_VERSION", "BUILDKITE")
+
+_OFF = ("", "0", "false", "no")
+
+
+def terminal_variables(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """What tells a manual unit where to ask, or why nobody is asked."""
+    for name in _SERVERS:
+        if environ.get(name, "").lower() not in _OFF:
+            return {protocol.UNASKED: f"this is no person's run ({name} is set)"}
+    try:
+        if os.isatty(0) and os.isatty(1):
+            return {protocol.TERMINAL: os.ttyname(0)}
+    except OSError:
+        pass
+    return {protocol.UNASKED: "the run has no terminal"}

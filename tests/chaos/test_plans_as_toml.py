@@ -7,8 +7,7 @@ import tomllib
 import pytest
 from hypothesis import given
 
-from testrium.chaos.draw import Plan, planned
-from testrium.chaos.pasted import as_toml, brief, duration_text
+from testrium.chaos.plans import Plan, as_toml, brief, duration_text, planned
 from testrium.declared.faults import Fault
 from testrium.load.document import Complaints, Document, Spot
 from testrium.load.faults import read_faults

@@ -2,20 +2,69 @@
 
 from __future__ import annotations
 
+import heapq
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from testrium.declared.groups import Combination, Group, Scenario
 from testrium.declared.units import Unit
-from testrium.plan.order import start_order
+from testrium.errors import TestriumError
 from testrium.plan.selection import Selection, combinations_of, select
 
+
+class CycleError(TestriumError):
+    """Units depend on each other in a circle; `members` are those that cannot start."""
+
+    def __init__(self, members: tuple[str, ...]) -> None:
+        super().__init__(f"these units wait for each other: {', '.join(members)}")
+        self.members = members
+
+
+def start_order(units: Iterable[Unit]) -> tuple[Unit, ...]:
+    """The enabled units, every one behind all that it depends on; ties by `init`, then as given.
+
+    Of the units that could start next, the one with the lowest `init` does. Dependencies on units
+    that are not among them do not count.
+
+    Raises:
+        CycleError: some units wait for each other.
+    """
+    enabled = [unit for unit in units if unit.enabled]
+    names = {unit.name for unit in enabled}
+    missing = {unit.name: set(unit.dependencies) & names for unit in enabled}
+    dependants: dict[str, list[tuple[int, int, Unit]]] = {name: [] for name in names}
+    free: list[tuple[int, int, Unit]] = []  # the index makes every entry comparable
+    for index, unit in enumerate(enabled):
+        entry = (unit.init, index, unit)
+        for dependency in missing[unit.name]:
+            dependants[dependency].append(entry)
+        if not missing[unit.name]:
+            free.append(entry)
+    heapq.heapify(free)
+    order: list[Unit] = []
+    while free:
+        unit = heapq.heappop(free)[2]
+        order.append(unit)
+        for entry in dependants[unit.name]:
+            waiting = missing[entry[2].name]
+            waiting.discard(unit.name)
+            if not waiting:
+                heapq.heappush(free, entry)
+    if len(order) < len(enabled):
+        raise CycleError(tuple(unit.name for unit in enabled if missing[unit.name]))
+    return tuple(order)
+
+
 _PYTHON = "python:"
+
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
+
 _UNSAFE_IN_SUFFIX = re.compile(r"[^A-Za-z0-9_.,=\[\]-]+")
+
 #: With the suffix of a combination, the mode and numbers it stays a file name (255 bytes).
 _NAME_LENGTH = 100
+
 #: The run's own files, which no group's folder may be.
 _NAMES_OF_THE_RUN = frozenset({"report.json", "coverage", "fixtures"})
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from testrium.run.asking import terminal_variables
+from testrium.run.launch import terminal_variables
 from testrium.suites import protocol
 
 

@@ -23,7 +23,9 @@ from testrium.results import GroupResult
 
 #: How long the command may take (seconds), and how much of its answer is kept (bytes).
 LIMIT_S = 60.0
+
 MOST_BYTES = 16_384
+
 _LEFT_OPEN_S = 1.0
 
 #: The command dies with the runner: what this process asks of the kernel outlives its exec.

@@ -1,25 +1,108 @@
-"""Follows the output of units while they run: for log probes, and for `-v`.
+"""Notes how long the logs of units are while probes come in, so that both can be told in one order.
 
-Every byte is read once. Lines are complete: a line without its end waits for it, or for the end of
-the process, or until it is too long to be kept.
+Lines of a log have no time of their own. When events are stored, the sizes of the logs say which
+lines were written by then: two system calls for each log, and nothing for who prints.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from testrium.errors import InfraError
+from testrium.evidence import Event
 from testrium.record.inotify import Inotify
 from testrium.regular_files import after_hole, read_regular
+from testrium.run.folder import RunFolder
+
+#: The units whose events came are looked at with every batch, all others at most this often, and
+#: for at most this part of the time: there may be thousands.
+OTHERS_NS = 20_000_000
+
+SHARE = 0.05
+
+#: More marks than this say no more to a reader.
+MOST_MARKS = 5_000
+
+
+class OutputMarks:
+    """Marks of one group's run: (unit, time, bytes of stdout, bytes of stderr), where they grew."""
+
+    def __init__(self, folder: RunFolder, units: Iterable[str]) -> None:
+        self.marks: list[tuple[str, int, int, int]] = []
+        self._logs = {unit: (str(folder.stdout(unit)), str(folder.stderr(unit))) for unit in units}
+        self._sizes = dict.fromkeys(self._logs, (0, 0))
+        self._all_seen_ns = 0
+        self._cost_ns = 0  # of a look at all
+
+    def see(self, events: tuple[Event, ...]) -> None:
+        """These events were stored just now."""
+        if len(self.marks) >= MOST_MARKS:
+            return
+        now_ns = time.monotonic_ns()
+        if now_ns - self._all_seen_ns >= max(OTHERS_NS, self._cost_ns / SHARE):
+            self.look()
+        else:
+            self._look_at({event.owner for event in events}, now_ns)
+
+    def look(self) -> None:
+        """Look at the logs of all units."""
+        self._all_seen_ns = time.monotonic_ns()
+        self._look_at(self._logs, self._all_seen_ns)
+        self._cost_ns = time.monotonic_ns() - self._all_seen_ns
+
+    def _look_at(self, units: Iterable[str], now_ns: int) -> None:
+        for unit in units:
+            if unit not in self._logs:
+                continue
+            stdout, stderr = self._logs[unit]
+            sizes = _size(stdout), _size(stderr)
+            if sizes != self._sizes[unit]:
+                self._sizes[unit] = sizes
+                self.marks.append((unit, now_ns, *sizes))
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size  # noqa: PTH116 - with every batch; half the time of pathlib's
+    except OSError:  # it has not written yet, or took its folder away
+        return 0
+
+
+#: How long the search of what was read at once may take (seconds of CPU time). That is some
+#: 100 KB, which an honest pattern searches in milliseconds.
+LIMIT_S = 1.0
+
+
+@contextmanager
+def bounded(pattern: Callable[[], str]) -> Iterator[None]:
+    """Limit a search of many lines: the limit costs microseconds, too much for each line.
+
+    Args:
+        pattern: says whose pattern is searched, and which.
+
+    Raises:
+        InfraError: it took too long.
+    """
+    from testrium.checks.patterns import TookTooLongError, at_most
+
+    try:
+        with at_most(LIMIT_S):
+            yield
+    except TookTooLongError as error:
+        raise InfraError(f"{pattern()} {error}: does it backtrack?") from error
+
 
 #: Where nothing wakes the reader, it looks this often (seconds).
 SWEEP_S = 0.02
+
 _CHUNK = 1 << 18
 
 #: Of a longer line each so many bytes are a line.

@@ -26,7 +26,9 @@ from typing import Any
 from testrium.probe.waiting import connected
 
 MODULE = "test_case"
+
 CONTROL = "TESTRIUM_CONTROL"
+
 CALLBACKS = ("validate_test", "tests_results")
 
 

@@ -7,27 +7,29 @@ from collections.abc import Callable, Sequence
 
 from testrium.declared.units import LogProbe, Unit
 from testrium.record.recorder import Recorder, Seen
-from testrium.run.bounded import bounded
-from testrium.run.launching import Values
-from testrium.run.stage import Stage
+from testrium.run.context import GroupContext
+from testrium.run.launch import Values
+from testrium.run.observe.logs import bounded
 from testrium.variables import substitute
 
 
-def follow_logs(unit: Unit, start: int, stage: Stage, values: Values, started_ns: int) -> None:
+def follow_logs(
+    unit: Unit, start: int, context: GroupContext, values: Values, started_ns: int
+) -> None:
     """Read the output of one start of `unit` while it runs, where somebody wants to know it."""
-    services = stage.services
+    services = context.services
     if not unit.probes and not services.verbose:
         return
-    probes = LogProbes(unit.name, start, unit.probes, stage.recorder, values.lookup)
+    probes = LogProbes(unit.name, start, unit.probes, context.recorder, values.lookup)
 
     def read(lines: list[str], low_ns: int) -> None:
         probes.read(lines, low_ns)
         if services.verbose:
             for line in lines:
-                services.observer.unit_output(stage.scenario, unit.name, f"{line}\n")
+                services.observer.unit_output(context.scenario, unit.name, f"{line}\n")
 
-    for log in (stage.folder.stdout(unit.name), stage.folder.stderr(unit.name)):
-        stage.logs.follow(log, read, started_ns)
+    for log in (context.folder.stdout(unit.name), context.folder.stderr(unit.name)):
+        context.logs.follow(log, read, started_ns)
 
 
 class LogProbes:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from testrium.advice import MOST_BYTES, Adviser
 from testrium.declared.groups import Group, Scenario
+from testrium.judging.advice import MOST_BYTES, Adviser
 from testrium.results import GroupResult
 from testrium.words import Verdict
 

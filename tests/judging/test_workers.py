@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from testrium.judging.isolated import LostError, call_isolated
+from testrium.judging.workers import LostError, call_isolated
 
 
 def test_what_comes_back() -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from testrium.evidence import Event
-from testrium.run import outputs
 from testrium.run.folder import RunFolder
-from testrium.run.outputs import OutputMarks
+from testrium.run.observe import logs
+from testrium.run.observe.logs import OutputMarks
 
 
 def event(unit: str) -> Event:
@@ -41,21 +41,21 @@ def test_only_growth_is_noted(folder: RunFolder) -> None:
 
 
 def test_others_are_looked_at_seldom(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outputs, "OTHERS_NS", 10**18)
+    monkeypatch.setattr(logs, "OTHERS_NS", 10**18)
     marks = OutputMarks(folder, ("a", "b"))
     folder.stdout("b").write_text("one\n")
     marks.see((event("a"),))
     assert sizes(marks) == []
     marks.see((event("b"),))
     assert sizes(marks) == [("b", 4, 0)]
-    monkeypatch.setattr(outputs, "OTHERS_NS", 0)
+    monkeypatch.setattr(logs, "OTHERS_NS", 0)
     folder.stdout("b").write_text("one\ntwo\n")
     marks.see((event("a"),))
     assert sizes(marks)[1:] == [("b", 8, 0)]
 
 
 def test_there_is_an_end_to_marks(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outputs, "MOST_MARKS", 1)
+    monkeypatch.setattr(logs, "MOST_MARKS", 1)
     marks = OutputMarks(folder, ("a",))
     for text in ("x", "xx", "xxx"):
         folder.stdout("a").write_text(text)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from testrium.declared.units import Unit
 from testrium.evidence import UnitState
-from testrium.run.cast import Cast
 from testrium.run.change import Change
+from testrium.run.units import Dependencies
 
 
 class Counting(Change):
@@ -54,7 +54,7 @@ def players(*units: Unit) -> dict[str, Somebody]:
 
 def test_a_unit_may_start_once_all_that_it_needs_is_ready() -> None:
     everybody = players(unit("a"), unit("b"), unit("c", "a", "b"))
-    cast = Cast(everybody)
+    cast = Dependencies(everybody)
     before = everybody["c"].change.count
     assert cast.may_start("a")
     assert (cast.may_start("c"), cast.missing("c")) == (False, "a")
@@ -70,7 +70,7 @@ def test_a_unit_may_start_once_all_that_it_needs_is_ready() -> None:
 
 def test_who_ends_without_becoming_ready_is_in_the_way() -> None:
     everybody = players(unit("a"), unit("b"), unit("c", "a", "b"))
-    cast = Cast(everybody)
+    cast = Dependencies(everybody)
     before = everybody["c"].change.count
     everybody["b"].gone = True
     cast.update(everybody["b"])
@@ -83,7 +83,7 @@ def test_who_ends_without_becoming_ready_is_in_the_way() -> None:
 
 def test_a_unit_without_a_process_is_waited_for_as_soon_as_it_may_begin() -> None:
     everybody = players(unit("a", process=False), unit("b", "a", process=False))
-    cast = Cast(everybody)
+    cast = Dependencies(everybody)
     for name in "ab":
         assert (cast.all_gone, cast.played) == (False, False)
         one = everybody[name]
@@ -94,7 +94,7 @@ def test_a_unit_without_a_process_is_waited_for_as_soon_as_it_may_begin() -> Non
 
 def test_one_that_waits_for_a_probe_holds_nothing_up() -> None:
     everybody = players(unit("a", process=False), unit("b", "a", process=False))
-    cast = Cast(everybody)
+    cast = Dependencies(everybody)
     everybody["a"].state = UnitState.STARTING
     cast.update(everybody["a"])
     assert cast.all_gone
@@ -119,7 +119,7 @@ def test_what_is_known_is_what_one_would_see(
         unit("d", scope="group"),
         unit("e", "d"),
     )
-    cast = Cast(everybody)
+    cast = Dependencies(everybody)
     for number, state, gone, alive, ready in changes:
         one = everybody["abcde"[number]]
         one.state, one.gone, one.alive, one.passed_ready = state, gone, alive, ready
@@ -147,7 +147,7 @@ def test_thousands_are_woken_a_few_times_each() -> None:
     names = [f"u{number}" for number in range(2000)]
     chain = [unit(name, before) for before, name in pairwise(names)]
     everybody = players(unit(names[0]), *chain, unit("last", *names))
-    cast = Cast(everybody)
+    cast = Dependencies(everybody)
     for one in everybody.values():
         one.passed_ready = True
         cast.update(one)

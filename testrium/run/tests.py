@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 from testrium.declared.units import Unit
 from testrium.evidence import End, EndCause, TestResult
 from testrium.record.listening import listen_streams
-from testrium.run.actor import Actor
-from testrium.run.stage import Stage
-from testrium.run.testcode import CONTROL
+from testrium.run.context import GroupContext
+from testrium.run.test_runner import CONTROL
+from testrium.run.unit import RunningUnit
 
 # What a test raises, with its traceback, is one line.
 _LONGEST_LINE = 16 * 2**20
@@ -48,12 +48,12 @@ def _reserved(name: str, entrypoint: str, timeout_s: float | None, **env: str) -
     )
 
 
-async def run_to_end(actor: Actor) -> End:
+async def run_to_end(running: RunningUnit) -> End:
     """Run a reserved unit once; returns its final end."""
-    actor.finish(await actor.run_once())
-    await actor.cleared()
-    assert actor.end is not None
-    return actor.end
+    running.finish(await running.run_once())
+    await running.cleared()
+    assert running.end is not None
+    return running.end
 
 
 class TestFunction(NamedTuple):
@@ -72,8 +72,8 @@ class TestProcess:
 
     __test__ = False
 
-    def __init__(self, actor: Actor, life: asyncio.Task[End]) -> None:
-        self.actor = actor
+    def __init__(self, running: RunningUnit, life: asyncio.Task[End]) -> None:
+        self.running = running
         self.life = life
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
@@ -111,16 +111,16 @@ class Tests:
 
     __test__ = False
 
-    def __init__(self, stage: Stage, sockets: Path) -> None:
+    def __init__(self, context: GroupContext, sockets: Path) -> None:
         self.results: list[TestResult] = []
         self.ends: list[End] = []
-        self._stage = stage
+        self._context = context
         self._sockets = sockets
         self._count = 0
         self._main: TestProcess | None = None
         self._callbacks: list[str] = []
         self._functions: list[TestFunction] = []
-        self._limit_s = stage.scenario.group.timeout_s
+        self._limit_s = context.scenario.group.timeout_s
 
     async def run(self) -> None:
         """Run all test functions, each followed by `validate_test`.
@@ -184,7 +184,7 @@ class Tests:
     async def _run_in(self, process: TestProcess, name: str) -> TestResult:
         answer = await process.ask({"call": "test", "name": name}, self._limit_s)
         if answer is None:
-            process.actor.stop(EndCause.TIMEOUT)
+            process.running.stop(EndCause.TIMEOUT)
         return self._result(name, answer, process)
 
     async def _run_apart(self, name: str) -> TestResult:
@@ -219,10 +219,10 @@ class Tests:
 
         server, address = await listen_streams(connected, path, _LONGEST_LINE)
         async with server:
-            unit = _reserved("tests", "testrium.run.testcode:serve", None, **{CONTROL: address})
-            actor = Actor(unit, self._stage)
-            actor.starts = self._count - 1  # a probe file of its own for each process
-            process = TestProcess(actor, asyncio.create_task(run_to_end(actor)))
+            unit = _reserved("tests", "testrium.run.test_runner:serve", None, **{CONTROL: address})
+            running = RunningUnit(unit, self._context)
+            running.starts = self._count - 1  # a probe file of its own for each process
+            process = TestProcess(running, asyncio.create_task(run_to_end(running)))
             if not await process.connected(streams):
                 self.ends.append(await process.life)
                 return None

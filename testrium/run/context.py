@@ -1,36 +1,92 @@
-"""What a group needs before its first process starts: the store, the sockets, the ports."""
+"""What the units of one group share: its store, sockets, ports, logs, and its clock."""
 
 from __future__ import annotations
 
 import contextlib
 import shutil
 import tempfile
+import time
 from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import TYPE_CHECKING
+from pathlib import Path, PurePath
+from traceback import extract_tb
+from typing import TYPE_CHECKING, Protocol
 
 from testrium.declared.groups import Scenario
 from testrium.errors import InfraError
+from testrium.evidence import Event
 from testrium.record.recorder import Recorder
-from testrium.record.waits import WaitServer
+from testrium.record.waits import Endings, WaitServer
 from testrium.run.change import Change
 from testrium.run.diagnostics import Diagnostics
 from testrium.run.environment import Ports, Surroundings
 from testrium.run.folder import RunFolder
-from testrium.run.logs import Logs
-from testrium.run.outputs import OutputMarks
-from testrium.run.services import Services
-from testrium.run.stage import Stage
+from testrium.run.observe.logs import Logs, OutputMarks
+from testrium.run.services import RunServices
 from testrium.words import RESERVED_UNITS
 
 if TYPE_CHECKING:
     from testrium.run.faults import Injector
 
 
+class LinkSwitch(Protocol):
+    """The links of a group, as its units need them; `Links` is one."""
+
+    async def set_up(self, unit: str, *, up: bool) -> None:
+        """Let connections to the unit through, or refuse them: it has a process, or none."""
+
+
+class GroupContext:
+    """What the units of one group share. `deadline_ns` is known once the first of them starts.
+
+    `injector` is there where a failpoint is declared; `links` are those that the group breaks on
+    purpose, None where it breaks none.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        services: RunServices,
+        surroundings: Surroundings,
+        folder: RunFolder,
+        recorder: Recorder,
+        change: Change,
+        logs: Logs,
+        diagnostics: Diagnostics,
+        injector: Injector | None,
+        endings: Endings,
+    ) -> None:
+        self.scenario = scenario
+        self.services = services
+        self.surroundings = surroundings
+        self.folder = folder
+        self.recorder = recorder
+        self.change = change
+        self.logs = logs
+        self.diagnostics = diagnostics
+        self.injector = injector
+        self.endings = endings
+        self.links: LinkSwitch | None = None
+        self.attempt = 1
+        self.started_ns: int | None = None
+        self.deadline_ns: int | None = None
+
+    def keep_values(self, event: Event) -> None:
+        """Tell all processes from now on what a fixture has said when it became ready."""
+        texts = {name: str(value) for name, value in event.meta.items()}
+        values = {**self.surroundings.fixture_values, event.unit: texts}
+        self.surroundings = self.surroundings._replace(fixture_values=values)
+
+    def begin(self) -> None:
+        """Start the group's clock, at its first unit's start."""
+        if self.started_ns is None:
+            self.started_ns = time.monotonic_ns()
+            self.deadline_ns = self.started_ns + int(self.scenario.group.timeout_s * 1e9)
+
+
 @contextlib.asynccontextmanager
-async def open_stage(
-    scenario: Scenario, services: Services, folder: RunFolder, shared: Ports
-) -> AsyncIterator[tuple[Stage, Path]]:
+async def open_context(
+    scenario: Scenario, services: RunServices, folder: RunFolder, shared: Ports
+) -> AsyncIterator[tuple[GroupContext, Path]]:
     """The recorder, the sockets and the ports of one group, released at the end.
 
     Args:
@@ -40,7 +96,7 @@ async def open_stage(
         shared: the ports of fixtures of the whole run; all others are given out here.
 
     Returns:
-        The stage, and the folder of its sockets.
+        The context, and the folder of its sockets.
 
     Raises:
         InfraError: the store cannot be made.
@@ -80,7 +136,7 @@ async def open_stage(
             )
             recorder.subscribe(outputs.see)
             yield (
-                Stage(
+                GroupContext(
                     scenario,
                     services,
                     surroundings,
@@ -117,3 +173,10 @@ async def _injector(
         yield injector
     finally:
         await injector.close()
+
+
+def defect(error: Exception) -> str:
+    """What is told of an exception that nobody foresaw, and where it came from."""
+    last = extract_tb(error.__traceback__)[-1]
+    place = f"{PurePath(last.filename).name}:{last.lineno}"
+    return f"a defect of Testrium: {type(error).__name__}: {error} ({place})"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testrium.chaos.draw import Plan, Target, moments, plans, targets
+from testrium.chaos.plans import Plan, Target, moments, plans, targets
 from testrium.declared.faults import FAILPOINT_ACTS, LINK_ACTS, Chaos
 from testrium.declared.units import LogProbe
 from testrium.words import Place

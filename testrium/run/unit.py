@@ -13,8 +13,9 @@ from testrium.declared.units import Unit
 from testrium.errors import InfraError
 from testrium.evidence import End, EndCause, Event, Leak, UnitState, Use
 from testrium.run.change import Change
+from testrium.run.context import GroupContext
 from testrium.run.folder import last_lines
-from testrium.run.launching import (
+from testrium.run.launch import (
     UnresolvedError,
     Values,
     awaited,
@@ -25,24 +26,24 @@ from testrium.run.launching import (
     values_of,
     wanted_probes,
 )
-from testrium.run.logprobes import follow_logs
+from testrium.run.log_probes import follow_logs
 from testrium.run.monitor import usage_of
-from testrium.run.stage import Stage
 from testrium.run.supervision import Exit, LaunchError, Process
 from testrium.words import EventType
 
 #: What a shell says of a program that could not be started.
 CANNOT_START = 127
+
 #: Why a unit was not started that nothing else was in the way of.
 EARLIER_END = "the group was over before its turn came"
 
 
-class Actor:
+class RunningUnit:
     """The state of one unit. `end` is set once it is over for this attempt."""
 
-    def __init__(self, unit: Unit, stage: Stage) -> None:
+    def __init__(self, unit: Unit, context: GroupContext) -> None:
         self.unit = unit
-        self.stage = stage
+        self.context = context
         self.starts = 0
         self.reloads = 0
         self.state = UnitState.CREATED
@@ -50,8 +51,8 @@ class Actor:
         self.was_ready = False
         self.process: Process | None = None
         self.change = Change()  # of this unit, and when it may start
-        self.on_change: Callable[[Actor], None] = lambda _: None
-        self._usage = usage_of(unit, stage.scenario.group, stage.services.pace)
+        self.on_change: Callable[[RunningUnit], None] = lambda _: None
+        self._usage = usage_of(unit, context.scenario.group, context.services.pace)
         self._stop_cause: EndCause | None = None
         self._started_ns: int | None = None
         self._ready_ns: int | None = None
@@ -59,7 +60,7 @@ class Actor:
         self._reported: asyncio.Future[Event] | None = None
         self._leaks: list[Leak] = []
         self._clearing: list[asyncio.Future[tuple[Leak, ...]]] = []
-        stage.diagnostics.add(self)
+        context.diagnostics.add(self)
 
     @property
     def name(self) -> str:
@@ -100,7 +101,7 @@ class Actor:
         if event.type != EventType.EXCEPTION:
             return
         dies_of_it = event.meta.get("uncaught") == "main"
-        if self.stage.scenario.group.rules.allows(event.unit, event.step):
+        if self.context.scenario.group.rules.allows(event.unit, event.step):
             self._expected_death |= dies_of_it
         elif not dies_of_it and self._reported is not None and not self._reported.done():
             self._reported.set_result(event)
@@ -133,7 +134,7 @@ class Actor:
             if probes is None:
                 why = "no probe has given it its ${probe...} value"
                 return self._made_end(self._stop_cause or EndCause.ABANDONED, message=why)
-            async with self.stage.services.gate:
+            async with self.context.services.gate:
                 if self._stop_cause is not None:
                     return self._not_launched(self._stop_cause)
                 values = await self._launch(probes)
@@ -142,11 +143,11 @@ class Actor:
         except LaunchError as error:
             return self._made_end(EndCause.SELF, exit_code=CANNOT_START, message=str(error))
         assert self.process is not None, "it was launched"
-        process, probe_file = self.process, self.stage.folder.probes(self.name, self.starts)
+        process, probe_file = self.process, self.context.folder.probes(self.name, self.starts)
         end = await self._attend(process, values)
-        recorder, folder = self.stage.recorder, self.stage.folder
+        recorder, folder = self.context.recorder, self.context.folder
         for log in (folder.stdout(self.name), folder.stderr(self.name)):
-            self.stage.logs.finish(log)
+            self.context.logs.finish(log)
         await recorder.sync()
         await recorder.finish(probe_file)
         process.cleared.add_done_callback(lambda _: recorder.rest(probe_file))
@@ -156,18 +157,18 @@ class Actor:
 
     async def _launch(self, probes: Mapping[str, str]) -> Values:
         """Start the process; what it was given."""
-        recorder, surroundings = self.stage.recorder, self.stage.surroundings
+        recorder, surroundings = self.context.recorder, self.context.surroundings
         self._started_ns = began_ns = time.monotonic_ns()
         values = values_of(self.unit, surroundings, self.starts, probes)
         launch = launch_of(self.unit, surroundings, values)
-        file = self.stage.folder.probes(self.name, self.starts)
-        recorder.watch(self.name, self.starts, self.stage.attempt, file, began_ns)
-        follow_logs(self.unit, self.starts, self.stage, values, began_ns)
-        self.process = await self.stage.services.supervisor.spawn(
+        file = self.context.folder.probes(self.name, self.starts)
+        recorder.watch(self.name, self.starts, self.context.attempt, file, began_ns)
+        follow_logs(self.unit, self.starts, self.context, values, began_ns)
+        self.process = await self.context.services.supervisor.spawn(
             launch._replace(deadline_ns=self._deadline_ns())
         )
         if self._stop_cause is not None:  # asked while it was being started
-            self.process.stop(stacks=self.stage.diagnostics.wanted)
+            self.process.stop(stacks=self.context.diagnostics.wanted)
         return values
 
     def _not_launched(self, cause: EndCause) -> End:
@@ -181,7 +182,7 @@ class Actor:
             self._stop_cause = cause
             self.change.notify()
             if self.process is not None:
-                self.process.stop(stacks=self.stage.diagnostics.wanted)
+                self.process.stop(stacks=self.context.diagnostics.wanted)
 
     def kill(self) -> None:
         if self.process is not None:
@@ -197,11 +198,11 @@ class Actor:
             state = UnitState.CREATED
         lines: tuple[str, ...] = ()
         if not well and end.cause is not EndCause.NOTRUN:
-            folder = self.stage.folder
+            folder = self.context.folder
             lines = last_lines(folder.stderr(self.name)) or last_lines(folder.stdout(self.name))
         threads: tuple[str, ...] = ()
         if end.cause in (EndCause.OVERDUE, EndCause.TIMEOUT, EndCause.UNREADY):
-            threads = self.stage.diagnostics.threads(self.name)
+            threads = self.context.diagnostics.threads(self.name)
         self.end = end._replace(state=state, last_lines=lines, threads=threads, use=self.use)
         self._set_state(state)
 
@@ -230,15 +231,15 @@ class Actor:
     def _deadline_ns(self) -> int | None:
         own = self.unit.timeout_s
         candidates = [] if own is None else [time.monotonic_ns() + int(own * 1e9)]
-        if self.unit.stop == "self" and self.stage.deadline_ns is not None:
-            candidates.append(self.stage.deadline_ns)
+        if self.unit.stop == "self" and self.context.deadline_ns is not None:
+            candidates.append(self.context.deadline_ns)
         return min(candidates, default=None)
 
     async def _probe_values(self) -> Mapping[str, str] | None:
         """What this start gets from probes; None when it was stopped before that was known."""
         if not (wanted := wanted_probes(self.unit)):
             return {}
-        resolving = asyncio.ensure_future(probe_values(self.unit, wanted, self.stage))
+        resolving = asyncio.ensure_future(probe_values(self.unit, wanted, self.context))
         return await resolving if await self._came_before_stop(resolving) else None
 
     async def _came_before_stop(self, future: asyncio.Future[Any]) -> bool:
@@ -255,7 +256,7 @@ class Actor:
     async def _without_process(self) -> End:
         step = self.unit.ready_event
         if step is not None:
-            emitted = asyncio.ensure_future(self.stage.recorder.wait_for(self.name, step))
+            emitted = asyncio.ensure_future(self.context.recorder.wait_for(self.name, step))
             if not await self._came_before_stop(emitted):
                 return self._made_end(EndCause.UNREADY, message=f"no {awaited(self.unit)}")
         self._become_ready()
@@ -265,12 +266,12 @@ class Actor:
         """From the start of the process to its end."""
         self._clearing.append(process.cleared)
         self._set_state(UnitState.STARTING)
-        look = self.stage.diagnostics.look_before(process.launch.deadline_ns)
+        look = self.context.diagnostics.look_before(process.launch.deadline_ns)
         self._usage.begin(process, self.starts)
         try:
             problem = await self._wait_ready(process, values)
             if problem is not None and not process.ended.done():
-                self.stage.diagnostics.note(f"{self.name} {problem}")
+                self.context.diagnostics.note(f"{self.name} {problem}")
                 self.stop(EndCause.ABANDONED if self._was_reported() else EndCause.UNREADY)
             ended = await process.ended
         finally:
@@ -279,7 +280,7 @@ class Actor:
         if ended.infra:
             raise InfraError(f"unit {self.name}: {ended.infra}")
         if samples := await self._usage.end(ended):
-            self.stage.recorder.add_samples(samples)
+            self.context.recorder.add_samples(samples)
         return self._end_of(process, ended, problem or "")
 
     async def _wait_ready(self, process: Process, values: Values) -> str | None:
@@ -291,7 +292,7 @@ class Actor:
         tries: deque[str] = deque(maxlen=1)
         condition = asyncio.ensure_future(
             ready_condition(
-                self.unit, values, self.stage.recorder, self.starts, process, tries.append
+                self.unit, values, self.context.recorder, self.starts, process, tries.append
             )
         )
         timeout_s = self.unit.ready_timeout_s
@@ -309,14 +310,14 @@ class Actor:
                 return f"reported {self._reported.result().step} before it was ready"
             if process.ended.done():
                 return f"ended before it was ready ({awaited(self.unit)})"
-            why = tries[-1] if tries else not_ready(self.unit, self.stage.folder)
+            why = tries[-1] if tries else not_ready(self.unit, self.context.folder)
             return f"not ready after {timeout_s:g} s: {why}"
         finally:
             condition.cancel()
 
     async def _emitted_ready(self) -> bool:
         """What was emitted before the end or the time limit counts, however late it is read."""
-        recorder, step = self.stage.recorder, self.unit.ready_event
+        recorder, step = self.context.recorder, self.unit.ready_event
         await recorder.sync()
         return step is not None and recorder.find(self.name, step, start=self.starts) is not None
 
@@ -345,7 +346,7 @@ class Actor:
         )
 
     def _overdue_cause(self, ended: Exit) -> EndCause:
-        deadline = self.stage.deadline_ns
+        deadline = self.context.deadline_ns
         of_group = self.unit.stop == "self" and deadline is not None and ended.t_ns >= deadline
         return EndCause.OVERDUE if of_group else EndCause.TIMEOUT
 
@@ -368,7 +369,7 @@ class Actor:
             exit_code=exit_code,
             signal=signal,
             starts=self.starts,
-            attempt=self.stage.attempt,
+            attempt=self.context.attempt,
             was_ready=self.was_ready,
             started_ns=self._started_ns,
             ready_ns=self._ready_ns,
@@ -385,11 +386,11 @@ class Actor:
     def _set_state(self, state: UnitState) -> None:
         changed = state is not self.state
         self.state = state
-        self.stage.recorder.set_status(self.name, state)
+        self.context.recorder.set_status(self.name, state)
         if changed:
-            self.stage.services.observer.unit_changed(self.stage.scenario, self.name, state)
+            self.context.services.observer.unit_changed(self.context.scenario, self.name, state)
         self._tell_change()
 
     def _tell_change(self) -> None:
         self.on_change(self)
-        self.stage.change.notify()
+        self.context.change.notify()

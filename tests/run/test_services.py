@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from testrium.run.interrupts import heeding
+from testrium.run.services import heeding
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,474 @@
+"""All units of a group together: started by dependencies, watched to completion, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from typing import Protocol
+
+from testrium.declared.units import Unit
+from testrium.errors import InfraError
+from testrium.evidence import End, EndCause, Event, UnitState
+from testrium.run.change import Change
+from testrium.run.context import GroupContext, defect
+from testrium.run.services import Expectations
+from testrium.run.unit import EARLIER_END, RunningUnit
+
+
+class DependentUnit(Protocol):
+    """A unit, as far as others of its group depend on it; a `RunningUnit` is one."""
+
+    @property
+    def unit(self) -> Unit: ...
+
+    @property
+    def state(self) -> UnitState: ...
+
+    @property
+    def change(self) -> Change:
+        """Wakes who waits for this one."""
+
+    @property
+    def gone(self) -> bool: ...
+
+    @property
+    def alive(self) -> bool: ...
+
+    @property
+    def passed_ready(self) -> bool: ...
+
+
+class Dependencies:
+    """Each set holds the names of the units that are so now. Fixtures do nothing by themselves."""
+
+    def __init__(self, dependents: Mapping[str, DependentUnit]) -> None:
+        self._dependents = dependents
+        self._dependants: dict[str, list[str]] = {name: [] for name in dependents}
+        for name, dependent in dependents.items():
+            for needed in dict.fromkeys(dependent.unit.dependencies):
+                self._dependants[needed].append(name)
+        # Units with a process, but for fixtures: it lives, they are not gone, it does not run yet.
+        self._alive: set[str] = set()
+        self._present: set[str] = set()
+        self._beginning: set[str] = set()
+        self._to_end: set[str] = set()  # `self` units that are not gone
+        self._opening: set[str] = set()  # fixtures that are not ready
+        self._next: set[str] = set()  # units without a process that are about to begin
+        self._lacking = {n: set(dependent.unit.dependencies) for n, dependent in dependents.items()}
+        self._lost: dict[str, set[str]] = {name: set() for name in dependents}
+        for dependent in dependents.values():
+            self.update(dependent)
+
+    def update(self, dependent: DependentUnit) -> None:
+        """Something about this one may have changed: wake those whom it concerns."""
+        unit = dependent.unit
+        name, gone, ready = unit.name, dependent.gone, dependent.passed_ready
+        if unit.scope:
+            _put(self._opening, name, not (gone or ready))
+        elif unit.has_process:
+            _put(self._alive, name, dependent.alive)
+            _put(self._present, name, not gone)
+            begins = dependent.state in (UnitState.CREATED, UnitState.STARTING)
+            _put(self._beginning, name, begins)
+            _put(self._to_end, name, unit.stop == "self" and not gone)
+        else:
+            self._look_whether_next(dependent)
+        for dependant in self.dependants(name):
+            other = dependant.unit.name
+            _put(self._lacking[other], name, not ready)
+            _put(self._lost[other], name, gone and not ready)
+            if not self._lacking[other] or self._lost[other]:
+                dependant.change.notify()
+            if not dependant.unit.has_process:
+                self._look_whether_next(dependant)
+        dependent.change.notify()
+
+    def wake(self) -> None:
+        """Something has changed that concerns everybody."""
+        for dependent in self._dependents.values():
+            dependent.change.notify()
+
+    def may_start(self, name: str) -> bool:
+        """Whether all that the unit depends on is ready."""
+        return not self._lacking[name]
+
+    def in_the_way(self, name: str) -> str | None:
+        """The first of those it depends on that has ended without becoming ready."""
+        return self._first(name, self._lost)
+
+    def missing(self, name: str) -> str | None:
+        """The first of those it depends on that is not ready."""
+        return self._first(name, self._lacking)
+
+    def dependants(self, name: str) -> Iterable[DependentUnit]:
+        """Those who depend on this unit, in the declared order."""
+        return (self._dependents[other] for other in self._dependants[name])
+
+    @property
+    def alive(self) -> bool:
+        """Whether a process of a unit lives; those of fixtures do not count."""
+        return bool(self._alive)
+
+    @property
+    def all_gone(self) -> bool:
+        """Whether nobody can do anything any more."""
+        return not (self._opening or self._present or self._next)
+
+    @property
+    def played(self) -> bool:
+        """Whether everybody has begun, and those have ended who should by themselves."""
+        return not (self._opening or self._beginning or self._next or self._to_end)
+
+    def _look_whether_next(self, dependent: DependentUnit) -> None:
+        name = dependent.unit.name
+        begun = dependent.gone or dependent.state is not UnitState.CREATED
+        held_up = self._lacking[name] and not self._lost[name]
+        _put(self._next, name, not (begun or held_up or dependent.unit.scope))
+
+    def _first(self, name: str, names: Mapping[str, set[str]]) -> str | None:
+        found = names[name]
+        if not found:
+            return None
+        return next(one for one in self._dependents[name].unit.dependencies if one in found)
+
+
+def _put(names: set[str], name: str, belongs: bool) -> None:
+    if belongs:
+        names.add(name)
+    else:
+        names.discard(name)
+
+
+#: So many units begin in one turn of the loop: it has deadlines to heed.
+TURN = 50
+
+
+class Completion(Enum):
+    """How the circuit phase of a group ended."""
+
+    COMPLETE = "complete"
+    DEADLINE = "deadline"
+    STOPPED = "stopped"  # a unit ended in a way it must not
+    INTERRUPTED = "interrupted"
+
+
+class GroupUnits:
+    """The units of one group and the rules of their common life.
+
+    `setup` is the running of setup.py while it runs, or None. With `tests_drive` the test functions
+    are what sets the circuit in motion: expectations are not waited for before them.
+    """
+
+    def __init__(
+        self,
+        context: GroupContext,
+        expectations: Expectations,
+        *,
+        setup_done: asyncio.Event,
+        tests_drive: bool = False,
+    ) -> None:
+        self.context = context
+        self.running_units = {
+            unit.name: _running_unit(unit, context) for unit in context.scenario.units
+        }
+        self.infra = ""
+        self._expectations = expectations
+        self._setup_done = setup_done
+        self._tests_drive = tests_drive
+        self._some_use_setup = any(unit.use_setup for unit in context.scenario.units)
+        self._culprit: str | None = None  # because of whom the group was stopped
+        self._stopping = False
+        self._again = False  # a unit asked for Resume-ALL
+        self._restarts_of_all = 0
+        self._dependencies = Dependencies(self.running_units)
+        self._starting: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._idle_since_ns: int | None = None  # when the last `self` unit had ended
+        for running in self.running_units.values():
+            running.on_change = self._dependencies.update
+        context.recorder.subscribe(self._see)
+        context.logs.on_error = self.give_up
+        if context.injector is not None:
+            context.injector.targets = self.running_units
+
+    async def run(self) -> Completion:
+        """Start the units; return when the circuit is complete or cannot become so."""
+        while True:
+            self._starting = asyncio.create_task(self._start_all())
+            outcome = await self._completion()
+            if not self._again or outcome is Completion.INTERRUPTED:
+                return outcome
+            await self.stop(EndCause.ABANDONED, at_once=True)
+            self._begin_again()
+
+    async def wait_expectations(self) -> None:
+        """Wait for what the test functions set in motion, as long as it may take."""
+        self._tests_drive = False
+        self._idle_since_ns = None
+        await self._completion()
+
+    async def settle(self) -> None:
+        """Go on observing for a while, as long as a unit is alive."""
+        end_ns = time.monotonic_ns() + self.context.scenario.group.rules.settle_ns
+        asked = self.context.services.interrupt.asked
+        while self._dependencies.alive and not asked.is_set():
+            if not await self._changed_before(end_ns):
+                return
+
+    async def fixtures_ready(self) -> bool:
+        """Wait until all fixtures are ready; False when the group is over before."""
+        fixtures = [running for running in self.running_units.values() if running.unit.scope]
+        while not self._over:
+            if all(running.passed_ready for running in fixtures):
+                return True
+            await self.context.change.wait()
+        return False
+
+    async def stop(self, cause: EndCause, *, at_once: bool = False) -> None:
+        """Stop what is alive: dependants before what they depend on, unless `at_once`."""
+        self._stopping = self.context.endings.stopping = True
+        if self._starting is None:  # setup failed: every unit learns that it does not run
+            self._starting = asyncio.create_task(self._start_all())
+        self.wake()
+        await self._starting
+        self._starting = None
+        at_once = at_once or self._culprit is not None
+        await asyncio.gather(
+            *(self._stop_unit(running, cause, at_once) for running in self.running_units.values())
+        )
+        await asyncio.gather(*self._tasks)
+        self._tasks.clear()
+        for running in self.running_units.values():
+            await running.cleared()
+
+    def kill(self) -> None:
+        for running in self.running_units.values():
+            running.kill()
+
+    def abort(self, culprit: str) -> None:
+        """End the group because of a unit (or `setup`)."""
+        if self._culprit is None:
+            self._culprit = culprit
+            self.context.endings.stopping = True
+            reason = f"the end of {culprit} stops the group" if culprit else self.infra
+            self.context.diagnostics.note(reason)
+            for running in self.running_units.values():
+                running.stop(EndCause.ABANDONED)
+            self.wake()
+
+    def wake(self) -> None:
+        """Something has changed that concerns all units."""
+        self._dependencies.wake()
+        self.context.change.notify()
+
+    def give_up(self, reason: str) -> None:
+        """End the group because the runner or the machine has failed it."""
+        self.infra = self.infra or reason
+        self.abort("")
+
+    @property
+    def aborted(self) -> bool:
+        return self._culprit is not None
+
+    def has_failed(self) -> bool:
+        """Whether a unit has come to an end that it must not come to."""
+        return any(
+            running.end and not running.ended_well(running.end)
+            for running in self.running_units.values()
+        )
+
+    def ends(self) -> tuple[End, ...]:
+        return tuple(
+            running.end for running in self.running_units.values() if running.end is not None
+        )
+
+    # The life of one attempt ------------------------------------------------------------------
+
+    async def _start_all(self) -> None:
+        for number, running in enumerate(self.running_units.values(), 1):
+            self._tasks.append(asyncio.create_task(self._guarded(running), name=running.name))
+            if number % TURN == 0:
+                await asyncio.sleep(0)
+
+    def _begin_again(self) -> None:
+        self._again = self._stopping = False
+        self._idle_since_ns = None
+        self.context.attempt += 1
+        self.context.endings.forget()
+        self.context.recorder.new_attempt(self.context.attempt)
+        self._expectations.reset()
+        for running in self.running_units.values():
+            running.reset()
+
+    async def _guarded(self, running: RunningUnit) -> None:
+        try:
+            await self._live(running)
+        except InfraError as error:
+            await self._fail(running, str(error))
+        except Exception as error:  # noqa: BLE001 - a defect of ours must not hold the group up
+            await self._fail(running, defect(error))
+        if running.unit.has_process and running.end is not None:
+            self.context.endings.tell(running.end)
+
+    async def _fail(self, running: RunningUnit, reason: str) -> None:
+        await running.fail(reason)
+        self.give_up(reason)
+
+    async def _live(self, running: RunningUnit) -> None:
+        blocked_by = await self._wait_startable(running)
+        if blocked_by:
+            running.not_run(f"waited for {blocked_by}", blocked_by)
+            return
+        if blocked_by is not None or self._too_late():
+            running.not_run(EARLIER_END)
+            return
+        while True:
+            if not running.unit.scope:  # how long a fixture takes is not the group's time
+                self.context.begin()
+            end = await self._run_once(running)
+            final = self._over or end.cause is EndCause.NOTRUN or running.ended_well(end)
+            if final or not self._start_again(running):
+                running.finish(end)
+                return
+
+    async def _run_once(self, running: RunningUnit) -> End:
+        """One start of the unit; links to it are up as long as it has a process."""
+        links = self.context.links
+        if links is None or not running.unit.has_process:
+            return await running.run_once()
+        await links.set_up(running.name, up=True)
+        end = await running.run_once()
+        await links.set_up(running.name, up=False)
+        return end
+
+    async def _wait_startable(self, running: RunningUnit) -> str | None:
+        """None when the unit may start; else who is in its way for good, "" when nobody is."""
+        while not self._over:
+            if (dead := self._dependencies.in_the_way(running.name)) is not None:
+                return dead
+            waits_for_setup = self._is_behind_setup(running) and not self._setup_done.is_set()
+            if not waits_for_setup and self._dependencies.may_start(running.name):
+                return None
+            await running.change.wait()
+        return self._culprit or self._dependencies.missing(running.name) or ""
+
+    def _is_behind_setup(self, running: RunningUnit) -> bool:
+        """All units are, where none asks for it; fixtures never: setup.py may need them."""
+        return not running.unit.scope and (running.unit.use_setup or not self._some_use_setup)
+
+    def _start_again(self, running: RunningUnit) -> bool:
+        """What `in-except` says after a bad end: True to start the unit again."""
+        match running.unit.in_except:
+            case "Resume":
+                return False
+            case "Reload" if running.reloads < running.unit.restarts and not self._too_late():
+                running.reload()
+                return True
+            case "Resume-ALL" if self._restarts_of_all < running.unit.restarts:
+                self._restarts_of_all += 1
+                self._again = True
+                self.wake()
+                return False
+            case _:
+                self.abort(running.name)
+                return False
+
+    def _too_late(self) -> bool:
+        deadline_ns = self.context.deadline_ns
+        return deadline_ns is not None and time.monotonic_ns() >= deadline_ns
+
+    async def _stop_unit(self, running: RunningUnit, cause: EndCause, at_once: bool) -> None:
+        if not at_once:
+            for other in self._dependencies.dependants(running.name):
+                while not other.gone:
+                    await other.change.wait()
+        running.stop(EndCause.STOPPED if running.unit.stop == "runner" else cause)
+        while not running.gone:
+            await running.change.wait()
+
+    # Completion -------------------------------------------------------------------------------
+
+    @property
+    def _over(self) -> bool:
+        return self._stopping or self._again or self._culprit is not None
+
+    def _see(self, events: tuple[Event, ...]) -> None:
+        self._expectations.feed([event for event in events if event.owner])
+        self.context.services.observer.events_stored(self.context.scenario, events)
+        for event in events:
+            if (running := self.running_units.get(event.unit)) is not None:
+                running.see(event)
+                if running.unit.scope and event.step == running.unit.ready_event:
+                    self.context.keep_values(event)
+        self.context.change.notify()
+
+    async def _completion(self) -> Completion:
+        interrupt = self.context.services.interrupt
+        while True:
+            if interrupt.asked.is_set():
+                return Completion.INTERRUPTED
+            if self._culprit is not None:
+                return Completion.STOPPED
+            if self._again:
+                return Completion.COMPLETE
+            if self._complete():
+                return Completion.COMPLETE
+            limit_ns, outcome = self._limit()
+            if not await self._changed_before(limit_ns):
+                return await self._at_limit(outcome)
+
+    def _complete(self) -> bool:
+        if not self._some_use_setup and not self._setup_done.is_set():
+            return False
+        if self._dependencies.all_gone:
+            return True
+        if not self._dependencies.played:
+            return False
+        if self._idle_since_ns is None:
+            self._idle_since_ns = time.monotonic_ns()
+        return self._tests_drive or self._expectations.met()
+
+    def _limit(self) -> tuple[int | None, Completion]:
+        """Until when to wait for completion, and what it means when nothing came."""
+        deadline_ns = self.context.deadline_ns
+        linger_ns = self.context.scenario.group.rules.linger_ns
+        if linger_ns is not None and self._idle_since_ns is not None:
+            linger_end_ns = self._idle_since_ns + linger_ns
+            if deadline_ns is None or linger_end_ns < deadline_ns:
+                return linger_end_ns, Completion.COMPLETE
+        return deadline_ns, Completion.DEADLINE
+
+    async def _at_limit(self, outcome: Completion) -> Completion:
+        """At the deadline: what should have ended or become ready by now is over."""
+        await self.context.recorder.sync()
+        if self._complete() or outcome is Completion.COMPLETE:
+            return Completion.COMPLETE
+        for running in self.running_units.values():
+            waits = running.unit.stop == "runner" or not running.alive  # nothing else would stop it
+            if running.state is UnitState.STARTING and waits:
+                running.stop(EndCause.UNREADY)
+        for running in self.running_units.values():
+            while running.unit.stop == "self" and running.alive:
+                await self.context.change.wait()  # the supervisor is stopping it
+        return outcome
+
+    async def _changed_before(self, limit_ns: int | None) -> bool:
+        """Wait for a change; False when the limit (CLOCK_MONOTONIC) came first."""
+        limit_s = None if limit_ns is None else limit_ns / 1e9
+        try:
+            async with asyncio.timeout_at(limit_s):
+                await self.context.change.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+def _running_unit(unit: Unit, context: GroupContext) -> RunningUnit:
+    """Who plays the unit in this group."""
+    if unit.scope != "run":
+        return RunningUnit(unit, context)
+    from testrium.run.fixtures import FixtureInGroup
+
+    return FixtureInGroup(unit, context)
