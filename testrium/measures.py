@@ -12,8 +12,6 @@ refused there, so that each name means one thing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 DURATION = "duration"
 #: Measure -> its unit.
 OF_CIRCUIT = {"p50": "ms", "p95": "ms", "p99": "ms", "max": "ms"}
@@ -40,43 +38,3 @@ def is_measured(name: str) -> bool:
 def hop_measure(circuit: str, hop: str, measure: str) -> str:
     """The name of a hop's latency: `command.host:received.p50`."""
     return f"{circuit}.{hop}.{measure}"
-
-
-def figure(value: float, unit: str) -> str:
-    """A figure as people say it: `340 ms`, `1.25 s`, `12.3 MB`, `12 %`, `120 1/s`.
-
-    Times, sizes and percentages have three digits at most, in the unit in which that says most;
-    others have six.
-    """
-    match unit:
-        case "ms":
-            return time_span(value * 1e6)
-        case "s":
-            return time_span(value * 1e9)
-        case "B":
-            return _scaled(value, _SIZES)
-        case "%":
-            return f"{_three_digits(value)} %"
-    digits = f"{value:.0f}" if 1e6 <= abs(value) < 1e15 else f"{value:.6g}"
-    return f"{digits} {unit}".rstrip()
-
-
-def time_span(span_ns: float) -> str:
-    """A time span (ns) with three digits at most: `340 ms`, `1.25 s`, `80 us`."""
-    return _scaled(span_ns, _TIMES)
-
-
-_TIMES = (("s", 1e9), ("ms", 1e6), ("us", 1e3), ("ns", 1.0))
-#: As in `max_rss`: a MB is 1 000 000 bytes.
-_SIZES = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0))
-
-
-def _scaled(value: float, units: Sequence[tuple[str, float]]) -> str:
-    for unit, scale in units:
-        if abs(value) >= scale:
-            return f"{_three_digits(value / scale)} {unit}"
-    return f"{value:.0f} {units[-1][0]}"
-
-
-def _three_digits(value: float) -> str:
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"

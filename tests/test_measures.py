@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from testrium.measures import figure, time_span
+from testrium.phrases import figure, time_span
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from testrium.declared.faults import (
 )
 from testrium.declared.units import Unit
 from testrium.evidence import Event
+from testrium.phrases import duration_text
 from testrium.words import EventType, Place
 
 #: The faults of one plan, in a fixed order.
@@ -200,8 +201,6 @@ def _possible(drawn: Iterable[Fault], restarts: dict[str, int]) -> list[Fault]:
 #: What the name of a fault says already.
 _IN_NAME = ("at", "link", "unit", "do")
 
-_UNITS = (("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000))
-
 
 def as_toml(plan: Plan) -> str:
     """The plan as `[[faults]]` tables."""
@@ -238,11 +237,3 @@ def as_table(fault: Fault) -> dict[str, Any]:
     if fault.bytes_per_s is not None:
         table["value"] = f"{fault.bytes_per_s}B/s"
     return table
-
-
-def duration_text(span_ns: int) -> str:
-    """A duration as files spell it, exactly: `200ms`."""
-    for unit, scale in _UNITS:
-        if span_ns % scale == 0:
-            return f"{span_ns // scale}{unit}"
-    return f"{span_ns / 1_000}us"

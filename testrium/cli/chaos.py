@@ -104,7 +104,7 @@ class _Teller:
         click.echo(text, file=self._stream)
 
     def began(self, calm: Trial, found: tuple[Target, ...], seed: int) -> None:
-        from testrium.report.wording import plural
+        from testrium.phrases import plural
 
         self._record.began(calm, found, seed)
         probes = sum(1 for target in found if target.at is not None)
@@ -129,7 +129,7 @@ class _Teller:
 
     def broke(self, one: Break) -> None:
         from testrium.chaos.plans import as_toml
-        from testrium.report.wording import plural
+        from testrium.phrases import plural
 
         self._record.broke(one)
         self._say()
@@ -148,7 +148,7 @@ class _Teller:
         self._say()
 
     def ended(self, outcome: Outcome, campaign: Campaign) -> None:
-        from testrium.report.wording import plural
+        from testrium.phrases import plural
 
         tried, seed = outcome.tried, campaign.seed
         self._say()

@@ -12,10 +12,10 @@ from typing import Any, Literal, TypeVar
 
 import click
 
+from testrium import phrases
 from testrium.errors import UsageError
 from testrium.history import Change, Flaky, Point, ResultRecord, RunRecord, Slow, normalized_s
-from testrium.measures import figure
-from testrium.report import wording
+from testrium.phrases import figure
 from testrium.report.escape import cut
 from testrium.report.lines import Line, Span, Style, line, table
 from testrium.report.symbols import STYLES
@@ -313,7 +313,7 @@ class Tables:
                 Span(run.run),
                 Span(_when(run.started)),
                 _verdict(run.verdict),
-                Span(wording.duration(run.duration_s)),
+                Span(phrases.duration(run.duration_s)),
                 *((_at_100(run, scores.get(run.run)),) if scores else ()),
                 Span(_counts(run)),
             ]
@@ -328,7 +328,7 @@ class Tables:
             same = [one for one in results if (one.mode, str(one.params)) == kind]
             if number:
                 yield line()
-            count = wording.plural(len(same), "result")
+            count = phrases.plural(len(same), "result")
             yield line(Span(f"{same[0].group} {same[0].mode}", "strong"), Span(f"  {count}", "dim"))
             heads = ("run", "when", "verdict", "duration", "first finding")
             rows = [_result_row(one) for one in same[:limit]]
@@ -391,9 +391,9 @@ class Tables:
         rows = [
             [
                 self._name(one.group),
-                Span(wording.duration(one.median_s)),
-                Span(wording.duration(one.last_s)),
-                Span(wording.duration(one.longest_s)),
+                Span(phrases.duration(one.median_s)),
+                Span(phrases.duration(one.last_s)),
+                Span(phrases.duration(one.longest_s)),
                 Span(str(one.n)),
                 Span(one.mode),
             ]
@@ -470,7 +470,7 @@ class Tables:
 
 
 def _at_100(run: RunRecord, score: float | None) -> Span:
-    return Span("-" if score is None else wording.duration(normalized_s(run, score)))
+    return Span("-" if score is None else phrases.duration(normalized_s(run, score)))
 
 
 def _result_row(one: ResultRecord) -> list[Span]:
@@ -480,7 +480,7 @@ def _result_row(one: ResultRecord) -> list[Span]:
         Span(f"{one.run}{repeat}"),
         Span(_when(one.started)),
         _verdict(one.verdict),
-        Span(wording.duration(one.duration_s)),
+        Span(phrases.duration(one.duration_s)),
         Span(finding, "dim"),
     ]
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self, TextIO
 
+from testrium import phrases
 from testrium.declared.groups import Scenario
 from testrium.errors import Problem
 from testrium.evidence import Event, UnitState
@@ -57,7 +58,7 @@ def failures(
         return
     yield line()
     ran = len(result.groups)
-    yield line(Span(f"{len(failed)} of {wording.plural(ran, 'result')} did not pass", "strong"))
+    yield line(Span(f"{len(failed)} of {phrases.plural(ran, 'result')} did not pass", "strong"))
     rows = [
         [
             Span(marks.verdicts[group.verdict], STYLES[group.verdict]),
@@ -91,7 +92,7 @@ def slowest(
     groups = sorted(ran, key=lambda group: -group.duration_s)[:_MOST_GROUPS]
     yield line()
     rows = [
-        [Span(wording.duration(group.duration_s)), Span(wording.label(group.scenario))]
+        [Span(phrases.duration(group.duration_s)), Span(wording.label(group.scenario))]
         for group in groups
     ]
     yield line(Span("slowest", "dim"))
@@ -100,10 +101,10 @@ def slowest(
         yield line(Span("slowest on their way, in the median", "dim"))
         rows = [
             [
-                Span(wording.milliseconds(leg.median_ms, legs[0].median_ms)),
+                Span(phrases.milliseconds(leg.median_ms, legs[0].median_ms)),
                 Span(f"{leg.start} {marks.arrow} {leg.end}"),
                 Span(leg.label, "dim"),
-                Span(wording.plural(leg.keys, "time"), "dim"),
+                Span(phrases.plural(leg.keys, "time"), "dim"),
             ]
             for leg in legs
         ]
@@ -279,7 +280,7 @@ class Console:
         name = wording.label(result.scenario)
         gap = " " * max(0, self._name_width - cells(name))
         told = group_text.outcome(result)
-        time = "" if result.verdict is Verdict.SKIP else wording.duration(result.duration_s)
+        time = "" if result.verdict is Verdict.SKIP else phrases.duration(result.duration_s)
         parts = [Span(mark, style), Span(f" {name}{gap}  "), Span(f"{time:>8}", "dim")]
         if told:
             parts.append(Span(f"  {told}", "dim" if result.verdict is Verdict.SKIP else style))

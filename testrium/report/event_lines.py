@@ -6,8 +6,8 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from testrium import phrases
 from testrium.evidence import Event
-from testrium.report import wording
 from testrium.report.escape import cut
 from testrium.report.lines import Line, Span, Style, line, table
 from testrium.report.symbols import Symbols
@@ -47,7 +47,7 @@ def event_lines(
     rows = [_row(*moment, marks, keyed=keyed) for moment in _moments(ordered)]
     room = None if width is None else width - 2
     shown = table(rows, width=room, right=(0, 1)) if rows else []
-    lines = [line(Span(title, "strong"), Span(f"  {wording.plural(len(ordered), 'event')}", "dim"))]
+    lines = [line(Span(title, "strong"), Span(f"  {phrases.plural(len(ordered), 'event')}", "dim"))]
     attempt = 1
     for event, row in zip(ordered, shown, strict=True):
         if event.attempt != attempt:

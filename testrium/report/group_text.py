@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from testrium import phrases
 from testrium.errors import ExitCode
 from testrium.report import wording
 from testrium.report.escape import cut, log_line
@@ -40,7 +41,7 @@ def outcome(result: GroupResult) -> str:
     if not result.judgement.findings:
         return result.reason
     root = result.judgement.findings[0]
-    keys = f" ({wording.plural(len(root.keys), 'key')})" if len(root.keys) > 1 else ""
+    keys = f" ({phrases.plural(len(root.keys), 'key')})" if len(root.keys) > 1 else ""
     return f"{root.code} at {root.where}{keys}"
 
 
@@ -93,7 +94,7 @@ def _head(view: GroupView) -> Line:
     return line(
         Span(view.verdict.upper(), STYLES[view.verdict]),
         Span(f" {view.label}", "strong"),
-        Span(f"  {wording.duration(view.duration_s)}", "dim"),
+        Span(f"  {phrases.duration(view.duration_s)}", "dim"),
         Span(f"  {view.title}" if view.title else "", "dim"),
         hanging=2,
     )
@@ -105,9 +106,9 @@ def _fault(mark: FaultView) -> Line:
     if mark.key is not None:
         facts.append(f"key {cut(mark.key, _KEY_WIDTH // 2)}")
     if mark.for_s is not None:
-        facts.append(f"for {wording.duration(mark.for_s)}")
+        facts.append(f"for {phrases.duration(mark.for_s)}")
     if mark.at_s is not None:
-        facts.append(f"{wording.duration(mark.at_s)} in" if mark.at_s > 0 else "from the start")
+        facts.append(f"{phrases.duration(mark.at_s)} in" if mark.at_s > 0 else "from the start")
     about = Span(f"  ({', '.join(facts)})" if facts else "", "dim")
     return line("  ", Span("injected", "warn"), f" {mark.name}", about, hanging=4)
 
@@ -125,7 +126,7 @@ def _findings(view: GroupView, marks: Symbols, width: int | None) -> Iterator[Li
     unshown = len(view.findings) - MOST_FURTHER - 1
     if unshown > 0:
         yield line()
-        yield line(f"  and {wording.plural(unshown, 'further finding')}: see {GROUP_FILE}")
+        yield line(f"  and {phrases.plural(unshown, 'further finding')}: see {GROUP_FILE}")
 
 
 def _root(finding: FindingView, marks: Symbols, width: int | None) -> Iterator[Line]:
@@ -190,7 +191,7 @@ def _event_row(event: EventView, marks: Symbols, latest_ms: float, *, keyed: boo
     elif event.t_ms is None:
         moment = Span("other clock", "warn")
     else:
-        text = wording.milliseconds(event.t_ms, latest_ms)
+        text = phrases.milliseconds(event.t_ms, latest_ms)
         moment = Span(f"<= {text}" if event.bound else text)
     style: Style = "bad" if event.absent else ""
     row = [moment, Span(event.unit, style), Span(event.step, style)]
@@ -230,7 +231,7 @@ def _says_its_end(finding: FindingView) -> bool:
 def _when(unit: UnitView) -> str:
     parts = [] if unit.pid is None else [f"pid {unit.pid}"]
     if unit.ended_s is not None:
-        parts.append(f"{wording.duration(unit.ended_s)} in")
+        parts.append(f"{phrases.duration(unit.ended_s)} in")
     return f"  ({', '.join(parts)})" if parts else ""
 
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TextIO
 
+from testrium import phrases
 from testrium.declared.groups import Scenario
 from testrium.evidence import Event, UnitState
 from testrium.report import wording
@@ -130,7 +131,7 @@ class Progress:
         if self._expected > 1 or (left_s or 0.0) >= _LONG_S:
             hidden = f", {len(groups) - most} of them not shown" if len(groups) > most else ""
             failed = f", {self._failed} failed" if self._failed else ""
-            about = "" if left_s is None else f", about {wording.roughly(left_s)} left"
+            about = "" if left_s is None else f", about {phrases.roughly(left_s)} left"
             done = f"{self._ended} of {self._expected} done"
             text = f"{done}{failed}, {len(groups)} running{hidden}{about}"
             rows.append(line(Span(cut(text, width, self._marks.ellipsis), "dim")))
@@ -139,7 +140,7 @@ class Progress:
     def _row(self, group: _Running, now: float, width: int) -> Line:
         name_width = min(_NAME_WIDTH, max(8, width // 3))
         name = cut(group.label, name_width, self._marks.ellipsis)
-        elapsed = f"{wording.duration(now - group.started):>9}"
+        elapsed = f"{phrases.duration(now - group.started):>9}"
         head = f"{name}{' ' * (name_width - cells(name))} {elapsed}"
         spans = [Span(head)]
         room = width - cells(head)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
+from testrium import phrases
 from testrium.evidence import CheckResult
 from testrium.evidence import TestResult as Test
-from testrium.report import wording
 from testrium.report.escape import cut
 from testrium.report.lines import Line, Span, line, table
 from testrium.report.symbols import STYLES
@@ -57,7 +57,7 @@ def _circuit_row(circuit: CircuitResult) -> list[Span]:
         Span(circuit.name),
         Span(str(circuit.verdict), STYLES[circuit.verdict]),
         Span(str(circuit.instances)),
-        *(Span("-" if time is None else wording.milliseconds(time)) for time in times),
+        *(Span("-" if time is None else phrases.milliseconds(time)) for time in times),
     ]
 
 
@@ -116,14 +116,14 @@ def _moment(time_s: float | None) -> str:
     """A moment of a unit's life; a fixture may have been ready before the group began."""
     if time_s is None:
         return "-"
-    return wording.duration(time_s) if time_s >= 0 else "before"
+    return phrases.duration(time_s) if time_s >= 0 else "before"
 
 
 def _use_columns(unit: UnitView) -> tuple[Span, Span]:
     cpu_s, rss = unit.use.cpu_s, unit.use.max_rss
     return (
-        Span("-" if cpu_s is None else wording.duration(cpu_s)),
-        Span("-" if rss is None else wording.megabytes(rss)),
+        Span("-" if cpu_s is None else phrases.duration(cpu_s)),
+        Span("-" if rss is None else phrases.megabytes(rss)),
     )
 
 
@@ -135,7 +135,7 @@ def _result_rows(results: Sequence[Test] | Sequence[CheckResult]) -> list[list[S
             [
                 Span(str(verdict), STYLES[verdict]),
                 Span(test.name),
-                Span(wording.duration(test.duration_s)),
+                Span(phrases.duration(test.duration_s)),
                 Span(test.message, "dim"),
             ]
         )

@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from testrium import phrases
 from testrium.declared.groups import Combination
 from testrium.declared.metrics import Metric
 from testrium.evidence import CheckResult, End, Event, Finding, TestResult, Use
 from testrium.frames import without_ours
-from testrium.measures import figure
+from testrium.phrases import figure
 from testrium.report import escape, wording
 from testrium.results import CircuitResult, GroupResult, Judgement, Measure, MetricResult
 from testrium.words import EMPTY, UNKNOWN_CODES, Code, Verdict
@@ -294,7 +295,7 @@ def _name(finding: Finding) -> str:
 
 
 def _brief(finding: Finding) -> str:
-    keys = f" ({wording.plural(len(finding.keys), 'key')})" if len(finding.keys) > 1 else ""
+    keys = f" ({phrases.plural(len(finding.keys), 'key')})" if len(finding.keys) > 1 else ""
     return f"{_name(finding)}{keys}"
 
 

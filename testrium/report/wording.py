@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from testrium.declared.groups import Scenario
 from testrium.evidence import End, EndCause
+from testrium.phrases import duration
 from testrium.results import GroupResult
 from testrium.words import Verdict
 
@@ -29,41 +30,6 @@ _CAUSES = {
     EndCause.NOTRUN: "was never started",
     EndCause.INFRA: "was lost by the runner",
 }
-
-
-def duration(seconds: float) -> str:
-    """`0.31 s`, `12.4 s`, `3 min 05 s`."""
-    if seconds < 10:
-        return f"{seconds:.2f} s"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02} s"
-
-
-def roughly(seconds: float) -> str:
-    """`7 s`, `3 min`: a time that is a guess."""
-    return f"{max(1, round(seconds))} s" if seconds < 90 else f"{round(seconds / 60)} min"
-
-
-def milliseconds(value: float, largest: float | None = None) -> str:
-    """`0.042 ms`, `81.5 ms`, `1234 ms`: as many figures as mean something.
-
-    In a column all values have the decimals that the `largest` one has.
-    """
-    size = abs(value if largest is None else largest)
-    decimals = 3 if size < 10 else 1 if size < 1000 else 0
-    return f"{value:.{decimals}f} ms"
-
-
-def megabytes(size: int) -> str:
-    """`12.3 MB`, `312 MB`; a MB is 1 000 000 bytes, as in `max_rss`."""
-    return f"{size / 1e6:.1f} MB" if size < 100_000_000 else f"{size / 1e6:.0f} MB"
-
-
-def plural(count: int, noun: str) -> str:
-    """`1 group`, `2 groups`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def label(scenario: Scenario) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from testrium.declared.circuits import Circuit
 from testrium.declared.groups import Scenario
 from testrium.evidence import Event
-from testrium.verify.findings import listed, number_of
+from testrium.phrases import listed, plural
 from testrium.verify.instances import WHOLE_RUN
 from testrium.verify.matching import choose_hop, matching_hops
 from testrium.words import EventType
@@ -147,7 +147,7 @@ class OpenCircuit:
         name = self._circuit.name
         lines = []
         if len(self._counts) < self._least:
-            expected = number_of(self._least, "instance")
+            expected = plural(self._least, "instance")
             lines.append(f"circuit {name}: {len(self._counts)} of {expected}")
         for index, hop in enumerate(self._hops):
             keys = [key for key, counts in self._counts.items() if counts[index] < hop.least]

@@ -12,18 +12,9 @@ from math import inf
 
 from testrium.declared.circuits import Hop
 from testrium.evidence import Event, Finding
-from testrium.measures import time_span
+from testrium.phrases import close_to, listed, plural, shown, time_span, times
 from testrium.verify.circuits import CircuitFacts
-from testrium.verify.findings import (
-    Draft,
-    close_to,
-    distinct,
-    listed,
-    number_of,
-    place_of,
-    shown,
-    times,
-)
+from testrium.verify.findings import Draft, distinct, place_of
 from testrium.verify.index import EventIndex
 from testrium.verify.matching import ANY
 from testrium.verify.timing import LEAST_SAMPLES, low_ns
@@ -118,7 +109,7 @@ class _Wording:
         hints = []
         if len(draft.keys) > 1 or self._facts.instances > 1:
             there = self._facts.instances - len(draft.keys)
-            hints.append(f"{there} of {number_of(self._facts.instances, 'key')} got there")
+            hints.append(f"{there} of {plural(self._facts.instances, 'key')} got there")
         hints += self._elsewhere(draft)
         hints += [
             hint for place in draft.hop.places if (hint := self._similar(place.unit, place.step))
@@ -236,7 +227,7 @@ class _Wording:
             if latencies.enough(percentile) and latencies.percentile(percentile).low > budget
         ]
         return "; ".join(over), [
-            f"over the budget: {len(draft.keys)} of {number_of(latencies.count, 'key')}",
+            f"over the budget: {len(draft.keys)} of {plural(latencies.count, 'key')}",
             f"slowest: {_slowest(draft)}",
         ]
 
@@ -308,7 +299,7 @@ class _Wording:
         emitted = self._index.steps_of(unit)
         if step == ANY or step in emitted:
             return None
-        near = close_to(step, emitted)
+        near = close_to(step, emitted, likeness=0.75)
         if near is None:
             return None
         count = sum(
@@ -321,7 +312,7 @@ class _Wording:
     def _similar_hop(self, event: Event) -> str | None:
         for hop in self._circuit.hops:
             for place in hop.places:
-                if place.unit == event.unit and close_to(event.step, [place.step]):
+                if place.unit == event.unit and close_to(event.step, [place.step], likeness=0.75):
                     return f"the route has {place}: is one of the two misspelled?"
         return None
 

@@ -10,10 +10,10 @@ from testrium.declared.circuits import Circuit
 from testrium.declared.groups import Scenario
 from testrium.declared.metrics import COMPARED, Metric
 from testrium.evidence import End, EndCause, Evidence, Finding, Reported
-from testrium.measures import DURATION, OF_CIRCUIT, OF_HOP, OF_UNIT, figure, hop_measure
+from testrium.measures import DURATION, OF_CIRCUIT, OF_HOP, OF_UNIT, hop_measure
+from testrium.phrases import close_to, figure, listed, plural
 from testrium.results import Measure, MetricResult
 from testrium.statistics import LEAST_EARLIER, Comparison, against_earlier, median, summary
-from testrium.verify.findings import close_to, listed, number_of
 from testrium.verify.timing import LEAST_SAMPLES, UNANSWERED, Latencies
 from testrium.words import EMPTY, Code
 
@@ -103,7 +103,7 @@ def _too_few(metrics: Sequence[Metric], measured: Sequence[Measured]) -> Iterato
     for one in measured:
         name, latencies = one.circuit.name, one.latencies
         short = [
-            f"{metric.name} needs {number_of(LEAST_SAMPLES[percentile], 'key')}"
+            f"{metric.name} needs {plural(LEAST_SAMPLES[percentile], 'key')}"
             for metric in metrics
             if metric.source == "circuit" and metric.owner == name
             if not latencies.enough(percentile := _percentile(metric.name.rpartition(".")[2]))
@@ -142,7 +142,7 @@ def _of_reports(
 ) -> Iterator[Finding]:
     same = reports.get(metric.name)
     if same is None:
-        near = close_to(metric.name, reports)
+        near = close_to(metric.name, reports, likeness=0.75)
         hints = (f"a metric {near!r} was reported",) if near else ()
         message = f"{metric.name} was not reported by any process: nothing was proved"
         yield _finding(metric, message, *hints)
@@ -418,7 +418,7 @@ def _too_few_earlier(scenario: Scenario, short: Mapping[str, int]) -> Iterator[F
     most = max(short.values())
     message = (
         f"not enough runs to compare {listed(list(short))} with:"
-        f" {number_of(most, 'earlier run')} that passed in the same mode, with the same parameters"
+        f" {plural(most, 'earlier run')} that passed in the same mode, with the same parameters"
         f" and on the same machine, {LEAST_EARLIER} are needed"
     )
     yield Finding(Code.METRIC, scenario.id, message)

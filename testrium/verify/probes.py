@@ -10,18 +10,8 @@ from collections.abc import Collection
 from testrium.declared.faults import OUTSIDE_ACTS, Fault
 from testrium.declared.groups import Scenario
 from testrium.evidence import Damage, Event, Evidence, Finding
-from testrium.measures import time_span
-from testrium.verify.findings import (
-    Draft,
-    Drafts,
-    close_to,
-    distinct,
-    listed,
-    number_of,
-    place_of,
-    shown,
-    times,
-)
+from testrium.phrases import close_to, listed, plural, shown, time_span, times
+from testrium.verify.findings import Draft, Drafts, distinct, place_of
 from testrium.verify.index import EventIndex, Hole, holes, process_of
 from testrium.verify.timing import Order, low_ns, order_of
 from testrium.words import RESERVED_UNITS, Code, EventType, Place
@@ -43,7 +33,7 @@ def missing_probes(missing: list[Place], index: EventIndex) -> list[Finding]:
     findings = []
     for place in missing:
         emitted = index.steps_of(place.unit)
-        near = close_to(place.step, emitted)
+        near = close_to(place.step, emitted, likeness=0.75)
         hints = (
             [f"{place.unit} did emit {shown(near)}: is {place.step} misspelled?"] if near else []
         )
@@ -171,14 +161,14 @@ def _gap(unit: str, damages: list[Damage], torn: list[Hole]) -> Finding:
     parts, hints = [], []
     if torn:
         missing = sum(hole.missing for hole in torn)
-        parts.append(f"{number_of(missing, 'probe')} of {unit} never arrived")
+        parts.append(f"{plural(missing, 'probe')} of {unit} never arrived")
         hints += [
             f"process {hole.process[2]} numbered its probes up to {hole.last},"
             f" and {_numbers(hole)} is missing"
             for hole in torn[:3]
         ]
     if damages:
-        lines = number_of(len(damages), "line")
+        lines = plural(len(damages), "line")
         parts.append(f"{lines} of the probe file of {unit} cannot be read")
         hints += [f"{damage.reason}: {shown(damage.line)}" for damage in damages[:3]]
     hints.append(f"what {unit} did in between is not known; nothing can be said of what it owed")
@@ -223,7 +213,7 @@ def _why(fault: Fault, scenario: Scenario, evidence: Evidence, index: EventIndex
     ]
     of_key = "" if not fault.key else f" with the key {shown(fault.key)}"
     if not reached:
-        near = close_to(place.step, index.steps_of(place.unit))
+        near = close_to(place.step, index.steps_of(place.unit), likeness=0.75)
         guess = (
             f"; {place.unit} did emit {shown(near)}: is {place.step} misspelled?" if near else ""
         )

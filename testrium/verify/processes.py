@@ -14,7 +14,8 @@ from testrium.declared.units import Unit
 from testrium.errors import InjectedFault
 from testrium.evidence import End, EndCause, Event, Evidence, Finding, Sample
 from testrium.frames import deepest_own
-from testrium.verify.findings import close_to, place_of, shown, times
+from testrium.phrases import close_to, megabytes, shown, times
+from testrium.verify.findings import place_of
 from testrium.verify.index import EventIndex
 from testrium.words import RESERVED_UNITS, Code, EventType
 
@@ -275,7 +276,7 @@ class ProcessFacts:
         unit = self._units.get(end.unit)
         if unit is None or unit.ready_event is None:
             return []
-        near = close_to(unit.ready_event, self._index.steps_of(unit.name))
+        near = close_to(unit.ready_event, self._index.steps_of(unit.name), likeness=0.75)
         return [f"it did emit {near}: is {unit.ready_event} misspelled?"] if near else []
 
     def _add_exceptions(self, evidence: Evidence) -> None:
@@ -428,9 +429,7 @@ def limit_findings(scenario: Scenario, evidence: Evidence) -> Iterable[Finding]:
 
 def _memory(unit: Unit, allowed: int, over: list[Sample], evidence: Evidence) -> Finding:
     worst = max(over, key=lambda sample: sample.rss)
-    message = (
-        f"{unit.name} used {_megabytes(worst.rss)} of memory; max_rss is {_megabytes(allowed)}"
-    )
+    message = f"{unit.name} used {megabytes(worst.rss)} of memory; max_rss is {megabytes(allowed)}"
     hints = [_since(over[0].t_ns, evidence)]
     if worst.children:
         hints.append(f"processes that it started count too: {worst.children} then")
@@ -466,8 +465,3 @@ def _since(t_ns: int, evidence: Evidence) -> str:
     if evidence.started_ns is None:
         return ""
     return f"first over it {(t_ns - evidence.started_ns) / 1e9:.2f} s after the start of the group"
-
-
-def _megabytes(size: int) -> str:
-    """As it is declared: "200MB" is 200 000 000 bytes."""
-    return f"{size / 1e6:.1f} MB" if size < 100_000_000 else f"{size / 1e6:.0f} MB"

@@ -7,7 +7,7 @@ import tomllib
 import pytest
 from hypothesis import given
 
-from testrium.chaos.plans import Plan, as_toml, brief, duration_text, planned
+from testrium.chaos.plans import Plan, as_toml, brief, planned
 from testrium.declared.faults import Fault
 from testrium.load.document import Complaints, Document, Spot
 from testrium.load.faults import read_faults
@@ -15,6 +15,7 @@ from testrium.load.quantities import nanoseconds
 from testrium.load.routes import Stations
 from testrium.load.schema import UNIT
 from testrium.load.unit_files import UnitFile
+from testrium.phrases import duration_text
 from testrium.words import Place
 from tests.chaos.conftest import plans_of
 

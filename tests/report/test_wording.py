@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from testrium import phrases
 from testrium.declared.groups import Group, Scenario
 from testrium.evidence import End, EndCause, UnitState
 from testrium.report import wording
@@ -18,7 +19,7 @@ from testrium.report import wording
     ],
 )
 def test_durations(seconds: float, text: str) -> None:
-    assert wording.duration(seconds) == text
+    assert phrases.duration(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,7 @@ def test_durations(seconds: float, text: str) -> None:
     ],
 )
 def test_milliseconds(value: float, largest: float | None, text: str) -> None:
-    assert wording.milliseconds(value, largest) == text
+    assert phrases.milliseconds(value, largest) == text
 
 
 @pytest.mark.parametrize(

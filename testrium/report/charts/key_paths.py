@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import inf
 from typing import NamedTuple
 
+from testrium import phrases
 from testrium.declared.circuits import Circuit
 from testrium.evidence import Event, Finding
-from testrium.report import wording
 from testrium.report.escape import cut
 from testrium.report.event_lines import facts
 from testrium.results import CircuitPaths, MissedHop
@@ -259,7 +259,7 @@ def _key_path(
     elif latency_ms == inf:
         text = "unanswered" if exact else "other clock"
     else:
-        text = ("" if exact else "≤ ") + wording.milliseconds(latency_ms)
+        text = ("" if exact else "≤ ") + phrases.milliseconds(latency_ms)
     return DrawnPath(
         name=name,
         others=tuple(dict.fromkeys(e.key for e in known.events if e.key not in (None, name))),
@@ -287,10 +287,10 @@ def _steps(known: _Gathered, faults: Mapping[int, str], routes: EventSources) ->
         comparable = first is not None and event.domain == first.domain
         gap = ""
         if previous is not None and previous.domain == event.domain:
-            gap = f"+{wording.milliseconds((event.t_ns - previous.t_ns) / 1e6, last_ms)}"
+            gap = f"+{phrases.milliseconds((event.t_ns - previous.t_ns) / 1e6, last_ms)}"
         time = "other clock"
         if comparable and first is not None:
-            time = wording.milliseconds((event.t_ns - first.t_ns) / 1e6, last_ms)
+            time = phrases.milliseconds((event.t_ns - first.t_ns) / 1e6, last_ms)
             time = f"≤ {time}" if event.t_low_ns is not None else time
         yield Step(
             unit=event.unit,
@@ -371,6 +371,6 @@ def _folded_step(
     return Step(
         unit=name[0],
         label=f"{name[1]} ×{place.count}",  # noqa: RUF001 - the sign of "so many times"
-        time=wording.milliseconds(median(place.offsets_ms)) if place.offsets_ms else "other clock",
+        time=phrases.milliseconds(median(place.offsets_ms)) if place.offsets_ms else "other clock",
         source=None if usual is None else numbers[usual],
     )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from math import inf, log10
 from typing import NamedTuple
 
-from testrium.report import wording
+from testrium import phrases
 from testrium.report.charts.units import NAMES, WIDTH, AxisLabel
 from testrium.results import CircuitPaths, CircuitResult
 
@@ -82,12 +82,12 @@ def distribution(ways: CircuitPaths, result: CircuitResult | None) -> Distributi
     base = top + _PLOT
     rows = [(name, value, None) for name, value in measured]
     limits = [
-        _limit(scale, row, f"{name} {wording.milliseconds(value)}", value, kept)
+        _limit(scale, row, f"{name} {phrases.milliseconds(value)}", value, kept)
         for row, (name, value, kept) in enumerate(rows)
     ]
     for row, (name, budget) in enumerate(budgets, start=len(rows)):
         kept = _is_kept(name, budget, measured, [way.high_ns for way in known])
-        text = f"{name} ≤ {wording.milliseconds(budget)}"
+        text = f"{name} ≤ {phrases.milliseconds(budget)}"
         if kept is not None:
             text += ": kept" if kept else ": broken"
         limits.append(_limit(scale, row, text, budget, kept))
@@ -134,7 +134,7 @@ class _Scale:
         return tuple(
             AxisLabel(
                 self.x(part / 4),
-                wording.milliseconds(self.value(part / 4), None if self.wide else self._end),
+                phrases.milliseconds(self.value(part / 4), None if self.wide else self._end),
             )
             for part in range(5)
         )
@@ -157,8 +157,8 @@ def _bins(exact: Sequence[float], scale: _Scale, base: int) -> tuple[Bin, ...]:
                 y=round(base - height, 1),
                 width=round(WIDTH / _BINS - 1, 1),
                 height=height,
-                title=f"{wording.plural(count, 'key')}:"
-                f" {wording.milliseconds(begin)} to {wording.milliseconds(end)}",
+                title=f"{phrases.plural(count, 'key')}:"
+                f" {phrases.milliseconds(begin)} to {phrases.milliseconds(end)}",
             )
         )
     return tuple(drawn)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from testrium import phrases
 from testrium.declared.circuits import Circuit
-from testrium.report import wording
 from testrium.report.charts.key_paths import EventSources, PassedEvent, Step
 from testrium.report.escape import cells, cut
 from testrium.report.view import EventView, FindingView
@@ -153,4 +153,4 @@ def _time(event: EventView, latest_ms: float) -> str:
         return "never"
     if event.t_ms is None:
         return "other clock"
-    return f"{'≤ ' if event.bound else ''}{wording.milliseconds(event.t_ms, latest_ms)}"
+    return f"{'≤ ' if event.bound else ''}{phrases.milliseconds(event.t_ms, latest_ms)}"

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from testrium.measures import figure
-from testrium.report import wording
+from testrium import phrases
+from testrium.phrases import figure
 from testrium.statistics import median
 from testrium.words import BAD_VERDICTS, EMPTY, GOOD_VERDICTS, Verdict
 
@@ -139,7 +139,7 @@ def run_strip(runs: Sequence[PastRun]) -> Strip:
         (
             run.duration_s,
             run.verdict,
-            f"{run.when}: {run.verdict}, {wording.duration(run.duration_s)} ({run.run})",
+            f"{run.when}: {run.verdict}, {phrases.duration(run.duration_s)} ({run.run})",
             run.run if run.kept else "",
         )
         for run in runs

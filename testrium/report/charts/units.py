@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+from testrium import phrases
 from testrium.evidence import Event, Sample, StateChange
-from testrium.report import wording
 from testrium.report.escape import cut
 from testrium.report.view import FaultView, UnitView
 from testrium.words import EventType
@@ -125,7 +125,7 @@ class Axis:
 
     def moments(self) -> tuple[AxisLabel, ...]:
         parts = [self.end_s * part / 4 for part in range(5)]
-        return tuple(AxisLabel(self.place(part), wording.duration(part)) for part in parts)
+        return tuple(AxisLabel(self.place(part), phrases.duration(part)) for part in parts)
 
 
 def axis_of(units: Sequence[UnitView], duration_s: float) -> Axis | None:
@@ -193,7 +193,7 @@ def usage(samples: Sequence[Sample], axis: Axis, started_ns: int | None) -> tupl
             "CPU, percent of one core", by_unit, axis, _cpu, lambda value: f"{value:.0f} %"
         ),
         _usage_chart(
-            "Memory", by_unit, axis, lambda s: s.rss, lambda value: wording.megabytes(round(value))
+            "Memory", by_unit, axis, lambda s: s.rss, lambda value: phrases.megabytes(round(value))
         ),
     )
 
@@ -236,7 +236,7 @@ def _faults(unit: str, marks: Sequence[FaultView], axis: Axis) -> tuple[Period, 
         if mark.unit != unit or mark.at_s is None:
             continue
         begin, until = axis.place(mark.at_s), axis.place(mark.at_s + (mark.for_s or 0.0))
-        lasting = "" if mark.for_s is None else f", for {wording.duration(mark.for_s)}"
+        lasting = "" if mark.for_s is None else f", for {phrases.duration(mark.for_s)}"
         title = f"{mark.at_s:.3f} s: planned {mark.do} ({mark.name}){lasting}"
         drawn.append(Period(begin, round(until - begin, 1), mark.do, title))
     return tuple(drawn)
@@ -266,7 +266,7 @@ def _named(events: Sequence[Event], started_ns: int) -> str:
         for step, count in steps.most_common(_MOST_NAMED)
     )
     more = len(steps) - _MOST_NAMED
-    rest = f" and {wording.plural(more, 'step')} more" if more > 0 else ""
+    rest = f" and {phrases.plural(more, 'step')} more" if more > 0 else ""
     return f"{(events[0].t_ns - started_ns) / 1e9:.3f} s: {named}{rest}"
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TextIO
 
+from testrium import phrases
 from testrium.errors import Problem
 from testrium.evidence import Finding
 from testrium.report import group_text, wording
@@ -140,7 +141,7 @@ class GithubWriter(Writer):
         yield "|---|---|--:|---|"
         marks = symbols_for("utf-8")
         for group in result.groups:
-            time = "" if group.verdict is Verdict.SKIP else wording.duration(group.duration_s)
+            time = "" if group.verdict is Verdict.SKIP else phrases.duration(group.duration_s)
             cells = (wording.label(group.scenario), time, group_text.outcome(group))
             shown = " | ".join(map(markdown_text, cells))
             yield f"| {marks.verdicts[group.verdict]} {group.verdict} | {shown} |"

@@ -18,6 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
+from testrium import phrases
 from testrium.declared.circuits import Circuit
 from testrium.evidence import Event, OutputMark, StoredLog
 from testrium.report import wording
@@ -108,7 +109,7 @@ def _lines(log: StoredLog, marks: Sequence[OutputMark]) -> Iterator[_Item]:
     for piece in log.pieces:
         if piece.offset > before:
             t_ns = _seen_ns(piece.offset, sizes, marks)
-            left_out = f"{wording.megabytes(piece.offset - before)} of {log.stream} left out"
+            left_out = f"{phrases.megabytes(piece.offset - before)} of {log.stream} left out"
             yield _Item(t_ns, 1, "skipped", left_out, True)
         end = piece.offset
         for data in piece.data.split(b"\n"):
@@ -332,10 +333,10 @@ def make_environment() -> Environment:
         finalize=_shown,
     )
     environment.filters.update(
-        duration=wording.duration,
-        milliseconds=wording.milliseconds,
-        megabytes=wording.megabytes,
-        plural=wording.plural,
+        duration=phrases.duration,
+        milliseconds=phrases.milliseconds,
+        megabytes=phrases.megabytes,
+        plural=phrases.plural,
         log_line=log_line,
         as_data=htmlsafe_json_dumps,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+from testrium import phrases
 from testrium.report import group_text, wording
 from testrium.report.escape import tap_text, visible
 from testrium.report.symbols import symbols_for
@@ -28,7 +29,7 @@ class TapWriter(Report):
             lines += self._point(number, group)
         if result.errors:
             first, *more = result.errors
-            also = f" (and {wording.plural(len(more), 'further problem')})" if more else ""
+            also = f" (and {phrases.plural(len(more), 'further problem')})" if more else ""
             lines.append(f"Bail out! {visible(str(first))}{also}")
         return "\n".join(lines) + "\n"
 

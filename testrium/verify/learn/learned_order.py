@@ -16,7 +16,7 @@ from itertools import combinations, pairwise
 from typing import NamedTuple
 
 from testrium.evidence import Event
-from testrium.verify.findings import number_of
+from testrium.phrases import plural
 from testrium.verify.timing import Order, misplaced, order_of
 from testrium.words import EventType, Place
 
@@ -314,7 +314,7 @@ def _remark(group: Sequence[HopGuess]) -> str:
             ways.setdefault(name, []).append((events[0].t_ns, number))
     firsts = Counter(min(way)[1] for way in ways.values() if len(way) > 1)
     if len(firsts) == 1:
-        keys = number_of(firsts.total(), "key")
+        keys = plural(firsts.total(), "key")
         return f"in any order: {keys} came in the same one, which may be a coincidence"
     first = [f"{group[number].places[0]} ({count})" for number, count in firsts.most_common(3)]
     return f"in any order: first came {', '.join(first)}"

@@ -10,17 +10,14 @@ from typing import NamedTuple
 from testrium.declared.circuits import Circuit, Hop
 from testrium.declared.units import Unit
 from testrium.evidence import Event, Evidence
-from testrium.measures import time_span
+from testrium.phrases import duration_text, plural, time_span, times
 from testrium.statistics import nearest_rank
 from testrium.verify.circuits import unclaimed_events
-from testrium.verify.findings import number_of, times
 from testrium.verify.index import EventIndex
 from testrium.verify.instances import Instances, Route
 from testrium.verify.learn.learned_order import HopGuess, alternatives, stages_of
 from testrium.verify.timing import LEAST_SAMPLES
 from testrium.words import RESERVED_UNITS, EventType, Place
-
-_DURATIONS = (("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000))
 
 
 class Proposal(NamedTuple):
@@ -53,10 +50,10 @@ def as_toml(proposal: Proposal) -> str:
     least, most = circuit.keys
     keys = [(f'keys = "{least}"' if least == most else f'keys = "{least}.."', reasons["keys"])]
     if circuit.within_ns is not None:
-        keys.append((f'within = "{_duration(circuit.within_ns)}"', reasons["within"]))
+        keys.append((f'within = "{duration_text(circuit.within_ns)}"', reasons["within"]))
     for percentile, budget_ns in circuit.budgets.items():
         name = f"p{percentile}"
-        keys.append((f'{name} = "{_duration(budget_ns)}"', reasons[name]))
+        keys.append((f'{name} = "{duration_text(budget_ns)}"', reasons[name]))
     if circuit.open:
         keys.append(("open = true", reasons["open"]))
     lines += _aligned(keys)
@@ -91,13 +88,6 @@ def _escaped(char: str) -> str:
     if char.isprintable():
         return char
     return f"\\u{ord(char):04x}" if ord(char) < 0x10000 else f"\\U{ord(char):08x}"
-
-
-def _duration(span_ns: int) -> str:
-    for unit, scale in _DURATIONS:
-        if span_ns % scale == 0:
-            return f"{span_ns // scale}{unit}"
-    raise AssertionError(span_ns)  # limits are whole milliseconds
 
 
 def _aligned(parts: Sequence[tuple[str, str]]) -> list[str]:
@@ -209,7 +199,7 @@ def _propose(family: Sequence[Place], found: Instances, taken: set[str]) -> Prop
         for track in stage.tracks
     }
     several = "" if total == 1 else 'write "1.." where the number varies'
-    reasons["keys"] = "; ".join(filter(None, (f"{number_of(total, 'key')} in this run", several)))
+    reasons["keys"] = "; ".join(filter(None, (f"{plural(total, 'key')} in this run", several)))
     circuit, limits = _limited(circuit, [track for stage in stages for track in stage.tracks])
     remarks = {number: stage.remark for number, stage in enumerate(stages) if stage.remark}
     return Proposal(circuit, total, reasons | limits, remarks)
@@ -233,7 +223,7 @@ def _hop(track: HopGuess, total: int) -> Hop:
 def _support(track: HopGuess, total: int) -> str:
     """`97 of 97 keys; 2 of them more than once, 3 times at most`."""
     present = track.numbers()
-    words = [f"{' and '.join(map(str, present))} of {number_of(total, 'key')}"]
+    words = [f"{' and '.join(map(str, present))} of {plural(total, 'key')}"]
     counts = track.counts()
     several = sum(1 for count in counts if count > 1)
     if several and min(counts) == max(counts):
@@ -259,7 +249,7 @@ def _limited(circuit: Circuit, tracks: Sequence[HopGuess]) -> tuple[Circuit, dic
     within_ns = _rounded_up(max(WITHIN_FACTOR * taken[-1], LEAST_WITHIN_NS))
     circuit = circuit._replace(within_ns=within_ns)
     reasons = {
-        "within": f"{times(WITHIN_FACTOR)} the slowest of {number_of(len(taken), 'key')}"
+        "within": f"{times(WITHIN_FACTOR)} the slowest of {plural(len(taken), 'key')}"
         f" ({time_span(taken[-1])}), {time_span(LEAST_WITHIN_NS)} at least"
     }
     if len(taken) >= LEAST_SAMPLES[95]:

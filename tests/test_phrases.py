@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from testrium.verify.findings import close_to, listed, number_of, shown, times
+from testrium.phrases import close_to, listed, plural, shown, times
 
 
 def test_listed() -> None:
@@ -15,7 +15,7 @@ def test_listed() -> None:
 
 def test_counts() -> None:
     assert [times(n) for n in (1, 2, 3)] == ["once", "twice", "3 times"]
-    assert [number_of(n, "key") for n in (0, 1, 2)] == ["0 keys", "1 key", "2 keys"]
+    assert [plural(n, "key") for n in (0, 1, 2)] == ["0 keys", "1 key", "2 keys"]
 
 
 def test_long_text_is_cut() -> None:

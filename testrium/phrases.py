@@ -1,0 +1,125 @@
+"""Numbers, durations, lists and suggestions as sentences have them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+
+def duration(seconds: float) -> str:
+    """`0.31 s`, `12.4 s`, `3 min 05 s`."""
+    if seconds < 10:
+        return f"{seconds:.2f} s"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s"
+
+
+def roughly(seconds: float) -> str:
+    """`7 s`, `3 min`: a time that is a guess."""
+    return f"{max(1, round(seconds))} s" if seconds < 90 else f"{round(seconds / 60)} min"
+
+
+def milliseconds(value: float, largest: float | None = None) -> str:
+    """`0.042 ms`, `81.5 ms`, `1234 ms`: as many figures as mean something.
+
+    In a column all values have the decimals that the `largest` one has.
+    """
+    size = abs(value if largest is None else largest)
+    decimals = 3 if size < 10 else 1 if size < 1000 else 0
+    return f"{value:.{decimals}f} ms"
+
+
+def megabytes(size: int) -> str:
+    """`12.3 MB`, `312 MB`; a MB is 1 000 000 bytes, as in `max_rss`."""
+    return f"{size / 1e6:.1f} MB" if size < 100_000_000 else f"{size / 1e6:.0f} MB"
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 group`, `2 groups`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def figure(value: float, unit: str) -> str:
+    """A figure as people say it: `340 ms`, `1.25 s`, `12.3 MB`, `12 %`, `120 1/s`.
+
+    Times, sizes and percentages have three digits at most, in the unit in which that says most;
+    others have six.
+    """
+    match unit:
+        case "ms":
+            return time_span(value * 1e6)
+        case "s":
+            return time_span(value * 1e9)
+        case "B":
+            return _scaled(value, _SIZES)
+        case "%":
+            return f"{_three_digits(value)} %"
+    digits = f"{value:.0f}" if 1e6 <= abs(value) < 1e15 else f"{value:.6g}"
+    return f"{digits} {unit}".rstrip()
+
+
+def time_span(span_ns: float) -> str:
+    """A time span (ns) with three digits at most: `340 ms`, `1.25 s`, `80 us`."""
+    return _scaled(span_ns, _TIMES)
+
+
+_TIMES = (("s", 1e9), ("ms", 1e6), ("us", 1e3), ("ns", 1.0))
+
+#: As in `max_rss`: a MB is 1 000 000 bytes.
+_SIZES = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0))
+
+
+def _scaled(value: float, units: Sequence[tuple[str, float]]) -> str:
+    for unit, scale in units:
+        if abs(value) >= scale:
+            return f"{_three_digits(value / scale)} {unit}"
+    return f"{value:.0f} {units[-1][0]}"
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+_EXACT_UNITS = (("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000))
+
+
+def duration_text(span_ns: int) -> str:
+    """A duration as files spell it, exactly: `200ms`."""
+    for unit, scale in _EXACT_UNITS:
+        if span_ns % scale == 0:
+            return f"{span_ns // scale}{unit}"
+    return f"{span_ns / 1_000}us"
+
+
+#: A key is text of up to 1 KiB; a sentence shows this much of it.
+MOST_CHARACTERS = 60
+
+
+def shown(text: str) -> str:
+    """A key or another text of the code under test, cut to a length that fits a sentence."""
+    return text if len(text) <= MOST_CHARACTERS else text[: MOST_CHARACTERS - 1] + "…"
+
+
+def listed(names: Sequence[str]) -> str:
+    """`k1`, `k1 and k2`, `k1 and 7 more`."""
+    first = shown(names[0])
+    if len(names) == 1:
+        return first
+    return f"{first} and " + (shown(names[1]) if len(names) == 2 else f"{len(names) - 1} more")
+
+
+def times(count: int) -> str:
+    """`once`, `twice`, `3 times`."""
+    return {1: "once", 2: "twice"}.get(count, f"{count} times")
+
+
+def close_to(word: str, words: Iterable[str], *, likeness: float = 0.6) -> str | None:
+    """The one of `words` that `word` may be a misspelling of, if there is one.
+
+    `likeness` is that of `difflib`, from 0 to 1: the more that depends on it, the higher.
+    """
+    from difflib import get_close_matches  # 2 ms, which only a mistake is worth
+
+    found = get_close_matches(word, [other for other in words if other != word], 1, likeness)
+    return next(iter(found), None)
