@@ -22,7 +22,7 @@ from testrium.declared.groups import Group
 from testrium.errors import ConfigError, ExitCode, InfraError, UsageError
 from testrium.load import Project, find_project, load_groups
 from testrium.plan.scenarios import Machine, missing
-from testrium.portability import is_portable
+from testrium.system.start_method import is_portable
 
 #: Fewer open files than this are not enough for a dozen of units side by side.
 _FILES = 1024
@@ -101,19 +101,19 @@ def check_processes() -> Check:
         return Check(
             "processes", "ok", "units are spawned; docs/platforms.md tells what that means"
         )
-    from testrium.run import linux
+    from testrium.system import kernel
 
     me = os.getpid()
     pid = os.fork()
     if pid == 0:
         try:
-            linux.become_subreaper()
-            linux.die_with_parent(me)
+            kernel.become_subreaper()
+            kernel.die_with_parent(me)
         except OSError:
             os._exit(1)
         os._exit(0)
     _, status = os.waitpid(pid, 0)
-    if status or linux.process_entry(me) is None:
+    if status or kernel.process_entry(me) is None:
         return Check("processes", "problem", "children cannot be tied to this process")
     return Check("processes", "ok", "fork, adoption of orphans and /proc work")
 
@@ -197,8 +197,8 @@ def judge_open_files(soft: int, hard: int) -> Check:
 
 def check_limits() -> Check:
     """What control groups and limits of the user leave of memory, cores and processes."""
-    from testrium.run.cgroup import read_limits
     from testrium.run.schedule import usable_cores
+    from testrium.system.cgroup import read_limits
 
     limits = read_limits()
     cores = usable_cores()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from testrium.load.project import Project
     from testrium.plan.selection import Selection
     from testrium.run.services import Interrupt, RunServices
-    from testrium.run.supervision import Supervisor
+    from testrium.run.supervisor.client import Supervisor
 
 DATABASE = "Data.db"
 
@@ -86,7 +86,7 @@ def run(request: Request) -> RunResult:
         NoGroupsError: nothing was found or selected.
         InfraError: the state folder cannot be written.
     """
-    from testrium.run.supervision import Supervisor
+    from testrium.run.supervisor.client import Supervisor
 
     with Supervisor.launch() as supervisor:  # it starts while the groups are loaded
         project, groups = load(request.paths, request.cwd)
@@ -106,7 +106,7 @@ def run_scenario(request: Request, project: Project, scenario: Scenario) -> RunR
     Raises:
         InfraError: the state folder cannot be written.
     """
-    from testrium.run.supervision import Supervisor
+    from testrium.run.supervisor.client import Supervisor
 
     with Supervisor.launch() as supervisor:
         return asyncio.run(_Session(request, project, supervisor).run((scenario,)))
@@ -167,7 +167,7 @@ class _Session:
 
     async def run(self, scenarios: tuple[Scenario, ...]) -> RunResult:
         from testrium.record.runs import claimed
-        from testrium.run.sweep import end_lost_runs
+        from testrium.run.lost_runs import end_lost_runs
 
         started_wall, started = time.time(), time.monotonic()
         folder = self._make_folder()
@@ -313,7 +313,7 @@ class _Session:
 
     def _services(self, folder: Path) -> RunServices:
         from testrium.probe.environment import clock_domain
-        from testrium.run.monitor import Pace
+        from testrium.run.observe.monitor import SamplingPace
         from testrium.run.ports import PortAllocator
         from testrium.run.services import STARTING, Interrupt, RunServices
         from testrium.verify.expectations import Expectations
@@ -330,7 +330,7 @@ class _Session:
             expectations=Expectations,
             checks=self._judges.checks,
             classic_results=self._judges.classic_results,
-            pace=Pace(),
+            pace=SamplingPace(),
             gate=asyncio.Semaphore(STARTING),
             fixtures={},
         )

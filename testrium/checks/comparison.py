@@ -12,8 +12,8 @@ from typing import Any, Final
 from testrium.checks.patterns import NotationError, compiled
 from testrium.declared.checks import Normalizer
 from testrium.errors import TestriumError
-from testrium.frames import where_raised
 from testrium.plugins.registry import Plugin, load_plugin
+from testrium.tracebacks import where_raised
 
 #: Lines of a diff that are kept, and how much of a line.
 MOST_LINES = 60

@@ -291,7 +291,7 @@ def clean_command(older_than: float | None, keep: int | None, everything: bool) 
     was killed, and all that watched over them) are ended, also without any option.
     """
     from testrium.record.runs import MARK, is_run, is_state_folder, list_runs, remove
-    from testrium.run.sweep import end_lost_runs
+    from testrium.run.lost_runs import end_lost_runs
     from testrium.session import state_folder
 
     if everything and (older_than is not None or keep is not None):

@@ -21,9 +21,9 @@ def start() -> int:
     try:
         _open_standard_streams()
         if begins_run(sys.argv[1:]):
-            from testrium.run import boot
+            from testrium.run.supervisor import bootstrap
 
-            boot.start_early()
+            bootstrap.start_early()
         from testrium.cli.main import entry
 
         return _leave(entry())

@@ -85,7 +85,7 @@ def _started() -> ProcessPoolExecutor:
 
 def _become_servant(runner: int) -> None:
     """In the process: Ctrl-C is the runner's, and so is the life."""
-    from testrium.run.platform import system
+    from testrium.system.platform import system
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     system.die_with_parent(runner)
@@ -137,7 +137,7 @@ def call_isolated(work: Callable[[], _Answer], limit_s: float) -> _Answer:
 
 
 def _serve(answers: Connection, work: Callable[[], object], parent: int) -> None:
-    from testrium.run.platform import system
+    from testrium.system.platform import system
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the runner's
     system.die_with_parent(parent)

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from testrium.frames import where_raised
 from testrium.plugins.registry import Plugin, load_plugin
+from testrium.tracebacks import where_raised
 
 #: The entrypoint of a unit whose kind is a plugin, and the variables that tell it which and how.
 ENTRYPOINT: Final = "testrium.plugins.in_unit:run_unit"

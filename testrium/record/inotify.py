@@ -10,8 +10,8 @@ import struct
 import threading
 from collections.abc import Callable
 
-from testrium.portability import is_portable
 from testrium.record.probe_file import ProbeFile
+from testrium.system.start_method import is_portable
 
 _IN_MODIFY = 0x2
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from testrium.declared.circuits import Circuit
 from testrium.declared.groups import Scenario
 from testrium.errors import InfraError
-from testrium.regular_files import regular_text
+from testrium.system.safe_open import regular_text
 from testrium.words import read_only
 
 

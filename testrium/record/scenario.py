@@ -10,7 +10,7 @@ from typing import Any
 
 from testrium.declared.groups import Group, Scenario
 from testrium.errors import InfraError
-from testrium.regular_files import regular_text
+from testrium.system.safe_open import regular_text
 
 FILE = "scenario.toml"
 

@@ -19,11 +19,11 @@ from typing import Any
 from testrium.declared.groups import Scenario
 from testrium.errors import Problem
 from testrium.evidence import UnitState
-from testrium.frames import where_raised
 from testrium.plugins.registry import Plugin, load_plugin
 from testrium.report.writer import STDOUT, Writer, WriterFailedError
 from testrium.results import GroupResult, RunResult
-from testrium.run.platform import system
+from testrium.system.platform import system
+from testrium.tracebacks import where_raised
 
 #: How long it may take once the run is over.
 LIMIT_S = 30.0

@@ -18,9 +18,9 @@ from testrium.declared.metrics import Metric
 from testrium.errors import ExitCode, Problem, TestriumError
 from testrium.evidence import CheckResult, End, EndCause, Event, Finding, Leak, UnitState, Use
 from testrium.evidence import TestResult as Test
-from testrium.regular_files import regular_text
 from testrium.report.json_report import GROUP_FILE, RUN_FILE
 from testrium.results import CircuitResult, GroupResult, Judgement, Measure, MetricResult, RunResult
+from testrium.system.safe_open import regular_text
 from testrium.words import FAULTS, Code, EventType, Place, Verdict
 
 T = TypeVar("T")

@@ -10,12 +10,12 @@ from testrium.errors import InfraError
 from testrium.evidence import Event
 from testrium.record.reader import load_evidence, load_logs, load_moments
 from testrium.record.restored import read_circuits
-from testrium.regular_files import regular_text
 from testrium.report.console import HopTime
 from testrium.report.wording import label
 from testrium.results import GroupResult, RunDetail
 from testrium.run.folder import RunFolder
 from testrium.statistics import median
+from testrium.system.safe_open import regular_text
 from testrium.verify.instances import key_paths
 from testrium.words import RESERVED_UNITS
 

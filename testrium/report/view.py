@@ -12,10 +12,10 @@ from testrium import phrases
 from testrium.declared.groups import Combination
 from testrium.declared.metrics import Metric
 from testrium.evidence import CheckResult, End, Event, Finding, TestResult, Use
-from testrium.frames import without_ours
 from testrium.phrases import figure
 from testrium.report import escape, wording
 from testrium.results import CircuitResult, GroupResult, Judgement, Measure, MetricResult
+from testrium.tracebacks import without_ours
 from testrium.words import EMPTY, UNKNOWN_CODES, Code, Verdict
 
 

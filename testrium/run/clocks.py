@@ -26,7 +26,7 @@ from testrium.errors import InfraError
 from testrium.probe import environment as names
 from testrium.probe.faults import written
 from testrium.record.recorder import injected
-from testrium.run.platform import system
+from testrium.system.platform import system
 
 if TYPE_CHECKING:
     from testrium.record.recorder import Recorder

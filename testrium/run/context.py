@@ -25,7 +25,7 @@ from testrium.run.services import RunServices
 from testrium.words import RESERVED_UNITS
 
 if TYPE_CHECKING:
-    from testrium.run.faults import Injector
+    from testrium.run.faults.failpoints import Injector
 
 
 class LinkSwitch(Protocol):
@@ -166,7 +166,7 @@ async def _injector(
     if all(fault.at is None for fault in scenario.group.faults):
         yield None
         return
-    from testrium.run.faults import Injector
+    from testrium.run.faults.failpoints import Injector
 
     injector = Injector(scenario.group.faults, recorder, folder.probes, change)
     try:

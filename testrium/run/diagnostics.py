@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from testrium.evidence import UnitState, Use
-from testrium.regular_files import open_regular
 from testrium.run.folder import RunFolder, last_lines
-from testrium.run.platform import system
+from testrium.system.platform import system
+from testrium.system.safe_open import open_regular
 
 if TYPE_CHECKING:
-    from testrium.run.process_entry import ProcessEntry
-    from testrium.run.supervision import Process
+    from testrium.run.supervisor.client import Process
+    from testrium.system.process_entry import ProcessEntry
 
 #: So long before a deadline the processes are looked at: then their keepers begin to stop them.
 LOOK_AHEAD_S = 0.05
@@ -107,7 +107,7 @@ class Diagnostics:
         """Where the threads of a unit were when its stacks were written last, a line for each."""
         if not self._enabled:
             return ()
-        from testrium.run.stacks import threads_of
+        from testrium.run.observe.stacks import threads_of
 
         return threads_of(self._folder.stacks(unit), self._group_folder)
 

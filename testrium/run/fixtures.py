@@ -15,7 +15,6 @@ from testrium.declared.groups import Group, Scenario
 from testrium.declared.units import FIXTURE_PREFIX, Unit
 from testrium.errors import InfraError, Problem
 from testrium.evidence import End, EndCause, Event, UnitState
-from testrium.regular_files import read_regular
 from testrium.results import GroupResult
 from testrium.run.change import Change
 from testrium.run.context import GroupContext, defect, open_context
@@ -23,6 +22,7 @@ from testrium.run.environment import Ports
 from testrium.run.folder import RunFolder
 from testrium.run.services import FixtureStart, RunServices
 from testrium.run.unit import RunningUnit
+from testrium.system.safe_open import read_regular
 from testrium.words import EventType
 
 if TYPE_CHECKING:

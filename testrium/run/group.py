@@ -17,16 +17,16 @@ from testrium.record.scenario import write_scenario
 from testrium.run.context import GroupContext, open_context
 from testrium.run.environment import Ports
 from testrium.run.folder import RunFolder
-from testrium.run.platform import system
 from testrium.run.services import RunServices
 from testrium.run.unit import RunningUnit
 from testrium.run.units import Completion, GroupUnits
+from testrium.system.platform import system
 from testrium.words import RESERVED_UNITS
 
 if TYPE_CHECKING:
-    from testrium.run.bystanders import Bystanders
     from testrium.run.clocks import Clocks
-    from testrium.run.links.control import Links
+    from testrium.run.faults.links.control import Links
+    from testrium.run.observe.monitor import ProcessMonitors
     from testrium.run.tests import Tests
 
 #: The clocks of a machine that was not suspended differ by less.
@@ -93,11 +93,11 @@ class GroupRun:
             from testrium.run.clocks import Clocks
 
             self._clocks = Clocks(context.scenario, context.recorder, context.folder)
-        self._bystanders: Bystanders | None = None
+        self._bystanders: ProcessMonitors | None = None
         if context.scenario.group.monitors:
-            from testrium.run.bystanders import Bystanders
+            from testrium.run.observe.monitor import ProcessMonitors
 
-            self._bystanders = Bystanders(
+            self._bystanders = ProcessMonitors(
                 context.scenario.group.monitors,
                 context.recorder,
                 lambda text: context.services.observer.notice(f"{context.scenario.id}: {text}"),
@@ -105,7 +105,7 @@ class GroupRun:
         self._suspended_before_ns = system.suspended_ns()
         self._links: Links | None = None
         if context.surroundings.links:
-            from testrium.run.links.control import Links
+            from testrium.run.faults.links.control import Links
 
             context.links = self._links = Links(
                 context.scenario,

@@ -16,7 +16,7 @@ from testrium.run.context import GroupContext
 from testrium.run.environment import Surroundings, event_field, substituted, texts_of
 from testrium.run.folder import RunFolder
 from testrium.run.readiness import wait_until
-from testrium.run.supervision import Launch, Process
+from testrium.run.supervisor.client import Launch, Process
 from testrium.suites import protocol
 from testrium.variables import references
 
@@ -108,7 +108,7 @@ def not_ready(unit: Unit, folder: RunFolder) -> str:
     """Why it is not: no sign of it came, or the plugin that is asked raised something at last."""
     if unit.ready is not None and unit.ready.plugin is not None:
         from testrium.plugins.in_unit import RAISED
-        from testrium.regular_files import read_regular
+        from testrium.system.safe_open import read_regular
 
         with contextlib.suppress(OSError), read_regular(folder.unit(unit.name) / RAISED) as file:
             if raised := file.read(_MOST_RAISED).decode(errors="replace"):

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from testrium.errors import InfraError
-from testrium.run.platform import PortLock, system
+from testrium.system.platform import PortLock, system
 
 # Below are the ports that people give to their own services by hand.
 _FIRST_PORT = 10_000

@@ -16,9 +16,9 @@ from testrium.declared.units import Unit
 from testrium.evidence import CheckResult, End, Event
 from testrium.results import Observer
 from testrium.run.change import Change
-from testrium.run.monitor import Pace
+from testrium.run.observe.monitor import SamplingPace
 from testrium.run.ports import PortAllocator
-from testrium.run.supervision import Supervisor
+from testrium.run.supervisor.client import Supervisor
 
 
 @dataclass(slots=True)
@@ -149,7 +149,7 @@ class RunServices(NamedTuple):
         [Scenario, Path, bool, asyncio.Event], Awaitable[tuple[CheckResult, ...] | None]
     ]
     classic_results: Callable[[Scenario, Path, float], Awaitable[Mapping[str, Any]]]
-    pace: Pace
+    pace: SamplingPace
     #: Who starts a process goes through it. The supervisor forks one after the other; a longer
     #: line there would go on after a deadline, and making thousands of starts holds up the loop.
     gate: asyncio.Semaphore

@@ -27,8 +27,8 @@ from testrium.run.launch import (
     wanted_probes,
 )
 from testrium.run.log_probes import follow_logs
-from testrium.run.monitor import usage_of
-from testrium.run.supervision import Exit, LaunchError, Process
+from testrium.run.observe.monitor import usage_of
+from testrium.run.supervisor.client import Exit, LaunchError, Process
 from testrium.words import EventType
 
 #: What a shell says of a program that could not be started.

@@ -13,8 +13,8 @@ from testrium.declared.groups import Scenario
 from testrium.declared.units import Unit
 from testrium.errors import InjectedFault
 from testrium.evidence import End, EndCause, Event, Evidence, Finding, Sample
-from testrium.frames import deepest_own
 from testrium.phrases import close_to, megabytes, shown, times
+from testrium.tracebacks import deepest_own
 from testrium.verify.findings import place_of
 from testrium.verify.index import EventIndex
 from testrium.words import RESERVED_UNITS, Code, EventType

@@ -127,7 +127,7 @@ def test_what_is_not_started_is_reported_too(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
-    monkeypatch.setattr("testrium.run.supervision.Supervisor.launch", nullcontext)
+    monkeypatch.setattr("testrium.run.supervisor.client.Supervisor.launch", nullcontext)
     files = ["--json", "report.json", "--junit", "report.xml", "--tap", "report.tap"]
     with pytest.raises(TestriumError):
         call(*arguments, *files)

@@ -15,8 +15,8 @@ import pytest
 
 from testrium.evidence import Leak
 from testrium.probe import environment
-from testrium.run.start_method import StartMethod
-from testrium.run.supervision import Exit, Launch, Process, Supervisor
+from testrium.run.supervisor.client import Exit, Launch, Process, Supervisor
+from testrium.system.start_method import StartMethod
 
 _T = TypeVar("_T")
 #: Waits until these processes are gone; see `wait_gone`.

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from testrium.evidence import UnitState, Use
 from testrium.run.diagnostics import Diagnostics
 from testrium.run.folder import RunFolder
-from testrium.run.linux import command_line, descendants, process_entry
-from testrium.run.supervision import Process, Supervisor
+from testrium.run.supervisor.client import Process, Supervisor
+from testrium.system.kernel import command_line, descendants, process_entry
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

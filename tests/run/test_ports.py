@@ -9,14 +9,15 @@ import sys
 import pytest
 
 from testrium.errors import InfraError
-from testrium.run import linux, ports
+from testrium.run import ports
 from testrium.run.ports import BLOCK, PortAllocator, is_free
+from testrium.system import kernel
 
 
 def test_ports_are_outside_the_kernels_range() -> None:
     with PortAllocator().allocate(3) as lease:
         assert len(set(lease.ports)) == 3
-        assert not set(lease.ports) & linux.ports_of_the_kernel()
+        assert not set(lease.ports) & kernel.ports_of_the_kernel()
         assert all(map(is_free, lease.ports))
 
 
@@ -82,7 +83,7 @@ def test_another_run_keeps_its_ports(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_where_everything_is_ephemeral(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linux, "ports_of_the_kernel", lambda: frozenset(range(65_536)))
+    monkeypatch.setattr(kernel, "ports_of_the_kernel", lambda: frozenset(range(65_536)))
     with PortAllocator().allocate(1) as lease:
         assert len(lease.ports) == 1
 

@@ -17,7 +17,7 @@ from testrium.declared.units import Readiness
 from testrium.record.inotify import Inotify
 from testrium.run.ports import PortAllocator
 from testrium.run.readiness import wait_until
-from testrium.run.supervision import Process, Supervisor
+from testrium.run.supervisor.client import Process, Supervisor
 
 if TYPE_CHECKING:
     from tests.run.conftest import UnitFolder

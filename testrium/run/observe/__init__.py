@@ -1,1 +1,1 @@
-"""TODO: say what this room is for."""
+"""What units use while they live, and where they were when they hung."""

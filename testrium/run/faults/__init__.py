@@ -1,0 +1,1 @@
+"""Breaks things on purpose: units at their probes, traffic between them."""

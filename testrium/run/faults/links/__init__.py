@@ -1,0 +1,1 @@
+"""Proxies in front of units' ports: delay, throttle, lose and cut what passes them."""

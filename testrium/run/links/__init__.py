@@ -1,1 +1,0 @@
-"""Links: what stands between a unit's port and everybody else when a group breaks it on purpose."""

@@ -1,0 +1,67 @@
+"""Ends the processes that a lost run has left: its runner, supervisor and keepers were all killed.
+
+A process belongs to a run if its environment names the run, or if its output goes to the run's
+folder: a process that was forked and never called exec still shows the environment of its parent.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+
+from testrium.probe import environment as names
+from testrium.record.runs import lost_runs, mark_over
+from testrium.system.platform import system
+
+
+def end_lost_runs(state_folder: Path) -> tuple[str, ...]:
+    """Kill what lost runs have left behind; each of them is looked at once.
+
+    Returns:
+        A sentence for each run that had left something.
+    """
+    notices = []
+    for run in lost_runs(state_folder):
+        killed = end_processes_of(run)
+        mark_over(run)
+        if killed:
+            count = "a process" if len(killed) == 1 else f"{len(killed)} processes"
+            notices.append(f"run {run.name} was lost; ended {count} of it: {'; '.join(killed)}")
+    return tuple(notices)
+
+
+def end_processes_of(run_folder: Path) -> tuple[str, ...]:
+    """SIGKILL all processes of a run but those above this one, until there are none.
+
+    Returns:
+        The command lines of those that have ended.
+    """
+    spared = this_and_above()
+    killed = []
+    while found := [pid for pid in system.pids() - spared if _belongs(pid, run_folder)]:
+        for pid in found:
+            command_line = system.command_line(pid)
+            if system.kill_if(pid, partial(_belongs, pid, run_folder)):
+                killed.append(command_line)
+            else:
+                spared.add(pid)
+    return tuple(killed)
+
+
+def this_and_above() -> set[int]:
+    """This process and its ancestors: somebody may call from a shell with a unit's environment."""
+    above = set()
+    pid = os.getpid()
+    while pid and (entry := system.process_entry(pid)) is not None:
+        above.add(pid)
+        pid = entry.parent
+    return above
+
+
+def _belongs(pid: int, run_folder: Path) -> bool:
+    inside = f"{run_folder}/"
+    env = system.environment(pid)
+    if env.get(names.RUN) == run_folder.name and env.get(names.RUN_DIR, "").startswith(inside):
+        return True
+    return any(system.file_behind(pid, fd).startswith(inside) for fd in (1, 2))

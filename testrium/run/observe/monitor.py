@@ -1,0 +1,302 @@
+"""Samples what units use while they live, and processes that no unit started (`[[monitor]]`)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
+
+from testrium.declared.groups import Group, Monitored
+from testrium.declared.units import Unit
+from testrium.errors import InfraError
+from testrium.evidence import Sample, Use
+from testrium.record.recorder import Recorder
+from testrium.run.lost_runs import this_and_above
+from testrium.run.observe.logs import bounded
+from testrium.run.supervisor.client import Exit, Process
+from testrium.system.platform import system
+from testrium.system.process_entry import ProcessEntry
+
+_Number = TypeVar("_Number", int, float)
+
+#: Seconds between samples. The contract promises one every 250 ms, also from a busy loop.
+INTERVAL_S = 0.2
+
+#: A unit without limits that ends sooner costs nothing: the kernel's figures at its end must do.
+FIRST_AFTER_S = 0.1
+
+#: At most this part of the runner's time goes into samples that no limit asks for.
+SHARE = 0.05
+
+
+class SamplingPace:
+    """How often a process is looked at, depending on how many of all groups are watched."""
+
+    def __init__(self) -> None:
+        self.watched = 0
+
+    def pause_s(self, cost_s: float, *, limited: bool) -> float:
+        """The time until the next sample, where the last one took `cost_s`."""
+        return INTERVAL_S if limited else max(INTERVAL_S, cost_s * self.watched / SHARE)
+
+
+class Monitor:
+    """Samples one start of a unit, from the start of its process to its end.
+
+    `limited`: it has max_rss or max_cpu, so that it is sampled from its first moment and at the
+    pace that the contract promises, whatever that costs.
+    """
+
+    def __init__(self, process: Process, start: int, pace: SamplingPace, *, limited: bool) -> None:
+        self.samples: list[Sample] = []
+        self._process = process
+        self._start = start
+        self._pace = pace
+        self._limited = limited
+
+    async def run(self) -> None:
+        """Sample until the process has ended. Never raises because of what became of it."""
+        ended = self._process.ended
+        self._pace.watched += 1
+        try:
+            if not self._limited:
+                await asyncio.wait({ended}, timeout=FIRST_AFTER_S)
+            while not ended.done():
+                began = time.perf_counter()
+                self._sample()
+                cost_s = time.perf_counter() - began
+                pause_s = self._pace.pause_s(cost_s, limited=self._limited)
+                await asyncio.wait({ended}, timeout=pause_s)
+        finally:
+            self._pace.watched -= 1
+
+    def use(self, ended: Exit | None = None) -> Use:
+        """What was used so far, or in all where `ended` is known.
+
+        At the end the kernel tells of the process and the children that it waited for. Its figure
+        of memory counts for Python units only: that of a program begins with what started it
+        (getrusage(2): ru_maxrss is kept over an exec).
+        """
+        measured_s = self.samples[-1].cpu_s if self.samples else None
+        peak_rss = _highest(sample.rss for sample in self.samples)
+        if ended is not None:
+            measured_s = _highest((measured_s, ended.cpu_s))
+            if self._process.launch.command is None:
+                peak_rss = _highest((peak_rss, ended.max_rss))
+        return Use(
+            cpu_s=measured_s,
+            max_rss=peak_rss,
+            peak_cpu=_highest(sample.cpu_percent for sample in self.samples),
+            peak_threads=_highest(sample.threads for sample in self.samples),
+            peak_fds=_highest(sample.fds for sample in self.samples),
+            peak_children=_highest(sample.children for sample in self.samples),
+        )
+
+    def _sample(self) -> None:
+        below = system.unit_processes(self._process.pid, self._process.keeper)
+        if not below:
+            return
+        t_ns = time.monotonic_ns()
+        # What ended in between counts for who has waited for it, in the end the keeper.
+        cpu_s = system.cpu_of_the_gone(self._process.keeper)
+        cpu_s += sum(entry.cpu_s + entry.waited_cpu_s for entry in below)
+        before = self.samples[-1] if self.samples else None
+        self.samples.append(
+            Sample(
+                unit=self._process.launch.unit,
+                start=self._start,
+                t_ns=t_ns,
+                cpu_s=cpu_s,
+                cpu_percent=None if before is None else _percent(before, t_ns, cpu_s),
+                rss=sum(entry.rss for entry in below),
+                threads=sum(entry.threads for entry in below),
+                fds=sum(system.open_files(entry.pid) for entry in below),
+                children=len(below) - 1,
+            )
+        )
+
+
+class Usage:
+    """What a unit uses in all its starts; nothing is known of those that nobody asks about.
+
+    `wanted`: figures are asked for; `limited`: so that limits can be held, see `Monitor`.
+    """
+
+    def __init__(self, pace: SamplingPace, *, wanted: bool, limited: bool) -> None:
+        self._pace = pace
+        self._wanted = wanted or limited
+        self._limited = limited
+        self._before = Use()  # in the starts that are over
+        self._monitor: Monitor | None = None
+        self._sampling: asyncio.Task[None] | None = None
+
+    @property
+    def so_far(self) -> Use:
+        """In all starts."""
+        if self._monitor is None:
+            return self._before
+        return joined(self._before, self._monitor.use())
+
+    def begin(self, process: Process, start: int) -> None:
+        """Sample this start of the unit."""
+        if self._wanted:
+            self._monitor = Monitor(process, start, self._pace, limited=self._limited)
+            self._sampling = asyncio.create_task(self._monitor.run())
+
+    async def end(self, ended: Exit) -> list[Sample]:
+        """The start is over; its samples."""
+        if self._monitor is None or self._sampling is None:
+            return []
+        await self._sampling
+        monitor, self._monitor = self._monitor, None
+        self._before = joined(self._before, monitor.use(ended))
+        return monitor.samples
+
+
+def usage_of(unit: Unit, group: Group, pace: SamplingPace) -> Usage:
+    """Nothing used so far, by a unit of this group."""
+    measured = any(one.source == "unit" and one.owner == unit.name for one in group.metrics)
+    limited = measured or unit.max_rss is not None or unit.max_cpu is not None
+    return Usage(pace, wanted=group.gen_metrics, limited=limited)
+
+
+def joined(first: Use, second: Use) -> Use:
+    """The use of two starts of one unit."""
+    return Use(
+        cpu_s=sum(known) if (known := _known((first.cpu_s, second.cpu_s))) else None,
+        max_rss=_highest((first.max_rss, second.max_rss)),
+        peak_cpu=_highest((first.peak_cpu, second.peak_cpu)),
+        peak_threads=_highest((first.peak_threads, second.peak_threads)),
+        peak_fds=_highest((first.peak_fds, second.peak_fds)),
+        peak_children=_highest((first.peak_children, second.peak_children)),
+    )
+
+
+def _percent(before: Sample, t_ns: int, cpu_s: float) -> float:
+    """CPU use of one core between two readings; a clock of 10 ms makes it coarse."""
+    return round(max(0.0, cpu_s - before.cpu_s) / ((t_ns - before.t_ns) / 1e9) * 100, 1)
+
+
+def _known(values: Iterable[_Number | None]) -> list[_Number]:
+    return [value for value in values if value is not None]
+
+
+def _highest(values: Iterable[_Number | None]) -> _Number | None:
+    return max(_known(values), default=None)
+
+
+#: Seconds between looks at all processes of the machine for those with a pattern.
+SEARCH_S = 1.0
+
+
+class ProcessMonitors:
+    """Samples the processes that a group wants to have watched, from `open` to `close`.
+
+    `notice` tells the user a sentence about one of them.
+    """
+
+    def __init__(
+        self, wanted: Iterable[Monitored], recorder: Recorder, notice: Callable[[str], None]
+    ) -> None:
+        self._recorder = recorder
+        self._notice = notice
+        self._watched = [_MonitoredProcesses(each) for each in wanted]
+        self._sampling: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        self._sampling = asyncio.create_task(self._sample(), name="bystanders")
+
+    async def close(self) -> None:
+        """Store the samples; what was never seen is told."""
+        if self._sampling is None:
+            return
+        self._sampling.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._sampling
+        for watched in self._watched:
+            self._recorder.add_samples(watched.samples)
+            if not watched.samples:
+                self._tell(watched, "no such process was seen")
+
+    async def _sample(self) -> None:
+        while True:
+            for watched in tuple(self._watched):
+                try:
+                    await watched.look()
+                except InfraError as error:
+                    self._watched.remove(watched)
+                    self._recorder.add_samples(watched.samples)
+                    self._tell(watched, str(error))
+            await asyncio.sleep(INTERVAL_S)
+
+    def _tell(self, watched: _MonitoredProcesses, text: str) -> None:
+        self._notice(f"monitor {watched.name}: {text}")
+
+
+class _MonitoredProcesses:
+    """One entry: the processes it means, and those below them."""
+
+    def __init__(self, wanted: Monitored) -> None:
+        self.name = wanted.name
+        self.samples: list[Sample] = []
+        self._pid = wanted.pid
+        self._pattern = re.compile(wanted.process or "")
+        self._roots: set[int] = set()
+        self._searched_at = -SEARCH_S
+        self._cpu_s = 0.0  # of all processes, since each was seen first
+        self._before: dict[int, float] = {}
+
+    async def look(self) -> None:
+        """Take a sample, if there is such a process.
+
+        Raises InfraError: its pattern takes too long.
+        """
+        if self._pid is not None:
+            self._roots = {self._pid}
+        elif time.monotonic() - self._searched_at >= SEARCH_S:
+            self._searched_at = time.monotonic()
+            # All processes of a machine may be many. But a search has a limit in this thread only.
+            self._search(await asyncio.to_thread(_command_lines))
+        await asyncio.to_thread(self._sample)
+
+    def _sample(self) -> None:
+        entries = {
+            entry.pid: entry for root in self._roots for entry in system.tree(root) if entry.alive
+        }
+        if entries:
+            self._add(entries)
+
+    def _search(self, lines: Mapping[int, str]) -> None:
+        with bounded(lambda: f"its pattern {self._pattern.pattern!r}"):
+            self._roots = {pid for pid, line in lines.items() if self._pattern.search(line)}
+
+    def _add(self, entries: Mapping[int, ProcessEntry]) -> None:
+        t_ns = time.monotonic_ns()
+        used = {pid: entry.cpu_s for pid, entry in entries.items()}
+        grown_s = sum(cpu_s - self._before.get(pid, cpu_s) for pid, cpu_s in used.items())
+        self._cpu_s += grown_s
+        self._before = used
+        percent = None
+        if self.samples:
+            percent = round(grown_s / ((t_ns - self.samples[-1].t_ns) / 1e9) * 100, 1)
+        self.samples.append(
+            Sample(
+                unit=self.name,
+                start=1,
+                t_ns=t_ns,
+                cpu_s=self._cpu_s,
+                cpu_percent=percent,
+                rss=sum(entry.rss for entry in entries.values()),
+                threads=sum(entry.threads for entry in entries.values()),
+                fds=sum(system.open_files(pid) for pid in entries),
+                children=len(entries.keys() - self._roots),
+            )
+        )
+
+
+def _command_lines() -> dict[int, str]:
+    """Of all processes but this run's."""
+    return {pid: system.command_line(pid) for pid in system.pids() - this_and_above()}

@@ -1,0 +1,189 @@
+"""The supervisor: the process that owns every process of a run (on Linux; else see `spawning`).
+
+Started once by the runner, while that still loads; single-threaded, without user code. It has a
+session of its own, so that Ctrl-C reaches only the runner, and it ends when the runner has ended,
+never before: then the runner's socket closes, and everything below is killed until nothing is left.
+
+A keeper that somebody stops (SIGSTOP) would hold up its unit's group for ever: it is told to go on,
+as the supervisor itself is by the runner.
+
+It imports what Python units commonly need before it forks them (`PRELOADED`): a unit then starts in
+milliseconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import multiprocessing
+import multiprocessing.popen_fork  # else imported at the first start
+import os
+import selectors
+import signal
+import socket
+from multiprocessing.process import BaseProcess
+from time import monotonic_ns
+
+from testrium.run.supervisor.keeper import keep
+from testrium.run.supervisor.protocol import Channel, Exit, Message, signal_name
+from testrium.system import kernel
+
+#: What units find in memory. Names and not imports: the supervisor itself has no use for them.
+PRELOADED = (
+    "logging",
+    "testrium.modules.events",
+    "testrium.modules.running",
+    "testrium.probe",
+    "testrium.probe.waiting",
+)
+
+_IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE)
+
+
+def main(fd: int) -> None:
+    """Serve the runner at the other end of the socket `fd`; returns when it is gone."""
+    # Also what the runner was started with (nohup): units get the signals of a fresh process.
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        with contextlib.suppress(OSError, ValueError):  # a few belong to the C library
+            signal.signal(number, signal.SIG_IGN if number in _IGNORED else signal.SIG_DFL)
+    kernel.become_subreaper()
+    kernel.set_title("testrium: supervisor")
+    for name in PRELOADED:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # shared by all units, and never copied because a collection touched it
+    gc.enable()
+    with socket.socket(fileno=fd) as wire:
+        wire.set_inheritable(False)
+        _ForkingSupervisor(Channel(wire)).serve()
+        kernel.kill_descendants()
+    os._exit(0)  # multiprocessing has nobody left to wait for
+
+
+class _Kept:
+    """A keeper, and what it has told of its unit; the one in reserve has none yet."""
+
+    def __init__(self, process: BaseProcess, channel: Channel) -> None:
+        self.process = process
+        self.channel = channel
+        self.number = 0
+        self.unit = ""
+        self.told: set[str] = set()
+
+
+class _ForkingSupervisor:
+    def __init__(self, runner: Channel) -> None:
+        self._runner = runner
+        self._context = multiprocessing.get_context("fork")
+        self._kept: dict[int, _Kept] = {}
+        self._reserve: _Kept | None = None
+        self._reserve_used = True
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(runner, selectors.EVENT_READ)
+        self._wake, self._wake_writer = socket.socketpair()
+        for end in (self._wake, self._wake_writer):
+            end.setblocking(False)
+        self._selector.register(self._wake, selectors.EVENT_READ)
+
+    def serve(self) -> None:
+        """Pass messages on until the runner is gone."""
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._wake_writer.fileno(), warn_on_full_buffer=False)
+        try:
+            while True:
+                ready = self._selector.select(0 if self._reserve_used else None)
+                if not ready:
+                    self._make_reserve()
+                for key, _ in ready:
+                    if key.fileobj is self._runner:
+                        for message in self._runner.receive():
+                            self._obey(message)
+                    elif key.fileobj is self._wake:
+                        self._wake.recv(4096)
+                        kernel.resume_children()
+                    else:
+                        self._hear(key.data)
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            return
+        finally:
+            signal.set_wakeup_fd(-1)  # children still end, and the socket is about to close
+
+    def _obey(self, message: Message) -> None:
+        number = message["number"]
+        if message["op"] == "start":
+            self._start(number, message["launch"])
+        elif (kept := self._kept.get(number)) is not None:
+            try:
+                kept.channel.send(message)
+            except OSError:
+                return  # the keeper is ending, and has said or will say why
+
+    def _start(self, number: int, launch: Message) -> None:
+        try:
+            kept = self._reserve or self._forked()
+        except OSError as error:
+            reason = f"cannot start another process: {error.strerror}"
+            self._tell("refused", number, reason=reason, infra=True)
+            return
+        self._reserve, self._reserve_used = None, True
+        kept.number, kept.unit = number, launch["unit"]
+        self._kept[number] = kept
+        self._selector.register(kept.channel, selectors.EVENT_READ, kept)
+        with contextlib.suppress(OSError):  # if it is dead already, we shall hear that next
+            kept.channel.send({"op": "start", "number": number, "launch": launch})
+
+    def _make_reserve(self) -> None:
+        """Fork the next keeper ahead, while there is nothing else to do: a start is then faster."""
+        self._reserve_used = False
+        with contextlib.suppress(OSError):  # the next start will say it
+            self._reserve = self._forked()
+
+    def _forked(self) -> _Kept:
+        ours, theirs = socket.socketpair()
+        try:
+            process = self._context.Process(target=keep, args=(theirs,))
+            process.start()
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        return _Kept(process, Channel(ours))
+
+    def _hear(self, kept: _Kept) -> None:
+        try:
+            messages = kept.channel.receive()
+        except EOFError:
+            self._bury(kept)
+            return
+        for message in messages:
+            kept.told.add(message["event"])
+            self._runner.send(message)
+
+    def _bury(self, kept: _Kept) -> None:
+        """A keeper has ended; what it should have told and did not is told for it."""
+        self._selector.unregister(kept.channel)
+        kept.channel.close()
+        del self._kept[kept.number]
+        kept.process.join()
+        code = kept.process.exitcode or 0
+        kept.process.close()
+        if "cleared" in kept.told or "refused" in kept.told:
+            return
+        # Its unit dies with it, and what the unit had started is ours now.
+        others = [*self._kept.values(), *([self._reserve] if self._reserve else [])]
+        pids = {other.process.pid for other in others if other.process.pid}
+        kernel.kill_descendants(pids)
+        how = f"was killed by {signal_name(-code)}" if code < 0 else f"ended with {code}"
+        reason = f"the keeper of unit {kept.unit} {how}"
+        if "started" not in kept.told:
+            self._tell("refused", kept.number, reason=reason, infra=True)
+            return
+        if "ended" not in kept.told:
+            end = Exit(None, None, monotonic_ns(), infra=reason)
+            self._tell("ended", kept.number, exit=end.to_message())
+        self._tell("cleared", kept.number, leaks=[])
+
+    def _tell(self, event: str, number: int, **fields: object) -> None:
+        self._runner.send({"event": event, "number": number, **fields})

@@ -1,0 +1,396 @@
+"""What Testrium needs of the Linux kernel beyond the standard library: prctl and /proc.
+
+Sources: prctl(2), proc(5).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from pathlib import Path
+
+from testrium.system.process_entry import COMMAND_LINE_LIMIT, ProcessEntry
+
+_PR_SET_PDEATHSIG = 1
+
+_PR_SET_NAME = 15
+
+_PR_SET_CHILD_SUBREAPER = 36
+
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+_PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
+
+#: How long one killed process may take to end before it is left alone.
+_END_LIMIT_S = 5.0
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+# Lists of the children of a thread exist only in kernels with CONFIG_PROC_CHILDREN.
+_HAS_CHILDREN_FILES = Path(f"/proc/self/task/{os.getpid()}/children").exists()
+
+
+def become_subreaper() -> None:
+    """Become the parent of every descendant whose own parent ends."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent(parent: int) -> None:
+    """Have this process killed when `parent` ends; ends at once if it already has."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def resume_children() -> None:
+    """Let the children of this process go on that somebody has stopped (SIGSTOP)."""
+    with contextlib.suppress(ChildProcessError):
+        while stopped := os.waitid(os.P_ALL, 0, os.WSTOPPED | os.WNOHANG):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(stopped.si_pid, signal.SIGCONT)
+
+
+def suspended_ns() -> int:
+    """For how long in all this machine was suspended since it was started.
+
+    Source: clock_gettime(2), CLOCK_BOOTTIME counts it and CLOCK_MONOTONIC does not.
+    """
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+
+
+def set_title(title: str) -> None:
+    """Show `title` instead of the command line that this process was forked with, in ps and /proc.
+
+    Overwrites the memory of the arguments, the only way without privileges.
+    """
+    encoded = title.encode(errors="backslashreplace")
+    _prctl(_PR_SET_NAME, ctypes.create_string_buffer(encoded[:15]))
+    start, room = _argument_memory()
+    if room > 1:
+        ctypes.memmove(start, encoded[: room - 1].ljust(room, b"\0"), room)
+
+
+def process_entry(pid: int) -> ProcessEntry | None:
+    """The process `pid`, or None when it is gone."""
+    try:
+        state, *fields = _stat_fields(pid)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    numbers = [int(field) for field in fields[:21]]
+    return ProcessEntry(
+        pid,
+        state,
+        parent=numbers[0],
+        group=numbers[1],
+        session=numbers[2],
+        cpu_s=sum(numbers[10:12]) / _TICKS_PER_S,
+        waited_cpu_s=sum(numbers[12:14]) / _TICKS_PER_S,
+        threads=numbers[16],
+        rss=numbers[20] * _PAGE_SIZE,
+    )
+
+
+def descendants(pid: int, spare: Collection[int] = ()) -> list[ProcessEntry]:
+    """Every process below `pid`, zombies too, without those in `spare` and what is below them."""
+    children = _children if _HAS_CHILDREN_FILES else _scanned_children()
+    found = []
+    parents = [pid]
+    while parents:
+        for child in children(parents.pop()):
+            entry = process_entry(child) if child not in spare else None
+            if entry is not None:
+                found.append(entry)
+                parents.append(child)
+    return found
+
+
+def unit_processes(pid: int, keeper: int) -> list[ProcessEntry]:  # noqa: ARG001 - see `platform`
+    """Every process of the unit that `keeper` keeps, zombies too: all that is below the keeper."""
+    return descendants(keeper)
+
+
+def tree(pid: int) -> list[ProcessEntry]:
+    """The process and every process below it, zombies too; [] when it is gone."""
+    entry = process_entry(pid)
+    return [] if entry is None else [entry, *descendants(pid)]
+
+
+def cpu_of_the_gone(keeper: int) -> float:
+    """CPU time of the children that a keeper has waited for, in seconds."""
+    entry = process_entry(keeper)
+    return 0.0 if entry is None else entry.waited_cpu_s
+
+
+def close_files(kept: Collection[int]) -> None:
+    """Close every descriptor of this process but the three standard ones and those in `kept`.
+
+    There may be thousands, so ranges of them; up to the highest that is open, as a Python that was
+    built for an old C library tries each number.
+    """
+    highest = max(map(int, os.listdir("/proc/self/fd")))  # noqa: PTH208 - thousands, see above
+    low = 3
+    for fd in (*sorted(fd for fd in kept if fd > 2), highest + 1):
+        os.closerange(low, fd)
+        low = fd + 1
+
+
+def open_files(pid: int) -> int:
+    """How many descriptors the process has; 0 when it is gone or not ours to ask."""
+    try:
+        return len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208 - asked often, see _read
+    except OSError:
+        return 0
+
+
+def ports_of_the_kernel() -> frozenset[int]:
+    """TCP ports that the kernel gives to clients, and those that an administrator has reserved."""
+    folder = Path("/proc/sys/net/ipv4")
+    ports: set[int] = set()
+    with contextlib.suppress(OSError):
+        first, last = map(int, (folder / "ip_local_port_range").read_text().split())
+        ports.update(range(first, last + 1))
+    with contextlib.suppress(OSError):
+        for part in (folder / "ip_local_reserved_ports").read_text().strip().split(","):
+            low, _, high = part.partition("-")
+            if low:
+                ports.update(range(int(low), int(high or low) + 1))
+    return frozenset(ports)
+
+
+class _AbstractName:
+    """The name of an abstract Unix socket: it lives in the network namespace, as ports do."""
+
+    taken: frozenset[int] = frozenset()
+
+    def __init__(self, name: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._socket.bind(f"\0{name}")
+        except OSError:
+            self._socket.close()
+            raise
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def lock_ports(ports: Collection[int]) -> _AbstractName | None:
+    """Reserve a block of ports among the runs of this machine; None: another has it."""
+    try:
+        return _AbstractName(f"testrium-ports-{min(ports)}")
+    except OSError:
+        return None
+
+
+def pids() -> set[int]:
+    """All processes that can be seen; none where there is no /proc."""
+    with contextlib.suppress(OSError):
+        return {int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()}
+    return set()
+
+
+def environment(pid: int) -> dict[str, str]:
+    """The variables that the program of a process began with; {} when it is gone or not ours."""
+    try:
+        lines = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return {}
+    pairs = (line.decode(errors="surrogateescape").partition("=") for line in lines)
+    return {name: value for name, equals, value in pairs if equals}
+
+
+def file_behind(pid: int, fd: int) -> str:
+    """The path behind a descriptor of a process; "" when there is none or it is not ours."""
+    try:
+        return str(Path(f"/proc/{pid}/fd/{fd}").readlink())
+    except OSError:
+        return ""
+
+
+def command_line(pid: int) -> str:
+    """How the process was called, cut to `COMMAND_LINE_LIMIT`; its name in brackets if unknown."""
+    with contextlib.suppress(OSError):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+        text = b" ".join(words).decode(errors="backslashreplace")
+        return (text or f"[{Path(f'/proc/{pid}/comm').read_text().strip()}]")[:COMMAND_LINE_LIMIT]
+    return ""
+
+
+def kill_descendants(spare: Collection[int] = ()) -> None:
+    """SIGKILL everything below this process, and reap it, until there is nothing left.
+
+    One list of processes is never enough: while it is read, they fork. Those in `spare` and what
+    is below them stay, and so does what may not be signalled (a setuid program).
+    """
+    me = os.getpid()
+    spared = set(spare)
+    while True:
+        doomed = descendants(me, spared)
+        for entry in doomed:
+            try:
+                os.kill(entry.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            except PermissionError:
+                spared.add(entry.pid)
+        mine = [entry.pid for entry in doomed if entry.parent == me and entry.pid not in spared]
+        if not mine and (spared or not _has_children()):
+            return
+        for pid in mine:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+
+
+def end_orphans(spare: Collection[int], mark: str, units: Collection[int]) -> None:  # noqa: ARG001
+    """Kill what came to this process when the supervisor died; all of it did (see `platform`)."""
+    kill_descendants(spare)
+
+
+def kill_if(pid: int, condition: Callable[[], bool]) -> bool:
+    """SIGKILL the process if the condition holds; whether it is gone.
+
+    By a descriptor, as its number could soon be another's.
+    """
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    except OSError:  # a kernel before 5.3
+        return False
+    try:
+        if not condition():
+            return True
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        ended, _, _ = select.select([descriptor], [], [], _END_LIMIT_S)
+        return bool(ended)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def signal_session(leader: int, number: int) -> None:
+    """Signal each process below this one that belongs to the session of `leader`, once.
+
+    The leader's process group is signalled as a whole, so that nothing that forks right now is
+    missed; jobs that a shell has put into groups of their own follow one by one. Stopped processes
+    are continued, or the signal would wait; but not by SIGSTOP.
+    """
+    others = [
+        entry.pid
+        for entry in descendants(os.getpid())
+        if entry.session == leader and entry.group != leader
+    ]
+    for each in (number,) if number == signal.SIGSTOP else (number, signal.SIGCONT):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(leader, each)
+        for pid in others:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, each)
+
+
+def catches(pid: int, number: int) -> bool:
+    """Whether the process has a handler for the signal."""
+    return any(_in_mask(mask, number) for mask in _masks(Path(f"/proc/{pid}/status"), "SigCgt"))
+
+
+def handling(pid: int, number: int) -> bool:
+    """Whether the signal is still pending for the process, or its handler runs.
+
+    A handler's own signal is blocked while it runs. A stopped process handles nothing.
+    """
+    entry = process_entry(pid)
+    if entry is None or not entry.alive or entry.state in "Tt":
+        return False
+    with contextlib.suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            masks = _masks(thread / "status", "SigPnd", "ShdPnd", "SigBlk")
+            if any(_in_mask(mask, number) for mask in masks):
+                return True
+    return False
+
+
+def _prctl(option: int, argument: int | ctypes.Array[ctypes.c_char]) -> None:
+    if _libc.prctl(option, argument, 0, 0, 0) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+@functools.cache  # a forked process has its arguments in the same place
+def _argument_memory() -> tuple[int, int]:
+    """Where the arguments of this process are, and how many bytes they have."""
+    fields = _stat_fields("self")
+    start, end = int(fields[45]), int(fields[46])
+    return start, end - start
+
+
+def _stat_fields(pid: int | str) -> list[str]:
+    """The fields of /proc/PID/stat from the third on; the name before them may hold anything."""
+    return _read(f"/proc/{pid}/stat").rpartition(b")")[2].decode().split()
+
+
+def _read(path: str) -> bytes:
+    """A short file. Processes are asked often, and pathlib takes four times as long."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, 1 << 16)
+    finally:
+        os.close(fd)
+
+
+def _read_all(path: str) -> bytes:
+    """A file that may be long: of /proc no read gives more than a page."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return b"".join(iter(lambda: os.read(fd, 1 << 16), b""))
+    finally:
+        os.close(fd)
+
+
+def _children(pid: int) -> Iterator[int]:
+    tasks = f"/proc/{pid}/task"
+    with contextlib.suppress(OSError):
+        for thread in os.listdir(tasks):  # noqa: PTH208 - see _read
+            with contextlib.suppress(OSError):
+                yield from map(int, _read_all(f"{tasks}/{thread}/children").split())
+
+
+def _scanned_children() -> Callable[[int], Iterable[int]]:
+    """The same, from one pass over all processes."""
+    by_parent: dict[int, list[int]] = {}
+    for folder in Path("/proc").iterdir():
+        entry = process_entry(int(folder.name)) if folder.name.isdigit() else None
+        if entry is not None:
+            by_parent.setdefault(entry.parent, []).append(entry.pid)
+    return lambda pid: by_parent.get(pid, ())
+
+
+def _has_children() -> bool:
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def _masks(status: Path, *names: str) -> list[int]:
+    """The signal masks of a status file that have these names."""
+    try:
+        lines = status.read_text(errors="replace").splitlines()
+    except OSError:
+        return []
+    pairs = (line.partition(":") for line in lines)
+    return [int(value, 16) for name, _, value in pairs if name in names]
+
+
+def _in_mask(mask: int, number: int) -> bool:
+    return bool(mask >> (number - 1) & 1)

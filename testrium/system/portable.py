@@ -1,0 +1,314 @@
+"""The other side of the seam (`platform`): what psutil can tell and do on every system.
+
+Nothing here makes a process the parent of orphans. What belongs to a unit is found by three signs:
+it is below the unit's process; it is of the session that this process leads (POSIX); its
+environment carries the mark of the unit's start. A daemon that has forked twice, made a session of
+its own and emptied its environment shows none of them, and is lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator
+from typing import Final, TypeVar
+
+import psutil
+
+from testrium.system.process_entry import COMMAND_LINE_LIMIT, ProcessEntry
+
+_LONGEST_PAUSE_S = 0.05
+
+_T = TypeVar("_T")
+
+#: In the environment of everything that a unit starts: `RUN.START`, see `spawning`.
+MARK: Final = "TESTRIUM_MARK"
+
+#: How long killed processes may take to end before they are left alone.
+_END_LIMIT_S = 5.0
+
+_GONE = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+
+_LETTERS = {psutil.STATUS_ZOMBIE: "Z", psutil.STATUS_DEAD: "X", psutil.STATUS_STOPPED: "T"}
+
+
+def become_subreaper() -> None:
+    """There is no such thing: an orphan goes to the first process of the system."""
+
+
+def die_with_parent(parent: int) -> None:
+    """Have a thread end this process when `parent` ends."""
+
+    def watch() -> None:
+        with contextlib.suppress(psutil.Error):
+            wait_ended([psutil.Process(parent)])
+        os._exit(1)
+
+    threading.Thread(target=watch, name="life of the parent", daemon=True).start()
+
+
+def resume_children() -> None:
+    """Let the children of this process go on that somebody has stopped."""
+    with contextlib.suppress(psutil.Error):
+        for child in psutil.Process().children():
+            if child.status() == psutil.STATUS_STOPPED:
+                child.resume()
+
+
+def suspended_ns() -> int:
+    """Not known here."""
+    return 0
+
+
+def process_entry(pid: int) -> ProcessEntry | None:
+    """The process `pid`, or None when it is gone; figures that are not ours to ask are 0."""
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            times = _allowed(process.cpu_times)
+            memory = _allowed(process.memory_info)
+            return ProcessEntry(
+                pid,
+                _LETTERS.get(process.status(), "S"),
+                parent=process.ppid(),
+                group=_of_posix("getpgid", pid),
+                session=_of_posix("getsid", pid),
+                cpu_s=times.user + times.system if times else 0.0,
+                # Linux counts waited children, Windows and macOS say 0.
+                waited_cpu_s=times.children_user + times.children_system if times else 0.0,
+                threads=_allowed(process.num_threads) or 0,
+                rss=memory.rss if memory else 0,
+            )
+    except psutil.Error:
+        return None
+
+
+def unit_processes(pid: int, keeper: int) -> list[ProcessEntry]:  # noqa: ARG001 - see `platform`
+    """The unit's process and those below it, zombies too; not what has lost its parent."""
+    return tree(pid)
+
+
+def tree(pid: int) -> list[ProcessEntry]:
+    """The process and every process below it, zombies too; [] when it is gone."""
+    try:
+        below = psutil.Process(pid).children(recursive=True)
+    except psutil.Error:
+        below = []
+    entries = (process_entry(each) for each in (pid, *(process.pid for process in below)))
+    return [entry for entry in entries if entry is not None]
+
+
+def cpu_of_the_gone(keeper: int) -> float:  # noqa: ARG001 - see `platform`
+    """Nobody counts it here."""
+    return 0.0
+
+
+def open_files(pid: int) -> int:
+    """How many descriptors (handles, on Windows) the process has; 0 when it cannot be told."""
+    counter = "num_handles" if sys.platform == "win32" else "num_fds"
+    try:
+        return int(getattr(psutil.Process(pid), counter)())
+    except psutil.Error:
+        return 0
+
+
+def command_line(pid: int) -> str:
+    """How the process was called, cut to `COMMAND_LINE_LIMIT`; its name in brackets if unknown."""
+    try:
+        process = psutil.Process(pid)
+        text = " ".join(_allowed(process.cmdline) or ())
+        return (text or f"[{process.name()}]")[:COMMAND_LINE_LIMIT]
+    except psutil.Error:
+        return ""
+
+
+def pids() -> set[int]:
+    """All processes that can be seen."""
+    return set(psutil.pids())
+
+
+def environment(pid: int) -> dict[str, str]:
+    """The variables that the program of a process began with; {} when it is gone or not ours."""
+    try:
+        return psutil.Process(pid).environ()
+    except (psutil.Error, OSError):
+        return {}
+
+
+def file_behind(pid: int, fd: int) -> str:  # noqa: ARG001 - see `platform`
+    """Not asked here: to list the files of all processes takes seconds."""
+    return ""
+
+
+def kill_if(pid: int, condition: Callable[[], bool]) -> bool:
+    """Kill the process if the condition holds; whether it is gone.
+
+    psutil compares the times of creation, so that its number is not another's by now.
+    """
+    try:
+        process = psutil.Process(pid)
+        if condition():
+            process.kill()
+            return not wait_ended([process], _END_LIMIT_S)
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.AccessDenied:
+        return False
+    return True
+
+
+def belonging(leader: int, mark: str) -> Iterator[psutil.Process]:
+    """The processes of one start of a unit, without its own.
+
+    `leader` is the unit's process, `mark` what its environment holds as `MARK`; "" for any.
+    """
+    below = {leader}
+    spared = {leader, os.getpid()}
+    for process in sorted(psutil.process_iter(["ppid", "status"]), key=_age):
+        if process.pid in spared or process.info["status"] in _GONE:
+            continue
+        if (
+            process.info["ppid"] in below
+            or _of_posix("getsid", process.pid) == leader
+            or (mark and environment(process.pid).get(MARK) == mark)
+        ):
+            below.add(process.pid)
+            yield process
+
+
+def kill_until_none(found: Callable[[], list[psutil.Process]]) -> None:
+    """Kill what is found until nothing new is: while a list is read, processes fork.
+
+    What may not be signalled, or does not end, stays.
+    """
+    spared: set[int] = set()
+    while doomed := [process for process in found() if process.pid not in spared]:
+        for process in doomed:
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                process.kill()
+        spared.update(process.pid for process in wait_ended(doomed, _END_LIMIT_S))
+
+
+def wait_ended(
+    processes: list[psutil.Process], limit_s: float | None = None
+) -> list[psutil.Process]:
+    """Wait until none of the processes runs any more; those that do after the limit.
+
+    Not with psutil's own wait: that would reap a child of ours, and wait for zombies of others.
+    """
+    end = None if limit_s is None else time.monotonic() + limit_s
+    pause_s = 0.001
+    while alive := [process for process in processes if _runs(process)]:
+        if end is not None and time.monotonic() >= end:
+            break
+        time.sleep(pause_s)  # nothing tells of the end of a process that is not a child
+        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+    return alive
+
+
+def end_orphans(spare: Collection[int], mark: str, units: Collection[int]) -> None:
+    """Kill what belongs to the units of a dead supervisor; all marks of its run begin with `mark`.
+
+    The units themselves are not below this process, so `spare` needs no look.
+    """
+
+    def found() -> list[psutil.Process]:
+        marked = [
+            process
+            for process in psutil.process_iter(["status"])
+            if process.pid not in spare
+            and process.info["status"] not in _GONE
+            and environment(process.pid).get(MARK, "").startswith(f"{mark}.")
+        ]
+        return [*marked, *(process for unit in units for process in belonging(unit, ""))]
+
+    kill_until_none(found)
+
+
+def signal_session(leader: int, number: int, mark: str) -> None:
+    """Signal the unit's process, its process group, and what is of its session, once.
+
+    On Windows there are no signals: a console program gets Ctrl-Break, and may heed it.
+    """
+    if sys.platform == "win32":
+        with contextlib.suppress(OSError):
+            os.kill(leader, signal.CTRL_BREAK_EVENT)
+        return
+    others = [process.pid for process in belonging(leader, mark) if _is_job_of(process.pid, leader)]
+    for each in (number,) if number == signal.SIGSTOP else (number, signal.SIGCONT):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(leader, each)
+        for pid in others:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, each)
+
+
+def ports_of_the_kernel() -> frozenset[int]:
+    """The dynamic ports of RFC 6335: macOS and Windows give them to clients."""
+    return frozenset(range(49_152, 65_536))
+
+
+class _BoundPort:
+    """The first port of a block: who has bound it has the block."""
+
+    def __init__(self, port: int) -> None:
+        self.taken = frozenset((port,))
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            self._socket.bind(("127.0.0.1", port))
+        except OSError:
+            self._socket.close()
+            raise
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def lock_ports(ports: Collection[int]) -> _BoundPort | None:
+    """Reserve a block of ports among the runs of this machine; None: another has it."""
+    try:
+        return _BoundPort(min(ports))
+    except OSError:
+        return None
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() not in _GONE
+    except psutil.Error:
+        return False
+
+
+def _is_job_of(pid: int, leader: int) -> bool:
+    """Whether a shell has put it into a process group of its own, in the leader's session."""
+    return _of_posix("getsid", pid) == leader != _of_posix("getpgid", pid)
+
+
+def _of_posix(name: str, pid: int) -> int:
+    """What os.getsid or os.getpgid say; 0 where they do not exist, or the process does not."""
+    ask: Callable[[int], int] | None = getattr(os, name, None)
+    try:
+        return ask(pid) if ask is not None else 0
+    except OSError:
+        return 0
+
+
+def _allowed(ask: Callable[[], _T]) -> _T | None:
+    """What psutil is told, or None where that is not ours to ask, or a zombie has none."""
+    try:
+        return ask()
+    except (psutil.AccessDenied, psutil.ZombieProcess):
+        return None
+
+
+def _age(process: psutil.Process) -> float:
+    """Parents before their children."""
+    try:
+        return process.create_time()
+    except psutil.Error:
+        return time.time()
