@@ -1,1 +1,1 @@
-"""Old import paths of validation, loading and decorators; each delegates."""
+"""Old import path of `loaders`, `utils` and `validate_configs`, see `testrium.classic`."""

@@ -1,1 +1,1 @@
-
+"""Old import path of `events`, see `testrium.classic`."""

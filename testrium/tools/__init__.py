@@ -1,1 +1,1 @@
-"""Old import path: `testrium.tools.benchmark`."""
+"""Old import path of `benchmark`, see `testrium.classic`."""

@@ -32,8 +32,8 @@ from testrium.system import kernel
 #: What units find in memory. Names and not imports: the supervisor itself has no use for them.
 PRELOADED = (
     "logging",
-    "testrium.modules.events",
-    "testrium.modules.running",
+    "testrium.classic.events",
+    "testrium.classic.in_run",
     "testrium.probe",
     "testrium.probe.waiting",
 )

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from testrium.classic import standalone
 from testrium.errors import InfraError
-from testrium.modules import alone
 from testrium.modules.events import (
     Events_Manager,
 )
@@ -262,4 +262,4 @@ def test_a_file_that_is_no_database(path: str) -> None:
 def test_logs_are_shared_by_managers(path: str) -> None:
     Events_Manager("a", path)
     Events_Manager("b", path)
-    assert alone.log_at(f"{path}/Data.db") is alone.log_at(f"{path}/Data.db")
+    assert standalone.log_at(f"{path}/Data.db") is standalone.log_at(f"{path}/Data.db")

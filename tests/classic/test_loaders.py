@@ -97,4 +97,10 @@ def test_what_units_import_brings_nothing_along() -> None:
     output = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True
     ).stdout
-    assert output.split() == ["testrium", "testrium.common", "testrium.common.utils"]
+    assert output.split() == [
+        "testrium",
+        "testrium.classic",
+        "testrium.classic.functions",
+        "testrium.common",
+        "testrium.common.utils",
+    ]

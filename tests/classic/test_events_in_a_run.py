@@ -11,7 +11,7 @@ from testrium.modules.events import (
     Events_Manager,
 )
 from testrium.probe import environment as names
-from tests.compat.conftest import Run
+from tests.classic.conftest import Run
 
 
 def test_events_are_probes_of_this_process(run: Run) -> None:

@@ -194,7 +194,7 @@ class AloneLog:
 
     @property
     def _file_name(self) -> str:
-        return os.path.basename(self._probes)  # noqa: PTH119 - see `modules.events`
+        return os.path.basename(self._probes)  # noqa: PTH119 - see `classic.events`
 
     def _news(self) -> Inotify | None:
         """Wakes when a process appends events, or writes rows by itself."""

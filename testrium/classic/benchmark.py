@@ -1,0 +1,27 @@
+"""Old import path: the machine's score, under its classic names."""
+
+from __future__ import annotations
+
+from testrium.history.machine import MachineScore as BenchmarkResult
+from testrium.history.machine import cpu_score as cpu_benchmark
+from testrium.history.machine import disk_score as disk_benchmark
+from testrium.history.machine import io_score as io_benchmark
+from testrium.history.machine import machine_id as get_machine_id
+from testrium.history.machine import measure_machine as run_machine_benchmark
+from testrium.history.machine import memory_score as memory_benchmark
+from testrium.history.machine import normalized_s as normalize_duration
+from testrium.history.machine import overall_score as calculate_machine_score
+from testrium.history.machine import save_score as save_benchmark_result
+
+__all__ = [
+    "BenchmarkResult",
+    "calculate_machine_score",
+    "cpu_benchmark",
+    "disk_benchmark",
+    "get_machine_id",
+    "io_benchmark",
+    "memory_benchmark",
+    "normalize_duration",
+    "run_machine_benchmark",
+    "save_benchmark_result",
+]
