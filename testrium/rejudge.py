@@ -9,13 +9,14 @@ from pathlib import Path
 from testrium.declared.groups import Scenario
 from testrium.errors import InfraError, NoGroupsError, UsageError
 from testrium.judging.group import EXIT_CODES, judged, run_verdict
+from testrium.load.project import state_folder
 from testrium.plan.selection import ResultKey, Selection
 from testrium.record.restored import restored_scenario
 from testrium.record.scenario import FILE, read_scenario
 from testrium.report.json_report import RUN_FILE
 from testrium.report.stored import StoredReportError, read_report, read_run
 from testrium.results import GroupResult, RunResult
-from testrium.session import DATABASE, load, state_folder
+from testrium.session import DATABASE, load
 from testrium.words import BAD_VERDICTS, Verdict
 
 

@@ -142,13 +142,6 @@ def plan(
     return scenarios
 
 
-def state_folder(cwd: Path) -> Path:
-    """Where runs and the history are kept for someone who calls from `cwd`."""
-    from testrium.load.project import find_project
-
-    return find_project(cwd).state_folder
-
-
 class _Session:
     """What the coroutines of one run share."""
 

@@ -85,7 +85,7 @@ def benchmark_command(iterations: int, database: str | None, as_json: bool) -> i
     100 is about one core of a small server of 2023; twice the score is twice as fast.
     """
     from testrium.history.machine import keep_score, measure_machine, save_score
-    from testrium.session import state_folder
+    from testrium.load.project import state_folder
 
     result = measure_machine(iterations=iterations)
     if database is not None:

@@ -170,7 +170,7 @@ def command(
 
     def durations() -> Mapping[str, float]:
         from testrium.history.database import expected_durations
-        from testrium.session import state_folder
+        from testrium.load.project import state_folder
 
         known, notices = expected_durations(state_folder(Path.cwd()))
         for text in notices:

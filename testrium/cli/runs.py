@@ -68,8 +68,8 @@ def run_folder(run: str, cwd: Path) -> Iterator[Path]:
                 error.args = (str(error).replace(str(folder.parent), run),)
                 raise
         return
+    from testrium.load.project import state_folder
     from testrium.record.runs import find_run
-    from testrium.session import state_folder
 
     yield find_run(state_folder(cwd), run)
 
@@ -290,9 +290,9 @@ def clean_command(older_than: float | None, keep: int | None, everything: bool) 
     Runs that go on stay, and so does the history. Processes of runs that were lost (their runner
     was killed, and all that watched over them) are ended, also without any option.
     """
+    from testrium.load.project import state_folder
     from testrium.record.runs import MARK, is_run, is_state_folder, list_runs, remove
     from testrium.run.lost_runs import end_lost_runs
-    from testrium.session import state_folder
 
     if everything and (older_than is not None or keep is not None):
         raise UsageError("--all cannot stand beside --older-than or --keep")
@@ -335,9 +335,9 @@ def serve_command(port: int) -> int:
     Prints the link that opens it. Only this machine can reach it, and only with that link; nothing
     can be changed by it. Ctrl-C ends it.
     """
+    from testrium.load.project import state_folder
     from testrium.serve.pages import Pages
     from testrium.serve.server import Dashboard
-    from testrium.session import state_folder
 
     cwd = Path.cwd()
     with Dashboard(port, Pages(state_folder(cwd), cwd)) as dashboard:

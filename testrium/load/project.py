@@ -104,6 +104,11 @@ def find_project(cwd: Path) -> Project:
     return project
 
 
+def state_folder(cwd: Path) -> Path:
+    """Where runs and the history are kept for someone who calls from `cwd`."""
+    return find_project(cwd).state_folder
+
+
 class _File(NamedTuple):
     """A file that could be the project's, and where its table stands."""
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "state"
-    monkeypatch.setattr("testrium.session.state_folder", lambda cwd: folder)
+    monkeypatch.setattr("testrium.load.project.state_folder", lambda cwd: folder)
     return folder
 
 

@@ -18,7 +18,7 @@ from testrium.words import Verdict
 
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("testrium.session.state_folder", lambda cwd: tmp_path)
+    monkeypatch.setattr("testrium.history.queries.state_folder", lambda cwd: tmp_path)
     return tmp_path
 
 
