@@ -11,7 +11,7 @@ import gc
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from testrium.declared.groups import Group, Scenario
 from testrium.errors import ExitCode, InfraError, NoGroupsError
@@ -21,12 +21,14 @@ from testrium.retention import Keep, keep_group, record_run
 from testrium.words import BAD_VERDICTS, Code, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from contextlib import AbstractContextManager
     from random import Random
 
     from testrium.history.rows import Revision
     from testrium.load.project import Project
     from testrium.plan.selection import Selection
+    from testrium.run.group import GroupRun
     from testrium.run.services import Interrupt, RunServices
     from testrium.run.supervisor.client import Supervisor
 
@@ -152,7 +154,7 @@ class _Session:
         self._supervisor = supervisor
         self._run = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(2).hex()}"
         self._signal: ExitCode | None = None  # which one asked the run to end
-        self._judges = GroupJudge(
+        self._judge = GroupJudge(
             update_golden=request.update_golden, notice=request.observer.notice
         )
         self._revision: Revision | None = None
@@ -167,16 +169,9 @@ class _Session:
         for notice in end_lost_runs(self._state):
             self._request.observer.notice(notice)
         await self._supervisor.connect()
-        import testrium.run.group  # noqa: F401 - before the thread below, which would hold it up
-
         services = self._services(folder)
         with claimed(folder), self._heeding_signals(services.interrupt):
-            # While the first units start, the runner prepares what comes after them.
-            preparing = asyncio.create_task(
-                asyncio.to_thread(_prepare_end, self._request.cwd, scenarios)
-            )
-            # Seen: where the run itself breaks down, nobody waits for it.
-            preparing.add_done_callback(lambda done: done.cancelled() or done.exception())
+            preparing = _prepare(self._request.cwd, scenarios)
             try:
                 results = await self._run_rounds(scenarios, services)
             finally:
@@ -262,11 +257,8 @@ class _Session:
         return scenarios
 
     async def _run_one(self, scenario: Scenario, services: RunServices) -> GroupResult:
-        """One scenario, from its start to its verdict."""
-        from testrium.run.group import run_group
-
+        """One scenario, from its start to what is kept and told of it."""
         started = time.monotonic()
-        run_dir = services.folder / scenario.folder_name
         if scenario.skip:
             result = GroupResult(scenario, Verdict.SKIP, reason=scenario.skip)
         elif scenario.unmet:
@@ -274,26 +266,71 @@ class _Session:
             result = GroupResult(scenario, Verdict.ERROR, judgement=judgement)
         else:
             try:
-                database = await run_group(scenario, services)
-                result = await self._judges.judged(scenario, database, services.folder)
+                result = await self._run_group(scenario, services)
             except InfraError as error:
                 judgement = failed_runner(scenario, error)
                 result = GroupResult(scenario, Verdict.ERROR, judgement=judgement)
+            run_dir = services.folder / scenario.folder_name
             result = result._replace(duration_s=time.monotonic() - started, run_dir=run_dir)
-            if scenario.group.use_ai and result.verdict in BAD_VERDICTS:
-                result = await self._advised(result, services.interrupt)
-            result = keep_group(
-                result,
-                services.folder,
-                keep=self._request.keep,
-                cwd=self._request.cwd,
-                notice=self._request.observer.notice,
+            result = await self._keep(result, services)
+        self._report(result)
+        return result
+
+    async def _run_group(self, scenario: Scenario, services: RunServices) -> GroupResult:
+        """The phases of one group's run, and its judgement."""
+        from testrium.run.group import open_group
+        from testrium.verify.expectations import Expectations
+
+        async with open_group(scenario, services, Expectations(scenario)) as group:
+            await group.start()
+            await group.observe()
+            await group.stop()
+            await self._check(scenario, group, services.interrupt)
+            await group.conclude(await self._results_so_far(scenario, group))
+        return await self._judge.judge(scenario, group.database, services.folder)
+
+    async def _check(self, scenario: Scenario, group: GroupRun, interrupt: Interrupt) -> None:
+        """Make the declared checks, before teardown.py removes what they look at."""
+        if not scenario.group.checks or group.interrupted:
+            return
+        try:
+            results = await self._judge.check(
+                scenario, group.database, may_rewrite=not group.failed, given_up=interrupt.asked
             )
+        except InfraError as error:  # what is left to be done is done nevertheless
+            group.fail(error)
+        else:
+            group.keep_checks(results)
+
+    async def _results_so_far(
+        self, scenario: Scenario, group: GroupRun
+    ) -> Mapping[str, Any] | None:
+        """What the group's `tests_results` callback is called with; None where it has none."""
+        try:
+            if not await group.wants_results():
+                return None
+            return await self._judge.results_so_far(scenario, group.database, group.duration_s)
+        except InfraError as error:
+            group.fail(error)
+            return None
+
+    async def _keep(self, result: GroupResult, services: RunServices) -> GroupResult:
+        """Ask for advice on a failure where the group wants it; write the group's summaries."""
+        if result.scenario.group.use_ai and result.verdict in BAD_VERDICTS:
+            result = await self._advised(result, services.interrupt)
+        return keep_group(
+            result,
+            services.folder,
+            keep=self._request.keep,
+            cwd=self._request.cwd,
+            notice=self._request.observer.notice,
+        )
+
+    def _report(self, result: GroupResult) -> None:
         for note in result.judgement.notes:
             if note.code is Code.METRIC:  # there is a rule, and it could not be applied
                 self._request.observer.notice(f"{note.where}: {note.message}")
         self._request.observer.group_ended(result)
-        return result
 
     async def _advised(self, result: GroupResult, interrupt: Interrupt) -> GroupResult:
         """The same result with what the command of `[ai]` says about it."""
@@ -309,7 +346,6 @@ class _Session:
         from testrium.run.observe.monitor import SamplingPace
         from testrium.run.ports import PortAllocator
         from testrium.run.services import STARTING, Interrupt, RunServices
-        from testrium.verify.expectations import Expectations
 
         return RunServices(
             run=self._run,
@@ -320,9 +356,6 @@ class _Session:
             interrupt=Interrupt(),
             domain=clock_domain(),
             verbose=self._request.verbose,
-            expectations=Expectations,
-            checks=self._judges.checks,
-            classic_results=self._judges.classic_results,
             pace=SamplingPace(),
             gate=asyncio.Semaphore(STARTING),
             fixtures={},
@@ -357,16 +390,30 @@ def _predictable(seed: int) -> Random:
     return Random(seed)  # noqa: S311 - the same seed must give the same order
 
 
-def _prepare_end(cwd: Path, scenarios: tuple[Scenario, ...]) -> Revision | None:
-    """Import what judging and reporting need; find out which revision of the code is tested."""
-    import testrium.history.database
-    import testrium.report.group_text
-    import testrium.report.json_report
-    import testrium.verify.judge
-    from testrium.history.rows import revision_of
+def _prepare(cwd: Path, scenarios: tuple[Scenario, ...]) -> asyncio.Task[Revision | None]:
+    """Do what would hold up the end of a short run while its first units start.
 
-    if any(scenario.group.circuits for scenario in scenarios):
-        import testrium.verify.messages  # noqa: F401
-    gc.freeze()
-    gc.enable()
-    return revision_of(cwd)
+    A thread imports what judging and reporting need and finds out which revision of the code is
+    tested. `run.group` comes before it, as the units' start would wait for the import lock. Then
+    the collector begins its work, on what comes from now on: nothing that imports have made is
+    garbage (`cli.start` turned it off).
+    """
+    import testrium.run.group  # noqa: F401
+
+    def prepare() -> Revision | None:
+        import testrium.history.database
+        import testrium.report.group_text
+        import testrium.report.json_report
+        import testrium.verify.judge
+        from testrium.history.rows import revision_of
+
+        if any(scenario.group.circuits for scenario in scenarios):
+            import testrium.verify.messages  # noqa: F401
+        gc.freeze()
+        gc.enable()
+        return revision_of(cwd)
+
+    preparing = asyncio.create_task(asyncio.to_thread(prepare))
+    # Seen: where the run itself breaks down, nobody waits for it.
+    preparing.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return preparing

@@ -141,20 +141,20 @@ class GroupJudge:
         self._apart = Worker()
         self._idle: list[Worker] = []  # of those that make checks
 
-    async def judged(self, scenario: Scenario, database: Path, folder: Path) -> GroupResult:
+    async def judge(self, scenario: Scenario, database: Path, folder: Path) -> GroupResult:
         """Verify what was recorded. Raises InfraError."""
         return await self._computed(scenario, database, judged, folder)
 
-    async def classic_results(
+    async def results_so_far(
         self, scenario: Scenario, database: Path, duration_s: float
     ) -> Mapping[str, Any]:
         """What a group's `tests_results` callback gets. Raises InfraError."""
         return await self._computed(scenario, database, classic_results, duration_s)
 
-    async def checks(
-        self, scenario: Scenario, database: Path, may_rewrite: bool, interrupted: asyncio.Event
+    async def check(
+        self, scenario: Scenario, database: Path, *, may_rewrite: bool, given_up: asyncio.Event
     ) -> tuple[CheckResult, ...] | None:
-        """Make the checks of a group; None once `interrupted` is set. Raises InfraError.
+        """Make the checks of a group; None once `given_up` is set. Raises InfraError.
 
         Those of other groups go on beside it: a plugin may wait for long.
         `may_rewrite`: nothing else has failed, so that what came out may become a reference.
@@ -175,7 +175,7 @@ class GroupJudge:
             made = await apart.run(
                 partial(make_checks, scenario, database, update_golden=rewrite),
                 f"makes the checks of {scenario.id}",
-                interrupted,
+                given_up,
             )
         except GivenUpError:
             return None

@@ -1,23 +1,26 @@
-"""The life of one group, from its folder to its evidence.
+"""The run of one group, phase by phase: `testrium.session` says in which order.
 
-folder -> setup.py -> units -> test functions -> settle -> stop -> tests_results -> teardown.py
+start (folder, setup.py, units) -> observe (completion, test functions, settle) -> stop
+-> conclude (tests_results, teardown.py)
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from testrium.declared.groups import Scenario
 from testrium.errors import InfraError
-from testrium.evidence import End, EndCause, Event
+from testrium.evidence import CheckResult, End, EndCause, Event
 from testrium.record.scenario import write_scenario
 from testrium.run.context import GroupContext, open_context
 from testrium.run.environment import Ports
 from testrium.run.folder import RunFolder
-from testrium.run.services import RunServices
+from testrium.run.services import Expectations, RunServices
 from testrium.run.unit import RunningUnit
 from testrium.run.units import Completion, GroupUnits
 from testrium.system.platform import system
@@ -33,11 +36,16 @@ if TYPE_CHECKING:
 SUSPENDED_NS = 100_000_000
 
 
-async def run_group(scenario: Scenario, services: RunServices) -> Path:
-    """Run one scenario. Everything that it started is gone when this returns or raises.
+@contextlib.asynccontextmanager
+async def open_group(
+    scenario: Scenario, services: RunServices, expectations: Expectations
+) -> AsyncIterator[GroupRun]:
+    """The folder, store, sockets and ports of one group; everything is gone at the end.
 
-    Returns:
-        The database that holds the evidence.
+    Args:
+        scenario: the group, as it is run now.
+        services: what it shares with the other groups of the run.
+        expectations: tells while events come in whether all that is expected has happened.
 
     Raises:
         InfraError: the run folder or its store cannot be written.
@@ -55,52 +63,60 @@ async def run_group(scenario: Scenario, services: RunServices) -> Path:
 
         shared = await shared_ports(scenario.units, services)
     async with open_context(scenario, services, folder, shared) as (context, sockets):
-        life = GroupRun(context, sockets)
-        watch = asyncio.create_task(life.heed_interrupt())
+        group = GroupRun(context, sockets, expectations)
+        watch = asyncio.create_task(group.heed_interrupt())
         try:
-            await life.live()
+            yield group
         finally:
-            watch.cancel()
-    return folder.database
+            try:
+                await group.close()
+            finally:
+                watch.cancel()
 
 
 class GroupRun:
-    """The phases of a group's life, in the order of the contract."""
+    """One group while it runs. Each phase is called once, in the order in which they stand here.
 
-    def __init__(self, context: GroupContext, sockets: Path) -> None:
-        group = context.scenario.group
+    What the runner or the machine fails in is kept as the group's `infra`: the phases after it
+    still stop what was started, and record what there is.
+    """
+
+    def __init__(self, context: GroupContext, sockets: Path, expectations: Expectations) -> None:
+        scenario = context.scenario
         self._context = context
         self._setup_done = asyncio.Event()
         self._setup: RunningUnit | None = None
-        self._setup_life: asyncio.Task[End | None] | None = None
+        self._setup_end: asyncio.Task[End | None] | None = None
         self._setup_over: asyncio.Task[None] | None = None
         self._tests: Tests | None = None
-        if group.has_tests:
+        if scenario.group.has_tests:
             from testrium.run.tests import Tests
 
             self._tests = Tests(context, sockets)
-        self._circuit = GroupUnits(
+        self._units = GroupUnits(
             context,
-            context.services.expectations(context.scenario),
+            expectations,
             setup_done=self._setup_done,
-            tests_drive=self._tests is not None and tests_drive(context.scenario),
+            tests_drive=self._tests is not None and tests_drive(scenario),
         )
         self._ends: list[End] = []
-        self._outcome: Completion | None = None
+        self._completion: Completion | None = None
         self._infra = ""
+        self._started = self._stopped = self._concluded = self._failed = False
+        self._interrupted = False
         self._clocks: Clocks | None = None
-        if any(fault.do == "clock" for fault in context.scenario.group.faults):
+        if any(fault.do == "clock" for fault in scenario.group.faults):
             from testrium.run.clocks import Clocks
 
-            self._clocks = Clocks(context.scenario, context.recorder, context.folder)
-        self._bystanders: ProcessMonitors | None = None
-        if context.scenario.group.monitors:
+            self._clocks = Clocks(scenario, context.recorder, context.folder)
+        self._monitors: ProcessMonitors | None = None
+        if scenario.group.monitors:
             from testrium.run.observe.monitor import ProcessMonitors
 
-            self._bystanders = ProcessMonitors(
-                context.scenario.group.monitors,
+            self._monitors = ProcessMonitors(
+                scenario.group.monitors,
                 context.recorder,
-                lambda text: context.services.observer.notice(f"{context.scenario.id}: {text}"),
+                lambda text: context.services.observer.notice(f"{scenario.id}: {text}"),
             )
         self._suspended_before_ns = system.suspended_ns()
         self._links: Links | None = None
@@ -108,29 +124,139 @@ class GroupRun:
             from testrium.run.faults.links.control import Links
 
             context.links = self._links = Links(
-                context.scenario,
+                scenario,
                 context.surroundings,
                 context.recorder,
                 context.services.supervisor,
                 sockets,
                 context.folder.path,
-                self._circuit.give_up,
+                self._units.give_up,
             )
 
-    async def live(self) -> None:
+    @property
+    def database(self) -> Path:
+        """The store that holds the evidence."""
+        return self._context.folder.database
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds since the first unit started."""
+        begun = self._context.started_ns or time.monotonic_ns()
+        return (time.monotonic_ns() - begun) / 1e9
+
+    @property
+    def failed(self) -> bool:
+        """Whether something is known to be wrong before verification."""
+        return self._failed
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the user has asked the run to stop before this group was over."""
+        return self._interrupted
+
+    # Phases -----------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open what stands beside the units, run setup.py, let the units start."""
         try:
             if self._links is not None:
                 await self._links.open()
             if self._clocks is not None:
                 await self._clocks.open()
-            if self._bystanders is not None:
-                self._bystanders.open()
+            if self._monitors is not None:
+                self._monitors.open()
             if await self._set_up():
-                await self._run()
+                self._units.start()
+                self._started = True
         except InfraError as error:
-            self._infra = str(error)
-        finally:
-            await self._end()
+            self.fail(error)
+
+    async def observe(self) -> None:
+        """Wait until the circuit is complete, run the test functions, look on for `settle`."""
+        if not self._started:
+            return
+        try:
+            self._completion = await self._units.wait_completion()
+            if self._completion in (Completion.STOPPED, Completion.INTERRUPTED):
+                return
+            if self._tests is not None:
+                await self._tests.run()
+                await self._units.wait_expectations()
+            await self._units.settle()
+        except InfraError as error:
+            self.fail(error)
+
+    async def stop(self) -> None:
+        """Stop what is left, whatever happened; then the logs and probes are complete."""
+        self._stopped = True
+        context = self._context
+        self._interrupted = self._is_asked_to_stop()
+        self._failed = self._interrupted or self._units.aborted
+        if not self._failed and (reason := self._failure()) is not None:
+            self._failed = True
+            context.diagnostics.note(reason)
+        await self._units.stop(EndCause.ABANDONED if self._interrupted else EndCause.STOPPED)
+        self._ends.extend(self._units.ends())
+        if self._setup and self._setup_end and self._setup_over:
+            self._setup.stop(EndCause.STOPPED)
+            if end := await self._setup_end:
+                self._ends.append(end)
+            await self._setup_over
+        await context.recorder.sync()
+        if context.scenario.group.checks:
+            context.recorder.store_meta(attempt=context.attempt, ports=context.surroundings.ports)
+
+    def keep_checks(self, results: tuple[CheckResult, ...] | None) -> None:
+        """Record what the declared checks came to; None when the user asked to stop meanwhile."""
+        self._interrupted = self._is_asked_to_stop()
+        if results is not None:
+            self._context.recorder.store_meta(checks=[result._asdict() for result in results])
+
+    async def wants_results(self) -> bool:
+        """Whether the group has a `tests_results` callback; what it is told of is stored then."""
+        tests = self._tests
+        if tests is None or self._interrupted or not await tests.open() or not tests.wants_results:
+            return False
+        self._context.recorder.store_ends(tuple(self._ends))
+        self._context.recorder.store_tests(tuple(tests.results))
+        return True
+
+    async def conclude(self, results: Mapping[str, Any] | None) -> None:
+        """Call `tests_results` with the results so far, run teardown.py, store the evidence.
+
+        Args:
+            results: the dictionary for the callback; None where there is none to be called.
+        """
+        self._concluded = True
+        context = self._context
+        if self._tests is not None:
+            if results is not None:
+                await self._tests.conclude(results)
+            await self._tests.close()
+            self._ends.extend(_one_end(self._tests.ends))
+        if context.scenario.group.has_teardown:
+            await self._tear_down()
+        if self._links is not None:
+            await self._links.close()
+        if self._clocks is not None:
+            await self._clocks.close()
+        if self._monitors is not None:
+            await self._monitors.close()
+        if self._failed:
+            context.diagnostics.write()
+        await context.recorder.sync()
+        self._store()
+
+    def fail(self, error: InfraError) -> None:
+        """Note that the runner or the machine has failed the group; the first reason stays."""
+        self._infra = self._infra or str(error)
+
+    async def close(self) -> None:
+        """Go through the phases that were not reached: nothing that was started may stay."""
+        if not self._stopped:
+            await self.stop()
+        if not self._concluded:
+            await self.conclude(None)
 
     async def heed_interrupt(self) -> None:
         """Wake the phases when the user asks to stop; kill when he asks twice."""
@@ -141,11 +267,11 @@ class GroupRun:
         if self._setup is not None:
             self._setup.stop(EndCause.ABANDONED)
         await interrupt.now.wait()
-        self._circuit.kill()
+        self._units.kill()
         if self._setup is not None:
             self._setup.kill()
 
-    # Phases -----------------------------------------------------------------------------------
+    # Their parts ------------------------------------------------------------------------------
 
     async def _set_up(self) -> bool:
         """Run setup.py; False when it failed.
@@ -160,135 +286,63 @@ class GroupRun:
         from testrium.run.tests import setup_unit
 
         self._setup = RunningUnit(setup_unit(group.timeout_s), self._context)
-        self._setup_life = asyncio.create_task(self._live_setup(self._setup))
+        self._setup_end = asyncio.create_task(self._run_setup(self._setup))
         ready = asyncio.ensure_future(self._context.recorder.wait_for("*", "setup-ready"))
-        self._setup_over = asyncio.create_task(self._set_up_over(self._setup_life, ready))
+        self._setup_over = asyncio.create_task(self._set_up_over(self._setup_end, ready))
         if any(unit.use_setup or unit.scope for unit in self._context.scenario.units):
             return True
         await self._setup_over
         return self._setup_done.is_set()
 
-    async def _live_setup(self, setup: RunningUnit) -> End | None:
+    async def _run_setup(self, setup: RunningUnit) -> End | None:
         """Run setup.py; None when a fixture that it would need is not ready."""
-        if not await self._circuit.fixtures_ready():
+        if not await self._units.fixtures_ready():
             return None
         from testrium.run.tests import run_to_end
 
         return await run_to_end(setup)
 
     async def _set_up_over(
-        self, life: asyncio.Task[End | None], ready: asyncio.Future[Event]
+        self, ending: asyncio.Task[End | None], ready: asyncio.Future[Event]
     ) -> None:
-        both: set[asyncio.Future[Any]] = {life, ready}
+        both: set[asyncio.Future[Any]] = {ending, ready}
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        if life.done():
+        if ending.done():
             ready.cancel()
             assert self._setup is not None
-            end = life.result()
+            end = ending.result()
             if end is None:
                 return
             if not self._setup.ended_well(end):
-                self._circuit.abort("setup")
+                self._units.abort("setup")
                 return
         self._setup_done.set()
-        self._circuit.wake()
+        self._units.wake()
 
-    async def _run(self) -> None:
-        self._outcome = await self._circuit.run()
-        if self._outcome in (Completion.STOPPED, Completion.INTERRUPTED):
-            return
-        if self._tests is not None:
-            await self._tests.run()
-            await self._circuit.wait_expectations()
-        await self._circuit.settle()
+    async def _tear_down(self) -> None:
+        from testrium.run.tests import run_to_end, teardown_unit
 
-    async def _end(self) -> None:
-        """Stop what is left, whatever happened; run the last callbacks; store the evidence."""
-        context, recorder = self._context, self._context.recorder
-        interrupted = context.services.interrupt.asked.is_set()
-        failed = interrupted or self._circuit.aborted
-        if not failed and (reason := self._failure()) is not None:
-            failed = True
-            context.diagnostics.note(reason)
-        await self._circuit.stop(EndCause.ABANDONED if interrupted else EndCause.STOPPED)
-        self._ends.extend(self._circuit.ends())
-        if self._setup and self._setup_life and self._setup_over:
-            self._setup.stop(EndCause.STOPPED)
-            if end := await self._setup_life:
-                self._ends.append(end)
-            await self._setup_over
-        await recorder.sync()
-        if context.scenario.group.checks and not interrupted:
-            await self._check(rewrite=not failed)
-            interrupted = context.services.interrupt.asked.is_set()
-        if self._tests is not None:
-            await self._conclude(self._tests, interrupted=interrupted)
-        if context.scenario.group.has_teardown:
-            from testrium.run.tests import run_to_end, teardown_unit
+        context = self._context
+        teardown = RunningUnit(teardown_unit(context.scenario.group.timeout_s), context)
+        self._ends.append(await run_to_end(teardown))
+        if not teardown.ended_well(self._ends[-1]):
+            self._failed = True
+            context.diagnostics.note("teardown.py failed")
 
-            teardown = RunningUnit(teardown_unit(context.scenario.group.timeout_s), context)
-            self._ends.append(await run_to_end(teardown))
-            if not teardown.ended_well(self._ends[-1]):
-                failed = True
-                context.diagnostics.note("teardown.py failed")
-        if self._links is not None:
-            await self._links.close()
-        if self._clocks is not None:
-            await self._clocks.close()
-        if self._bystanders is not None:
-            await self._bystanders.close()
-        if failed:
-            context.diagnostics.write()
-        await recorder.sync()
-        self._store(interrupted)
+    def _is_asked_to_stop(self) -> bool:
+        return self._context.services.interrupt.asked.is_set()
 
     def _failure(self) -> str | None:
         """What is known to be wrong before verification, if units may still tell more about it."""
-        if self._outcome is Completion.DEADLINE:
+        if self._completion is Completion.DEADLINE:
             return "the group's deadline"
-        if self._circuit.has_failed():
+        if self._units.has_failed():
             return "a unit has failed"
         if self._tests is not None and not all(test.passed for test in self._tests.results):
             return "a test has failed"
         return None
 
-    async def _check(self, *, rewrite: bool) -> None:
-        """Make the declared checks, before teardown.py removes what they look at.
-
-        An interrupt ends them.
-        `rewrite`: nothing has failed so far, so that reference files may become what was written.
-        """
-        context = self._context
-        context.recorder.store_meta(attempt=context.attempt, ports=context.surroundings.ports)
-        try:
-            results = await context.services.checks(
-                context.scenario, context.folder.database, rewrite, context.services.interrupt.asked
-            )
-        except InfraError as error:  # what is left to be done is done nevertheless
-            self._infra = self._infra or str(error)
-            return
-        if results is not None:
-            context.recorder.store_meta(checks=[result._asdict() for result in results])
-
-    async def _conclude(self, tests: Tests, *, interrupted: bool) -> None:
-        """Call `tests_results` with what is known so far, unless the run was interrupted."""
-        if not interrupted and await tests.open() and tests.wants_results:
-            self._store_ends(tests)
-            context = self._context
-            begun = context.started_ns or time.monotonic_ns()
-            duration_s = (time.monotonic_ns() - begun) / 1e9
-            data = await context.services.classic_results(
-                context.scenario, context.folder.database, duration_s
-            )
-            await tests.conclude(data)
-        await tests.close()
-        self._ends.extend(_one_end(tests.ends))
-
-    def _store_ends(self, tests: Tests) -> None:
-        self._context.recorder.store_ends(tuple(self._ends))
-        self._context.recorder.store_tests(tuple(tests.results))
-
-    def _store(self, interrupted: bool) -> None:
+    def _store(self) -> None:
         recorder = self._context.recorder
         recorder.store_ends(tuple(self._ends))
         recorder.store_tests(tuple(self._tests.results) if self._tests is not None else ())
@@ -296,13 +350,13 @@ class GroupRun:
             attempt=self._context.attempt,
             started_ns=self._context.started_ns,
             ended_ns=time.monotonic_ns(),
-            infra=self._infra or self._circuit.infra,
-            interrupted=interrupted,
+            infra=self._infra or self._units.infra,
+            interrupted=self._interrupted,
             suspended_ns=self._suspended_ns(),
         )
 
     def _suspended_ns(self) -> int:
-        """How long the machine was suspended since this life began; two clocks differ by a bit."""
+        """How long the machine was suspended since the group began; two clocks differ by a bit."""
         gone_ns = system.suspended_ns() - self._suspended_before_ns
         return gone_ns if gone_ns > SUSPENDED_NS else 0
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-from testrium.declared.groups import Scenario
 from testrium.declared.units import Unit
-from testrium.evidence import CheckResult, End, Event
+from testrium.evidence import End, Event
 from testrium.results import Observer
 from testrium.run.change import Change
 from testrium.run.observe.monitor import SamplingPace
@@ -126,15 +125,7 @@ class Interrupt:
 
 
 class RunServices(NamedTuple):
-    """The shared parts, and the questions that only verification can answer.
-
-    `expectations` makes the tracker of a scenario. `checks` makes its checks on what lies beside a
-    database; the flag says whether reference files may be rewritten, and once the event is set they
-    are given up: None. `classic_results` turns what
-    is stored so far and the group's duration in seconds into the dictionary that a group's
-    `tests_results` callback gets. They are handed in, because running comes before judging, and
-    may raise InfraError. With `verbose` the observer gets the output of units.
-    """
+    """The shared parts. With `verbose` the observer gets the output of units."""
 
     run: str
     folder: Path
@@ -144,11 +135,6 @@ class RunServices(NamedTuple):
     interrupt: Interrupt
     domain: str
     verbose: bool
-    expectations: Callable[[Scenario], Expectations]
-    checks: Callable[
-        [Scenario, Path, bool, asyncio.Event], Awaitable[tuple[CheckResult, ...] | None]
-    ]
-    classic_results: Callable[[Scenario, Path, float], Awaitable[Mapping[str, Any]]]
     pace: SamplingPace
     #: Who starts a process goes through it. The supervisor forks one after the other; a longer
     #: line there would go on after a deadline, and making thousands of starts holds up the loop.

@@ -193,15 +193,22 @@ class GroupUnits:
         if context.injector is not None:
             context.injector.targets = self.running_units
 
-    async def run(self) -> Completion:
-        """Start the units; return when the circuit is complete or cannot become so."""
+    def start(self) -> None:
+        """Let the units start, by their dependencies."""
+        self._starting = asyncio.create_task(self._start_all())
+
+    async def wait_completion(self) -> Completion:
+        """Return when the circuit is complete or cannot become so.
+
+        Where a unit asks for Resume-ALL, all units are stopped and started again.
+        """
         while True:
-            self._starting = asyncio.create_task(self._start_all())
             outcome = await self._completion()
             if not self._again or outcome is Completion.INTERRUPTED:
                 return outcome
             await self.stop(EndCause.ABANDONED, at_once=True)
             self._begin_again()
+            self.start()
 
     async def wait_expectations(self) -> None:
         """Wait for what the test functions set in motion, as long as it may take."""
@@ -230,7 +237,8 @@ class GroupUnits:
         """Stop what is alive: dependants before what they depend on, unless `at_once`."""
         self._stopping = self.context.endings.stopping = True
         if self._starting is None:  # setup failed: every unit learns that it does not run
-            self._starting = asyncio.create_task(self._start_all())
+            self.start()
+            assert self._starting is not None
         self.wake()
         await self._starting
         self._starting = None
