@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from testrium import __version__
-from testrium.chaos.plans import as_table, as_toml
+from testrium.chaos.plans import as_table, as_toml, brief
 from testrium.errors import ConfigError, Problem, TestriumError
 
 if TYPE_CHECKING:
@@ -54,7 +54,6 @@ def command(
     failed.
     """
     from testrium.campaign import Campaign, run_campaign
-    from testrium.errors import TestriumError
     from testrium.report.writer import ReportChoice, check_targets
 
     seed = int.from_bytes(os.urandom(3)) if seed is None else seed
@@ -116,7 +115,6 @@ class _Teller:
         )
 
     def tried(self, trial: Trial, known: Break | None) -> None:
-        from testrium.chaos.plans import brief
 
         self._record.tried(trial, known)
         word = "BROKE" if trial.broke else outcome_of(trial)
@@ -128,7 +126,6 @@ class _Teller:
             self._say(f"{'':{len(number)}}           {where}")
 
     def broke(self, one: Break) -> None:
-        from testrium.chaos.plans import as_toml
         from testrium.phrases import plural
 
         self._record.broke(one)

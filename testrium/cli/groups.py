@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import click
 
 from testrium.cli.main import Common
-from testrium.cli.options import selecting
+from testrium.cli.options import Selected, selection_options
 from testrium.declared.groups import Group, Scenario
 from testrium.errors import UsageError
 from testrium.load.effective import DEFAULT, Setting, settings_of
 from testrium.load.project import Project
-from testrium.plan.selection import ResultKey
+from testrium.plan.selection import ResultKey, Selection
 from testrium.report.escape import visible
 from testrium.words import BAD_VERDICTS, Verdict
 
@@ -29,7 +29,6 @@ def check_command(paths: tuple[str, ...]) -> int:
     Prints every problem as file:line: key: what is wrong. Exit code 3 if there is one, 2 if there
     is no group.
     """
-    from testrium.plan.selection import Selection
     from testrium.session import load, plan
 
     _, groups = load(paths, Path.cwd())
@@ -51,7 +50,7 @@ _VIEWS = ("effective", "tags", "requirements")
 
 @click.command(name="list")
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
-@selecting
+@selection_options
 @click.option(
     "--sort",
     type=click.Choice(["order", "id", "title", "duration", "verdict"]),
@@ -69,12 +68,7 @@ def list_command(
     common: Common,
     /,
     paths: tuple[str, ...],
-    less: tuple[str, ...],
-    tag: str,
-    grep: str,
-    requirement: tuple[str, ...],
-    failed: bool,
-    all_modes: bool,
+    selected: Selected,
     sort: str,
     reverse: bool,
     as_json: bool,
@@ -85,23 +79,13 @@ def list_command(
     A group has a line for each combination of its matrix. A PATH may be all that `testrium run`
     takes: a pattern 'shop/*', a range of ids cart..search.
     """
-
-    from testrium.plan.selection import Selection
-    from testrium.rejudge import failed_results
     from testrium.session import load, plan
 
     if len(wanted := [name for name in _VIEWS if views[name]]) > 1:
         raise UsageError(f"--{wanted[0]} cannot stand beside --{wanted[1]}")
     cwd = Path.cwd()
     project, groups = load(paths, cwd)
-    selection = Selection(
-        less=common.less + less,
-        tag=tag,
-        grep=grep,
-        requirements=requirement,
-        all_modes=all_modes,
-        failed=failed_results(cwd) if failed else None,
-    )
+    selection = selected.without(*common.less).selection(cwd)
     scenarios = plan(groups, selection, repeat=0)
     match wanted:
         case ["tags"]:
@@ -146,7 +130,6 @@ def _print_groups(firsts: list[Scenario], *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_plain(scenario) for scenario in firsts], indent=1))
         return
-    from testrium.report.escape import visible
 
     width = max(len(scenario.id) for scenario in firsts)
     for scenario in firsts:

@@ -247,8 +247,6 @@ def _show(
 
 
 def _scored(run: RunRecord, score: float | None) -> dict[str, Any]:
-    from testrium.history import normalized_s
-
     return _plain(run) | {
         "machine_score": score,
         "normalized_s": None if score is None else normalized_s(run, score),

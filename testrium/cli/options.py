@@ -2,24 +2,67 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
 from testrium.errors import UsageError
 from testrium.report.writer import ReportChoice, Writer, check_targets
 
+if TYPE_CHECKING:
+    from testrium.plan.selection import Selection
+
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
-def selecting(command: _Command) -> _Command:
-    """Give a command the options of a `Selection`."""
+@dataclass(frozen=True)
+class Selected:
+    """What the options ask of groups that shall be run, by the names of their parameters."""
+
+    less: tuple[str, ...]
+    tag: str
+    grep: str
+    requirement: tuple[str, ...]
+    all_modes: bool
+    failed: bool
+
+    def without(self, *less: str) -> Selected:
+        """The same without some further groups."""
+        return replace(self, less=less + self.less)
+
+    def selection(self, cwd: Path) -> Selection:
+        """What the plan is asked for. Raises UsageError."""
+        from testrium.plan.selection import Selection
+        from testrium.rejudge import failed_results
+
+        return Selection(
+            less=self.less,
+            tag=self.tag,
+            grep=self.grep,
+            requirements=self.requirement,
+            all_modes=self.all_modes,
+            failed=failed_results(cwd) if self.failed else None,
+        )
+
+
+def selection_options(command: _Command) -> Callable[..., Any]:
+    """Give a command the options of a `Selection`; it gets them as one value, `selected`."""
+    names = [field.name for field in fields(Selected)]
+
+    @functools.wraps(command)
+    def gather(*arguments: Any, **values: Any) -> Any:
+        selected = Selected(**{name: values.pop(name) for name in names})
+        return command(*arguments, selected=selected, **values)
+
+    gathered: Callable[..., Any] = gather
     for option in reversed(_SELECTION_OPTIONS):
-        command = option(command)
-    return command
+        gathered = option(gathered)
+    return gathered
 
 
 _SELECTION_OPTIONS = (
@@ -41,8 +84,6 @@ _SELECTION_OPTIONS = (
 
 _META = "testrium.reports"
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-
 _REPORT_HELP = {
     "json": "Write the report as JSON; - is standard output.",
     "junit": "Write the report as JUnit XML.",
@@ -52,7 +93,7 @@ _REPORT_HELP = {
 }
 
 
-def report_options(function: _Function) -> _Function:
+def report_options(function: _Command) -> _Command:
     """Add --json and its like, and --writer; `chosen` tells which were given."""
     function = click.option(
         "--writer",

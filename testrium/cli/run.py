@@ -5,14 +5,22 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 from click.core import ParameterSource
 
 from testrium.cli.main import Common
-from testrium.cli.options import chosen, github_writers, make_writers, report_options, selecting
+from testrium.cli.options import (
+    Selected,
+    chosen,
+    github_writers,
+    make_writers,
+    report_options,
+    selection_options,
+)
 from testrium.errors import TestriumError, UsageError
 
 if TYPE_CHECKING:
@@ -20,8 +28,9 @@ if TYPE_CHECKING:
 
     from testrium.cli.coverage import Measurement
     from testrium.report.console import Console, HopTime
-    from testrium.report.writer import ReportChoice, Writer
-    from testrium.results import GroupResult
+    from testrium.report.writer import ReportChoice, Writer, Writers
+    from testrium.results import GroupResult, RunResult
+    from testrium.session import Request
 
 
 def _jobs(_: click.Context, __: click.Parameter, value: str) -> int:
@@ -43,10 +52,45 @@ def _percentage(_: click.Context, __: click.Parameter, value: str | None) -> flo
         raise click.BadParameter('expected a percentage such as "20%"') from error
 
 
+@dataclass(frozen=True)
+class RunOptions:
+    """The options that `testrium run` alone has, by the names of its parameters."""
+
+    paths: tuple[str, ...]
+    verbose: bool
+    strict: bool
+    repeat: int | None
+    until_fail: bool
+    fail_fast: bool
+    shuffle: str | None
+    max_regression: float | None
+    update_golden: bool
+    jobs: int
+    keep: Literal["all", "failed", "none"]
+    archive: str | None
+    plain: bool
+    coverage: bool
+
+    def normalized(self, common: Common) -> RunOptions:
+        """With what stands before `run`, with the number of jobs, and with all paths in `paths`."""
+        from testrium.run.schedule import usable_cores
+
+        paths, shuffle = self.paths, self.shuffle
+        if shuffle and not shuffle.isdecimal():  # `--shuffle PATH`
+            paths, shuffle = (shuffle, *paths), ""
+        return replace(
+            self,
+            paths=paths,
+            shuffle=shuffle,
+            verbose=self.verbose or common.verbose,
+            jobs=self.jobs or usable_cores(),
+        )
+
+
 @click.command(name="run")
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
 @click.option("-v", "--verbose", is_flag=True, help="Stream the output of units, by unit.")
-@selecting
+@selection_options
 @click.option("--strict", is_flag=True, help="A missing requirement is an error, not a skip.")
 @click.option(
     "--repeat",
@@ -109,30 +153,7 @@ def _percentage(_: click.Context, __: click.Parameter, value: str | None) -> flo
 )
 @report_options
 @click.pass_obj
-def command(
-    common: Common | None,
-    *,
-    paths: tuple[str, ...] = (),
-    verbose: bool = False,
-    less: tuple[str, ...] = (),
-    tag: str = "",
-    grep: str = "",
-    requirement: tuple[str, ...] = (),
-    all_modes: bool = False,
-    failed: bool = False,
-    strict: bool = False,
-    repeat: int | None = None,
-    until_fail: bool = False,
-    fail_fast: bool = False,
-    shuffle: str | None = None,
-    max_regression: float | None = None,
-    update_golden: bool = False,
-    jobs: int = 0,
-    keep: Literal["all", "failed", "none"] = "all",
-    archive: str | None = None,
-    plain: bool = False,
-    coverage: bool = False,
-) -> int:
+def command(common: Common | None, /, selected: Selected, **values: Any) -> int:
     """Run the groups below PATH (default: the current folder) and judge them.
 
     A PATH is a group, a folder that is searched for groups, a pattern for such: 'shop/*', a range
@@ -140,84 +161,43 @@ def command(
     Exit codes: 0 all passed, 1 something failed, 2 no group, 3 wrong configuration or usage, 4
     something is unknown, 5 the runner failed.
     """
-    from testrium.plan.selection import Selection
-    from testrium.probe.environment import UPDATE_GOLDEN
     from testrium.report.console import Console
-    from testrium.report.writer import Fanout, Writers
-    from testrium.run.schedule import usable_cores
-    from testrium.session import Request, run
+    from testrium.report.writer import Writers
 
-    if update_golden:
-        os.environ[UPDATE_GOLDEN] = "1"  # for the checks that test functions make
     common = common or Common()
-    verbose = verbose or common.verbose
-    if shuffle and not shuffle.isdecimal():  # `--shuffle PATH`
-        paths, shuffle = (shuffle, *paths), ""
-    selection = Selection(
-        less=common.less + less,
-        tag=tag,
-        grep=grep,
-        requirements=requirement,
-        all_modes=all_modes,
-    )
+    options = RunOptions(**values).normalized(common)
+    selected = selected.without(*common.less)
+    if options.update_golden:
+        from testrium.probe.environment import UPDATE_GOLDEN
+
+        os.environ[UPDATE_GOLDEN] = "1"  # for the checks that test functions make
+    cwd = Path.cwd()
     reports = chosen()
-    made = make_writers(reports, Path.cwd())
     stream = sys.stderr if any(report.on_stdout for report in reports) else sys.stdout
-    made += github_writers(stream, Path.cwd())
-    if archive is not None:
-        made.append(_archive_writer(archive, keep, reports))
-    jobs = jobs or usable_cores()
-
-    def durations() -> Mapping[str, float]:
-        from testrium.history.database import expected_durations
-        from testrium.load.project import state_folder
-
-        known, notices = expected_durations(state_folder(Path.cwd()))
-        for text in notices:
-            console.notice(text)
-        return known
-
-    measurement: Measurement | None = None
+    made = make_writers(reports, cwd) + github_writers(stream, cwd)
+    if options.archive is not None:
+        made.append(_archive_writer(options.archive, options.keep, reports))
     with (
         Console(
             stream,
-            cwd=Path.cwd(),
-            plain=plain,
-            verbose=verbose,
-            durations=durations,
-            jobs=jobs,
+            cwd=cwd,
+            plain=options.plain,
+            verbose=options.verbose,
+            durations=lambda: _expected_durations(console),
+            jobs=options.jobs,
             slowest_legs=_slowest_legs,
         ) as console,
         ExitStack() as finishing,
     ):
         writers = Writers(made, console.notice)
+        measurement: Measurement | None = None
         try:
-            if failed:
-                from testrium.rejudge import failed_results
-
-                selection = selection._replace(failed=failed_results(Path.cwd()))
-            request = Request(
-                paths=paths,
-                cwd=Path.cwd(),
-                selection=selection,
-                repeat=repeat,
-                until_fail=until_fail,
-                fail_fast=fail_fast,
-                strict=strict,
-                shuffle=_seed(console, shuffle),
-                max_regression=max_regression,
-                update_golden=update_golden,
-                keep=keep,
-                observer=Fanout(console, writers),
-                jobs=jobs,
-                verbose=verbose,
-                command_line=tuple(sys.argv[1:]),
-            )
-            if coverage:
+            request = _request(options, selected, console, writers)
+            if options.coverage:
                 from testrium.cli.coverage import Measurement
 
-                measurement = finishing.enter_context(Measurement(Path.cwd()))
-            result = run(request)
+                measurement = finishing.enter_context(Measurement(cwd))
+            result = _run(request)
         except TestriumError as error:
             writers.refuse(error)
             raise
@@ -226,6 +206,49 @@ def command(
         if measurement is not None and result.folder is not None:
             click.echo(f"\n{measurement.report(result.folder)}", file=stream)
     return result.exit_code
+
+
+def _run(request: Request) -> RunResult:
+    from testrium.session import run
+
+    return run(request)
+
+
+def _request(
+    options: RunOptions, selected: Selected, console: Console, writers: Writers
+) -> Request:
+    """What the session is asked for. Raises UsageError."""
+    from testrium.report.writer import Fanout
+    from testrium.session import Request
+
+    cwd = Path.cwd()
+    return Request(
+        paths=options.paths,
+        cwd=cwd,
+        selection=selected.selection(cwd),
+        repeat=options.repeat,
+        until_fail=options.until_fail,
+        fail_fast=options.fail_fast,
+        strict=options.strict,
+        shuffle=_seed(console, options.shuffle),
+        max_regression=options.max_regression,
+        update_golden=options.update_golden,
+        keep=options.keep,
+        observer=Fanout(console, writers),
+        jobs=options.jobs,
+        verbose=options.verbose,
+        command_line=tuple(sys.argv[1:]),
+    )
+
+
+def _expected_durations(console: Console) -> Mapping[str, float]:
+    from testrium.history.database import expected_durations
+    from testrium.load.project import state_folder
+
+    known, notices = expected_durations(state_folder(Path.cwd()))
+    for text in notices:
+        console.notice(text)
+    return known
 
 
 def _slowest_legs(results: Sequence[GroupResult]) -> Sequence[HopTime]:
