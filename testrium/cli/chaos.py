@@ -76,8 +76,8 @@ def command(
 
 def _write(choice: ReportChoice, text: str, cwd: Path) -> None:
     """Write the report that was asked for, if one was. Raises InfraError."""
-    from testrium.report.files import write_text
     from testrium.report.writer import write_stdout
+    from testrium.system.safe_write import write_text
 
     if choice.on_stdout:
         write_stdout(text)

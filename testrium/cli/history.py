@@ -192,7 +192,7 @@ def export(file: Path, form: Literal["csv", "json"] | None, group: str | None) -
     - is standard output, which is the default.
     """
     from testrium import history
-    from testrium.report.files import write_text
+    from testrium.system.safe_write import write_text
 
     form = form or _FORMS.get(file.suffix.lower())
     if form is None:

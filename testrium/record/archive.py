@@ -16,7 +16,8 @@ import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from testrium.errors import InfraError, UsageError
+from testrium.errors import UsageError
+from testrium.system.safe_write import replacing
 
 #: What an archive may unpack to, at most: more is taken for a bomb.
 MOST_BYTES = 2_000_000_000
@@ -34,20 +35,16 @@ def write_archive(run_folder: Path, group_folders: Iterable[Path], file: Path) -
     Links, sockets and the like are left out, and files whose names a reader would not take.
     Raises InfraError where the file cannot be written.
     """
-    half = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
-        with zipfile.ZipFile(
-            half, "w", zipfile.ZIP_DEFLATED, compresslevel=6, strict_timestamps=False
-        ) as archive:
-            for path in _files(run_folder, group_folders):
-                name = f"{run_folder.name}/{path.relative_to(run_folder).as_posix()}"
-                if _is_plain(path) and _is_harmless(name):
-                    archive.write(path, name)
-        half.replace(file)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            half.unlink()
-        raise InfraError(f"cannot write {file}: {error.strerror or error}") from error
+    with (
+        replacing(file) as target,
+        zipfile.ZipFile(
+            target, "w", zipfile.ZIP_DEFLATED, compresslevel=6, strict_timestamps=False
+        ) as archive,
+    ):
+        for path in _files(run_folder, group_folders):
+            name = f"{run_folder.name}/{path.relative_to(run_folder).as_posix()}"
+            if _is_plain(path) and _is_harmless(name):
+                archive.write(path, name)
 
 
 @contextlib.contextmanager

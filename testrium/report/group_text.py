@@ -9,13 +9,13 @@ from testrium import phrases
 from testrium.errors import ExitCode
 from testrium.report import wording
 from testrium.report.escape import cut, log_line
-from testrium.report.files import write_text
 from testrium.report.json_report import GROUP_FILE
 from testrium.report.lines import Line, Span, Style, line, table
 from testrium.report.symbols import STYLES, Symbols, symbols_for
 from testrium.report.tables import tables
 from testrium.report.view import EventView, FaultView, FindingView, GroupView, UnitView, view_group
 from testrium.results import GroupResult, RunResult
+from testrium.system.safe_write import write_text
 from testrium.words import BAD_VERDICTS, Code, Verdict
 
 #: Independent findings after the root cause that are shown; the rest is counted.
@@ -248,4 +248,4 @@ def write_summary(result: GroupResult, path: Path, *, cwd: Path) -> None:
     """Write the summary. Raises InfraError where that fails."""
     text = summary(result, cwd=cwd)
     # A log line may hold what UTF-8 cannot; it is escaped already, names of folders may not be.
-    write_text(path, text.encode("utf-8", "backslashreplace").decode(), private=True)
+    write_text(path, text.encode("utf-8", "backslashreplace").decode(), among_units=True)

@@ -16,9 +16,9 @@ from testrium.errors import Problem
 from testrium.evidence import CheckResult, End, Event, Finding
 from testrium.evidence import TestResult as Test
 from testrium.report import wording
-from testrium.report.files import write_text
 from testrium.report.writer import Report
 from testrium.results import CircuitResult, GroupResult, MetricResult, RunResult
+from testrium.system.safe_write import write_text
 from testrium.words import Place, Verdict
 
 #: The reports in a run's folder, and in the folder of each of its groups.
@@ -41,12 +41,12 @@ def render(result: RunResult) -> str:
 
 def write_report(result: RunResult, path: Path) -> None:
     """Keep the report of a run in its folder. Raises InfraError where that fails."""
-    write_text(path, render(result), private=True)
+    write_text(path, render(result), among_units=True)
 
 
 def write_group(result: GroupResult, path: Path) -> None:
     """Write the report of one group (`summary.json`). Raises InfraError where that fails."""
-    write_text(path, _dump(group_json(result)), private=True)
+    write_text(path, _dump(group_json(result)), among_units=True)
 
 
 def run_json(result: RunResult) -> dict[str, Any]:

@@ -17,12 +17,14 @@ from typing import ClassVar, NamedTuple
 from testrium.declared.groups import Scenario
 from testrium.errors import ConfigError, InfraError, Problem, TestriumError, UsageError
 from testrium.evidence import Event, UnitState
-from testrium.report.files import write_text
 from testrium.results import GroupResult, Observer, RunResult
+from testrium.system.safe_write import write_text
 from testrium.words import Verdict
 
 #: The target that stands for standard output.
 STDOUT = "-"
+#: Its other names: replaced by a file they would lead nowhere.
+STDOUT_FILES = (STDOUT, "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
 class WriterFailedError(TestriumError):
@@ -80,7 +82,7 @@ class Report(Writer):
         """Write the document. Raises InfraError where that fails."""
         assert self.target is not None
         text = self.render(result)
-        if self.target == STDOUT:
+        if self.target in STDOUT_FILES:
             write_stdout(text)
         else:
             write_text(self.cwd / self.target, text)
@@ -96,9 +98,6 @@ def write_stdout(text: str) -> None:
         raise InfraError(f"cannot write to standard output: {error.strerror or error}") from error
 
 
-_STDOUT_FILES = (STDOUT, "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
-
-
 class ReportChoice(NamedTuple):
     """A report that the user asks for. `option` is how he did: `--json`, `--writer chat`."""
 
@@ -108,7 +107,7 @@ class ReportChoice(NamedTuple):
 
     @property
     def on_stdout(self) -> bool:
-        return self.target in _STDOUT_FILES
+        return self.target in STDOUT_FILES
 
 
 def check_targets(choices: Iterable[ReportChoice], cwd: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from io import RawIOBase
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ from testrium.declared.groups import Scenario
 from testrium.errors import InfraError, Problem
 from testrium.evidence import UnitState
 from testrium.report import json_report
-from testrium.report.writer import STDOUT, Writer, write_stdout
+from testrium.report.writer import STDOUT_FILES, Writer, write_stdout
 from testrium.results import GroupResult, RunResult
+from testrium.system.safe_write import open_new
 
 
 class StreamWriter(Writer):
@@ -28,7 +29,7 @@ class StreamWriter(Writer):
 
     def __init__(self, target: str | None, cwd: Path) -> None:
         super().__init__(target, cwd)
-        self._file: RawIOBase | None = None
+        self._file: FileIO | None = None
 
     def run_started(self, run: str, scenarios: tuple[Scenario, ...]) -> None:
         """`run_started`: the run, and the results that there will be."""
@@ -62,13 +63,13 @@ class StreamWriter(Writer):
 
     def _tell(self, event: str, fields: Mapping[str, Any]) -> None:
         line = json.dumps({"event": event, "time": round(time.time(), 3), **fields}) + "\n"
-        if self.target == STDOUT:
+        if self.target in STDOUT_FILES:
             write_stdout(line)
             return
         try:
             if self._file is None:
                 assert self.target is not None
-                self._file = (self.cwd / self.target).open("wb", buffering=0)
+                self._file = open_new(self.cwd / self.target)
             self._file.write(line.encode())
         except OSError as error:
             self._close()
