@@ -17,7 +17,7 @@ from testrium.errors import UsageError
 from testrium.load.effective import DEFAULT, Setting, settings_of
 from testrium.load.project import Project
 from testrium.plan.selection import ResultKey, Selection
-from testrium.report.escape import visible
+from testrium.report.escape import json_text, visible
 from testrium.words import BAD_VERDICTS, Verdict
 
 
@@ -128,7 +128,7 @@ def _sort_key(sort: str, project: Project) -> Callable[[Scenario], Any]:
 
 def _print_groups(firsts: list[Scenario], *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps([_plain(scenario) for scenario in firsts], indent=1))
+        click.echo(json_text([_plain(scenario) for scenario in firsts], indent=1))
         return
 
     width = max(len(scenario.id) for scenario in firsts)
@@ -227,7 +227,7 @@ def print_tags(scenarios: Sequence[Scenario], *, as_json: bool) -> None:
         for tag in sorted({tag for group in groups for tag in group.tags})
     }
     if as_json:
-        click.echo(json.dumps(by_tag, indent=1))
+        click.echo(json_text(by_tag, indent=1))
         return
     if not by_tag:
         click.echo("no group has a tag")
@@ -259,7 +259,7 @@ def print_requirements(
                 groups[group.id] = verdicts.worst(*mine)
         rows.append(_Requirement(name, known.get(name, ""), groups))
     if as_json:
-        click.echo(json.dumps([row.plain() for row in rows], indent=1))
+        click.echo(json_text([row.plain() for row in rows], indent=1))
         return
     if not rows:
         click.echo("no group names a requirement")
@@ -302,7 +302,7 @@ def print_effective(
             {"id": id_, "settings": [setting._asdict() for setting in settings]}
             for id_, settings in groups.items()
         ]
-        click.echo(json.dumps(plain, indent=1, default=str))
+        click.echo(json_text(plain, indent=1, default=str))
         return
     for number, (id_, settings) in enumerate(groups.items()):
         if number:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ from testrium import phrases
 from testrium.errors import UsageError
 from testrium.history import Change, Flaky, Point, ResultRecord, RunRecord, Slow, normalized_s
 from testrium.phrases import figure
-from testrium.report.escape import cut
+from testrium.report.escape import cut, json_text
 from testrium.report.lines import Line, Span, Style, line, table
 from testrium.report.symbols import STYLES
 from testrium.results import Measure
@@ -74,7 +73,7 @@ def command(ctx: click.Context, limit: int, as_json: bool) -> int:
         found = history.runs(limit)
         scores = history.machine_scores([run.run for run in found])
         if as_json:
-            click.echo(json.dumps([_scored(run, scores.get(run.run)) for run in found], indent=1))
+            click.echo(json_text([_scored(run, scores.get(run.run)) for run in found], indent=1))
         else:
             _show(found, False, lambda tables: tables.runs(found, scores), _NO_RUN)
     return 0
@@ -234,7 +233,7 @@ def _show(
 ) -> None:
     """Print records as JSON, or as tables."""
     if as_json:
-        click.echo(json.dumps([_plain(one) for one in found], indent=1))
+        click.echo(json_text([_plain(one) for one in found], indent=1))
         return
     if not found:
         click.echo(nothing)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections import Counter
 from pathlib import Path
@@ -12,6 +11,7 @@ import click
 
 from testrium.cli.groups import counted
 from testrium.errors import InfraError
+from testrium.report.escape import json_text
 
 if TYPE_CHECKING:
     from testrium.doctor import Check
@@ -29,7 +29,7 @@ def doctor_command(as_json: bool) -> int:
 
     checks = run_checks(Path.cwd())
     if as_json:
-        click.echo(json.dumps([check._asdict() for check in checks], indent=1))
+        click.echo(json_text([check._asdict() for check in checks], indent=1))
         return exit_code(checks)
     width = max(len(check.name) for check in checks)
     for check in checks:
@@ -96,7 +96,7 @@ def benchmark_command(iterations: int, database: str | None, as_json: bool) -> i
     else:
         keep_score(state_folder(Path.cwd()), result)
     if as_json:
-        click.echo(json.dumps(result.to_dict()))
+        click.echo(json_text(result.to_dict()))
         return 0
     for name, field, meaning in _RESOURCES:
         click.echo(f"{name:<8} {getattr(result, field):>8.1f}  {meaning}")

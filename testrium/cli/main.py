@@ -102,12 +102,12 @@ def entry(arguments: Sequence[str] | None = None) -> int:
         code = main.main(arguments, prog_name="testrium", standalone_mode=False)
     except ConfigError as error:
         for problem in error.problems:
-            click.echo(str(problem), err=True)
+            click.echo(_harmless(problem), err=True)
         count = len(error.problems)
         click.echo(f"{count} problem{'s' if count != 1 else ''}; nothing was started", err=True)
         return error.exit_code
     except TestriumError as error:
-        click.echo(f"testrium: {error}", err=True)
+        click.echo(_harmless(f"testrium: {error}"), err=True)
         return error.exit_code
     except click.ClickException as error:
         error.show()
@@ -124,3 +124,10 @@ def entry(arguments: Sequence[str] | None = None) -> int:
         click.echo(f"testrium: {place}{error.strerror or error}", err=True)
         return ExitCode.ERROR
     return code if isinstance(code, int) else ExitCode.SUCCESS
+
+
+def _harmless(text: object) -> str:
+    """A message may quote what a build server would take for a command."""
+    from testrium.report.escape import no_command
+
+    return no_command(str(text))

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from testrium.history.rows import ResultRecord
-from testrium.report.escape import csv_cell
+from testrium.report.escape import csv_cell, json_text
 from testrium.results import Measure
 
 Form = Literal["csv", "json"]
@@ -44,7 +44,7 @@ def as_csv(results: Iterable[ResultRecord]) -> str:
 def as_json(results: Iterable[ResultRecord]) -> str:
     """A list of results, each with the list of its `figures`."""
     data = [_facts(result) | {"figures": _figures(result)} for result in results]
-    return json.dumps(data, indent=1, allow_nan=False) + "\n"
+    return json_text(data, indent=1) + "\n"
 
 
 def _facts(result: ResultRecord) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from testrium.declared.groups import Scenario
 from testrium.errors import Problem
 from testrium.evidence import Event, UnitState
 from testrium.report import group_text, wording
-from testrium.report.escape import cells, encodable, log_line
+from testrium.report.escape import cells, encodable, log_line, no_command
 from testrium.report.event_lines import event_lines
 from testrium.report.lines import Line, Span, line, table, wrapped
 from testrium.report.progress import LiveLines, Progress
@@ -308,7 +308,7 @@ class Console:
             text = "".join(f"{part.text}\n" for part in lines)
         if self._silent or not text:
             return
-        text = encodable(text, self._encoding)
+        text = encodable(no_command(text), self._encoding)
         try:
             if self._live is not None:
                 self._live.write(text)

@@ -2,19 +2,30 @@
 
 Names, keys, metadata and log lines come from the code under test. What could move a cursor, hide
 text or turn it around is shown as the escape a Python programmer would write (`\\x1b`, `\\u202e`),
-so that a reader sees that it was there.
+so that a reader sees that it was there. So is what a build server that reads the output, or a file
+that was printed there, would take for a command: `::` at the start of a line (GitHub), `##[` and
+`##vso[` anywhere (Azure Pipelines, GitHub), `##teamcity[`.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shlex
 import string
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 TAB_WIDTH = 8
-_FORMULA_STARTS = ("=", "+", "-", "@")
+#: Sources: the toolkits' `command.ts` and https://learn.microsoft.com/azure/devops/pipelines/scripts
+#: /logging-commands; agents take spaces before `::`.
+_AT_START = re.compile(r"^(?P<before>(?:\s|\x1b\[[\d;]*m)*)::", re.MULTILINE)
+_ANYWHERE = re.compile(r"##(?=[A-Za-z.]*\[)")
+#: Also in full width, which some take for the same.
+_FORMULA_STARTS = tuple("=+-@＝＋－＠")  # noqa: RUF001
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
@@ -22,11 +33,29 @@ def visible(text: str) -> str:
     """The text on one line, with nothing in it that a terminal or a reader would not show.
 
     Escaped are control characters (line ends included), format characters such as bidirectional
-    overrides and zero-width ones, lone surrogates, and what Unicode has not assigned.
+    overrides and zero-width ones, lone surrogates, what Unicode has not assigned, and commands of
+    build servers.
     """
-    if text.isprintable():
-        return text
-    return "".join(char if _is_shown(char) else _escape(char) for char in text)
+    if not text.isprintable():
+        text = "".join(char if _is_shown(char) else _escape(char) for char in text)
+    return no_command(text)
+
+
+def no_command(text: str) -> str:
+    """The text, of any number of lines, in which no build server finds a command."""
+    if "::" in text:
+        text = _AT_START.sub(r"\g<before>\\x3a:", text)
+    return _ANYWHERE.sub(r"#\\x23", text) if "##" in text else text
+
+
+def json_text(
+    data: object, *, indent: int | None = None, default: Callable[[Any], object] | None = None
+) -> str:
+    """JSON in ASCII, which reads back as the same and holds no command of a build server."""
+    # Within a document `##` stands in texts only, and no line begins with `::`.
+    return json.dumps(data, indent=indent, allow_nan=False, default=default).replace(
+        "##", "#\\u0023"
+    )
 
 
 def log_line(text: str) -> str:
@@ -44,7 +73,9 @@ def xml_text(text: str) -> str:
 
     Line feeds and tabs stay, so that a traceback can be read.
     """
-    return "".join(char if char in "\n\t" or _is_shown(char) else _escape(char) for char in text)
+    return no_command(
+        "".join(char if char in "\n\t" or _is_shown(char) else _escape(char) for char in text)
+    )
 
 
 def tap_text(text: str) -> str:
@@ -84,7 +115,7 @@ def markdown_text(text: str) -> str:
 def csv_cell(text: str) -> str:
     """A cell that no spreadsheet takes for a formula; quoting is the CSV writer's matter."""
     shown = visible(text)
-    return f"'{shown}" if shown.startswith(_FORMULA_STARTS) else shown
+    return f"'{shown}" if shown.lstrip().startswith(_FORMULA_STARTS) else shown
 
 
 def shell_word(path: Path | str) -> str:

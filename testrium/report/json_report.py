@@ -6,7 +6,6 @@ every pipe and every text in it, lone surrogates included. `testrium.report.stor
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from testrium.errors import Problem
 from testrium.evidence import CheckResult, End, Event, Finding
 from testrium.evidence import TestResult as Test
 from testrium.report import wording
+from testrium.report.escape import json_text
 from testrium.report.writer import Report
 from testrium.results import CircuitResult, GroupResult, MetricResult, RunResult
 from testrium.system.safe_write import write_text
@@ -244,7 +244,7 @@ def _seconds(value: float) -> float:
 
 
 def _dump(data: Mapping[str, Any]) -> str:
-    return json.dumps(data, indent=1, allow_nan=False) + "\n"
+    return json_text(data, indent=1) + "\n"
 
 
 def _version() -> str:

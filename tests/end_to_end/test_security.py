@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -112,6 +113,40 @@ def test_hostile_text_is_only_text_in_every_report(workplace: Workplace) -> None
     assert all(line.startswith("    ") for line in marked), "only as code"
     shown = workplace.finish(workplace.start("show"))
     assert "\x1b" not in shown.stdout + shown.stderr
+
+
+COMMANDS = ("::error::x", "   ::add-mask::x", "x ##[error]y", "x ##vso[task.complete]y")
+COMMAND_CODE = f"""
+def a():
+    me = testrium.unit()
+    for number, command in enumerate({COMMANDS!r}):
+        print(command)
+        me.send(command, key=command, meta={{"text": command}})
+    raise ValueError({COMMANDS[0]!r} + chr(10) + {COMMANDS[3]!r})
+"""
+
+
+def commands_in(text: str) -> list[str]:
+    """Where a build server would find one, those of Testrium itself left out."""
+    own = ("::error file=", "::error title=", "::warning file=", "::warning title=")
+    lines = [line for line in text.splitlines() if not line.startswith(own)]
+    return [line for line in lines if re.match(r"\s*::|.*##\w*\[", line)]
+
+
+def test_no_output_holds_a_command_of_a_build_server(workplace: Workplace) -> None:
+    """Whatever is printed: on the console, in every report that could be, of a page and a table."""
+    workplace.group({"a": 'entrypoint = "test_case:a"'}, COMMAND_CODE)
+    workplace.env["GITHUB_ACTIONS"] = "true"
+    reports = ("json", "junit", "tap", "json-stream", "html")
+    files = [word for name in reports for word in (f"--{name}", f"out.{name}")]
+    shown = workplace.finish(workplace.start("-v", "run", "--plain", *files))
+    assert shown.exit_code == 1
+    assert commands_in(shown.stdout + shown.stderr) == []
+    for name in reports:
+        assert commands_in((workplace.folder / f"out.{name}").read_text()) == []
+    for words in (["show"], ["show", "--json"], ["history", "--json"]):
+        told = workplace.finish(workplace.start(*words))
+        assert commands_in(told.stdout + told.stderr) == []
 
 
 def test_no_cell_of_an_export_is_a_formula(workplace: Workplace) -> None:

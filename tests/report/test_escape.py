@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -13,7 +14,9 @@ from testrium.report.escape import (
     csv_cell,
     cut,
     encodable,
+    json_text,
     log_line,
+    no_command,
     shell_word,
     visible,
     xml_text,
@@ -48,6 +51,27 @@ def test_visible_text_is_harmless_and_stays_as_it_is(text: str) -> None:
     assert all(char.isprintable() or char.isspace() for char in shown)
     assert visible(shown) == shown
     shown.encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("::error::x", r"\x3a:error::x"),
+        ("  ::add-mask::x", r"  \x3a:add-mask::x"),
+        ("a\n\t::error::x", "a\n\t\\x3a:error::x"),
+        ("std::string and tests/a.py::test_b", "std::string and tests/a.py::test_b"),
+        ("x ##vso[task.setvariable]y", r"x #\x23vso[task.setvariable]y"),
+        ("##[error]x", r"#\x23[error]x"),
+        ("###[group]", r"##\x23[group]"),
+        ("## Heading ##", "## Heading ##"),
+    ],
+)
+def test_no_text_is_a_command_of_a_build_server(text: str, shown: str) -> None:
+    assert no_command(text) == shown
+    assert no_command(shown) == shown
+    assert xml_text(text) == shown
+    assert json.loads(json_text({"text": text})) == {"text": text}
+    assert "##" not in json_text({"text": text})
 
 
 def test_tabs_in_output_are_spaces() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from io import FileIO
@@ -13,6 +12,7 @@ from testrium.declared.groups import Scenario
 from testrium.errors import InfraError, Problem
 from testrium.evidence import UnitState
 from testrium.report import json_report
+from testrium.report.escape import json_text
 from testrium.report.writer import STDOUT_FILES, Writer, write_stdout
 from testrium.results import GroupResult, RunResult
 from testrium.system.safe_write import open_new
@@ -62,7 +62,7 @@ class StreamWriter(Writer):
         self._close()
 
     def _tell(self, event: str, fields: Mapping[str, Any]) -> None:
-        line = json.dumps({"event": event, "time": round(time.time(), 3), **fields}) + "\n"
+        line = json_text({"event": event, "time": round(time.time(), 3), **fields}) + "\n"
         if self.target in STDOUT_FILES:
             write_stdout(line)
             return

@@ -5,12 +5,11 @@ Source: https://testanything.org/tap-version-14-specification.html
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 from testrium import phrases
 from testrium.report import group_text, wording
-from testrium.report.escape import tap_text, visible
+from testrium.report.escape import json_text, tap_text, visible
 from testrium.report.symbols import symbols_for
 from testrium.report.view import view_group
 from testrium.report.writer import Report
@@ -49,7 +48,7 @@ class TapWriter(Report):
         yield f"  verdict: {group.verdict}"
         yield f"  duration_s: {group.duration_s:.3f}"
         # JSON in ASCII is YAML too.
-        yield f"  message: {json.dumps(group_text.message(group))}"
+        yield f"  message: {json_text(group_text.message(group))}"
         told = [line.text for line in group_text.group_block(view, symbols_for("utf-8"))]
-        yield f"  report: {json.dumps(told)}"
+        yield f"  report: {json_text(told)}"
         yield "  ..."

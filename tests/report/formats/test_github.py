@@ -77,7 +77,7 @@ def test_no_text_is_a_command_of_its_own(
     result = hostile._replace(judgement=Judgement(Verdict.FAIL, (root,)))
     (command,) = step.commands(run_result._replace(groups=(result,)))
 
-    assert command.endswith("lost at a%3Ab%2Cc::50%25 lost%0A::error::mine\\r\\x1b[1m")
+    assert command.endswith("lost at a%3Ab%2Cc::50%25 lost%0A\\x3a:error::mine\\r\\x1b[1m")
     assert command.isprintable()
 
 
