@@ -1,4 +1,7 @@
-"""All benchmarks, one after the other: `python -m benchmarks`, or `make bench`."""
+"""All benchmarks, one after the other: `python -m benchmarks`, or `make bench`.
+
+With --short each takes a second or two: its figures mean nothing, but it is seen to work.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,9 @@ def main() -> int:
     failed = False
     for script in sorted(Path(__file__).parent.glob("[!_]*.py")):
         print(f"\n{script.stem}", flush=True)
-        failed |= subprocess.run([sys.executable, script], check=False).returncode != 0
+        failed |= (
+            subprocess.run([sys.executable, script, *sys.argv[1:]], check=False).returncode != 0
+        )
     return int(failed)
 
 

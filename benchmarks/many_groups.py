@@ -1,6 +1,6 @@
 """What a long or a large run costs the runner: its memory, and loads that once went wrong.
 
-    python benchmarks/many_groups.py
+    python benchmarks/many_groups.py [--short]
 
 The runner's memory is read from /proc whenever a group has ended. Linux only.
 """
@@ -16,10 +16,14 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-GROUPS = 300
+SHORT = "--short" in sys.argv
+GROUPS = 3 if SHORT else 300
 #: The first reading: what every run needs has been imported by then.
-SETTLED = 50
+SETTLED = 1 if SHORT else 50
 JOBS = 8
+UNITS = 6 if SHORT else 200
+PRINTED_MB = 1 if SHORT else 50
+PROBES = 500 if SHORT else 50_000
 
 PAIR = """
 import testrium
@@ -40,22 +44,26 @@ def main():
     testrium.unit().probe("ready")
 """
 
-PRINT = """
+PRINT = f"""
 import sys
 import testrium
 
+PRINTED_MB = {PRINTED_MB}
+
 def main():
     testrium.unit().probe("ready")
-    for _ in range(50 * 1024):
+    for _ in range(PRINTED_MB * 1024):
         sys.stdout.write("x" * 1023 + "\\n")
 """
 
-EMIT = """
+EMIT = f"""
 import testrium
+
+PROBES = {PROBES}
 
 def main():
     me = testrium.unit()
-    for number in range(50_000):
+    for number in range(PROBES):
         me.probe("step", number=number)
 """
 
@@ -123,10 +131,10 @@ def many_units(folder: Path) -> None:
     text = 'entrypoint = "test_case:main"\nready_event = "ready"\nstop = "self"\n'
     units = {
         f"u{number}": text + (f'unit_dependencies = ["u{(number - 1) // 2}"]' if number else "")
-        for number in range(200)
+        for number in range(UNITS)
     }
     write_group(folder / "tree", READY, units, "timeout = 60\n")
-    show("200 units in a tree of dependencies", measured(folder).seconds, "s")
+    show(f"{UNITS} units in a tree of dependencies", measured(folder).seconds, "s")
 
 
 def one_load(folder: Path, what: str, code: str) -> None:
@@ -141,8 +149,8 @@ def main() -> None:
         folder = Path(name)
         many_groups(folder / "groups")
         many_units(folder / "units")
-        one_load(folder / "print", "a unit that prints 50 MB", PRINT)
-        one_load(folder / "emit", "a unit that emits 50 000 probes", EMIT)
+        one_load(folder / "print", f"a unit that prints {PRINTED_MB} MB", PRINT)
+        one_load(folder / "emit", f"a unit that emits {PROBES} probes", EMIT)
 
 
 if __name__ == "__main__":

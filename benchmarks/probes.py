@@ -1,6 +1,6 @@
 """What probes cost: the unit that emits them, whoever waits for one, and the recorder.
 
-    python benchmarks/probes.py [PROBES]
+    python benchmarks/probes.py [--short]
 
 The aims: at most 10 us (median) and 100 us (p99) for a unit, and a wake-up within 1 ms.
 """
@@ -21,6 +21,10 @@ from testrium.record.reader import load_evidence
 from testrium.record.recorder import Recorder
 from testrium.record.waits import WaitServer
 
+SHORT = "--short" in sys.argv
+PROBES = 500 if SHORT else 50_000
+WAITS = 10 if SHORT else 100
+
 EMITTER = """
 import json, sys, time
 import testrium
@@ -34,28 +38,28 @@ costs.sort()
 print(json.dumps([costs[len(costs) // 2] / 1e3, costs[len(costs) * 99 // 100] / 1e3]))
 """
 OUTSIDE = """
-import timeit
+import sys, timeit
 import testrium
-me = testrium.unit()
-print(min(timeit.repeat(lambda: me.send("sent", key="k"), number=100_000, repeat=3)) / 100_000)
+me, count = testrium.unit(), int(sys.argv[1])
+print(min(timeit.repeat(lambda: me.send("sent", key="k"), number=count, repeat=3)) / count)
 """
 WAITER = """
-import json, time
+import json, sys, time
 import testrium
-me = testrium.unit()
+me, count = testrium.unit(), int(sys.argv[1])
 delays = []
-for number in range(100):
+for number in range(count):
     event = me.wait_for("emitter:ping", key=f"k{number}", timeout=60)
     delays.append(time.monotonic_ns() - event.t_ns)
     me.probe("pong", key=f"k{number}")
 delays.sort()
-print(json.dumps([delays[50] / 1e3, delays[98] / 1e3]))
+print(json.dumps([delays[count // 2] / 1e3, delays[count * 98 // 100] / 1e3]))
 """
 PINGER = """
-import time
+import sys, time
 import testrium
 me = testrium.unit()
-for number in range(100):
+for number in range(int(sys.argv[1])):
     time.sleep(0.005)
     me.probe("ping", key=f"k{number}")
     me.wait_for("waiter:pong", key=f"k{number}", timeout=60)
@@ -81,7 +85,7 @@ class Group:
                 **os.environ,
                 names.UNIT: unit,
                 names.PROBES: str(probes),
-                names.SOCKET: str(self.server.path),
+                names.SOCKET: self.server.address,
                 names.DOMAIN: names.clock_domain(),
             },
         )
@@ -97,7 +101,8 @@ async def measure(folder: Path, count: int) -> None:
         print(f"                          p99      {p99_us:8.1f} us")
         await group.recorder.sync()
         output, _ = await asyncio.gather(
-            group.run_unit("waiter", WAITER), group.run_unit("emitter", PINGER)
+            group.run_unit("waiter", WAITER, str(WAITS)),
+            group.run_unit("emitter", PINGER, str(WAITS)),
         )
         median_us, p99_us = json.loads(output)
         print(f"from a probe to its waiter, median {median_us:8.0f} us")
@@ -118,7 +123,7 @@ async def measure(folder: Path, count: int) -> None:
 
 
 if __name__ == "__main__":
-    outside_s = float(subprocess.check_output([sys.executable, "-c", OUTSIDE]))
+    outside_s = float(subprocess.check_output([sys.executable, "-c", OUTSIDE, str(2 * PROBES)]))
     print(f"a probe outside a run              {outside_s * 1e9:8.0f} ns")
     with tempfile.TemporaryDirectory() as temporary:
-        asyncio.run(measure(Path(temporary), int(sys.argv[1]) if sys.argv[1:] else 50_000))
+        asyncio.run(measure(Path(temporary), PROBES))

@@ -1,6 +1,6 @@
 """What users notice: whole commands, what a probe costs a unit, how fast a waiter wakes.
 
-    python benchmarks/whole_runs.py
+    python benchmarks/whole_runs.py [--short]
 
 Everything is measured from outside, through the command line, in a temporary folder. Commands are
 run nine times; the median counts.
@@ -17,35 +17,40 @@ import tempfile
 import time
 from pathlib import Path
 
-ROUNDS = 9
+SHORT = "--short" in sys.argv
+ROUNDS = 1 if SHORT else 9
+PROBES = 200 if SHORT else 20_000
+WAKES = 10 if SHORT else 300
 
 #: One unit that times every probe that it emits.
-EMIT = """
+EMIT = f"""
 import json, os, time
 import testrium
 
+PROBES = {PROBES}
+
 def main():
     me, costs = testrium.unit(), []
-    for number in range(20_000):
+    for number in range(PROBES):
         before = time.perf_counter_ns()
-        me.send("sent", key=f"k{number}")
+        me.send("sent", key=f"k{{number}}")
         costs.append(time.perf_counter_ns() - before)
     with open(os.environ["BENCHMARK_RESULT"], "w") as file:
         json.dump(costs, file)
 """
 
 #: Two units that wake each other; the waiter compares its clock with the event's.
-WAKE = """
+WAKE = f"""
 import json, os, time
 import testrium
 
-ROUNDS = 300
+ROUNDS = {WAKES}
 
 def main():
     me, delays = testrium.unit(), []
     for number in range(ROUNDS):
-        me.probe("ping", key=f"k{number}")
-        event = me.wait_for("echo:pong", key=f"k{number}", timeout=10)
+        me.probe("ping", key=f"k{{number}}")
+        event = me.wait_for("echo:pong", key=f"k{{number}}", timeout=10)
         delays.append(time.monotonic_ns() - event.t_ns)
     with open(os.environ["BENCHMARK_RESULT"], "w") as file:
         json.dump(delays, file)
@@ -53,8 +58,8 @@ def main():
 def echo():
     me = testrium.unit()
     for number in range(ROUNDS):
-        me.wait_for("main:ping", key=f"k{number}", timeout=10)
-        me.probe("pong", key=f"k{number}")
+        me.wait_for("main:ping", key=f"k{{number}}", timeout=10)
+        me.probe("pong", key=f"k{{number}}")
 """
 
 CHAIN = """
@@ -125,7 +130,7 @@ def main() -> None:
         allowed = '[verify]\norphans = "allow"\n'
         group = write_group(folder / "emit", EMIT, {"main": f"init = 0\n{entry}"}, allowed)
         costs = measured(group)
-        show("a probe, median of 20 000", costs[len(costs) // 2] / 1e9)
+        show(f"a probe, median of {PROBES}", costs[len(costs) // 2] / 1e9)
         show("a probe, p99", costs[len(costs) * 99 // 100] / 1e9)
 
         units = {
@@ -133,7 +138,7 @@ def main() -> None:
             "main": f"init = 1\n{entry}",
         }
         delays = measured(write_group(folder / "wake", WAKE, units))
-        show("from a probe to its waiter, median of 300", delays[len(delays) // 2] / 1e9)
+        show(f"from a probe to its waiter, median of {WAKES}", delays[len(delays) // 2] / 1e9)
         show("from a probe to its waiter, p99", delays[len(delays) * 99 // 100] / 1e9)
 
 
