@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from testrium.checks.comparison import shown
-from testrium.checks.expression import ExpressionError, Found
+from testrium.checks.expression import ExpressionError, FoundText
 from testrium.checks.expression import parse as parse_expression
 from testrium.checks.patterns import Matcher, compiled, filled, matcher
 from testrium.declared.checks import Check
@@ -154,7 +154,9 @@ def extracted_values(
         place, line, match = hit
         lines.append(_at(place, line))
         groups = match.groupdict()
-        values |= {name: None if value is None else Found(value) for name, value in groups.items()}
+        values |= {
+            name: None if value is None else FoundText(value) for name, value in groups.items()
+        }
     return values, tuple(lines), None
 
 

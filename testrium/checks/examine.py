@@ -10,7 +10,7 @@ from typing import Any
 from testrium.checks import comparison, conditions, values
 from testrium.checks.comparison import called, normalized_by
 from testrium.checks.conditions import Failure, Lookup, Stream, Text
-from testrium.checks.expression import Found
+from testrium.checks.expression import FoundText
 from testrium.checks.patterns import matcher
 from testrium.declared.checks import Check
 from testrium.errors import TestriumError
@@ -150,7 +150,7 @@ class Examiner:
             case "plugin":
                 return self._plugin(check)
             case "value":
-                name, value = "the value", Found(self._filled(check.target))
+                name, value = "the value", FoundText(self._filled(check.target))
                 return self.value_failures(check, name, value)
 
     def _plugin(self, check: Check) -> list[Failure]:

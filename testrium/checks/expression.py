@@ -59,7 +59,7 @@ _NUMERAL = re.compile(r"\s*[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9
 _INTEGRAL = re.compile(r"\s*[-+]?[0-9]+\s*")
 
 
-class Found(str):
+class FoundText(str):
     """A text that was found in an output: a number wherever it is compared with one."""
 
     __slots__ = ()
@@ -106,12 +106,12 @@ def parse(text: str, known: Iterable[str] | None = None) -> Expression:
         raise NotationError(text, column, f"no expression: {error.msg}") from None
     except (ValueError, RecursionError, MemoryError) as error:
         raise NotationError(text, 1, f"no expression: {error}") from None
-    reader = _Reader(text, None if known is None else frozenset(known))
+    reader = _ExpressionReader(text, None if known is None else frozenset(known))
     reader.check(tree)
     return Expression(text, tree, tuple(reader.names))
 
 
-class _Reader:
+class _ExpressionReader:
     """Refuses everything that the language does not have."""
 
     def __init__(self, text: str, known: frozenset[str] | None) -> None:
@@ -233,13 +233,13 @@ def _called(name: str, arguments: list[Any]) -> Any:
 
 def _paired(left: Any, right: Any) -> tuple[Any, Any]:
     """Two values as they are compared: found texts are numbers beside numbers, or both numerals."""
-    if isinstance(left, Found) and isinstance(right, Found):
+    if isinstance(left, FoundText) and isinstance(right, FoundText):
         if _NUMERAL.fullmatch(left) and _NUMERAL.fullmatch(right):
             return _number(left), _number(right)
         return str(left), str(right)
-    if isinstance(left, Found):
+    if isinstance(left, FoundText):
         return (_number(left) if _is_number(right) else str(left)), right
-    if isinstance(right, Found):
+    if isinstance(right, FoundText):
         return left, (_number(right) if _is_number(left) else str(right))
     return left, right
 
@@ -251,7 +251,7 @@ def _is_number(value: Any) -> bool:
 def _number(value: Any) -> Any:
     if _is_number(value):
         return value
-    if isinstance(value, Found) and len(value) <= _MOST_DIGITS:
+    if isinstance(value, FoundText) and len(value) <= _MOST_DIGITS:
         if _INTEGRAL.fullmatch(value):
             return int(value)
         if _NUMERAL.fullmatch(value):

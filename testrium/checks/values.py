@@ -10,7 +10,7 @@ from typing import Any
 
 from testrium.checks.comparison import shown
 from testrium.checks.conditions import Failure
-from testrium.checks.expression import Found
+from testrium.checks.expression import FoundText
 from testrium.checks.patterns import NotationError
 from testrium.errors import TestriumError
 
@@ -24,7 +24,7 @@ def equal(actual: Any, expected: Any, normalize: Callable[[str], str]) -> bool:
         return actual is expected if isinstance(actual, bool) else _as_json(actual) is expected
     if isinstance(actual, str) and isinstance(expected, str):
         return normalize(actual) == normalize(expected)
-    if isinstance(actual, Found):
+    if isinstance(actual, FoundText):
         return bool(_as_json(actual) == expected)
     if isinstance(actual, list) and isinstance(expected, list):
         return len(actual) == len(expected) and all(
@@ -81,7 +81,7 @@ def read_json(text: str, name: str) -> tuple[Any, Failure | None]:
 
 def _as_json(text: Any) -> Any:
     """What a found text is as JSON; itself where it is none."""
-    if not isinstance(text, Found):
+    if not isinstance(text, FoundText):
         return text
     try:
         value = json.loads(text)

@@ -10,7 +10,8 @@ from testrium.load.document import Spot, did_you_mean
 from testrium.load.schema import KINDS
 from testrium.load.suites import check_keys_of_kind
 from testrium.load.unit_files import UnitFile
-from testrium.plugins.in_unit import ENTRYPOINT, ready_command, unit_variables
+from testrium.loaded_by_name import PLUGIN_UNIT
+from testrium.plugins.in_unit import ready_command, unit_variables
 from testrium.plugins.registry import Plugin, find_plugin, installed_plugins
 
 
@@ -34,7 +35,7 @@ def _plugged(unit: Unit, file: UnitFile, own: tuple[Plugin, ...]) -> Unit:
         if plugin is not None:
             check_keys_of_kind(file)
             env = {**unit.env, **unit_variables(plugin, unit.settings)}
-            unit = unit._replace(kind=None, entrypoint=ENTRYPOINT, env=env)
+            unit = unit._replace(kind=None, entrypoint=PLUGIN_UNIT, env=env)
     elif "settings" in file.reading.spots:
         file.at("settings").wrong("belongs to a unit whose kind is a plugin")
     ready = file["ready"]

@@ -9,14 +9,8 @@ from typing import Any, Final
 from testrium.declared.units import ManualStep, Unit
 from testrium.load.references import Scope, check_text
 from testrium.load.unit_files import UnitFile
+from testrium.loaded_by_name import SUITES
 
-#: What runs each kind, in the unit's process.
-ENTRYPOINTS: Final = {
-    "pytest": "testrium.suites.pytest_suite:main",
-    "unittest": "testrium.suites.unittest_suite:main",
-    "doctest": "testrium.suites.doctest_suite:main",
-    "manual": "testrium.suites.manual:main",
-}
 #: Kind -> the key that it needs.
 _NEEDED: Final = {"pytest": "paths", "unittest": "paths", "doctest": "paths", "manual": "steps"}
 #: Key -> the kinds that have it.
@@ -37,7 +31,7 @@ def check_suite(file: UnitFile) -> None:
     wrong, and not the other keys.
     """
     kind = file["kind"]
-    if kind is None or kind in ENTRYPOINTS:
+    if kind is None or kind in SUITES:
         check_keys_of_kind(file)
     if kind in _NEEDED and _NEEDED[kind] not in file.reading.spots:
         file.at("kind").wrong(f"a unit of kind {kind!r} needs {_NEEDED[kind]!r}")

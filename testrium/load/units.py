@@ -11,8 +11,9 @@ from testrium.load.document import did_you_mean
 from testrium.load.python_code import PythonCode
 from testrium.load.schema import READY_KINDS
 from testrium.load.shape import Reading
-from testrium.load.suites import ENTRYPOINTS, check_suite, manual_steps
+from testrium.load.suites import check_suite, manual_steps
 from testrium.load.unit_files import UnitFile
+from testrium.loaded_by_name import SUITES
 from testrium.words import EventType
 
 #: How `Configs.requires` names a Python module.
@@ -33,7 +34,7 @@ def _make_unit(file: UnitFile, *, is_needed: bool) -> Unit:
     given["probes"] = tuple(map(_log_probe, given["probes"]))
     given["steps"] = manual_steps(file)
     if given["kind"] is not None:
-        given["entrypoint"] = ENTRYPOINTS.get(given["kind"])  # else a plugin's
+        given["entrypoint"] = SUITES.get(given["kind"])  # else a plugin's
     if given["stop"] is None:
         given["stop"] = "runner" if is_needed else "self"
     if given["quiet"] is None:

@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from testrium.loaded_by_name import PLUGIN_READINESS
 from testrium.plugins.registry import Plugin, load_plugin
 from testrium.tracebacks import where_raised
 
-#: The entrypoint of a unit whose kind is a plugin, and the variables that tell it which and how.
-ENTRYPOINT: Final = "testrium.plugins.in_unit:run_unit"
+#: The variables that tell a unit whose kind is a plugin which one, and how it is set.
 
 PLUGIN: Final = "TESTRIUM_PLUGIN"
 
@@ -41,7 +41,7 @@ def ready_command(plugin: Plugin, settings: Mapping[str, str]) -> tuple[str, ...
     """The command that ends well once the plugin says that its unit is ready."""
     words = (f"{name}={value}" for name, value in settings.items())
     told = f"${{unit.dir}}/{RAISED}"
-    return (sys.executable, "-P", "-m", "testrium.plugins.in_unit", _encoded(plugin), told, *words)
+    return (sys.executable, "-P", "-m", PLUGIN_READINESS, _encoded(plugin), told, *words)
 
 
 def run_unit() -> Any:

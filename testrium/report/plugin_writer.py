@@ -19,6 +19,7 @@ from typing import Any
 from testrium.declared.groups import Scenario
 from testrium.errors import Problem
 from testrium.evidence import UnitState
+from testrium.loaded_by_name import PLUGIN_WRITER, import_of
 from testrium.plugins.registry import Plugin, load_plugin
 from testrium.report.writer import STDOUT, Writer, WriterFailedError
 from testrium.results import GroupResult, RunResult
@@ -31,7 +32,7 @@ LIMIT_S = 30.0
 _START = (
     "import json, sys\n"
     "sys.path[:] = json.loads(sys.argv[1])\n"
-    "from testrium.report.plugin_writer import serve\n"
+    f"{import_of(PLUGIN_WRITER)}\n"
     "serve(int(sys.argv[2]), int(sys.argv[3]))"
 )
 

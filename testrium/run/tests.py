@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from testrium.declared.units import Unit
 from testrium.evidence import End, EndCause, TestResult
+from testrium.loaded_by_name import TEST_FUNCTIONS
 from testrium.record.listening import listen_streams
 from testrium.run.context import GroupContext
 from testrium.run.test_runner import CONTROL
@@ -219,7 +220,7 @@ class Tests:
 
         server, address = await listen_streams(connected, path, _LONGEST_LINE)
         async with server:
-            unit = _reserved("tests", "testrium.run.test_runner:serve", None, **{CONTROL: address})
+            unit = _reserved("tests", TEST_FUNCTIONS, None, **{CONTROL: address})
             running = RunningUnit(unit, self._context)
             running.starts = self._count - 1  # a probe file of its own for each process
             process = TestProcess(running, asyncio.create_task(run_to_end(running)))

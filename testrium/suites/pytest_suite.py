@@ -22,7 +22,7 @@ def main() -> None:
     """The entrypoint: run the suite; exits with pytest's code where pytest itself failed."""
     import pytest
 
-    plugin = Plugin(Teller())
+    plugin = PytestHooks(Teller())
     cache = os.path.join(os.environ[protocol.FOLDER], "pytest_cache")  # noqa: PTH118 - text for pytest
     own = ["-o", f"cache_dir={cache}", "--color=no"]
     code = int(pytest.main([*own, *protocol.arguments(), *protocol.paths()], plugins=[plugin]))
@@ -43,7 +43,7 @@ class _Test:
 
 
 @dataclass
-class Plugin:
+class PytestHooks:
     """The hooks of pytest that tell what became of tests."""
 
     teller: Teller

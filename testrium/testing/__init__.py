@@ -55,42 +55,6 @@ if TYPE_CHECKING:
         WaitTimeoutError,
     )
 
-_HOMES = {
-    "asserting": (
-        "CheckError",
-        "check_absent",
-        "check_exists",
-        "check_file",
-        "check_json",
-        "check_log",
-        "check_that",
-        "check_value",
-        "diff",
-        "extract",
-        "normalize",
-    ),
-    "files": (
-        "copy",
-        "fill_template",
-        "free_port",
-        "free_ports",
-        "unpack",
-        "work_folder",
-        "write_file",
-    ),
-    "processes": ("ExitError", "Process"),
-    "starting": ("PIPE", "run", "start"),
-    "waiting": (
-        "wait_for_exit",
-        "wait_for_file",
-        "wait_for_log",
-        "wait_for_port",
-        "wait_for_probe",
-        "wait_until",
-    ),
-    "waking": ("ErrorLineError", "Log", "ProcessEndedError", "WaitError", "WaitTimeoutError"),
-}
-
 __all__ = [
     "PIPE",
     "CheckError",
@@ -130,12 +94,51 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    import importlib
-
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(importlib.import_module(f"testrium.testing.{home}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Import the module that has `name`, and no other."""
+    home: object
+    match name:
+        case (
+            "CheckError"
+            | "check_absent"
+            | "check_exists"
+            | "check_file"
+            | "check_json"
+            | "check_log"
+            | "check_that"
+            | "check_value"
+            | "diff"
+            | "extract"
+            | "normalize"
+        ):
+            from testrium.testing import asserting as home
+        case (
+            "copy"
+            | "fill_template"
+            | "free_port"
+            | "free_ports"
+            | "unpack"
+            | "work_folder"
+            | "write_file"
+        ):
+            from testrium.testing import files as home
+        case "ExitError" | "Process":
+            from testrium.testing import processes as home
+        case "PIPE" | "run" | "start":
+            from testrium.testing import starting as home
+        case (
+            "wait_for_exit"
+            | "wait_for_file"
+            | "wait_for_log"
+            | "wait_for_port"
+            | "wait_for_probe"
+            | "wait_until"
+        ):
+            from testrium.testing import waiting as home
+        case "ErrorLineError" | "Log" | "ProcessEndedError" | "WaitError" | "WaitTimeoutError":
+            from testrium.testing import waking as home
+        case _:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(home, name)
 
 
 def __dir__() -> list[str]:

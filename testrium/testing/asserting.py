@@ -15,7 +15,7 @@ from testrium.checks import comparison
 from testrium.checks.comparison import NAMED, normalized_by
 from testrium.checks.conditions import Failure, compare, extracted_values, text_of, told
 from testrium.checks.examine import Examiner, UnreadableError, lines_of, whole_text
-from testrium.checks.expression import Found
+from testrium.checks.expression import FoundText
 from testrium.declared.checks import Check, Normalizer
 from testrium.errors import TestriumError
 from testrium.probe import environment as names
@@ -83,7 +83,7 @@ def check_json(
 def check_value(value: Any, *, equals: Any = ..., **conditions: Unpack[Conditions]) -> None:
     """Check a text, a number, or what JSON can hold. In `expect` its name is `value`."""
     check = _equal_to(_check("value", "", conditions), equals)
-    value = Found(value) if isinstance(value, str) else value
+    value = FoundText(value) if isinstance(value, str) else value
     examiner = _examiner()
     _finish(examiner, examiner.value_failures(check, "the value", value))
 

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, TypedDict, Unpack
 
 from testrium.testing import waiting
 from testrium.testing.files import unit_folder, unused
@@ -20,30 +20,38 @@ PIPE = subprocess.PIPE
 _READY_KINDS = ("log", "tcp", "file")
 
 
+class ProcessOptions(TypedDict, total=False):
+    """How a process is started.
+
+    name: for messages, and of the folder of its output; by default the program's.
+    cwd: its working folder.
+    env: variables; those of this process too, unless `inherit_env` is false: then just these.
+    stdin: what it reads: a text, a file (a Path), PIPE to `write` to it; else nothing.
+    """
+
+    name: str
+    cwd: str | os.PathLike[str] | None
+    env: Mapping[str, str] | None
+    inherit_env: bool
+    stdin: str | bytes | Path | int | None
+
+
 def start(
     command: Sequence[str | os.PathLike[str]],
     *,
-    name: str = "",
-    cwd: str | os.PathLike[str] | None = None,
-    env: Mapping[str, str] | None = None,
-    inherit_env: bool = True,
-    stdin: str | bytes | Path | int | None = None,
     ready: Mapping[str, str | int] | None = None,
     error: str | Sequence[str] = (),
     timeout: float | None = 10.0,
+    **options: Unpack[ProcessOptions],
 ) -> Process:
     """Start a process in the background.
 
     Args:
         command: the program and its arguments; there is no shell.
-        name: for messages, and of the folder of its output; by default the program's.
-        cwd: its working folder.
-        env: variables; those of this process too, unless `inherit_env` is false: then just these.
-        inherit_env: see `env`.
-        stdin: what it reads: a text, a file (a Path), PIPE to `write` to it; else nothing.
         ready: return only when this holds: {"log": "regex"}, {"tcp": port} or {"file": "path"}.
         error: patterns of lines that mean that it will not become ready.
         timeout: seconds for becoming ready.
+        options: name, cwd, env, inherit_env, stdin: see `ProcessOptions`.
 
     Raises:
         FileNotFoundError, PermissionError: there is no such program.
@@ -51,6 +59,54 @@ def start(
     """
     if ready is not None and (len(ready) != 1 or next(iter(ready)) not in _READY_KINDS):
         raise ValueError(f"ready has one of {', '.join(_READY_KINDS)}, not {dict(ready)!r}")
+    process = _started(command, **options)
+    if ready is not None:
+        try:
+            _wait_ready(process, ready, error, timeout)
+        except BaseException:
+            process.stop()
+            raise
+    return process
+
+
+def run(
+    command: Sequence[str | os.PathLike[str]],
+    *,
+    exit: int | Collection[int] | None = 0,  # noqa: A002 - what the key of a unit is called
+    timeout: float | None = 30.0,
+    **options: Unpack[ProcessOptions],
+) -> Process:
+    """Run a process to its end. The arguments are those of `start`.
+
+    Args:
+        command: the program and its arguments; there is no shell.
+        exit: accepted exit codes; None: any. A signal is a negative number.
+        timeout: seconds; then it is stopped, and WaitTimeoutError raised.
+        options: name, cwd, env, inherit_env, stdin: see `ProcessOptions`.
+
+    Raises:
+        ExitError: another exit code.
+    """
+    process = _started(command, **options)
+    try:
+        process.wait(timeout)
+    except BaseException:
+        process.stop(grace=0.2)
+        raise
+    if exit is not None:
+        process.check_exit(exit)
+    return process
+
+
+def _started(
+    command: Sequence[str | os.PathLike[str]],
+    *,
+    name: str = "",
+    cwd: str | os.PathLike[str] | None = None,
+    env: Mapping[str, str] | None = None,
+    inherit_env: bool = True,
+    stdin: str | bytes | Path | int | None = None,
+) -> Process:
     if isinstance(command, str | bytes):
         raise TypeError(f"the command is a list of words, as there is no shell: not {command!r}")
     words = [os.fspath(word) for word in command]
@@ -61,7 +117,7 @@ def start(
     folder.mkdir(mode=0o700)
     environment = ({**os.environ} if inherit_env else {}) | dict(env or {})
     with contextlib.ExitStack() as stack:
-        process = Process(
+        return Process(
             subprocess.Popen(
                 words,
                 cwd=cwd,
@@ -76,44 +132,6 @@ def start(
             name,
             folder,
         )
-    if ready is not None:
-        try:
-            _wait_ready(process, ready, error, timeout)
-        except BaseException:
-            process.stop()
-            raise
-    return process
-
-
-def run(
-    command: Sequence[str | os.PathLike[str]],
-    *,
-    name: str = "",
-    cwd: str | os.PathLike[str] | None = None,
-    env: Mapping[str, str] | None = None,
-    inherit_env: bool = True,
-    stdin: str | bytes | Path | None = None,
-    exit: int | Collection[int] | None = 0,  # noqa: A002 - what the key of a unit is called
-    timeout: float | None = 30.0,
-) -> Process:
-    """Run a process to its end. The arguments are those of `start`.
-
-    Args:
-        exit: accepted exit codes; None: any. A signal is a negative number.
-        timeout: seconds; then it is stopped, and WaitTimeoutError raised.
-
-    Raises:
-        ExitError: another exit code.
-    """
-    process = start(command, name=name, cwd=cwd, env=env, inherit_env=inherit_env, stdin=stdin)
-    try:
-        process.wait(timeout)
-    except BaseException:
-        process.stop(grace=0.2)
-        raise
-    if exit is not None:
-        process.check_exit(exit)
-    return process
 
 
 def _wait_ready(

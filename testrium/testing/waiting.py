@@ -20,8 +20,8 @@ from testrium.testing.processes import Process
 from testrium.testing.waking import (
     ErrorLineError,
     Log,
+    LogSearch,
     ProcessEndedError,
-    Search,
     WaitTimeoutError,
     Waking,
     waking,
@@ -65,7 +65,7 @@ def wait_for_log(
     if process is None and isinstance(source, Process | str):
         process = source
     errors = (error,) if isinstance(error, str) else tuple(error)
-    search = Search(pattern, errors, literal=literal)
+    search = LogSearch(pattern, errors, literal=literal)
     what = f"a line that matches {pattern!r} in {_named(source)}"
     with waking(what, timeout, process, log.paths) as wakes:
         while True:

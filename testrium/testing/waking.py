@@ -352,7 +352,7 @@ class Log:
         return bool(data)
 
 
-class Search:
+class LogSearch:
     """Looks for a pattern in new lines, and for those that mean failure."""
 
     def __init__(self, pattern: str, errors: Sequence[str], *, literal: bool) -> None:

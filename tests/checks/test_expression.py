@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testrium.checks.expression import ExpressionError, Found, parse
+from testrium.checks.expression import ExpressionError, FoundText, parse
 from testrium.checks.patterns import NotationError
 
 VALUES: dict[str, Any] = {
-    "total": Found("30"),
-    "price": Found("10"),
-    "share": Found("0.5"),
-    "version": Found("1.10"),
-    "word": Found("Abc"),
+    "total": FoundText("30"),
+    "price": FoundText("10"),
+    "share": FoundText("0.5"),
+    "version": FoundText("1.10"),
+    "word": FoundText("Abc"),
     "absent": None,
     "rows": [3, 1, 2],
 }
@@ -59,9 +59,9 @@ def test_value(text: str, value: Any) -> None:
 
 
 def test_found_numbers_compare_as_numbers() -> None:
-    values = {"a": Found("9"), "b": Found("10")}
+    values = {"a": FoundText("9"), "b": FoundText("10")}
     assert parse("a < b").value(values) is True
-    assert parse("a < b").value({"a": Found("9x"), "b": Found("10")}) is False
+    assert parse("a < b").value({"a": FoundText("9x"), "b": FoundText("10")}) is False
 
 
 @pytest.mark.parametrize(
@@ -118,6 +118,6 @@ def test_names_are_told_in_their_order() -> None:
 
 @given(st.text(alphabet="ab01.+-*/%()[]<>=!'\"_ ,notrid:", max_size=30))
 def test_any_text_is_read_or_refused(text: str) -> None:
-    values = {name: Found("1") for name in ("a", "b")}
+    values = {name: FoundText("1") for name in ("a", "b")}
     with contextlib.suppress(NotationError, ExpressionError):
         parse(text, values).value(values)

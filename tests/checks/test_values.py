@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from testrium.checks.expression import Found
+from testrium.checks.expression import FoundText
 from testrium.checks.values import equal, read_json, unequal
 
 
@@ -20,10 +20,10 @@ def plain(text: str) -> str:
         (1, 1.0, True),
         (1, True, False),
         (True, True, True),
-        (Found("8080"), 8080, True),
-        (Found("8080"), "8080", True),
-        (Found("true"), True, True),
-        (Found("NaN"), 1, False),
+        (FoundText("8080"), 8080, True),
+        (FoundText("8080"), "8080", True),
+        (FoundText("true"), True, True),
+        (FoundText("NaN"), 1, False),
         ("8080", 8080, False),
         ({"a": [1, {"b": "x"}]}, {"a": [1, {"b": "x"}]}, True),
         ({"a": 1}, {"a": 1, "b": 2}, False),

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from testrium.loaded_by_name import SPAWNING_SUPERVISOR, SUPERVISOR, import_of
 from testrium.system.start_method import START_METHOD, StartMethod
 
 # Not `-m`, and with `-P`: a file of the user's in the current folder must not stand in for one of
@@ -22,16 +23,16 @@ _ROOT = (
     " root in sys.path or sys.path.insert(0, root);"
 )
 
-_FORKING = "from testrium.run.supervisor.server import main; main(int(rest[0]))"
+_FORKING = f"{import_of(SUPERVISOR)}; main(int(rest[0]))"
 
 _SPAWNING = (
-    "import socket; from testrium.run.supervisor.spawn import main;"
+    f"import socket; {import_of(SPAWNING_SUPERVISOR)};"
     " main(socket.socket(fileno=int(rest[0])), rest[1])"
 )
 
 # Windows has no descriptors to pass on: the socket comes as bytes.
 _SPAWNING_ON_WINDOWS = (
-    "import socket; from testrium.run.supervisor.spawn import main;"
+    f"import socket; {import_of(SPAWNING_SUPERVISOR)};"
     " main(socket.fromshare(sys.stdin.buffer.read()), rest[0])"
 )
 

@@ -17,6 +17,7 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 import testrium
+from testrium.loaded_by_name import FRESH_UNIT, import_of
 from testrium.run.supervisor import program
 from testrium.run.supervisor.program import MachineError, explain, open_private
 from testrium.run.supervisor.protocol import Channel, Launch, encoded
@@ -34,7 +35,7 @@ LAUNCH = "TESTRIUM_LAUNCH"
 # What such an interpreter runs; it finds Testrium where this one did.
 _FRESH = (
     f"import sys; sys.path.append({os.path.dirname(testrium.__path__[0])!r});"  # noqa: PTH120 - as text
-    " from testrium.run.supervisor.fork import run_fresh_unit; run_fresh_unit()"
+    f" {import_of(FRESH_UNIT)}; run_fresh_unit()"
 )
 
 #: Python's handler for it appends the stacks of all threads to the unit's `stacks` file.

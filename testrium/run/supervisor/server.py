@@ -25,18 +25,10 @@ import socket
 from multiprocessing.process import BaseProcess
 from time import monotonic_ns
 
+from testrium.loaded_by_name import PRELOADED
 from testrium.run.supervisor.keeper import keep
 from testrium.run.supervisor.protocol import Channel, Exit, Message, signal_name
 from testrium.system import kernel
-
-#: What units find in memory. Names and not imports: the supervisor itself has no use for them.
-PRELOADED = (
-    "logging",
-    "testrium.classic.events",
-    "testrium.classic.in_run",
-    "testrium.probe",
-    "testrium.probe.waiting",
-)
 
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE)
 

@@ -26,6 +26,7 @@ from typing import Any
 
 import psutil
 
+from testrium.loaded_by_name import SPAWNED_UNIT, import_of
 from testrium.run.supervisor.lifecycle import UnitLifecycle
 from testrium.run.supervisor.program import MachineError, explain, framed, open_private
 from testrium.run.supervisor.protocol import Channel, Launch, Message, file_size
@@ -42,7 +43,7 @@ _HEEDED_BY_NOBODY = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK")
 # As in `bootstrap`. The package is found before what is found in the current folder.
 _BOOT = (
     "import sys; root = sys.argv.pop(); root in sys.path or sys.path.insert(0, root);"
-    " from testrium.run.supervisor.program import run_spawned_unit; run_spawned_unit()"
+    f" {import_of(SPAWNED_UNIT)}; run_spawned_unit()"
 )
 
 _ROOT = str(Path(__file__).resolve().parents[3])

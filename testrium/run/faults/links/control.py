@@ -13,6 +13,7 @@ from typing import Any
 from testrium.declared.faults import Fault
 from testrium.declared.groups import Scenario
 from testrium.errors import InfraError
+from testrium.loaded_by_name import LINKS
 from testrium.record.listening import listen_streams
 from testrium.record.recorder import Recorder, injected
 from testrium.run.environment import Surroundings
@@ -170,7 +171,7 @@ class Links:
         return Launch(
             unit="links",
             folder=folder,  # not the group's: what users write does not run here
-            entrypoint="testrium.run.faults.links.process:serve",
+            entrypoint=LINKS,
             command=None,
             cwd=folder,
             env={**os.environ, CONTROL: address},
