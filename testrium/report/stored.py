@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +25,19 @@ from testrium.system.safe_open import regular_text
 from testrium.words import FAULTS, Code, EventType, Place, Verdict
 
 T = TypeVar("T")
+
+#: A report may come from elsewhere. A million lost keys take a few of these bytes.
+MOST_BYTES = 256_000_000
+_MOST_DIGITS = 20
+_MOST_DEPTH = 200
+_TOO_DEEP = f"it is nested more than {_MOST_DEPTH} deep"
+#: The types of fields as they are annotated. Others are read by functions of their own.
+_FIELD_TYPES: Mapping[str, type | tuple[type, ...]] = {
+    "str": str,
+    "bool": bool,
+    "int": int,
+    "float": (int, float),
+}
 
 
 class StoredReportError(TestriumError):
@@ -77,9 +91,50 @@ def read_run(folder: Path) -> RunResult:
 
 def _load(path: Path) -> Any:
     try:
-        return json.loads(regular_text(path))
+        _check_size(path.stat().st_size)
+        data = json.loads(
+            regular_text(path),
+            parse_int=_whole_number,
+            parse_float=_finite_number,
+            parse_constant=_finite_number,
+        )
+        _check_depth(data)
+    except RecursionError as error:
+        raise _unreadable(path, ValueError(_TOO_DEEP)) from error
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
+    return data
+
+
+def _check_size(size: int) -> None:
+    if size > MOST_BYTES:
+        raise ValueError(f"it has {size / 1e6:.0f} MB, more than {MOST_BYTES / 1e6:.0f}")
+
+
+def _whole_number(text: str) -> int:
+    """A number that fits 64 bits: arithmetic and its text take no time, and it is also a float."""
+    if len(text) > _MOST_DIGITS:
+        raise ValueError(f"a number has {len(text)} digits, more than {_MOST_DIGITS}")
+    return int(text)
+
+
+def _finite_number(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is not a finite number")
+    return number
+
+
+def _check_depth(data: object) -> None:
+    """Raise ValueError where it is nested so deeply that what writes it again would fail."""
+    level = [data]
+    for _ in range(_MOST_DEPTH):
+        lists: list[Any] = [value for value in level if isinstance(value, list)]
+        tables: list[Any] = [value.values() for value in level if isinstance(value, dict)]
+        level = [inner for outer in (*lists, *tables) for inner in outer]
+        if not level:
+            return
+    raise ValueError(_TOO_DEEP)
 
 
 def _unreadable(path: Path, error: Exception) -> StoredReportError:
@@ -94,14 +149,14 @@ def _run(data: Mapping[str, Any], folder: Path) -> RunResult:
         run=data["run"],
         verdict=Verdict(data["verdict"]),
         exit_code=ExitCode(data["exit_code"]),
-        duration_s=data["duration_s"],
+        duration_s=_number(data, "duration_s"),
         groups=tuple(
             _group(group, _moved(group["run_dir"], data["run"], folder), tuple(modes[group["id"]]))
             for group in data["groups"]
         ),
         errors=_all(Problem, data.get("errors", ())),
         folder=folder,
-        started_wall=data.get("started", 0.0),
+        started_wall=_number(data, "started", 0.0),
     )
 
 
@@ -143,10 +198,11 @@ def _group(data: Mapping[str, Any], run_dir: Path | None, modes: tuple[str, ...]
         skip=data.get("reason") or "",
     )
     started_ns = data.get("started_ns")
+    _check_type("started_ns", started_ns, "int | None")
     return GroupResult(
         scenario=scenario,
         verdict=Verdict(data["verdict"]),
-        duration_s=data["duration_s"],
+        duration_s=_number(data, "duration_s"),
         run_dir=run_dir,
         reason=data.get("reason") or "",
         judgement=Judgement(
@@ -175,18 +231,41 @@ def _made(kind: Callable[..., T], data: Mapping[str, Any], **converted: object) 
 
     Other versions of Testrium have written fields that are not ours, and not all of ours.
     """
-    names = _names(kind)
+    fields = _fields(kind)
     known = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in data.items()
-        if name in names
+        if name in fields
     }
+    for name in known.keys() - converted.keys():
+        _check_type(name, known[name], fields[name])
     return kind(**known | converted)
 
 
 @functools.cache
-def _names(kind: Callable[..., object]) -> frozenset[str]:
-    return frozenset(inspect.signature(kind).parameters)
+def _fields(kind: Callable[..., object]) -> Mapping[str, str]:
+    """The fields and their types, as they are annotated."""
+    parameters = inspect.signature(kind).parameters.values()
+    return {
+        one.name: str(getattr(one.annotation, "__forward_arg__", one.annotation))
+        for one in parameters
+    }
+
+
+def _check_type(name: str, value: object, annotated: str) -> None:
+    """Raise TypeError where a text stands for a number or the reverse."""
+    wanted, _, optional = annotated.partition(" | ")
+    expected = _FIELD_TYPES.get(wanted)
+    if expected is None or (value is None and optional == "None"):
+        return
+    if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
+        raise TypeError(f"{name}: expected {wanted}, got {str(value)[:40]!r}")
+
+
+def _number(data: Mapping[str, Any], name: str, default: Any = None) -> Any:
+    value = data[name] if default is None else data.get(name, default)
+    _check_type(name, value, "float")
+    return value
 
 
 def _all(kind: Callable[..., T], data: Iterable[Mapping[str, Any]]) -> tuple[T, ...]:

@@ -48,7 +48,7 @@ class Gate:
 
         Args:
             target: path and query.
-            headers: by name, in lower case.
+            headers: by name, in lower case; where one came twice, all of it, joined by commas.
         """
         if headers.get("host", "").lower() not in self._hosts:
             return Answer.REFUSED
@@ -57,7 +57,10 @@ class Gate:
             return Answer.REFUSED
         if self._is_token(self._in_cookie(headers.get("cookie", ""))):
             return Answer.ALLOWED
-        given = parse_qs(urlsplit(target).query).get("token", [""])[0]
+        try:
+            given = parse_qs(urlsplit(target).query).get("token", [""])[0]
+        except ValueError:  # it is no address
+            return Answer.REFUSED
         return Answer.SIGNED_IN if self._is_token(given) else Answer.REFUSED
 
     def _in_cookie(self, text: str) -> str:

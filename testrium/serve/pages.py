@@ -56,8 +56,8 @@ class Pages:
 
     def page(self, target: str) -> Page:
         """The page of an address: `/`, `/group/NAME` or `/run/RUN`."""
-        parts = urlsplit(target).path.split("/", 2)[1:]
         try:
+            parts = urlsplit(target).path.split("/", 2)[1:]
             match [unquote(part) for part in parts]:
                 case [""]:
                     return self._overview()
@@ -67,6 +67,8 @@ class Pages:
                     return self._run(run)
         except TestriumError as error:
             return self.told(500, str(error))
+        except ValueError:  # brackets that hold no address
+            pass
         return self.told(404, "there is no such page")
 
     def told(self, status: int, text: str) -> Page:

@@ -26,6 +26,8 @@ class Dashboard(ThreadingHTTPServer):
     """The server; `gate.link` is what opens it."""
 
     daemon_threads = True
+    #: Connections that wait until they are taken: a browser that opens many must not be reset.
+    request_queue_size = 1024
 
     def __init__(self, port: int, pages: Pages) -> None:
         """Listen on a port; 0 takes one that is free. Raises UsageError where it is in use."""
@@ -38,6 +40,9 @@ class Dashboard(ThreadingHTTPServer):
             ) from error
         self.gate = Gate(self.server_port)
         self.pages = pages
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """The terminal is the user's: a client that resets its connection is no news there."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -56,7 +61,8 @@ class _Handler(BaseHTTPRequestHandler):
         """The terminal is the user's."""
 
     def _answer(self, *, with_body: bool) -> None:
-        headers = {name.lower(): value for name, value in self.headers.items()}
+        # All that came: of two Host headers neither may be the one that counts.
+        headers = {name.lower(): ", ".join(self.headers.get_all(name, ())) for name in self.headers}
         match self.server.gate.ask(self.path, headers):
             case Answer.ALLOWED:
                 self._send(self.server.pages.page(self.path), with_body)
@@ -68,6 +74,17 @@ class _Handler(BaseHTTPRequestHandler):
             case Answer.REFUSED:
                 text = "open the link that testrium serve has printed"
                 self._send(self.server.pages.told(Answer.REFUSED.value, text), with_body)
+
+    def send_error(
+        self,
+        code: int,
+        message: str | None = None,
+        explain: str | None = None,  # noqa: ARG002 - its name there
+    ) -> None:
+        """Answer what is no request as everything else is answered."""
+        self.close_connection = True
+        text = message or self.responses.get(code, ("", ""))[0]
+        self._send(self.server.pages.told(code, text), with_body=self.command != "HEAD")
 
     def _send(self, page: Page, with_body: bool) -> None:
         self.send_response(page.status)

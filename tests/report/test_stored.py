@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 from pathlib import Path
 
 import pytest
@@ -159,3 +161,45 @@ def test_a_report_of_an_older_version_is_shown(
     (again,) = stored.read_report(path).groups
     assert view_group(again, cwd=tmp_path).findings[0].code == lost.judgement.findings[0].code
     assert [end.unit for end in again.ends] == [end.unit for end in lost.ends]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("[" * 200_000, "nested more than 200 deep"),
+        ("[" * 900 + "]" * 900, "nested more than 200 deep"),
+        ('{"a":' * 200_000 + "1" + "}" * 200_000, "nested more than 200 deep"),
+        ("NaN", "NaN is not a finite number"),
+        ("-Infinity", "-Infinity is not a finite number"),
+        ("1e999", "1e999 is not a finite number"),
+        ("9" * 5_000, "a number has 5000 digits, more than 20"),
+        ('"1.5"', "duration_s: expected float, got '1.5'"),
+        ("true", "duration_s: expected float, got 'True'"),
+    ],
+)
+def test_a_hostile_report_is_refused_in_words_at_once(
+    run_folder: Path, text: str, reason: str
+) -> None:
+    path = run_folder / json_report.RUN_FILE
+    kept = path.read_text()
+    begin = kept.index('"duration_s": ') + len('"duration_s": ')
+    path.write_text(kept[:begin] + text + kept[kept.index(",", begin) :])
+    started = time.process_time()
+    with pytest.raises(stored.StoredReportError, match=re.escape(reason)):
+        stored.read_report(path)
+    assert time.process_time() - started < 2
+
+
+def test_a_report_that_is_too_large_is_not_read(
+    run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored, "MOST_BYTES", 100)
+    with pytest.raises(stored.StoredReportError, match="more than 0"):
+        stored.read_report(run_folder / json_report.RUN_FILE)
+
+
+def test_a_text_in_the_place_of_a_number_is_told(run_folder: Path) -> None:
+    path = run_folder / json_report.RUN_FILE
+    path.write_text(re.sub(r'"p50_ms": [^,]+', '"p50_ms": "long"', path.read_text()))
+    with pytest.raises(stored.StoredReportError, match="p50_ms: expected float, got 'long'"):
+        stored.read_report(path)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http.client
+import socket
+import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -207,3 +209,79 @@ def test_the_page_of_a_group_says_that_it_is_flaky(tmp_path: Path) -> None:
         history.append(RunResult("r1", Verdict.FAIL, ExitCode.FAILURE, 1.0, repeats))
     told = "It is flaky: on the same code it passed 2 times and failed 1 time."
     assert told in Pages(state, tmp_path).page("/group/g%20@INFO").document
+
+
+def raw(dashboard: Dashboard, request: bytes) -> bytes:
+    """What comes back for these bytes, until the server closes."""
+    with socket.create_connection(("127.0.0.1", dashboard.server_port), timeout=30) as client:
+        client.sendall(request)
+        client.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: client.recv(1 << 16), b""))
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        b"GET http://[ HTTP/1.1",
+        b"GET /?token=%s HTTP/1.1 and more",
+        b"GET / HTTP/9.x",
+        b"nonsense",
+        b"\x16\x03\x01\x02",
+        b"GET " + b"/" * 70_000 + b" HTTP/1.1",
+    ],
+)
+def test_a_malformed_request_is_refused_in_silence(
+    dashboard: Dashboard, capfd: pytest.CaptureFixture[str], request_line: bytes
+) -> None:
+    host = f"Host: 127.0.0.1:{dashboard.server_port}".encode()
+    answer = raw(dashboard, request_line + b"\r\n" + host + b"\r\nConnection: close\r\n\r\n")
+    assert b"bbbb" not in answer
+    assert not answer.startswith(b"HTTP/1.0 2")
+    assert read(dashboard, "/")[0] == 200
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_address_that_cannot_be_read_is_not_found(dashboard: Dashboard) -> None:
+    cookie = dashboard.gate.cookie.partition(";")[0].encode()
+    host = f"127.0.0.1:{dashboard.server_port}".encode()
+    request = b"GET http://[/ HTTP/1.0\r\nHost: %s\r\nCookie: %s\r\n\r\n" % (host, cookie)
+    assert b" 404 " in raw(dashboard, request).split(b"\r\n", 1)[0]
+
+
+def test_two_hosts_are_refused(dashboard: Dashboard) -> None:
+    """Whichever comes last: what stands between may have looked at the other one."""
+    cookie = dashboard.gate.cookie.partition(";")[0].encode()
+    own = f"127.0.0.1:{dashboard.server_port}".encode()
+    for hosts in ((own, b"evil.test"), (b"evil.test", own), (own, own)):
+        lines = b"".join(b"Host: %s\r\n" % host for host in hosts)
+        request = b"GET / HTTP/1.0\r\n%sCookie: %s\r\n\r\n" % (lines, cookie)
+        assert b" 403 " in raw(dashboard, request).split(b"\r\n", 1)[0]
+
+
+def test_a_client_that_resets_leaves_no_traceback(
+    dashboard: Dashboard, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cookie = dashboard.gate.cookie.partition(";")[0].encode()
+    host = f"127.0.0.1:{dashboard.server_port}".encode()
+    for sent in (b"GET", b"GET / HTTP/1.0\r\nHost: %s\r\nCookie: %s\r\n\r\n" % (host, cookie)):
+        client = socket.create_connection(("127.0.0.1", dashboard.server_port))
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.sendall(sent)
+        client.close()  # with SO_LINGER of 0 s it is reset
+    assert read(dashboard, "/")[0] == 200
+    assert capfd.readouterr() == ("", "")
+
+
+def test_five_hundred_connections_at_once_are_answered(dashboard: Dashboard) -> None:
+    clients = [
+        socket.create_connection(("127.0.0.1", dashboard.server_port), timeout=30)
+        for _ in range(500)
+    ]
+    try:
+        for client in clients:
+            client.sendall(b"HEAD / HTTP/1.0\r\n\r\n")
+        answers = [client.recv(100).split(b"\r\n", 1)[0] for client in clients]
+    finally:
+        for client in clients:
+            client.close()
+    assert answers == [b"HTTP/1.0 403 Forbidden"] * 500
