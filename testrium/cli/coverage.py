@@ -1,8 +1,8 @@
 """`testrium run --coverage`: which lines of Python code the units of a run went through.
 
-coverage.py measures: each Python process of a unit starts it (`run.supervisor.program`, or the .pth file
-that comes with coverage.py), and writes a file of its own. They are combined when the run is over,
-in a process of its own: plugins of coverage.py are code of others.
+coverage.py measures: each Python process of a unit starts it (`run.supervisor.program`, or the
+.pth file that comes with coverage.py), and writes a file of its own. They are combined when the run
+is over, in a process of its own: plugins of coverage.py are code of others.
 """
 
 from __future__ import annotations

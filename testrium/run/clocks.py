@@ -26,7 +26,7 @@ from testrium.errors import InfraError
 from testrium.probe import environment as names
 from testrium.probe.faults import written
 from testrium.record.recorder import injected
-from testrium.system.platform import system
+from testrium.system import processes
 
 if TYPE_CHECKING:
     from testrium.record.recorder import Recorder
@@ -98,7 +98,7 @@ def _with_library(library: str, file: Path, env: Mapping[str, str]) -> dict[str,
 
 def _tidy_shared_memory() -> None:
     """Remove what the library leaves of a process that was killed."""
-    alive = system.pids()
+    alive = processes.pids()
     for file in Path("/dev/shm").glob("*faketime_*"):  # noqa: S108 - that is where they are
         pid = file.name.rpartition("_")[2]
         if pid.isdigit() and int(pid) not in alive:

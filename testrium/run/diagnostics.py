@@ -22,7 +22,7 @@ from testrium.system.safe_open import open_regular
 
 if TYPE_CHECKING:
     from testrium.run.supervisor.client import Process
-    from testrium.system.process_entry import ProcessEntry
+    from testrium.system.processes import ProcessFigures
 
 #: So long before a deadline the processes are looked at: then their keepers begin to stop them.
 LOOK_AHEAD_S = 0.05
@@ -143,9 +143,11 @@ def _used(use: Use) -> str:
 
 def _tree(process: Process) -> list[str]:
     """The processes of a unit, children indented below their parents."""
-    entries = system.unit_processes(process.pid, process.keeper)
+    from testrium.system import processes  # psutil: only a failure is looked at so closely
+
+    entries = processes.figures_of(system.unit_pids(process.pid, process.keeper))
     listed = {entry.pid for entry in entries}
-    below: dict[int, list[ProcessEntry]] = {}
+    below: dict[int, list[ProcessFigures]] = {}
     for entry in entries:
         below.setdefault(entry.parent if entry.parent in listed else 0, []).append(entry)
     lines: list[str] = []
@@ -155,7 +157,7 @@ def _tree(process: Process) -> list[str]:
         lines.append(
             f"{'  ' * depth}{entry.pid} (parent {entry.parent}, {entry.state})"
             f"  CPU {entry.cpu_s:.2f} s, memory {entry.rss / 1e6:.1f} MB, threads {entry.threads},"
-            f" files {system.open_files(entry.pid)}  {system.command_line(entry.pid)}"
+            f" files {processes.open_files(entry.pid)}  {processes.command_line(entry.pid)}"
         )
         pending += [(child, depth + 1) for child in reversed(below.get(entry.pid, []))]
     return lines

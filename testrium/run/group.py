@@ -115,6 +115,7 @@ class GroupRun:
 
             self._monitors = ProcessMonitors(
                 scenario.group.monitors,
+                context.services.pace,
                 context.recorder,
                 lambda text: context.services.observer.notice(f"{scenario.id}: {text}"),
             )

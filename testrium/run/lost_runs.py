@@ -6,13 +6,11 @@ folder: a process that was forked and never called exec still shows the environm
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
 
 from testrium.probe import environment as names
 from testrium.record.runs import lost_runs, mark_over
-from testrium.system.platform import system
 
 
 def end_lost_runs(state_folder: Path) -> tuple[str, ...]:
@@ -37,31 +35,26 @@ def end_processes_of(run_folder: Path) -> tuple[str, ...]:
     Returns:
         The command lines of those that have ended.
     """
-    spared = this_and_above()
+    # psutil takes longer to import than a unit to start, and most runs have no lost one to end.
+    from testrium.system import processes
+
+    spared = processes.this_and_above()
     killed = []
-    while found := [pid for pid in system.pids() - spared if _belongs(pid, run_folder)]:
+    while found := [pid for pid in processes.pids() - spared if _belongs(pid, run_folder)]:
         for pid in found:
-            command_line = system.command_line(pid)
-            if system.kill_if(pid, partial(_belongs, pid, run_folder)):
+            command_line = processes.command_line(pid)
+            if processes.kill_if(pid, partial(_belongs, pid, run_folder)):
                 killed.append(command_line)
             else:
                 spared.add(pid)
     return tuple(killed)
 
 
-def this_and_above() -> set[int]:
-    """This process and its ancestors: somebody may call from a shell with a unit's environment."""
-    above = set()
-    pid = os.getpid()
-    while pid and (entry := system.process_entry(pid)) is not None:
-        above.add(pid)
-        pid = entry.parent
-    return above
-
-
 def _belongs(pid: int, run_folder: Path) -> bool:
+    from testrium.system.processes import environment, outputs  # as above
+
     inside = f"{run_folder}/"
-    env = system.environment(pid)
+    env = environment(pid)
     if env.get(names.RUN) == run_folder.name and env.get(names.RUN_DIR, "").startswith(inside):
         return True
-    return any(system.file_behind(pid, fd).startswith(inside) for fd in (1, 2))
+    return any(path.startswith(inside) for path in outputs(pid))

@@ -1,6 +1,7 @@
-"""What Testrium needs of the Linux kernel beyond the standard library: prctl and /proc.
+"""What supervisor and keepers need of the Linux kernel: prctl and /proc. Standard library only.
 
-Sources: prctl(2), proc(5).
+They fork units, so that nothing may stand in their memory that a fork would break; what the runner
+asks about processes it asks psutil (`processes`). Sources: prctl(2), proc(5).
 """
 
 from __future__ import annotations
@@ -9,27 +10,20 @@ import contextlib
 import ctypes
 import functools
 import os
-import select
 import signal
 import socket
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-from testrium.system.process_entry import COMMAND_LINE_LIMIT, ProcessEntry
+from testrium.system import COMMAND_LINE_LIMIT
 
 _PR_SET_PDEATHSIG = 1
 
 _PR_SET_NAME = 15
 
 _PR_SET_CHILD_SUBREAPER = 36
-
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-
-_PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
-
-#: How long one killed process may take to end before it is left alone.
-_END_LIMIT_S = 5.0
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -77,27 +71,31 @@ def set_title(title: str) -> None:
         ctypes.memmove(start, encoded[: room - 1].ljust(room, b"\0"), room)
 
 
-def process_entry(pid: int) -> ProcessEntry | None:
+class Descendant(NamedTuple):
+    """A process as the kernel lists it; `state` is one letter, `Z` for a zombie."""
+
+    pid: int
+    state: str
+    parent: int
+    group: int
+    session: int
+
+    @property
+    def alive(self) -> bool:
+        return self.state not in "ZXx"
+
+
+def process_entry(pid: int) -> Descendant | None:
     """The process `pid`, or None when it is gone."""
     try:
         state, *fields = _stat_fields(pid)
     except (FileNotFoundError, ProcessLookupError):
         return None
-    numbers = [int(field) for field in fields[:21]]
-    return ProcessEntry(
-        pid,
-        state,
-        parent=numbers[0],
-        group=numbers[1],
-        session=numbers[2],
-        cpu_s=sum(numbers[10:12]) / _TICKS_PER_S,
-        waited_cpu_s=sum(numbers[12:14]) / _TICKS_PER_S,
-        threads=numbers[16],
-        rss=numbers[20] * _PAGE_SIZE,
-    )
+    parent, group, session = map(int, fields[:3])
+    return Descendant(pid, state, parent, group, session)
 
 
-def descendants(pid: int, spare: Collection[int] = ()) -> list[ProcessEntry]:
+def descendants(pid: int, spare: Collection[int] = ()) -> list[Descendant]:
     """Every process below `pid`, zombies too, without those in `spare` and what is below them."""
     children = _children if _HAS_CHILDREN_FILES else _scanned_children()
     found = []
@@ -111,21 +109,9 @@ def descendants(pid: int, spare: Collection[int] = ()) -> list[ProcessEntry]:
     return found
 
 
-def unit_processes(pid: int, keeper: int) -> list[ProcessEntry]:  # noqa: ARG001 - see `platform`
+def unit_pids(pid: int, keeper: int) -> list[int]:  # noqa: ARG001 - see `platform`
     """Every process of the unit that `keeper` keeps, zombies too: all that is below the keeper."""
-    return descendants(keeper)
-
-
-def tree(pid: int) -> list[ProcessEntry]:
-    """The process and every process below it, zombies too; [] when it is gone."""
-    entry = process_entry(pid)
-    return [] if entry is None else [entry, *descendants(pid)]
-
-
-def cpu_of_the_gone(keeper: int) -> float:
-    """CPU time of the children that a keeper has waited for, in seconds."""
-    entry = process_entry(keeper)
-    return 0.0 if entry is None else entry.waited_cpu_s
+    return [each.pid for each in descendants(keeper)]
 
 
 def close_files(kept: Collection[int]) -> None:
@@ -139,14 +125,6 @@ def close_files(kept: Collection[int]) -> None:
     for fd in (*sorted(fd for fd in kept if fd > 2), highest + 1):
         os.closerange(low, fd)
         low = fd + 1
-
-
-def open_files(pid: int) -> int:
-    """How many descriptors the process has; 0 when it is gone or not ours to ask."""
-    try:
-        return len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208 - asked often, see _read
-    except OSError:
-        return 0
 
 
 def ports_of_the_kernel() -> frozenset[int]:
@@ -189,31 +167,6 @@ def lock_ports(ports: Collection[int]) -> _AbstractName | None:
         return None
 
 
-def pids() -> set[int]:
-    """All processes that can be seen; none where there is no /proc."""
-    with contextlib.suppress(OSError):
-        return {int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()}
-    return set()
-
-
-def environment(pid: int) -> dict[str, str]:
-    """The variables that the program of a process began with; {} when it is gone or not ours."""
-    try:
-        lines = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:
-        return {}
-    pairs = (line.decode(errors="surrogateescape").partition("=") for line in lines)
-    return {name: value for name, equals, value in pairs if equals}
-
-
-def file_behind(pid: int, fd: int) -> str:
-    """The path behind a descriptor of a process; "" when there is none or it is not ours."""
-    try:
-        return str(Path(f"/proc/{pid}/fd/{fd}").readlink())
-    except OSError:
-        return ""
-
-
 def command_line(pid: int) -> str:
     """How the process was called, cut to `COMMAND_LINE_LIMIT`; its name in brackets if unknown."""
     with contextlib.suppress(OSError):
@@ -251,31 +204,6 @@ def kill_descendants(spare: Collection[int] = ()) -> None:
 def end_orphans(spare: Collection[int], mark: str, units: Collection[int]) -> None:  # noqa: ARG001
     """Kill what came to this process when the supervisor died; all of it did (see `platform`)."""
     kill_descendants(spare)
-
-
-def kill_if(pid: int, condition: Callable[[], bool]) -> bool:
-    """SIGKILL the process if the condition holds; whether it is gone.
-
-    By a descriptor, as its number could soon be another's.
-    """
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    except OSError:  # a kernel before 5.3
-        return False
-    try:
-        if not condition():
-            return True
-        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-        ended, _, _ = select.select([descriptor], [], [], _END_LIMIT_S)
-        return bool(ended)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    finally:
-        os.close(descriptor)
 
 
 def signal_session(leader: int, number: int) -> None:

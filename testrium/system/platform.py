@@ -1,16 +1,15 @@
-"""The seam between Testrium and the operating system: what it asks of one, and which one it is.
+"""What Testrium asks of an operating system that psutil does not know: how units are kept.
 
-`linux` is complete. `portable` does with psutil what macOS, Windows and others let be done; what
-that is less, docs/platforms.md tells. Nothing outside these modules, `keeper` and `worker` (Linux)
-and `spawning` (all others) starts, lists or ends processes by other means.
+`kernel` is Linux, where a keeper adopts what a unit starts. `portable` does what macOS, Windows and
+others let be done; what that is less, docs/platforms.md tells. Nothing outside this room, `keeper`,
+`fork` (Linux) and `spawn` (all others) starts, lists or ends processes by other means.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Final, Protocol
 
-from testrium.system.process_entry import ProcessEntry
 from testrium.system.start_method import START_METHOD
 
 
@@ -29,38 +28,8 @@ class System(Protocol):
     def suspended_ns(self) -> int:
         """For how long in all this machine was suspended; 0 where it does not tell."""
 
-    def process_entry(self, pid: int) -> ProcessEntry | None:
-        """The process `pid`, or None when it is gone."""
-
-    def unit_processes(self, pid: int, keeper: int) -> list[ProcessEntry]:
+    def unit_pids(self, pid: int, keeper: int) -> list[int]:
         """The process of a unit and all below it that can be found, zombies too."""
-
-    def tree(self, pid: int) -> list[ProcessEntry]:
-        """Any process and all below it, zombies too; [] when it is gone."""
-
-    def cpu_of_the_gone(self, keeper: int) -> float:
-        """CPU time in seconds of the unit's orphans that have ended; 0 where nobody counts it."""
-
-    def open_files(self, pid: int) -> int:
-        """How many descriptors the process has; 0 when it is gone or not ours to ask."""
-
-    def command_line(self, pid: int) -> str:
-        """How the process was called, cut; its name in brackets if unknown."""
-
-    def pids(self) -> set[int]:
-        """All processes that can be seen."""
-
-    def environment(self, pid: int) -> dict[str, str]:
-        """The variables that a process began with; {} when it is gone or not ours to ask."""
-
-    def file_behind(self, pid: int, fd: int) -> str:
-        """The path behind a descriptor of a process; "" when it cannot be told."""
-
-    def kill_if(self, pid: int, condition: Callable[[], bool]) -> bool:
-        """SIGKILL the process if the condition holds once its number cannot become another's.
-
-        Returns whether it is gone.
-        """
 
     def end_orphans(self, spare: Collection[int], mark: str, units: Collection[int]) -> None:
         """Kill what a dead supervisor has left to this process.

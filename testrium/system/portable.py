@@ -16,25 +16,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
-from typing import Final, TypeVar
+from typing import Final
 
 import psutil
 
-from testrium.system.process_entry import COMMAND_LINE_LIMIT, ProcessEntry
-
-_LONGEST_PAUSE_S = 0.05
-
-_T = TypeVar("_T")
+from testrium.system import processes
+from testrium.system.processes import END_LIMIT_S, GONE, environment, wait_ended
 
 #: In the environment of everything that a unit starts: `RUN.START`, see `spawning`.
 MARK: Final = "TESTRIUM_MARK"
-
-#: How long killed processes may take to end before they are left alone.
-_END_LIMIT_S = 5.0
-
-_GONE = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
-
-_LETTERS = {psutil.STATUS_ZOMBIE: "Z", psutil.STATUS_DEAD: "X", psutil.STATUS_STOPPED: "T"}
 
 
 def become_subreaper() -> None:
@@ -65,101 +55,9 @@ def suspended_ns() -> int:
     return 0
 
 
-def process_entry(pid: int) -> ProcessEntry | None:
-    """The process `pid`, or None when it is gone; figures that are not ours to ask are 0."""
-    try:
-        process = psutil.Process(pid)
-        with process.oneshot():
-            times = _allowed(process.cpu_times)
-            memory = _allowed(process.memory_info)
-            return ProcessEntry(
-                pid,
-                _LETTERS.get(process.status(), "S"),
-                parent=process.ppid(),
-                group=_of_posix("getpgid", pid),
-                session=_of_posix("getsid", pid),
-                cpu_s=times.user + times.system if times else 0.0,
-                # Linux counts waited children, Windows and macOS say 0.
-                waited_cpu_s=times.children_user + times.children_system if times else 0.0,
-                threads=_allowed(process.num_threads) or 0,
-                rss=memory.rss if memory else 0,
-            )
-    except psutil.Error:
-        return None
-
-
-def unit_processes(pid: int, keeper: int) -> list[ProcessEntry]:  # noqa: ARG001 - see `platform`
+def unit_pids(pid: int, keeper: int) -> list[int]:  # noqa: ARG001 - see `platform`
     """The unit's process and those below it, zombies too; not what has lost its parent."""
-    return tree(pid)
-
-
-def tree(pid: int) -> list[ProcessEntry]:
-    """The process and every process below it, zombies too; [] when it is gone."""
-    try:
-        below = psutil.Process(pid).children(recursive=True)
-    except psutil.Error:
-        below = []
-    entries = (process_entry(each) for each in (pid, *(process.pid for process in below)))
-    return [entry for entry in entries if entry is not None]
-
-
-def cpu_of_the_gone(keeper: int) -> float:  # noqa: ARG001 - see `platform`
-    """Nobody counts it here."""
-    return 0.0
-
-
-def open_files(pid: int) -> int:
-    """How many descriptors (handles, on Windows) the process has; 0 when it cannot be told."""
-    counter = "num_handles" if sys.platform == "win32" else "num_fds"
-    try:
-        return int(getattr(psutil.Process(pid), counter)())
-    except psutil.Error:
-        return 0
-
-
-def command_line(pid: int) -> str:
-    """How the process was called, cut to `COMMAND_LINE_LIMIT`; its name in brackets if unknown."""
-    try:
-        process = psutil.Process(pid)
-        text = " ".join(_allowed(process.cmdline) or ())
-        return (text or f"[{process.name()}]")[:COMMAND_LINE_LIMIT]
-    except psutil.Error:
-        return ""
-
-
-def pids() -> set[int]:
-    """All processes that can be seen."""
-    return set(psutil.pids())
-
-
-def environment(pid: int) -> dict[str, str]:
-    """The variables that the program of a process began with; {} when it is gone or not ours."""
-    try:
-        return psutil.Process(pid).environ()
-    except (psutil.Error, OSError):
-        return {}
-
-
-def file_behind(pid: int, fd: int) -> str:  # noqa: ARG001 - see `platform`
-    """Not asked here: to list the files of all processes takes seconds."""
-    return ""
-
-
-def kill_if(pid: int, condition: Callable[[], bool]) -> bool:
-    """Kill the process if the condition holds; whether it is gone.
-
-    psutil compares the times of creation, so that its number is not another's by now.
-    """
-    try:
-        process = psutil.Process(pid)
-        if condition():
-            process.kill()
-            return not wait_ended([process], _END_LIMIT_S)
-    except psutil.NoSuchProcess:
-        return True
-    except psutil.AccessDenied:
-        return False
-    return True
+    return processes.tree(pid)
 
 
 def belonging(leader: int, mark: str) -> Iterator[psutil.Process]:
@@ -170,7 +68,7 @@ def belonging(leader: int, mark: str) -> Iterator[psutil.Process]:
     below = {leader}
     spared = {leader, os.getpid()}
     for process in sorted(psutil.process_iter(["ppid", "status"]), key=_age):
-        if process.pid in spared or process.info["status"] in _GONE:
+        if process.pid in spared or process.info["status"] in GONE:
             continue
         if (
             process.info["ppid"] in below
@@ -191,24 +89,7 @@ def kill_until_none(found: Callable[[], list[psutil.Process]]) -> None:
         for process in doomed:
             with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                 process.kill()
-        spared.update(process.pid for process in wait_ended(doomed, _END_LIMIT_S))
-
-
-def wait_ended(
-    processes: list[psutil.Process], limit_s: float | None = None
-) -> list[psutil.Process]:
-    """Wait until none of the processes runs any more; those that do after the limit.
-
-    Not with psutil's own wait: that would reap a child of ours, and wait for zombies of others.
-    """
-    end = None if limit_s is None else time.monotonic() + limit_s
-    pause_s = 0.001
-    while alive := [process for process in processes if _runs(process)]:
-        if end is not None and time.monotonic() >= end:
-            break
-        time.sleep(pause_s)  # nothing tells of the end of a process that is not a child
-        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-    return alive
+        spared.update(process.pid for process in wait_ended(doomed, END_LIMIT_S))
 
 
 def end_orphans(spare: Collection[int], mark: str, units: Collection[int]) -> None:
@@ -222,7 +103,7 @@ def end_orphans(spare: Collection[int], mark: str, units: Collection[int]) -> No
             process
             for process in psutil.process_iter(["status"])
             if process.pid not in spare
-            and process.info["status"] not in _GONE
+            and process.info["status"] not in GONE
             and environment(process.pid).get(MARK, "").startswith(f"{mark}.")
         ]
         return [*marked, *(process for unit in units for process in belonging(unit, ""))]
@@ -277,13 +158,6 @@ def lock_ports(ports: Collection[int]) -> _BoundPort | None:
         return None
 
 
-def _runs(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() not in _GONE
-    except psutil.Error:
-        return False
-
-
 def _is_job_of(pid: int, leader: int) -> bool:
     """Whether a shell has put it into a process group of its own, in the leader's session."""
     return _of_posix("getsid", pid) == leader != _of_posix("getpgid", pid)
@@ -296,14 +170,6 @@ def _of_posix(name: str, pid: int) -> int:
         return ask(pid) if ask is not None else 0
     except OSError:
         return 0
-
-
-def _allowed(ask: Callable[[], _T]) -> _T | None:
-    """What psutil is told, or None where that is not ours to ask, or a zombie has none."""
-    try:
-        return ask()
-    except (psutil.AccessDenied, psutil.ZombieProcess):
-        return None
 
 
 def _age(process: psutil.Process) -> float:

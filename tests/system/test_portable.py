@@ -1,4 +1,4 @@
-"""What psutil tells is what /proc tells, and a unit's processes are found by three signs."""
+"""Where nothing adopts orphans, a unit's processes are found by three signs."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 
 import psutil
 import pytest
 
-from testrium.system import kernel, portable
+from testrium.system import portable
 
 #: Forks, makes a session in the child if asked to, and tells the pid of the one that stays.
 STRAY = """
@@ -30,17 +29,6 @@ os.wait()
 print(os.read(reader, 20).decode(), flush=True)
 sys.stdin.read()
 """
-
-
-@pytest.fixture
-def sleeper() -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen(["sh", "-c", "echo; exec sleep 1000"], stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        while kernel.command_line(process.pid) != "sleep 1000":
-            time.sleep(0.001)  # it is about to become that
-        yield process
-        process.kill()
 
 
 class Stray:
@@ -77,33 +65,6 @@ def stray(request: pytest.FixtureRequest) -> Iterator[Stray]:
     made.end()
 
 
-def test_a_process_looks_as_in_proc(sleeper: subprocess.Popen[bytes]) -> None:
-    entry, same = portable.process_entry(sleeper.pid), kernel.process_entry(sleeper.pid)
-    assert entry is not None
-    assert same is not None
-    # It may still be on its way to sleep.
-    assert entry[2:5] == same[2:5]
-    assert (entry.alive, entry.threads, entry.waited_cpu_s) == (True, 1, 0.0)
-    assert entry.rss > 0
-    assert portable.command_line(sleeper.pid) == kernel.command_line(sleeper.pid)
-    assert portable.environment(sleeper.pid) == kernel.environment(sleeper.pid)
-    assert portable.open_files(sleeper.pid) == kernel.open_files(sleeper.pid)
-    assert portable.open_files(os.getpid()) > 0
-    assert sleeper.pid in portable.pids()
-    assert [e.pid for e in portable.unit_processes(sleeper.pid, 0)] == [sleeper.pid]
-
-
-def test_a_process_that_is_gone() -> None:
-    with subprocess.Popen(["true"]) as ended:
-        pass
-    assert portable.process_entry(ended.pid) is None
-    assert portable.unit_processes(ended.pid, 0) == []
-    assert portable.command_line(ended.pid) == ""
-    assert portable.environment(ended.pid) == {}
-    assert portable.open_files(ended.pid) == 0
-    assert portable.kill_if(ended.pid, lambda: True)
-
-
 @pytest.mark.parametrize("stray", [()], indirect=True)
 def test_found_by_the_session(stray: Stray) -> None:
     assert stray.found(mark="") == [stray.pid]
@@ -130,13 +91,6 @@ def test_orphans_of_a_run_are_ended(stray: Stray) -> None:
     assert stray.found() == []
 
 
-def test_kill_if(sleeper: subprocess.Popen[bytes]) -> None:
-    assert portable.kill_if(sleeper.pid, lambda: False)
-    assert sleeper.poll() is None
-    assert portable.kill_if(sleeper.pid, lambda: True)
-    assert sleeper.wait() == -signal.SIGKILL
-
-
 def test_a_block_of_ports_has_one_owner() -> None:
     block = range(40_000, 40_016)
     first = portable.lock_ports(block)
@@ -151,7 +105,7 @@ def test_a_block_of_ports_has_one_owner() -> None:
 
 def test_a_process_can_end_with_another() -> None:
     code = (
-        "import sys; from testrium.run import portable; "
+        "import sys; from testrium.system import portable; "
         "portable.die_with_parent(int(sys.argv[1])); print(flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(["sleep", "1000"]) as other:

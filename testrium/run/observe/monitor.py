@@ -7,18 +7,19 @@ import contextlib
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from testrium.declared.groups import Group, Monitored
 from testrium.declared.units import Unit
 from testrium.errors import InfraError
 from testrium.evidence import Sample, Use
 from testrium.record.recorder import Recorder
-from testrium.run.lost_runs import this_and_above
 from testrium.run.observe.logs import bounded
 from testrium.run.supervisor.client import Exit, Process
 from testrium.system.platform import system
-from testrium.system.process_entry import ProcessEntry
+
+if TYPE_CHECKING:
+    from testrium.system.processes import ProcessFigures
 
 _Number = TypeVar("_Number", int, float)
 
@@ -28,8 +29,8 @@ INTERVAL_S = 0.2
 #: A unit without limits that ends sooner costs nothing: the kernel's figures at its end must do.
 FIRST_AFTER_S = 0.1
 
-#: At most this part of the runner's time goes into samples that no limit asks for.
-SHARE = 0.05
+#: At most this part of a core goes into samples that no limit asks for.
+SHARE = 0.02
 
 
 class SamplingPace:
@@ -39,7 +40,7 @@ class SamplingPace:
         self.watched = 0
 
     def pause_s(self, cost_s: float, *, limited: bool) -> float:
-        """The time until the next sample, where the last one took `cost_s`."""
+        """The time until the next sample, where the last one took `cost_s` of a core."""
         return INTERVAL_S if limited else max(INTERVAL_S, cost_s * self.watched / SHARE)
 
 
@@ -65,9 +66,7 @@ class Monitor:
             if not self._limited:
                 await asyncio.wait({ended}, timeout=FIRST_AFTER_S)
             while not ended.done():
-                began = time.perf_counter()
-                self._sample()
-                cost_s = time.perf_counter() - began
+                cost_s = _cpu_time_of(self._sample)
                 pause_s = self._pace.pause_s(cost_s, limited=self._limited)
                 await asyncio.wait({ended}, timeout=pause_s)
         finally:
@@ -96,12 +95,16 @@ class Monitor:
         )
 
     def _sample(self) -> None:
-        below = system.unit_processes(self._process.pid, self._process.keeper)
+        from testrium.system import processes  # psutil, see there; short units need no sample
+
+        keeper = self._process.keeper
+        below = processes.figures_of(system.unit_pids(self._process.pid, keeper))
         if not below:
             return
         t_ns = time.monotonic_ns()
         # What ended in between counts for who has waited for it, in the end the keeper.
-        cpu_s = system.cpu_of_the_gone(self._process.keeper)
+        kept = processes.figures(keeper) if keeper else None
+        cpu_s = kept.waited_cpu_s if kept else 0.0
         cpu_s += sum(entry.cpu_s + entry.waited_cpu_s for entry in below)
         before = self.samples[-1] if self.samples else None
         self.samples.append(
@@ -113,7 +116,7 @@ class Monitor:
                 cpu_percent=None if before is None else _percent(before, t_ns, cpu_s),
                 rss=sum(entry.rss for entry in below),
                 threads=sum(entry.threads for entry in below),
-                fds=sum(system.open_files(entry.pid) for entry in below),
+                fds=sum(processes.open_files(entry.pid) for entry in below),
                 children=len(below) - 1,
             )
         )
@@ -199,15 +202,20 @@ class ProcessMonitors:
     """
 
     def __init__(
-        self, wanted: Iterable[Monitored], recorder: Recorder, notice: Callable[[str], None]
+        self,
+        wanted: Iterable[Monitored],
+        pace: SamplingPace,
+        recorder: Recorder,
+        notice: Callable[[str], None],
     ) -> None:
+        self._pace = pace
         self._recorder = recorder
         self._notice = notice
         self._watched = [_MonitoredProcesses(each) for each in wanted]
         self._sampling: asyncio.Task[None] | None = None
 
     def open(self) -> None:
-        self._sampling = asyncio.create_task(self._sample(), name="bystanders")
+        self._sampling = asyncio.create_task(self._sample(), name="process monitors")
 
     async def close(self) -> None:
         """Store the samples; what was never seen is told."""
@@ -222,15 +230,25 @@ class ProcessMonitors:
                 self._tell(watched, "no such process was seen")
 
     async def _sample(self) -> None:
-        while True:
-            for watched in tuple(self._watched):
-                try:
-                    await watched.look()
-                except InfraError as error:
-                    self._watched.remove(watched)
-                    self._recorder.add_samples(watched.samples)
-                    self._tell(watched, str(error))
-            await asyncio.sleep(INTERVAL_S)
+        self._pace.watched += 1
+        try:
+            while True:
+                cost_s = await self._look()
+                await asyncio.sleep(self._pace.pause_s(cost_s, limited=False))
+        finally:
+            self._pace.watched -= 1
+
+    async def _look(self) -> float:
+        """Take a sample of each; returns the CPU time that they took."""
+        cost_s = 0.0
+        for watched in tuple(self._watched):
+            try:
+                cost_s += await watched.look()
+            except InfraError as error:
+                self._watched.remove(watched)
+                self._recorder.add_samples(watched.samples)
+                self._tell(watched, str(error))
+        return cost_s
 
     def _tell(self, watched: _MonitoredProcesses, text: str) -> None:
         self._notice(f"monitor {watched.name}: {text}")
@@ -249,23 +267,27 @@ class _MonitoredProcesses:
         self._cpu_s = 0.0  # of all processes, since each was seen first
         self._before: dict[int, float] = {}
 
-    async def look(self) -> None:
-        """Take a sample, if there is such a process.
+    async def look(self) -> float:
+        """Take a sample, if there is such a process; returns the CPU time that it took.
 
         Raises InfraError: its pattern takes too long.
         """
+        cost_s = 0.0
         if self._pid is not None:
             self._roots = {self._pid}
         elif time.monotonic() - self._searched_at >= SEARCH_S:
             self._searched_at = time.monotonic()
             # All processes of a machine may be many. But a search has a limit in this thread only.
-            self._search(await asyncio.to_thread(_command_lines))
-        await asyncio.to_thread(self._sample)
+            lines: dict[int, str] = {}
+            cost_s = await asyncio.to_thread(_cpu_time_of, lambda: lines.update(_command_lines()))
+            self._search(lines)
+        return cost_s + await asyncio.to_thread(_cpu_time_of, self._sample)
 
     def _sample(self) -> None:
-        entries = {
-            entry.pid: entry for root in self._roots for entry in system.tree(root) if entry.alive
-        }
+        from testrium.system import processes  # as in `Monitor`
+
+        below = {pid for root in self._roots for pid in processes.tree(root)}
+        entries = {entry.pid: entry for entry in processes.figures_of(below) if entry.alive}
         if entries:
             self._add(entries)
 
@@ -273,7 +295,9 @@ class _MonitoredProcesses:
         with bounded(lambda: f"its pattern {self._pattern.pattern!r}"):
             self._roots = {pid for pid, line in lines.items() if self._pattern.search(line)}
 
-    def _add(self, entries: Mapping[int, ProcessEntry]) -> None:
+    def _add(self, entries: Mapping[int, ProcessFigures]) -> None:
+        from testrium.system.processes import open_files  # as in `Monitor`
+
         t_ns = time.monotonic_ns()
         used = {pid: entry.cpu_s for pid, entry in entries.items()}
         grown_s = sum(cpu_s - self._before.get(pid, cpu_s) for pid, cpu_s in used.items())
@@ -291,7 +315,7 @@ class _MonitoredProcesses:
                 cpu_percent=percent,
                 rss=sum(entry.rss for entry in entries.values()),
                 threads=sum(entry.threads for entry in entries.values()),
-                fds=sum(system.open_files(pid) for pid in entries),
+                fds=sum(map(open_files, entries)),
                 children=len(entries.keys() - self._roots),
             )
         )
@@ -299,4 +323,14 @@ class _MonitoredProcesses:
 
 def _command_lines() -> dict[int, str]:
     """Of all processes but this run's."""
-    return {pid: system.command_line(pid) for pid in system.pids() - this_and_above()}
+    from testrium.system import processes  # as in `Monitor`
+
+    others = processes.pids() - processes.this_and_above()
+    return {pid: processes.command_line(pid) for pid in others}
+
+
+def _cpu_time_of(work: Callable[[], object]) -> float:
+    """Do it; the CPU time in seconds that it took in this thread."""
+    began = time.thread_time()
+    work()
+    return time.thread_time() - began

@@ -31,6 +31,7 @@ from testrium.run.supervisor.lifecycle import UnitLifecycle
 from testrium.run.supervisor.program import MachineError, explain, framed, open_private
 from testrium.run.supervisor.protocol import Channel, Launch, Message, file_size
 from testrium.system import portable
+from testrium.system.processes import command_line
 
 #: How long a unit may take to write its stacks.
 _DUMP_LIMIT_S = 0.5
@@ -107,7 +108,7 @@ class _SpawnedUnit:
 
     def left(self) -> list[tuple[int, str]]:
         found = portable.belonging(self.pid, self._mark)
-        return [(process.pid, portable.command_line(process.pid)) for process in found]
+        return [(process.pid, command_line(process.pid)) for process in found]
 
     def clear(self) -> None:
         portable.kill_until_none(lambda: list(portable.belonging(self.pid, self._mark)))

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +11,6 @@ from testrium.evidence import Sample, Use
 from testrium.run.observe import monitor
 from testrium.run.observe.monitor import Monitor, SamplingPace, joined
 from testrium.run.supervisor.client import Exit, Supervisor
-from testrium.system import kernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,29 +147,3 @@ def test_many_processes_are_sampled_less_often_but_for_limits() -> None:
     assert pace.pause_s(0.0001, limited=True) == monitor.INTERVAL_S
     pace.watched = 1
     assert pace.pause_s(0.0001, limited=False) == monitor.INTERVAL_S
-
-
-def test_usage_of_a_process_is_read(folder: UnitFolder) -> None:
-    """Against what the process says of itself."""
-    entry = kernel.process_entry(os.getpid())
-    assert entry is not None
-    assert entry.parent == os.getppid()
-    assert (entry.group, entry.session) == (os.getpgrp(), os.getsid(0))
-    times = os.times()
-    assert entry.cpu_s == pytest.approx(times.user + times.system, abs=0.1)
-    assert entry.waited_cpu_s == pytest.approx(times.children_user + times.children_system, abs=0.1)
-    assert entry.rss > 10 * MB
-
-
-def test_a_name_cannot_confuse_the_reader() -> None:
-    """A process may call itself `) Z 1 1`."""
-    code = "open('/proc/self/comm', 'w').write(') Z 1 1'); print(flush=True); input()"
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as other:
-        assert other.stdout is not None
-        other.stdout.readline()
-        entry = kernel.process_entry(other.pid)
-        other.kill()
-    assert entry is not None
-    assert (entry.state in "SR", entry.parent) == (True, os.getpid())

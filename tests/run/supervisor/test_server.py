@@ -321,3 +321,22 @@ def test_the_current_folder_does_not_matter(
         return (await (await supervisor.spawn(launch)).ended).exit_code
 
     assert folder.run(story) == 0
+
+
+def test_supervisor_and_keepers_import_the_standard_library_only(folder: UnitFolder) -> None:
+    """A unit that was forked from them finds in memory what they have imported."""
+    code = "import sys\ndef main(): print(*{name.partition('.')[0] for name in sys.modules})"
+    bare = subprocess.run(
+        [sys.executable, "-P", "-c", "import sys; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    async def imported(supervisor: Supervisor) -> set[str]:
+        await (await supervisor.spawn(folder.launch(code))).ended
+        return set((folder.out / "source.out").read_text().split())
+
+    own = {name.partition(".")[0] for name in bare.stdout.split()}  # of .pth files
+    foreign = folder.run(imported) - own - sys.stdlib_module_names
+    assert foreign - {"__mp_main__"} == {"testrium", "part"}  # another name of a forked `__main__`
