@@ -6,10 +6,10 @@ BIN    := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint coverage bench clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
 
 demo: $(STAMPS)/package ## run every example circuit
 	@$(BIN)/testrium run example_groups
@@ -23,6 +23,18 @@ lint: $(STAMPS)/test ## check style, types and the direction of imports
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo
+
+# Of tests/end_to_end some: a measured process starts slower, and whole runs take longer.
+MEASURED := $(filter-out tests/browser/ tests/faults/ tests/end_to_end/ tests/corpus/,$(wildcard tests/*/)) \
+	$(filter-out tests/conftest.py tests/test_benchmarks.py,$(wildcard tests/*.py)) \
+	$(addprefix tests/end_to_end/test_,$(addsuffix .py,chaos examples faults fixtures life runs suites usercode))
+
+coverage: $(STAMPS)/test ## measure which branches the tests go through; fails below the floor
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest --quiet --numprocesses 2 -m 'not unmeasured' \
+		--ignore tests/cli/test_coverage.py $(MEASURED)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
 
 bench: $(STAMPS)/test ## measure the figures of docs/performance.md
 	@$(BIN)/python -m benchmarks

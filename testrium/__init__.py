@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from testrium.probe.emitter import Unit, metric, unit
     from testrium.probe.event import Event
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 __all__ = ["Event", "InjectedFault", "Unit", "__version__", "metric", "unit"]
 

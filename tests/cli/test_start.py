@@ -53,6 +53,7 @@ def ended(
     return done.returncode, done.stderr
 
 
+@pytest.mark.unmeasured
 def test_a_command_ends_at_once_with_its_code(tmp_path: Path) -> None:
     output = tmp_path / "output"
     assert ended(tmp_path, "--version", output=str(output)) == (0, "")

@@ -20,6 +20,7 @@ def test_no_other_name() -> None:
         getattr(testing, "wait_for_rain")  # noqa: B009 - it does not exist, mypy says
 
 
+@pytest.mark.unmeasured
 def test_it_is_light() -> None:
     """Importing it imports nothing; a wait imports neither SQLite nor asyncio."""
     code = (

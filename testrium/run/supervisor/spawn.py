@@ -2,7 +2,7 @@
 
 Where there is no child subreaper a keeper has nothing to keep, so there are none: each unit is a
 `Life` of this process. It speaks with the runner as the other supervisor does (`protocol`). Linux
-takes this way too when it is told to (docs/contributing.md), which is how it is tested.
+takes this way too when it is told to (docs/contributing/testing.md), which is how it is tested.
 
 A Python unit is an interpreter that gets its launch on its standard input (`script`). That pipe
 stays: a byte on it asks for the stacks, and its end tells that the supervisor is gone.

@@ -105,6 +105,7 @@ def test_the_runner_and_the_supervisor_are_killed(tmp_path: Path, gone: Gone) ->
         gone(run.pids)
 
 
+@pytest.mark.unmeasured
 def test_the_runner_is_interrupted(tmp_path: Path, gone: Gone) -> None:
     with a_run(tmp_path) as run:
         run.program.send_signal(signal.SIGINT)
@@ -244,6 +245,7 @@ def test_a_supervisor_that_nobody_needed(gone: Gone) -> None:
     assert kernel.process_entry(pid) is None
 
 
+@pytest.mark.unmeasured
 def test_a_hundred_starts_leave_nothing(folder: UnitFolder) -> None:
     launch = folder.launch("def main(): pass")
 
