@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from testrium.declared.groups import Scenario
+from testrium.env_values import env_names
 from testrium.errors import InfraError, NoGroupsError, UsageError
 from testrium.judging.group import EXIT_CODES, judged, run_verdict
 from testrium.load.project import state_folder
@@ -17,6 +19,7 @@ from testrium.report.json_report import RUN_FILE
 from testrium.report.stored import StoredReportError, read_report, read_run
 from testrium.results import GroupResult, RunResult
 from testrium.session import DATABASE, load
+from testrium.system.safe_open import regular_text
 from testrium.words import BAD_VERDICTS, Verdict
 
 
@@ -51,7 +54,8 @@ def verify_again(
             scenario = restored_scenario(old.run_dir / FILE)
             result = judged(scenario, old.run_dir / DATABASE, stored.folder)
         else:
-            now = _declared_now(old.scenario, cwd)
+            with _as_if_set(old.run_dir / FILE):
+                now = _declared_now(old.scenario, cwd)
             scenario = now._replace(id=old.scenario.id, repeat=old.scenario.repeat)
             result = judged(scenario, old.run_dir / DATABASE, stored.folder, anew=True)
         results.append(result._replace(duration_s=old.duration_s, run_dir=old.run_dir))
@@ -91,6 +95,22 @@ def _unfinished(folder: Path) -> RunResult:
         groups=tuple(groups),
         folder=folder,
     )
+
+
+@contextmanager
+def _as_if_set(scenario_file: Path) -> Iterator[None]:
+    """Let a group be loaded whose run had variables that are not set here, nor needed to judge."""
+    try:
+        asked_for = env_names(regular_text(scenario_file))
+    except (OSError, ValueError):  # the run's rules cannot be read: all that is missing is told
+        asked_for = frozenset()
+    unset = asked_for - os.environ.keys()
+    os.environ.update(dict.fromkeys(unset, ""))
+    try:
+        yield
+    finally:
+        for name in unset:
+            del os.environ[name]
 
 
 def _declared_now(old: Scenario, cwd: Path) -> Scenario:

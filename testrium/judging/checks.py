@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from testrium.checks.examine import Examiner, UnreadableError
 from testrium.checks.patterns import TookTooLongError, at_most
 from testrium.declared.checks import Check
 from testrium.declared.groups import Scenario
+from testrium.env_values import EnvValues
 from testrium.errors import TestriumError
 from testrium.evidence import CheckResult
 from testrium.plugins.registry import Plugin
@@ -28,6 +29,7 @@ from testrium.record.reader import probe_metadata, stored_ports
 from testrium.run.environment import Ports, Surroundings, event_field
 from testrium.run.folder import RunFolder
 from testrium.variables import references
+from testrium.words import EMPTY
 
 #: How long one check may compute (seconds of CPU time): a pattern that backtracks without end is a
 #: failure. Large files take longer: so much more for each byte.
@@ -55,6 +57,7 @@ def make_checks(
     limit_s: float = LIMIT_S,
     update_golden: bool = False,
     hurried: bool = False,
+    stored: Mapping[str, CheckResult] = EMPTY,
 ) -> Made:
     """Make the checks of a group on what lies beside `database`.
 
@@ -64,6 +67,7 @@ def make_checks(
         limit_s: seconds of CPU time for each check, if its file is small.
         update_golden: rewrite reference files that differ, and keep the old ones.
         hurried: a check that takes longer raises TookTooLongError, and is no failure.
+        stored: results, by name, of checks that are not made.
 
     Raises:
         InfraError: the store cannot be read.
@@ -73,13 +77,15 @@ def make_checks(
     results: list[CheckResult] = []
     notices: list[str] = []
     for check in scenario.group.checks:
-        if check.calls_plugin:
+        if check.name in stored:
+            result = stored[check.name]
+        elif check.calls_plugin:
             alone = partial(_made_alone, scenario, database, check, limit_s, update_golden)
             (result,), told = _made_apart(check, alone)
             notices += told
         else:
             result = _timed(maker, check, limit_s, hurried=hurried)
-        results.append(result)
+        results.append(maker.env_values.hidden_in(result))
     return Made(tuple(results), (*maker.examiner.notices, *notices))
 
 
@@ -146,6 +152,7 @@ class _Maker:
         self._database = database
         self._folder = RunFolder(database.parent)
         self._scenario = scenario
+        self.env_values = EnvValues(scenario)
         self._values = _values_of(scenario, self._folder, stored_ports(database))
         self.examiner = Examiner(
             scenario.group.folder,

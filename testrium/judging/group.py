@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from testrium.declared.groups import Scenario
+from testrium.env_values import EnvValues, env_names
 from testrium.errors import ExitCode, InfraError
 from testrium.evidence import CheckResult, Finding
 from testrium.judging.workers import GivenUpError, Worker
@@ -37,11 +38,13 @@ def judged(
     from testrium.verify.judge import judge
 
     evidence = gather_evidence(scenario, database)
+    notes: tuple[Finding, ...] = ()
     if anew:
         from testrium.judging.checks import make_checks
 
-        checks = make_checks(scenario, database).results if scenario.group.checks else ()
-        evidence = evidence._replace(checks=checks)
+        stored, notes = _checks_that_stay(scenario, evidence.checks)
+        made = make_checks(scenario, database, stored=stored) if scenario.group.checks else None
+        evidence = evidence._replace(checks=() if made is None else made.results)
     if compares(scenario):
         from testrium.history.database import read_baseline
 
@@ -54,6 +57,7 @@ def judged(
         # Only a phantom can be a stale key; nobody else pays for reading old runs.
         earlier = earlier_keys(run_folder, database)
         judgement = judge(scenario, evidence._replace(earlier_keys=earlier))
+    judgement = judgement._replace(notes=judgement.notes + notes)
     findings = judgement.findings + judgement.notes
     shown = {number for finding in findings for number in finding.events}
     return GroupResult(
@@ -70,6 +74,22 @@ def judged(
     )
 
 
+def _checks_that_stay(
+    scenario: Scenario, stored: tuple[CheckResult, ...]
+) -> tuple[dict[str, CheckResult], tuple[Finding, ...]]:
+    """The stored results of checks that ask for variables which are not set here; and notes."""
+    by_name = {result.name: result for result in stored}
+    staying, notes = {}, []
+    for check in scenario.group.checks:
+        unset = sorted(env_names(check) - os.environ.keys())
+        if unset and check.name in by_name:
+            staying[check.name] = by_name[check.name]
+            missing = ", ".join(f"${{env.{name}}}" for name in unset)
+            message = f"not made again, its stored result stays: {missing} is not set here"
+            notes.append(Finding(Code.CHECK, check.name, message))
+    return staying, tuple(notes)
+
+
 def compares(scenario: Scenario) -> bool:
     """Whether figures are compared with those of earlier runs."""
     return scenario.max_regression is not None or any(
@@ -79,7 +99,9 @@ def compares(scenario: Scenario) -> bool:
 
 def failed_runner(scenario: Scenario, error: InfraError) -> Judgement:
     """The judgement of a group that could not be run or judged."""
-    return Judgement(Verdict.ERROR, (Finding(Code.INFRA, scenario.id, str(error)),))
+    return Judgement(
+        Verdict.ERROR, (Finding(Code.INFRA, scenario.id, EnvValues(scenario).hidden(str(error))),)
+    )
 
 
 def run_verdict(verdicts: tuple[Verdict, ...]) -> Verdict:

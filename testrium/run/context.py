@@ -12,6 +12,7 @@ from traceback import extract_tb
 from typing import TYPE_CHECKING, Protocol
 
 from testrium.declared.groups import Scenario
+from testrium.env_values import EnvValues
 from testrium.errors import InfraError
 from testrium.evidence import Event
 from testrium.record.recorder import Recorder
@@ -65,6 +66,8 @@ class GroupContext:
         self.diagnostics = diagnostics
         self.injector = injector
         self.endings = endings
+        self.env_values = EnvValues(scenario)
+        diagnostics.hide = self.env_values.hidden
         self.links: LinkSwitch | None = None
         self.attempt = 1
         self.started_ns: int | None = None

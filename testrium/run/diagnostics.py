@@ -11,7 +11,7 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -53,9 +53,13 @@ class Subject(Protocol):
 
 
 class Diagnostics:
-    """The diagnostics of one group's run; does nothing unless `enabled`. No method ever raises."""
+    """The diagnostics of one group's run; does nothing unless `enabled`. No method ever raises.
+
+    `hide` takes out of a line what must not be stored.
+    """
 
     def __init__(self, folder: RunFolder, group_folder: Path, *, enabled: bool) -> None:
+        self.hide: Callable[[str], str] = str
         self._folder = folder
         self._group_folder = group_folder
         self._enabled = enabled
@@ -99,7 +103,7 @@ class Diagnostics:
     def write(self) -> None:
         """Describe all units, now that they have been stopped and the group has failed."""
         if self._reasons:
-            text = "".join(f"{_visible(line)}\n" for line in self._lines())
+            text = "".join(f"{_visible(self.hide(line))}\n" for line in self._lines())
             with contextlib.suppress(OSError):
                 _write_private(self._folder.diagnostics, text)
 

@@ -218,8 +218,7 @@ class GroupRun:
         tests = self._tests
         if tests is None or self._interrupted or not await tests.open() or not tests.wants_results:
             return False
-        self._context.recorder.store_ends(tuple(self._ends))
-        self._context.recorder.store_tests(tuple(tests.results))
+        self._store_results()
         return True
 
     async def conclude(self, results: Mapping[str, Any] | None) -> None:
@@ -345,16 +344,22 @@ class GroupRun:
 
     def _store(self) -> None:
         recorder = self._context.recorder
-        recorder.store_ends(tuple(self._ends))
-        recorder.store_tests(tuple(self._tests.results) if self._tests is not None else ())
+        self._store_results()
+        infra = self._infra or self._units.infra
         recorder.store_meta(
             attempt=self._context.attempt,
             started_ns=self._context.started_ns,
             ended_ns=time.monotonic_ns(),
-            infra=self._infra or self._units.infra,
+            infra=infra and self._context.env_values.hidden(infra),
             interrupted=self._interrupted,
             suspended_ns=self._suspended_ns(),
         )
+
+    def _store_results(self) -> None:
+        recorder, hidden_in = self._context.recorder, self._context.env_values.hidden_in
+        tests = self._tests.results if self._tests is not None else ()
+        recorder.store_ends(tuple(map(hidden_in, self._ends)))
+        recorder.store_tests(tuple(map(hidden_in, tests)))
 
     def _suspended_ns(self) -> int:
         """How long the machine was suspended since the group began; two clocks differ by a bit."""

@@ -48,6 +48,66 @@ def test_no_secret_of_the_environment_is_stored(workplace: Workplace) -> None:
     assert SECRET not in outcome.stdout + outcome.stderr
 
 
+#: Each says something of a text that holds the secret, and means it.
+TELLING_UNITS = {
+    "unready": 'command = ["sleep", "60"]\nready = {http = "http://127.0.0.1:9/${env.API_TOKEN}"}\n'
+    "ready_timeout = 0.3",
+    "unstarted": 'command = ["/nowhere/${env.API_TOKEN}"]',
+    "leaves": 'entrypoint = "test_case:leaves"\nenv = {COPY = "${env.API_TOKEN}"}',
+    "hangs": 'command = ["sh", "-c", "sleep 60; : ${env.API_TOKEN}"]\ntimeout = 1',
+    "well": 'command = ["true"]',
+}
+TELLING_CODE = """
+import os, subprocess
+def leaves():
+    subprocess.Popen(["sh", "-c", "sleep 60; : " + os.environ["COPY"]])
+    testrium.unit().probe("up")
+"""
+TELLING_CHECKS = """
+timeout = 10
+[[checks]]
+name = "token"
+value = "${env.API_TOKEN}"
+equals = "another"
+"""
+
+
+def told_of(workplace: Workplace, *words: str) -> str:
+    done = workplace.finish(workplace.start(*words))
+    return done.stdout + done.stderr
+
+
+def test_no_value_of_a_variable_is_stored_or_shown(workplace: Workplace) -> None:
+    """Of a command, an URL, a check and a process that is left behind."""
+    workplace.env |= {"API_TOKEN": SECRET, "GITHUB_ACTIONS": "true"}
+    for name, unit in TELLING_UNITS.items():
+        workplace.group({name: unit}, TELLING_CODE, configs=TELLING_CHECKS, name=name)
+    told = told_of(workplace, "run", "--html", "page.html", "--junit", "junit.xml")
+    told += told_of(workplace, "show") + told_of(workplace, "verify")
+    found = [path for path in files_below(workplace.folder) if SECRET in path.read_text("latin-1")]
+    assert found == []
+    assert SECRET not in told
+    assert "http://127.0.0.1:9/${env.API_TOKEN}" in told
+    assert "/nowhere/${env.API_TOKEN}" in told
+    assert "sleep 60; : ${env.API_TOKEN}" in told
+    assert 'the value is "${env.API_TOKEN}", expected "another"' in told
+
+
+def test_a_check_whose_variable_is_gone_keeps_its_result(workplace: Workplace) -> None:
+    workplace.env["API_TOKEN"] = SECRET
+    code = "def up():\n    testrium.unit().probe('up')\n"
+    configs = TELLING_CHECKS.replace("another", SECRET)
+    workplace.group({"a": 'entrypoint = "test_case:up"'}, code, configs=configs)
+    assert workplace.run().exit_code == 0
+    del workplace.env["API_TOKEN"]
+    again = workplace.finish(workplace.start("verify"))
+    assert again.exit_code == 0, again.stdout
+    shown = told_of(workplace, "verify", "--json", "-")
+    assert "its stored result stays: ${env.API_TOKEN} is not set here" in shown
+    workplace.env["API_TOKEN"] = "another-token"
+    assert workplace.finish(workplace.start("verify")).exit_code == 1
+
+
 def test_what_a_run_stores_is_its_owners(workplace: Workplace) -> None:
     workplace.group(UNITS, CODE, configs="timeout = 10")
     workplace.env["API_TOKEN"] = "x"
