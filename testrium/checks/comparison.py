@@ -144,7 +144,7 @@ _DAY = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*"
 
 _ZONE = r"(?:Z\b|UTC\b|GMT\b|[+-]\d{2}:?\d{2}\b)"
 
-_TIME = rf"\d{{1,2}}:\d{{2}}(?::\d{{2}}(?:[.,]\d+)?)?(?:\s?[AP]M\b)?(?:\s?{_ZONE})?"
+_TIME = rf"\d{{1,2}}:\d{{2}}(?!\d)(?::\d{{2}}(?:[.,]\d+)?)?(?:\s?[AP]M\b)?(?:\s?{_ZONE})?"
 
 _DATE = (
     r"\d{4}[-/.]\d{2}[-/.]\d{2}"  # 2026-11-21
@@ -155,13 +155,13 @@ _DATE = (
 
 _PORT = (
     r"(?i)(?P<before>localhost:|\b\d{1,3}(?:\.\d{1,3}){3}:|\[[0-9a-f:.]+\]:|//[\w.-]+:|\*:"
-    r"|\bport['\"]?\s*[=:]?\s*)\d{1,5}\b"
+    r"|\bport['\"]?(?:\s*[=:])?\s*)\d{1,5}\b"
 )
 
 #: Every normaliser that has a name: what it looks for, and what it puts in its place.
 NAMED: Final[Mapping[str, tuple[str, str]]] = {
     "datetime": (
-        rf"\b(?:(?:{_DATE})(?:(?:[T ]|,? +){_TIME}(?: \d{{4}}\b)?)?|{_TIME})",
+        rf"\b(?:(?:{_DATE})(?:(?:[T ]|,? +){_TIME}(?: \d{{4}}\b)?)?|(?<![.:]){_TIME})",
         "<datetime>",
     ),
     "number": (r"0[xX][0-9a-fA-F]+|[-+]?\d+(?:[.,]\d+)*(?:[eE][-+]?\d+)?", "<number>"),

@@ -5,17 +5,19 @@ from __future__ import annotations
 import operator
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, Literal, NamedTuple
 
 from testrium.checks.comparison import shown
-from testrium.checks.expression import ExpressionError, FoundText
+from testrium.checks.expression import ExpressionError, FoundText, told_value
 from testrium.checks.expression import parse as parse_expression
 from testrium.checks.patterns import Matcher, compiled, filled, matcher
 from testrium.declared.checks import Check
 
 #: Lines that a failure shows.
 MOST_SHOWN = 10
+#: Lines of a joined line that it shows behind the first.
+_MOST_OF_JOINED = 40
 
 OPERATORS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "==": operator.eq,
@@ -59,11 +61,123 @@ def told(failures: Iterable[Failure]) -> tuple[str, tuple[str, ...]]:
     return "; ".join(failure.message for failure in failures), tuple(lines)
 
 
+#: Whether a line continues the one before it; it may remember what came before. `None` is the
+#: beginning of a file.
+Join = Callable[[], Callable[[str], bool]]
+
+
+class JoinedLine(str):
+    """Several lines as one, in which patterns search; `lines` are what a failure shows."""
+
+    __slots__ = ("lines",)
+    lines: tuple[str, ...]
+
+    @classmethod
+    def of(cls, lines: Sequence[str]) -> JoinedLine:
+        first, *others = lines
+        line = cls(_BETWEEN.join((first.rstrip(), *(other.strip() for other in others))))
+        line.lines = tuple(lines)
+        return line
+
+
+#: What stands between the parts of a joined line.
+_BETWEEN = " | "
+#: Lines that are made one at most: a pattern that every line matches must not fill the memory.
+_MOST_JOINED = 1000
+
+_TRACEBACK = re.compile(r"\s*(?P<group>\+ Exception Group )?Traceback \(most recent call last\):")
+_CHAINED = re.compile(
+    r"(?:During handling of the above exception|The above exception was the direct cause)"
+)
+#: Frames of Java, JavaScript and .NET, and what Java says between them.
+_FRAME = re.compile(r"\s+at \S|Caused by: |\s+\.\.\. \d+ more|\s+--- End of ")
+
+
+class _Traceback:
+    """Whether a line belongs to the traceback that began before it, in the order of the lines.
+
+    Python's begins with its head and ends with the first line that is not indented; a chained one
+    goes on behind a blank line and a sentence. That of an exception group has no such last line.
+    """
+
+    def __init__(self) -> None:
+        self._state: Literal["outside", "frames", "group", "ended", "chained"] = "outside"
+
+    def __call__(self, line: str) -> bool:
+        indented = not line or line[0].isspace()
+        if self._state in ("frames", "group") and indented:
+            return True
+        if self._state == "frames":
+            self._state = "ended"
+            return True
+        if self._state in ("ended", "chained"):
+            if not line.strip():
+                return True
+            if _CHAINED.match(line):
+                self._state = "chained"
+                return True
+        if head := _TRACEBACK.match(line):
+            continues = self._state == "chained"
+            self._state = "group" if head["group"] else "frames"
+            return continues
+        self._state = "outside"
+        return _FRAME.match(line) is not None
+
+
+def join_of(how: str, lookup: Lookup = None) -> Join:
+    """How lines are joined: "traceback", or a pattern for lines that continue the one before.
+
+    Raises NotationError.
+    """
+    if how == "traceback":
+        return _Traceback
+    matches = matcher(how, lookup=lookup)
+    return lambda: lambda line: matches(line) is not None
+
+
+def joined(numbered: Iterable[tuple[int, str]], join: Join) -> Iterator[tuple[int, str]]:
+    """The lines, each with those that continue it; the number is that of the first."""
+    continues = join()
+    first = 0
+    parts: list[str] = []
+    for number, line in numbered:
+        if parts and continues(line) and len(parts) < _MOST_JOINED:
+            parts.append(line)
+            continue
+        if not parts:
+            continues(line)
+        else:
+            yield first, _one_line(parts)
+        first, parts = number, [line]
+    if parts:
+        yield first, _one_line(parts)
+
+
+def _one_line(parts: list[str]) -> str:
+    while len(parts) > 1 and not parts[-1].strip():  # blank lines behind a traceback
+        parts.pop()
+    return parts[0] if len(parts) == 1 else JoinedLine.of(parts)
+
+
 class Stream(NamedTuple):
-    """Lines whose order is known: a file. `lines` can be gone through again and again."""
+    """Lines whose order is known: a file. `lines` can be gone through again and again.
+
+    `join` makes one line of several, then lines that one of `ignored` matches are left out.
+    """
 
     name: str
     lines: Iterable[str]
+    join: Join | None = None
+    ignored: tuple[Matcher, ...] = ()
+
+    def numbered(self) -> Iterator[tuple[int, str]]:
+        """The lines, each with its number in the file; a joined one with that of its first."""
+        numbered: Iterator[tuple[int, str]] = enumerate(self.lines, 1)
+        if self.join is not None:
+            numbered = joined(numbered, self.join)
+        if self.ignored:
+            return (one for one in numbered if not any(ignores(one[1]) for ignores in self.ignored))
+        return numbered
 
 
 class Text(NamedTuple):
@@ -83,8 +197,15 @@ class Text(NamedTuple):
         """Every line with its place: `12`, or `stderr:12` where there are two streams."""
         for stream in self.streams:
             prefix = self.prefix(stream)
-            for number, line in enumerate(stream.lines, 1):
+            for number, line in stream.numbered():
                 yield f"{prefix}{number}", line
+
+    def read_as(self, join: Join | None, ignored: tuple[Matcher, ...]) -> Text:
+        """The text with lines joined, and without those that one of `ignored` matches."""
+        if join is None and not ignored:
+            return self
+        streams = (stream._replace(join=join, ignored=ignored) for stream in self.streams)
+        return Text(self.name, tuple(streams))
 
 
 def text_of(name: str, text: str) -> Text:
@@ -98,7 +219,9 @@ def text_failures(check: Check, text: Text, lookup: Lookup = None) -> list[Failu
     def match(pattern: str) -> Matcher:
         return matcher(pattern, literal=check.literal, lookup=lookup)
 
-    text = without(text, [match(pattern) for pattern in check.ignore])
+    text = text.read_as(
+        join_of(check.join, lookup) if check.join else None, tuple(map(match, check.ignore))
+    )
     found: list[Failure | None] = []
     if check.counted is None:
         found += [_contains(text, pattern, match(pattern)) for pattern in check.contains]
@@ -114,23 +237,6 @@ def text_failures(check: Check, text: Text, lookup: Lookup = None) -> list[Failu
     return [failure for failure in found if failure is not None]
 
 
-def without(text: Text, ignored: Sequence[Matcher]) -> Text:
-    """The text without the lines that one of `ignored` matches."""
-    if not ignored:
-        return text
-    streams = (Stream(stream.name, _Without(stream.lines, ignored)) for stream in text.streams)
-    return Text(text.name, tuple(streams))
-
-
-class _Without:
-    def __init__(self, lines: Iterable[str], ignored: Sequence[Matcher]) -> None:
-        self._lines = lines
-        self._ignored = ignored
-
-    def __iter__(self) -> Any:
-        return (line for line in self._lines if not any(ignores(line) for ignores in self._ignored))
-
-
 def extracted(
     text: Text, patterns: Sequence[str], expectations: Sequence[str], lookup: Lookup = None
 ) -> list[Failure]:
@@ -144,7 +250,7 @@ def extracted_values(
 ) -> tuple[dict[str, Any], tuple[str, ...], Failure | None]:
     """Those groups, the lines that they stand in, and why there are none."""
     values: dict[str, Any] = {}
-    lines = []
+    lines: list[str] = []
     for pattern in patterns:
         search = compiled(filled(pattern, lookup), pattern).search
         hit = next(((p, line, m) for p, line in text.numbered() if (m := search(line))), None)
@@ -152,7 +258,7 @@ def extracted_values(
             message = f"{text.name}: no line matches '{pattern}'"
             return values, (), Failure(message, last_lines(text))
         place, line, match = hit
-        lines.append(_at(place, line))
+        lines += _at(place, line)
         groups = match.groupdict()
         values |= {
             name: None if value is None else FoundText(value) for name, value in groups.items()
@@ -173,15 +279,20 @@ def compare(
             reason = f"{text} does not hold"
         except ExpressionError as error:
             reason = str(error)
-        named = ", ".join(f"{name} = {shown(str(values[name]))}" for name in expression.names)
+        named = ", ".join(f"{name} = {_said(values[name])}" for name in expression.names)
         failures.append(Failure(f"{reason}: {named}" if named else reason, details, owed=False))
     return failures
+
+
+def _said(value: Any) -> str:
+    """A value beside its name: a text as it is, anything else as JSON writes it."""
+    return shown(value if isinstance(value, str) else told_value(value))
 
 
 def last_lines(text: Text) -> tuple[str, ...]:
     """The end of a text, to be shown where something is not in it."""
     lines = deque(text.numbered(), MOST_SHOWN)
-    return tuple(_at(place, line) for place, line in lines)
+    return tuple(shown_line for place, line in lines for shown_line in _at(place, line))
 
 
 def _contains(text: Text, pattern: str, matches: Matcher) -> Failure | None:
@@ -208,12 +319,13 @@ def _count(text: Text, pattern: str, matches: Matcher, expected: tuple[str, int]
 
 
 def _hits(text: Text, matches: Matcher) -> tuple[int, tuple[str, ...]]:
-    hits, lines = 0, []
+    hits = 0
+    lines: list[str] = []
     for place, line in text.numbered():
         if matches(line):
             hits += 1
             if hits <= MOST_SHOWN:
-                lines.append(_at(place, line))
+                lines += _at(place, line)
     if hits > MOST_SHOWN:
         lines.append(f"… and {hits - MOST_SHOWN} more")
     return hits, tuple(lines)
@@ -224,11 +336,11 @@ def _sequence(text: Text, patterns: Sequence[tuple[str, Matcher]]) -> Failure | 
 
     Between two streams nothing is known of the order.
     """
-    best: list[str] = []
+    best: list[tuple[str, ...]] = []
     for stream in text.streams:
         prefix = text.prefix(stream)
-        hits: list[str] = []
-        for number, line in enumerate(stream.lines, 1):
+        hits: list[tuple[str, ...]] = []
+        for number, line in stream.numbered():
             if patterns[len(hits)][1](line):
                 hits.append(_at(f"{prefix}{number}", line))
                 if len(hits) == len(patterns):
@@ -242,22 +354,22 @@ def _sequence(text: Text, patterns: Sequence[tuple[str, Matcher]]) -> Failure | 
             last_lines(text),
         )
     message = f"{text.name}: no line after these matches '{pattern}', {position} of the sequence"
-    return Failure(message, tuple(best[-MOST_SHOWN:]))
+    return Failure(message, tuple(line for hit in best[-MOST_SHOWN:] for line in hit))
 
 
 def _last(text: Text, pattern: str, matches: Matcher) -> Failure | None:
     """In the last line that is not empty; of two streams, in that of one of them."""
-    lines = []
+    lines: list[str] = []
     for stream in text.streams:
         final = None
-        for number, line in enumerate(stream.lines, 1):
+        for number, line in stream.numbered():
             if line.strip():
                 final = number, line
         if final is not None:
             number, line = final
             if matches(line):
                 return None
-            lines.append(_at(f"{text.prefix(stream)}{number}", line))
+            lines += _at(f"{text.prefix(stream)}{number}", line)
     if not lines:
         return Failure(f"{text.name}: it has no line that could match '{pattern}'")
     return Failure(f"{text.name}: the last line does not match '{pattern}'", tuple(lines))
@@ -267,5 +379,11 @@ def _lines(count: int) -> str:
     return "1 line matches" if count == 1 else f"{count or 'no'} lines match"
 
 
-def _at(place: str, line: str) -> str:
-    return f"{place}: {shown(line)}"
+def _at(place: str, line: str) -> tuple[str, ...]:
+    """A line with its place; of a joined one every line, but for the middle of a long one."""
+    first, *others = line.lines if isinstance(line, JoinedLine) else (line,)
+    if len(others) > _MOST_OF_JOINED:
+        half = _MOST_OF_JOINED // 2
+        others = [*others[:half], f"… {len(others) - 2 * half} more lines …", *others[-half:]]
+    margin = " " * (len(place) + 2)
+    return (f"{place}: {shown(first)}", *(f"{margin}{shown(other)}" for other in others))

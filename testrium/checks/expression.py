@@ -10,8 +10,10 @@ decided here, so there are no attributes, no calls of anything else, and no powe
 from __future__ import annotations
 
 import ast
+import json
 import operator
 import re
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -34,6 +36,10 @@ FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
 }
 _CONSTANTS: Final = {"true": True, "false": False, "null": None}
 _LONGEST = 2000
+#: How deep an expression may be nested: a sum of so many terms is.
+_DEEPEST = 200
+#: Digits that `round` may be asked for.
+_MOST_PLACES = 300
 #: Products of texts and lists are refused anyway; this bounds texts that are added.
 _MOST_DIGITS = 400
 
@@ -99,16 +105,29 @@ def parse(text: str, known: Iterable[str] | None = None) -> Expression:
     if len(text) > _LONGEST:
         raise NotationError(f"{text[:40]}…", _LONGEST, "is too long")
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about what is refused below anyway
+            tree = ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:
         # 0: the text ended too early.
         column = error.offset + len(text) - len(text.lstrip()) if error.offset else len(text) + 1
         raise NotationError(text, column, f"no expression: {error.msg}") from None
     except (ValueError, RecursionError, MemoryError) as error:
         raise NotationError(text, 1, f"no expression: {error}") from None
+    if _is_deeper(tree, _DEEPEST):
+        raise NotationError(f"{text[:40]}…", 1, f"is nested more than {_DEEPEST} levels deep")
     reader = _ExpressionReader(text, None if known is None else frozenset(known))
     reader.check(tree)
     return Expression(text, tree, tuple(reader.names))
+
+
+def _is_deeper(tree: ast.expr, levels: int) -> bool:
+    level: list[ast.AST] = [tree]
+    for _ in range(levels):
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+        if not level:
+            return False
+    return True
 
 
 class _ExpressionReader:
@@ -219,6 +238,8 @@ def _compared(
 def _called(name: str, arguments: list[Any]) -> Any:
     if name in ("abs", "round", "int", "float"):
         arguments = [_number(argument) for argument in arguments]
+        if name == "round" and any(abs(places) > _MOST_PLACES for places in arguments[1:]):
+            raise ExpressionError(f"round takes at most {_MOST_PLACES} places")
     elif name in ("min", "max", "sum"):
         if len(arguments) == 1 and isinstance(arguments[0], list):
             arguments = arguments[0]
@@ -244,6 +265,13 @@ def _paired(left: Any, right: Any) -> tuple[Any, Any]:
     return left, right
 
 
+def told_value(value: Any) -> str:
+    """A value as the language writes it: `null`, `true`, a text in quotes."""
+    if isinstance(value, str):
+        return repr(str(value))
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
@@ -256,4 +284,4 @@ def _number(value: Any) -> Any:
             return int(value)
         if _NUMERAL.fullmatch(value):
             return float(value)
-    raise ExpressionError(f"{value!r} is no number")
+    raise ExpressionError(f"{told_value(value)} is no number")

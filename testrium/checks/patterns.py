@@ -13,6 +13,9 @@ from contextlib import contextmanager
 from testrium.errors import TestriumError
 from testrium.variables import substitute
 
+#: Characters of a pattern, values of `${...}` included.
+_LONGEST = 100_000
+
 #: Whether a line matches.
 Matcher = Callable[[str], object]
 
@@ -34,6 +37,9 @@ def compiled(text: str, written: str | None = None) -> re.Pattern[str]:
     Raises:
         NotationError: it is none.
     """
+    if len(text) > _LONGEST:
+        shown = f"{(text if written is None else written)[:40]}…"
+        raise NotationError(shown, _LONGEST, f"the pattern is longer than {_LONGEST} characters")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about syntax that will change its meaning some day

@@ -6,13 +6,16 @@ import json
 import math
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from testrium.checks.comparison import shown
+from testrium.checks.comparison import diff, shown
 from testrium.checks.conditions import Failure
 from testrium.checks.expression import FoundText
 from testrium.checks.patterns import NotationError
 from testrium.errors import TestriumError
+
+if TYPE_CHECKING:
+    from jsonpath import JSONPath
 
 
 def equal(actual: Any, expected: Any, normalize: Callable[[str], str]) -> bool:
@@ -47,8 +50,6 @@ def unequal(
     large = isinstance(actual, list | dict) and isinstance(expected, list | dict)
     if not large:
         return Failure(message, owed=False)
-    from testrium.checks.comparison import diff
-
     sides = as_lines(expected), as_lines(actual)
     return Failure(message, diff(*sides, normalize, names=("expected", name)), owed=False)
 
@@ -97,14 +98,27 @@ _PART = re.compile(
 )
 
 _SHOWN_NAMES = 8
+_LONGEST_PATH = 2000
+#: What a JSONPath query begins with; any other path leads to one place.
+_QUERY = re.compile(r"\$(?![^.\[])")
 
 
 class AbsentError(TestriumError):
     """Nothing stands at that place of the document."""
 
 
+def check_path(text: str) -> None:
+    """Raise NotationError for what is neither a path nor a JSONPath query."""
+    if _QUERY.match(text):
+        _query(text)
+    else:
+        parse(text)
+
+
 def parse(text: str) -> tuple[str | int, ...]:
     """The names and indices that a path leads over. Raises NotationError."""
+    if len(text) > _LONGEST_PATH:
+        raise NotationError(f"{text[:40]}…", _LONGEST_PATH, "the path is too long")
     parts: list[str | int] = []
     position = 0
     while position < len(text):
@@ -122,12 +136,23 @@ def parse(text: str) -> tuple[str | int, ...]:
 
 
 def value_at(document: Any, path: str) -> Any:
-    """What stands at `path`.
+    """What stands at `path`; of a JSONPath query that may have several results, their list.
 
     Raises:
         NotationError: it is no path.
         AbsentError: nothing stands there; the message says how far the path led.
     """
+    if _QUERY.match(path):
+        query = _query(path)
+        try:
+            found = query.findall(document)
+        except RecursionError:
+            raise AbsentError(f"the document is nested too deeply for {path!r}") from None
+        if not query.singular_query():
+            return found
+        if not found:
+            raise AbsentError(f"nothing in the document matches {path!r}")
+        return found[0]
     value, before = document, ""
     for part in parse(path):
         value = _step(value, part, before or "the document")
@@ -141,6 +166,25 @@ def kind_of(value: Any) -> str:
         return "null"
     names = {bool: "a boolean", str: "a string", list: "a list", dict: "an object"}
     return next((name for kind, name in names.items() if isinstance(value, kind)), "a number")
+
+
+def _query(text: str) -> JSONPath:
+    """A query as RFC 9535 defines it. Raises NotationError."""
+    import jsonpath  # 110 ms, for the few checks that have one
+
+    if len(text) > _LONGEST_PATH:
+        raise NotationError(f"{text[:40]}…", _LONGEST_PATH, "the path is too long")
+    try:
+        query = jsonpath.JSONPathEnvironment(strict=True).compile(text)
+    except jsonpath.JSONPathError as error:
+        token = getattr(error, "token", None)
+        column = len(text) if token is None or token.index < 0 else token.index + 1
+        reason = str(error.args[0] if error.args else error)
+        raise NotationError(text, column, f"invalid JSONPath query: {reason}") from None
+    except RecursionError:
+        raise NotationError(text, 1, "invalid JSONPath query: nested too deeply") from None
+    assert isinstance(query, jsonpath.JSONPath)  # `|` and `&` are no part of the strict language
+    return query
 
 
 def _step(value: Any, part: str | int, before: str) -> Any:

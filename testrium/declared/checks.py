@@ -41,6 +41,8 @@ class Check(NamedTuple):
     last: str | None = None
     counted: tuple[str, int] | None = None
     literal: bool = False
+    #: "traceback", or a pattern for lines that continue the one before; "": each stands for itself.
+    join: str = ""
     ignore: tuple[str, ...] = ()
     at: str | None = None
     equals: tuple[Any] | None = None

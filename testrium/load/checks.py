@@ -25,7 +25,7 @@ _PATTERNS = ("contains", "lacks", "sequence", "last")
 _CONDITIONS = (*_PATTERNS, "counted", "equals", "extract", "expect", "golden")
 _CHOICE = ", ".join(("contains", *_CONDITIONS[1:])).replace("counted", "count")
 #: The fields of a Check that are as they were read.
-_FIELDS = (*_CONDITIONS, "ignore", "literal", "unordered", "at", "settings")
+_FIELDS = (*_CONDITIONS, "ignore", "join", "literal", "unordered", "at", "settings")
 #: What a key needs beside it, one of these.
 _NEEDS: Mapping[str, tuple[str, ...]] = {
     "at": ("json",),
@@ -33,6 +33,7 @@ _NEEDS: Mapping[str, tuple[str, ...]] = {
     "counted": ("contains",),
     "expect": ("extract", "json", "value"),
     "literal": _PATTERNS,
+    "join": (*_PATTERNS, "extract"),
     "ignore": (*_PATTERNS, "extract", "golden"),
     "normalize": ("golden", "equals"),
     "unordered": ("golden",),
@@ -174,9 +175,11 @@ def _check_notation(reading: Reading, scope: Scope) -> None:
                 check_text(text, spot, scope)
             else:
                 check_pattern(text, spot, scope)
+    if reading["join"] not in ("", "traceback"):
+        check_pattern(reading["join"], reading.at("join"), scope)
     _check_expressions(reading, _groups(reading, scope))
     try:
-        values.parse(reading["at"] or "")
+        values.check_path(reading["at"] or "")
     except NotationError as error:
         reading.at("at").wrong(str(error))
     for index, value in enumerate(reading["normalize"]):

@@ -271,6 +271,7 @@ CHECK: Final = Shape(
     Key("last", FILLED_TEXT),
     Key("count", COMPARISON, field="counted"),
     Key("literal", FLAG, False),
+    Key("join", FILLED_TEXT, ""),
     Key("ignore", one_or_more(FILLED_TEXT), ()),
     Key("at", TEXT),
     Key("equals", DATA),

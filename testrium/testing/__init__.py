@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         normalize,
     )
     from testrium.testing.files import (
+        UnpackError,
         copy,
         fill_template,
         free_port,
@@ -63,6 +64,7 @@ __all__ = [
     "Log",
     "Process",
     "ProcessEndedError",
+    "UnpackError",
     "WaitError",
     "WaitTimeoutError",
     "check_absent",
@@ -112,7 +114,8 @@ def __getattr__(name: str) -> object:
         ):
             from testrium.testing import asserting as home
         case (
-            "copy"
+            "UnpackError"
+            | "copy"
             | "fill_template"
             | "free_port"
             | "free_ports"

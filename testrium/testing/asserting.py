@@ -13,13 +13,20 @@ from typing import Any, Literal, TypedDict, Unpack, cast
 
 from testrium.checks import comparison
 from testrium.checks.comparison import NAMED, normalized_by
-from testrium.checks.conditions import Failure, compare, extracted_values, text_of, told
+from testrium.checks.conditions import (
+    Failure,
+    compare,
+    extracted_values,
+    join_of,
+    text_of,
+    told,
+)
 from testrium.checks.examine import Examiner, UnreadableError, lines_of, whole_text
 from testrium.checks.expression import FoundText
 from testrium.declared.checks import Check, Normalizer
 from testrium.errors import TestriumError
 from testrium.probe import environment as names
-from testrium.testing.files import run_dir, unit_logs
+from testrium.testing.files import is_unit, run_dir
 from testrium.testing.processes import Process
 from testrium.testing.waiting import log_of
 from testrium.testing.waking import Log
@@ -44,6 +51,7 @@ class Conditions(TypedDict, total=False):
     last: str
     count: str | int
     literal: bool
+    join: str
     ignore: Patterns
     extract: Patterns
     expect: Patterns
@@ -52,20 +60,30 @@ class Conditions(TypedDict, total=False):
     unordered: bool
 
 
-def check_file(path: str | os.PathLike[str], **conditions: Unpack[Conditions]) -> None:
-    """Check the lines of a text file."""
-    _made(_check("file", os.fspath(path), conditions))
+def check_file(
+    source: str | os.PathLike[str] | Process | Log, **conditions: Unpack[Conditions]
+) -> None:
+    """Check the lines of a text file; of a process or a Log, as `check_log` does."""
+    if isinstance(source, Process | Log):
+        check_log(source, **conditions)
+    else:
+        _made(_check("file", os.fspath(source), conditions))
 
 
-def check_log(source: Process | str, **conditions: Unpack[Conditions]) -> None:
-    """Check what a process, or a unit of this run (its name), has written so far."""
-    logs = (
-        {"stdout": source.stdout_path, "stderr": source.stderr_path}
-        if isinstance(source, Process)
-        else unit_logs(source)
-    )
-    name = source.name if isinstance(source, Process) else source
-    _made(_check("log", name, conditions), logs)
+def check_log(source: Process | Log | Path | str, **conditions: Unpack[Conditions]) -> None:
+    """Check what has been written so far.
+
+    Args:
+        source: a process, a file, or the name of a unit of this run. A text that is no unit's
+            name is the path of a file.
+        conditions: see `Conditions`.
+    """
+    files = log_of(source).paths
+    if isinstance(source, Process):
+        name = source.name
+    else:
+        name = str(source) if is_unit(source) else " and ".join(map(str, files))
+    _made(_check("log", name, conditions), {path.stem: path for path in files})
 
 
 def check_json(
@@ -106,18 +124,22 @@ def check_that(expression: str, **values: Any) -> None:
     _raise(compare([expression], values))
 
 
-def extract(source: Process | Log | Path | str, *patterns: str) -> dict[str, str | None]:
+def extract(
+    source: Process | Log | Path | str, *patterns: str, join: str = ""
+) -> dict[str, str | None]:
     """The named groups of the first line that matches each pattern.
 
     Args:
-        source: a process, a file (a Path), or the name of a unit of this run.
+        source: a process, a file, or the name of a unit of this run, see `check_log`.
         patterns: regular expressions with named groups.
+        join: "traceback", or a pattern for lines that continue the one before.
 
     Raises:
         CheckError: no line matches.
     """
     lines = "\n".join(line for file in log_of(source).paths for line in _lines(file))
-    values, _, failure = extracted_values(text_of(_name(source), lines), patterns)
+    text = text_of(_name(source), lines).read_as(join_of(join) if join else None, ())
+    values, _, failure = extracted_values(text, patterns)
     _raise([failure] if failure else [])
     return {name: None if value is None else str(value) for name, value in values.items()}
 
@@ -180,7 +202,7 @@ def _check(kind: Any, target: str, conditions: Conditions) -> Check:
         fields["golden"] = os.fspath(given.pop("golden"))
     if (wanted := given.pop("normalize", None)) is not None:
         fields["normalize"] = tuple(map(_normalizer, _listed(wanted)))
-    for name in ("last", "literal", "unordered"):
+    for name in ("last", "literal", "join", "unordered"):
         if name in given:
             fields[name] = given.pop(name)
     if given:
@@ -239,7 +261,7 @@ def _name(source: Process | Log | Path | str) -> str:
         return f"the output of {source.name}"
     if isinstance(source, Log):
         return str(source.paths[0])
-    return str(source) if isinstance(source, Path) else f"the output of {source}"
+    return f"the output of {source}" if is_unit(source) else str(source)
 
 
 def _raise(failures: Sequence[Failure]) -> None:

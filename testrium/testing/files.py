@@ -9,12 +9,20 @@ import os
 import shutil
 import tarfile
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+from testrium.errors import TestriumError
 from testrium.probe import environment as names
+
+
+class UnpackError(TestriumError, ValueError):
+    """An archive holds something that would leave the folder into which it is unpacked."""
+
+    __module__ = "testrium.testing"
 
 
 def run_dir() -> Path | None:
@@ -33,17 +41,23 @@ def unit_folder() -> Path:
     return folder
 
 
+def is_unit(name: object) -> bool:
+    """Whether a text is the name of a unit of this run, and not the path of a file."""
+    run = run_dir()
+    if not isinstance(name, str) or not name or "/" in name or os.sep in name:
+        return False
+    return run is not None and (run / "units" / name).is_dir()
+
+
 def unit_logs(unit: str) -> dict[str, Path]:
     """The files that hold the output of a unit of this run. Raises ValueError, RuntimeError."""
     run = run_dir()
     if run is None:
-        raise RuntimeError(
-            f"{unit!r} cannot be a unit outside of a run; for a file give a Path, no str"
-        )
+        raise RuntimeError(f"{unit!r} cannot be a unit outside of a run, and there is no such file")
     folder = run / "units" / unit
     if not folder.is_dir():
         hint = _nearest_unit(unit)
-        raise ValueError(f"there is no unit {unit!r} in this run; for a file give a Path{hint}")
+        raise ValueError(f"there is no unit {unit!r} in this run, and no such file{hint}")
     return {"stdout": folder / "stdout.log", "stderr": folder / "stderr.log"}
 
 
@@ -153,18 +167,39 @@ def fill_template(
 
 
 def unpack(archive: str | os.PathLike[str], folder: str | os.PathLike[str]) -> Path:
-    """Unpack a .zip, .tar, .tar.gz, .tar.xz or .tar.bz2; what would leave the folder is refused.
+    """Unpack a .zip, .tar, .tar.gz, .tar.xz or .tar.bz2.
 
     Returns the folder.
+
+    Raises:
+        UnpackError: something in it would leave the folder; then a zip is not unpacked at all.
     """
     goal = Path(folder)
     goal.mkdir(parents=True, exist_ok=True)
+    try:
+        _unpack(archive, goal)
+    except tarfile.FilterError as error:
+        raise UnpackError(f"{os.fspath(archive)} is refused: {error}") from error
+    return goal
+
+
+def _unpack(archive: str | os.PathLike[str], goal: Path) -> None:
     if tarfile.is_tarfile(archive):
         with tarfile.open(archive) as tar:
             tar.extractall(goal, filter="data")
+    elif zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as packed:
+            # `extractall` would put such a file somewhere below the folder, in silence.
+            inside = goal.resolve()
+            for name in packed.namelist():
+                if not (inside / name).resolve().is_relative_to(inside):
+                    raise UnpackError(
+                        f"{os.fspath(archive)} is refused: {name!r} would be extracted to"
+                        f" {(inside / name).resolve()}, which is outside of the folder"
+                    )
+            packed.extractall(goal)  # noqa: S202 - every name was looked at
     else:
         shutil.unpack_archive(archive, goal)
-    return goal
 
 
 @contextmanager

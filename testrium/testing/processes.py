@@ -99,20 +99,27 @@ class Process:
                 wakes.wait(None if (wakes.left_s() or 1) > 0 else self.last_output())
         return code
 
-    def send_signal(self, name: str = "TERM") -> None:
-        """Send a signal, to what it has started in its process group too."""
-        number = signal.Signals[f"SIG{name.removeprefix('SIG')}"]
+    def send_signal(self, signal_: str | int = "TERM") -> None:
+        """Send a signal, to what it has started in its process group too.
+
+        Args:
+            signal_: its name ("TERM", "SIGTERM"), or `signal.SIGTERM`, or its number.
+
+        Raises:
+            ValueError: there is no such signal.
+        """
+        number = _signal_number(signal_)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
 
-    def stop(self, name: str = "TERM", grace: float = 2.0) -> int:
+    def stop(self, signal_: str | int = "TERM", grace: float = 2.0) -> int:
         """Stop it: a signal, then SIGKILL after `grace` seconds. The exit code.
 
         What it has started goes with it. One that has ended is left as it is.
         """
         self.close_stdin()
         if self.exit_code is None:
-            self.send_signal(name)
+            self.send_signal(signal_)
             with contextlib.suppress(TimeoutError):
                 self.wait(grace)
         self.send_signal("KILL")  # what it has left behind in its process group, or itself
@@ -144,6 +151,17 @@ class Process:
         for _ in log.lines():
             pass
         return log.last_seen()
+
+
+def _signal_number(wanted: str | int) -> int:
+    try:
+        if isinstance(wanted, str):
+            return signal.Signals[f"SIG{wanted.upper().removeprefix('SIG')}"]
+        return wanted if wanted in signal.valid_signals() else signal.Signals(wanted)
+    except (KeyError, ValueError):
+        raise ValueError(
+            f"no such signal: {wanted!r}; give a name such as 'TERM', or signal.SIGTERM"
+        ) from None
 
 
 def _text(path: Path) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from testrium.checks.comparison import shown
-from testrium.testing.files import check_unit, emitted_steps, unit_logs
+from testrium.testing.files import check_unit, emitted_steps, is_unit, unit_logs
 from testrium.testing.processes import Process
 from testrium.testing.waking import (
     ErrorLineError,
@@ -222,15 +222,20 @@ def log_of(source: Process | Log | str | os.PathLike[str]) -> Log:
         return source
     if isinstance(source, Process):
         return Log(source.stdout_path, source.stderr_path)
-    if isinstance(source, str):
+    if isinstance(source, str) and not _is_path(source):
         return Log(*unit_logs(source).values())
     return Log(Path(source).absolute())
+
+
+def _is_path(text: str) -> bool:
+    """Whether a text means a file: one that no unit is called like, and that looks like a path."""
+    return not is_unit(text) and ("/" in text or os.sep in text or Path(text).is_file())
 
 
 def _named(source: Process | Log | str | os.PathLike[str]) -> str:
     if isinstance(source, Process):
         return f"the output of {source.name}"
-    if isinstance(source, str):
+    if is_unit(source):
         return f"the output of {source}"
     paths = source.paths if isinstance(source, Log) else (Path(source),)
     return " and ".join(path.name for path in paths)

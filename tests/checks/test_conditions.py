@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from testrium.checks.conditions import MOST_SHOWN, Stream, Text, text_failures, text_of
+from testrium.checks.conditions import (
+    MOST_SHOWN,
+    Stream,
+    Text,
+    compare,
+    join_of,
+    text_failures,
+    text_of,
+)
 from testrium.declared.checks import Check
 
 LOG = """\
@@ -163,3 +171,103 @@ def test_values_of_references_stand_for_themselves() -> None:
     assert text_failures(check, text, {"run.dir": "/tmp/a+b"}.__getitem__) == []
     literal = Check("c", "file", "f", contains=("${run.dir}",), literal=True)
     assert text_failures(literal, text, {"run.dir": "/tmp/a+b"}.__getitem__) == []
+
+
+TRACEBACKS = """\
+INFO up
+ERROR boom
+Traceback (most recent call last):
+  File "a.py", line 1, in f
+    x()
+
+  File "b.py", line 2, in x
+KeyError: 'k'
+
+During handling of the above exception, another exception occurred:
+
+Traceback (most recent call last):
+  File "c.py", line 3, in g
+ShopError: no k
+
+INFO next
+Traceback (most recent call last):
+  File "d.py", line 4
+ValueError: bad
+Traceback (most recent call last):
+  File "e.py", line 5
+ValueError: worse
+  + Exception Group Traceback (most recent call last):
+  |   File "f.py", line 6
+  | ExceptionGroup: two (1 sub-exception)
+  +-+---------------- 1 ----------------
+    | TypeError: inner
+    +------------------------------------
+INFO late
+Exception in thread "main" java.lang.IllegalStateException: no
+\tat shop.Main.run(Main.java:7)
+Caused by: java.io.IOException: gone
+\t... 3 more
+bye
+"""
+
+
+class TestLinesThatBelongTogether:
+    def lines(self, text: str, how: str) -> list[tuple[str, str]]:
+        return list(text_of("log", text).read_as(join_of(how), ()).numbered())
+
+    def test_a_traceback_is_one_line(self) -> None:
+        lines = self.lines(TRACEBACKS, "traceback")
+        assert [number for number, _ in lines] == [
+            *("1", "2", "3", "16", "17", "20", "23", "29", "30", "34")
+        ]
+        chained = lines[2][1]
+        assert chained.startswith("Traceback (most recent call last): | File")
+        assert chained.endswith("| ShopError: no k")
+        assert [line for _, line in lines if "TypeError: inner" in line] == [lines[6][1]]
+        assert lines[8][1].endswith("Caused by: java.io.IOException: gone | ... 3 more")
+
+    def test_a_pattern_tells_what_continues(self) -> None:
+        lines = self.lines("a\n  b\n  c\nd\n", r"^\s")
+        assert lines == [("1", "a | b | c"), ("4", "d")]
+
+    def test_what_is_searched_may_be_in_several_lines(self) -> None:
+        assert failures(TRACEBACKS, contains=("Traceback.*KeyError.*ShopError",)) != []
+        assert (
+            failures(TRACEBACKS, contains=("Traceback.*KeyError.*ShopError",), join="traceback")
+            == []
+        )
+        assert failures(TRACEBACKS, ignore=("ShopError",), lacks=("a.py",), join="traceback") == []
+
+    def test_a_failure_shows_all_of_them(self) -> None:
+        check = Check("c", "file", "out.txt", lacks=("ValueError: bad",), join="traceback")
+        [failure] = text_failures(check, text_of("out.txt", TRACEBACKS))
+        assert failure.details == (
+            "17: Traceback (most recent call last):",
+            '      File "d.py", line 4',
+            "    ValueError: bad",
+        )
+
+    def test_of_a_long_one_the_middle_is_left_out(self) -> None:
+        text = "x\n" + "".join(f" {number}\n" for number in range(100))
+        check = Check("c", "file", "out.txt", lacks=("x",), join=r"^\s")
+        [failure] = text_failures(check, text_of("out.txt", text))
+        assert len(failure.details) == 42
+        assert "… 60 more lines …" in failure.details[21]
+
+    def test_many_are_not_held_in_memory(self) -> None:
+        lines = self.lines("x\n" * 2500, "x")
+        assert [number for number, _ in lines] == ["1", "1001", "2001"]
+
+
+def test_numbers_are_those_of_the_file_where_lines_are_ignored() -> None:
+    check = Check("c", "file", "f", lacks=("end",), ignore=("item",))
+    assert text_failures(check, text_of("f", LOG))[0].details == ("6: end",)
+
+
+def test_values_are_shown_as_json_writes_them() -> None:
+    [failure] = compare(["value == 1"], {"value": None})
+    assert failure.message == "value == 1 does not hold: value = null"
+    [failure] = compare(["value + 1 == 2"], {"value": None})
+    assert failure.message == "'value + 1 == 2': null is no number: value = null"
+    [failure] = compare(["value == 2"], {"value": [True, "a"]})
+    assert failure.message == 'value == 2 does not hold: value = [true, "a"]'

@@ -121,3 +121,23 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     values = {name: FoundText("1") for name in ("a", "b")}
     with contextlib.suppress(NotationError, ExpressionError):
         parse(text, values).value(values)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("-" * 1500 + "1", "(" * 1500 + "1" + ")" * 1500, "not " * 490 + "1", "[" * 1500),
+        *("+".join("1" * 900), "abs(" * 400 + "1" + ")" * 400, "1 if 1 else " * 160 + "1"),
+        *("a" * 3000, "\0", "1 < " * 400, "lambda:" * 280 + "1"),
+    ],
+    ids=lambda text: f"{text[:8]}…{len(text)}",
+)
+def test_what_is_too_much_is_refused_in_words(text: str) -> None:
+    with pytest.raises(NotationError):
+        parse(text)
+
+
+def test_nothing_computes_for_long() -> None:
+    with pytest.raises(ExpressionError, match="round takes at most 300 places"):
+        parse("round(1, -999999999) == 0").value({})
+    assert parse("+".join("1" * 150)).value({}) == 150

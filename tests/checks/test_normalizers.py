@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,6 +25,8 @@ from testrium.declared.checks import Normalizer
         ("datetime", "Nov 21 06:22:43 host", "<datetime> host"),
         ("datetime", "06:22 PM and 11:00:00", "<datetime> and <datetime>"),
         ("datetime", "version 1.2.3 of May", "version 1.2.3 of May"),
+        ("datetime", "127.0.0.1:8080, [::1]:80", "127.0.0.1:8080, [::1]:80"),
+        ("datetime", "10.0.0.1:80 at 1:8080", "10.0.0.1:80 at 1:8080"),
         ("number", "took 12 ms, 0x7fff, r-12", "took <number> ms, <number>, r<number>"),
         ("number", "-3.5e-7", "<number>"),
         ("port", "http://api:8080/x localhost:5", "http://api:<port>/x localhost:<port>"),
@@ -62,3 +66,28 @@ def test_what_was_normalised_stays(name: str, text: str) -> None:
     """A reference file that holds normalised text compares as well."""
     normalize = normalized_by([Normalizer(name)])
     assert normalize(normalize(text)) == normalize(text)
+
+
+@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "port" + " " * 200_000,
+            "port=" * 40_000,
+            "port " * 40_000,
+            "/" * 200_000,
+            "/a" * 100_000,
+        ),
+        *("1" * 200_000, "1.1" * 60_000, "Jan" + "a" * 200_000, "Mon, " * 40_000, "//a" * 60_000),
+        *("Sat Nov" + " " * 200_000, "[1" * 100_000, "1:11 " * 40_000, "1.1.1.1:" * 25_000),
+    ],
+    ids=lambda text: text[:8],
+)
+def test_a_long_line_takes_no_time(name: str, text: str) -> None:
+    apply = normalized_by([Normalizer(name)])
+    started = time.process_time()
+    apply(text)
+    assert (
+        time.process_time() - started < 1.0
+    )  # 0.1 s at most on a slow machine; quadratic: minutes

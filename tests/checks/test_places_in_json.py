@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from testrium.checks.patterns import NotationError
-from testrium.checks.values import AbsentError, parse, value_at
+from testrium.checks.values import AbsentError, check_path, parse, value_at
 
 DOCUMENT = {"a": {"b": [{"c": 5}, 7], "x.y": 1}, "n": None, "ok": True}
 
@@ -53,3 +53,44 @@ def test_absent(path: str, message: str) -> None:
 def test_no_path(path: str, column: int) -> None:
     with pytest.raises(NotationError, match=f"column {column}: expected a path"):
         parse(path)
+
+
+ORDERS = {"orders": [{"id": 1, "state": "open"}, {"id": 2, "state": "paid"}], "$": {"x": 3}}
+
+
+@pytest.mark.parametrize(
+    ("query", "value"),
+    [
+        ("$.orders[?@.state == 'open'].id", [1]),
+        ("$.orders[*].id", [1, 2]),
+        ("$.orders[?@.state == 'lost'].id", []),
+        ("$..id", [1, 2]),
+        ("$.orders[-1].id", 2),
+        ("$", ORDERS),
+    ],
+)
+def test_a_query(query: str, value: object) -> None:
+    assert value_at(ORDERS, query) == value
+
+
+def test_a_name_may_begin_with_a_dollar() -> None:
+    assert value_at({"$id": 7}, "$id") == 7
+
+
+def test_a_query_for_one_place_that_is_not_there() -> None:
+    with pytest.raises(AbsentError, match=r"nothing in the document matches '\$\.a\.b'"):
+        value_at({}, "$.a.b")
+
+
+@pytest.mark.parametrize(
+    "query", ["$.a[", "$.a[?", "$.a[?@.b ==]", "$ .", "$[" * 900, "$" + "[?(" * 600, "$.a | $.b"]
+)
+def test_no_query(query: str) -> None:
+    with pytest.raises(NotationError, match=r"invalid JSONPath query|expected a path"):
+        check_path(query)
+
+
+def test_a_path_has_a_longest_length() -> None:
+    for path in ("a" + "[0]" * 1000, "$" + "[0]" * 1000):
+        with pytest.raises(NotationError, match="too long"):
+            check_path(path)

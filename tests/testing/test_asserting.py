@@ -146,3 +146,15 @@ def test_wrong_calls(conditions: dict[str, Any], error: type[Exception], message
     Path("x").write_text("x\n")
     with pytest.raises(error, match=message):
         check_file("x", **conditions)
+
+
+def test_a_text_that_is_no_unit_is_the_path_of_a_file() -> None:
+    Path("server.log").write_text("port=7\nTraceback (most recent call last):\n  x\nKeyError: k\n")
+    assert extract("server.log", r"port=(?P<port>\d+)") == {"port": "7"}
+    found = extract("server.log", r"Traceback.* (?P<kind>\w+Error)", join="traceback")
+    assert found == {"kind": "KeyError"}
+    check_log("server.log", contains="port=7")
+    check_file(Path("server.log"), contains="Traceback.*KeyError", join="traceback")
+    with pytest.raises(CheckError) as caught:
+        check_log(Path("server.log"), lacks="KeyError", join="traceback")
+    assert str(caught.value).endswith("  |      x\n  |    KeyError: k")

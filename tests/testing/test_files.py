@@ -11,6 +11,7 @@ import pytest
 
 from testrium.run.ports import is_free
 from testrium.testing import (
+    UnpackError,
     copy,
     fill_template,
     free_port,
@@ -54,13 +55,18 @@ def test_archives() -> None:
 def test_an_archive_that_would_leave_its_folder() -> None:
     with tarfile.open("evil.tar", "w") as tar:
         tar.addfile(tarfile.TarInfo("../outside"))
-    with pytest.raises(tarfile.TarError):
+    with pytest.raises(UnpackError, match=r"evil\.tar is refused: .*outside the destination"):
         unpack("evil.tar", "out/in")
     assert not Path("out/outside").exists()
     with zipfile.ZipFile("evil.zip", "w") as archive:
         archive.writestr("../outside", "x")
-    unpack("evil.zip", "out/in")
+        archive.writestr("inside", "y")
+    with pytest.raises(
+        UnpackError, match=r"evil\.zip is refused: '\.\./outside' would be extracted"
+    ):
+        unpack("evil.zip", "out/in")
     assert not Path("out/outside").exists()
+    assert list(Path("out/in").iterdir()) == []
 
 
 def test_a_work_folder_stays_if_something_fails() -> None:

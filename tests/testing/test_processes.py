@@ -134,3 +134,18 @@ def test_what_was_forgotten_is_stopped_at_the_end(tmp_path: Path) -> None:
     pid, path = done.stdout.split()
     assert not Path(f"/proc/{pid}").exists()
     assert not Path(path).parent.parent.exists()
+
+
+@pytest.mark.parametrize("wanted", ["TERM", "SIGTERM", "term", signal.SIGTERM])
+def test_signals_by_name_and_by_number(wanted: str | int) -> None:
+    process = start(["sleep", "60"])
+    process.send_signal(wanted)
+    assert process.wait() == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("wanted", ["TREM", 12345])
+def test_no_such_signal(wanted: str | int) -> None:
+    with start(["sleep", "60"]) as process:
+        with pytest.raises(ValueError, match=f"no such signal: {wanted!r}"):
+            process.send_signal(wanted)
+        assert process.stop(signal.SIGKILL) == -signal.SIGKILL

@@ -183,7 +183,7 @@ def test_any_condition() -> None:
 def test_outside_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("TESTRIUM_RUN_DIR", "TESTRIUM_SOCKET"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(RuntimeError, match="for a file give a Path, no str"):
+    with pytest.raises(RuntimeError, match="and there is no such file"):
         wait_for_log("api", "x")
     with pytest.raises(RuntimeError, match="does not belong to a run"):
         wait_for_probe("api:up")
@@ -200,7 +200,7 @@ def test_units_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     (folder / "probes-1.jsonl").write_text('{"step": "up"}\nno probe\n{"step": "down"}\n[]\n')
     (folder / "probes-2.jsonl").write_text('{"step": "up"}\n{"step"')
     assert emitted_steps("api") == ["up", "down"]
-    with pytest.raises(ValueError, match="for a file give a Path; did you mean 'api'"):
+    with pytest.raises(ValueError, match="and no such file; did you mean 'api'"):
         wait_for_log("apo", "ready")
 
 
