@@ -65,6 +65,10 @@ class NoGroupsError(TestriumError):
     exit_code = ExitCode.NO_GROUPS
 
 
+class SkipTest(BaseException):
+    """A test function asks not to be judged; no `except Exception` of a test swallows it."""
+
+
 class InjectedFault(TestriumError):  # noqa: N818 - users know it by this name
     """Raised at a probe because `[[faults]]` says so: `do = "raise"`."""
 

@@ -205,6 +205,8 @@ class End(NamedTuple):
     #: Where its threads were when it was found hanging or not ready, a line for each.
     threads: tuple[str, ...] = ()
     use: Use = Use()
+    #: False where the process of test functions, setup.py or a suite ended before its conclusion.
+    concluded: bool = True
 
 
 class TestResult(NamedTuple):
@@ -217,6 +219,8 @@ class TestResult(NamedTuple):
     traceback: str = ""
     #: Whose test it is: the group's own test functions are those of the unit `tests`.
     unit: str = "tests"
+    #: It asked to be skipped; `message` is the reason, and it counts as passed.
+    skipped: bool = False
 
 
 TestResult.__test__ = False  # type: ignore[attr-defined]  # its name makes pytest collect it

@@ -89,8 +89,8 @@ class Group(NamedTuple):
     matrix: tuple[Combination, ...] = ()
     has_setup: bool = False
     has_teardown: bool = False
-    #: False only where test_case.py certainly defines neither `test_*` nor a callback.
-    has_tests: bool = False
+    #: The modules with `test_*` functions or callbacks, test_case (which may define more) first.
+    test_modules: tuple[str, ...] = ()
     notices: tuple[Problem, ...] = ()
 
     @property

@@ -34,6 +34,7 @@ from testrium.load.routes import Stations
 from testrium.load.schema import ALL_MODES, CONFIGS, TABLES
 from testrium.load.shape import Reading, field_of
 from testrium.load.suites import check_suite_paths, suite_settings
+from testrium.load.test_modules import test_modules
 from testrium.load.unit_files import UnitFile, read_unit_files
 from testrium.load.unit_texts import check_unit_texts, enabled_ports
 from testrium.load.units import check_entrypoints, check_setup, check_units, make_units
@@ -42,14 +43,11 @@ if TYPE_CHECKING:
     from testrium.load.fixtures import Fixture
 
 MAIN_TABLE = "Configs"
-CALLBACKS = ("validate_test", "tests_results")
 
 #: Of a unit whose file cannot be read.
 NO_STEPS: frozenset[str] = frozenset()
 #: All that a unit gets of the runner's environment with `inherit-env = false`.
 _MINIMAL_ENVIRONMENT = frozenset({"PATH", "HOME", "LANG", "TMPDIR"})
-#: A decorator of the classic API that test files import; it is no test.
-_NO_TEST = "test_config"
 
 
 class Surroundings(NamedTuple):
@@ -169,7 +167,7 @@ def load_group(found: Found, around: Surroundings, complaints: Complaints) -> Gr
         matrix=combinations,
         has_setup=has_setup,
         has_teardown=has_teardown,
-        has_tests=_has_tests(code),
+        test_modules=test_modules(found.folder, code, files, around.cwd, complaints),
         notices=complaints.notices,
         **fields,
     )
@@ -281,12 +279,3 @@ def _has_main(
     if names is not None and not names.may_have("main"):
         complaints.problem(shown_path(file, cwd), None, "", "has no function main()")
     return True
-
-
-def _has_tests(code: PythonCode) -> bool:
-    names = code.module("test_case")
-    if names is None:
-        return False
-    return not names.certain or any(
-        (name.startswith("test_") and name != _NO_TEST) or name in CALLBACKS for name in names.names
-    )

@@ -46,6 +46,7 @@ class PythonCode:
         self._folder = folder
         self._cwd = cwd
         self._complaints = complaints
+        self._trees: dict[Path, ast.Module | None] = {}
         self._read: dict[Path, Names] = {}
 
     def module(self, name: str) -> Names | None:
@@ -56,6 +57,15 @@ class PythonCode:
         if path not in self._read:
             self._read[path] = self._names(path)
         return self._read[path]
+
+    def tree(self, path: Path) -> ast.Module | None:
+        """The syntax tree of a file; None, and no complaint, where it cannot be read."""
+        if path not in self._trees:
+            try:
+                return _parsed(path)
+            except (SyntaxError, ValueError, OSError, RecursionError, MemoryError):
+                return None
+        return self._trees[path]
 
     def entrypoint_error(self, entrypoint: str, *, elsewhere: bool = False) -> str | None:
         """Why `module:function` cannot be started, or None if nothing speaks against it.
@@ -102,19 +112,22 @@ class PythonCode:
         candidates = (base.with_name(f"{base.name}.py"), base / "__init__.py")
         return next((path for path in candidates if path.is_file()), None)
 
-    def _names(self, path: Path) -> Names:
+    def _read_tree(self, path: Path) -> ast.Module | None:
         shown = shown_path(path, self._cwd)
-        unreadable = Names(frozenset(), certain=False)
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of the code, for example about its escapes
-                tree = ast.parse(path.read_bytes(), filename=str(path))
+            return _parsed(path)
         except SyntaxError as error:
             self._complaints.problem(shown, error.lineno, "", f"no Python: {error.msg}")
-            return unreadable
         except (ValueError, OSError, RecursionError, MemoryError) as error:
             self._complaints.problem(shown, None, "", f"cannot be read: {error}")
-            return unreadable
+        return None
+
+    def _names(self, path: Path) -> Names:
+        if path not in self._trees:
+            self._trees[path] = self._read_tree(path)
+        tree = self._trees[path]
+        if tree is None:
+            return Names(frozenset(), certain=False)
         bound = list(_bound_names(tree.body))
         names = frozenset(bound)
         if "*" in names or _is_dynamic(tree):
@@ -122,6 +135,12 @@ class PythonCode:
         once = {name for name, times in Counter(bound).items() if times == 1}
         reasons = {name: why for name, why in _uncallable(tree.body) if name in once}
         return Names(names, uncallable=reasons)
+
+
+def _parsed(path: Path) -> ast.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the code, for example about its escapes
+        return ast.parse(path.read_bytes(), filename=str(path))
 
 
 def is_importable(

@@ -154,7 +154,7 @@ def _scenarios_of(
     group: Group, repeat: int | None, machine: Machine, *, strict: bool
 ) -> Iterator[Scenario]:
     skip = group.skip if group.enabled else "disabled (enabled = false)"
-    if not skip and not group.has_tests and not any(unit.enabled for unit in group.units):
+    if not skip and not group.test_modules and not any(unit.enabled for unit in group.units):
         skip = "none of its units is enabled"
     unmet = "" if skip else missing_requirement(group, machine) or ""
     units = start_order(_with_fixtures(group))

@@ -122,9 +122,10 @@ def load_evidence(database: Path) -> Evidence:
                     )
                 ),
                 tests=tuple(
-                    TestResult(name, bool(passed), *rest)
-                    for _, name, passed, *rest in connection.execute(
-                        "SELECT * FROM Tests ORDER BY ID"
+                    TestResult(row[0], bool(row[1]), row[2], row[3], row[4], skipped=bool(row[5]))
+                    for row in connection.execute(
+                        "SELECT Name, Passed, DurationS, Message, Traceback, Skipped"
+                        " FROM Tests ORDER BY ID"
                     )
                 ),
                 checks=tuple(map(_check, meta.get("checks", ()))),
@@ -147,7 +148,7 @@ def _check(fields: dict[str, Any]) -> CheckResult:
 
 def _end(row: tuple[Any, ...]) -> End:
     _, unit, cause, state, pid, exit_code, signal, starts, attempt, *rest = row
-    was_ready, started, ready, ended, message, by, leaks, lines, threads, used = rest
+    was_ready, started, ready, ended, message, by, leaks, lines, threads, used, *more = rest
     return End(
         unit=unit,
         cause=EndCause(cause),
@@ -167,6 +168,7 @@ def _end(row: tuple[Any, ...]) -> End:
         last_lines=tuple(json.loads(lines)),
         threads=tuple(json.loads(threads)),
         use=Use(**json.loads(used)),
+        concluded=bool(more[0]) if more else True,
     )
 
 

@@ -83,7 +83,8 @@ CREATE TABLE IF NOT EXISTS Ends (      -- what became of each unit
     Leaks     TEXT,                    -- JSON: processes that outlived it, as [pid, command line]
     LastLines TEXT,                    -- JSON: the last lines of its output
     Threads   TEXT,                    -- JSON: where its threads were when it hung, a line for each
-    Used      TEXT                     -- JSON: cpu_s, max_rss (bytes) and peaks over all its starts
+    Used      TEXT,                    -- JSON: cpu_s, max_rss (bytes) and peaks over all its starts
+    Concluded INTEGER                  -- 0: code that is run for others ended before its conclusion
 );
 
 CREATE TABLE IF NOT EXISTS Samples (   -- what a unit used while it lived, with all that it started
@@ -125,7 +126,8 @@ CREATE TABLE IF NOT EXISTS Tests (     -- test functions and callbacks
     Passed    INTEGER,                 -- 0 or 1
     DurationS REAL,                    -- seconds
     Message   TEXT,                    -- what it raised, in one line
-    Traceback TEXT
+    Traceback TEXT,
+    Skipped   INTEGER                  -- 1: it asked not to be judged, and Message is the reason
 );
 
 CREATE TABLE IF NOT EXISTS Meta (      -- the rest of the evidence

@@ -42,7 +42,7 @@ _DEFAULTS = {
     "Metadata": "nullif(Metadata, '{}')",
 }
 _SELECT = f"SELECT {', '.join(_DEFAULTS.get(name, name) for name in COLUMNS)} FROM Events"  # noqa: S608 - names of ours
-_END_COLUMNS = 18
+_END_COLUMNS = 19
 _new_tuple = tuple.__new__
 
 
@@ -164,10 +164,11 @@ class Store:
                 test.duration_s,
                 _text(test.message),
                 _text(test.traceback),
+                int(test.skipped),
             )
             for test in tests
         ]
-        self._replace("Tests", 5, rows)
+        self._replace("Tests", 6, rows)
 
     def add_samples(self, samples: Iterable[Sample]) -> None:
         self._execute(
@@ -290,4 +291,5 @@ def _end_row(end: End) -> tuple[Any, ...]:
         json.dumps(end.last_lines),
         json.dumps(end.threads),
         json.dumps(end.use._asdict()),
+        int(end.concluded),
     )

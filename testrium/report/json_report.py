@@ -177,6 +177,7 @@ def _place(place: Place) -> dict[str, str]:
 def _test(test: Test) -> dict[str, Any]:
     return {
         "name": test.name,
+        "verdict": "skip" if test.skipped else "pass" if test.passed else "fail",
         "passed": test.passed,
         "duration_s": _seconds(test.duration_s),
         "message": test.message,

@@ -216,7 +216,10 @@ def _group(data: Mapping[str, Any], run_dir: Path | None, modes: tuple[str, ...]
             metrics=tuple(map(_metric, data.get("metric_results", ()))),
         ),
         ends=tuple(_end(unit, started_ns) for unit in data.get("units", ())),
-        tests=_all(Test, data.get("tests", ())),
+        tests=tuple(
+            _made(Test, each, skipped=each.get("verdict") == "skip")
+            for each in data.get("tests", ())
+        ),
         checks=_all(CheckResult, data.get("checks", ())),
         witnesses={event["id"]: _event(event) for event in data.get("events", ())},
         started_ns=started_ns,

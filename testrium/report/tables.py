@@ -130,7 +130,13 @@ def _use_columns(unit: UnitView) -> tuple[Span, Span]:
 def _result_rows(results: Sequence[Test] | Sequence[CheckResult]) -> list[list[Span]]:
     rows = []
     for test in results:
-        verdict = Verdict.PASS if test.passed else Verdict.FAIL
+        verdict = (
+            Verdict.SKIP
+            if getattr(test, "skipped", False)
+            else Verdict.PASS
+            if test.passed
+            else Verdict.FAIL
+        )
         rows.append(
             [
                 Span(str(verdict), STYLES[verdict]),

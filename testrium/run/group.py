@@ -89,7 +89,7 @@ class GroupRun:
         self._setup_end: asyncio.Task[End | None] | None = None
         self._setup_over: asyncio.Task[None] | None = None
         self._tests: Tests | None = None
-        if scenario.group.has_tests:
+        if scenario.group.test_modules:
             from testrium.run.tests import Tests
 
             self._tests = Tests(context, sockets)

@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from testrium.declared.units import Readiness, Unit
 from testrium.errors import TestriumError
 from testrium.evidence import Event
+from testrium.probe import environment
 from testrium.record.recorder import Recorder
 from testrium.run.context import GroupContext
 from testrium.run.environment import Surroundings, event_field, substituted, texts_of
@@ -19,6 +21,7 @@ from testrium.run.readiness import wait_until
 from testrium.run.supervisor.client import Launch, Process
 from testrium.suites import protocol
 from testrium.variables import references
+from testrium.words import RESERVED_UNITS
 
 #: Characters of what a plugin raised that are told at most.
 _MOST_RAISED = 1000
@@ -48,7 +51,20 @@ def values_of(
     env |= {name: substituted(text, lookup) for name, text in unit.env.items()}
     if unit.kind is not None:
         env |= _suite_variables(unit, surroundings, lookup)
+    if (marker := conclusion_marker(unit, surroundings.folder, start)) is not None:
+        env[environment.CONCLUDED] = str(marker)
     return Values(env, lookup)
+
+
+def conclusion_marker(unit: Unit, folder: RunFolder, start: int) -> Path | None:
+    """The file that shows that a process has come to its conclusion; None where none is asked for.
+
+    Test functions, suites and setup.py are asked: one that calls `os._exit(0)` half-way has not
+    done what it is there for, whatever its exit code.
+    """
+    if unit.name not in RESERVED_UNITS and unit.kind not in ("pytest", "unittest", "doctest"):
+        return None
+    return folder.unit(unit.name) / f"concluded-{start}"
 
 
 def _suite_variables(

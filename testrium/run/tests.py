@@ -60,6 +60,7 @@ async def run_to_end(running: RunningUnit) -> End:
 class TestFunction(NamedTuple):
     """A `test_*` function as its process describes it."""
 
+    module: str
     name: str
     priority: int
     parallelize: bool
@@ -89,7 +90,9 @@ class TestProcess:
             await asyncio.wait({answer}, timeout=0)
         if answer.done() and not answer.cancelled() and answer.exception() is None:
             line = answer.result()
-            return json.loads(line) if line.endswith(b"\n") else None
+            if line.endswith(b"\n"):
+                return json.loads(line)  # type: ignore[no-any-return]
+            await asyncio.wait({self.life}, timeout=limit_s)  # it has closed its end: it dies
         answer.cancel()
         return None
 
@@ -119,8 +122,9 @@ class Tests:
         self._sockets = sockets
         self._count = 0
         self._main: TestProcess | None = None
-        self._callbacks: list[str] = []
+        self._callbacks: dict[str, str] = {}  # and the modules that they are in
         self._functions: list[TestFunction] = []
+        self._modules = context.scenario.group.test_modules
         self._limit_s = context.scenario.group.timeout_s
 
     async def run(self) -> None:
@@ -134,18 +138,22 @@ class Tests:
         assert self._main is not None
         for (_, parallel), batch in groupby(self._functions, lambda f: (f.priority, f.parallelize)):
             if parallel:
-                results = await asyncio.gather(*(self._run_apart(f.name) for f in batch))
+                results = await asyncio.gather(*(self._run_apart(each) for each in batch))
                 for result in results:
                     await self._keep(result)
             else:
                 for function in batch:
-                    await self._keep(await self._run_in(self._main, function.name))
+                    await self._keep(await self._run_in(self._main, function))
 
     async def open(self) -> bool:
         """Start the process and ask what there is; False when it died."""
         if self._main is None:
             self._main = await self._started()
-            listing = await self._main.ask({"call": "list"}, self._limit_s) if self._main else None
+            listing = (
+                await self._main.ask({"call": "list", "modules": self._modules}, self._limit_s)
+                if self._main
+                else None
+            )
             if listing is None:
                 return False
             self._callbacks = listing["callbacks"]
@@ -172,7 +180,8 @@ class Tests:
 
     async def _callback(self, name: str, argument: Any, where: str) -> None:
         assert self._main is not None
-        request = {"call": "callback", "name": name, "argument": argument}
+        module = self._callbacks[name]
+        request = {"call": "callback", "module": module, "name": name, "argument": argument}
         answer = await self._main.ask(request, self._limit_s)
         result = self._result(where, answer, self._main)
         if not result.passed:
@@ -182,17 +191,28 @@ class Tests:
                 )
             )
 
-    async def _run_in(self, process: TestProcess, name: str) -> TestResult:
-        answer = await process.ask({"call": "test", "name": name}, self._limit_s)
+    async def _run_in(self, process: TestProcess, function: TestFunction) -> TestResult:
+        where = self._place(function)
+        if process.life.done():
+            how = _ended(process.life.result())
+            return TestResult(where, False, 0.0, f"did not run: the test process had {how}")
+        request = {"call": "test", "module": function.module, "name": function.name}
+        answer = await process.ask(request, self._limit_s)
         if answer is None:
             process.running.stop(EndCause.TIMEOUT)
-        return self._result(name, answer, process)
+        return self._result(where, answer, process)
 
-    async def _run_apart(self, name: str) -> TestResult:
+    def _place(self, function: TestFunction) -> str:
+        """The name of the test, with its module where another one has a test of that name."""
+        others = [each for each in self._functions if each.name == function.name]
+        return function.name if len(others) == 1 else f"{function.module}:{function.name}"
+
+    async def _run_apart(self, function: TestFunction) -> TestResult:
+        where = self._place(function)
         process = await self._started()
         if process is None:
-            return TestResult(name, False, 0.0, "the process of the test did not start")
-        result = await self._run_in(process, name)
+            return TestResult(where, False, 0.0, "the process of the test did not start")
+        result = await self._run_in(process, function)
         self.ends.append(await process.close())
         return result
 
@@ -203,8 +223,7 @@ class Tests:
             return TestResult(where, **answer)
         if process.life.done():
             end = process.life.result()
-            how = end.signal or f"exit code {end.exit_code}"
-            return TestResult(where, False, 0.0, f"the test process ended with {how}")
+            return TestResult(where, False, 0.0, f"the test process {_ended(end)} during the test")
         return TestResult(where, False, self._limit_s, f"took longer than {self._limit_s:g} s")
 
     async def _started(self) -> TestProcess | None:
@@ -228,3 +247,8 @@ class Tests:
                 self.ends.append(await process.life)
                 return None
         return process
+
+
+def _ended(end: End) -> str:
+    """How the process ended, in words that follow its name."""
+    return f"ended with {end.signal or f'exit code {end.exit_code}'}"

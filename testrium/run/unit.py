@@ -19,6 +19,7 @@ from testrium.run.launch import (
     UnresolvedError,
     Values,
     awaited,
+    conclusion_marker,
     launch_of,
     not_ready,
     probe_values,
@@ -336,7 +337,8 @@ class RunningUnit:
             cause = self._overdue_cause(ended)
         elif ended.stopped:
             cause = self._stop_cause or EndCause.STOPPED
-        return self._made_end(
+        marker = conclusion_marker(self.unit, self.context.folder, self.starts)
+        end = self._made_end(
             cause,
             pid=process.pid,
             exit_code=ended.exit_code,
@@ -344,6 +346,9 @@ class RunningUnit:
             ended_ns=ended.t_ns,
             message=message,
         )
+        if cause is EndCause.SELF and marker is not None:
+            return end._replace(concluded=marker.exists())
+        return end
 
     def _overdue_cause(self, ended: Exit) -> EndCause:
         deadline = self.context.deadline_ns
@@ -381,7 +386,7 @@ class RunningUnit:
     def _accepted(self, end: End) -> bool:
         if not self.unit.has_process:
             return True
-        return end.signal is None and end.exit_code in self.unit.exit
+        return end.concluded and end.signal is None and end.exit_code in self.unit.exit
 
     def _set_state(self, state: UnitState) -> None:
         changed = state is not self.state

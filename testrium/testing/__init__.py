@@ -15,6 +15,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # as `typing.TYPE_CHECKING`, without the 5 ms that importing typing takes
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     from testrium.testing.asserting import (
         CheckError,
         check_absent,
@@ -82,6 +84,7 @@ __all__ = [
     "free_ports",
     "normalize",
     "run",
+    "skip",
     "start",
     "unpack",
     "wait_for_exit",
@@ -142,6 +145,13 @@ def __getattr__(name: str) -> object:
         case _:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(home, name)
+
+
+def skip(reason: str) -> NoReturn:
+    """Leave the test function that runs now: its verdict is `skip`, with this reason."""
+    from testrium.errors import SkipTest
+
+    raise SkipTest(reason)
 
 
 def __dir__() -> list[str]:

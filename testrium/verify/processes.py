@@ -192,6 +192,8 @@ class ProcessFacts:
                 self._add_end(Code.CRASH, end, f"{end.unit}: {end.message}")
                 return
             again = f" (started {times(end.starts)})" if end.starts > 1 else ""
+            if not end.concluded:
+                how += " before it was done"
             self._add_end(Code.CRASH, end, f"{end.unit} ended {how}{again}")
 
     def _never_ready(self, end: End) -> bool:
@@ -322,6 +324,8 @@ def accepted_exit(end: End, unit: Unit | None) -> bool:
     """Whether a unit (None: setup, tests or teardown) may end by itself like this."""
     if end.pid is None and end.exit_code is None and end.signal is None:
         return True  # it has no process of its own
+    if not end.concluded:
+        return False
     return end.signal is None and end.exit_code in (unit.exit if unit is not None else (0,))
 
 

@@ -30,7 +30,6 @@ NOT_YET = frozenset(
         "F55_harmless_exception_and_a_loss",
         "F56_leak_beside_a_duplicate",
         "F57_sent_twice_and_so_received_twice",
-        "F58_test_in_a_module_of_its_own",
         "H23_split_told_outside_the_route",
         "H24_loop_with_a_count",
         "H25_two_clocks_and_no_limit",

@@ -212,3 +212,66 @@ def test_probes_of_test_functions_drive_a_circuit(workplace: Workplace) -> None:
     outcome = workplace.run()
     assert outcome.codes == []
     assert outcome.report["duration_s"] < 8
+
+
+def test_a_test_process_that_ends_half_way_is_a_crash(workplace: Workplace) -> None:
+    workplace.group(
+        {"a": PROBE.format(name="a")},
+        DONE
+        + """
+import os
+def test_first(): pass
+def test_second(): os._exit(0)
+def test_third(): pass
+""",
+    )
+    outcome = workplace.run()
+    assert outcome.codes == ["crash tests", "test test_second", "test test_third"]
+    tests = outcome.group["tests"]
+    assert [test["verdict"] for test in tests] == ["pass", "fail", "fail"]
+    assert tests[1]["message"] == "the test process ended with exit code 0 during the test"
+    assert tests[2]["message"].startswith("did not run")
+
+
+def test_setup_that_ends_half_way_is_a_crash(workplace: Workplace) -> None:
+    workplace.group(
+        {"a": PROBE.format(name="a")},
+        DONE,
+        setup="import os\ndef main():\n    os._exit(0)\n",
+    )
+    assert workplace.run().codes[0] == "crash setup"
+
+
+def test_test_functions_are_found_in_every_module(workplace: Workplace) -> None:
+    workplace.group(
+        {"a": PROBE.format(name="a")},
+        DONE + "\ndef test_total(): pass\n",
+        more="from test_case import test_total as test_too\ndef test_total():\n    assert 1 == 2\n",
+        helper="def prepare(): pass\n",
+    )
+    outcome = workplace.run()
+    assert outcome.codes == ["test more:test_total"]
+    assert [test["name"] for test in outcome.group["tests"]] == [
+        "test_case:test_total",
+        "more:test_total",
+    ]
+
+
+def test_a_test_passes_with_none_or_true_only(workplace: Workplace) -> None:
+    workplace.group(
+        {"a": PROBE.format(name="a")},
+        DONE
+        + """
+import testrium.testing
+def test_false(): return False
+def test_generator(): yield
+def test_true(): return True
+async def test_async(): return None
+def test_skipped(): testrium.testing.skip("no network here")
+""",
+    )
+    outcome = workplace.run()
+    assert outcome.codes == ["test test_false", "test test_generator"]
+    verdicts = {test["name"]: test["verdict"] for test in outcome.group["tests"]}
+    assert verdicts["test_true"] == verdicts["test_async"] == "pass"
+    assert verdicts["test_skipped"] == "skip"

@@ -281,7 +281,7 @@ def test_orphans_can_be_forbidden_beside_a_circuit(workspace: Workspace) -> None
 
 
 @pytest.mark.parametrize(
-    ("code", "has_tests"),
+    ("code", "modules"),
     [
         ("", False),
         ("def unit(): pass", False),
@@ -296,17 +296,17 @@ def test_orphans_can_be_forbidden_beside_a_circuit(workspace: Workspace) -> None
         ("def unit():\n    def test_inner(): pass", False),
     ],
 )
-def test_whether_there_are_tests(workspace: Workspace, code: str, has_tests: bool) -> None:
+def test_whether_there_are_tests(workspace: Workspace, code: str, modules: bool) -> None:
     workspace.group(a="")
     workspace.write({"g/test_case.py": code})
-    assert workspace.loaded().has_tests is has_tests
+    assert bool(workspace.loaded().test_modules) is modules
 
 
 def test_setup_and_teardown(workspace: Workspace) -> None:
     workspace.group(a="")
     workspace.write({"g/setup.py": "def main(): pass", "g/teardown.py": "from x import main"})
     group = workspace.loaded()
-    assert (group.has_setup, group.has_teardown, group.has_tests) == (True, True, False)
+    assert (group.has_setup, group.has_teardown, group.test_modules) == (True, True, ())
 
 
 def test_old_spellings_work_with_a_notice(workspace: Workspace) -> None:
@@ -349,3 +349,25 @@ def test_all_cases_of_the_corpus_that_are_supported_load(
     assert [group.id for group in groups] == [folder.name for folder in folders]
     noticed = {group.id for group in groups if group.notices}
     assert noticed == {"F36_vacuous_typo"}
+
+
+def test_a_test_class_in_a_module_names_the_suites(workspace: Workspace) -> None:
+    workspace.group(a='entrypoint = "test_case:a"')
+    more = (
+        "import unittest\nclass Cases(unittest.TestCase): pass\n"
+        "class TestMore:\n    def test_x(self): pass\nclass TestClient:\n    pass\n"
+    )
+    workspace.write({"g/test_case.py": "def a(): pass\n", "g/more.py": more})
+    first, second = workspace.problems()
+    assert first.startswith("g/more.py:2: Cases: a test class needs a suite")
+    assert "unittest" in first
+    assert second.startswith("g/more.py:3: TestMore:")
+    assert "pytest" in second
+
+
+def test_two_callbacks_of_one_name_are_refused(workspace: Workspace) -> None:
+    callback = "def validate_test(name): pass\n"
+    workspace.group(a='entrypoint = "test_case:a"')
+    workspace.write({"g/test_case.py": "def a(): pass\n" + callback, "g/more.py": callback})
+    (problem,) = workspace.problems()
+    assert problem.startswith("g/more.py:1: validate_test: is defined in test_case.py too")

@@ -85,6 +85,7 @@ def run(launch: Launch) -> NoReturn:
     assert launch.entrypoint is not None
     module_name, _, function_name = launch.entrypoint.partition(":")
     sys.argv = [module_name]
+    concluded = os.environ.pop("TESTRIUM_CONCLUDED", None)  # not for the processes below this one
     code = 0
     try:
         function: Any = importlib.import_module(module_name)
@@ -101,6 +102,8 @@ def run(launch: Launch) -> NoReturn:
         _emit(error, "main")
         sys.excepthook(type(error), error, error.__traceback__)
         code = 1
+    if concluded is not None:
+        os.close(os.open(concluded, os.O_WRONLY | os.O_CREAT, 0o600))
     _leave(code)
 
 
