@@ -125,7 +125,7 @@ def _declared_now(old: Scenario, cwd: Path) -> Scenario:
 
 
 def failed_results(cwd: Path) -> frozenset[ResultKey]:
-    """What did not pass in the last run of the history.
+    """What did not pass when it was last run, for each result of the history.
 
     Raises:
         NoGroupsError: nothing failed in it, or there is none.
@@ -141,7 +141,7 @@ def failed_results(cwd: Path) -> frozenset[ResultKey]:
         last = history.last_run()
         if last is None:
             raise NoGroupsError("; ".join(("--failed: there is no earlier run", *history.notices)))
-        rows = history.results(run=last.run)
+        rows = history.latest_results()
     failed = {
         ResultKey.of((state.parent / row.folder).resolve(), row.mode, row.params)
         for row in rows
@@ -154,5 +154,5 @@ def failed_results(cwd: Path) -> frozenset[ResultKey]:
             if one.verdict in BAD_VERDICTS
         }
     if not failed:
-        raise NoGroupsError(f"--failed: nothing failed in the last run ({last.run})")
+        raise NoGroupsError("--failed: everything passed when it was last run")
     return frozenset(failed)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from testrium.declared.groups import Group, Scenario
 from testrium.errors import ExitCode, InfraError, NoGroupsError
 from testrium.judging.group import EXIT_CODES, GroupJudge, failed_runner, run_verdict
+from testrium.phrases import plural
 from testrium.results import GroupResult, Observer, RunResult
 from testrium.retention import Keep, keep_group, record_run
 from testrium.words import BAD_VERDICTS, Code, Verdict
@@ -49,9 +50,9 @@ class Request(NamedTuple):
     """What the user asked for.
 
     `jobs` bounds how many groups run side by side. `strict` makes a missing requirement an error.
-    After a result that did not pass, `fail_fast` starts nothing more, and `until_fail` does not
-    begin another round: with it `repeat` counts extra rounds of the whole selection. `shuffle` is
-    a seed. With `max_regression` (0.2: 20 %) figures are compared with earlier runs.
+    After `max_failures` results that did not pass nothing more starts, and after the first of them
+    `until_fail` begins no other round: with it `repeat` counts extra rounds of the whole selection.
+    `shuffle` is a seed. With `max_regression` (0.2: 20 %) figures are compared with earlier runs.
     `update_golden` rewrites the reference files of checks that differ. `keep` tells which
     groups' folders stay.
     """
@@ -64,7 +65,7 @@ class Request(NamedTuple):
     jobs: int = 1
     verbose: bool = False
     strict: bool = False
-    fail_fast: bool = False
+    max_failures: int | None = None
     until_fail: bool = False
     shuffle: int | None = None
     max_regression: float | None = None
@@ -132,6 +133,7 @@ def plan(
 ) -> tuple[Scenario, ...]:
     """What is to be run, in order. Raises NoGroupsError, UsageError."""
     from testrium.plan.scenarios import plan_scenarios
+    from testrium.plan.selection import nothing_selected
 
     if not groups:
         raise NoGroupsError(
@@ -140,7 +142,7 @@ def plan(
         )
     scenarios = plan_scenarios(groups, selection, repeat=repeat, strict=strict)
     if not scenarios:
-        raise NoGroupsError(f"none of {len(groups)} groups is selected")
+        raise NoGroupsError(nothing_selected(groups, selection))
     return scenarios
 
 
@@ -227,7 +229,11 @@ class _Session:
                 del results[:old]  # they have passed: else there was no other round
                 forgotten += old
             if self._signal is None and (left := len(planned) - len(done)):
-                self._request.observer.notice(f"-x: {left} more results were not started")
+                failed = sum(result.verdict in BAD_VERDICTS for result in results)
+                self._request.observer.notice(
+                    f"stopped after {plural(failed, 'failure')}:"
+                    f" {plural(left, 'more result')} {'was' if left == 1 else 'were'} not started"
+                )
             ended = {result.verdict for result in done}
             if self._signal or ended.intersection(BAD_VERDICTS) or ended == {Verdict.SKIP}:
                 break
@@ -237,8 +243,9 @@ class _Session:
 
     def _is_over(self, results: list[GroupResult]) -> bool:
         """Whether nothing more may start."""
+        limit = self._request.max_failures
         return self._signal is not None or (
-            self._request.fail_fast and any(result.verdict in BAD_VERDICTS for result in results)
+            limit is not None and sum(result.verdict in BAD_VERDICTS for result in results) >= limit
         )
 
     def _in_sequence(self, scenarios: tuple[Scenario, ...]) -> tuple[Scenario, ...]:

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 @click.command(name="chaos")
 @click.argument("group", default=".", metavar="[GROUP]")
 @click.option(
-    "--seed", type=click.IntRange(0), metavar="N", help="The same number draws the same plans."
+    "--seed",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Draw the same plans as with the same N before.",
 )
 @click.option(
     "--runs",
@@ -35,22 +38,24 @@ if TYPE_CHECKING:
     default=50,
     show_default=True,
     metavar="N",
-    help="How many plans are tried.",
+    help="Try N plans.",
 )
-@click.option("-x", "fail_fast", is_flag=True, help="Stop at the first plan that breaks it.")
 @click.option(
-    "--json", "json_file", metavar="FILE", help="Write the campaign as JSON (- is stdout)."
+    "-x", "fail_fast", is_flag=True, help="Stop after the first plan that breaks the group."
 )
-@click.option("--plain", is_flag=True, help="No colours, no wrapping.")
+@click.option(
+    "--json", "json_file", metavar="FILE", help="Write the campaign as JSON; - is standard output."
+)
+@click.option("--plain", is_flag=True, help="Print without colors and wrapping.")
 def command(
     group: str, seed: int | None, runs: int, fail_fast: bool, json_file: str | None, plain: bool
 ) -> int:
-    """Break GROUP (a folder; default: the current one) by plans of faults that are drawn.
+    """Break GROUP (a folder; default: the current one) by random plans of faults.
 
-    What may be broken stands in the table [chaos] of its config.toml. It is run once with nothing
-    broken, then under N plans. Of each plan that breaks the circuit the smallest is searched that
-    still does, and printed as [[faults]] to paste into config.toml.
-    Exit codes: 0 nothing broke it, 1 a plan did, 2 no group, 3 it cannot be tried, 5 the runner
+    The table [chaos] of its config.toml says what may be broken. The group runs once without
+    faults, then under N plans. Each breaking plan is reduced to the smallest one that still fails,
+    and printed as [[faults]] to paste into config.toml.
+    Exit codes: 0 no plan broke it, 1 a plan did, 2 no group, 3 it cannot be tried, 5 the runner
     failed.
     """
     from testrium.campaign import Campaign, run_campaign
@@ -91,11 +96,11 @@ class _Teller:
     def __init__(
         self, stream: TextIO, cwd: Path, record: CampaignRecord, *, plain: bool, runs: int
     ) -> None:
-        from testrium.report.console import Console
+        from testrium.report.console import Console, Display
 
         self._stream = stream
         self._record = record
-        self._console = Console(stream, cwd=cwd, plain=plain)
+        self._console = Console(stream, cwd=cwd, display=Display(plain=plain))
         self._width = len(str(runs))
         self._runs = runs
 

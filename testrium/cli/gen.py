@@ -63,7 +63,7 @@ def find_template(name: str, own: Path | None = None) -> Template:
         folder = Path(name).expanduser()
         if (folder / CONFIG_FILE).is_file():
             return Template(name, folder, _title(folder))
-        raise UsageError(f"{name}: no group to start from: there is no {CONFIG_FILE} in it")
+        raise UsageError(f"{name}: not a group: {CONFIG_FILE} is missing")
     near = difflib.get_close_matches(name, known, n=1)
     meant = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(known)}"
     raise UsageError(f"no template {name!r}; {meant}")
@@ -186,7 +186,7 @@ def _list_templates(ctx: click.Context, _: click.Parameter, value: bool) -> None
     default=_FIRST_TEMPLATE,
     show_default=True,
     metavar="TEMPLATE",
-    help="What to start from: a template of --list, or the folder of any group (with a /).",
+    help="Start from a template of --list, or from the folder of any group (with a /).",
 )
 @click.option(
     "--list",
@@ -194,7 +194,7 @@ def _list_templates(ctx: click.Context, _: click.Parameter, value: bool) -> None
     expose_value=False,
     is_eager=True,
     callback=_list_templates,
-    help="List the templates, those of the project too.",
+    help="List the templates, including those of the project.",
 )
 def group(name: Path, template: str) -> None:
     """Make the folder NAME with a group from a template. Nothing is ever overwritten."""
@@ -209,11 +209,13 @@ def group(name: Path, template: str) -> None:
     type=click.Path(path_type=Path, file_okay=False),
     default=Path(),
     metavar="PATH",
-    help="The group's folder (default: the current folder).",
+    help="Add it to the group in this folder (default: the current folder).",
 )
-@click.option("--entrypoint", metavar="MODULE:FUNCTION", help="A function that exists.")
-@click.option("--command", metavar="TEXT", help="A program and its arguments, as a shell reads it.")
-@click.option("--after", multiple=True, metavar="UNIT", help="Depends on UNIT (repeatable).")
+@click.option("--entrypoint", metavar="MODULE:FUNCTION", help="Run an existing function.")
+@click.option("--command", metavar="TEXT", help="Run a program; TEXT is split as in a shell.")
+@click.option(
+    "--after", multiple=True, metavar="UNIT", help="Start it after UNIT is ready (repeatable)."
+)
 def unit(
     name: str,
     folder: Path,
@@ -281,11 +283,13 @@ def add_unit(folder: Path, unit: NewUnit) -> tuple[Path, ...]:
         advice = "" if config.exists() else "; --group PATH names the group's folder"
         raise UsageError(f"{config}: cannot be read: {error.strerror}{advice}") from error
     except ValueError as error:
-        raise UsageError(f"{config}: no TOML: {error}") from error
+        raise UsageError(f"{config}: invalid TOML: {error}") from error
     table = document.get("Configs")
     names = table.get("units") if isinstance(table, dict) else None
     if not isinstance(names, list):
-        raise UsageError(f"{config}: there is no list Configs.units to add {unit.name!r} to")
+        raise UsageError(
+            f"{config}: the list Configs.units, to which {unit.name!r} would be added, is missing"
+        )
     _check(unit, names)
     longer = _with_unit(text, document, unit.name)
     if longer is None:
@@ -304,13 +308,13 @@ def _check(unit: NewUnit, names: list[Any]) -> None:
     if not NAME.fullmatch(unit.name) or unit.name in RESERVED_UNITS:
         reserved = ", ".join(sorted(RESERVED_UNITS))
         raise UsageError(
-            f"{unit.name!r} is no name of a unit: up to 64 letters, digits, '_', '.' and '-', with"
-            f" a letter or digit first; {reserved} are reserved"
+            f"invalid name of a unit {unit.name!r}: use up to 64 letters, digits, '_', '.' and"
+            f" '-', with a letter or digit first; {reserved} are reserved"
         )
     if unit.name in names:
         raise UsageError(f"the group has a unit {unit.name!r} already")
     if unit.entrypoint is not None and unit.command is not None:
-        raise UsageError("--entrypoint cannot stand beside --command")
+        raise UsageError("--entrypoint conflicts with --command: use one of them")
     if unit.entrypoint is not None and not is_entrypoint(unit.entrypoint):
         raise UsageError(f"--entrypoint {unit.entrypoint}: must be MODULE:FUNCTION")
     for name in unit.after:

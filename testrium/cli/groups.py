@@ -56,13 +56,17 @@ _VIEWS = ("effective", "tags", "requirements")
     type=click.Choice(["order", "id", "title", "duration", "verdict"]),
     default="order",
     show_default=True,
-    help="duration: the longest first, from the history; verdict: the last one, worst first.",
+    help="Sort by start, id, title, duration (longest first) or last verdict (worst first).",
 )
-@click.option("--reverse", is_flag=True, help="The other way round.")
-@click.option("--effective", is_flag=True, help="What holds for each group, and who says so.")
-@click.option("--tags", is_flag=True, help="The tags, with the groups that have them.")
-@click.option("--requirements", is_flag=True, help="The requirements, with groups and verdicts.")
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@click.option("--reverse", is_flag=True, help="Reverse the order.")
+@click.option(
+    "--effective", is_flag=True, help="Show each group's effective settings and where they are set."
+)
+@click.option("--tags", is_flag=True, help="List the tags, with the groups that have them.")
+@click.option(
+    "--requirements", is_flag=True, help="List the requirements, with groups and verdicts."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def list_command(
     common: Common,
@@ -82,7 +86,7 @@ def list_command(
     from testrium.session import load, plan
 
     if len(wanted := [name for name in _VIEWS if views[name]]) > 1:
-        raise UsageError(f"--{wanted[0]} cannot stand beside --{wanted[1]}")
+        raise UsageError(f"--{wanted[0]} conflicts with --{wanted[1]}: use one of them")
     cwd = Path.cwd()
     project, groups = load(paths, cwd)
     selection = selected.without(*common.less).selection(cwd)

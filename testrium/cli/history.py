@@ -24,18 +24,19 @@ from testrium.words import Verdict
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-_as_json = click.option("--json", "as_json", is_flag=True, help="For machines: a list.")
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 
-_of_group = click.option("--group", metavar="GROUP", help="Only of this group.")
+_of_group = click.option("--group", metavar="GROUP", help="Show only this group.")
 
 
 def _limit(what: str) -> Callable[[_Command], _Command]:
     return click.option(
         "--limit",
-        type=click.IntRange(min=1),
+        type=click.IntRange(1, 1_000_000),
+        metavar="N",
         default=20,
         show_default=True,
-        help=f"So many {what}.",
+        help=f"Show at most N {what}.",
     )
 
 
@@ -105,7 +106,7 @@ def flaky(as_json: bool) -> int:
     from testrium import history
 
     found = history.flaky()
-    _show(found, as_json, lambda tables: tables.flaky(found), "nothing both passed and failed")
+    _show(found, as_json, lambda tables: tables.flaky(found), "no flaky groups")
     return 0
 
 
@@ -147,7 +148,7 @@ def compare(first: str, second: str, as_json: bool) -> int:
 @command.command()
 @click.argument("name")
 @_of_group
-@_limit("points of each group")
+@_limit("points per group")
 @_as_json
 def metric(name: str, group: str | None, limit: int, as_json: bool) -> int:
     """The figure NAME over the runs.
@@ -182,7 +183,7 @@ _FORMS: dict[str, Literal["csv", "json"]] = {"": "csv", ".csv": "csv", ".json": 
     "--format",
     "form",
     type=click.Choice(["csv", "json"]),
-    help="Default: as FILE ends, else csv.",
+    help="Write this format; default: by the ending of FILE, else csv.",
 )
 @_of_group
 def export(file: Path, form: Literal["csv", "json"] | None, group: str | None) -> int:
@@ -195,7 +196,7 @@ def export(file: Path, form: Literal["csv", "json"] | None, group: str | None) -
 
     form = form or _FORMS.get(file.suffix.lower())
     if form is None:
-        raise UsageError(f"{file}: ends neither in .csv nor in .json; say which with --format")
+        raise UsageError(f"{file}: unknown ending: use .csv, .json or --format")
     text = history.export(form, group=group)
     if str(file) == "-":
         click.echo(text, nl=False)
@@ -222,7 +223,7 @@ def accept(group: str) -> int:
     return 0
 
 
-_NO_RUN = "no run is in the history: start one with testrium run"
+_NO_RUN = "the history is empty: start a run with testrium run"
 
 
 def _show(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command(name="doctor")
-@click.option("--json", "as_json", is_flag=True, help="For machines: a list of the checks.")
+@click.option("--json", "as_json", is_flag=True, help="Print the checks as a JSON list.")
 def doctor_command(as_json: bool) -> int:
     """Try all that a run needs on this machine and in this project, and a small run itself.
 
@@ -66,17 +66,18 @@ _RESOURCES = (
 @click.option(
     "--iterations",
     type=click.IntRange(1, 1000),
+    metavar="N",
     default=3,
     show_default=True,
-    help="Tries per resource; the best one counts. 0.3 s each.",
+    help="Try each resource N times, 0.3 s each; the best counts.",
 )
 @click.option(
     "--database",
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="An SQLite file for the result, in place of the project's history.",
+    help="Write the result into this SQLite file instead of the history.",
 )
-@click.option("--json", "as_json", is_flag=True, help="For machines: the scores as an object.")
+@click.option("--json", "as_json", is_flag=True, help="Print the scores as a JSON object.")
 def benchmark_command(iterations: int, database: str | None, as_json: bool) -> int:
     """Measure CPU, memory, disk and I/O of this machine, and keep the score.
 

@@ -23,15 +23,15 @@ COMMANDS = {
     "clean": ("runs:clean_command", "Remove stored runs."),
     "benchmark": ("machine:benchmark_command", "Measure how fast this machine is."),
     "history": ("history:command", "List earlier runs."),
-    "chaos": ("chaos:command", "Break a group by drawn faults; find the smallest that breaks it."),
+    "chaos": ("chaos:command", "Break a group by random faults; find the smallest that breaks it."),
     "serve": ("runs:serve_command", "Show trends and kept runs in a browser."),
     "learn": ("runs:learn_command", "Propose circuits from a run that passed."),
-    "explain": ("explain:command", "Tell what a finding means, with a circuit that shows it."),
+    "explain": ("explain:command", "Explain what a finding means, with a circuit that shows it."),
     "gen": ("gen:command", "Generate groups from templates."),
     "gen-configs": ("gen:old_command", "The old name of `gen config-template`."),
     "probe": ("probe:command", "Emit a probe from a shell script."),
     "schema": ("schema:command", "Print JSON Schemas of groups' files, for editors."),
-    "doctor": ("machine:doctor_command", "Check this machine and project; say what to do."),
+    "doctor": ("machine:doctor_command", "Check this machine and project, with advice."),
 }
 
 
@@ -59,17 +59,29 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if ctx.params.get("less"):  # `--less a b run`
+            named = next((at for at, word in enumerate(args) if word in COMMANDS), 0)
+            ctx.params["less"] += tuple(args[:named])
+            args = args[named:]
         if args and args[0] not in COMMANDS:
-            import difflib
-
-            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            ctx.fail(f"No such command {args[0]!r}.{hint}")
+            ctx.fail(f"No such command {args[0]!r}.{_hint(args[0])}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+def _hint(word: str) -> str:
+    """What somebody may have meant who wrote this in place of a command."""
+    from pathlib import Path
+
+    if Path(word).exists():
+        return f" Did you mean 'run {word}'?"
+    from testrium.phrases import close_to
+
+    near = close_to(word, COMMANDS)
+    return f" Did you mean {near!r}?" if near else ""
 
 
 @click.group(
@@ -78,8 +90,10 @@ class _Commands(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, message="testrium %(version)s")
-@click.option("-v", "--verbose", is_flag=True, help="Stream the output of units, by unit.")
-@click.option("--less", multiple=True, metavar="GROUP", help="Leave a group out (repeatable).")
+@click.option("-v", "--verbose", is_flag=True, help="Show the output of units while they run.")
+@click.option(
+    "--less", "--exclude", multiple=True, metavar="GROUP", help="Leave GROUP out (repeatable)."
+)
 @click.pass_context
 def main(ctx: click.Context, verbose: bool, less: tuple[str, ...]) -> None:
     """Prove that a command travelled through the whole system.

@@ -66,19 +66,35 @@ def selection_options(command: _Command) -> Callable[..., Any]:
 
 
 _SELECTION_OPTIONS = (
-    click.option("--less", multiple=True, metavar="GROUP", help="Leave a group out (repeatable)."),
-    click.option("--tag", default="", metavar="EXPR", help="Only groups whose tags satisfy EXPR."),
     click.option(
-        "--grep", default="", metavar="REGEX", help="Only groups whose id or title matches."
+        "--less", "--exclude", multiple=True, metavar="GROUP", help="Leave GROUP out (repeatable)."
+    ),
+    click.option(
+        "-m", "--tag", default="", metavar="EXPR", help="Select groups whose tags satisfy EXPR."
+    ),
+    click.option(
+        "-k",
+        "--grep",
+        default="",
+        metavar="REGEX",
+        help="Select groups whose id or title matches REGEX.",
     ),
     click.option(
         "--requirement",
         multiple=True,
         metavar="ID",
-        help="Only groups that cover ID, or what matches it as a shell pattern (repeatable).",
+        help="Select groups that cover ID, which may be a shell pattern (repeatable).",
     ),
-    click.option("--all-modes", is_flag=True, help="Matrix combinations that are not primary too."),
-    click.option("--failed", is_flag=True, help="Only what did not pass in the last run."),
+    click.option(
+        "--all-modes", is_flag=True, help="Include matrix combinations that are not primary."
+    ),
+    click.option(
+        "--failed",
+        "--lf",
+        "--last-failed",
+        is_flag=True,
+        help="Select what did not pass when it was last run.",
+    ),
 )
 
 
@@ -89,8 +105,11 @@ _REPORT_HELP = {
     "junit": "Write the report as JUnit XML.",
     "html": "Write the report as one HTML page.",
     "tap": "Write the report in the Test Anything Protocol.",
-    "json-stream": "Write what happens as lines of JSON, while it happens.",
+    "json-stream": "Write events as lines of JSON during the run.",
 }
+
+
+_REPORT_ALIASES = {"junit": ("--junit-xml",)}
 
 
 def report_options(function: _Command) -> _Command:
@@ -101,11 +120,12 @@ def report_options(function: _Command) -> _Command:
         metavar="NAME[=FILE]",
         expose_value=False,
         callback=_choose_writer,
-        help="Have the writer NAME, of Testrium or of a plugin, tell of it (repeatable).",
+        help="Also report through writer NAME (repeatable).",
     )(function)
     for name in ("json-stream", "tap", "html", "junit", "json"):
         function = click.option(
             f"--{name}",
+            *_REPORT_ALIASES.get(name, ()),
             metavar="FILE",
             expose_value=False,
             callback=_choose,

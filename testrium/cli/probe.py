@@ -19,15 +19,22 @@ from testrium.words import EventType
     type=click.Choice([kind.value for kind in EventType]),
     default=EventType.DEFAULT.value,
     show_default=True,
+    help="Set the type of the event.",
 )
-@click.option("--key", help="What the event belongs to; Send and Receive need one.")
-@click.option("--cause", multiple=True, metavar="KEY", help="A key that led to it (repeatable).")
-@click.option("--meta", multiple=True, metavar="NAME=VALUE", help="Metadata (repeatable).")
+@click.option("--key", help="Set the key; Send and Receive need one.")
 @click.option(
-    "--metric", type=(str, float), metavar="NAME VALUE", help="Report a figure, in place of a STEP."
+    "--cause", multiple=True, metavar="KEY", help="Name a key that caused the event (repeatable)."
 )
-@click.option("--unit", default="", help="What the figure is measured in.")
-@click.option("--better", type=click.Choice(DIRECTIONS), help="Default: smaller.")
+@click.option("--meta", multiple=True, metavar="NAME=VALUE", help="Add metadata (repeatable).")
+@click.option(
+    "--metric", type=(str, float), metavar="NAME VALUE", help="Report a metric instead of a STEP."
+)
+@click.option("--unit", default="", help="Set the unit of the metric.")
+@click.option(
+    "--better",
+    type=click.Choice(DIRECTIONS),
+    help="Set which direction is better (default: smaller).",
+)
 def command(
     step: str,
     kind: str,
@@ -40,11 +47,11 @@ def command(
 ) -> int:
     """Emit the probe STEP for the unit that this process belongs to, with the time of the call.
 
-    With --metric: report a figure instead. Does nothing outside a run. A VALUE of metadata that is
-    a JSON number, true, false or null is kept as such.
+    With --metric, report a metric instead. Outside of a run nothing happens. A VALUE of metadata
+    that is a JSON number, true, false or null keeps its type.
     """
     if (metric is None) is not bool(step):
-        raise UsageError("either a STEP or --metric NAME VALUE")
+        raise UsageError("expected a STEP or --metric NAME VALUE, and not both")
     from testrium.probe.emitter import emit
     from testrium.probe.emitter import metric as report
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -33,12 +34,26 @@ if TYPE_CHECKING:
     from testrium.session import Request
 
 
+#: Digits of a number on the command line; repeats, each of which is planned beforehand.
+_LONGEST_NUMBER = 18
+_MOST_REPEATS = 100_000
+
+#: In a PATH that names groups otherwise than by a folder that exists.
+_NO_FOLDER = re.compile(r"[*?\[]|\.\.")
+
+
 def _jobs(_: click.Context, __: click.Parameter, value: str) -> int:
     if value == "auto":
         return 0
-    if not value.isdigit() or int(value) < 1:
-        raise click.BadParameter("expected a number from 1, or auto")
+    if not value.isdecimal() or len(value) > _LONGEST_NUMBER or int(value) < 1:
+        raise click.BadParameter(f"expected a number from 1, or auto, got {value[:40]!r}")
     return int(value)
+
+
+def _shuffle(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    if value and value.isdecimal() and len(value) > _LONGEST_NUMBER:
+        raise click.BadParameter(f"expected a SEED of at most {_LONGEST_NUMBER} digits")
+    return value
 
 
 def _percentage(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
@@ -62,13 +77,17 @@ class RunOptions:
     repeat: int | None
     until_fail: bool
     fail_fast: bool
+    maxfail: int | None
     shuffle: str | None
     max_regression: float | None
     update_golden: bool
     jobs: int
     keep: Literal["all", "failed", "none"]
     archive: str | None
+    quiet: bool
+    durations: int | None
     plain: bool
+    color: Literal["auto", "yes", "no"]
     coverage: bool
 
     def normalized(self, common: Common) -> RunOptions:
@@ -77,6 +96,10 @@ class RunOptions:
 
         paths, shuffle = self.paths, self.shuffle
         if shuffle and not shuffle.isdecimal():  # `--shuffle PATH`
+            if not (Path(shuffle).exists() or _NO_FOLDER.search(shuffle)):
+                raise UsageError(
+                    f"--shuffle {shuffle}: expected a number as SEED, or a PATH that exists"
+                )
             paths, shuffle = (shuffle, *paths), ""
         return replace(
             self,
@@ -89,40 +112,44 @@ class RunOptions:
 
 @click.command(name="run")
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
-@click.option("-v", "--verbose", is_flag=True, help="Stream the output of units, by unit.")
+@click.option("-v", "--verbose", is_flag=True, help="Show the output of units while they run.")
 @selection_options
-@click.option("--strict", is_flag=True, help="A missing requirement is an error, not a skip.")
+@click.option(
+    "--strict", is_flag=True, help="Treat a missing requirement as an error, not as a skip."
+)
 @click.option(
     "--repeat",
-    type=click.IntRange(0),
+    type=click.IntRange(0, _MOST_REPEATS),
     metavar="N",
-    help="Run each group N more times, in place of its own `repeat`.",
+    help="Run each group N more times, whatever its `repeat` says.",
 )
 @click.option(
     "--until-fail",
     is_flag=True,
-    help="Run everything again and again until something does not pass; at most N more times with"
-    " --repeat N.",
+    help="Repeat the whole run until something does not pass; with --repeat N, at most N more"
+    " times.",
 )
-@click.option("-x", "fail_fast", is_flag=True, help="Start nothing more once one did not pass.")
+@click.option("-x", "fail_fast", is_flag=True, help="Stop after the first failure.")
+@click.option("--maxfail", type=click.IntRange(1), metavar="N", help="Stop after N failures.")
 @click.option(
     "--shuffle",
     is_flag=False,
     flag_value="",
     metavar="[SEED]",
+    callback=_shuffle,
     help="Start groups in random order; the same SEED (a number) gives the same order.",
 )
 @click.option(
     "--max-regression",
     metavar="20%",
     callback=_percentage,
-    help="Fail where latencies or metrics are so much worse than the median of earlier runs, and"
+    help="Fail if latencies or metrics are this much worse than the median of earlier runs and"
     " outside of their noise.",
 )
 @click.option(
     "--update-golden",
     is_flag=True,
-    help="Rewrite the reference files of checks where they differ; the old ones are kept.",
+    help="Rewrite the reference files of checks that differ; keep the old ones.",
 )
 @click.option(
     "-j",
@@ -130,26 +157,40 @@ class RunOptions:
     default="auto",
     metavar="N|auto",
     callback=_jobs,
-    help="Groups side by side; auto is the number of cores.",
+    help="Run N groups side by side; auto is the number of cores.",
 )
 @click.option(
     "--keep",
     type=click.Choice(["all", "failed", "none"]),
     default="all",
     show_default=True,
-    help="Whose run folders stay. The report of the run always does.",
+    help="Which groups' folders to keep. The report is always kept.",
 )
 @click.option(
     "--archive",
     metavar="FILE.zip",
-    help="Pack the folders of what did not pass, with --keep all every folder: for `show` and"
+    help="Pack the folders of failed groups, with --keep all those of all groups, for `show` and"
     " `verify` on another machine.",
 )
-@click.option("--plain", is_flag=True, help="Whole lines only: no live display, no colour.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only failures and the last lines.")
+@click.option(
+    "--durations",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Show the N slowest groups at the end; 0 shows all.",
+)
+@click.option("--plain", is_flag=True, help="Print whole lines only: no live display, no colors.")
+@click.option(
+    "--color",
+    type=click.Choice(["yes", "no", "auto"]),
+    default="auto",
+    show_default=True,
+    help="Print colors; auto: on a terminal.",
+)
 @click.option(
     "--coverage",
     is_flag=True,
-    help="Measure which lines Python units go through, with coverage.py; console and HTML.",
+    help="Measure which lines Python units run, with coverage.py; print it and write HTML.",
 )
 @report_options
 @click.pass_obj
@@ -161,7 +202,7 @@ def command(common: Common | None, /, selected: Selected, **values: Any) -> int:
     Exit codes: 0 all passed, 1 something failed, 2 no group, 3 wrong configuration or usage, 4
     something is unknown, 5 the runner failed.
     """
-    from testrium.report.console import Console
+    from testrium.report.console import Console, Display
     from testrium.report.writer import Writers
 
     common = common or Common()
@@ -181,8 +222,9 @@ def command(common: Common | None, /, selected: Selected, **values: Any) -> int:
         Console(
             stream,
             cwd=cwd,
-            plain=options.plain,
-            verbose=options.verbose,
+            display=Display(
+                options.plain, options.verbose, options.quiet, options.color, options.durations
+            ),
             durations=lambda: _expected_durations(console),
             jobs=options.jobs,
             slowest_legs=_slowest_legs,
@@ -228,7 +270,7 @@ def _request(
         selection=selected.selection(cwd),
         repeat=options.repeat,
         until_fail=options.until_fail,
-        fail_fast=options.fail_fast,
+        max_failures=1 if options.fail_fast else options.maxfail,
         strict=options.strict,
         shuffle=_seed(console, options.shuffle),
         max_regression=options.max_regression,

@@ -77,9 +77,9 @@ def run_folder(run: str, cwd: Path) -> Iterator[Path]:
 @click.command(name="show")
 @click.argument("run", default="", metavar="[RUN]")
 @click.argument("group", default="", metavar="[GROUP]")
-@click.option("--plain", is_flag=True, help="No colours, no wrapping.")
-@click.option("--key", metavar="KEY", help="Print the way of one key, event by event.")
-@click.option("--timeline", is_flag=True, help="Print all events in the order of time.")
+@click.option("--plain", is_flag=True, help="Print without colors and wrapping.")
+@click.option("--key", metavar="KEY", help="Print the path of one key, event by event.")
+@click.option("--timeline", is_flag=True, help="Print all events in order of time.")
 def show_command(run: str, group: str, plain: bool, key: str | None, timeline: bool) -> int:
     """Print what was found in RUN: the beginning of its id, or an archive; default: the last run.
 
@@ -87,11 +87,11 @@ def show_command(run: str, group: str, plain: bool, key: str | None, timeline: b
     """
     if key is not None and timeline:
         raise UsageError("--key shows one key, --timeline all of them: choose one")
-    from testrium.report.console import Console
+    from testrium.report.console import Console, Display
     from testrium.report.stored import read_run
 
     cwd = Path.cwd()
-    console = Console(sys.stdout, cwd=cwd, plain=plain)
+    console = Console(sys.stdout, cwd=cwd, display=Display(plain=plain))
     with run_folder(run, cwd) as folder:
         result = as_shown(run, cwd, read_run(folder))
         if key is not None or timeline:
@@ -281,27 +281,33 @@ def _age(_: click.Context, __: click.Parameter, value: str | None) -> float | No
 
 
 @click.command(name="clean")
-@click.option("--older-than", metavar="AGE", callback=_age, help="Runs that ended so long ago: 7d.")
-@click.option("--keep", type=click.IntRange(0), metavar="N", help="All but the N latest runs.")
-@click.option("--all", "everything", is_flag=True, help="All runs.")
+@click.option(
+    "--older-than", metavar="AGE", callback=_age, help="Remove runs older than AGE (7d, 12h)."
+)
+@click.option(
+    "--keep", type=click.IntRange(0), metavar="N", help="Keep the N latest runs; remove the others."
+)
+@click.option("--all", "everything", is_flag=True, help="Remove all runs.")
 def clean_command(older_than: float | None, keep: int | None, everything: bool) -> int:
     """Remove stored runs; with --older-than and --keep those that are old, but never the N latest.
 
-    Runs that go on stay, and so does the history. Processes of runs that were lost (their runner
-    was killed, and all that watched over them) are ended, also without any option.
+    Running runs and the history are kept. Processes that a lost run left behind (its runner and
+    its supervisor were killed) are ended, with or without an option.
     """
     from testrium.load.project import state_folder
     from testrium.record.runs import MARK, is_run, is_state_folder, list_runs, remove
     from testrium.run.lost_runs import end_lost_runs
 
     if everything and (older_than is not None or keep is not None):
-        raise UsageError("--all cannot stand beside --older-than or --keep")
+        raise UsageError("--all conflicts with --older-than and --keep: use one of them")
     state = state_folder(Path.cwd())
     if not state.exists():
-        click.echo(f"nothing to clean: there is no {state}")
+        click.echo(f"nothing to clean: {state} does not exist")
         return 0
     if not is_state_folder(state):
-        raise UsageError(f"{state} was not made by Testrium (there is no {MARK} in it): left alone")
+        raise UsageError(
+            f"{state} was not made by Testrium ({MARK} is missing): nothing was removed"
+        )
     for notice in end_lost_runs(state):
         click.echo(notice)
     runs = [run for run in list_runs(state) if is_run(run)]

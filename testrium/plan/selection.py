@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from testrium.checks.patterns import TookTooLongError, at_most
 from testrium.declared.groups import Combination, Group, Scenario
 from testrium.errors import UsageError
+from testrium.phrases import shown
 from testrium.words import EMPTY
 
 #: Whether the tags of a group satisfy an expression.
 TagTest = Callable[[Collection[str]], bool]
 
 _TOKEN = re.compile(r"\s*([()]|[^\s()]+)")
+
+#: How long the search of ids and titles may take (seconds of CPU time).
+_SEARCH_S = 1.0
+
+#: Levels of a --tag expression: each needs some frames of the interpreter's stack.
+_MOST_NESTED = 50
+
+#: Of the tags that a message lists.
+_MOST_TAGS = 20
 
 _WORDS = frozenset({"and", "or", "not", "(", ")"})
 
@@ -37,6 +49,7 @@ class _TagParser:
         self._expression = expression
         self._tokens = [(m[1], m.start(1) + 1) for m in _TOKEN.finditer(expression)]
         self._next = 0
+        self._depth = 0
 
     def any(self) -> TagTest:
         tests = [self._all()]
@@ -56,10 +69,12 @@ class _TagParser:
 
     def _one(self) -> TagTest:
         if self._accept("not"):
-            denied = self._one()
+            with self._deeper():
+                denied = self._one()
             return lambda tags: not denied(tags)
         if self._accept("("):
-            test = self.any()
+            with self._deeper():
+                test = self.any()
             if not self._accept(")"):
                 raise self._error("')' expected")
             return test
@@ -68,6 +83,14 @@ class _TagParser:
             raise self._error("a tag expected")
         self._next += 1
         return lambda tags: tag in tags
+
+    @contextmanager
+    def _deeper(self) -> Iterator[None]:
+        if self._depth == _MOST_NESTED:
+            raise self._error(f"nested more than {_MOST_NESTED} levels deep")
+        self._depth += 1
+        yield
+        self._depth -= 1
 
     def _token(self) -> str | None:
         return self._tokens[self._next][0] if self._next < len(self._tokens) else None
@@ -81,7 +104,7 @@ class _TagParser:
     def _error(self, reason: str) -> UsageError:
         end = len(self._expression) + 1
         column = self._tokens[self._next][1] if self._next < len(self._tokens) else end
-        return UsageError(f"--tag {self._expression!r}, column {column}: {reason}")
+        return UsageError(f"--tag {shown(self._expression)!r}, column {column}: {reason}")
 
 
 class ResultKey(NamedTuple):
@@ -137,7 +160,6 @@ def select(groups: Sequence[Group], selection: Selection) -> tuple[Group, ...]:
         UsageError: an unknown group in `less`, a `tag` or a `grep` that cannot be read.
     """
     left_out = _left_out(groups, selection.less)
-    has_tags = parse_tags(selection.tag) if selection.tag.strip() else None
     pattern = _pattern(selection.grep)
 
     def is_selected(group: Group, combination: Combination) -> bool:
@@ -149,6 +171,38 @@ def select(groups: Sequence[Group], selection: Selection) -> tuple[Group, ...]:
         )
 
     _check_requirements(groups, selection.requirements)
+    try:
+        with at_most(_SEARCH_S):
+            return _chosen(groups, selection, is_selected, left_out)
+    except TookTooLongError as error:
+        raise UsageError(f"--grep {shown(selection.grep)!r} {error}: it backtracks") from None
+
+
+def nothing_selected(groups: Sequence[Group], selection: Selection) -> str:
+    """Why no group is left to run, in words."""
+    given = [("--tag", selection.tag), ("--grep", selection.grep)]
+    given += [("--requirement", name) for name in selection.requirements]
+    given += [("--less", name) for name in selection.less]
+    words = [f"{option} {shown(value)}" for option, value in given if value]
+    if selection.failed is not None:
+        words.append("--failed")
+    tags = sorted({tag for group in groups for tag in group.tags})
+    known = ""
+    if selection.tag:
+        more = f" and {len(tags) - _MOST_TAGS} more" if len(tags) > _MOST_TAGS else ""
+        known = f" (tags: {', '.join(tags[:_MOST_TAGS]) or 'none'}{more})"
+    if not words:
+        return f"no group is left of {len(groups)}: select matrix combinations with --all-modes"
+    return f"no group matches {' '.join(words)}{known}"
+
+
+def _chosen(
+    groups: Sequence[Group],
+    selection: Selection,
+    is_selected: Callable[[Group, Combination], bool],
+    left_out: Collection[str],
+) -> tuple[Group, ...]:
+    has_tags = parse_tags(selection.tag) if selection.tag.strip() else None
     chosen = []
     for group in groups:
         if group.id in left_out or (has_tags is not None and not has_tags(group.tags)):
@@ -210,5 +264,8 @@ def _suggestion(name: str, known: Iterable[str]) -> str:
 def _pattern(text: str) -> re.Pattern[str]:
     try:
         return re.compile(text)
-    except re.error as error:
-        raise UsageError(f"--grep {text!r}: no regular expression: {error}") from None
+    except (re.error, OverflowError) as error:
+        reason: object = error
+    except RecursionError:
+        reason = "too deeply nested"
+    raise UsageError(f"--grep {shown(text)!r}: invalid regular expression: {reason}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Self, TextIO
+from typing import Literal, NamedTuple, Self, TextIO
 
 from testrium import phrases
 from testrium.declared.groups import Scenario
@@ -85,11 +85,16 @@ def _rerun(failed: Sequence[GroupResult], cwd: Path) -> str:
 
 
 def slowest(
-    result: RunResult, legs: Sequence[HopTime], marks: Symbols, *, width: int | None
+    result: RunResult,
+    legs: Sequence[HopTime],
+    marks: Symbols,
+    *,
+    width: int | None,
+    limit: int | None = _MOST_GROUPS,
 ) -> Iterator[Line]:
-    """The groups that took longest, and the legs of their circuits."""
+    """The groups that took longest, at most `limit`, and the legs of their circuits."""
     ran = [group for group in result.groups if group.verdict is not Verdict.SKIP]
-    groups = sorted(ran, key=lambda group: -group.duration_s)[:_MOST_GROUPS]
+    groups = sorted(ran, key=lambda group: -group.duration_s)[:limit]
     yield line()
     rows = [
         [Span(phrases.duration(group.duration_s)), Span(wording.label(group.scenario))]
@@ -113,23 +118,38 @@ def slowest(
 
 LEAST_WIDTH = 40
 
+
+class Display(NamedTuple):
+    """What the console shows, and how.
+
+    `plain`: never use control codes. `verbose`: also when groups start. `quiet`: only what did not
+    pass, and the last lines. `color`: "yes" and "no" hold wherever the text goes. `durations`: so
+    many of the slowest groups at the end, 0 for all; None where only a long run names them.
+    """
+
+    plain: bool = False
+    verbose: bool = False
+    quiet: bool = False
+    color: Literal["auto", "yes", "no"] = "auto"
+    durations: int | None = None
+
+
 _NAME_WIDTH = 40
 
 
 class Console:
     """Watches a run (`model.Observer`) and tells how it ended.
 
-    On a terminal running groups have a line each that changes; without one, with `plain`, with
-    NO_COLOR or a dumb terminal, there are only whole lines without any control codes. It never
-    fails a run: when its stream is gone it falls silent.
+    On a terminal running groups have a line each that changes; without one, with `plain`, without
+    colors (NO_COLOR) or on a dumb terminal, there are only whole lines without any control codes;
+    FORCE_COLOR adds colors to them. It never fails a run: when its stream is gone it falls silent.
 
     Use it as a context manager, or call `close`: a terminal must get its cursor back.
 
     Args:
         stream: where to write.
         cwd: the folder that commands and paths start from.
-        plain: never use control codes.
-        verbose: tell when groups start, too.
+        display: what is shown, and how.
         environ: what says how the terminal is.
         durations: how long each group, by its id, is going to take (seconds), as far as that is
             known. Asked once, in a run that takes a while.
@@ -142,8 +162,7 @@ class Console:
         stream: TextIO,
         *,
         cwd: Path,
-        plain: bool = False,
-        verbose: bool = False,
+        display: Display = Display(),  # noqa: B008 - it is immutable
         environ: Mapping[str, str] = os.environ,
         durations: Callable[[], Mapping[str, float]] = dict,
         jobs: int = 1,
@@ -151,16 +170,19 @@ class Console:
     ) -> None:
         self._stream = stream
         self._cwd = cwd
-        self._verbose = verbose
+        self._display = display
         self._encoding = stream.encoding or "utf-8"
         self._marks = symbols_for(self._encoding)
-        self._terminal = not plain and _is_terminal(stream, environ)
+        color = _color(display, environ)
+        self._terminal = color != "no" and _is_terminal(stream, environ)
+        self._colored = self._terminal or color == "yes"
         self._silent = False
         self._name_width = 0
         self._partial: dict[tuple[str, str], str] = {}
         self._slowest_legs = slowest_legs
         self._progress = Progress(self._marks, durations, jobs)
-        self._live = LiveLines(stream, self._progress.rows) if self._terminal else None
+        live = self._terminal and not display.quiet
+        self._live = LiveLines(stream, self._progress.rows) if live else None
 
     def __enter__(self) -> Self:
         return self
@@ -191,7 +213,7 @@ class Console:
     def group_started(self, scenario: Scenario, run_dir: Path) -> None:  # noqa: ARG002 - Observer
         """Observer: a group begins."""
         self._progress.started(scenario)
-        if self._verbose:
+        if self._display.verbose:
             self._write([line(Span(f"start {wording.label(scenario)}", "dim"))])
 
     def unit_changed(self, scenario: Scenario, unit: str, state: UnitState) -> None:
@@ -216,7 +238,8 @@ class Console:
         label = wording.label(result.scenario)
         for name in [name for name in self._partial if name[0] == label]:
             self._write([self._output_line(name, self._partial.pop(name))])
-        self._write([self._finished_line(result)])
+        if not self._display.quiet or result.verdict in BAD_VERDICTS:
+            self._write([self._finished_line(result)])
 
     def notice(self, text: str | Problem) -> None:
         """Tell something that decides nothing: an old spelling, a history that was set aside."""
@@ -240,14 +263,21 @@ class Console:
             return
         again = None if stored else self._cwd
         self._write(failures(result, self._marks, cwd=again, width=width))
-        if is_long(result):
+        if (limit := self._slowest_wanted(result)) != 0:
             legs = self._slowest_legs(result.groups)
-            self._write(slowest(result, legs, self._marks, width=width))
+            self._write(slowest(result, legs, self._marks, width=width, limit=limit))
         lines = [line(), group_text.totals(result)]
         if result.folder is not None:
             hint = "" if stored else "  (testrium show)"
             lines.append(line(Span(f"run {result.run}{hint}", "dim")))
         self._write(lines)
+
+    def _slowest_wanted(self, result: RunResult) -> int | None:
+        """How many of the slowest groups are shown; None for all."""
+        asked = self._display.durations
+        if asked is None:
+            return _MOST_GROUPS if is_long(result) and not self._display.quiet else 0
+        return asked or None
 
     def show(self, result: RunResult) -> None:
         """Tell of a stored run what was told at its end: a line per group, then `finish`."""
@@ -304,6 +334,8 @@ class Console:
         width = self.width()
         if width is not None:
             text = "".join(f"{part.painted()}\n" for part in wrapped(lines, width))
+        elif self._colored:
+            text = "".join(f"{part.painted()}\n" for part in lines)
         else:
             text = "".join(f"{part.text}\n" for part in lines)
         if self._silent or not text:
@@ -324,8 +356,19 @@ def _word(verdict: Verdict) -> str:
     return f"{verdict.upper():<7}"
 
 
+def _color(display: Display, environ: Mapping[str, str]) -> Literal["auto", "yes", "no"]:
+    """What holds: --plain, then --color, then the environment (NO_COLOR before FORCE_COLOR)."""
+    if display.plain:
+        return "no"
+    if display.color != "auto":
+        return display.color
+    if environ.get("NO_COLOR"):
+        return "no"
+    return "yes" if environ.get("FORCE_COLOR", "0") not in ("", "0") else "auto"
+
+
 def _is_terminal(stream: TextIO, environ: Mapping[str, str]) -> bool:
-    if environ.get("NO_COLOR") or environ.get("TERM") == "dumb":
+    if environ.get("TERM") == "dumb":
         return False
     try:
         return stream.isatty()

@@ -89,7 +89,7 @@ def test_a_folder_that_testrium_did_not_make_is_left_alone(state: Path, runs: li
 
 def test_no_state_folder_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("testrium.load.project.state_folder", lambda cwd: tmp_path / "none")
-    assert clean("--all").output == f"nothing to clean: there is no {tmp_path}/none\n"
+    assert clean("--all").output == f"nothing to clean: {tmp_path}/none does not exist\n"
 
 
 @pytest.mark.parametrize("age", ["7", "d", "-7d", "1.5d", "7 d"])
@@ -99,6 +99,6 @@ def test_what_is_no_age_is_refused(state: Path, age: str) -> None:
 
 
 def test_all_and_some_is_refused(runs: list[Path]) -> None:
-    with pytest.raises(UsageError, match="--all cannot stand beside"):
+    with pytest.raises(UsageError, match="--all conflicts with --older-than"):
         clean("--all", "--keep", "2")
     assert left(runs) == "01234"

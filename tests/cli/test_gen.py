@@ -159,7 +159,7 @@ def test_any_group_can_be_the_template() -> None:
 @pytest.mark.parametrize(
     ("template", "target", "message"),
     [
-        ("./nowhere", "x", "./nowhere: no group to start from: there is no config.toml in it"),
+        ("./nowhere", "x", "./nowhere: not a group: config.toml is missing"),
         ("./ours", "ours/inner", "ours/inner: lies in the template itself"),
     ],
 )

@@ -56,7 +56,7 @@ def test_machines_get_a_list(state: Path) -> None:
 
 
 def test_no_run_yet(state: Path) -> None:
-    assert history().output == "no run is in the history: start one with testrium run\n"
+    assert history().output == "the history is empty: start a run with testrium run\n"
     assert json.loads(history("--json").output) == []
 
 
@@ -112,7 +112,7 @@ def test_a_group_s_results_and_figures(five: Path) -> None:
 def test_a_group_that_is_called_like_a_command(state: Path) -> None:
     group = GroupResult(Scenario("flaky", Group("flaky", state, ()), ()), Verdict.PASS)
     append_run(state, RunResult("r1", Verdict.PASS, ExitCode.SUCCESS, 1.0, (group,)))
-    assert history("flaky").output == "nothing both passed and failed\n"
+    assert history("flaky").output == "no flaky groups\n"
     assert history("group", "flaky").output.startswith("flaky DEBUG  1 result\n")
 
 
@@ -182,7 +182,9 @@ def test_export(five: Path, tmp_path: Path) -> None:
 
 
 def test_export_to_what_tells_no_format(five: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"out\.txt: ends neither in \.csv nor in \.json"):
+    with pytest.raises(
+        UsageError, match=r"out\.txt: unknown ending: use \.csv, \.json or --format"
+    ):
         history("export", str(tmp_path / "out.txt"))
     assert not (tmp_path / "out.txt").exists()
     history("export", "--format", "csv", str(tmp_path / "out.txt"))

@@ -197,7 +197,7 @@ def test_effective_settings(project: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--tags", "--effective"), "--effective cannot stand beside --tags"),
+        (("--tags", "--effective"), "--effective conflicts with --tags: use one of them"),
         (
             ("--requirement", "R-9"),
             "--requirement R-9: no group covers it; did you mean 'R-2'?",

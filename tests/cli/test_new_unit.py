@@ -104,12 +104,12 @@ def test_the_list_of_units_keeps_its_form(group: Path, units: str, expected: str
     ("arguments", "message"),
     [
         (("a",), "the group has a unit 'a' already"),
-        (("../x",), "'../x' is no name of a unit: "),
-        (("setup",), "'setup' is no name of a unit: "),
+        (("../x",), "invalid name of a unit '../x': "),
+        (("setup",), "invalid name of a unit 'setup': "),
         (("c", "--after", "bb"), "--after bb: no such unit; did you mean 'b'?"),
         (("c", "--entrypoint", "y"), "--entrypoint y: must be MODULE:FUNCTION"),
         (("c", "--command", "'"), '--command "\'": No closing quotation'),
-        (("c", "--command", "x", "--entrypoint", "y:z"), "--entrypoint cannot stand beside"),
+        (("c", "--command", "x", "--entrypoint", "y:z"), "--entrypoint conflicts with --command"),
         (("taken",), "nothing was written, because these files exist:\n  g/taken.py"),
     ],
 )
@@ -126,9 +126,15 @@ def test_what_cannot_be_changes_nothing(
     ("config", "message"),
     [
         (None, "g/config.toml: cannot be read: No such file or directory"),
-        ("x = ", "g/config.toml: no TOML: Invalid value"),
-        ("[Configs]", "g/config.toml: there is no list Configs.units to add 'c' to"),
-        ("Configs = 1", "g/config.toml: there is no list Configs.units to add 'c' to"),
+        ("x = ", "g/config.toml: invalid TOML: Invalid value"),
+        (
+            "[Configs]",
+            "g/config.toml: the list Configs.units, to which 'c' would be added, is missing",
+        ),
+        (
+            "Configs = 1",
+            "g/config.toml: the list Configs.units, to which 'c' would be added, is missing",
+        ),
     ],
 )
 def test_what_is_no_group(group: Path, config: str | None, message: str) -> None:

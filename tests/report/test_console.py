@@ -9,7 +9,7 @@ import pytest
 
 from testrium.errors import ExitCode, Problem
 from testrium.evidence import UnitState
-from testrium.report.console import Console, HopTime
+from testrium.report.console import Console, Display, HopTime
 from testrium.report.escape import cells
 from testrium.results import GroupResult, RunResult
 from testrium.words import Verdict
@@ -82,7 +82,7 @@ def test_no_codes_where_they_are_not_wanted(
     environ: dict[str, str], plain: bool, run_result: RunResult, cwd: Path
 ) -> None:
     stream = Screen()
-    with Console(stream, cwd=cwd, plain=plain, environ=environ) as console:
+    with Console(stream, cwd=cwd, display=Display(plain=plain), environ=environ) as console:
         console.show(run_result)
 
     assert "\x1b" not in stream.getvalue()
@@ -94,7 +94,7 @@ def test_hostile_text_reaches_no_terminal(
 ) -> None:
     stream = Screen()
     result = run_result._replace(groups=(hostile,), run=hostile_text)
-    with Console(stream, cwd=cwd, environ={}, verbose=True) as console:
+    with Console(stream, cwd=cwd, environ={}, display=Display(verbose=True)) as console:
         console.run_started(result.run, [hostile.scenario])
         console.group_started(hostile.scenario, Path())
         console.unit_output(hostile.scenario, hostile_text, hostile_text)
@@ -119,7 +119,7 @@ def test_signs_that_the_encoding_lacks_are_replaced(run_result: RunResult, cwd: 
 
 def test_output_of_units_is_shown_by_whole_lines(passed: GroupResult, cwd: Path) -> None:
     stream = io.StringIO()
-    console = Console(stream, cwd=cwd, verbose=True, environ={})
+    console = Console(stream, cwd=cwd, display=Display(verbose=True), environ={})
     console.group_started(passed.scenario, Path())
     console.unit_output(passed.scenario, "source", "one\ntw")
     console.unit_output(passed.scenario, "target", "other\n")
@@ -239,3 +239,37 @@ def test_groups_elsewhere_are_named_to_be_run_again(run_result: RunResult, tmp_p
     text = shown(run_result, io.StringIO(), tmp_path)
 
     assert "  rerun  testrium run --failed /home/ada/shop/groups/checkout /home" in text
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("display", "environ", "colored"),
+    [
+        (Display(), {}, False),
+        (Display(), {"FORCE_COLOR": "1"}, True),
+        (Display(), {"FORCE_COLOR": "0"}, False),
+        (Display(), {"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
+        (Display(color="no"), {"FORCE_COLOR": "1"}, False),
+        (Display(color="yes"), {"NO_COLOR": "1"}, True),
+        (Display(color="yes", plain=True), {}, False),
+    ],
+)
+def test_colors_go_where_they_are_wanted(
+    cwd: Path, display: Display, environ: dict[str, str], colored: bool
+) -> None:
+    stream = io.StringIO()
+    with Console(stream, cwd=cwd, display=display, environ=environ) as console:
+        console.notice("told")
+    assert ("\x1b[" in stream.getvalue()) is colored
+    assert "told" in stream.getvalue()
+
+
+def test_a_terminal_without_colors_gets_no_control_code(cwd: Path) -> None:
+    stream = _Terminal()
+    with Console(stream, cwd=cwd, display=Display(color="no"), environ={}) as console:
+        console.notice("told")
+    assert stream.getvalue() == "notice: told\n"
