@@ -9,11 +9,13 @@ of its fields that is one, which was 3 ms of every start.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple
 
 from testrium.declared.metrics import Better
+from testrium.declared.units import Unit
 from testrium.words import (
     EMPTY,
     Code,
@@ -207,6 +209,20 @@ class End(NamedTuple):
     use: Use = Use()
     #: False where the process of test functions, setup.py or a suite ended before its conclusion.
     concluded: bool = True
+
+
+def ended_as_told(end: End, unit: Unit) -> bool:
+    """Whether a unit that was told to stop has ended as it may then.
+
+    With an accepted exit code, by the signal, with 128 + its number (as a shell says it), or killed
+    after its grace.
+    """
+    if end.pid is None and end.exit_code is None and end.signal is None:
+        return True  # it has no process of its own
+    name = f"SIG{unit.stop_signal.removeprefix('SIG')}"
+    number = getattr(signal, name, 0)
+    accepted = end.exit_code in (*unit.exit, 128 + number)
+    return accepted if end.signal is None else end.signal in (name, "SIGKILL")
 
 
 class TestResult(NamedTuple):

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from testrium.declared.faults import (
-    FAILPOINT_ACTS,
+    DRAWN_ACTS,
     LINK_ACTS,
     OUTSIDE_ACTS,
     Chaos,
@@ -99,7 +99,9 @@ def _acts_at(place: Place, unit: Unit, chaos: Chaos) -> tuple[FailpointAct, ...]
     Unless the group says what to do: nothing that the unit cannot survive.
     """
     from_log = any(probe.step == place.step for probe in unit.probes)
-    possible = FAILPOINT_ACTS if unit.is_python and not from_log else OUTSIDE_ACTS
+    possible = tuple(
+        act for act in DRAWN_ACTS if act in OUTSIDE_ACTS or (unit.is_python and not from_log)
+    )
     if chaos.do:
         return tuple(act for act in possible if act in chaos.do)
     left_out = _NOT_DRAWN if unit.in_except in _RESTARTING else (*_NOT_DRAWN, *_ENDINGS)

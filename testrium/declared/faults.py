@@ -1,5 +1,6 @@
 """What is broken on purpose: the tables `[[faults]]` and `[chaos]`."""
 
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from testrium.words import (
@@ -7,7 +8,10 @@ from testrium.words import (
 )
 
 #: What a failpoint can do to the unit that has reached a probe.
-FailpointAct = Literal["kill", "exit", "raise", "delay", "hang", "pause"]
+FailpointAct = Literal["kill", "exit", "raise", "delay", "hang", "pause", "signal", "restart"]
+
+#: Who gets the signal of a fault: the unit's main process, its session, who emitted the probe.
+Signalled = Literal["process", "session", "emitter"]
 
 #: What can be done to a link, the way to a port of a unit.
 LinkAct = Literal["latency", "reset", "blackhole", "throttle", "cut", "half-open"]
@@ -15,10 +19,25 @@ LinkAct = Literal["latency", "reset", "blackhole", "throttle", "cut", "half-open
 #: What can be done to a unit's clock.
 ClockAct = Literal["clock"]
 
-FAILPOINT_ACTS: tuple[FailpointAct, ...] = ("kill", "exit", "raise", "delay", "hang", "pause")
+FAILPOINT_ACTS: tuple[FailpointAct, ...] = (
+    "kill",
+    "exit",
+    "raise",
+    "delay",
+    "hang",
+    "pause",
+    "signal",
+    "restart",
+)
+
+#: Those of them that `testrium chaos` draws.
+DRAWN_ACTS: tuple[FailpointAct, ...] = ("kill", "exit", "raise", "delay", "hang", "pause")
+
+#: Whom an act of these concerns where its fault does not say so.
+SIGNALLED: Mapping[str, Signalled] = {"kill": "session", "pause": "session", "signal": "process"}
 
 #: What Testrium does to a process from outside, whatever program it is.
-OUTSIDE_ACTS: tuple[FailpointAct, ...] = ("kill", "pause")
+OUTSIDE_ACTS: tuple[FailpointAct, ...] = ("kill", "pause", "signal", "restart")
 
 LINK_ACTS: tuple[LinkAct, ...] = (
     "latency",
@@ -44,7 +63,8 @@ class Fault(NamedTuple):
     how long it lasts, None for "to the end". `value_ns` is the latency added in each direction, or
     what is added to the clock (it may be negative); `jitter_ns` is by how much a latency varies, at
     most. `bytes_per_s` is what a throttled link lets through; `first_bytes` pass in each direction
-    of a connection before it is reset or swallowed. `name` is unique in its group.
+    of a connection before it is reset or swallowed. `signal` is sent with `do = "signal"`; `to` is
+    whom a signal, a kill or a pause concerns. `name` is unique in its group.
     """
 
     name: str
@@ -60,12 +80,20 @@ class Fault(NamedTuple):
     bytes_per_s: int | None = None
     jitter_ns: int = 0
     first_bytes: int = 0
+    signal: str | None = None
+    to: Signalled | None = None
 
     @property
     def default_name(self) -> str:
         """What it is called where its file gives it no name: `kill at host:received`."""
         word = "at" if self.at is not None else "of" if self.port is None else "on"
-        return f"{self.do} {word} {self.target}"[:MOST_OF_NAME]
+        do = self.signal or self.do
+        return f"{do} {word} {self.target}"[:MOST_OF_NAME]
+
+    @property
+    def receiver(self) -> Signalled:
+        """Whom a signal, a kill or a pause concerns."""
+        return self.to or SIGNALLED.get(self.do, "session")
 
     @property
     def target(self) -> str:

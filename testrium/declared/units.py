@@ -1,9 +1,12 @@
 """The actors of a group: `units/*.toml` and `fixtures/*.toml`."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
+from shutil import which
 from typing import Final, Literal, NamedTuple
 
+from testrium.system.safe_open import read_regular
 from testrium.words import (
     EMPTY,
     EventType,
@@ -21,6 +24,10 @@ class Readiness(NamedTuple):
     plugin: str = ""
 
 
+#: How far into a file its first lines are looked for: the kernel reads 256 bytes.
+_LONGEST_HEAD = 1024
+
+
 class LogProbe(NamedTuple):
     """A line of a unit's output that counts as a probe; `key` and `meta` may use its groups."""
 
@@ -31,9 +38,25 @@ class LogProbe(NamedTuple):
     meta: Mapping[str, str] = EMPTY
 
 
-def is_python(program: str) -> bool:
-    """Whether a program is called `python...`, wherever it lies."""
-    return program.rpartition("/")[2].startswith("python")
+@lru_cache(maxsize=1000)
+def is_python(program: str, folder: Path | None = None) -> bool:
+    """Whether a program is called `python...`, or is a script that its first line gives to one.
+
+    A relative path with a folder in it is looked for in `folder`.
+    """
+    if program.rpartition("/")[2].startswith("python"):
+        return True
+    found = str(folder / program) if folder and "/" in program else which(program)
+    try:
+        with read_regular(found or "") as file:
+            head = file.read(_LONGEST_HEAD).split(b"\n")
+    except OSError:
+        return False
+    # A path too long for a first line stands in the second, behind the start of a text in Python.
+    if head[0].startswith(b"#!/bin/sh") and head[1:2] and head[1].startswith(b"'''exec"):
+        head[0] = b"#!" + head[1]
+    words = head[0].removeprefix(b"#!").split() if head[0].startswith(b"#!") else []
+    return any(word.rpartition(b"/")[2].startswith(b"python") for word in words)
 
 
 class ManualStep(NamedTuple):
@@ -74,6 +97,9 @@ class Unit(NamedTuple):
     stop: Literal["self", "runner"] = "self"
     stop_signal: str = "TERM"
     grace_s: float = 2.0
+    stop_to: Literal["process", "session"] = "process"
+    graceful: bool = False
+    may_leave: tuple[str, ...] = ()
     exit: tuple[int, ...] = (0,)
     in_except: Literal["Stop", "Resume", "Reload", "Resume-ALL"] = "Stop"
     restarts: int = 0
@@ -95,7 +121,7 @@ class Unit(NamedTuple):
 
     @property
     def is_python(self) -> bool:
-        """Whether it runs Python code: an entrypoint, or a program called `python...`."""
+        """Whether it runs Python code: an entrypoint, `python...`, or a script for it on PATH."""
         return self.entrypoint is not None or is_python((self.command or ("",))[0])
 
     @property

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
-from testrium.declared.faults import CLOCK_ACTS, FAILPOINT_ACTS, LINK_ACTS, OUTSIDE_ACTS, Fault
+from testrium.declared.faults import (
+    CLOCK_ACTS,
+    FAILPOINT_ACTS,
+    LINK_ACTS,
+    OUTSIDE_ACTS,
+    SIGNALLED,
+    Fault,
+)
 from testrium.declared.units import is_python
 from testrium.load.document import Spot, did_you_mean
 from testrium.load.quantities import nanoseconds, shift_in_ns, size_in_bytes
@@ -26,9 +34,11 @@ _BELONGS: Final[Mapping[str, tuple[str, ...]]] = {
     "key": ("at",),
     "after": ("link", "unit"),
     "jitter_ns": ("link",),
+    "signal": ("at",),
+    "to": ("at",),
 }
 #: Acts that last no time, and those that last as long as is said.
-_INSTANT: Final = ("kill", "exit", "raise")
+_INSTANT: Final = ("kill", "exit", "raise", "signal", "restart")
 _TIMED: Final = ("delay",)
 #: How a value is read, and what it looks like.
 _VALUES: Final = {
@@ -153,6 +163,8 @@ class _Reader:
             bytes_per_s=amount if do == "throttle" else None,
             jitter_ns=reading["jitter_ns"],
             first_bytes=(amount or 0) if do in _VALUE_MAY_BE_MISSING else 0,
+            signal=reading["signal"],
+            to=reading["to"],
         )
 
     def _wrong(self, field: str, message: str) -> None:
@@ -179,6 +191,12 @@ class _Reader:
             self._wrong("value", f"has no meaning with do = {do!r}")
         elif "value" not in given and do in _VALUES and do not in _VALUE_MAY_BE_MISSING:
             self._missing("value", f"is required with do = {do!r}: {_VALUES[do][1]}")
+        if "signal" in given and do != "signal":
+            self._wrong("signal", f"has no meaning with do = {do!r}")
+        elif "signal" not in given and do == "signal":
+            self._missing("signal", "is required with do = 'signal': \"TERM\" for example")
+        if "to" in given and do not in SIGNALLED:
+            self._wrong("to", f"has no meaning with do = {do!r}")
         if "jitter_ns" in given and kind == "link" and do != "latency":
             self._wrong("jitter_ns", f"has no meaning with do = {do!r}")
 
@@ -207,12 +225,17 @@ class _Reader:
         self._check_own("at", file)
         if do in OUTSIDE_ACTS:
             return
-        can = f"only {' and '.join(OUTSIDE_ACTS)}"
+        can = f"only {', '.join(OUTSIDE_ACTS[:-1])} and {OUTSIDE_ACTS[-1]}"
         command = file["command"]
-        if command and not is_python(command[0]):
+        if command and not is_python(command[0], self._folder_of(file)):
             self._wrong("do", f"{can} can be done to {at.unit!r}: {command[0]!r} is not Python")
         elif any(probe["step"] == at.step for probe in file["probes"]):
             self._wrong("do", f"{can} can be done at {str(at)!r}: it is read from a log")
+
+    def _folder_of(self, file: UnitFile) -> Path | None:
+        """Where a relative path of its command begins, as far as that is known."""
+        folder = self._stations.folder
+        return folder / (file["cwd"] or "") if folder else None
 
     def _check_own(self, field: str, file: UnitFile) -> None:
         """The unit runs, and for this group alone."""

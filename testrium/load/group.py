@@ -102,6 +102,7 @@ def load_group(found: Found, around: Surroundings, complaints: Complaints) -> Gr
     stations = Stations(
         dict.fromkeys(names, NO_STEPS) | {file.name: _steps(file) for file in actors},
         frozenset(fixture.name for fixture in fixtures if fixture.scope == "run"),
+        found.folder,
     )
     circuits = read_circuits(data.get("circuits", []), whole.at("circuits"), stations)
     rules = read_rules(

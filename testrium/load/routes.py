@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from testrium.declared.circuits import Hop
@@ -36,11 +37,12 @@ class Stations(NamedTuple):
     """What a route may name: all units of the group, and the steps that their files mention.
 
     `shared` are the fixtures that other groups use too. Only the steps that their files mention
-    are events of this group, and nothing is done to their processes here.
+    are events of this group, and nothing is done to their processes here. `folder` is the group's.
     """
 
     steps: Mapping[str, frozenset[str]]
     shared: frozenset[str] = frozenset()
+    folder: Path | None = None
 
     @property
     def units(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final, Literal
 
-from testrium.declared.faults import CLOCK_ACTS, FAILPOINT_ACTS, LINK_ACTS
+from testrium.declared.faults import CLOCK_ACTS, DRAWN_ACTS, FAILPOINT_ACTS, LINK_ACTS
 from testrium.load.document import Spot
 from testrium.load.kinds import (
     COUNT,
@@ -144,6 +144,9 @@ UNIT: Final = Shape(
     Key("stop", one_of("self", "runner")),
     Key("stop_signal", SIGNAL, "TERM"),
     Key("grace", SECONDS, 2.0, field="grace_s"),
+    Key("stop_to", one_of("process", "session"), "process"),
+    Key("graceful", FLAG, False),
+    Key("may_leave", list_of(FILLED_TEXT, "programs", unique=True), ()),
     Key("exit", EXIT_CODES, (0,)),
     Key("in-except", one_of(*IN_EXCEPT), "Stop"),
     Key("restarts", COUNT),
@@ -174,6 +177,8 @@ _OF_FIXTURES = frozenset(
         "exit",
         "stop_signal",
         "grace",
+        "stop_to",
+        "may_leave",
         "max_rss",
         "max_cpu",
     }
@@ -228,6 +233,8 @@ FAULT: Final = Shape(
     Key("for", DURATION, field="for_ns"),
     Key("value", FILLED_TEXT),
     Key("jitter", DURATION, 0, field="jitter_ns"),
+    Key("signal", SIGNAL),
+    Key("to", one_of("process", "session", "emitter")),
     Key("name", STEP),  # it is the step of the event that tells that it happened
     exclusive=(("at", "link"), ("at", "unit"), ("link", "unit")),
 )
@@ -293,7 +300,7 @@ CHAOS: Final = Shape(
     Key("units", _NAMES, ()),
     Key("links", list_of(FILLED_TEXT, "links", unique=True), ()),
     Key("budget", integer_between(1, 5), 2),
-    Key("do", list_of(one_of(*FAILPOINT_ACTS, *LINK_ACTS), least=1, unique=True), ()),
+    Key("do", list_of(one_of(*DRAWN_ACTS, *LINK_ACTS), least=1, unique=True), ()),
     Key("longest", DURATION, 500_000_000, field="longest_ns"),
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import signal
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -46,6 +47,9 @@ from testrium.words import Code
 #: Ends to which a unit comes because it does not go on.
 _STUCK = (EndCause.OVERDUE, EndCause.TIMEOUT, EndCause.UNREADY)
 
+#: Signals after which a process stands still.
+_STANDING = ("SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU")
+
 
 def without_faults(events: Sequence[Event]) -> tuple[tuple[Event, ...], tuple[Event, ...]]:
     """The events of probes, and those that tell of planned faults: these have no owner."""
@@ -69,12 +73,17 @@ def _fault_explains(fault: Event, end: End, events: Sequence[Event]) -> bool:
         for_ns = fault.meta.get("for_ns")
         ended_ns = end.ended_ns or 0
         lasts = for_ns is None or (isinstance(for_ns, int) and fault.t_ns + for_ns > ended_ns)
-        return fault.meta.get("do") in ("hang", "pause", "delay") and lasts
+        stands = fault.meta.get("signal") in _STANDING
+        return (stands or fault.meta.get("do") in ("hang", "pause", "delay")) and lasts
     if end.cause is not EndCause.SELF:
         return False
     match fault.meta.get("do"):
         case "kill":
             return end.signal == "SIGKILL"
+        case "signal":
+            name = str(fault.meta.get("signal"))
+            number = getattr(signal, name, 0)
+            return end.signal == name or (number > 0 and end.exit_code == 128 + number)
         case "exit":
             return end.exit_code == fault.meta.get("code") and end.pid == fault.pid
         case "raise":

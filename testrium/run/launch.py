@@ -106,7 +106,9 @@ def launch_of(unit: Unit, surroundings: Surroundings, values: Values) -> Launch:
         stacks=folder.stacks(unit.name),
         mode=surroundings.scenario.mode,
         stop_signal=unit.stop_signal,
+        stop_to=unit.stop_to,
         grace_s=unit.grace_s,
+        may_leave=unit.may_leave,
         deadline_ns=None,
         own_interpreter="FAKETIME_TIMESTAMP_FILE" in values.env,
     )

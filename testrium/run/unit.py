@@ -11,7 +11,7 @@ from typing import Any
 
 from testrium.declared.units import Unit
 from testrium.errors import InfraError
-from testrium.evidence import End, EndCause, Event, Leak, UnitState, Use
+from testrium.evidence import End, EndCause, Event, Leak, UnitState, Use, ended_as_told
 from testrium.run.change import Change
 from testrium.run.context import GroupContext
 from testrium.run.folder import last_lines
@@ -55,12 +55,13 @@ class RunningUnit:
         self.on_change: Callable[[RunningUnit], None] = lambda _: None
         self._usage = usage_of(unit, context.scenario.group, context.services.pace)
         self._stop_cause: EndCause | None = None
+        self._restarting = False
         self._started_ns: int | None = None
         self._ready_ns: int | None = None
         self._expected_death = False
         self._reported: asyncio.Future[Event] | None = None
         self._leaks: list[Leak] = []
-        self._clearing: list[asyncio.Future[tuple[Leak, ...]]] = []
+        self._clearing: list[Process] = []
         context.diagnostics.add(self)
 
     @property
@@ -112,7 +113,9 @@ class RunningUnit:
         if end.cause is EndCause.SELF:
             ready = end.was_ready or awaited(self.unit) is None
             return ready and (self._accepted(end) or self._expected_death)
-        return end.cause in (EndCause.STOPPED, EndCause.ABANDONED)
+        if end.cause is EndCause.STOPPED:
+            return ended_as_told(end, self.unit)
+        return end.cause is EndCause.ABANDONED
 
     async def run_once(self) -> End:
         """Start the unit and wait until its process has ended.
@@ -185,6 +188,22 @@ class RunningUnit:
             if self.process is not None:
                 self.process.stop(stacks=self.context.diagnostics.wanted)
 
+    def restart(self) -> bool:
+        """Stop the process as the runner stops it; once it has ended well it starts again.
+
+        False where there is none, or it was asked to stop for good.
+        """
+        if self.process is None or self._stop_cause is not None:
+            return False
+        self._restarting = True
+        self.process.stop()
+        return True
+
+    def starts_again(self, end: End) -> bool:
+        """Whether this was the end that `restart` has asked for; it is then over."""
+        asked, self._restarting = self._restarting, False
+        return asked and end.cause is EndCause.STOPPED and self.ended_well(end)
+
     def kill(self) -> None:
         if self.process is not None:
             self.process.kill()
@@ -193,7 +212,7 @@ class RunningUnit:
         """`end` is final for this attempt."""
         well = self.ended_well(end)
         state = UnitState.FINISHED if well else UnitState.FAILED
-        if end.cause in (EndCause.STOPPED, EndCause.ABANDONED):
+        if well and end.cause in (EndCause.STOPPED, EndCause.ABANDONED):
             state = UnitState.STOPPED
         if end.cause is EndCause.NOTRUN:
             state = UnitState.CREATED
@@ -223,8 +242,10 @@ class RunningUnit:
 
     async def cleared(self) -> None:
         """Wait until nothing that any start of the unit has started is left."""
-        for future in self._clearing:
-            self._leaks.extend(await future)
+        for process in self._clearing:
+            process.release()
+        for process in self._clearing:
+            self._leaks.extend(await process.cleared)
         self._clearing.clear()
         if self.end is not None and self._leaks:
             self.end = self.end._replace(leaks=tuple(self._leaks))
@@ -265,7 +286,7 @@ class RunningUnit:
 
     async def _attend(self, process: Process, values: Values) -> End:
         """From the start of the process to its end."""
-        self._clearing.append(process.cleared)
+        self._clearing.append(process)
         self._set_state(UnitState.STARTING)
         look = self.context.diagnostics.look_before(process.launch.deadline_ns)
         self._usage.begin(process, self.starts)

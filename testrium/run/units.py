@@ -336,6 +336,8 @@ class GroupUnits:
             if not running.unit.scope:  # how long a fixture takes is not the group's time
                 self.context.begin()
             end = await self._run_once(running)
+            if running.starts_again(end) and not (self._over or self._too_late()):
+                continue
             final = self._over or end.cause is EndCause.NOTRUN or running.ended_well(end)
             if final or not self._start_again(running):
                 running.finish(end)

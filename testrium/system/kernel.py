@@ -226,6 +226,43 @@ def signal_session(leader: int, number: int) -> None:
                 os.kill(pid, each)
 
 
+def signal_process(pid: int, number: int) -> None:
+    """Signal one process; a stopped one is continued, as by `signal_session`."""
+    for each in (number,) if number == signal.SIGSTOP else (number, signal.SIGCONT):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, each)
+
+
+def kill_session(leader: int) -> None:
+    """SIGKILL each process below this one that is of the session, whether its leader lives or not.
+
+    One list is not enough: while it is read, they fork. What may not be signalled stays.
+    """
+    done: set[int] = set()
+    while doomed := [
+        entry.pid
+        for entry in descendants(os.getpid())
+        if entry.session == leader and entry.alive and entry.pid not in done
+    ]:
+        for pid in doomed:
+            done.add(pid)
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def program_names(pid: int) -> frozenset[str]:
+    """What the program of a process is called: its command, its file, the script that it runs."""
+    names = set()
+    with contextlib.suppress(OSError):
+        names.add(Path(f"/proc/{pid}/comm").read_text(errors="replace").removesuffix("\n"))
+    with contextlib.suppress(OSError):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        names.add(os.fsdecode(words[0]).rpartition("/")[2])
+    with contextlib.suppress(OSError):
+        names.add(Path(f"/proc/{pid}/exe").readlink().name)
+    return frozenset(names - {""})
+
+
 def catches(pid: int, number: int) -> bool:
     """Whether the process has a handler for the signal."""
     return any(_in_mask(mask, number) for mask in _masks(Path(f"/proc/{pid}/status"), "SigCgt"))

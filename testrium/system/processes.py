@@ -110,10 +110,23 @@ def command_line(pid: int) -> str:
     """How the process was called, cut to `COMMAND_LINE_LIMIT`; its name in brackets if unknown."""
     try:
         process = psutil.Process(pid)
-        text = " ".join(_allowed(process.cmdline) or ())
+        # A unit's title fills the room of the command line that it was forked with.
+        text = " ".join(_allowed(process.cmdline) or ()).rstrip()
         return (text or f"[{process.name()}]")[:COMMAND_LINE_LIMIT]
     except psutil.Error:
         return ""
+
+
+def program_names(pid: int) -> frozenset[str]:
+    """What the program of a process is called: its command, and its file."""
+    try:
+        process = psutil.Process(pid)
+        words = _allowed(process.cmdline) or ()
+        file = _allowed(process.exe) or ""
+        names = {process.name(), *(os.path.basename(path) for path in (*words[:1], file))}  # noqa: PTH119
+        return frozenset(names - {""})
+    except psutil.Error:
+        return frozenset()
 
 
 def environment(pid: int) -> dict[str, str]:

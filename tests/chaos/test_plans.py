@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from testrium.chaos.plans import Plan, Target, moments, plans, targets
-from testrium.declared.faults import FAILPOINT_ACTS, LINK_ACTS, Chaos
+from testrium.declared.faults import DRAWN_ACTS, LINK_ACTS, Chaos
 from testrium.declared.units import LogProbe
 from testrium.words import Place
 from tests.chaos.conftest import CALM, CHAOS, SHELL, UNITS, WORKER
@@ -24,7 +24,7 @@ def drawn(seed: int, count: int = 100, chaos: Chaos = CHAOS) -> list[Plan]:
 
 def test_what_can_be_broken() -> None:
     taken, stored = Place("worker", "taken"), Place("worker", "stored")
-    acts = tuple(act for act in FAILPOINT_ACTS if act != "hang")
+    acts = tuple(act for act in DRAWN_ACTS if act != "hang")
     assert targets(CHAOS, UNITS, CALM) == (
         Target("shell", ("pause",), at=Place("shell", "up")),
         Target("worker", acts, at=stored, times=3),

@@ -161,15 +161,16 @@ PLACES = "at (a probe), link (a port), unit (its clock)"
         (
             {"at": "host:received", "do": "kil"},
             (
-                "faults[0].do: must be one of: kill, exit, raise, delay, hang, pause, latency,"
-                " reset, blackhole, throttle, cut, half-open, clock; did you mean 'kill'?"
+                "faults[0].do: must be one of: kill, exit, raise, delay, hang, pause, signal,"
+                " restart, latency, reset, blackhole, throttle, cut, half-open, clock; did you"
+                " mean 'kill'?"
             ),
         ),
         (
             {"at": "host:received", "do": "cut"},
             (
-                "faults[0].do: must be one of: kill, exit, raise, delay, hang, pause (a fault with"
-                " 'at')"
+                "faults[0].do: must be one of: kill, exit, raise, delay, hang, pause, signal,"
+                " restart (a fault with 'at')"
             ),
         ),
         (
@@ -285,11 +286,17 @@ PLACES = "at (a probe), link (a port), unit (its clock)"
         ),
         (
             {"at": "sh.py:x", "do": "raise"},
-            "faults[0].do: only kill and pause can be done to 'sh.py': 'sh' is not Python",
+            (
+                "faults[0].do: only kill, pause, signal and restart can be done to 'sh.py': 'sh' is"
+                " not Python"
+            ),
         ),
         (
             {"at": "logs:seen", "do": "hang"},
-            "faults[0].do: only kill and pause can be done at 'logs:seen': it is read from a log",
+            (
+                "faults[0].do: only kill, pause, signal and restart can be done at 'logs:seen': it"
+                " is read from a log"
+            ),
         ),
         ({"att": "host:received", "do": "kill"}, "faults[0].att: unknown key; did you mean 'at'?"),
     ],

@@ -142,4 +142,4 @@ def test_a_stopped_unit_is_shown_as_stopped(folder: UnitFolder) -> None:
         await folder.until(lambda: (entry := process_entry(pid)) is not None and entry.state == "T")
         kept.note("source hangs")
 
-    assert ", T)" in told(folder, story)
+    assert ", stopped)" in told(folder, story)

@@ -13,6 +13,7 @@ from testrium.declared.units import Unit
 from testrium.errors import InfraError
 from testrium.evidence import Event
 from testrium.record.recorder import injected
+from testrium.run.supervisor.protocol import signal_name, signal_number
 
 if TYPE_CHECKING:
     from testrium.record.recorder import Recorder
@@ -27,6 +28,9 @@ class Target(Protocol):
     unit: Unit
     starts: int
     process: Process | None
+
+    def restart(self) -> bool:
+        """Stop the process as the runner stops it, and start it again; False if that is no use."""
 
     @property
     def gone(self) -> bool:
@@ -81,7 +85,7 @@ class Injector:
             fault = strike.fault
             if strike.doing is not None:
                 await asyncio.wait({strike.doing})
-                if fault.do == "kill":
+                if fault.do == "kill" and self._concerns_emitter(strike):
                     acts.append({"do": "kill"})
                 continue
             act: dict[str, Any] = {"do": fault.do, "for_ns": fault.for_ns, "fault": fault.name}
@@ -121,14 +125,32 @@ class Injector:
             self._strikes.setdefault(line, []).append(_Strike(fault, event, doing))
 
     async def _do(self, fault: Fault, event: Event) -> None:
-        """Kill or pause the unit's process, unless it has ended already."""
+        """What is done from outside, unless the unit's process has ended already."""
         process = await self._process_of(event)
         if process is None:
             return
-        kill = fault.do == "kill"
+        to = fault.receiver
+        facts: dict[str, Any] = {}
         with contextlib.suppress(InfraError):  # the group learns of it from the recorder
-            if await (process.crash() if kill else process.pause(fault.for_ns)):
-                self._tell(fault, event)
+            match fault.do:
+                case "restart":
+                    done = self.targets[event.owner].restart()
+                case "pause":
+                    done = await process.pause(fault.for_ns, to, event.pid)
+                case "signal":
+                    name = signal_name(signal_number(fault.signal or "TERM"))
+                    facts = {"signal": name, "to": to}
+                    done = await process.signal(name, to, event.pid)
+                case _:
+                    done = await process.signal("KILL", to, event.pid)
+            if done:
+                self._tell(fault, event, **facts)
+
+    def _concerns_emitter(self, strike: _Strike) -> bool:
+        """Whether the process that waits at the probe is one that was killed."""
+        target = self.targets.get(strike.event.owner)
+        main = target.process.pid if target is not None and target.process is not None else 0
+        return strike.fault.receiver != "process" or strike.event.pid == main
 
     async def _process_of(self, event: Event) -> Process | None:
         """The process of the start that has emitted the event."""

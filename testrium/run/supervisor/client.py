@@ -20,6 +20,7 @@ from testrium.run.supervisor.protocol import (
     Exit,
     Launch,
     Message,
+    Receiver,
     encoded,
     file_size,
     signal_name,
@@ -84,7 +85,7 @@ class Process:
     def stop(
         self, signal: str | None = None, grace_s: float | None = None, *, stacks: bool = False
     ) -> None:
-        """Signal the unit's whole session, and kill what is left of it after the grace.
+        """Signal the unit (`Launch.stop_to`), and kill what is left of it after the grace.
 
         Without arguments as the launch says. Nothing happens once the process has ended. With
         `stacks` a Python unit appends the stacks of its threads to `launch.stacks` just before,
@@ -98,19 +99,23 @@ class Process:
         """SIGKILL to everything that the unit has started, at once. No leaks are reported."""
         self._tell("kill")
 
-    async def crash(self) -> bool:
-        """SIGKILL to the unit's session, as if it came from outside: nobody asked it to stop.
+    def release(self) -> None:
+        """End what the unit was allowed to leave behind (`Launch.may_leave`), once it has ended."""
+        self._supervisor._send({"op": "release", "number": self._number})  # noqa: SLF001
 
-        Returns when it was sent; False when the unit had ended before.
+    async def signal(self, name: str, to: Receiver = "session", pid: int = 0) -> bool:
+        """Signal the unit as if it came from outside: nobody asked it to stop.
+
+        Returns when it was sent; False when the unit had ended before. `pid` is the emitter.
         """
-        return await self._strike("crash")
+        return await self._strike("signal", signal=signal_number(name), to=to, pid=pid)
 
-    async def pause(self, for_ns: int | None) -> bool:
-        """Stop the unit's session; its keeper lets it go on after `for_ns`, None for never.
+    async def pause(self, for_ns: int | None, to: Receiver = "session", pid: int = 0) -> bool:
+        """Stop the unit; its keeper lets it go on after `for_ns`, None for never.
 
         Returns when it stands still; False when the unit had ended before, or was asked to.
         """
-        return await self._strike("pause", for_ns=for_ns)
+        return await self._strike("pause", for_ns=for_ns, to=to, pid=pid)
 
     async def _strike(self, op: str, **fields: object) -> bool:
         struck: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -15,12 +15,13 @@ import select
 import signal
 import socket
 import time
+from collections.abc import Iterable
 from multiprocessing import get_context
 from typing import NamedTuple, NoReturn
 
 from testrium.run.supervisor.fork import INFRA_MARK, STACKS_SIGNAL, run_forked_unit
-from testrium.run.supervisor.lifecycle import UnitLifecycle
-from testrium.run.supervisor.protocol import Channel, Launch, Message, encoded, file_size
+from testrium.run.supervisor.lifecycle import LeftProcess, UnitLifecycle
+from testrium.run.supervisor.protocol import Channel, Launch, Message, Receiver, encoded, file_size
 from testrium.system import kernel
 
 # How long a unit may take to write its stacks.
@@ -73,22 +74,30 @@ class _ForkedUnit:
     def __init__(self, pid: int) -> None:
         self._pid = pid
 
-    def stop(self, number: int) -> None:
-        kernel.signal_session(self._pid, number)
+    def signal(self, number: int, to: Receiver, pid: int = 0) -> None:
+        if to == "session":
+            kernel.signal_session(self._pid, number)
+        elif to == "process":
+            kernel.signal_process(self._pid, number)
+        elif any(entry.pid == pid for entry in kernel.descendants(os.getpid())):
+            kernel.signal_process(pid, number)
+
+    def pause(self, to: Receiver, pid: int = 0) -> None:
+        self.signal(signal.SIGSTOP, to, pid)
+
+    def resume(self, to: Receiver, pid: int = 0) -> None:
+        self.signal(signal.SIGCONT, to, pid)
 
     def kill_session(self) -> None:
-        kernel.signal_session(self._pid, signal.SIGKILL)
+        kernel.kill_session(self._pid)
 
-    def pause(self) -> None:
-        kernel.signal_session(self._pid, signal.SIGSTOP)
-
-    def resume(self) -> None:
-        kernel.signal_session(self._pid, signal.SIGCONT)
+    def kill(self, pids: Iterable[int]) -> None:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
 
     def kill_all(self) -> None:
-        for entry in kernel.descendants(os.getpid()):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(entry.pid, signal.SIGKILL)
+        self.kill(entry.pid for entry in kernel.descendants(os.getpid()))
 
     def dump_stacks(self) -> None:
         if not kernel.catches(self._pid, STACKS_SIGNAL):
@@ -98,9 +107,11 @@ class _ForkedUnit:
         while kernel.handling(self._pid, STACKS_SIGNAL) and time.monotonic_ns() < limit_ns:
             time.sleep(0.001)  # the kernel tells nobody that a handler has returned
 
-    def left(self) -> list[tuple[int, str]]:
+    def left(self) -> list[LeftProcess]:
         alive = [entry.pid for entry in kernel.descendants(os.getpid()) if entry.alive]
-        return [(pid, kernel.command_line(pid)) for pid in alive]
+        return [
+            LeftProcess(pid, kernel.command_line(pid), kernel.program_names(pid)) for pid in alive
+        ]
 
     def clear(self) -> None:
         kernel.kill_descendants()
@@ -181,9 +192,8 @@ class _Keeper:
                     life.end(code, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
             if life.leaks_at_ns is None or time.monotonic_ns() < life.leaks_at_ns:
                 return True
-            life.clear()
-            return False
-        self._send("cleared", leaks=[])
+            return not life.clear()
+        life.tell_cleared()
         return False
 
     def _send(self, event: str, **fields: object) -> None:

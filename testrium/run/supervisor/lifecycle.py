@@ -8,11 +8,18 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Collection, Iterable
+from typing import NamedTuple, Protocol
 
 from testrium.run.supervisor.program import CRASH, readable_stacks
-from testrium.run.supervisor.protocol import Exit, Launch, Message, signal_name, signal_number
+from testrium.run.supervisor.protocol import (
+    Exit,
+    Launch,
+    Message,
+    Receiver,
+    signal_name,
+    signal_number,
+)
 from testrium.system.safe_open import open_regular
 
 #: What is still alive so long after its unit has ended is a leak.
@@ -25,20 +32,34 @@ HELD_AFTER_NS = 500_000_000
 _MOST_STACKS = 1 << 22
 
 
+class LeftProcess(NamedTuple):
+    """A process that is alive after its unit has ended; `names` are what its program is called."""
+
+    pid: int
+    command_line: str
+    names: frozenset[str]
+
+    def is_called(self, programs: Collection[str]) -> bool:
+        return not self.names.isdisjoint(programs)
+
+
 class UnitProcesses(Protocol):
     """The processes of one start of a unit."""
 
-    def stop(self, number: int) -> None:
-        """Signal each process of the unit's session once."""
+    def signal(self, number: int, to: Receiver, pid: int = 0) -> None:
+        """Signal the unit's main process, each of its session once, or its process `pid`."""
+
+    def pause(self, to: Receiver, pid: int = 0) -> None:
+        """Let them stand still."""
+
+    def resume(self, to: Receiver, pid: int = 0) -> None:
+        """Let them go on."""
 
     def kill_session(self) -> None:
-        """SIGKILL to each process of the unit's session."""
+        """SIGKILL to each process of the unit's session, also when its main process is gone."""
 
-    def pause(self) -> None:
-        """Let each process of the unit's session stand still."""
-
-    def resume(self) -> None:
-        """Let them go on."""
+    def kill(self, pids: Iterable[int]) -> None:
+        """SIGKILL to these processes of the unit."""
 
     def kill_all(self) -> None:
         """SIGKILL to everything that the unit has started."""
@@ -46,8 +67,8 @@ class UnitProcesses(Protocol):
     def dump_stacks(self) -> None:
         """Have a Python unit append its stacks to its file; returns when that is done."""
 
-    def left(self) -> list[tuple[int, str]]:
-        """What is alive of it now: pids and command lines."""
+    def left(self) -> list[LeftProcess]:
+        """What is alive of it now."""
 
     def clear(self) -> None:
         """Kill until there is nothing left."""
@@ -55,6 +76,9 @@ class UnitProcesses(Protocol):
 
 class UnitLifecycle:
     """Times are CLOCK_MONOTONIC, None for never.
+
+    Once the unit has ended, what is left of it is looked at (`leaks_at_ns`): what it was allowed to
+    leave stays until the runner releases it (`leaving`), all else is ended.
 
     `stacks_from` is the size of the stacks file before the start: what is before is of earlier
     starts. `tell` takes an event and its fields.
@@ -73,6 +97,10 @@ class UnitLifecycle:
         self._kill_at_ns: int | None = None  # the end of the grace period
         self._resume_at_ns: int | None = None  # the end of a pause
         self._free_at_ns: int | None = None  # when all is killed that might hold the unit
+        self._paused: tuple[Receiver, int] = ("session", 0)
+        self._leaks: list[LeftProcess] = []
+        self._leaving = False
+        self._released = False
         self._stopped = False
         self._overdue = False
         self._killed = False
@@ -85,8 +113,12 @@ class UnitLifecycle:
         return min((at_ns for at_ns in times if at_ns is not None), default=None)
 
     def obey(self, message: Message) -> None:
-        """What the runner says; after the unit's end there is nothing left to obey."""
+        """What the runner says; after the unit's end there is nothing but `release` to obey."""
         match message["op"]:
+            case "release":
+                self._released = True
+                if self._leaving:
+                    self.leaks_at_ns = time.monotonic_ns()
             case "stop" if self.alive:
                 if message["stacks"]:
                     self._dump_stacks()
@@ -94,11 +126,12 @@ class UnitLifecycle:
             case "kill" if self.alive:
                 self._stopped = self._killed = True
                 self._body.kill_all()
-            case "crash" if self.alive:
-                self._body.kill_session()
+            case "signal" if self.alive:
+                self._body.signal(message["signal"], message["to"], message["pid"])
                 self._tell("struck")
             case "pause" if self.alive and not self._stopped:
-                self._body.pause()
+                self._paused = (message["to"], message["pid"])
+                self._body.pause(*self._paused)
                 if message["for_ns"] is not None:
                     self._resume_at_ns = time.monotonic_ns() + message["for_ns"]
                 self._tell("struck")
@@ -112,7 +145,7 @@ class UnitLifecycle:
             self._stop(signal_number(self._launch.stop_signal), int(self._launch.grace_s * 1e9))
         if self._resume_at_ns is not None and now_ns >= self._resume_at_ns:
             self._resume_at_ns = None
-            self._body.resume()
+            self._body.resume(*self._paused)
         if self._kill_at_ns is not None and now_ns >= self._kill_at_ns:
             self._kill_at_ns = None
             self._free_at_ns = now_ns + HELD_AFTER_NS
@@ -127,6 +160,8 @@ class UnitLifecycle:
         self.alive = False
         self._deadline_ns = self._kill_at_ns = self._free_at_ns = self._resume_at_ns = None
         self.leaks_at_ns = ended_ns if self._killed else ended_ns + LEAK_AFTER_NS
+        if self._stopped and self._launch.stop_to == "process":
+            self._body.kill_session()  # as with the main process of a container
         if code < 0 and self._launch.command is None:
             self._tell_crash()
         end = Exit(
@@ -140,17 +175,32 @@ class UnitLifecycle:
         )
         self._tell("ended", exit=end.to_message())
 
-    def clear(self) -> None:
-        """End what is left. After `kill` it is nobody's fault that there is something."""
-        leaks = [] if self._killed else self._body.left()
+    def clear(self) -> bool:
+        """End what is left; False while it stays because the unit may leave it.
+
+        After `kill` it is nobody's fault that there is something.
+        """
+        if not (self._killed or self._leaving):
+            left = self._body.left()
+            allowed = [each for each in left if each.is_called(self._launch.may_leave)]
+            self._leaks = [each for each in left if each not in allowed]
+            if allowed and not self._released:
+                self._leaving, self.leaks_at_ns = True, None
+                self._body.kill(each.pid for each in self._leaks)
+                return False
         self._body.clear()
-        self._tell("cleared", leaks=leaks)
+        self.tell_cleared()
+        return True
+
+    def tell_cleared(self) -> None:
+        """Nothing is left of the unit."""
+        self._tell("cleared", leaks=[(each.pid, each.command_line) for each in self._leaks])
 
     def _stop(self, number: int, grace_ns: int) -> None:
         self._stopped = True
         self._deadline_ns = self._resume_at_ns = None
         self._kill_at_ns = time.monotonic_ns() + grace_ns
-        self._body.stop(number)
+        self._body.signal(number, self._launch.stop_to)
 
     def _dump_stacks(self) -> None:
         if self._launch.command is None:

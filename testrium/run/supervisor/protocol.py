@@ -4,12 +4,16 @@ Every message carries the `number` of a process, given by the runner. To a keepe
 
     {"op": "start", "launch": {...}}             -> started or refused, then ended, then cleared
     {"op": "stop", "signal": 15, "grace_ns": N, "stacks": false}
-                                                 the unit's session gets the signal, SIGKILL later
+                                                 the unit gets the signal (`stop_to`), SIGKILL later
     {"op": "kill"}                               SIGKILL to everything that it started, at once
-    {"op": "crash"}                              SIGKILL to its session, as if from outside
+    {"op": "signal", "signal": 15, "to": "process", "pid": P}
+                                                 as if from outside, to its main process, its
+                                                 session or (`emitter`) the process P of it
                                                  -> struck
-    {"op": "pause", "for_ns": N or null}         SIGSTOP to its session, SIGCONT after that time
+    {"op": "pause", "for_ns": N or null, "to": "session", "pid": P}
+                                                 the same with SIGSTOP, SIGCONT after that time
                                                  -> struck
+    {"op": "release"}                            end what the unit may leave behind (`may_leave`)
 
 From it:
 
@@ -26,9 +30,12 @@ import json
 import signal
 import socket
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 Message = dict[str, Any]
+
+#: Who gets a signal: the unit's main process, its session, or the process that has emitted a probe.
+Receiver = Literal["process", "session", "emitter"]
 
 _CHUNK = 1 << 16
 
@@ -42,6 +49,7 @@ class Launch(NamedTuple):
     Output is appended to `stdout` and `stderr`, the stacks of a Python unit that is asked for them
     to `stacks`. `deadline_ns` (CLOCK_MONOTONIC) is when the process is overdue. With
     `own_interpreter` a Python unit is a program of its own, which a library can be loaded into.
+    `stop_to` gets the signal that stops it; `may_leave` names programs that may outlive it.
     """
 
     unit: str
@@ -55,7 +63,9 @@ class Launch(NamedTuple):
     stacks: Path
     mode: str
     stop_signal: str = "TERM"
+    stop_to: Receiver = "session"
     grace_s: float = 2.0
+    may_leave: tuple[str, ...] = ()
     deadline_ns: int | None = None
     own_interpreter: bool = False
 
@@ -69,6 +79,7 @@ class Launch(NamedTuple):
         for name in _PATHS:
             fields[name] = Path(message[name])
         fields["command"] = tuple(message["command"]) if message["command"] else None
+        fields["may_leave"] = tuple(message["may_leave"])
         return cls(**fields)
 
 

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,11 @@ from typing import Any
 import psutil
 
 from testrium.loaded_by_name import SPAWNED_UNIT, import_of
-from testrium.run.supervisor.lifecycle import UnitLifecycle
+from testrium.run.supervisor.lifecycle import LeftProcess, UnitLifecycle
 from testrium.run.supervisor.program import MachineError, explain, framed, open_private
-from testrium.run.supervisor.protocol import Channel, Launch, Message, file_size
+from testrium.run.supervisor.protocol import Channel, Launch, Message, Receiver, file_size
 from testrium.system import portable
-from testrium.system.processes import command_line
+from testrium.system.processes import command_line, program_names
 
 #: How long a unit may take to write its stacks.
 _DUMP_LIMIT_S = 0.5
@@ -76,17 +76,37 @@ class _SpawnedUnit:
         self._mark = mark
         self._stacks = stacks
 
-    def stop(self, number: int) -> None:
-        portable.signal_session(self.pid, number, self._mark)
+    def signal(self, number: int, to: Receiver, pid: int = 0) -> None:
+        if to == "session" or sys.platform == "win32":
+            portable.signal_session(self.pid, number, self._mark)
+        else:
+            for process in self._meant(to, pid):
+                with contextlib.suppress(psutil.Error):
+                    process.send_signal(number)
+                    if number != signal.SIGSTOP:  # else it would wait in a stopped process
+                        process.resume()
+
+    def pause(self, to: Receiver, pid: int = 0) -> None:
+        if to == "session":
+            self._each_of_session("SIGSTOP", psutil.Process.suspend)
+        for process in self._meant(to, pid):
+            with contextlib.suppress(psutil.Error):
+                process.suspend()
+
+    def resume(self, to: Receiver, pid: int = 0) -> None:
+        if to == "session":
+            self._each_of_session("SIGCONT", psutil.Process.resume)
+        for process in self._meant(to, pid):
+            with contextlib.suppress(psutil.Error):
+                process.resume()
 
     def kill_session(self) -> None:
         self._each_of_session("SIGKILL", psutil.Process.kill)
 
-    def pause(self) -> None:
-        self._each_of_session("SIGSTOP", psutil.Process.suspend)
-
-    def resume(self) -> None:
-        self._each_of_session("SIGCONT", psutil.Process.resume)
+    def kill(self, pids: Iterable[int]) -> None:
+        for pid in pids:
+            with contextlib.suppress(psutil.Error):
+                psutil.Process(pid).kill()
 
     def kill_all(self) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -106,15 +126,28 @@ class _SpawnedUnit:
         while self._is_writing(before) and time.monotonic() < limit:
             time.sleep(0.001)  # a file tells nobody that it was written
 
-    def left(self) -> list[tuple[int, str]]:
+    def left(self) -> list[LeftProcess]:
         found = portable.belonging(self.pid, self._mark)
-        return [(process.pid, command_line(process.pid)) for process in found]
+        return [
+            LeftProcess(process.pid, command_line(process.pid), program_names(process.pid))
+            for process in found
+        ]
 
     def clear(self) -> None:
         portable.kill_until_none(lambda: list(portable.belonging(self.pid, self._mark)))
         if self._program.stdin is not None:
             with contextlib.suppress(OSError):
                 self._program.stdin.close()
+
+    def _meant(self, to: Receiver, pid: int) -> list[psutil.Process]:
+        """The main process, or the one with this pid, if it belongs to the unit."""
+        if to == "session":
+            return []
+        with contextlib.suppress(psutil.Error):
+            main = psutil.Process(self.pid)
+            if to == "process" or pid == self.pid:
+                return [main]
+        return [each for each in portable.belonging(self.pid, self._mark) if each.pid == pid]
 
     def _each_of_session(self, name: str, do: Callable[[psutil.Process], None]) -> None:
         """By a signal; where there is none, and no sessions, to all that belong to the unit."""
@@ -222,9 +255,8 @@ class _SpawningSupervisor:
         """A unit that has ended is cleared when nothing is left of it, or it was time for that."""
         if life.alive:
             return
-        assert life.leaks_at_ns is not None
-        if time.monotonic_ns() >= life.leaks_at_ns or not body.left():
-            life.clear()
+        due = life.leaks_at_ns is not None and time.monotonic_ns() >= life.leaks_at_ns
+        if (due or not body.left()) and life.clear():
             del self._lives[number]
 
     def _tell(self, number: int, event: str, **fields: object) -> None:

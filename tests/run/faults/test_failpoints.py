@@ -15,7 +15,7 @@ from tests.run.conftest import WAIT, Gone, lived
 
 def test_a_crash_from_outside_is_nobodys_stop(folder: UnitFolder) -> None:
     async def crash(process: Process) -> None:
-        assert await process.crash()
+        assert await process.signal("KILL")
 
     end, leaks = lived(folder, folder.launch(WAIT), crash)
     assert (end.signal, end.stopped, end.overdue) == ("SIGKILL", False, False)
@@ -28,7 +28,7 @@ def test_a_crash_takes_the_children_of_the_session_along(folder: UnitFolder, gon
 
     async def crash(process: Process) -> None:
         children.extend(map(int, folder.lines()))
-        assert await process.crash()
+        assert await process.signal("KILL")
 
     _, leaks = lived(folder, folder.launch(command=command), crash)
     assert leaks == ()
@@ -66,7 +66,7 @@ def test_a_paused_unit_can_be_stopped(folder: UnitFolder, command: list[str] | N
 def test_what_has_ended_cannot_be_struck(folder: UnitFolder) -> None:
     async def strike(process: Process) -> None:
         await process.ended
-        assert not await process.crash()
+        assert not await process.signal("KILL")
         assert not await process.pause(None)
 
     end, _ = lived(folder, folder.launch("def main():\n    print('x')"), strike)
