@@ -25,8 +25,9 @@ from testrium.words import (
 class Finding(NamedTuple):
     """One thing that is wrong.
 
-    `where` is its place as the contract defines it for the code. `keys` are all its keys, `key`
-    the witness whose events are shown. `events` are ids, in the order that tells the story.
+    `where` is its place as the contract defines it for the code. `keys` are its keys, of very many
+    the first ones: then `key_count` is how many there are in all. `key` is the witness whose events
+    are shown. `events` are ids, in the order that tells the story.
     `hints` are sentences of evidence, each one line ("last seen at client:sent, 1.2 ms in").
     `unit` is the unit to look at, where there is one. `explained_by` is "code where" of its cause.
     """
@@ -42,6 +43,12 @@ class Finding(NamedTuple):
     unit: str | None = None
     t_ns: int | None = None
     explained_by: str | None = None
+    key_count: int = 0
+
+    @property
+    def number_of_keys(self) -> int:
+        """How many keys it has, also those that are not in `keys`."""
+        return max(self.key_count, len(self.keys))
 
 
 Owed = Literal["", "output", "probe"]

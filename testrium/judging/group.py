@@ -18,6 +18,10 @@ from testrium.judging.workers import GivenUpError, Worker
 from testrium.results import GroupResult, Judgement
 from testrium.words import BAD_VERDICTS, Code, Verdict
 
+#: Of the keys of one finding so many are kept: a report of a million lost keys can be opened.
+MOST_KEYS = 10_000
+MOST_CHARACTERS = 200_000
+
 EXIT_CODES = {
     Verdict.ERROR: ExitCode.ERROR,
     Verdict.FAIL: ExitCode.FAILURE,
@@ -57,7 +61,10 @@ def judged(
         # Only a phantom can be a stale key; nobody else pays for reading old runs.
         earlier = earlier_keys(run_folder, database)
         judgement = judge(scenario, evidence._replace(earlier_keys=earlier))
-    judgement = judgement._replace(notes=judgement.notes + notes)
+    judgement = judgement._replace(
+        findings=tuple(map(_bounded, judgement.findings)),
+        notes=(*map(_bounded, judgement.notes), *notes),
+    )
     findings = judgement.findings + judgement.notes
     shown = {number for finding in findings for number in finding.events}
     return GroupResult(
@@ -72,6 +79,19 @@ def judged(
         average_latency_s=correlate(evidence.events).average_latency_s,
         faults=evidence.faults,
     )
+
+
+def _bounded(finding: Finding) -> Finding:
+    """The finding with as many of its keys as a report holds, and their number."""
+    kept, characters = 0, 0
+    for key in finding.keys[:MOST_KEYS]:
+        characters += len(key)
+        if characters > MOST_CHARACTERS and kept:
+            break
+        kept += 1
+    if kept == len(finding.keys):
+        return finding
+    return finding._replace(keys=finding.keys[:kept], key_count=len(finding.keys))
 
 
 def _checks_that_stay(

@@ -21,6 +21,10 @@ from testrium.words import BAD_VERDICTS, Code, Verdict
 #: Independent findings after the root cause that are shown; the rest is counted.
 MOST_FURTHER = 8
 
+#: Lines of a message that has several.
+_MOST_MESSAGE_LINES = 24
+#: What did not come from what is above it: shown with its own evidence.
+_INDEPENDENT = frozenset({Code.CHECK, Code.TEST, Code.EXCEPTION})
 _KEY_WIDTH = 60
 
 #: Findings that follow from one, by name; a page and JSON have all.
@@ -41,7 +45,7 @@ def outcome(result: GroupResult) -> str:
     if not result.judgement.findings:
         return result.reason
     root = result.judgement.findings[0]
-    keys = f" ({phrases.plural(len(root.keys), 'key')})" if len(root.keys) > 1 else ""
+    keys = f" ({phrases.plural(root.number_of_keys, 'key')})" if len(root.keys) > 1 else ""
     return f"{root.code} at {root.where}{keys}"
 
 
@@ -120,7 +124,8 @@ def _findings(view: GroupView, marks: Symbols, width: int | None) -> Iterator[Li
         else:
             yield line()
             yield line(f"  also {_sentence(finding)}", hanging=4)
-            if finding.code == Code.CHECK:  # checks are independent of each other
+            yield from _rest_of_message(finding, marks)
+            if finding.code in _INDEPENDENT:
                 yield from _output(finding, marks)
             yield from _folded(finding, indent=4)
     unshown = len(view.findings) - MOST_FURTHER - 1
@@ -136,6 +141,7 @@ def _root(finding: FindingView, marks: Symbols, width: int | None) -> Iterator[L
     message = cut(_message(finding), _MESSAGE_WIDTH, marks.ellipsis)
     when = _when(finding.unit) if finding.unit and _says_its_end(finding) else ""
     yield line(f"  {message}", Span(when, "dim"), hanging=2)
+    yield from _rest_of_message(finding, marks)
     if finding.events:
         yield line()
         yield from _events(finding, marks, width)
@@ -164,10 +170,22 @@ def _sentence(finding: FindingView) -> str:
 
 
 def _message(finding: FindingView) -> str:
-    """In one line: what a test or a unit raised may have several."""
-    if finding.code not in (Code.TEST, Code.EXCEPTION):
+    """The first line of what a test or a unit raised; else all of it: a key may hold anything."""
+    if finding.code not in _INDEPENDENT:
         return finding.message
-    return " ".join(part.strip() for part in finding.message.split("\n"))
+    return finding.message.partition("\n")[0]
+
+
+def _rest_of_message(finding: FindingView, marks: Symbols) -> Iterator[Line]:
+    """The other lines, a diff mostly, as they were written."""
+    lines = finding.message.rstrip().split("\n")[1:]
+    if finding.code not in _INDEPENDENT or finding.output[-len(lines) :] == tuple(lines):
+        return  # a traceback ends with them
+    left = len(lines) - _MOST_MESSAGE_LINES
+    if left > 1:
+        lines = [*lines[:_MOST_MESSAGE_LINES], f"{marks.ellipsis} and {left} more"]
+    for text in lines:
+        yield line("    ", Span(f"{marks.bar} ", "dim"), log_line(text), hanging=6)
 
 
 def _events(finding: FindingView, marks: Symbols, width: int | None) -> Iterator[Line]:

@@ -117,6 +117,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "circuit": finding.circuit,
         "key": finding.key,
         "keys": list(finding.keys),
+        "key_count": finding.number_of_keys,
         "message": finding.message,
         "events": list(finding.events),
         "explained_by": finding.explained_by,

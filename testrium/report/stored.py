@@ -276,7 +276,8 @@ def _all(kind: Callable[..., T], data: Iterable[Mapping[str, Any]]) -> tuple[T, 
 
 
 def _finding(data: Mapping[str, Any]) -> Finding:
-    return _made(Finding, data, code=Code(data["code"]))
+    finding = _made(Finding, data, code=Code(data["code"]))
+    return finding._replace(key_count=0) if finding.key_count == len(finding.keys) else finding
 
 
 def _circuit(data: Mapping[str, Any]) -> CircuitResult:

@@ -142,7 +142,7 @@ def _result_rows(results: Sequence[Test] | Sequence[CheckResult]) -> list[list[S
                 Span(str(verdict), STYLES[verdict]),
                 Span(test.name),
                 Span(phrases.duration(test.duration_s)),
-                Span(test.message, "dim"),
+                Span(" ".join(test.message.split()), "dim"),
             ]
         )
     return rows

@@ -133,7 +133,8 @@ class UnitView(NamedTuple):
 class FindingView(NamedTuple):
     """A finding with its evidence. `follow` are the findings that it explains, one short line each.
 
-    `key` is the witness where the finding has keys. `source` says where `output` comes from.
+    `key` is the witness where the finding has keys; `key_count` counts also those that are not
+    kept. `source` says where `output` comes from.
     """
 
     code: str
@@ -142,6 +143,7 @@ class FindingView(NamedTuple):
     message: str
     key: str | None
     keys: tuple[str, ...]
+    key_count: int
     undecided: bool
     events: tuple[EventView, ...]
     unit: UnitView | None
@@ -295,7 +297,8 @@ def _name(finding: Finding) -> str:
 
 
 def _brief(finding: Finding) -> str:
-    keys = f" ({phrases.plural(len(finding.keys), 'key')})" if len(finding.keys) > 1 else ""
+    count = finding.number_of_keys
+    keys = f" ({phrases.plural(count, 'key')})" if count > 1 else ""
     return f"{_name(finding)}{keys}"
 
 
@@ -319,6 +322,7 @@ class _Evidence:
             message=finding.message,
             key=finding.key,
             keys=finding.keys,
+            key_count=finding.number_of_keys,
             undecided=finding.code in UNKNOWN_CODES,
             events=_history(finding, events),
             unit=unit,

@@ -1,4 +1,4 @@
-"""The JUnit XML report, as CI servers read it: a test case per result.
+"""The JUnit XML report, as CI servers read it: a test case per result, test and check.
 
 There is no standard; this follows what Jenkins and GitLab document: failures are what was found
 wrong, errors what could not be judged, and every file is valid XML 1.0 whatever a log line holds.
@@ -36,29 +36,55 @@ class JunitWriter(Report):
 
 
 def _document(result: RunResult, cwd: Path) -> str:
-    totals = {"name": "testrium", **_totals(result)}
-    suites = ET.Element("testsuites", totals)
+    suites = ET.Element("testsuites")
     started = datetime.fromtimestamp(result.started_wall, UTC).isoformat(timespec="seconds")
-    suite = ET.SubElement(suites, "testsuite", {**totals, "id": result.run, "timestamp": started})
+    suite = ET.SubElement(suites, "testsuite")
     for group in result.groups:
-        _add_case(suite, group, cwd)
+        _add_group(suite, group, cwd)
     if result.errors:
         case = ET.SubElement(suite, "testcase", classname="testrium", name="configuration")
         error = ET.SubElement(case, "error", type="config", message="nothing was started")
         error.text = xml_text("\n".join(map(str, result.errors)))
+    totals = {"name": "testrium", **_totals(suite, result.duration_s)}
+    suites.attrib = totals
+    suite.attrib = {**totals, "id": result.run, "timestamp": started}
     ET.indent(suites)
     return ET.tostring(suites, encoding="unicode", xml_declaration=False) + "\n"
 
 
-def _add_case(suite: ET.Element, result: GroupResult, cwd: Path) -> None:
-    scenario = result.scenario
-    case = ET.SubElement(
+def _add_group(suite: ET.Element, result: GroupResult, cwd: Path) -> None:
+    """The group as a case of the folder above it; its tests and checks as cases of the group."""
+    above, _, _ = result.scenario.id.rpartition("/")
+    label = wording.label(result.scenario)
+    case = _new_case(suite, above or "testrium", label, result.duration_s)
+    _fill_case(case, result, cwd)
+    for test in result.tests:
+        part = _new_case(suite, label, test.name, test.duration_s)
+        if not test.passed:
+            _fail(part, result, test.message, test.traceback)
+    for check in result.checks:
+        part = _new_case(suite, label, f"check {check.name}", check.duration_s)
+        if not check.passed:
+            _fail(part, result, check.message, "\n".join(check.details))
+
+
+def _new_case(suite: ET.Element, above: str, name: str, duration_s: float) -> ET.Element:
+    return ET.SubElement(
         suite,
         "testcase",
-        classname=xml_text(scenario.id),
-        name=xml_text(wording.label(scenario)),
-        time=f"{result.duration_s:.3f}",
+        classname=xml_text(above),
+        name=xml_text(name),
+        time=f"{duration_s:.3f}",
     )
+
+
+def _fail(case: ET.Element, group: GroupResult, message: str, details: str) -> None:
+    """A part of a group that was expected to fail is no failure either."""
+    element = "skipped" if group.verdict is Verdict.XFAIL else "failure"
+    ET.SubElement(case, element, message=xml_text(message)).text = xml_text(details)
+
+
+def _fill_case(case: ET.Element, result: GroupResult, cwd: Path) -> None:
     properties = ET.SubElement(case, "properties")
     for name, value in _properties(result).items():
         ET.SubElement(properties, "property", name=name, value=xml_text(value))
@@ -72,14 +98,13 @@ def _add_case(suite: ET.Element, result: GroupResult, cwd: Path) -> None:
         outcome.text = xml_text("\n".join(line.text for line in lines))
 
 
-def _totals(result: RunResult) -> dict[str, str]:
-    kinds = [_ELEMENTS.get(group.verdict) for group in result.groups]
+def _totals(suite: ET.Element, duration_s: float) -> dict[str, str]:
     return {
-        "tests": str(len(kinds) + bool(result.errors)),
-        "failures": str(kinds.count("failure")),
-        "errors": str(kinds.count("error") + bool(result.errors)),
-        "skipped": str(kinds.count("skipped")),
-        "time": f"{result.duration_s:.3f}",
+        "tests": str(len(suite)),
+        "failures": str(len(suite.findall("testcase/failure"))),
+        "errors": str(len(suite.findall("testcase/error"))),
+        "skipped": str(len(suite.findall("testcase/skipped"))),
+        "time": f"{duration_s:.3f}",
     }
 
 

@@ -20,7 +20,7 @@ def event(
 
 def drawn(*events: EventView, circuit: Circuit | None = None) -> SequenceDiagram | None:
     name = None if circuit is None else circuit.name
-    finding = FindingView("lost", "a:b", name, "", None, (), False, events, None, "", (), (), ())
+    finding = FindingView("lost", "a:b", name, "", None, (), 0, False, events, None, "", (), (), ())
     return sequence_diagram(steps_of(finding, () if circuit is None else (circuit,)))
 
 

@@ -6,6 +6,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from testrium.errors import ExitCode, Problem
+from testrium.evidence import TestResult as Outcome
 from testrium.report.formats import junit
 from testrium.results import GroupResult, RunResult
 from testrium.words import Verdict
@@ -32,10 +33,38 @@ def test_every_result_is_a_case(run_result: RunResult, tmp_path: Path, cwd: Path
         "hello": [],
         "legacy": ["skipped"],
         "payments/refund": ["failure"],
+        "test_greets": [],
+        "check says hello": [],
     }
     for element in (root, suite):
         numbers = {name: element.get(name) for name in ("tests", "failures", "errors", "skipped")}
-        assert numbers == {"tests": "7", "failures": "2", "errors": "2", "skipped": "2"}
+        assert numbers == {"tests": "9", "failures": "2", "errors": "2", "skipped": "2"}
+
+
+def test_cases_are_named_by_what_they_are_part_of(
+    run_result: RunResult, tmp_path: Path, cwd: Path
+) -> None:
+    root = parse(run_result, tmp_path / "junit.xml", cwd)
+    places = {case.get("name"): case.get("classname") for case in root[0]}
+    assert places["hello"] == places["checkout"] == "testrium"
+    assert places["payments/refund"] == "payments"
+    assert places["test_greets"] == places["check says hello"] == "hello"
+
+
+def test_a_test_that_failed_is_a_case_that_failed(
+    run_result: RunResult, hostile: GroupResult, tmp_path: Path, cwd: Path
+) -> None:
+    tests = (Outcome("test_pays", False, 0.5, "test_pays failed", "Traceback\nAssertionError"),)
+    groups = (
+        hostile._replace(tests=tests, checks=()),
+        hostile._replace(verdict=Verdict.XFAIL, tests=tests, checks=()),
+    )
+    root = parse(run_result._replace(groups=groups), tmp_path / "junit.xml", cwd)
+    _, failed, _, expected = root[0]
+    (failure,) = failed
+    assert (failure.tag, failure.get("message")) == ("failure", "test_pays failed")
+    assert failure.text == "Traceback\nAssertionError"
+    assert [child.tag for child in expected] == ["skipped"]
 
 
 def test_a_failure_tells_the_root_cause(
@@ -81,6 +110,6 @@ def test_what_others_read_it_with_reads_it(
     (suite,) = xml
     outcomes = [type(entry).__name__ for case in suite for entry in case.result]
 
-    assert (xml.tests, xml.failures, xml.errors, xml.skipped) == (8, 3, 2, 2)
-    assert outcomes == ["Skipped", "Failure", "Error", "Error", "Skipped", "Failure", "Failure"]
+    assert (xml.tests, xml.failures, xml.errors, xml.skipped) == (12, 5, 2, 2)
+    assert outcomes == ["Skipped", "Failure", "Error", "Error", "Skipped", *["Failure"] * 4]
     assert suite.time == xml.time == 2.1
