@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -22,7 +23,8 @@ from testrium.cli.options import (
     report_options,
     selection_options,
 )
-from testrium.errors import TestriumError, UsageError
+from testrium.errors import ConfigError, Problem, TestriumError, UsageError
+from testrium.phrases import close_to
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
     from testrium.results import GroupResult, RunResult
     from testrium.session import Request
 
+
+#: The variable whose options are added to those of `testrium run`.
+ADDED_OPTIONS = "TESTRIUM_ADDOPTS"
 
 #: Digits of a number on the command line; repeats, each of which is planned beforehand.
 _LONGEST_NUMBER = 18
@@ -110,7 +115,66 @@ class RunOptions:
         )
 
 
-@click.command(name="run")
+class _WithDefaults(click.Command):
+    """The command line wins, then TESTRIUM_ADDOPTS, then `[run]` of the project file."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        added = os.environ.get(ADDED_OPTIONS, "")
+        try:
+            args = [*shlex.split(added), *args]
+        except ValueError as error:
+            raise UsageError(f"{ADDED_OPTIONS}={added!r}: {error}") from None
+        defaults = self._project_defaults()
+        return super().make_context(info_name, args, parent, default_map=defaults, **extra)
+
+    def _project_defaults(self) -> dict[str, Any]:
+        """Parameter -> value, as `[run]` has it, where an option has its long name."""
+        from testrium.load.project import find_project
+
+        try:
+            project = find_project(Path.cwd())
+        except ConfigError:  # it is told when the groups are loaded
+            return {}
+        options = {
+            name.removeprefix("--").replace("-", "_"): option
+            for option in self.params
+            if isinstance(option, click.Option)
+            for name in option.opts
+            if name.startswith("--")
+        }
+        defaults = {}
+        for key, value in getattr(project, "run", {}).items():
+            option = options.get(key.replace("-", "_"))
+            if option is None or option.name is None:
+                near = close_to(key, [name.replace("_", "-") for name in options])
+                hint = f"; did you mean {near!r}?" if near else ""
+                problem = Problem(str(project.file), None, f"run.{key}", f"unknown option{hint}")
+                raise ConfigError((problem,))
+            defaults[option.name] = _as_given(option, value)
+        return defaults
+
+
+def _as_given(option: click.Option, value: Any) -> Any:
+    """A value of TOML as click expects it of a file of defaults."""
+    if option.multiple:
+        return [str(one) for one in (value if isinstance(value, list | tuple) else [value])]
+    if isinstance(value, bool) and not option.is_flag:
+        return option.flag_value if value else None
+    return value if isinstance(value, bool) else str(value)
+
+
+@click.command(
+    name="run",
+    cls=_WithDefaults,
+    epilog="Options may also stand in TESTRIUM_ADDOPTS, and in the table [run] of the project file;"
+    " the command line wins.",
+)
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
 @click.option("-v", "--verbose", is_flag=True, help="Show the output of units while they run.")
 @selection_options
@@ -309,7 +373,7 @@ def _archive_writer(file: str, keep: str, reports: tuple[ReportChoice, ...]) -> 
     choice = ReportChoice("--archive", "archive", file)
     check_targets((*reports, choice), Path.cwd())
     source = click.get_current_context().get_parameter_source("keep")
-    everything = keep == "all" and source is ParameterSource.COMMANDLINE
+    everything = keep == "all" and source is not ParameterSource.DEFAULT
     return ArchiveWriter(choice, Path.cwd(), everything=everything)
 
 

@@ -56,7 +56,7 @@ def test_select(selection: Selection, ids: list[str]) -> None:
         (Selection(tag="a b"), "--tag 'a b', column 3: 'and' or 'or' expected"),
         (
             Selection(grep="("),
-            "--grep '(': invalid regular expression: missing ), unterminated subpattern at position 0",
+            "--grep '(': invalid regular expression: missing ), unterminated subpattern",
         ),
     ],
 )
