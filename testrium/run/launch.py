@@ -17,7 +17,7 @@ from testrium.record.recorder import Recorder
 from testrium.run.context import GroupContext
 from testrium.run.environment import Surroundings, event_field, substituted, texts_of
 from testrium.run.folder import RunFolder
-from testrium.run.readiness import wait_until
+from testrium.run.readiness import ask_once, port_taken, wait_until
 from testrium.run.supervisor.client import Launch, Process
 from testrium.suites import protocol
 from testrium.variables import references
@@ -141,15 +141,29 @@ async def ready_condition(
     start: int,
     process: Process,
     on_try: Callable[[str], None],
+    taken: int | None,
 ) -> None:
     """Wait until the unit's own condition for readiness holds.
 
-    `on_try` is told in words what the last try came to, where there are tries.
+    `on_try` is told in words what the last try came to, where there are tries; `taken` is the port
+    at which somebody else listened before the unit started.
     """
     if unit.ready_event is not None:
         await recorder.wait_for(unit.name, unit.ready_event, start=start)
     elif unit.ready is not None:
-        await wait_until(_filled(unit.ready, values.lookup), process, on_try)
+        await wait_until(_filled(unit.ready, values.lookup), process, on_try, taken=taken)
+
+
+def taken_port(unit: Unit, values: Values) -> int | None:
+    """The port of the unit's condition at which another process listens before it starts."""
+    return None if unit.ready is None else port_taken(_filled(unit.ready, values.lookup))
+
+
+async def ready_at_its_end(unit: Unit, values: Values, process: Process) -> bool:
+    """Whether the unit's condition holds now that its process has ended."""
+    if unit.ready is None or unit.ready.plugin:
+        return False
+    return not await ask_once(_filled(unit.ready, values.lookup), process)
 
 
 def _filled(ready: Readiness, lookup: Callable[[str], str]) -> Readiness:

@@ -10,8 +10,10 @@ import asyncio
 import contextlib
 import os
 import re
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Self, assert_never
 from urllib.parse import urlsplit
@@ -29,12 +31,42 @@ _LONGEST_PAUSE_S = 0.05
 # A server that takes a connection while it starts, and forgets it, must not hold us up.
 _TRY_LIMIT_S = 5.0
 
+#: How long a local port may take to tell whether somebody listens.
+_TAKEN_LIMIT_S = 0.2
+
 _LOOPBACK = ("127.0.0.1", "::1")
 _CHUNK = 1 << 16
 
 
+def port_taken(ready: Readiness | None) -> int | None:
+    """The local port of a condition where somebody listens already, before the unit starts.
+
+    An answer at it says nothing of the unit: `wait_until` then looks who listens.
+    """
+    if ready is None or ready.kind not in ("tcp", "http"):
+        return None
+    try:
+        address = urlsplit(ready.target if ready.kind == "http" else f"//{ready.target}")
+        host, port = address.hostname or "localhost", address.port
+    except ValueError:  # said when it is asked
+        return None
+    if port is None or not (host in ("localhost", "::1") or host.startswith("127.")):
+        return None
+    for address_tried in (host,) if host != "localhost" else _LOOPBACK:
+        family = socket.AF_INET6 if ":" in address_tried else socket.AF_INET
+        with contextlib.suppress(OSError), socket.socket(family) as trial:
+            trial.settimeout(_TAKEN_LIMIT_S)
+            if trial.connect_ex((address_tried, port)) == 0:
+                return port
+    return None
+
+
 async def wait_until(
-    ready: Readiness, process: Process, on_try: Callable[[str], None] = lambda _: None
+    ready: Readiness,
+    process: Process,
+    on_try: Callable[[str], None] = lambda _: None,
+    *,
+    taken: int | None = None,
 ) -> None:
     """Return when the condition holds; the caller gives up, after a time or when the unit ended.
 
@@ -42,15 +74,17 @@ async def wait_until(
         ready: the condition; its values are final, without `${...}`.
         process: the unit's; relative paths and commands start from its folder.
         on_try: told why the last try failed, in words that follow "not ready: ".
+        taken: the port at which another process listened before the unit started.
 
     Raises:
         InfraError: the supervisor is dead, or a pattern takes too long.
     """
     match ready.kind:
         case "tcp":
-            await _again(lambda: _listens(ready.target), on_try)
+            await _again(lambda: _own(_listens(ready.target), process, taken), on_try)
         case "http":
-            await _again(lambda: _answers(ready.target, ready.status), on_try)
+            answer = partial(_answers, ready.target, ready.status)
+            await _again(lambda: _own(answer(), process, taken), on_try)
         case "file":
             path = process.launch.cwd / ready.target
             await _again(lambda: _is_there(path), on_try)
@@ -63,6 +97,37 @@ async def wait_until(
             assert_never(ready.kind)
 
 
+async def ask_once(ready: Readiness, process: Process) -> str:
+    """Why the condition does not hold, or "": asked a last time of a unit that has ended.
+
+    What a migration or a seed should bring about is there when it ends, whoever looked first. A
+    port and a URL are not asked: who answers now is somebody else.
+
+    Raises:
+        InfraError: the supervisor is dead, or a pattern takes too long.
+    """
+    match ready.kind:
+        case "file":
+            return await _is_there(process.launch.cwd / ready.target)
+        case "command":
+            try:
+                async with asyncio.timeout(_TRY_LIMIT_S):
+                    return await _succeeds(ready.command, process)
+            except TimeoutError:
+                return f"{ready.command[0]}: no end within {_TRY_LIMIT_S:g} s"
+        case "log":
+            pattern = re.compile(ready.target)
+            with bounded(lambda: f"unit {process.launch.unit}: ready = {{log = {ready.target!r}}}"):
+                for path, offset in process.log_starts.items():
+                    tail = _Tail(path, offset)
+                    while lines := tail.read():
+                        if any(pattern.search(line) for line in lines):
+                            return ""
+            return f"no line of its output matches {ready.target!r}"
+        case _:
+            return f"its {ready.kind} condition did not hold while it ran"
+
+
 async def _again(attempt: Callable[[], Awaitable[str]], on_try: Callable[[str], None]) -> None:
     """Try until it is told no reason why not."""
     pause_s = _FIRST_PAUSE_S
@@ -70,6 +135,22 @@ async def _again(attempt: Callable[[], Awaitable[str]], on_try: Callable[[str], 
         on_try(reason)
         await asyncio.sleep(pause_s)
         pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+
+async def _own(attempt: Awaitable[str], process: Process, taken: int | None) -> str:
+    """The reason of the attempt, or that it is not the unit that has answered."""
+    reason = await attempt
+    if reason or taken is None:
+        return reason
+    from testrium.system import processes
+    from testrium.system.platform import system
+
+    assert process.pid is not None
+    if any(processes.listens(pid, taken) for pid in system.unit_pids(process.pid, process.keeper)):
+        return ""
+    owner = processes.listener(taken)
+    who = "" if owner is None else f": pid {owner}, {processes.command_line(owner)}"
+    return f"another process listened at port {taken} before the unit started{who}"
 
 
 async def _listens(target: str) -> str:

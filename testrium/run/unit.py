@@ -23,7 +23,9 @@ from testrium.run.launch import (
     launch_of,
     not_ready,
     probe_values,
+    ready_at_its_end,
     ready_condition,
+    taken_port,
     values_of,
     wanted_probes,
 )
@@ -57,6 +59,7 @@ class RunningUnit:
         self._stop_cause: EndCause | None = None
         self._restarting = False
         self._started_ns: int | None = None
+        self._taken_port: int | None = None  # where somebody else listened before its start
         self._ready_ns: int | None = None
         self._expected_death = False
         self._reported: asyncio.Future[Event] | None = None
@@ -164,6 +167,7 @@ class RunningUnit:
         recorder, surroundings = self.context.recorder, self.context.surroundings
         self._started_ns = began_ns = time.monotonic_ns()
         values = values_of(self.unit, surroundings, self.starts, probes)
+        self._taken_port = taken_port(self.unit, values)
         launch = launch_of(self.unit, surroundings, values)
         file = self.context.folder.probes(self.name, self.starts)
         recorder.watch(self.name, self.starts, self.context.attempt, file, began_ns)
@@ -314,7 +318,13 @@ class RunningUnit:
         tries: deque[str] = deque(maxlen=1)
         condition = asyncio.ensure_future(
             ready_condition(
-                self.unit, values, self.context.recorder, self.starts, process, tries.append
+                self.unit,
+                values,
+                self.context.recorder,
+                self.starts,
+                process,
+                tries.append,
+                self._taken_port,
             )
         )
         timeout_s = self.unit.ready_timeout_s
@@ -331,6 +341,9 @@ class RunningUnit:
             if self._was_reported():
                 return f"reported {self._reported.result().step} before it was ready"
             if process.ended.done():
+                if await ready_at_its_end(self.unit, values, process):
+                    self._become_ready()
+                    return None
                 return f"ended before it was ready ({awaited(self.unit)})"
             why = tries[-1] if tries else not_ready(self.unit, self.context.folder)
             return f"not ready after {timeout_s:g} s: {why}"

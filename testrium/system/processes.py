@@ -97,6 +97,28 @@ def pids() -> set[int]:
         return set()
 
 
+def listens(pid: int, port: int) -> bool:
+    """Whether the process accepts connections at a TCP port; False where it cannot be told."""
+    with contextlib.suppress(psutil.Error):
+        for connection in _allowed(lambda: psutil.Process(pid).net_connections(kind="tcp")) or ():
+            if _is_listening(connection.status, connection.laddr, port):
+                return True
+    return False
+
+
+def listener(port: int) -> int | None:
+    """The process that accepts connections at a TCP port; None where it cannot be told."""
+    with contextlib.suppress(psutil.Error, OSError):
+        for connection in psutil.net_connections(kind="tcp"):
+            if _is_listening(connection.status, connection.laddr, port):
+                return connection.pid
+    return None
+
+
+def _is_listening(status: str, address: tuple[object, ...], port: int) -> bool:
+    return status == psutil.CONN_LISTEN and len(address) > 1 and address[1] == port
+
+
 def open_files(pid: int) -> int:
     """How many descriptors (handles, on Windows) the process has; 0 when it cannot be told."""
     counter = "num_handles" if sys.platform == "win32" else "num_fds"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -251,3 +253,54 @@ def test_a_program_that_does_not_exist_is_a_crash_with_its_reason(workplace: Wor
     outcome = workplace.run()
     assert outcome.codes == ["crash a"]
     assert "no-such-program-here" in outcome.stdout
+
+
+def test_a_foreign_server_at_the_port_does_not_make_a_unit_ready(workplace: Workplace) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as foreign:
+        port = foreign.getsockname()[1]
+        workplace.group(
+            {
+                "api": f"""
+                command = ["sleep", "60"]
+                ready = {{ tcp = "127.0.0.1:{port}" }}
+                ready_timeout = 0.5
+                stop = "runner"
+                """
+            }
+        )
+        outcome = workplace.run()
+    assert outcome.codes == ["unready api"]
+    message = outcome.group["findings"][0]["message"]
+    assert f"another process listened at port {port} before the unit started" in message
+    assert f"pid {os.getpid()}" in message
+
+
+def test_a_unit_that_shares_a_taken_port_is_ready_when_it_listens(workplace: Workplace) -> None:
+    with socket.socket() as foreign:
+        foreign.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        foreign.bind(("127.0.0.1", 0))
+        foreign.listen()
+        port = foreign.getsockname()[1]
+        workplace.group(
+            {
+                "api": f"""
+                entrypoint = "test_case:api"
+                ready = {{ tcp = "127.0.0.1:{port}" }}
+                stop = "runner"
+                """,
+                "a": 'entrypoint = "test_case:a"\nunit_dependencies = ["api"]',
+            },
+            f"""
+            import signal, socket
+            def api():
+                server = socket.socket()
+                server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                server.bind(("127.0.0.1", {port}))
+                server.listen()
+                testrium.unit().probe("listens")
+                signal.pause()
+            def a():
+                testrium.unit().probe("done")
+            """,
+        )
+        assert workplace.run().codes == []
