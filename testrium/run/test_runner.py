@@ -30,6 +30,9 @@ from testrium.probe.waiting import connected
 
 CONTROL = "TESTRIUM_CONTROL"
 
+#: Characters of a value that is told.
+_LONGEST_VALUE = 200
+
 CALLBACKS = ("validate_test", "tests_results")
 
 
@@ -99,10 +102,18 @@ def _timed(
         message, skipped = str(reason) or "skipped", True
     except (Exception, SystemExit) as error:  # noqa: BLE001 - user code: what it raises is a result
         passed = False
+        if _is_skip_of_unittest(error):
+            return _answer_of(started, str(error) or "skipped", passed=True, skipped=True)
         message = "".join(traceback.format_exception_only(error)).strip()
         trace = "".join(traceback.format_exception(error.with_traceback(_own_frames(error))))
         sys.stderr.write(trace)
         sys.stderr.flush()
+    return _answer_of(started, message, trace, passed=passed, skipped=skipped)
+
+
+def _answer_of(
+    started: float, message: str, trace: str = "", *, passed: bool, skipped: bool
+) -> dict[str, Any]:
     return {
         "passed": passed,
         "duration_s": time.perf_counter() - started,
@@ -112,13 +123,21 @@ def _timed(
     }
 
 
+def _is_skip_of_unittest(error: BaseException) -> bool:
+    """Whether it is a `unittest.SkipTest`, which would cost 50 ms to import."""
+    return any(
+        (kind.__module__, kind.__name__) == ("unittest.case", "SkipTest")
+        for kind in type(error).__mro__
+    )
+
+
 def _test_problem(value: object) -> str:
     """A test that returns something has most likely forgotten an `assert`."""
     if inspect.isgenerator(value) or inspect.isasyncgen(value):
         return "is a generator: its body was not run (it contains `yield`)"
     if value is None or value is True:
         return ""
-    return f"returned {value!r}: a test passes when it returns None or True"
+    return f"returned {repr(value)[:_LONGEST_VALUE]}: a test passes when it returns None or True"
 
 
 def _callback_problem(value: object) -> str:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         work_folder,
         write_file,
     )
+    from testrium.testing.functions import test_config
     from testrium.testing.processes import ExitError, Process
     from testrium.testing.starting import PIPE, run, start
     from testrium.testing.waiting import (
@@ -86,6 +87,7 @@ __all__ = [
     "run",
     "skip",
     "start",
+    "test_config",
     "unpack",
     "wait_for_exit",
     "wait_for_file",
@@ -127,6 +129,8 @@ def __getattr__(name: str) -> object:
             | "write_file"
         ):
             from testrium.testing import files as home
+        case "test_config":
+            from testrium.testing import functions as home
         case "ExitError" | "Process":
             from testrium.testing import processes as home
         case "PIPE" | "run" | "start":
@@ -148,7 +152,16 @@ def __getattr__(name: str) -> object:
 
 
 def skip(reason: str) -> NoReturn:
-    """Leave the test function that runs now: its verdict is `skip`, with this reason."""
+    """Leave the test that runs now: its verdict is `skip`, with this reason.
+
+    In the tests of pytest and unittest it skips these.
+    """
+    import sys
+
+    if "unittest" in sys.modules:
+        import unittest
+
+        raise unittest.SkipTest(reason)
     from testrium.errors import SkipTest
 
     raise SkipTest(reason)

@@ -103,4 +103,6 @@ def test_what_units_import_brings_nothing_along() -> None:
         "testrium.classic.functions",
         "testrium.common",
         "testrium.common.utils",
+        "testrium.testing",
+        "testrium.testing.functions",
     ]

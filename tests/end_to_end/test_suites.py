@@ -150,6 +150,42 @@ def test_suites_against_live_services(workplace: Workplace) -> None:
     assert "suite::tests/test_bad.py::test_sum" in again.stdout
 
 
+HALF_WAY = {
+    "pytest": (
+        "import os\ndef test_a(): pass\ndef test_b(): os._exit(0)\ndef test_c(): assert False\n"
+    ),
+    "unittest": (
+        "import os, unittest\n"
+        "class T(unittest.TestCase):\n"
+        "    def test_a(self): pass\n"
+        "    def test_b(self): os._exit(0)\n"
+        "    def test_c(self): self.fail()\n"
+    ),
+    "doctest": (
+        'def a():\n    """\n    >>> 1\n    1\n    """\n'
+        'def b():\n    """\n    >>> import os; os._exit(0)\n    """\n'
+        'def c():\n    """\n    >>> 1\n    2\n    """\n'
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", HALF_WAY)
+def test_a_suite_that_ends_half_way_with_exit_code_0_is_a_crash(
+    workplace: Workplace, kind: str
+) -> None:
+    group = workplace.group(
+        {"suite": f'kind = "{kind}"\npaths = ["test_suite.py"]'}, configs="timeout = 60"
+    )
+    workplace.write(group / "test_suite.py", HALF_WAY[kind])
+    outcome = workplace.run()
+    assert outcome.codes == ["crash suite"]
+    [finding] = outcome.group["findings"]
+    assert finding["message"].startswith("suite ended with exit code 0 before it was done")
+    assert len(outcome.group["tests"]) == 1
+    again = workplace.finish(workplace.start("verify"))
+    assert again.exit_code == 1
+
+
 CHECK = """
     kind = "manual"
     [["look".steps]]

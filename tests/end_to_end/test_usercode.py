@@ -268,10 +268,23 @@ def test_generator(): yield
 def test_true(): return True
 async def test_async(): return None
 def test_skipped(): testrium.testing.skip("no network here")
+def test_skipped_as_unittest_does():
+    import unittest
+    assert unittest
+    testrium.testing.skip("no printer either")
 """,
     )
     outcome = workplace.run()
     assert outcome.codes == ["test test_false", "test test_generator"]
     verdicts = {test["name"]: test["verdict"] for test in outcome.group["tests"]}
     assert verdicts["test_true"] == verdicts["test_async"] == "pass"
-    assert verdicts["test_skipped"] == "skip"
+    assert verdicts["test_skipped"] == verdicts["test_skipped_as_unittest_does"] == "skip"
+
+
+def test_a_unit_that_returns_or_exits_has_come_to_its_end(workplace: Workplace) -> None:
+    workplace.group(
+        {"a": PROBE.format(name="a") + "\nuse_setup = true"},
+        DONE,
+        setup="import sys\ndef main():\n    sys.exit()\n",
+    )
+    assert workplace.run().codes == []

@@ -80,20 +80,26 @@ def prepare(launch: Launch, stacks_fd: int) -> None:
     _import_from(launch.folder, launch.env.get("PYTHONPATH", ""))
 
 
+#: Units that sys.exit() ends well; a suite would leave out the tests that were to come.
+_MAY_EXIT = ("setup", "teardown")
+
+
 def run(launch: Launch) -> NoReturn:
     """Call the entrypoint and end the process as a script ends; does not return."""
     assert launch.entrypoint is not None
     module_name, _, function_name = launch.entrypoint.partition(":")
     sys.argv = [module_name]
     concluded = os.environ.pop("TESTRIUM_CONCLUDED", None)  # not for the processes below this one
-    code = 0
+    code, done, pid = 0, False, os.getpid()
     try:
         function: Any = importlib.import_module(module_name)
         for name in function_name.split("."):
             function = getattr(function, name)
         _call(function)
+        done = True
     except SystemExit as error:
         code = _exit_code(error)
+        done = launch.unit in _MAY_EXIT
     except KeyboardInterrupt as error:
         sys.excepthook(type(error), error, _own_frames(error.__traceback__))
         code = -signal.SIGINT
@@ -102,7 +108,7 @@ def run(launch: Launch) -> NoReturn:
         _emit(error, "main")
         sys.excepthook(type(error), error, error.__traceback__)
         code = 1
-    if concluded is not None:
+    if concluded is not None and done and os.getpid() == pid:  # not of a child that was forked
         os.close(os.open(concluded, os.O_WRONLY | os.O_CREAT, 0o600))
     _leave(code)
 
