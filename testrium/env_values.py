@@ -45,7 +45,7 @@ class EnvValues:
         """The same tuple of fields with all texts in it hidden, also those in tuples of it."""
         if self._pattern is None:
             return record
-        return cast(_Fields, _mapped(record, self.hidden))
+        return cast(_Fields, map_texts(record, self.hidden))
 
 
 def env_names(declared: object) -> frozenset[str]:
@@ -75,11 +75,16 @@ def _texts(value: object) -> Iterator[str]:
             yield from _texts(getattr(value, name))
 
 
-def _mapped(value: object, change: Callable[[str], str]) -> object:
+def map_texts(value: object, change: Callable[[str], str]) -> object:
+    """The same value with every text in it changed, in tuples, lists and values of mappings too."""
     if type(value) is str:  # and no enumeration
         return change(value)
     if isinstance(value, tuple):
-        inner = [_mapped(each, change) for each in value]
+        inner = [map_texts(each, change) for each in value]
         make = getattr(type(value), "_make", tuple)
         return make(inner)
+    if isinstance(value, list):
+        return [map_texts(each, change) for each in value]
+    if isinstance(value, Mapping):
+        return {name: map_texts(each, change) for name, each in value.items()}
     return value

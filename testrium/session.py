@@ -342,11 +342,12 @@ class _Session:
     async def _advised(self, result: GroupResult, interrupt: Interrupt) -> GroupResult:
         """The same result with what the command of `[ai]` says about it."""
         from testrium.judging.advice import Adviser
+        from testrium.report.masking import masked
 
         folder = self._project.file.parent if self._project.file else self._request.cwd
         adviser = Adviser(self._project.ai_command, folder)
         notice = self._request.observer.notice
-        return result._replace(answer=await adviser.ask(result, interrupt.asked, notice))
+        return result._replace(answer=await adviser.ask(masked(result), interrupt.asked, notice))
 
     def _services(self, folder: Path) -> RunServices:
         from testrium.probe.environment import clock_domain

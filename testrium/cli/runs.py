@@ -114,6 +114,7 @@ def _show_events(
     from testrium.record.reader import load_evidence
     from testrium.report.charts.key_paths import path_of
     from testrium.report.event_lines import faults_among
+    from testrium.report.masking import mask_of
     from testrium.report.wording import label
     from testrium.session import DATABASE
 
@@ -133,7 +134,8 @@ def _show_events(
         if events:
             if shown:
                 click.echo()
-            console.show_events(title, events)
+            mask = mask_of(result.scenario)
+            console.show_events(mask.text(title), tuple(map(mask.event, events)))
             shown += 1
     if not shown:
         what = "" if key is None else f" with the key {key!r}"

@@ -45,13 +45,17 @@ class Circuit(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """The `[verify]` table, defaults decided. `linger_ns` None: until the deadline."""
+    """The `[verify]` table, defaults decided. `linger_ns` None: until the deadline.
+
+    `mask` are patterns of secrets, hidden in what leaves the folder of the run.
+    """
 
     settle_ns: int = 100_000_000
     allow: tuple[Place, ...] = ()
     linger_ns: int | None = None
     stderr: Literal["uncaught", "forbid", "allow"] = "uncaught"
     orphans: Literal["forbid", "allow"] = "forbid"
+    mask: tuple[str, ...] = ()
 
     def allows(self, unit: str, step: str) -> bool:
         """Whether an Exception event of this unit and step is expected."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,7 +34,17 @@ def read_rules(table: Any, spot: Spot, stations: Stations, *, has_circuits: bool
         linger_ns=reading["linger_ns"],
         stderr=reading["stderr"],
         orphans=reading["orphans"] or ("allow" if has_circuits else "forbid"),
+        mask=_patterns(reading["mask"], reading.at("mask")),
     )
+
+
+def _patterns(texts: tuple[str, ...], spot: Spot) -> tuple[str, ...]:
+    for index, text in enumerate(texts):
+        try:
+            re.compile(text)
+        except (re.error, OverflowError, RecursionError) as error:
+            spot.at(index).wrong(f"invalid regular expression: {error}")
+    return texts
 
 
 def _allowed(texts: tuple[str, ...], spot: Spot, stations: Stations) -> tuple[Place, ...]:

@@ -198,6 +198,7 @@ VERIFY: Final = Shape(
     Key("linger", DURATION, field="linger_ns"),
     Key("stderr", one_of("uncaught", "forbid", "allow"), "uncaught"),
     Key("orphans", one_of("forbid", "allow")),
+    Key("mask", list_of(FILLED_TEXT, "regular expressions", unique=True), ()),
 )
 
 CIRCUIT: Final = Shape(

@@ -13,7 +13,7 @@ import stat
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from testrium.errors import UsageError
@@ -29,10 +29,16 @@ _MODE = 0o600
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
-def write_archive(run_folder: Path, group_folders: Iterable[Path], file: Path) -> None:
+def write_archive(
+    run_folder: Path,
+    group_folders: Iterable[Path],
+    file: Path,
+    content: Callable[[Path], bytes | None] = lambda _: None,
+) -> None:
     """Write the files of a run's folder itself and of these groups' folders below it.
 
     Links, sockets and the like are left out, and files whose names a reader would not take.
+    `content` gives what stands in the place of a file; None: the file as it is.
     Raises InfraError where the file cannot be written.
     """
     with (
@@ -44,7 +50,11 @@ def write_archive(run_folder: Path, group_folders: Iterable[Path], file: Path) -
         for path in _files(run_folder, group_folders):
             name = f"{run_folder.name}/{path.relative_to(run_folder).as_posix()}"
             if _is_plain(path) and _is_harmless(name):
-                archive.write(path, name)
+                changed = content(path)
+                if changed is None:
+                    archive.write(path, name)
+                else:
+                    archive.writestr(name, changed)
 
 
 @contextlib.contextmanager

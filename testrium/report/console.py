@@ -15,6 +15,7 @@ from testrium.report import group_text, wording
 from testrium.report.escape import cells, encodable, log_line, no_command
 from testrium.report.event_lines import event_lines
 from testrium.report.lines import Line, Span, line, table, wrapped
+from testrium.report.masking import Mask, mask_of, masked, masked_run
 from testrium.report.progress import LiveLines, Progress
 from testrium.report.symbols import STYLES, Symbols, symbols_for
 from testrium.report.view import rerun_command, view_group
@@ -179,6 +180,7 @@ class Console:
         self._silent = False
         self._name_width = 0
         self._partial: dict[tuple[str, str], str] = {}
+        self._masks: dict[str, Mask] = {}
         self._slowest_legs = slowest_legs
         self._progress = Progress(self._marks, durations, jobs)
         live = self._terminal and not display.quiet
@@ -222,7 +224,10 @@ class Console:
 
     def events_stored(self, scenario: Scenario, events: tuple[Event, ...]) -> None:
         """Observer: probes have come in."""
-        self._progress.events_stored(scenario, events)
+        mask = mask_of(scenario)
+        self._progress.events_stored(
+            scenario, tuple(map(mask.event, events[-1:])) if mask else events
+        )
 
     def unit_output(self, scenario: Scenario, unit: str, text: str) -> None:
         """Show output of a unit, as `-v` asks; `text` need not end with its line."""
@@ -230,10 +235,12 @@ class Console:
         *whole, rest = (self._partial.pop(name, "") + text).split("\n")
         if rest:
             self._partial[name] = rest
+        self._masks[name[0]] = mask_of(scenario)
         self._write(self._output_line(name, text) for text in whole)
 
     def group_ended(self, result: GroupResult) -> None:
         """Observer: a group is judged."""
+        result = masked(result)
         self._progress.ended(result.scenario, failed=result.verdict in BAD_VERDICTS)
         label = wording.label(result.scenario)
         for name in [name for name in self._partial if name[0] == label]:
@@ -252,6 +259,7 @@ class Console:
 
         Of a `stored` run it is not told how to run what failed again: it may not be the last one.
         """
+        result = masked_run(result)
         self.close()
         self._write(line(str(problem), hanging=2) for problem in result.errors)
         width = self.width()
@@ -281,12 +289,14 @@ class Console:
 
     def show(self, result: RunResult) -> None:
         """Tell of a stored run what was told at its end: a line per group, then `finish`."""
+        result = masked_run(result)
         self._align(result.groups)
         self._write(self._finished_line(group) for group in result.groups)
         self.finish(result, stored=True)
 
     def show_group(self, result: GroupResult) -> None:
         """Tell all that is known of one group."""
+        result = masked(result)
         view = view_group(result, cwd=self._cwd)
         self._write(group_text.group_block(view, self._marks, width=self.width(), figures=True))
 
@@ -320,7 +330,8 @@ class Console:
         label, unit = name
         several = self._progress.running > 1
         prefix = f"{label} {unit}" if several else unit
-        return line(Span(f"{prefix} {self._marks.bar} ", "dim"), log_line(text), hanging=2)
+        text = log_line(self._masks[label].text(text))
+        return line(Span(f"{prefix} {self._marks.bar} ", "dim"), text, hanging=2)
 
     def width(self) -> int | None:
         """Columns to fill; None where nobody asked for a layout: a log is better searched whole."""

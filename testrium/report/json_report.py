@@ -90,6 +90,7 @@ def group_json(result: GroupResult) -> dict[str, Any]:
         "tests": [_test(test) for test in result.tests],
         "checks": [_check(check) for check in result.checks],
         "title": scenario.group.title,
+        "mask": list(scenario.group.rules.mask),
         "folder": str(scenario.group.folder),
         "started_ns": result.started_ns,
         "average_latency_s": result.average_latency_s,

@@ -10,10 +10,12 @@ import functools
 import inspect
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from testrium.declared.circuits import Rules
 from testrium.declared.groups import Group, Scenario
 from testrium.declared.metrics import Metric
 from testrium.errors import ExitCode, Problem, TestriumError
@@ -185,6 +187,7 @@ def _group(data: Mapping[str, Any], run_dir: Path | None, modes: tuple[str, ...]
         units=(),
         title=data.get("title", ""),
         test_modes=modes,
+        rules=Rules(mask=_patterns(data.get("mask", ()))),
     )
     required = data.get("required", {})
     ai = data.get("ai") or {}
@@ -227,6 +230,16 @@ def _group(data: Mapping[str, Any], run_dir: Path | None, modes: tuple[str, ...]
         answer=ai.get("answer", ""),
         faults=tuple(map(_fault, data.get("faults", ()))),
     )
+
+
+def _patterns(texts: Iterable[str]) -> tuple[str, ...]:
+    """Of what is masked; ValueError where one is no regular expression."""
+    for text in texts:
+        try:
+            re.compile(text)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ValueError(f"mask: {error}") from error
+    return tuple(texts)
 
 
 def _made(kind: Callable[..., T], data: Mapping[str, Any], **converted: object) -> T:

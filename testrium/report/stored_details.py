@@ -11,6 +11,7 @@ from testrium.evidence import Event
 from testrium.record.reader import load_evidence, load_logs, load_moments
 from testrium.record.restored import read_circuits
 from testrium.report.console import HopTime
+from testrium.report.masking import mask_of
 from testrium.report.wording import label
 from testrium.results import GroupResult, RunDetail
 from testrium.run.folder import RunFolder
@@ -21,7 +22,7 @@ from testrium.words import RESERVED_UNITS
 
 
 def details_of(result: GroupResult) -> RunDetail:
-    """All that the run's folder holds; what is gone or cannot be read is left out."""
+    """All that the run's folder holds, masked; what is gone or cannot be read is left out."""
     detail = RunDetail()
     if result.files is None:
         return detail
@@ -38,7 +39,8 @@ def details_of(result: GroupResult) -> RunDetail:
         )
         circuits = read_circuits(folder.scenario)
         detail = detail._replace(circuits=key_paths(circuits, evidence))
-    return detail
+    mask = mask_of(result.scenario)
+    return mask.detail(detail) if mask else detail
 
 
 #: Stores that are larger (bytes) are not read: nobody waits for a remark.

@@ -17,6 +17,7 @@ from typing import ClassVar, NamedTuple
 from testrium.declared.groups import Scenario
 from testrium.errors import ConfigError, InfraError, Problem, TestriumError, UsageError
 from testrium.evidence import Event, UnitState
+from testrium.report.masking import masked, masked_run
 from testrium.results import GroupResult, Observer, RunResult
 from testrium.system.safe_write import write_text
 from testrium.words import Verdict
@@ -170,6 +171,7 @@ class Writers:
 
         Raises InfraError, when all the others are, where one could not be.
         """
+        result = masked_run(result)
         self.tell(lambda writer: writer.run_ended(result))
         for error in self._failed[1:]:
             self._notice(str(error))
@@ -186,7 +188,7 @@ class Writers:
         """Tell of a run that is over, as if it happened now. Raises InfraError as `finish`."""
         scenarios = tuple(group.scenario for group in result.groups)
         self.tell(lambda writer: writer.run_started(result.run, scenarios))
-        for group in result.groups:
+        for group in masked_run(result).groups:
             self.tell(functools.partial(_end_group, group))
         self.finish(result)
 
@@ -233,7 +235,8 @@ class Fanout:
     def group_ended(self, result: GroupResult) -> None:
         """Observer."""
         self._first.group_ended(result)
-        self._tell(lambda writer: writer.group_ended(result))
+        shown = masked(result)
+        self._tell(lambda writer: writer.group_ended(shown))
 
 
 def refused(error: TestriumError) -> RunResult:

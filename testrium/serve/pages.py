@@ -15,6 +15,7 @@ from testrium.record.runs import list_runs
 from testrium.report import wording
 from testrium.report.charts import trends
 from testrium.report.formats.html import make_environment, render
+from testrium.report.masking import masked_run
 from testrium.report.stored import read_run
 from testrium.report.stored_details import details_of
 from testrium.words import EMPTY, Verdict
@@ -104,7 +105,7 @@ class Pages:
         folder = next((one for one in list_runs(self._state) if one.name == run), None)
         if folder is None:
             return self.told(404, f"run {run} is not kept any more: the history has its verdicts")
-        return Page(200, render(read_run(folder), cwd=self._cwd, details=details_of))
+        return Page(200, render(masked_run(read_run(folder)), cwd=self._cwd, details=details_of))
 
     def _history(self) -> _Past:
         if not (self._state / FILE).exists():  # who only looks makes nothing

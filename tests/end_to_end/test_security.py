@@ -6,6 +6,7 @@ import csv
 import os
 import re
 import xml.etree.ElementTree as ET
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -234,3 +235,56 @@ def test_what_units_connect_to_is_its_owners(workplace: Workplace) -> None:
         """,
     )
     assert workplace.run().codes == []
+
+
+CARD = "4111-1111-1111-1111"
+MASKED_CODE = f"""
+import sys
+def a():
+    me = testrium.unit()
+    print("paid with {CARD}", flush=True)
+    print("paid with {CARD}", file=sys.stderr)
+    me.send("paid", key="card {CARD}", meta={{"card": "{CARD}", "deep": ["{CARD}"]}})
+    raise ValueError("no money on {CARD}")
+"""
+MASKED_CONFIGS = r"""
+timeout = 10
+[[checks]]
+name = "paid"
+log = "a"
+lacks = ["paid with"]
+[verify]
+mask = ["4111(-\\d{4}){3}"]
+"""
+
+
+def test_what_is_masked_leaves_the_folder_of_the_run_nowhere(workplace: Workplace) -> None:
+    """Not on the console, in no report, on no page and in no archive. The folder keeps it."""
+    workplace.env["GITHUB_ACTIONS"] = "true"
+    workplace.group({"a": 'entrypoint = "test_case:a"'}, MASKED_CODE, configs=MASKED_CONFIGS)
+    reports = ("json", "junit", "tap", "json-stream", "html")
+    files = [word for name in reports for word in (f"--{name}", f"out.{name}")]
+    told = told_of(workplace, "-v", "run", "--plain", *files, "--archive", "run.zip")
+    for words in (
+        ("show",),
+        ("show", "--timeline"),
+        ("show", "--key", f"card {CARD}"),
+        ("report", "--html", "later.html"),
+        ("verify", "--json", "again.json"),
+        ("show", "run.zip"),
+    ):
+        told += told_of(workplace, *words)
+    assert CARD not in told
+    assert "card ***" in told
+    for path in files_below(workplace.folder):
+        below = path.relative_to(workplace.folder).parts
+        if below[0] in (".testrium", "group"):
+            continue
+        assert CARD not in path.read_text("latin-1"), path
+    with zipfile.ZipFile(workplace.folder / "run.zip") as archive:
+        for name in archive.namelist():
+            assert CARD.encode() not in archive.read(name), name
+        assert any(b"paid with ***" in archive.read(name) for name in archive.namelist())
+    state = files_below(workplace.folder / ".testrium")
+    kept = {path.name for path in state if CARD in path.read_text("latin-1")}
+    assert kept >= {"Data.db", "stdout.log", "stderr.log"}

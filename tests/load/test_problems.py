@@ -105,6 +105,11 @@ def test_both_spellings_of_a_key(problems_of: Problems) -> None:
             "4: verify.allow: 'b:X', column 1: unknown unit 'b'",
         ),
         (
+            "[verify]\nmask = ['x', '(']",
+            "4: verify.mask: invalid regular expression: missing ), unterminated subpattern"
+            " at position 0",
+        ),
+        (
             "[verify]\norphans = 'forbidden'",
             "4: verify.orphans: must be one of: forbid, allow; did you mean 'forbid'?",
         ),

@@ -34,6 +34,7 @@ from testrium.report.charts.sequence import (
 from testrium.report.charts.units import UnitChart, UsageChart, axis_of, unit_chart, usage
 from testrium.report.escape import cut, log_line, visible
 from testrium.report.event_lines import facts
+from testrium.report.masking import mask_of
 from testrium.report.stored_details import details_of
 from testrium.report.symbols import symbols_for
 from testrium.report.view import GroupView, as_stored, view_group
@@ -80,10 +81,12 @@ def unit_logs(
     marks: Sequence[OutputMark],
     events: Sequence[Event],
     started_ns: int | None,
+    hide: Callable[[str], str] = str,
 ) -> tuple[UnitLog, ...]:
     """The logs of these units; one that neither wrote nor emitted anything has none.
 
     A line of a log has no time of its own: it stands where it had been written at the latest.
+    `hide` takes out of it what must not be shown.
     """
     views = []
     for unit in units:
@@ -95,7 +98,7 @@ def unit_logs(
         ]
         for log in logs:
             if log.unit == unit:
-                items += _lines(log, own_marks)
+                items += _lines(log, own_marks, hide)
         if items:
             items.sort(key=lambda item: (item.t_ns, item.order))
             lines = tuple(_shown_lines(items, started_ns))
@@ -103,7 +106,9 @@ def unit_logs(
     return tuple(views)
 
 
-def _lines(log: StoredLog, marks: Sequence[OutputMark]) -> Iterator[_Item]:
+def _lines(
+    log: StoredLog, marks: Sequence[OutputMark], hide: Callable[[str], str]
+) -> Iterator[_Item]:
     sizes = [mark.stdout if log.stream == "stdout" else mark.stderr for mark in marks]
     before = 0
     for piece in log.pieces:
@@ -115,7 +120,7 @@ def _lines(log: StoredLog, marks: Sequence[OutputMark]) -> Iterator[_Item]:
         for data in piece.data.split(b"\n"):
             end += len(data) + 1
             if data:
-                text = cut(log_line(data.decode(errors="backslashreplace")), _CELLS)
+                text = cut(log_line(hide(data.decode(errors="backslashreplace"))), _CELLS)
                 place = min(end, log.size)
                 yield _Item(_seen_ns(place, sizes, marks), 1, log.stream, text, True)
         before = piece.offset + len(piece.data)
@@ -233,7 +238,14 @@ def page_of(result: GroupResult, detail: RunDetail, *, cwd: Path, room: int) -> 
             marks=view.marks,
         ),
         usage=() if axis is None else usage(moments.samples, axis, result.started_ns),
-        logs=unit_logs(tuple(units), detail.logs, moments.outputs, events, result.started_ns),
+        logs=unit_logs(
+            tuple(units),
+            detail.logs,
+            moments.outputs,
+            events,
+            result.started_ns,
+            mask_of(result.scenario).text,
+        ),
         config=detail.config,
         numbers={
             key: number for number, way in enumerate(ways.shown) for key in (way.name, *way.others)

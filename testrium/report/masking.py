@@ -1,0 +1,125 @@
+"""`[verify] mask`: secrets of units, hidden in all that leaves the folder of the run.
+
+The folder keeps them: what is judged is what happened. The console, every report and every archive
+show `***` in their place.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from types import MappingProxyType
+
+from testrium.declared.groups import Scenario
+from testrium.env_values import map_texts
+from testrium.evidence import End, Event, Finding
+from testrium.results import GroupResult, RunDetail, RunResult
+
+MASKED = "***"
+
+
+class Mask:
+    """Hides what matches any of some patterns; without patterns everything stays as it is."""
+
+    def __init__(self, patterns: tuple[str, ...]) -> None:
+        self._patterns = tuple(map(re.compile, patterns))
+
+    def __bool__(self) -> bool:
+        return bool(self._patterns)
+
+    def text(self, text: str) -> str:
+        """The text with `***` in the place of each match."""
+        for pattern in self._patterns:
+            text = pattern.sub(lambda found: MASKED if found[0] else "", text)
+        return text
+
+    def event(self, event: Event) -> Event:
+        """The event with its key, its causes and its metadata hidden."""
+        return event._replace(
+            key=None if event.key is None else self.text(event.key),
+            cause=tuple(map(self.text, event.cause)),
+            meta=MappingProxyType(
+                {name: map_texts(value, self.text) for name, value in event.meta.items()}
+            ),
+        )
+
+    def result(self, result: GroupResult) -> GroupResult:
+        """The result as it may be shown."""
+        judgement = result.judgement._replace(
+            findings=tuple(map(self._finding, result.judgement.findings)),
+            notes=tuple(map(self._finding, result.judgement.notes)),
+        )
+        return result._replace(
+            reason=self.text(result.reason),
+            judgement=judgement,
+            ends=tuple(map(self._end, result.ends)),
+            tests=tuple(
+                test._replace(message=self.text(test.message), traceback=self.text(test.traceback))
+                for test in result.tests
+            ),
+            checks=tuple(
+                check._replace(
+                    message=self.text(check.message), details=tuple(map(self.text, check.details))
+                )
+                for check in result.checks
+            ),
+            witnesses={number: self.event(event) for number, event in result.witnesses.items()},
+            faults=tuple(map(self.event, result.faults)),
+            answer=self.text(result.answer),
+        )
+
+    def detail(self, detail: RunDetail) -> RunDetail:
+        """What a page shows besides the result; its logs are hidden line by line when drawn."""
+        return detail._replace(
+            events=tuple(map(self.event, detail.events)),
+            circuits=tuple(
+                circuit._replace(
+                    ways=tuple(
+                        path._replace(
+                            name=self.text(path.name), events=tuple(map(self.event, path.events))
+                        )
+                        for path in circuit.ways
+                    )
+                )
+                for circuit in detail.circuits
+            ),
+        )
+
+    def _finding(self, finding: Finding) -> Finding:
+        return finding._replace(
+            message=self.text(finding.message),
+            key=None if finding.key is None else self.text(finding.key),
+            keys=tuple(map(self.text, finding.keys)),
+            hints=tuple(map(self.text, finding.hints)),
+        )
+
+    def _end(self, end: End) -> End:
+        return end._replace(
+            message=self.text(end.message),
+            last_lines=tuple(map(self.text, end.last_lines)),
+            threads=tuple(map(self.text, end.threads)),
+            leaks=tuple(
+                leak._replace(command_line=self.text(leak.command_line)) for leak in end.leaks
+            ),
+        )
+
+
+@functools.cache
+def _mask(patterns: tuple[str, ...]) -> Mask:
+    return Mask(patterns)
+
+
+def mask_of(scenario: Scenario) -> Mask:
+    """The mask that a group declares."""
+    return _mask(scenario.group.rules.mask)
+
+
+def masked(result: GroupResult) -> GroupResult:
+    """The result of a group as it may be shown."""
+    mask = mask_of(result.scenario)
+    return mask.result(result) if mask else result
+
+
+def masked_run(result: RunResult) -> RunResult:
+    """The result of a run as it may be shown."""
+    return result._replace(groups=tuple(map(masked, result.groups)))

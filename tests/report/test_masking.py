@@ -1,0 +1,46 @@
+"""Secrets of units, hidden in what is shown."""
+
+from __future__ import annotations
+
+from testrium.declared.circuits import Rules
+from testrium.report.masking import Mask, mask_of, masked
+from testrium.results import GroupResult
+from testrium.words import EMPTY
+
+
+def declaring(result: GroupResult, *patterns: str) -> GroupResult:
+    group = result.scenario.group._replace(rules=Rules(mask=patterns))
+    return result._replace(scenario=result.scenario._replace(group=group))
+
+
+def test_what_matches_becomes_stars() -> None:
+    mask = Mask((r"\d{4}-\d{4}", "key=[a-z]+"))
+    assert mask.text("card 1234-5678, key=abc; 12-34") == "card ***, ***; 12-34"
+    assert Mask(("x*",)).text("abxx") == "ab***", "a match of nothing hides nothing"
+    assert not Mask(())
+
+
+def test_without_a_pattern_a_result_stays_as_it_is(lost: GroupResult) -> None:
+    assert masked(lost) is lost
+    assert not mask_of(lost.scenario)
+
+
+def test_all_texts_of_a_result_are_masked(lost: GroupResult, crashed: GroupResult) -> None:
+    finding = lost.judgement.findings[0]
+    key = finding.keys[0]
+    shown = masked(declaring(lost, key))
+    assert shown.judgement.findings[0].keys[0] == "***"
+    assert key not in shown.judgement.findings[0].message
+    assert shown.judgement.findings[0].where == finding.where
+    assert all(event.key != key for event in shown.witnesses.values())
+    line = next(end.last_lines[-1] for end in crashed.ends if end.last_lines)
+    ends = masked(declaring(crashed, ".+")).ends
+    assert line not in {text for end in ends for text in end.last_lines}
+
+
+def test_metadata_is_masked_however_deep(lost: GroupResult) -> None:
+    event = next(iter(lost.witnesses.values()))
+    deep = event._replace(meta={"a": ["x1", {"b": "x1"}], "n": 1, "m": EMPTY}, cause=("x1",))
+    hidden = Mask(("x1",)).event(deep)
+    assert dict(hidden.meta) == {"a": ["***", {"b": "***"}], "n": 1, "m": {}}
+    assert hidden.cause == ("***",)
