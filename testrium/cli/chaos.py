@@ -13,6 +13,7 @@ import click
 
 from testrium import __version__
 from testrium.chaos.plans import as_table, as_toml, brief
+from testrium.cli.completion import PATH
 from testrium.errors import ConfigError, Problem, TestriumError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @click.command(name="chaos")
-@click.argument("group", default=".", metavar="[GROUP]")
+@click.argument("group", type=PATH, default=".", metavar="[GROUP]")
 @click.option(
     "--seed",
     type=click.IntRange(0),

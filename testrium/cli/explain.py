@@ -8,6 +8,7 @@ import sys
 
 import click
 
+from testrium.cli.completion import Completed
 from testrium.errors import UsageError
 from testrium.resources import findings_folder
 from testrium.words import Code
@@ -17,7 +18,7 @@ _WIDTH = 100
 
 
 @click.command(name="explain")
-@click.argument("code", default="", metavar="[CODE]")
+@click.argument("code", type=Completed("code", lambda _: pages()), default="", metavar="[CODE]")
 def command(code: str) -> int:
     """Tell what the finding CODE means, how it comes about and what to do.
 

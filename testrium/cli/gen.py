@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from testrium.cli.completion import Completed
 from testrium.errors import UsageError
 from testrium.load.document import did_you_mean
 from testrium.load.kinds import NAME, is_entrypoint
@@ -159,6 +160,13 @@ def config_template(path: Path) -> None:
     _generate(_FIRST_TEMPLATE, path)
 
 
+@click.command("init")
+@click.argument("path", type=click.Path(path_type=Path), default=Path())
+def init_command(path: Path) -> None:
+    """Make a commented group of two units in PATH (default: the current folder)."""
+    _generate(_FIRST_TEMPLATE, path)
+
+
 @click.command("gen-configs")
 @click.argument("path", type=click.Path(path_type=Path), default=Path())
 def old_command(path: Path) -> None:
@@ -183,6 +191,7 @@ def _list_templates(ctx: click.Context, _: click.Parameter, value: bool) -> None
 @click.option(
     "--from",
     "template",
+    type=Completed("template", lambda _: known_templates(_own_templates()), files=True),
     default=_FIRST_TEMPLATE,
     show_default=True,
     metavar="TEMPLATE",

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from testrium.cli.completion import PATH
 from testrium.cli.main import Common
 from testrium.cli.options import Selected, selection_options
 from testrium.declared.groups import Group, Scenario
@@ -22,7 +23,7 @@ from testrium.words import BAD_VERDICTS, Verdict
 
 
 @click.command(name="check")
-@click.argument("paths", nargs=-1, metavar="[PATH]...")
+@click.argument("paths", nargs=-1, type=PATH, metavar="[PATH]...")
 def check_command(paths: tuple[str, ...]) -> int:
     """Validate the groups below PATH (default: the current folder); run nothing.
 
@@ -49,7 +50,7 @@ _VIEWS = ("effective", "tags", "requirements")
 
 
 @click.command(name="list")
-@click.argument("paths", nargs=-1, metavar="[PATH]...")
+@click.argument("paths", nargs=-1, type=PATH, metavar="[PATH]...")
 @selection_options
 @click.option(
     "--sort",

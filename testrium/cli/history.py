@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 import click
 
 from testrium import phrases
+from testrium.cli.completion import GROUP, RUN
 from testrium.errors import UsageError
 from testrium.history import Change, Flaky, Point, ResultRecord, RunRecord, Slow, normalized_s
 from testrium.phrases import figure
@@ -81,7 +82,7 @@ def command(ctx: click.Context, limit: int, as_json: bool) -> int:
 
 
 @command.command(name="group")
-@click.argument("group")
+@click.argument("group", type=GROUP)
 @_limit("results")
 @_as_json
 def of_group(group: str, limit: int, as_json: bool) -> int:
@@ -126,8 +127,8 @@ def slow(limit: int, as_json: bool) -> int:
 
 
 @command.command()
-@click.argument("first", default="", metavar="[RUN")
-@click.argument("second", default="", metavar="[RUN]]")
+@click.argument("first", type=RUN, default="", metavar="[RUN")
+@click.argument("second", type=RUN, default="", metavar="[RUN]]")
 @_as_json
 def compare(first: str, second: str, as_json: bool) -> int:
     """The figures of two runs side by side.
@@ -207,7 +208,7 @@ def export(file: Path, form: Literal["csv", "json"] | None, group: str | None) -
 
 
 @command.command()
-@click.argument("group")
+@click.argument("group", type=GROUP)
 def accept(group: str) -> int:
     """Measure regressions of GROUP against later runs only.
 

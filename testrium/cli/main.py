@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from testrium import __version__
 from testrium.errors import ConfigError, ExitCode, TestriumError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 #: Subcommand -> where it is defined (module of testrium.cli:attribute), and its one-line help.
 COMMANDS = {
@@ -28,7 +31,9 @@ COMMANDS = {
     "learn": ("runs:learn_command", "Propose circuits from a run that passed."),
     "explain": ("explain:command", "Explain what a finding means, with a circuit that shows it."),
     "gen": ("gen:command", "Generate groups from templates."),
+    "init": ("gen:init_command", "Make a first group; the same as `gen config-template`."),
     "gen-configs": ("gen:old_command", "The old name of `gen config-template`."),
+    "completion": ("completion:command", "Print a script for shell completion."),
     "probe": ("probe:command", "Emit a probe from a shell script."),
     "schema": ("schema:command", "Print JSON Schemas of groups' files, for editors."),
     "doctor": ("machine:doctor_command", "Check this machine and project, with advice."),
@@ -72,6 +77,14 @@ class _Commands(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
 
+def _groups_that_begin_so(
+    ctx: click.Context, option: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    from testrium.cli.completion import GROUP  # only a shell that completes needs it
+
+    return GROUP.shell_complete(ctx, option, incomplete)
+
+
 def _hint(word: str) -> str:
     """What somebody may have meant who wrote this in place of a command."""
     from pathlib import Path
@@ -92,7 +105,12 @@ def _hint(word: str) -> str:
 @click.version_option(__version__, message="testrium %(version)s")
 @click.option("-v", "--verbose", is_flag=True, help="Show the output of units while they run.")
 @click.option(
-    "--less", "--exclude", multiple=True, metavar="GROUP", help="Leave GROUP out (repeatable)."
+    "--less",
+    "--exclude",
+    multiple=True,
+    metavar="GROUP",
+    shell_complete=_groups_that_begin_so,
+    help="Leave GROUP out (repeatable).",
 )
 @click.pass_context
 def main(ctx: click.Context, verbose: bool, less: tuple[str, ...]) -> None:

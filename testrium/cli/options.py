@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
+from testrium.cli.completion import GROUP, TAG
 from testrium.errors import UsageError
 from testrium.report.writer import ReportChoice, Writer, check_targets
 
@@ -67,10 +68,20 @@ def selection_options(command: _Command) -> Callable[..., Any]:
 
 _SELECTION_OPTIONS = (
     click.option(
-        "--less", "--exclude", multiple=True, metavar="GROUP", help="Leave GROUP out (repeatable)."
+        "--less",
+        "--exclude",
+        type=GROUP,
+        multiple=True,
+        metavar="GROUP",
+        help="Leave GROUP out (repeatable).",
     ),
     click.option(
-        "-m", "--tag", default="", metavar="EXPR", help="Select groups whose tags satisfy EXPR."
+        "-m",
+        "--tag",
+        type=TAG,
+        default="",
+        metavar="EXPR",
+        help="Select groups whose tags satisfy EXPR.",
     ),
     click.option(
         "-k",

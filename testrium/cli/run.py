@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 from click.core import ParameterSource
 
+from testrium.cli.completion import PATH
 from testrium.cli.main import Common
 from testrium.cli.options import (
     Selected,
@@ -175,7 +176,7 @@ def _as_given(option: click.Option, value: Any) -> Any:
     epilog="Options may also stand in TESTRIUM_ADDOPTS, and in the table [run] of the project file;"
     " the command line wins.",
 )
-@click.argument("paths", nargs=-1, metavar="[PATH]...")
+@click.argument("paths", nargs=-1, type=PATH, metavar="[PATH]...")
 @click.option("-v", "--verbose", is_flag=True, help="Show the output of units while they run.")
 @selection_options
 @click.option(

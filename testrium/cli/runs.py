@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from testrium.cli.completion import RESULT, RUN, RUN_OR_GROUP
 from testrium.cli.options import chosen, make_writers, report_options
 from testrium.errors import TestriumError, UsageError
 from testrium.report.writer import ReportChoice
@@ -75,15 +76,16 @@ def run_folder(run: str, cwd: Path) -> Iterator[Path]:
 
 
 @click.command(name="show")
-@click.argument("run", default="", metavar="[RUN]")
-@click.argument("group", default="", metavar="[GROUP]")
+@click.argument("run", type=RUN_OR_GROUP, default="", metavar="[RUN]")
+@click.argument("group", type=RESULT, default="", metavar="[GROUP]")
 @click.option("--plain", is_flag=True, help="Print without colors and wrapping.")
 @click.option("--key", metavar="KEY", help="Print the path of one key, event by event.")
 @click.option("--timeline", is_flag=True, help="Print all events in order of time.")
 def show_command(run: str, group: str, plain: bool, key: str | None, timeline: bool) -> int:
     """Print what was found in RUN: the beginning of its id, or an archive; default: the last run.
 
-    With GROUP all that is known of that group: its circuits, units and tests too.
+    With GROUP, print everything about that group: its circuits, units and tests too. `show GROUP`
+    looks in the last run.
     """
     if key is not None and timeline:
         raise UsageError("--key shows one key, --timeline all of them: choose one")
@@ -92,6 +94,8 @@ def show_command(run: str, group: str, plain: bool, key: str | None, timeline: b
 
     cwd = Path.cwd()
     console = Console(sys.stdout, cwd=cwd, display=Display(plain=plain))
+    if run and not group and not _may_be_run(run, cwd):
+        run, group = "", run
     with run_folder(run, cwd) as folder:
         result = as_shown(run, cwd, read_run(folder))
         if key is not None or timeline:
@@ -105,6 +109,18 @@ def show_command(run: str, group: str, plain: bool, key: str | None, timeline: b
                 click.echo()
             console.show_group(found)
     return 0
+
+
+def _may_be_run(word: str, cwd: Path) -> bool:
+    """Whether a word is the beginning of a run's id, or looks like one; else it names a group."""
+    from testrium.load.project import state_folder
+    from testrium.record.runs import list_runs
+
+    runs = list_runs(state_folder(cwd))
+    known = any(run.name.startswith(word) for run in runs)
+    return (
+        known or not runs or is_archive(word) or re.fullmatch(r"[0-9]{4,8}(-.*)?", word) is not None
+    )
 
 
 def _show_events(
@@ -145,10 +161,15 @@ def _show_events(
 
 
 def _results_of(result: RunResult, group: str) -> tuple[GroupResult, ...]:
-    """All results of a group, named by its id or as the report names one of its results."""
+    """All results of a group: named by its id, its path, or as the report names one of them."""
     from testrium.report.wording import label
 
-    found = tuple(one for one in result.groups if group in (one.scenario.id, label(one.scenario)))
+    folder = Path(group).resolve()
+    found = tuple(
+        one
+        for one in result.groups
+        if group in (one.scenario.id, label(one.scenario)) or one.scenario.group.folder == folder
+    )
     if found:
         return found
     names = sorted({one.scenario.id for one in result.groups})
@@ -158,7 +179,7 @@ def _results_of(result: RunResult, group: str) -> tuple[GroupResult, ...]:
 
 
 @click.command(name="verify")
-@click.argument("run", default="", metavar="[RUN]")
+@click.argument("run", type=RUN, default="", metavar="[RUN]")
 @report_options
 def verify_command(run: str) -> int:
     """Judge a stored run again, with the rules of its groups as they are now.
@@ -189,7 +210,7 @@ DEFAULT_FILE = "report.html"
 
 
 @click.command(name="report")
-@click.argument("run", default="", metavar="[RUN]")
+@click.argument("run", type=RUN, default="", metavar="[RUN]")
 @report_options
 def report_command(run: str) -> int:
     """Write the report of RUN into files. RUN is the beginning of its id, or an archive;
@@ -214,7 +235,7 @@ def report_command(run: str) -> int:
 
 
 @click.command(name="learn")
-@click.argument("run", default="", metavar="[RUN]")
+@click.argument("run", type=RUN, default="", metavar="[RUN]")
 def learn_command(run: str) -> int:
     """Propose [[circuits]] for the groups that passed in RUN, as TOML for their config.toml.
 

@@ -20,7 +20,7 @@ def start() -> int:
     gc.disable()
     try:
         _open_standard_streams()
-        if begins_run(sys.argv[1:]):
+        if "_TESTRIUM_COMPLETE" not in os.environ and begins_run(sys.argv[1:]):
             from testrium.run.supervisor import bootstrap
 
             bootstrap.start_early()

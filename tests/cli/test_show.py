@@ -57,12 +57,28 @@ def test_one_group_is_shown_with_all_that_is_known(state: Path) -> None:
     assert "hello" not in output
 
 
+@pytest.mark.parametrize("arguments", [("hello",), ("last", "hello"), ("", "hello")])
+def test_a_group_of_the_last_run_is_shown(state: Path, arguments: tuple[str, ...]) -> None:
+    store(state, "20261120-1", "hello")
+    store(state, "20261121-1", "hello", "far/away")
+
+    assert show(*arguments).output.startswith("PASS hello  0.50 s\n")
+
+
+def test_the_last_run_has_a_name(state: Path) -> None:
+    store(state, "20261120-1", "old")
+    store(state, "20261121-1", "hello")
+
+    assert show("last").output == show().output
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("2026", "helo"), "run 20261121-1 has no group 'helo'; did you mean 'hello'?"),
         (("2026", "zzz"), "run 20261121-1 has no group 'zzz'; it has far/away, hello"),
-        (("hello",), "no run begins with 'hello'; the latest are 20261121-1"),
+        (("helo",), "run 20261121-1 has no group 'helo'; did you mean 'hello'?"),
+        (("2025",), "no run begins with '2025'; the latest are 20261121-1"),
     ],
 )
 def test_what_is_not_there_is_told(state: Path, arguments: tuple[str, ...], message: str) -> None:

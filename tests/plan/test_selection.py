@@ -56,7 +56,10 @@ def test_select(selection: Selection, ids: list[str]) -> None:
         (Selection(tag="a b"), "--tag 'a b', column 3: 'and' or 'or' expected"),
         (
             Selection(grep="("),
-            "--grep '(': invalid regular expression: missing ), unterminated subpattern",
+            (
+                "--grep '(': invalid regular expression: missing ), unterminated subpattern"
+                " at position 0"
+            ),
         ),
     ],
 )

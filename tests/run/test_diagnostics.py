@@ -7,6 +7,8 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import pytest
+
 from testrium.evidence import UnitState, Use
 from testrium.run.diagnostics import Diagnostics
 from testrium.run.folder import RunFolder
@@ -72,6 +74,7 @@ async def hangs(kept: Diagnostics, _: Actor) -> None:
     kept.note("source hangs")
 
 
+@pytest.mark.unmeasured
 def test_everything_is_in_one_readable_file(folder: UnitFolder) -> None:
     _, reason, _, *lines = told(folder, hangs).splitlines()
     assert reason.endswith(" s: source hangs")
@@ -134,6 +137,7 @@ def test_a_folder_that_cannot_be_written_fails_nothing(folder: UnitFolder) -> No
     assert told(folder, hangs) == ""
 
 
+@pytest.mark.unmeasured
 def test_a_stopped_unit_is_shown_as_stopped(folder: UnitFolder) -> None:
     async def story(kept: Diagnostics, actor: Actor) -> None:
         assert actor.process is not None
