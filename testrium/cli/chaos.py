@@ -156,7 +156,7 @@ class _Teller:
         tried, seed = outcome.tried, campaign.seed
         self._say()
         if tried < campaign.runs and not campaign.fail_fast and outcome.exit_code in (0, 1):
-            self._say(f"there are no more than {tried} different plans")
+            self._say(f"only {tried} different plans exist")
         plans = plural(tried, "plan")
         self._say(
             f"{outcome.broken} of {plans} broke the circuit (seed {seed})"

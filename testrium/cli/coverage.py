@@ -38,7 +38,7 @@ try:
     measured.report(skip_empty=True)
     measured.html_report(directory=html)
 except coverage.exceptions.NoDataError:
-    sys.exit("no Python code was measured")
+    sys.exit("nothing was measured: units ran no code of this project")
 except coverage.CoverageException as error:
     sys.exit(str(error))
 """

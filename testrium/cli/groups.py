@@ -27,8 +27,8 @@ from testrium.words import BAD_VERDICTS, Verdict
 def check_command(paths: tuple[str, ...]) -> int:
     """Validate the groups below PATH (default: the current folder); run nothing.
 
-    Prints every problem as file:line: key: what is wrong. Exit code 3 if there is one, 2 if there
-    is no group.
+    Prints every problem as file:line: key: what is wrong. Exit code 3 if there is one, 2 if no
+    group was found.
     """
     from testrium.session import load, plan
 
