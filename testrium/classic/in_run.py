@@ -56,7 +56,8 @@ class RunLog:
         timeout_s: float,
         poll_s: float,  # noqa: ARG002 - the runner answers at once
     ) -> bool:
-        request = wait_request(f"{unit}:{step}", key, timeout_s)
+        asker = os.environ.get(names.UNIT, "")
+        request = wait_request(f"{unit}:{step}", key, timeout_s, asker=asker)
         try:
             return ask(request, timeout_s)["event"] is not None
         except TimeoutError:

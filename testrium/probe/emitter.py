@@ -288,7 +288,8 @@ class Unit:
             timeout: seconds; None to wait as long as it takes.
 
         Raises:
-            TimeoutError: no such event in time.
+            TimeoutError: no such event in time, or the unit has ended without it.
+            ValueError: the run has no such unit.
             RuntimeError: outside a run, or the run has ended.
         """
         from testrium.probe import waiting

@@ -4,6 +4,9 @@ A request is one line of JSON, its answer one line too:
 
     {"op": "wait", "unit": "source", "step": "sent", "key": null, "now": false}
         -> {"event": {...}}, once it is stored; with "now" also {"event": null}, at once
+           with "asker" also {"event": null, "ended": "unit source ended with exit code 3"}, once
+           no process is left that could emit it
+        -> {"unknown": "there is no unit 'sorce' in this run: did you mean 'source'?"}
     {"op": "end", "unit": "source", "asker": "tests"}
         -> {"end": "unit source ended with exit code 3"}, once it has ended for good
     {"op": "sync"}      -> {"ok": true}, once everything written before is stored
@@ -75,33 +78,42 @@ ENDED = "the run has ended, or its runner was killed"
 
 def wait_for(place: str, key: str | None, timeout: float | None) -> Event:
     """See `Unit.wait_for`."""
-    request = wait_request(place, key, timeout)
+    request = wait_request(place, key, timeout, asker=os.environ.get(names.UNIT, ""))
     try:
         answer = ask(request, timeout)
     except TimeoutError:
         raise TimeoutError(_missing(place, key, timeout)) from None
-    if answer["event"] is None:
-        raise TimeoutError(_missing(place, key, timeout))
-    return Event(answer["event"])
+    return _event(answer, place, key, timeout)
 
 
 async def wait_for_async(place: str, key: str | None, timeout: float | None) -> Event:
     """See `Unit.wait_for_async`."""
     import asyncio
 
-    request = wait_request(place, key, timeout)
+    request = wait_request(place, key, timeout, asker=os.environ.get(names.UNIT, ""))
     try:
         async with asyncio.timeout(None if request["now"] else timeout):
             answer = await _ask_async(request)
     except TimeoutError:
         raise TimeoutError(_missing(place, key, timeout)) from None
+    return _event(answer, place, key, timeout)
+
+
+def _event(answer: dict[str, Any], place: str, key: str | None, timeout: float | None) -> Event:
+    """The event of an answer; raises TimeoutError where there is none, and will be none."""
     if answer["event"] is None:
-        raise TimeoutError(_missing(place, key, timeout))
+        ended = answer.get("ended")
+        raise TimeoutError(f"no probe {place}: {ended}" if ended else _missing(place, key, timeout))
     return Event(answer["event"])
 
 
-def wait_request(place: str, key: str | None, timeout: float | None) -> dict[str, Any]:
-    """The question for `place`. Raises TypeError or ValueError for what is none."""
+def wait_request(
+    place: str, key: str | None, timeout: float | None, *, asker: str | None = None
+) -> dict[str, Any]:
+    """The question for `place`. Raises TypeError or ValueError for what is none.
+
+    `asker` is the unit that waits; with it the end of the unit that should emit is an answer too.
+    """
     if not isinstance(place, str):
         raise TypeError(f"a place is text, 'unit:step', not {type(place).__name__}")
     unit, colon, step = place.partition(":")
@@ -115,7 +127,8 @@ def wait_request(place: str, key: str | None, timeout: float | None) -> dict[str
     if timeout is not None and isnan(timeout):
         raise ValueError("the timeout is no number")
     now = timeout is not None and timeout <= 0
-    return {"op": "wait", "unit": unit, "step": step, "key": key, "now": now}
+    request = {"op": "wait", "unit": unit, "step": step, "key": key, "now": now}
+    return request if asker is None else {**request, "asker": asker}
 
 
 def ask(
@@ -132,6 +145,7 @@ def ask(
 
     Raises:
         TimeoutError: not answered in time.
+        ValueError: the run has no such unit.
         RuntimeError: outside a run, the run has ended, or the runner could not answer.
     """
     limit = None if timeout is None or request.get("now") else monotonic() + timeout
@@ -183,6 +197,8 @@ def _address() -> str:
 
 def _answered(line: bytes | bytearray) -> dict[str, Any]:
     answer: dict[str, Any] = json.loads(line)
+    if "unknown" in answer:
+        raise ValueError(answer["unknown"])
     if "error" in answer:
         raise RuntimeError(answer["error"])
     return answer

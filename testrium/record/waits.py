@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 from testrium.errors import InfraError
 from testrium.evidence import End, EndCause, Event, UnitState
+from testrium.phrases import close_to
 from testrium.probe.event import check_key, check_step, check_unit
 from testrium.record.listening import listen
 from testrium.record.recorder import Recorder, Wait
@@ -91,8 +92,18 @@ class WaitServer:
     `path` is that of its Unix socket, see `listen`. `address` is what its processes are told.
     """
 
-    def __init__(self, recorder: Recorder, path: Path, reached: Reached | None = None) -> None:
-        """`reached` answers at failpoints, see `testrium.probe.faults`."""
+    def __init__(
+        self,
+        recorder: Recorder,
+        path: Path,
+        reached: Reached | None = None,
+        units: Collection[str] | None = None,
+    ) -> None:
+        """`reached` answers at failpoints, see `testrium.probe.faults`.
+
+        `units` are those that can be waited for; None: whichever.
+        """
+        self._units = units
         self.address = ""
         self.endings = Endings()
         self._path = path
@@ -104,7 +115,9 @@ class WaitServer:
         """Raises InfraError: the socket cannot be made."""
         try:
             self._server, self.address = await listen(
-                lambda: _Asker(self._recorder, self._open, self._reached, self.endings),
+                lambda: _Asker(
+                    self._recorder, self._open, self._reached, self.endings, self._units
+                ),
                 self._path,
             )
         except OSError as error:
@@ -131,8 +144,10 @@ class _Asker(asyncio.Protocol):
         opened: set[_Asker],
         reached: Reached | None,
         endings: Endings,
+        units: Collection[str] | None,
     ) -> None:
         self._recorder = recorder
+        self._units = units
         self._endings = endings
         self._take_back: list[Callable[[], None]] = []
         self._reached = reached
@@ -204,6 +219,11 @@ class _Asker(asyncio.Protocol):
         unit, step, key = request["unit"], request["step"], request["key"]
         if unit != "*":
             check_unit(unit)
+            if self._units is not None and unit not in self._units:
+                guess = close_to(unit, self._units)
+                hint = "" if guess is None else f": did you mean {guess!r}?"
+                self._reply({"unknown": f"there is no unit {unit!r} in this run{hint}"})
+                return
         check_step(step)
         if key is not None:
             check_key(key)
@@ -211,15 +231,37 @@ class _Asker(asyncio.Protocol):
             self._begin(self._look(unit, step, key))
             return
         waits: list[Wait] = []
+        take_back: list[Callable[[], None]] = []
 
         def answer(event: Event | InfraError) -> None:
             self._waits.difference_update(waits)
+            for each in take_back:
+                each()
             self._reply(_answer(event))
 
         wait = self._recorder.ask(unit, step, key, answer)
-        if wait is not None:
-            waits.append(wait)
-            self._waits.add(wait)
+        if wait is None:
+            return
+        waits.append(wait)
+        self._waits.add(wait)
+        if "asker" in request and unit != "*":
+
+            def ended(how: str) -> None:
+                self._begin(self._look_a_last_time(wait, how))
+
+            take_back.append(self._endings.ask(unit, str(request["asker"]), ended))
+            self._take_back += take_back
+
+    async def _look_a_last_time(self, wait: Wait, how: str) -> None:
+        """The unit has ended: what it emitted at last may not have been read yet."""
+        try:
+            await self._recorder.sync()
+        except InfraError:
+            return  # whoever waits is told
+        if wait in self._waits:
+            self._waits.discard(wait)
+            self._recorder.withdraw(wait)
+            self._reply({"event": None, "ended": how})
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         """Answer when the store has caught up."""

@@ -119,7 +119,10 @@ async def open_context(
             Recorder(folder.database, services.domain) as recorder,
             _injector(scenario, recorder, folder, change) as injector,
             WaitServer(
-                recorder, sockets / "waits", None if injector is None else injector.reached
+                recorder,
+                sockets / "waits",
+                None if injector is None else injector.reached,
+                {*(unit.name for unit in scenario.units), *RESERVED_UNITS},
             ) as server,
             Logs() as logs,
         ):

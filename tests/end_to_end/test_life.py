@@ -304,3 +304,38 @@ def test_a_unit_that_shares_a_taken_port_is_ready_when_it_listens(workplace: Wor
             """,
         )
         assert workplace.run().codes == []
+
+
+def test_a_wait_ends_with_the_unit_that_should_emit(workplace: Workplace) -> None:
+    workplace.group(
+        {
+            "srv": 'entrypoint = "test_case:srv"',
+            "cli": 'entrypoint = "test_case:cli"\nevents = ["told", "classic"]',
+        },
+        """
+        import time
+        from testrium.modules.events import Events_Manager
+        def srv():
+            testrium.unit().probe("up")
+        def cli():
+            me = testrium.unit()
+            begun = time.monotonic()
+            try:
+                me.wait_for("srv:never", timeout=30)
+            except TimeoutError as error:
+                me.probe("told", text=str(error))
+            assert not Events_Manager(Unit="cli", path=".").wait_for_event(
+                "never", unit="srv", timeout=30
+            )
+            me.probe("classic")
+            assert time.monotonic() - begun < 20
+            me.wait_for("srv:up", timeout=30)
+            me.wait_for("svr:up", timeout=30)
+        """,
+        configs="timeout = 60",
+    )
+    outcome = workplace.run()
+    assert outcome.codes == ["exception cli:ValueError"]
+    message = outcome.group["findings"][0]["message"]
+    assert "there is no unit 'svr' in this run: did you mean 'srv'?" in message
+    assert outcome.group["required"]["missing"] == []

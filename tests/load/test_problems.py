@@ -106,8 +106,10 @@ def test_both_spellings_of_a_key(problems_of: Problems) -> None:
         ),
         (
             "[verify]\nmask = ['x', '(']",
-            "4: verify.mask: invalid regular expression: missing ), unterminated subpattern"
-            " at position 0",
+            (
+                "4: verify.mask: invalid regular expression: missing ), unterminated subpattern"
+                " at position 0"
+            ),
         ),
         (
             "[verify]\norphans = 'forbidden'",
