@@ -76,7 +76,8 @@ def test_a_run_without_python(workplace: Workplace) -> None:
     workplace.group({"a": 'command = ["true"]'})
     outcome = workplace.run("--coverage")
     assert outcome.exit_code == 0
-    assert outcome.stdout.rstrip().endswith("coverage: nothing was measured: units ran no code of this project")
+    told = "coverage: nothing was measured: units ran no code of this project"
+    assert outcome.stdout.rstrip().endswith(told)
 
 
 def test_the_own_configuration_counts(workplace: Workplace) -> None:
