@@ -13,6 +13,7 @@ from testrium.errors import InfraError, NoGroupsError, UsageError
 from testrium.judging.group import EXIT_CODES, judged, run_verdict
 from testrium.load.project import state_folder
 from testrium.plan.selection import ResultKey, Selection
+from testrium.record.recovery import recover_unread
 from testrium.record.restored import restored_scenario
 from testrium.record.scenario import FILE, read_scenario
 from testrium.report.json_report import RUN_FILE
@@ -46,6 +47,7 @@ def verify_again(
         if old.verdict is Verdict.SKIP or old.run_dir is None or not old.run_dir.is_dir():
             results.append(old)
             continue
+        recover_unread(old.run_dir)
         if stored_rules is not None and not old.scenario.group.folder.is_dir():
             stored_rules(
                 f"{old.scenario.id}: judged with the rules of that run;"

@@ -151,6 +151,13 @@ def entry(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `testrium list | head`
         sys.stderr.close()
         return ExitCode.SUCCESS
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "new thread" not in str(error):
+            raise
+        what = "memory" if isinstance(error, MemoryError) else "threads"
+        limits = "see ulimit -u and -v, and the limits of the container"
+        click.echo(f"testrium: this machine gives no more {what}: {limits}", err=True)
+        return ExitCode.ERROR
     except OSError as error:  # a full disk, a folder that may not be read
         place = f"{error.filename}: " if error.filename else ""
         click.echo(f"testrium: {place}{error.strerror or error}", err=True)

@@ -76,7 +76,7 @@ def open_reader(path: str) -> sqlite3.Connection:
         options = "immutable=1"  # else SQLite makes files beside a WAL database
     try:
         connection = sqlite3.connect(
-            f"file:{quote(str(path))}?{options}",
+            f"file:{quote(os.fsencode(path))}?{options}",
             uri=True,
             timeout=BUSY_S,
             isolation_level=None,

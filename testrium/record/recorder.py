@@ -217,6 +217,7 @@ class Recorder:
         self._made: list[Reading] = []  # events of the runner itself, not stored yet
         self._made_damages: list[DamageFields] = []
         self._turn: asyncio.Handle | None = None
+        self._read_until: float | None = None  # time of the loop
 
     async def __aenter__(self) -> Self:
         self.open()
@@ -245,6 +246,8 @@ class Recorder:
                 for path, file in tuple(self._files.items()):
                     if not file.rests or file.has_grown():
                         await self.finish(path)
+                if self._has_unread():
+                    self.store_meta(unread=True)
         finally:
             if self._turn is not None:
                 self._turn.cancel()
@@ -304,7 +307,22 @@ class Recorder:
         """
         file = self._files[str(path)]
         await self._read_up_to({file: file.size()})
-        self._store_batches([(file, self._read(file, rest=True))])
+        if not self._is_late():
+            self._store_batches([(file, self._read(file, rest=True))])
+
+    def hurry(self, limit_s: float) -> None:
+        """Read for so long at most from now on; what is then not stored stays in the files.
+
+        `recovery` reads it when somebody looks at the run again.
+        """
+        if self._read_until is None:
+            self._read_until = self._loop.time() + limit_s
+
+    def _is_late(self) -> bool:
+        return self._read_until is not None and self._loop.time() >= self._read_until
+
+    def _has_unread(self) -> bool:
+        return self._is_late() and any(file.offset < file.size() for file in self._files.values())
 
     def rest(self, path: Path | str) -> None:
         """Nobody is left who would write to this file: hold no descriptor of it.
@@ -451,7 +469,7 @@ class Recorder:
         batches: list[tuple[ProbeFile, Batch]] = []
         count = 0
         try:
-            while self._dirty and count < TURN:
+            while self._dirty and count < TURN and not self._is_late():
                 file = next(iter(self._dirty))
                 del self._dirty[file]
                 batch = self._read(file, count)
@@ -463,13 +481,13 @@ class Recorder:
             self._store_batches(batches)
         except InfraError:
             return  # `_fail` has told everybody
-        if self._dirty:
+        if self._dirty and not self._is_late():
             self._schedule()
 
     async def _read_up_to(self, sizes: dict[ProbeFile, int]) -> None:
         self._check()
         for file, size in sizes.items():
-            while file.offset < size:
+            while file.offset < size and not self._is_late():
                 before = file.offset
                 self._store_batches([(file, self._read(file))])
                 if file.offset == before:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 from testrium.errors import InfraError
+from testrium.record.database import open_reader
 from testrium.record.probe_file import ProbeFile
 from testrium.record.store import Store
 
@@ -51,6 +53,19 @@ def recover(run_folder: Path) -> int:
         except (OSError, sqlite3.Error) as error:
             raise InfraError(f"cannot recover {run_folder}: {error}") from error
         return store.next_id - first_id
+
+
+def recover_unread(run_folder: Path) -> None:
+    """Store what a run that was interrupted had no time to store. Raises InfraError."""
+    database = run_folder / "Data.db"
+    if not database.is_file():
+        return
+    with closing(open_reader(str(database))) as reader:
+        found = reader.execute("SELECT Value FROM Meta WHERE Name = 'unread'").fetchone()
+    if found is not None and json.loads(found[0]):
+        recover(run_folder)
+        with closing(Store(database)) as store:
+            store.store_meta({"unread": False})
 
 
 def _read_all(store: Store, file: ProbeFile, read_ns: int) -> None:

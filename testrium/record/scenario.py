@@ -28,7 +28,8 @@ def write_scenario(scenario: Scenario, path: Path) -> None:
         group.pop(redundant, None)
     units = {unit.pop("name"): unit for unit in data.pop("units")}
     path.touch(mode=0o600)
-    path.write_text(tomli_w.dumps({"scenario": data, "group": group, "units": units}))
+    text = tomli_w.dumps({"scenario": data, "group": group, "units": units})
+    path.write_text(text, encoding="utf-8", errors="surrogateescape")  # names of folders are bytes
 
 
 def read_scenario(path: Path) -> Scenario:
@@ -38,7 +39,7 @@ def read_scenario(path: Path) -> Scenario:
         InfraError: it cannot be read, or is no such file.
     """
     try:
-        data = tomllib.loads(regular_text(path))
+        data = tomllib.loads(regular_text(path, errors="surrogateescape"))
         scenario, group = data["scenario"], data["group"]
         return Scenario(
             id=scenario["id"],

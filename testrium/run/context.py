@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import tempfile
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path, PurePath
@@ -23,6 +22,7 @@ from testrium.run.environment import Ports, Surroundings
 from testrium.run.folder import RunFolder
 from testrium.run.observe.logs import Logs, OutputMarks
 from testrium.run.services import RunServices
+from testrium.system.temporary import socket_folder
 from testrium.words import RESERVED_UNITS
 
 if TYPE_CHECKING:
@@ -105,7 +105,10 @@ async def open_context(
         InfraError: the store cannot be made.
     """
     # Sockets have paths of at most 107 bytes, so they cannot live in the run folder.
-    sockets = Path(tempfile.mkdtemp(prefix="testrium-"))
+    try:
+        sockets = socket_folder(services.run)
+    except OSError as error:
+        raise InfraError(str(error)) from error
     linked = scenario.group.linked_ports
     own = [unit for unit in scenario.units if unit.scope != "run"]
     count = sum(len(unit.ports) for unit in own)

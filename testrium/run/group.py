@@ -74,6 +74,10 @@ async def open_group(
                 watch.cancel()
 
 
+#: So long probes are still stored after Ctrl-C; the others wait in their files.
+BACKLOG_LIMIT_S = 1.0
+
+
 class GroupRun:
     """One group while it runs. Each phase is called once, in the order in which they stand here.
 
@@ -263,6 +267,7 @@ class GroupRun:
         interrupt = self._context.services.interrupt
         await interrupt.asked.wait()
         self._context.diagnostics.note("the run was interrupted")
+        self._context.recorder.hurry(BACKLOG_LIMIT_S)
         self._context.change.notify()
         if self._setup is not None:
             self._setup.stop(EndCause.ABANDONED)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from testrium.probe import environment as names
 from testrium.record.runs import lost_runs, mark_over
+from testrium.system.temporary import remove_left
 
 
 def end_lost_runs(state_folder: Path) -> tuple[str, ...]:
@@ -22,6 +23,7 @@ def end_lost_runs(state_folder: Path) -> tuple[str, ...]:
     notices = []
     for run in lost_runs(state_folder):
         killed = end_processes_of(run)
+        remove_left(run.name)
         mark_over(run)
         if killed:
             count = "a process" if len(killed) == 1 else f"{len(killed)} processes"

@@ -86,6 +86,8 @@ def heeding(names: Collection[str], heed: Callable[[str], None]) -> Iterator[Non
 
     for number in numbers:
         loop.add_signal_handler(number, heed_and_note, number.name)
+    # Who started the runner may have blocked them.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
     try:
         yield
     finally:

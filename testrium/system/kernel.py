@@ -25,10 +25,35 @@ _PR_SET_NAME = 15
 
 _PR_SET_CHILD_SUBREAPER = 36
 
+#: How long children that /proc does not show are looked for.
+_UNSEEN_LIMIT_S = 10.0
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 # Lists of the children of a thread exist only in kernels with CONFIG_PROC_CHILDREN.
 _HAS_CHILDREN_FILES = Path(f"/proc/self/task/{os.getpid()}/children").exists()
+
+
+def proc_problem() -> str:
+    """Why processes cannot be looked after here, in words; "" where they can.
+
+    In a PID namespace that was made without a /proc of its own, /proc names other processes.
+    """
+    try:
+        own = os.readlink("/proc/self")  # noqa: PTH115 - as text
+    except FileNotFoundError:
+        if os.path.isdir("/proc/1"):  # noqa: PTH112
+            own = ""
+        else:
+            return "there is no /proc: mount it (mount -t proc proc /proc)"
+    except OSError as error:
+        return f"/proc cannot be read: {error.strerror}"
+    if own == str(os.getpid()):
+        return ""
+    return (
+        "/proc shows the processes of another PID namespace: mount it anew in this one"
+        " (unshare --mount-proc, or mount -t proc proc /proc)"
+    )
 
 
 def become_subreaper() -> None:
@@ -184,6 +209,7 @@ def kill_descendants(spare: Collection[int] = ()) -> None:
     """
     me = os.getpid()
     spared = set(spare)
+    end = time.monotonic() + _UNSEEN_LIMIT_S
     while True:
         doomed = descendants(me, spared)
         for entry in doomed:
@@ -194,7 +220,7 @@ def kill_descendants(spare: Collection[int] = ()) -> None:
             except PermissionError:
                 spared.add(entry.pid)
         mine = [entry.pid for entry in doomed if entry.parent == me and entry.pid not in spared]
-        if not mine and (spared or not _has_children()):
+        if not mine and (spared or not _has_children() or time.monotonic() > end):
             return
         for pid in mine:
             with contextlib.suppress(ChildProcessError):

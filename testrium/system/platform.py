@@ -16,6 +16,9 @@ from testrium.system.start_method import START_METHOD
 class System(Protocol):
     """What the runner asks of an operating system; a module that has these functions."""
 
+    def proc_problem(self) -> str:
+        """Why processes cannot be looked after here, in words; "" where they can."""
+
     def become_subreaper(self) -> None:
         """Become the parent of every descendant whose own parent ends, where that exists."""
 

@@ -109,7 +109,7 @@ _kept: set[Path] = set()
 
 @cache
 def _temporary() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="testrium-"))
+    folder = Path(tempfile.mkdtemp(prefix=f"testrium-{os.environ.get(names.RUN, 'alone')}-"))
     atexit.register(_tidy, folder, os.getpid())
     return folder
 

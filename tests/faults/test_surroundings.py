@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
+import sqlite3
 import subprocess
 import sys
+import tempfile
 import textwrap
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.end_to_end.conftest import wait_for_file
 
 if TYPE_CHECKING:
     from tests.conftest import Workplace
@@ -195,3 +203,228 @@ def test_what_a_unit_calls_itself_cannot_lead_elsewhere(workplace: Workplace) ->
     outcome = workplace.run()
     assert outcome.codes == ["gap a"]
     assert outcome.exit_code == 4
+
+
+def hello(workplace: Workplace, title: str = "", name: str = "group") -> None:
+    """A group of one unit that passes."""
+    code = 'def a():\n    testrium.unit().probe("done")\n'
+    keys = 'entrypoint = "test_case:a"\nevents = ["done"]'
+    configs = f'title = "{title}"' if title else "timeout = 10"
+    workplace.group({"a": keys}, code, configs=configs, name=name)
+
+
+def told(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """The exit code of a run that may have no report, and its words; no traceback is among them."""
+    stdout, stderr = process.communicate(timeout=60)
+    assert "Traceback" not in stdout + stderr
+    return process.returncode, stdout + stderr
+
+
+def begun_by(code: str) -> tuple[str, ...]:
+    """The command line of Testrium, behind this preparation of its process."""
+    rest = """
+import os, sys
+os.execv(sys.executable, [sys.executable, "-m", "testrium", *sys.argv[1:]])"""
+    return (sys.executable, "-c", f"{code}\n{rest}")
+
+
+def namespaces(*options: str) -> tuple[str, ...]:
+    """A command that makes namespaces; skips where this user cannot, or the program is missing."""
+    command = ("unshare", *options)
+    try:
+        done = subprocess.run([*command, "true"], capture_output=True, text=True)
+    except FileNotFoundError:
+        pytest.skip("unshare is not installed")
+    if done.returncode != 0:
+        pytest.skip(f"namespaces cannot be made: {done.stderr.strip()}")
+    return command
+
+
+def test_signals_that_the_caller_has_blocked_are_heeded(workplace: Workplace) -> None:
+    hello(workplace)
+    block = "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())"
+    report = str(workplace.folder / "report.json")
+    outcome = workplace.finish(workplace.start("run", "--json", report, program=begun_by(block)))
+    assert outcome.exit_code == 0
+    assert outcome.report["duration_s"] < 8  # without the ends of children it is 10 s
+
+
+def test_a_blocked_interrupt_ends_a_run(workplace: Workplace) -> None:
+    code = 'import signal\ndef a():\n    testrium.unit().probe("up")\n    signal.pause()\n'
+    folder = workplace.group({"a": 'entrypoint = "test_case:a"'}, code)
+    workplace.write(folder / "test_case.py", f"open('up', 'w')\nimport testrium\n{code}")
+    block = "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())"
+    process = workplace.start("run", program=begun_by(block))
+    wait_for_file(folder / "up")
+    process.send_signal(signal.SIGINT)
+    assert workplace.finish(process).exit_code == 130
+
+
+def test_a_pid_namespace_with_the_outer_proc_is_told(workplace: Workplace) -> None:
+    hello(workplace)
+    program = (*namespaces("--fork", "--pid"), sys.executable, "-m", "testrium")
+    code, words = told(workplace.start("run", program=program))
+    assert code == 5
+    assert "/proc shows the processes of another PID namespace" in words
+
+
+def test_a_machine_without_proc_is_told(workplace: Workplace) -> None:
+    hello(workplace)
+    unshare = namespaces("--mount", "--fork")
+    script = 'mount -t tmpfs none /proc && exec "$@"'
+    program = (*unshare, "sh", "-c", script, "sh", sys.executable, "-m", "testrium")
+    code, words = told(workplace.start("run", program=program))
+    assert code == 5
+    assert "there is no /proc" in words
+
+
+def test_sockets_go_elsewhere_where_the_temporary_folder_has_a_long_path(
+    workplace: Workplace, sound: Soundness
+) -> None:
+    long = workplace.folder / ("x" * 200)
+    long.mkdir()
+    workplace.env["TMPDIR"] = str(long)
+    workplace.group(PAIR, TALK, tables=CIRCUIT)
+    sound.of(workplace.run(), 0)
+    assert list(long.iterdir()) == []
+
+
+@pytest.mark.parametrize("above", [False, True])
+def test_folders_need_not_be_utf8(workplace: Workplace, above: bool) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    if above:
+        workplace.folder = workplace.folder / name
+        workplace.folder.mkdir()
+    hello(workplace, name="group" if above else name)
+    outcome = workplace.run("--html", "page.html", "--junit", "junit.xml")
+    assert outcome.exit_code == 0
+    for command in ("show", "verify", "list", "check"):
+        code, _ = told(workplace.start(command))
+        assert code == 0, command
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        {"PYTHONUTF8": "0", "PYTHONIOENCODING": "latin-1"},
+    ],
+)
+def test_titles_that_the_locale_has_no_letters_for(
+    workplace: Workplace, variables: dict[str, str]
+) -> None:
+    hello(workplace, title="Größe → ✓")
+    workplace.env.update(variables)
+    outcome = workplace.run("--html", "page.html", "--junit", "junit.xml")
+    assert outcome.exit_code == 0
+    for command in ("show", "verify"):
+        code, _ = told(workplace.start(command))
+        assert code == 0, command
+
+
+def test_warnings_that_are_errors_find_nothing(workplace: Workplace) -> None:
+    hello(workplace)
+    workplace.env.update(PYTHONWARNINGS="error", PYTHONDEVMODE="1")
+    outcome = workplace.run()
+    assert outcome.exit_code == 0
+    assert "Warning" not in outcome.stderr
+
+
+@pytest.mark.parametrize("megabytes", [30, 40, 50, 60])
+def test_too_little_memory_is_told(workplace: Workplace, megabytes: int) -> None:
+    hello(workplace)
+    size = megabytes * 1_000_000
+    limit = f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({size}, {size}))"
+    code, words = told(workplace.start("run", program=begun_by(limit)))
+    assert code in (0, 5)
+    if code:
+        assert "this machine gives no more" in words or "cannot" in words
+
+
+@pytest.mark.parametrize("number", [2, 4, 8, 16])
+def test_too_few_processes_are_told(workplace: Workplace, number: int) -> None:
+    """The kernel does not hold root to the limit; then the run passes."""
+    hello(workplace)
+    limit = f"import resource; resource.setrlimit(resource.RLIMIT_NPROC, ({number}, {number}))"
+    code, _ = told(workplace.start("run", program=begun_by(limit)))
+    assert code in (0, 1, 5) if os.geteuid() else code == 0
+
+
+#: Sends itself SIGINT when the module that its first argument names is about to be imported.
+INTERRUPTED = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == wanted:
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.SIGINT)
+wanted = sys.argv.pop(1)
+sys.meta_path.insert(0, Finder())
+from testrium.cli.start import start
+raise SystemExit(start())
+"""
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "testrium.run.supervisor.bootstrap",
+        "testrium.cli.main",
+        "click",
+        "testrium.cli.run",
+        "testrium.session",
+        "asyncio.base_events",
+        "testrium.load",
+        "testrium.run.supervisor.client",
+        "sqlite3",
+    ],
+)
+def test_an_interrupt_while_it_starts_is_told(workplace: Workplace, module: str) -> None:
+    hello(workplace)
+    program = (sys.executable, "-c", INTERRUPTED, module)
+    code, _ = told(workplace.start("run", program=program))
+    assert code == 130
+    assert workplace.survivors() == []
+
+
+def test_an_interrupt_with_a_backlog_of_probes_ends_in_time(workplace: Workplace) -> None:
+    """What is not stored then is read from the files later, as after a kill."""
+    code = """
+        import json, os, signal
+        def a():
+            line = json.dumps({"step": "done", "key": "k"}) + "\\n"
+            with open(os.environ["TESTRIUM_PROBES"], "a") as file:
+                file.write(line * 400_000)
+            open("up", "w").close()
+            signal.pause()
+    """
+    folder = workplace.group({"a": 'entrypoint = "test_case:a"'}, code, configs="timeout = 60")
+    process = workplace.start("run")
+    wait_for_file(folder / "up")
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    outcome = workplace.finish(process)
+    assert outcome.exit_code == 130
+    assert time.monotonic() - began < 3
+    assert told(workplace.start("verify"))[0] == 5  # the group was not complete
+    (database,) = workplace.folder.glob(".testrium/runs/*/group/Data.db")
+    with closing(sqlite3.connect(database)) as store:
+        assert store.execute("SELECT count(*) FROM Events").fetchone() == (400_000,)
+
+
+def test_a_killed_run_leaves_no_temporary_folder_after_the_next(
+    workplace: Workplace, request: pytest.FixtureRequest
+) -> None:
+    temporary = Path(tempfile.mkdtemp(dir="/tmp"))  # a short path: sockets lie in it
+    request.addfinalizer(lambda: shutil.rmtree(temporary))
+    workplace.env["TMPDIR"] = str(temporary)
+    code = "import signal\ndef a():\n    open('up', 'w').close()\n    signal.pause()\n"
+    folder = workplace.group({"a": 'entrypoint = "test_case:a"'}, code)
+    process = workplace.start("run")
+    wait_for_file(folder / "up")
+    assert list(temporary.iterdir()) != []
+    process.kill()
+    process.communicate()
+    hello(workplace)
+    assert workplace.run().exit_code == 0
+    assert list(temporary.iterdir()) == []

@@ -207,6 +207,8 @@ class Supervisor:
         Raises:
             InfraError: the machine cannot start a process.
         """
+        if problem := system.proc_problem():
+            raise InfraError(f"cannot look after processes: {problem}")
         try:
             system.become_subreaper()
             booted = bootstrap.take(start_method)
@@ -231,6 +233,8 @@ class Supervisor:
         self._listening = asyncio.create_task(self._listen(reader), name="supervisor")
         if sys.platform != "win32":
             # A supervisor that is stopped would hold up everything for ever.
+            # Who started the runner may have blocked it.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
             with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread
                 asyncio.get_running_loop().add_signal_handler(
                     signal.SIGCHLD, system.resume_children

@@ -139,7 +139,9 @@ class _Keeper:
         try:
             self._keep(reserve, messages)
         finally:
-            signal.set_wakeup_fd(-1)  # children still end, and the socket is about to close
+            signal.set_wakeup_fd(-1)  # children still end
+            self._wake.close()
+            self._wake_writer.close()
 
     def _keep(self, reserve: _Reserve, messages: list[Message]) -> None:
         stacks_from = file_size(self._launch.stacks)

@@ -39,6 +39,9 @@ def main(fd: int) -> None:
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         with contextlib.suppress(OSError, ValueError):  # a few belong to the C library
             signal.signal(number, signal.SIG_IGN if number in _IGNORED else signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    if kernel.proc_problem():
+        return  # the runner says why
     kernel.become_subreaper()
     kernel.set_title("testrium: supervisor")
     for name in PRELOADED:
@@ -99,7 +102,11 @@ class _ForkingSupervisor:
         except (EOFError, BrokenPipeError, ConnectionResetError):
             return
         finally:
-            signal.set_wakeup_fd(-1)  # children still end, and the socket is about to close
+            signal.set_wakeup_fd(-1)  # children still end
+            self._wake.close()
+            self._wake_writer.close()
+            for kept in (*self._kept.values(), *([self._reserve] if self._reserve else [])):
+                kept.channel.close()
 
     def _obey(self, message: Message) -> None:
         number = message["number"]

@@ -56,6 +56,8 @@ def main(wire: socket.socket, mark: str) -> None:
         # Not SIG_IGN, which units would inherit.
         if (number := getattr(signal, name, None)) is not None:
             signal.signal(number, lambda *_: None)
+    if sys.platform != "win32":
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
     with wire:
         wire.set_inheritable(False)
         supervisor = _SpawningSupervisor(Channel(wire), mark)
