@@ -1,18 +1,20 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from testrium.declared.groups import Group, Scenario
 from testrium.errors import ExitCode, Problem
 from testrium.evidence import UnitState
 from testrium.report.console import Console, Display, HopTime
 from testrium.report.escape import cells
 from testrium.results import GroupResult, RunResult
-from testrium.words import Verdict
+from testrium.words import BAD_VERDICTS, Verdict
 
 
 class Screen(io.StringIO):
@@ -241,11 +243,6 @@ def test_groups_elsewhere_are_named_to_be_run_again(run_result: RunResult, tmp_p
     assert "  rerun  testrium run --failed /home/ada/shop/groups/checkout /home" in text
 
 
-class _Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
 @pytest.mark.parametrize(
     ("display", "environ", "colored"),
     [
@@ -269,7 +266,33 @@ def test_colors_go_where_they_are_wanted(
 
 
 def test_a_terminal_without_colors_gets_no_control_code(cwd: Path) -> None:
-    stream = _Terminal()
+    stream = Screen()
     with Console(stream, cwd=cwd, display=Display(color="no"), environ={}) as console:
         console.notice("told")
     assert stream.getvalue() == "notice: told\n"
+
+
+def test_quiet_leaves_only_what_did_not_pass(run_result: RunResult, cwd: Path) -> None:
+    stream = io.StringIO()
+    with Console(stream, cwd=cwd, display=Display(quiet=True), environ={}) as console:
+        for group in run_result.groups:
+            console.group_ended(group)
+    shown = [line.split()[0] for line in stream.getvalue().splitlines()]
+    verdicts = [group.verdict for group in run_result.groups]
+    bad = [verdict.upper() for verdict in verdicts if verdict in BAD_VERDICTS]
+    assert shown == bad
+    assert 0 < len(bad) < len(run_result.groups)
+
+
+@pytest.mark.parametrize(("durations", "expected"), [(None, 0), (1, 1), (2, 2), (0, 3)])
+def test_so_many_durations_are_shown(durations: int | None, expected: int, cwd: Path) -> None:
+    groups = tuple(
+        GroupResult(Scenario(f"g{n}", Group(f"g{n}", cwd / f"g{n}", ()), ()), Verdict.PASS, n / 10)
+        for n in range(1, 4)
+    )
+    run = RunResult("r", Verdict.PASS, ExitCode.SUCCESS, 1.0, groups)
+    stream = io.StringIO()
+    Console(stream, cwd=cwd, display=Display(durations=durations), environ={}).finish(run)
+    _, _, listed = stream.getvalue().partition("slowest\n")
+    names = re.findall(r"g\d$", listed, re.MULTILINE)
+    assert names == ["g3", "g2", "g1"][:expected]
