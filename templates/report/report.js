@@ -97,7 +97,7 @@
   }
 
   function storyTable(steps) {
-    const head = make("tr", {}, ...["time", "since before", "unit", "step", "type", "facts"].map(
+    const head = make("tr", {}, ...["time", "change", "unit", "step", "type", "metadata"].map(
       (text, column) => make("th", column < 2 ? { class: "number" } : {}, text)));
     const body = make("tbody");
     for (const step of steps) {
@@ -140,8 +140,8 @@
       const title = make("h4", { tabindex: "-1" }, way.name);
       const facts = [way.circuits.join(", "), way.latency, plural(way.events, "event")];
       if (way.others.length) facts.push(`also ${way.others.join(", ")}`);
-      const region = make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `The way of ${way.name}` });
-      region.append(sequence(steps, `${group.id}-way`, `The way of ${way.name}`));
+      const region = make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Path of ${way.name}` });
+      region.append(sequence(steps, `${group.id}-way`, `Path of ${way.name}`));
       chosen.append(title, make("p", { class: "soft" }, facts.filter(Boolean).join(" · ")));
       if (way.wrong.length) chosen.append(make("p", { class: "fail" }, `✗ ${way.wrong.join(", ")}`));
       chosen.append(region, make("div", { class: "scroll" }, storyTable(steps)));

@@ -35,7 +35,7 @@ _MAX_NUMBER = (1 << 63) - 1
 _SHOWN = 200
 
 
-class Line(NamedTuple):
+class ProbeLine(NamedTuple):
     """What a line says; None for what it leaves out. `meta_json` is `meta` as it is stored."""
 
     step: str
@@ -68,7 +68,7 @@ class BadLineError(ValueError):
     """The line is no probe; the message says why."""
 
 
-def parse_line(line: bytes) -> Line | MetricLine:
+def parse_line(line: bytes) -> ProbeLine | MetricLine:
     """Read one line, without its newline. Raises BadLineError."""
     if len(line) >= MAX_LINE:
         raise BadLineError(f"longer than {MAX_LINE} bytes")
@@ -102,7 +102,7 @@ def _metric(value: dict[str, Any]) -> MetricLine:
     return MetricLine(name, number, unit, better, _number(value, "t_ns"), _number(value, "pid"))
 
 
-def check_fields(value: dict[str, Any]) -> Line:
+def check_fields(value: dict[str, Any]) -> ProbeLine:
     """What an object says as a probe. Raises BadLineError."""
     _check_names(value, FIELDS)
     get = value.get
@@ -127,7 +127,7 @@ def check_fields(value: dict[str, Any]) -> Line:
         raise BadLineError("cause is a list of keys")
     if meta is not None and not isinstance(meta, dict):
         raise BadLineError("meta is an object")
-    return Line(
+    return ProbeLine(
         value["step"],
         type_,
         key,
@@ -374,7 +374,7 @@ class ProbeFile:
             readings.append(self._reading(line, first_id + len(readings), read_ns, wall_ns))
         return Batch(readings, damages, more=False, metrics=metrics)
 
-    def _reading(self, line: Line, number: int, read_ns: int, wall_ns: int) -> Reading:
+    def _reading(self, line: ProbeLine, number: int, read_ns: int, wall_ns: int) -> Reading:
         t_ns, low_ns = line.t_ns, None
         if t_ns is None:
             t_ns = read_ns

@@ -93,7 +93,7 @@ def slowest(
     width: int | None,
     limit: int | None = _MOST_GROUPS,
 ) -> Iterator[Line]:
-    """The groups that took longest, at most `limit`, and the legs of their circuits."""
+    """The groups that took longest, at most `limit`, and the slowest hops of their circuits."""
     ran = [group for group in result.groups if group.verdict is not Verdict.SKIP]
     groups = sorted(ran, key=lambda group: -group.duration_s)[:limit]
     yield line()
@@ -104,7 +104,7 @@ def slowest(
     yield line(Span("slowest", "dim"))
     yield from (row.indented(2) for row in table(rows, width=width, right=(0,)))
     if legs:
-        yield line(Span("slowest on their way, in the median", "dim"))
+        yield line(Span("slowest hops, median", "dim"))
         rows = [
             [
                 Span(phrases.milliseconds(leg.median_ms, legs[0].median_ms)),

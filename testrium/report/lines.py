@@ -1,6 +1,6 @@
 """Lines of styled text: made once, then written plain, in colour, wrapped or cut.
 
-A line is a list of spans. Every text is escaped as it becomes a span: nobody can forget it.
+A line is a list of spans. Every text is escaped as it becomes a span.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ class PluginWriter(Writer):
         self._messages.put((method, arguments))
 
     def _deliver(self) -> None:
-        """The thread: until there is nothing more to tell, or nobody who listens."""
+        """The thread: until there is nothing more to tell, or its process is gone."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError), self._process.stdin as pipe:
             while (message := self._messages.get()) is not None:

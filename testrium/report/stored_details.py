@@ -43,7 +43,7 @@ def details_of(result: GroupResult) -> RunDetail:
     return mask.detail(detail) if mask else detail
 
 
-#: Stores that are larger (bytes) are not read: nobody waits for a remark.
+#: Stores that are larger (bytes) are not read: a remark is not worth the wait.
 _MOST_BYTES = 2_000_000
 
 

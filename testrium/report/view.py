@@ -80,7 +80,7 @@ def _rule(rule: Metric | None, unit: str) -> str:
     if rule.most is not None:
         parts.append(f"max {figure(rule.most, rule.unit or unit)}")
     if rule.max_regression is not None:
-        parts.append(f"at most {rule.max_regression:.0%} worse")
+        parts.append(f"max {rule.max_regression:.0%} worse")
     return ", ".join(parts) or "must be there"
 
 
@@ -200,7 +200,7 @@ class GroupView(NamedTuple):
     #: There is no such group here: the command is one for the machine that it was run on.
     rerun_elsewhere: bool = False
     marks: tuple[FaultView, ...] = ()
-    #: Lines of an answer that nobody has verified.
+    #: Lines of an answer that is not verified.
     answer: tuple[str, ...] = ()
 
 
@@ -249,7 +249,7 @@ def rerun_command(folder: Path, cwd: Path, params: Mapping[str, str] = EMPTY) ->
 
 
 def _short_path(path: Path, cwd: Path) -> str:
-    """The path from `cwd` if it lies below, else in full: nobody reads `../../..`."""
+    """The path from `cwd` if it lies below, else in full: `../../..` is hard to read."""
     short = os.path.relpath(path, cwd)
     return str(path) if short.startswith(os.pardir) else short
 

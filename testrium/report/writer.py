@@ -29,7 +29,7 @@ STDOUT_FILES = (STDOUT, "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
 class WriterFailedError(TestriumError):
-    """A writer of somebody else has failed; the run is none of its business."""
+    """A writer of a plugin has failed; the run continues."""
 
 
 class Writer:

@@ -1,4 +1,4 @@
-"""Who may read the dashboard: whoever has its link, from this machine, and no other web page.
+"""Who may read the dashboard: who has its link, from this machine, and no other web page.
 
 Every process of the machine and every page in the user's browser can reach a port of the loopback
 interface. So a request needs the token, which only the link has; it must name this host, because a

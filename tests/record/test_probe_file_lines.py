@@ -11,16 +11,16 @@ from testrium.probe.event import MAX_LINE
 from testrium.record.probe_file import (
     FIELDS,
     BadLineError,
-    Line,
     MetricLine,
+    ProbeLine,
     parse_line,
     shown_line,
 )
 
 
-def probe_line(line: bytes) -> Line:
+def probe_line(line: bytes) -> ProbeLine:
     parsed = parse_line(line)
-    assert isinstance(parsed, Line)
+    assert isinstance(parsed, ProbeLine)
     return parsed
 
 

@@ -219,7 +219,7 @@ def test_a_run_that_took_long_tells_what_took_longest(
         "  5.00 s  g5",
         "  4.00 s  g4",
         "  3.00 s  g3",
-        "slowest on their way, in the median",
+        "slowest hops, median",
         "  81.2 ms  a:sent → b:got  g1  100 times",
         "   2.5 ms  b:got → a:done  g2  1 time",
     ]

@@ -89,7 +89,7 @@ def distribution(ways: CircuitPaths, result: CircuitResult | None) -> Distributi
         kept = _is_kept(name, budget, measured, [way.high_ns for way in known])
         text = f"{name} ≤ {phrases.milliseconds(budget)}"
         if kept is not None:
-            text += ": kept" if kept else ": broken"
+            text += ": met" if kept else ": exceeded"
         limits.append(_limit(scale, row, text, budget, kept))
     return Distribution(
         name=circuit.name,
@@ -175,7 +175,7 @@ def _is_kept(
     measured: Sequence[tuple[str, float]],
     latencies: Sequence[float | None],
 ) -> bool | None:
-    """Whether a budget was kept; None: too few samples, or clocks that do not compare."""
+    """Whether a budget was met; None: too few samples, or clocks that do not compare."""
     if name == "within":
         return all(taken is not None and taken / 1e6 <= budget for taken in latencies)
     return next((value <= budget for other, value in measured if other == name), None)

@@ -303,7 +303,7 @@ def _usage_chart(
                 " ".join(points),
                 tuple(places) if len(places) <= _MOST_DOTS else (),
                 " ".join(area),
-                f"at most {words(max(value for _, value in own))}",
+                f"max {words(max(value for _, value in own))}",
             )
         )
     return UsageChart(

@@ -35,9 +35,9 @@ def test_budgets_stand_beside_what_was_measured() -> None:
     assert [(limit.text, limit.kept) for limit in drawing.limits] == [
         ("p50 1.000 ms", None),
         ("p95 4.000 ms", None),
-        ("p95 ≤ 3.000 ms: broken", False),
+        ("p95 ≤ 3.000 ms: exceeded", False),
         ("p99 ≤ 9.000 ms", None),
-        ("within ≤ 5.000 ms: kept", True),
+        ("within ≤ 5.000 ms: met", True),
     ]
     assert drawing.limits[1].x == max(limit.x for limit in drawing.limits[:3])
     assert len({limit.y for limit in drawing.limits}) == 5
@@ -47,7 +47,7 @@ def test_what_is_not_drawn_is_told() -> None:
     drawing = drawn([1.0, inf, inf], Circuit("c", (), within_ns=2_000_000))
     assert drawing is not None
     assert drawing.remarks == ("2 of 3 were not answered and are not drawn.",)
-    assert drawing.limits[0].text == "within ≤ 2.000 ms: broken"
+    assert drawing.limits[0].text == "within ≤ 2.000 ms: exceeded"
 
 
 def test_very_different_latencies_have_a_logarithmic_axis() -> None:

@@ -103,8 +103,8 @@ def test_use_is_drawn_to_one_scale() -> None:
         sample("b", 1.0, 100.0, 20_000_000),
     ]
     cpu, memory = usage(samples, Axis(2.0), START_NS)
-    assert [curve.most for curve in cpu.curves] == ["at most 50 %", "at most 100 %"]
-    assert [curve.most for curve in memory.curves] == ["at most 40.0 MB", "at most 20.0 MB"]
+    assert [curve.most for curve in cpu.curves] == ["max 50 %", "max 100 %"]
+    assert [curve.most for curve in memory.curves] == ["max 40.0 MB", "max 20.0 MB"]
     assert len(memory.curves[0].dots) == 2
     heights = [curve.y - curve.dots[0][1] for curve in cpu.curves]
     assert heights[1] == 2 * heights[0]
