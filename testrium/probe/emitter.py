@@ -375,7 +375,7 @@ MAX_MESSAGE = 8 << 10
 MAX_TRACEBACK = 64 << 10
 
 
-def described(exc: BaseException) -> tuple[str, dict[str, str]]:
+def described(exc: BaseException) -> tuple[str, dict[str, Any]]:
     """The step and the metadata of an exception, whatever its class does."""
     if not isinstance(exc, BaseException):
         raise TypeError(f"not an exception: {type(exc).__name__}")
@@ -387,10 +387,14 @@ def described(exc: BaseException) -> tuple[str, dict[str, str]]:
         message = f"<its text raises {type(error).__name__}>"
     trace = "".join(format_exception(exc))
     name = "".join(char for char in type(exc).__name__ if char.isprintable())[:MAX_STEP]
-    return _clean(name) or "Exception", {
+    meta: dict[str, Any] = {
         "message": _clean(message)[:MAX_MESSAGE],
         "traceback": _clean(trace)[-MAX_TRACEBACK:],
     }
+    waited_for = getattr(exc, "waited_for", None)  # see `testrium.probe.waiting`
+    if isinstance(exc, TimeoutError) and isinstance(waited_for, dict):
+        meta["waited_for"] = waited_for
+    return _clean(name) or "Exception", meta
 
 
 def _clean(text: str) -> str:

@@ -82,7 +82,7 @@ def wait_for(place: str, key: str | None, timeout: float | None) -> Event:
     try:
         answer = ask(request, timeout)
     except TimeoutError:
-        raise TimeoutError(_missing(place, key, timeout)) from None
+        raise _given_up(place, key, _within(timeout)) from None
     return _event(answer, place, key, timeout)
 
 
@@ -95,7 +95,7 @@ async def wait_for_async(place: str, key: str | None, timeout: float | None) -> 
         async with asyncio.timeout(None if request["now"] else timeout):
             answer = await _ask_async(request)
     except TimeoutError:
-        raise TimeoutError(_missing(place, key, timeout)) from None
+        raise _given_up(place, key, _within(timeout)) from None
     return _event(answer, place, key, timeout)
 
 
@@ -103,7 +103,7 @@ def _event(answer: dict[str, Any], place: str, key: str | None, timeout: float |
     """The event of an answer; raises TimeoutError where there is none, and will be none."""
     if answer["event"] is None:
         ended = answer.get("ended")
-        raise TimeoutError(f"no probe {place}: {ended}" if ended else _missing(place, key, timeout))
+        raise _given_up(place, key, f": {ended}" if ended else _within(timeout))
     return Event(answer["event"])
 
 
@@ -204,6 +204,13 @@ def _answered(line: bytes | bytearray) -> dict[str, Any]:
     return answer
 
 
-def _missing(place: str, key: str | None, timeout: float | None) -> str:
+def _within(timeout: float | None) -> str:
+    return f" within {timeout:g} s"
+
+
+def _given_up(place: str, key: str | None, why: str) -> TimeoutError:
+    """The error of a wait; what was waited for goes with it, for the event that tells of it."""
     suffix = "" if key is None else f" with key {key!r}"
-    return f"no probe {place}{suffix} within {timeout:g} s"
+    error = TimeoutError(f"no probe {place}{suffix}{why}")
+    error.waited_for = {"place": place, "key": key}  # type: ignore[attr-defined]
+    return error

@@ -12,8 +12,8 @@ from typing import NamedTuple
 from testrium.declared.circuits import Circuit, Hop
 from testrium.evidence import Event
 from testrium.statistics import nearest_rank
-from testrium.verify.fast_path import fast_latencies
-from testrium.verify.findings import Drafts, flat, place_of
+from testrium.verify.fast_path import fast_latencies, same_value
+from testrium.verify.findings import Drafts, Fact, flat, place_of
 from testrium.verify.index import EventIndex
 from testrium.verify.instances import Instances, Route, Stage
 from testrium.verify.matching import any_matches
@@ -21,16 +21,20 @@ from testrium.verify.timing import (
     UNANSWERED,
     Latencies,
     Latency,
+    Misplaced,
     Row,
     misplaced,
-    one_clock,
     overtaking,
+    surely_before,
 )
 from testrium.words import Code, EventType
 
 
 class InstanceChecks:
-    """The checks of one circuit's instances; what they find goes to `drafts`."""
+    """The checks of one circuit's instances; what they find goes to `drafts`.
+
+    `stale` are the instances that are left over from an earlier run.
+    """
 
     def __init__(
         self, circuit: Circuit, route: Route, drafts: Drafts, earlier_keys: Collection[str]
@@ -39,9 +43,14 @@ class InstanceChecks:
         self._route = route
         self._drafts = drafts
         self._earlier_keys = earlier_keys
+        self.stale: set[str] = set()
 
-    def check(self, name: str, row: Row) -> None:
-        """Check that one instance passed each hop, as often as declared, in order."""
+    def check(self, name: str, row: Row, outside: Sequence[Event] = ()) -> None:
+        """Check that one instance passed each hop, as often as declared, in order.
+
+        Args:
+            outside: its events beside the route that have a field that must be the `same`.
+        """
         orphan = self._route.is_orphan(row)
         if orphan:
             self._add_orphan(name, row)
@@ -51,30 +60,44 @@ class InstanceChecks:
                 self._add_lost(name, row, number)
             elif count > 1 or hop.most == 0:
                 self._check_repeated(name, row, number)
-        for event, prior, foreign in misplaced(self._route.stages, row):
-            code = Code.CLOCK if foreign else _order_code(event, prior)
-            self._drafts.add_event(code, event, name=name, row=row, other=prior)
+        for one in misplaced(self._route.stages, row):
+            self._add_misplaced(name, row, one)
         if self._circuit.same:
-            self._check_same(name, row)
+            self._check_same(name, row, outside)
 
     def _add_orphan(self, name: str, row: Row) -> None:
         event = self._route.first_events(row)[0]
         stale = event.key in self._earlier_keys
+        if stale:
+            self.stale.add(name)
         code = Code.STALE if stale else Code.PHANTOM
-        self._drafts.add_event(code, event, name=name, row=row)
+        self._drafts.add_event(code, event, name=name)
 
     def _add_lost(self, name: str, row: Row, number: int) -> None:
         hop = self._route.hops[number]
-        reached = self._route.last_reached(row, number)
         self._drafts.add(
             Code.LOST,
             hop.text,
-            t_ns=None if reached is None else reached.t_ns,
+            Fact(other=self._route.last_reached(row, number)),
             key=name,
-            row=row,
-            other=reached,
             hop=hop,
+            position=number,
+            size=hop.least - len(row[number]) if hop.least > 1 else None,
         )
+
+    def _add_misplaced(self, name: str, row: Row, one: Misplaced) -> None:
+        """Received before it was sent, or in the wrong order."""
+        event, prior, code = one.event, one.prior, Code.ORDER
+        if event.type == EventType.RECEIVE:
+            per_run = self._circuit.per == "run"
+            sends = [
+                other
+                for other in flat(row)
+                if other.type == EventType.SEND and (per_run or other.key == event.key)
+            ]
+            if sends and all(surely_before(event, sent) for sent in sends):
+                prior, code = sends[0], Code.CAUSALITY
+        self._drafts.add_event(code, event, name=name, other=prior, position=one.hop)
 
     def _check_repeated(self, name: str, row: Row, number: int) -> None:
         """Several events at one hop: more than allowed, or sent by two units?"""
@@ -84,18 +107,17 @@ class InstanceChecks:
             self._drafts.add(
                 Code.DUPLICATE,
                 hop.text,
-                t_ns=events[hop.most].t_ns,
+                Fact(events[hop.most]),
                 key=name,
-                row=row,
-                event=events[hop.most],
                 hop=hop,
+                position=number,
                 size=len(events),
             )
-        # Where a hop of the way allows several, answers of several units are what was declared.
+        # Where a hop of the route allows several, answers of several units are what was declared.
         if self._circuit.per == "key" and (too_many or number in dict(self._route.stages[0])):
-            self._check_senders(row, hop, events)
+            self._check_senders(number, hop, events)
 
-    def _check_senders(self, row: Row, hop: Hop, events: Sequence[Event]) -> None:
+    def _check_senders(self, number: int, hop: Hop, events: Sequence[Event]) -> None:
         first: dict[str, Event] = {}
         for event in events:
             if event.type != EventType.SEND or event.key is None:
@@ -105,36 +127,24 @@ class InstanceChecks:
                 self._drafts.add(
                     Code.COLLISION,
                     hop.text,
-                    t_ns=event.t_ns,
+                    Fact(event, other),
                     key=event.key,
-                    row=row,
-                    event=event,
-                    other=other,
                     hop=hop,
+                    position=number,
                 )
 
-    def _check_same(self, name: str, row: Row) -> None:
+    def _check_same(self, name: str, row: Row, outside: Sequence[Event]) -> None:
         for field in self._circuit.same:
             first: Event | None = None
-            for event in flat(row):
+            for event in flat([*row, outside]):
                 if field not in event.meta:
                     continue
                 if first is None:
                     first = event
-                elif not _equal(first.meta[field], event.meta[field]):
+                elif not same_value(first.meta[field], event.meta[field]):
                     self._drafts.add_event(
-                        Code.MISMATCH, event, name=name, row=row, other=first, text=field
+                        Code.MISMATCH, event, name=name, other=first, text=field, more=(first,)
                     )
-
-
-def _order_code(event: Event, prior: Event) -> Code:
-    received = event.type == EventType.RECEIVE and prior.type == EventType.SEND
-    return Code.CAUSALITY if received else Code.ORDER
-
-
-def _equal(one: object, other: object) -> bool:
-    """Equal as JSON values: `true` is not 1, but 1 is 1.0."""
-    return one == other and isinstance(one, bool) == isinstance(other, bool)
 
 
 #: So many instances, spread evenly, give the median of a long run: looking at all of a million
@@ -195,21 +205,56 @@ def _reached(row: Row, before: Sequence[Stage]) -> Event | None:
 class CircuitFacts(NamedTuple):
     """What was found in one circuit. `strays` are events that `never` forbids for other keys.
 
-    `hops` has the times of each hop, by its text, where that was asked for.
+    `number` is that of instances, but for those left over from earlier runs. `hops` has the
+    times of each hop, by its text, where that was asked for. `concerned` are places of events that
+    are misrouted for this circuit too, and reported for another one.
     """
 
     circuit: Circuit
+    route: Route
+    instances: Instances
     drafts: Drafts
     strays: Drafts
-    instances: int
+    number: int
     latencies: Latencies
     hops: Mapping[str, HopTimes]
+    concerned: frozenset[str]
+
+    def lost_at(self, position: int | None) -> int:
+        """How many keys were lost at a hop."""
+        return sum(
+            len(draft.keys)
+            for draft in self.drafts
+            if draft.code is Code.LOST and draft.position == position and not draft.about
+        )
+
+
+class Unclaimed:
+    """Keyed Sends and Receives that no circuit's hop and no `never` claims, by time."""
+
+    def __init__(self, circuits: Sequence[Circuit], index: EventIndex) -> None:
+        claims = [
+            place
+            for circuit in circuits
+            for hop in (*circuit.hops, *circuit.never)
+            for place in hop.places
+        ]
+        events = [
+            event
+            for (unit, step), events in index.by_place.items()
+            if not any_matches(claims, unit, step)
+            for event in events
+            if event.key is not None and event.type in (EventType.SEND, EventType.RECEIVE)
+        ]
+        self.events = sorted(events, key=lambda event: event.t_ns)
+        #: The ids of those that are reported as misrouted.
+        self.reported: set[int] = set()
 
 
 def examine(
     circuit: Circuit,
     index: EventIndex,
-    unclaimed: list[Event],
+    unclaimed: Unclaimed,
     earlier_keys: Collection[str],
     *,
     with_hops: bool = False,
@@ -217,30 +262,11 @@ def examine(
     """Check one circuit.
 
     Args:
-        unclaimed: keyed Sends and Receives that no circuit's hop and no `never` claims; those
-            that are found to be misrouted here are removed.
-        earlier_keys: keys of earlier runs.
+        unclaimed: those that are found to be misrouted here are noted in it.
+        earlier_keys: keys whose cause occurred in an earlier run.
         with_hops: whether to measure every hop.
     """
     return _Examination(circuit, index, earlier_keys).facts(unclaimed, with_hops=with_hops)
-
-
-def unclaimed_events(circuits: Sequence[Circuit], index: EventIndex) -> list[Event]:
-    """Sends and Receives outside every route and every `never`, by time."""
-    claims = [
-        place
-        for circuit in circuits
-        for hop in (*circuit.hops, *circuit.never)
-        for place in hop.places
-    ]
-    events = [
-        event
-        for (unit, step), events in index.by_place.items()
-        if not any_matches(claims, unit, step)
-        for event in events
-        if event.key is not None and event.type in (EventType.SEND, EventType.RECEIVE)
-    ]
-    return sorted(events, key=lambda event: event.t_ns)
 
 
 class _Examination:
@@ -251,66 +277,83 @@ class _Examination:
         self._index = index
         self._route = Route(circuit)
         self._instances = Instances(circuit, index)
-        self._drafts = Drafts(keyed=circuit.per == "key")
-        self._strays = Drafts()
+        rows = self._instances.row_of
+        self._drafts = Drafts(circuit.name, rows, keyed=circuit.per == "key")
+        self._strays = Drafts(circuit.name, lambda _: ())
         self._checks = InstanceChecks(circuit, self._route, self._drafts, earlier_keys)
 
-    def facts(self, unclaimed: list[Event], *, with_hops: bool) -> CircuitFacts:
+    def facts(self, unclaimed: Unclaimed, *, with_hops: bool) -> CircuitFacts:
         latencies = self._check_instances()
         for event in self._instances.unkeyed:
             self._drafts.add_event(Code.UNKEYED, event)
-        self._check_number()
+        count = len(self._instances) - len(self._checks.stale)
+        self._check_number(count)
         self._check_never()
-        if not self._circuit.open:
-            self._check_route(unclaimed)
+        concerned = set() if self._circuit.open else self._check_route(unclaimed)
         if self._circuit.fifo and self._circuit.per == "key":
             self._check_fifo()
         self._check_within(latencies)
         self._check_budgets(latencies)
         hops = hop_times(self._route, self._instances) if with_hops else {}
         return CircuitFacts(
-            self._circuit, self._drafts, self._strays, len(self._instances), latencies, hops
+            self._circuit,
+            self._route,
+            self._instances,
+            self._drafts,
+            self._strays,
+            count,
+            latencies,
+            hops,
+            frozenset(concerned),
         )
 
     def _check_instances(self) -> Latencies:
         """Check every instance by itself; return the latencies of those that have a cause."""
         plain = fast_latencies(self._route, self._instances, self._circuit.same)
+        outside = self._instances.outside(self._circuit.same, self._index)
+        for name in outside:
+            plain.pop(name, None)
         others: dict[str, Latency] = {}
         if len(plain) < len(self._instances):
             for name in self._instances:
                 if name not in plain:
                     row = self._instances.row(name)
-                    self._checks.check(name, row)
+                    self._checks.check(name, row, outside.get(name, ()))
                     if self._route.last and not self._route.is_orphan(row):
                         others[name] = self._route.latency(row)
         return Latencies(plain, others)
 
-    def _check_number(self) -> None:
+    def _check_number(self, count: int) -> None:
         """The number of instances, as far as it could be counted."""
         least, most = self._circuit.keys
-        count = len(self._instances)
         hop = self._route.hops[0]
         if not self._instances.matched:
             if least > 0:
-                self._drafts.add(Code.VACUOUS, self._circuit.name, t_ns=None)
+                self._drafts.add(Code.VACUOUS, self._circuit.name, Fact())
         elif self._circuit.per == "run":
             return
         elif count < least and not self._instances.unkeyed:
-            text = f"{count} of {least}"
-            self._drafts.add(Code.LOST, hop.text, t_ns=None, hop=hop, text=text)
-        elif most is not None and count > most:
-            begins = sorted(
-                (flat(self._instances.row(name))[0].t_ns, name) for name in self._instances
+            fact = Fact(text=f"{count} of {least}")
+            size = least - count
+            self._drafts.add(
+                Code.LOST, hop.text, fact, hop=hop, position=0, size=size, about="instances"
             )
-            for t_ns, name in begins[most:]:
+        elif most is not None and count > most:
+            begins = [
+                (flat(self._instances.row(name))[0], name)
+                for name in self._instances
+                if name not in self._checks.stale
+            ]
+            begins.sort(key=lambda begin: (begin[0].t_ns, begin[1]))
+            for event, name in begins[most:]:
                 self._drafts.add(
                     Code.DUPLICATE,
                     hop.text,
-                    t_ns=t_ns,
+                    Fact(event, text=f"{count} instead of {most}"),
                     key=name,
-                    row=self._instances.row(name),
                     hop=hop,
-                    text=f"{count} instead of {most}",
+                    position=0,
+                    about="instances",
                 )
 
     def _check_never(self) -> None:
@@ -319,25 +362,27 @@ class _Examination:
             if not any_matches(never, unit, step):
                 continue
             for event in events:
-                if self._circuit.per == "run" or event.key is None:
+                if (
+                    self._circuit.per == "run"
+                    or event.key is None
+                    or self._instances.name_of(event.key) is not None
+                ):
                     self._drafts.add_event(Code.FORBIDDEN, event)
-                elif (name := self._instances.name_of(event.key)) is not None:
-                    row = self._instances.row(name)
-                    self._drafts.add_event(Code.FORBIDDEN, event, row=row)
                 else:
                     self._strays.add_event(Code.FORBIDDEN, event)
 
-    def _check_route(self, unclaimed: list[Event]) -> None:
-        strays = []
-        for event in unclaimed:
-            name = None if event.key is None else self._instances.name_of(event.key)
-            if name is not None:
-                row = self._instances.row(name)
-                self._drafts.add_event(Code.MISROUTED, event, row=row)
-                strays.append(event.id)
-        if strays:
-            found = set(strays)
-            unclaimed[:] = [event for event in unclaimed if event.id not in found]
+    def _check_route(self, unclaimed: Unclaimed) -> set[str]:
+        """What is misrouted; returns the places of what is so for an earlier circuit already."""
+        concerned = set()
+        for event in unclaimed.events:
+            if event.key is None or self._instances.name_of(event.key) is None:
+                continue
+            if event.id in unclaimed.reported:
+                concerned.add(place_of(event))
+            else:
+                self._drafts.add_event(Code.MISROUTED, event)
+                unclaimed.reported.add(event.id)
+        return concerned
 
     def _check_fifo(self) -> None:
         blamed: set[str] = set()  # who overtook at one hop is still ahead at the next
@@ -346,7 +391,18 @@ class _Examination:
             for hop, _ in stage:
                 arrived = dict(self._instances.columns[hop].firsts())
                 names = [name for name in arrived if name in begun and name not in blamed]
-                self._check_overtaking(names, begun, arrived, blamed)
+                begins, ends = [begun[name] for name in names], [arrived[name] for name in names]
+                for fast, slow in overtaking(begins, ends):
+                    blamed.add(names[fast])
+                    self._drafts.add_event(
+                        Code.REORDER,
+                        ends[fast],
+                        name=names[fast],
+                        other=ends[slow],
+                        text=ends[slow].key or names[slow],
+                        position=hop,
+                        more=(begins[slow],),
+                    )
 
     def _beginnings(self) -> dict[str, Event]:
         """The first event of every instance that has a cause."""
@@ -360,25 +416,6 @@ class _Examination:
             if not self._route.is_orphan(row)
         }
 
-    def _check_overtaking(
-        self,
-        names: list[str],
-        begun: dict[str, Event],
-        arrived: dict[str, Event],
-        blamed: set[str],
-    ) -> None:
-        begins, ends = [begun[name] for name in names], [arrived[name] for name in names]
-        if not (one_clock(begins) and one_clock(ends)):
-            for name in names:
-                way = self._instances.row(name)
-                self._drafts.add_event(Code.CLOCK, arrived[name], name=name, row=way)
-            return
-        for fast, slow in overtaking(begins, ends):
-            name = names[fast]
-            blamed.add(name)
-            row = (*self._instances.row(name), [begins[slow], ends[slow]])
-            self._drafts.add_event(Code.REORDER, ends[fast], name=name, row=row, other=ends[slow])
-
     def _check_within(self, latencies: Latencies) -> None:
         limit = self._circuit.within_ns
         if limit is None:
@@ -387,16 +424,13 @@ class _Examination:
             if taken == UNANSWERED:
                 continue  # lost, as it is
             row = self._instances.row(name)
-            done = self._route.completion(row)
             late = taken.low > limit
+            done = self._route.completion(row, late=late)
             self._drafts.add(
                 Code.LATE if late else Code.CLOCK,
                 place_of(done),
-                t_ns=done.t_ns,
+                Fact(done, self._route.first_events(row)[0]),
                 key=name,
-                row=row,
-                event=done,
-                other=self._route.first_events(row)[0],
                 size=taken.low if late else None,
             )
 
@@ -404,7 +438,7 @@ class _Examination:
         for percentile, budget in sorted(self._circuit.budgets.items()):
             if not latencies.enough(percentile):
                 text = f"p{percentile}"
-                self._drafts.add(Code.SAMPLES, self._circuit.name, t_ns=None, text=text)
+                self._drafts.add(Code.SAMPLES, self._circuit.name, Fact(text=text))
                 continue
             value = latencies.percentile(percentile)
             if value.high <= budget:
@@ -419,9 +453,7 @@ class _Examination:
                     self._drafts.add(
                         code,
                         where,
-                        t_ns=None,
+                        Fact(text=f"p{percentile}"),
                         key=name,
-                        row=self._instances.row(name),
                         size=taken.low,
-                        text=f"p{percentile}",
                     )

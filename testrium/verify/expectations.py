@@ -13,7 +13,7 @@ from testrium.declared.groups import Scenario
 from testrium.evidence import Event
 from testrium.phrases import listed, plural
 from testrium.verify.instances import WHOLE_RUN
-from testrium.verify.matching import choose_hop, matching_hops
+from testrium.verify.matching import Claim, claim_of, first_open
 from testrium.words import EventType
 
 
@@ -113,18 +113,19 @@ class OpenCircuit:
         self._circuit = circuit
         self._hops = circuit.hops
         self._least = circuit.keys[0]
-        self._candidates: dict[tuple[str, str], tuple[int, ...]] = {}
+        self._claims: dict[tuple[str, str], Claim] = {}
         self._counts: dict[str, list[int]] = {}  # per instance: how often each hop was reached
         self._joined: dict[str, str] = {}  # key -> key of the instance that it belongs to
         self._open = 0
 
     def feed(self, event: Event) -> None:
         place = (event.unit, event.step)
-        candidates = self._candidates.get(place)
-        if candidates is None:
-            candidates = matching_hops(self._hops, *place)
-            self._candidates[place] = candidates
-        if not candidates:
+        claim = self._claims.get(place)
+        if claim is None:
+            claim = self._claims[place] = claim_of(self._hops, *place)
+        if event.cause and self._circuit.per == "key":
+            self._instance_of(event)  # the causes of all events join
+        if not claim.hops or (claim.by_star and event.key is None and self._circuit.per == "key"):
             return
         key = self._instance_of(event)
         if key is None:
@@ -133,9 +134,9 @@ class OpenCircuit:
         if counts is None:
             counts = self._counts[key] = [0] * len(self._hops)
             self._open += self._open_hops(counts)
-        hop = candidates[0]
-        if len(candidates) > 1:
-            hop = choose_hop(candidates, counts, self._hops)
+        hop = claim.hops[0]
+        if len(claim.hops) > 1:
+            hop = first_open(claim.hops, counts, self._hops)
         counts[hop] += 1
         if counts[hop] == self._hops[hop].least:
             self._open -= 1

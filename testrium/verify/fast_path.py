@@ -107,10 +107,21 @@ def _different(columns: Sequence[Column], field: str) -> Iterable[int]:
     having = [column for column in values if any(value is not _ABSENT for value in column)]
     for one, other in pairwise(having):
         for i, (a, b) in enumerate(zip(one, other, strict=True)):
-            if a is not b and (type(a) is not type(b) or a != b):
+            if a is not b and not same_value(a, b):
                 yield i
 
 
 def _each(choose: Callable[..., int], columns: Sequence[Sequence[int]]) -> Iterable[int]:
     """`min` or `max` of each row."""
     return columns[0] if len(columns) == 1 else map(choose, *columns)
+
+
+def same_value(one: object, other: object) -> bool:
+    """Equal as JSON values, and of one type: `true`, 1 and 1.0 are three values."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same_value(one[k], other[k]) for k in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same_value, one, other))
+    return one == other

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
+from math import inf
+from typing import NamedTuple
 
 from testrium.declared.circuits import Hop
 from testrium.evidence import Event
@@ -10,44 +13,130 @@ from testrium.verify.timing import Row
 from testrium.words import Code
 
 
-class Draft:
-    """One finding. The earliest fact is its witness: `key`, `row`, `event` and `other` are its.
+class Fact(NamedTuple):
+    """What is wrong with one key: `event`, compared with `other`; either may be absent."""
 
-    `event` is what is wrong, `other` what it is compared with. `sizes` holds what was measured
-    for each key (None: the whole run), where something was. `keys` keep the order in which they
-    were found.
+    event: Event | None = None
+    other: Event | None = None
+    text: str = ""
+
+    @property
+    def t_ns(self) -> int | None:
+        """When it happened, as far as that is known."""
+        event = self.event or self.other
+        return None if event is None else event.t_ns
+
+
+#: Gives the events of a key for each hop.
+Rows = Callable[[str | None], Row]
+
+
+class Draft:
+    """One finding before it is worded: facts of one code at one place, by key (None: of no key).
+
+    `keys` keep the order in which they were found. The earliest fact is the witness. `sizes` holds
+    what was measured for a key, `more` further events that belong to its evidence. `position` is
+    the index of the `hop` in its route. `missing` counts the probes that are not there.
     """
 
-    def __init__(self, code: Code, where: str, hop: Hop | None = None) -> None:
+    def __init__(
+        self, code: Code, where: str, circuit: str | None, rows: Rows, hop: Hop | None = None
+    ) -> None:
         self.code = code
         self.where = where
+        self.circuit = circuit
+        self.rows = rows
         self.hop = hop
-        self.keys: dict[str, None] = {}
-        self.facts = 0
-        self.t_ns: int | None = None
-        self.key: str | None = None
-        self.row: Row = ()
-        self.event: Event | None = None
-        self.other: Event | None = None
-        self.text = ""
+        self.position: int | None = None
+        self.about = ""
+        self.facts: dict[str | None, Fact] = {}
+        self.count = 0
+        self.missing = 0
         self.sizes: dict[str | None, float] = {}
+        self.more: dict[str | None, tuple[Event, ...]] = {}
+        self.explained_by: str | None = None
+
+    def part(self, keys: Iterable[str | None]) -> Draft:
+        """A draft of some of its keys."""
+        made = Draft(self.code, self.where, self.circuit, self.rows, self.hop)
+        made.position, made.about = self.position, self.about
+        for key in keys:
+            made.take(self, key)
+        made.count = len(made.facts)
+        return made
+
+    def take(self, other: Draft, key: str | None) -> None:
+        """Add what another draft of this code and place says of a key."""
+        self.facts[key] = other.facts[key]
+        if key in other.sizes:
+            self.sizes[key] = other.sizes[key]
+        if key in other.more:
+            self.more[key] = other.more[key]
+        self.missing += 1 if other.code is not Code.LOST else int(other.sizes.get(key, 1))
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return tuple(key for key in self.facts if key is not None)
+
+    @cached_property
+    def key(self) -> str | None:
+        """The key of the witness."""
+        return min(self.facts, key=self._moment)
+
+    def _moment(self, key: str | None) -> float:
+        t_ns = self.facts[key].t_ns
+        return inf if t_ns is None else t_ns
+
+    @property
+    def fact(self) -> Fact:
+        """What is wrong with the witness."""
+        return self.facts[self.key]
+
+    @property
+    def event(self) -> Event | None:
+        return self.fact.event
+
+    @property
+    def other(self) -> Event | None:
+        return self.fact.other
+
+    @property
+    def text(self) -> str:
+        return self.fact.text
+
+    @property
+    def t_ns(self) -> int | None:
+        return self.fact.t_ns
+
+    @property
+    def unit(self) -> str | None:
+        """The unit to look at."""
+        return self.event.unit if self.event is not None else _only_unit(self.hop)
+
+    @cached_property
+    def row(self) -> Row:
+        """The witness's events for each hop."""
+        return self.rows(self.key)
 
     def witnesses(self) -> list[Event]:
-        """The events that tell the witness's story, by time."""
+        """The events that show what happened to the witness, by time."""
         found = {event.id: event for events in self.row for event in events}
-        found.update((event.id, event) for event in (self.event, self.other) if event is not None)
+        others = (*self.more.get(self.key, ()), self.event, self.other)
+        found.update((event.id, event) for event in others if event is not None)
         return sorted(found.values(), key=lambda event: (event.t_ns, event.id))
 
 
 class Drafts:
-    """All drafts of one circuit, one for each code and place.
+    """All drafts of one circuit, or of none: one for each code, place and hop.
 
     Without `keyed`, keys are ignored: it is a circuit of the whole run.
     """
 
-    def __init__(self, *, keyed: bool = True) -> None:
+    def __init__(self, circuit: str | None, rows: Rows, *, keyed: bool = True) -> None:
+        self._circuit = circuit
+        self._rows = rows
         self._keyed = keyed
-        self._drafts: dict[tuple[Code, str], Draft] = {}
+        self._drafts: dict[tuple[Code, str, int | None, str], Draft] = {}
 
     def __iter__(self) -> Iterator[Draft]:
         return iter(self._drafts.values())
@@ -56,31 +145,38 @@ class Drafts:
         self,
         code: Code,
         where: str,
+        fact: Fact,
         *,
-        t_ns: int | None,
         key: str | None = None,
-        row: Row = (),
-        event: Event | None = None,
-        other: Event | None = None,
         hop: Hop | None = None,
+        position: int | None = None,
         size: float | None = None,
-        text: str = "",
+        more: tuple[Event, ...] = (),
+        about: str = "",
     ) -> None:
-        """Add one fact; the earliest becomes the witness."""
-        draft = self._drafts.get((code, where))
+        """Add one fact; of several about one key the earliest counts.
+
+        Args:
+            about: keeps drafts of one code and place apart.
+        """
+        name = (code, where, position, about)
+        draft = self._drafts.get(name)
         if draft is None:
-            draft = self._drafts[code, where] = Draft(code, where, hop)
-        draft.facts += 1
+            draft = self._drafts[name] = Draft(code, where, self._circuit, self._rows, hop)
+            draft.position, draft.about = position, about
+        draft.count += 1
         if not self._keyed:
             key = None
-        if key is not None:
-            draft.keys[key] = None
+        known = draft.facts.get(key)
+        if known is None or (
+            fact.t_ns is not None and (known.t_ns is None or fact.t_ns < known.t_ns)
+        ):
+            draft.facts[key] = fact
+            if more:
+                draft.more[key] = more
         if size is not None:
             draft.sizes[key] = size
-        first = draft.facts == 1
-        if first or (t_ns is not None and (draft.t_ns is None or t_ns < draft.t_ns)):
-            draft.t_ns, draft.key, draft.row = t_ns, key, row
-            draft.event, draft.other, draft.text = event, other, text
+        draft.missing += int(size) if size is not None and code is Code.LOST else 1
 
     def add_event(
         self,
@@ -88,9 +184,10 @@ class Drafts:
         event: Event,
         *,
         name: str | None = None,
-        row: Row = (),
         other: Event | None = None,
         text: str = "",
+        position: int | None = None,
+        more: tuple[Event, ...] = (),
     ) -> None:
         """Add one fact about one event, at its own place.
 
@@ -99,13 +196,16 @@ class Drafts:
         self.add(
             code,
             place_of(event),
-            t_ns=event.t_ns,
+            Fact(event, other, text),
             key=name if event.key is None else event.key,
-            row=row,
-            event=event,
-            other=other,
-            text=text,
+            position=position,
+            more=more,
         )
+
+
+def _only_unit(hop: Hop | None) -> str | None:
+    units = {place.unit for place in hop.places} if hop is not None else set()
+    return units.pop() if len(units) == 1 and "*" not in units else None
 
 
 def place_of(event: Event) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from itertools import count
+from functools import cached_property
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -36,6 +36,27 @@ class EventIndex:
             by_place[place].append(event)
         self.by_place = dict(by_place)
 
+    @cached_property
+    def instances(self) -> dict[str, str] | None:
+        """What stands for each key that a cause joins with others: one key of them all.
+
+        The causes of all events join, whatever their place. None: no event has a cause.
+        """
+        above: dict[str, str] = {}
+
+        def root_of(key: str) -> str:
+            while (parent := above.setdefault(key, key)) != key:
+                above[key] = above[parent]
+                key = parent
+            return key
+
+        for event in self.events:
+            if event.cause:
+                keys = event.cause if event.key is None else (event.key, *event.cause)
+                for key in keys:
+                    above[root_of(keys[0])] = root_of(key)
+        return {key: root_of(key) for key in list(above)} or None
+
     def steps_of(self, unit: str) -> list[str]:
         """The steps that a unit did emit (`*`: all units)."""
         return [step for name, step in self.by_place if unit in ("*", name)]
@@ -49,6 +70,22 @@ class EventIndex:
         """The last event of a unit."""
         last = [events[-1] for place, events in self.by_place.items() if place[0] == unit]
         return max(last, key=attrgetter("t_ns"), default=None)
+
+    def last_of_process(self, event: Event) -> Event:
+        """The last event of the process that emitted this one."""
+        return self._last_of_raising.get(process_of(event), event)
+
+    @cached_property
+    def _last_of_raising(self) -> dict[Process, Event]:
+        """The last event of each process that reported an exception."""
+        raising = set(map(process_of, self.of_type(EventType.EXCEPTION)))
+        last: dict[Process, Event] = {}
+        for event in self.events:
+            if process_of(event) in raising:
+                known = last.setdefault(process_of(event), event)
+                if (event.seq or 0, event.t_ns) > (known.seq or 0, known.t_ns):
+                    last[process_of(event)] = event
+        return last
 
     def with_keys(self, keys: Iterable[str]) -> dict[str, list[Event]]:
         """All events of some keys, in one pass."""
@@ -65,22 +102,35 @@ def process_of(event: Event) -> Process:
 
 
 class Hole(NamedTuple):
-    """Sequence numbers of one process that never arrived: how many, and the first of them."""
+    """What is wrong with the sequence (1, 2, 3 ...) of one process.
+
+    `missing` numbers up to `last` never arrived, `first` is the first of them (0: none).
+    `twice` numbers were given more than once.
+    """
 
     process: Process
     missing: int
     first: int
     last: int
+    twice: int = 0
 
 
 def holes(events: Sequence[Event]) -> list[Hole]:
-    """Where the sequences (1, 2, 3 ...) of processes have holes."""
+    """Where the sequences of processes have holes, or numbers that were given twice."""
     numbers: defaultdict[Process, set[int]] = defaultdict(set)
+    counts: Counter[Process] = Counter()
     for process, number in zip(map(_process, events), map(_number, events), strict=True):
         if number is not None:
             numbers[process].add(number)
+            counts[process] += 1
     return [
-        Hole(process, last - len(seen), next(n for n in count(1) if n not in seen), last)
+        Hole(
+            process, last - len(seen), _first_missing(seen, last), last, counts[process] - len(seen)
+        )
         for process, seen in numbers.items()
-        if len(seen) != (last := max(seen))
+        if len(seen) != (last := max(seen)) or len(seen) != counts[process]
     ]
+
+
+def _first_missing(seen: set[int], last: int) -> int:
+    return next((n for n in range(1, last) if n not in seen), 0)

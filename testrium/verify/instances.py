@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from operator import attrgetter, eq
 from typing import cast
@@ -13,7 +13,7 @@ from testrium.evidence import Event, Evidence
 from testrium.results import CircuitPaths, KeyPath, MissedHop
 from testrium.verify.findings import flat
 from testrium.verify.index import EventIndex
-from testrium.verify.matching import choose_hop, matching_hops
+from testrium.verify.matching import Claim, assign, claim_of
 from testrium.verify.timing import UNANSWERED, Latency, Row, latency_between
 
 #: The name of the one instance of a circuit that is `per = "run"`.
@@ -24,8 +24,6 @@ _NOTHING: tuple[Event, ...] = ()
 _time: Callable[[Event], int] = attrgetter("t_ns")
 
 _key: Callable[[Event], str | None] = attrgetter("key")
-
-_cause: Callable[[Event], tuple[str, ...]] = attrgetter("cause")
 
 
 class HopEvents:
@@ -70,30 +68,29 @@ class Instances:
     """All instances of one circuit.
 
     An instance is named by its key; where causes join several keys, by the key of its earliest
-    event. `unkeyed` are the events of hops that have no key; those with a cause are counted for
-    its instance all the same: one mistake is one finding.
+    event on the route. `unkeyed` are the events of hops that have no key; those with a cause are
+    counted for its instance all the same: one mistake is one finding.
     """
 
     def __init__(self, circuit: Circuit, index: EventIndex) -> None:
         self.unkeyed: list[Event] = []
         self.columns = tuple(HopEvents() for _ in circuit.hops)
-        self._hops = circuit.hops
+        self._circuit = circuit
         self._per_run = circuit.per == "run"
-        candidates = {place: matching_hops(self._hops, *place) for place in index.by_place}
-        self.matched = any(candidates.values())
-        own = [place for place, hops in candidates.items() if hops]
-        self._joins = None if self._per_run else _joined([index.by_place[place] for place in own])
+        self.claims = {place: claim_of(circuit.hops, *place) for place in index.by_place}
+        own = {place: claim for place, claim in self.claims.items() if claim.hops}
+        self._joins = None if self._per_run else index.instances
+        accepted = {place: self._accepted(index.by_place[place], own[place]) for place in own}
+        self._firsts = self._named(accepted.values())
         for hop, column in enumerate(self.columns):
-            places = [index.by_place[place] for place in own if candidates[place] == (hop,)]
+            places = [accepted[place] for place in own if own[place].hops == (hop,)]
             self._fill(column, _merged(places))
-        self._share(
-            _merged([index.by_place[place] for place in own if len(candidates[place]) > 1]),
-            candidates,
-        )
+        self._share({place: accepted[place] for place in own if len(own[place].hops) > 1})
         self._names: dict[str, None] = {}
         for column in self.columns:
             if not (len(column) == len(self._names) and all(map(eq, column, self._names))):
                 self._names.update(dict.fromkeys(column))
+        self.matched = bool(self._names or self.unkeyed)
 
     def __len__(self) -> int:
         return len(self._names)
@@ -105,12 +102,59 @@ class Instances:
         """The events of an instance, for each hop in the order of their times."""
         return [column.of(name) for column in self.columns]
 
+    def row_of(self, key: str | None) -> Sequence[Sequence[Event]]:
+        """The events of the instance that a key belongs to; () where it belongs to none."""
+        name = WHOLE_RUN if self._per_run else None if key is None else self.name_of(key)
+        return () if name is None else self.row(name)
+
+    def outside(self, fields: Sequence[str], index: EventIndex) -> dict[str, list[Event]]:
+        """The events beside the route that belong to an instance, and have one of these fields."""
+        found: dict[str, list[Event]] = {}
+        if not fields or self._per_run:
+            return found
+        for place, events in index.by_place.items():
+            if self.claims[place].hops:
+                continue
+            for event in events:
+                if any(field in event.meta for field in fields):
+                    name = self.instance_of(event)
+                    if name is not None and name in self._names:
+                        found.setdefault(name, []).append(event)
+        return found
+
     def name_of(self, key: str) -> str | None:
         """The instance that a key belongs to; None: it is no key of this circuit."""
         if self._per_run:
             return None
-        name = key if self._joins is None else self._joins.get(key, key)
+        name: str | None = key
+        if self._joins is not None:
+            name = self._firsts.get(self._joins.get(key, key))
         return name if name in self._names else None
+
+    def instance_of(self, event: Event) -> str | None:
+        """The instance that an event belongs to by its key, or else by its cause."""
+        if self._per_run:
+            return WHOLE_RUN
+        key = event.key if event.key is not None else next(iter(event.cause), None)
+        if key is None or self._joins is None:
+            return key
+        return self._firsts.get(self._joins.get(key, key))
+
+    def _accepted(self, events: list[Event], claim: Claim) -> list[Event]:
+        """Hops with a star want no events without a key, where the circuit is about keys."""
+        if self._per_run or not claim.by_star or None not in set(map(_key, events)):
+            return events
+        return [event for event in events if event.key is not None]
+
+    def _named(self, places: Iterable[list[Event]]) -> dict[str, str]:
+        """The name of each instance, where causes join keys: by what `EventIndex` calls it."""
+        names: dict[str, str] = {}
+        if self._joins is not None:
+            for event in _merged(list(places)):
+                key = event.key if event.key is not None else next(iter(event.cause), None)
+                if key is not None:
+                    names.setdefault(self._joins.get(key, key), key)
+        return names
 
     def _fill(self, column: HopEvents, events: Sequence[Event]) -> None:
         if self._joins is None and not self._per_run:
@@ -121,27 +165,25 @@ class Instances:
         for event in events:
             self._put(column, event)
 
-    def _share(
-        self, events: Sequence[Event], candidates: dict[tuple[str, str], tuple[int, ...]]
-    ) -> None:
-        """Give each event whose place several hops match to the first of them that has room."""
-        for event in events:
-            name = self._instance_of(event)
-            counts = [0 if name is None else len(column.of(name)) for column in self.columns]
-            hop = choose_hop(candidates[event.unit, event.step], counts, self._hops)
-            self._put(self.columns[hop], event)
+    def _share(self, places: Mapping[tuple[str, str], list[Event]]) -> None:
+        """Give each event whose place several hops match to one of them."""
+        shared: dict[str | None, list[tuple[Event, tuple[int, ...]]]] = {}
+        for place, events in places.items():
+            hops = self.claims[place].hops
+            for event in events:
+                shared.setdefault(self.instance_of(event), []).append((event, hops))
+        stages = Route(self._circuit).stages
+        for name, events_of_one in shared.items():
+            row = [() if name is None else column.of(name) for column in self.columns]
+            for event, hop in assign(self._circuit.hops, stages, row, events_of_one):
+                self._put(self.columns[hop], event)
 
     def _put(self, column: HopEvents, event: Event) -> None:
-        name = self._instance_of(event)
+        name = self.instance_of(event)
         if event.key is None and not self._per_run:
             self.unkeyed.append(event)
         if name is not None:
             column.add(name, event)
-
-    def _instance_of(self, event: Event) -> str | None:
-        if self._per_run:
-            return WHOLE_RUN
-        return event.key if self._joins is None else _name_in(self._joins, event)
 
 
 def _merged(lists: Sequence[list[Event]]) -> Sequence[Event]:
@@ -149,36 +191,6 @@ def _merged(lists: Sequence[list[Event]]) -> Sequence[Event]:
     if len(lists) == 1:
         return lists[0]
     return sorted(chain.from_iterable(lists), key=_time)
-
-
-def _name_in(names: dict[str, str], event: Event) -> str | None:
-    key = event.key if event.key is not None else next(iter(event.cause), None)
-    return None if key is None else names[key]
-
-
-def _joined(places: Sequence[list[Event]]) -> dict[str, str] | None:
-    """The name of the instance of every key; None if no event has a cause: keys are names then."""
-    if not any(any(map(_cause, events)) for events in places):
-        return None
-    route = list(chain.from_iterable(places))
-    above: dict[str, str] = {}
-
-    def root_of(key: str) -> str:
-        while (parent := above.setdefault(key, key)) != key:
-            above[key] = above[parent]
-            key = parent
-        return key
-
-    for event in route:
-        keys = event.cause if event.key is None else (event.key, *event.cause)
-        for key in keys:
-            above[root_of(keys[0])] = root_of(key)
-    names: dict[str, str] = {}
-    for event in sorted(route, key=_time):
-        first = event.key if event.key is not None else next(iter(event.cause), None)
-        if first is not None:
-            names.setdefault(root_of(first), first)
-    return {key: names[root_of(key)] for key in above if root_of(key) in names}
 
 
 Stage = list[tuple[int, int]]
@@ -226,18 +238,36 @@ class Route:
             return UNANSWERED
         return latency_between(self.first_events(row), ends)
 
-    def completion(self, row: Row) -> Event:
-        """The event that completes the last required stage of an answered instance."""
-        return max((row[hop][least - 1] for hop, least in self.last), key=lambda e: e.t_ns)
+    def completion(self, row: Row, *, late: bool) -> Event:
+        """The event that completes the last required stage of an answered instance.
+
+        Of several hops the one that surely took longest (`late`), else that may have.
+        """
+        starts = self.first_events(row)
+
+        def taken(event: Event) -> tuple[float, int]:
+            low, high = latency_between(starts, [([event], 1)])
+            return (low if late else high), event.t_ns
+
+        return max((row[hop][least - 1] for hop, least in self.last), key=taken)
 
     def last_reached(self, row: Row, hop: int) -> Event | None:
-        """The last event of the nearest stage before `hop` that has any; else the first of all."""
+        """The last event of the stages up to that of `hop`; else the first of all."""
+        reached = self.came_from(row, hop)
+        stage = next(stage for stage in self.stages if hop in dict(stage))
+        here = flat([row[number] for number, _ in stage])
+        if here and (reached is None or here[-1].t_ns >= reached.t_ns):
+            return here[-1]
+        return reached or next(iter(flat(row)), None)
+
+    def came_from(self, row: Row, hop: int) -> Event | None:
+        """The last event of the nearest stage before `hop` that has any."""
         before: list[Event] = []
         for stage in self.stages:
             if hop in dict(stage):
                 break
             before = flat([row[number] for number, _ in stage]) or before
-        return before[-1] if before else next(iter(flat(row)), None)
+        return before[-1] if before else None
 
 
 def key_paths(circuits: Sequence[Circuit], evidence: Evidence) -> tuple[CircuitPaths, ...]:

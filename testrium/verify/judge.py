@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from testrium.declared.groups import Scenario
 from testrium.evidence import Evidence, Finding
 from testrium.results import CircuitResult, Judgement
+from testrium.verify.circuits import CircuitFacts, Unclaimed, examine
+from testrium.verify.findings import Draft
 from testrium.verify.index import EventIndex
+from testrium.verify.messages import word_findings
 from testrium.verify.metrics import (
     Measured,
     find_regressions,
@@ -17,9 +20,16 @@ from testrium.verify.metrics import (
     metric_findings,
     metric_results,
 )
-from testrium.verify.probes import gaps, missing_probes, orphans, required_places, unproved_faults
+from testrium.verify.probes import (
+    gaps,
+    missing_probes,
+    orphan_finding,
+    orphans,
+    required_places,
+    unproved_faults,
+)
 from testrium.verify.processes import ProcessFacts, limit_findings
-from testrium.verify.roots import Explanations
+from testrium.verify.roots import Explanations, Node, Part, parts_of
 from testrium.words import UNKNOWN_CODES, Code, Verdict
 
 Ranked = Sequence[tuple[Finding, bool]]
@@ -43,9 +53,18 @@ def verdict_of(ranked: Iterable[tuple[Finding, bool]]) -> Verdict:
     return verdict
 
 
-def circuit_verdict(ranked: Ranked, name: str) -> Verdict:
-    """What the findings of one circuit come to."""
-    return verdict_of(one for one in ranked if one[0].circuit == name)
+def circuit_verdict(ranked: Ranked, name: str, misrouted: Collection[str] = frozenset()) -> Verdict:
+    """What the findings that concern one circuit come to.
+
+    Args:
+        misrouted: places that are so for this circuit too, and told for another one.
+    """
+    return verdict_of(
+        (finding, excused)
+        for finding, excused in ranked
+        if finding.circuit == name
+        or (finding.code is Code.MISROUTED and finding.where in misrouted)
+    )
 
 
 def against_expectation(scenario: Scenario, verdict: Verdict) -> tuple[Verdict, list[Finding]]:
@@ -86,18 +105,20 @@ def _judge(scenario: Scenario, evidence: Evidence) -> Judgement:
     index = EventIndex(evidence)
     processes = ProcessFacts(scenario, evidence, index)
     completed, missing = required_places(scenario, index)
-    measured, circuit_findings, notes = _examine_circuits(scenario, evidence, index)
+    facts = _examine_circuits(scenario, evidence, index)
+    measured = [Measured(one.circuit, one.number, one.latencies, one.hops) for one in facts]
     measures = measures_of(scenario, evidence, measured)
     off_limits = list(metric_findings(scenario, evidence, measured, measures))
     broken = {finding.where for finding in off_limits}
     regressions = find_regressions(scenario, evidence.baseline, measures, broken)
-    findings = [
+    torn = gaps(evidence, index)
+    found: list[Node | Part] = [
         *_infra(scenario, evidence),
         *processes.findings,
-        *circuit_findings,
+        *(part for one in facts for part in parts_of(one, processes.ended)),
         *(orphans(index, evidence.earlier_keys) if _forbids_orphans(scenario) else ()),
         *missing_probes(missing, index),
-        *gaps(evidence, index),
+        *(gap.finding for gap in torn),
         *unproved_faults(scenario, evidence, index),
         *limit_findings(scenario, evidence),
         *_failed_checks(evidence),
@@ -106,17 +127,21 @@ def _judge(scenario: Scenario, evidence: Evidence) -> Judgement:
         *regressions.findings,
         *evidence.findings,
     ]
-    ranked = Explanations(
-        scenario, findings, processes.ends, processes.end_times, index, evidence.checks
-    ).ranked()
+    explanations = Explanations(scenario, found, processes, index, torn, evidence.checks)
+    ranked = explanations.ranked(_worded(explanations.nodes, facts, index))
+    notes = [finding for one in facts for finding in word_findings(one, list(one.strays), index)]
     verdict, unexpected = against_expectation(scenario, verdict_of(ranked))
     return Judgement(
         verdict=verdict,
         findings=(*unexpected, *(finding for finding, _ in ranked)),
         notes=(*processes.notes, *notes, *regressions.notes, *_suspended(scenario, evidence)),
         circuits=tuple(
-            _result(one, circuit_verdict(ranked, one.circuit.name), scenario.group.gen_metrics)
-            for one in measured
+            _result(
+                one,
+                circuit_verdict(ranked, one.circuit.name, circuit.concerned),
+                scenario.group.gen_metrics,
+            )
+            for one, circuit in zip(measured, facts, strict=True)
         ),
         completed=tuple(completed),
         missing=tuple(missing),
@@ -127,28 +152,35 @@ def _judge(scenario: Scenario, evidence: Evidence) -> Judgement:
 
 def _examine_circuits(
     scenario: Scenario, evidence: Evidence, index: EventIndex
-) -> tuple[list[Measured], list[Finding], list[Finding]]:
-    """One circuit after the other: the instances of one are forgotten before the next."""
+) -> list[CircuitFacts]:
     circuits = scenario.group.circuits
     if not circuits:
-        return [], [], []
-    from testrium.verify.circuits import examine, unclaimed_events
-    from testrium.verify.messages import word_findings
-
-    unclaimed = unclaimed_events(circuits, index)
-    measured: list[Measured] = []
+        return []
+    unclaimed = Unclaimed(circuits, index)
     with_hops = scenario.group.gen_metrics or any(
         metric.source == "hop" for metric in scenario.group.metrics
     )
-    findings: list[Finding] = []
-    notes: list[Finding] = []
-    for circuit in circuits:
-        facts = examine(circuit, index, unclaimed, evidence.earlier_keys, with_hops=with_hops)
-        found, noted = word_findings(facts, index)
-        findings += found
-        notes += noted
-        measured.append(Measured(circuit, facts.instances, facts.latencies, facts.hops))
-    return measured, findings, notes
+    return [
+        examine(circuit, index, unclaimed, evidence.earlier_keys, with_hops=with_hops)
+        for circuit in circuits
+    ]
+
+
+def _worded(
+    nodes: Sequence[Node], facts: Sequence[CircuitFacts], index: EventIndex
+) -> list[Finding]:
+    """The same, and drafts in words."""
+    words: dict[int, Finding] = {}
+    for one in facts:
+        drafts = [
+            node for node in nodes if isinstance(node, Draft) and node.circuit == one.circuit.name
+        ]
+        for draft, finding in zip(drafts, word_findings(one, drafts, index), strict=True):
+            words[id(draft)] = finding
+    return [
+        (words.get(id(node)) or orphan_finding(node)) if isinstance(node, Draft) else node
+        for node in nodes
+    ]
 
 
 def _result(measured: Measured, verdict: Verdict, with_metrics: bool) -> CircuitResult:

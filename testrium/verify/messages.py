@@ -6,7 +6,7 @@ Nothing is decided here.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from heapq import nlargest
 from math import inf
 
@@ -26,12 +26,11 @@ MOST_EVENTS = 40
 Told = tuple[str, list[str]]
 
 
-def word_findings(facts: CircuitFacts, index: EventIndex) -> tuple[list[Finding], list[Finding]]:
-    """The findings of a circuit and its notes, in words."""
-    drafts, strays = list(facts.drafts), list(facts.strays)
+def word_findings(facts: CircuitFacts, drafts: Sequence[Draft], index: EventIndex) -> list[Finding]:
+    """The findings of a circuit in words."""
     witnesses = {draft.key for draft in drafts if draft.key is not None}
-    teller = _Wording(facts, index, index.with_keys(witnesses) if witnesses else {})
-    return [teller.finding(draft) for draft in drafts], [teller.finding(d) for d in strays]
+    wording = _Wording(facts, index, index.with_keys(witnesses) if witnesses else {})
+    return [wording.finding(draft) for draft in drafts]
 
 
 class _Wording:
@@ -73,10 +72,10 @@ class _Wording:
             message=message,
             circuit=self._circuit.name,
             key=draft.key,
-            keys=tuple(draft.keys),
+            keys=draft.keys,
             events=tuple(event.id for event in story),
             hints=tuple(hints),
-            unit=draft.event.unit if draft.event is not None else _only_unit(draft.hop),
+            unit=draft.unit,
             t_ns=draft.t_ns,
         )
 
@@ -97,24 +96,34 @@ class _Wording:
         return f"no event matched any hop of the route {route}: nothing was proved", hints
 
     def _lost(self, draft: Draft) -> Told:
-        if draft.hop is None or not draft.row:
+        if draft.hop is None or draft.position is None or not draft.row:
             return f"{draft.text} instances of this circuit began at {draft.where}", []
-        count = len(draft.row[self._circuit.hops.index(draft.hop)])
-        whose = listed(list(draft.keys)) if draft.keys else "the run"
-        if count:
-            did = f"reached {draft.where} {times(count)}, {draft.hop.least} are required"
-        else:
-            did = f"never reached {draft.where}"
+        whose = listed(draft.keys) if draft.keys else "the run"
         seen = f"; last seen at {place_of(draft.other)}" if draft.other is not None else ""
         hints = []
-        if len(draft.keys) > 1 or self._facts.instances > 1:
-            there = self._facts.instances - len(draft.keys)
-            hints.append(f"{there} of {plural(self._facts.instances, 'key')} got there")
+        if len(draft.keys) > 1 or self._facts.number > 1:
+            there = self._facts.number - self._facts.lost_at(draft.position)
+            hints.append(f"{there} of {plural(self._facts.number, 'key')} got there")
         hints += self._elsewhere(draft)
         hints += [
             hint for place in draft.hop.places if (hint := self._similar(place.unit, place.step))
         ]
-        return f"{whose} {did}{seen}", hints
+        return f"{whose} {self._did_not_reach(draft, draft.hop, draft.position)}{seen}", hints
+
+    def _did_not_reach(self, draft: Draft, hop: Hop, position: int) -> str:
+        """What happened at the hop instead of what should have."""
+        count = len(draft.row[position])
+        required = "1 is required" if hop.least == 1 else f"{hop.least} are required"
+        before = [one.text for one in self._circuit.hops[:position]]
+        if hop.text in before:  # the route passes it several times
+            return (
+                f"came back to {draft.where} {times(count)}, {required}"
+                if count
+                else f"never came back to {draft.where}"
+            )
+        if count:
+            return f"reached {draft.where} {times(count)}, {required}"
+        return f"never reached {draft.where}"
 
     def _orphan(self, draft: Draft) -> Told:
         cause = " or ".join(hop.text for hop in self._circuit.stages[0])
@@ -136,16 +145,22 @@ class _Wording:
         if draft.text:
             return f"{draft.text} instances of this circuit began at {draft.where}", []
         assert draft.hop is not None
-        hop = self._circuit.hops.index(draft.hop)
-        events = draft.row[hop]
-        whose = listed(list(draft.keys)) if draft.keys else "the run"
+        assert draft.position is not None
+        events = draft.row[draft.position]
+        whose = listed(draft.keys) if draft.keys else "the run"
         most = draft.hop.most or 0
         allowed = "once is allowed" if most == 1 else f"at most {most} are allowed"
-        message = f"{whose} reached {draft.where} {times(len(events))}, {allowed}"
+        fewest = min(draft.sizes.values(), default=len(events))
+        often = times(len(events)) if fewest == len(events) else f"{times(int(fewest))} or more"
+        message = f"{whose} reached {draft.where} {often}, {allowed}"
         pids = Counter(event.pid for event in events)
-        by_process = ", ".join(f"{times(n)} in process {pid}" for pid, n in pids.most_common(4))
+        by_process = ", ".join(f"{times(n)} in {_process(pid)}" for pid, n in pids.most_common(4))
         after = time_span(events[most].t_ns - events[0].t_ns)
-        return message, [by_process, f"the one too many came {after} after the first"]
+        too_many = len(events) - most
+        if too_many == 1:
+            return message, [by_process, f"the one too many came {after} after the first"]
+        first = f"the first of {too_many} too many came {after} after the first of all"
+        return message, [by_process, first]
 
     def _collision(self, draft: Draft) -> Told:
         assert draft.event is not None
@@ -163,12 +178,15 @@ class _Wording:
         return message, [hint] if hint else []
 
     def _unkeyed(self, draft: Draft) -> Told:
-        message = f"{draft.where} happened {times(draft.facts)} without a key: whose was it?"
+        message = (
+            f"{draft.where} happened {times(draft.count)} without a key:"
+            " it cannot be assigned to an instance"
+        )
         return message, ['give the probe its key, or declare the circuit with per = "run"']
 
     def _forbidden(self, draft: Draft) -> Told:
-        whose = f" for {listed(list(draft.keys))}" if draft.keys else ""
-        return f"{draft.where} happened {times(draft.facts)}{whose}, and never should", []
+        whose = f" for {listed(draft.keys)}" if draft.keys else ""
+        return f"{draft.where} happened {times(draft.count)}{whose}, and never should", []
 
     # What is different, or in the wrong order -----------------------------------------------------
 
@@ -196,9 +214,8 @@ class _Wording:
 
     def _reorder(self, draft: Draft) -> Told:
         assert draft.other is not None
-        overtaken = draft.row[-1][0].key
         message = (
-            f"{self._whose(draft)} overtook {shown(overtaken or '')} at {draft.where}:"
+            f"{self._whose(draft)} overtook {shown(draft.text)} at {draft.where}:"
             f" sent after it, arrived {self._before(draft)} it"
         )
         return message, self._also(draft)
@@ -212,8 +229,8 @@ class _Wording:
             f" {time_span(taken - limit)} over the limit of {time_span(limit)}"
         )
         hints = []
-        if self._facts.instances > 1:
-            hints.append(f"late: {len(draft.keys)} of {self._facts.instances} keys")
+        if self._facts.number > 1:
+            hints.append(f"late: {len(draft.keys)} of {self._facts.number} keys")
         if len(draft.keys) > 1:
             hints.append(f"slowest: {_slowest(draft)}")
         return message, hints
@@ -236,13 +253,16 @@ class _Wording:
         if draft.event is None:
             return message, ["emit t_ns (CLOCK_MONOTONIC) with the probes of this route"]
         one, other = draft.event, draft.other
+        vague = next((e for e in draft.witnesses() if e.t_low_ns is not None), None)
+        if other is None or (one.domain == other.domain and vague is None):
+            other = next((e for e in draft.witnesses() if e.domain != one.domain), other)
         if other is not None and one.domain != other.domain:
             return f"{message}: it and {place_of(other)} have two clocks with unknown offset", [
                 f"{place_of(one)}: clock {shown(one.domain)}",
                 f"{place_of(other)}: clock {shown(other.domain)}",
                 "measure both ends on one host, or declare no time limit across hosts",
             ]
-        vague = next((e for e in draft.witnesses() if e.t_low_ns is not None), one)
+        vague = vague or one
         return f"{message}: {place_of(vague)} has only the time at which its line was read", [
             f"it may have happened up to {time_span(vague.t_ns - low_ns(vague))} earlier",
             "emit t_ns (CLOCK_MONOTONIC) with the probe, or use `testrium probe`",
@@ -317,9 +337,8 @@ class _Wording:
         return None
 
 
-def _only_unit(hop: Hop | None) -> str | None:
-    units = {place.unit for place in hop.places} if hop is not None else set()
-    return units.pop() if len(units) == 1 and ANY not in units else None
+def _process(pid: int) -> str:
+    return f"process {pid}" if pid > 0 else "a process that did not say its pid"
 
 
 def _slowest(draft: Draft) -> str:

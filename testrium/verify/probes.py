@@ -6,14 +6,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection
+from math import inf
+from typing import NamedTuple
 
 from testrium.declared.faults import OUTSIDE_ACTS, Fault
 from testrium.declared.groups import Scenario
 from testrium.evidence import Damage, Event, Evidence, Finding
 from testrium.phrases import close_to, listed, plural, shown, time_span, times
 from testrium.verify.findings import Draft, Drafts, distinct, place_of
-from testrium.verify.index import EventIndex, Hole, holes, process_of
-from testrium.verify.timing import Order, low_ns, order_of
+from testrium.verify.index import EventIndex, Hole, Process, holes, process_of
+from testrium.verify.timing import Row, Timeline, low_ns, surely_before
 from testrium.words import RESERVED_UNITS, Code, EventType, Place
 
 
@@ -60,9 +62,8 @@ def missing_probes(missing: list[Place], index: EventIndex) -> list[Finding]:
 # Orphans -----------------------------------------------------------------------------------------
 
 
-def orphans(index: EventIndex, earlier_keys: Collection[str]) -> list[Finding]:
+def orphans(index: EventIndex, earlier_keys: Collection[str]) -> list[Draft]:
     """What `orphans = "forbid"` asks for: every key is sent and received, once at each place."""
-    drafts = Drafts()
     sent: dict[str, list[Event]] = defaultdict(list)
     received: dict[str, list[Event]] = defaultdict(list)
     for event in index.events:
@@ -71,37 +72,45 @@ def orphans(index: EventIndex, earlier_keys: Collection[str]) -> list[Finding]:
                 sent[event.key].append(event)
             elif event.type == EventType.RECEIVE:
                 received[event.key].append(event)
+
+    def rows(key: str | None) -> Row:
+        return () if key is None else (sent.get(key, ()), received.get(key, ()))
+
+    drafts = Drafts(None, rows)
     for key, sends in sent.items():
         receives = received.get(key, [])
-        row = (sends, receives)
         if not receives:
-            drafts.add_event(Code.LOST, sends[0], row=row)
-        elif order_of(sends[0], receives[0]) is Order.LATER:
-            drafts.add_event(Code.CAUSALITY, receives[0], row=row, other=sends[0])
-        _check_once(drafts, sends, row)
-        _check_once(drafts, receives, row)
+            drafts.add_event(Code.LOST, sends[0])
+        elif any(surely_before(event, sends[0]) for event in receives):
+            times_sent = Timeline(sends)
+            for event in receives:
+                if not times_sent.not_later(event):
+                    drafts.add_event(Code.CAUSALITY, event, other=sends[0])
+        _check_once(drafts, sends, 0)
+        _check_once(drafts, receives, 1)
     for key, receives in received.items():
         if key not in sent:
             code = Code.STALE if key in earlier_keys else Code.PHANTOM
-            drafts.add_event(code, receives[0], row=(receives,))
-            _check_once(drafts, receives, (receives,))
-    return [_orphan_finding(draft) for draft in drafts]
+            drafts.add_event(code, receives[0])
+            _check_once(drafts, receives, 1)
+    return list(drafts)
 
 
-def _check_once(drafts: Drafts, events: list[Event], row: tuple[list[Event], ...]) -> None:
+def _check_once(drafts: Drafts, events: list[Event], position: int) -> None:
     """At most one Send and one Receive of a key at each place."""
     if len(events) == 1:
         return
     seen: set[tuple[str, str]] = set()
     for event in events:
         if (event.unit, event.step) in seen:
-            drafts.add_event(Code.DUPLICATE, event, row=row)
+            drafts.add_event(Code.DUPLICATE, event, position=position)
         seen.add((event.unit, event.step))
 
 
-def _orphan_finding(draft: Draft) -> Finding:
+def orphan_finding(draft: Draft) -> Finding:
+    """A draft of `orphans` in words."""
     assert draft.event is not None
-    keys = listed(list(draft.keys))
+    keys = listed(draft.keys)
     it, was = ("it", "was") if len(draft.keys) == 1 else ("they", "were")
     hints: list[str] = []
     match draft.code:
@@ -120,9 +129,10 @@ def _orphan_finding(draft: Draft) -> Finding:
             )
         case _:
             assert draft.other is not None
-            gap = time_span(low_ns(draft.other) - draft.event.t_ns)
+            gap = low_ns(draft.other) - draft.event.t_ns
+            before = f"{time_span(gap)} before" if gap > 0 else "before"
             message = (
-                f"{keys} {was} received at {draft.where} {gap} before"
+                f"{keys} {was} received at {draft.where} {before}"
                 f" {it} {was} sent at {place_of(draft.other)}"
             )
     return Finding(
@@ -130,7 +140,7 @@ def _orphan_finding(draft: Draft) -> Finding:
         draft.where,
         message,
         key=draft.key,
-        keys=tuple(draft.keys),
+        keys=draft.keys,
         events=tuple(event.id for event in draft.witnesses()),
         hints=tuple(hints),
         unit=draft.event.unit,
@@ -141,8 +151,27 @@ def _orphan_finding(draft: Draft) -> Finding:
 # Damaged evidence ----------------------------------------------------------------------------
 
 
-def gaps(evidence: Evidence, index: EventIndex) -> list[Finding]:
-    """A finding for each unit whose evidence has holes or lines that are no probes."""
+class Gap(NamedTuple):
+    """A finding that evidence is damaged, and how much may be missing because of it.
+
+    `sources` are the units that a process, or whoever writes the file, emits for, each with the
+    number of probes that may be missing.
+    """
+
+    finding: Finding
+    sources: tuple[tuple[frozenset[str], float], ...]
+
+    @property
+    def units(self) -> frozenset[str]:
+        return frozenset().union(*(units for units, _ in self.sources))
+
+    def capacity(self, units: frozenset[str]) -> float:
+        """How many probes of some units may be missing."""
+        return sum(missing for others, missing in self.sources if units & others)
+
+
+def gaps(evidence: Evidence, index: EventIndex) -> list[Gap]:
+    """A gap for each unit whose evidence has holes, or lines that are no probes."""
     damaged: dict[str, list[Damage]] = defaultdict(list)
     for damage in evidence.damages:
         if damage.attempt == evidence.attempt:
@@ -154,24 +183,52 @@ def gaps(evidence: Evidence, index: EventIndex) -> list[Finding]:
     for hole in found:
         if hole.process in current:
             torn[hole.process[0]].append(hole)
-    return [_gap(unit, damaged[unit], torn[unit]) for unit in dict.fromkeys((*damaged, *torn))]
+    if not damaged and not torn:
+        return []
+    spoken: dict[Process, set[str]] = defaultdict(set)
+    for event in index.events:
+        spoken[process_of(event)].add(event.unit)
+    return [
+        Gap(
+            _gap(unit, damaged[unit], torn[unit]), _sources(unit, damaged[unit], torn[unit], spoken)
+        )
+        for unit in dict.fromkeys((*damaged, *torn))
+    ]
+
+
+def _sources(
+    unit: str, damages: list[Damage], torn: list[Hole], spoken: dict[Process, set[str]]
+) -> tuple[tuple[frozenset[str], float], ...]:
+    sources = [
+        (frozenset((unit, *spoken.get(hole.process, ()))), float(hole.missing)) for hole in torn
+    ]
+    if damages:
+        of_file = {unit}.union(*(units for process, units in spoken.items() if process[0] == unit))
+        lines = sum(1.0 if damage.line else inf for damage in damages)
+        sources.append((frozenset(of_file), lines))
+    return tuple(sources)
 
 
 def _gap(unit: str, damages: list[Damage], torn: list[Hole]) -> Finding:
     parts, hints = [], []
-    if torn:
-        missing = sum(hole.missing for hole in torn)
+    if missing := sum(hole.missing for hole in torn):
         parts.append(f"{plural(missing, 'probe')} of {unit} never arrived")
-        hints += [
-            f"process {hole.process[2]} numbered its probes up to {hole.last},"
-            f" and {_numbers(hole)} is missing"
-            for hole in torn[:3]
-        ]
-    if damages:
-        lines = plural(len(damages), "line")
-        parts.append(f"{lines} of the probe file of {unit} cannot be read")
-        hints += [f"{damage.reason}: {shown(damage.line)}" for damage in damages[:3]]
-    hints.append(f"what {unit} did in between is not known; nothing can be said of what it owed")
+    if twice := sum(hole.twice for hole in torn):
+        parts.append(f"{unit} gave {plural(twice, 'number')} to several probes")
+    for hole in torn[:3]:
+        if hole.missing:
+            hints.append(
+                f"process {hole.process[2]} numbered its probes up to {hole.last},"
+                f" and {_numbers(hole)} is missing"
+            )
+        else:
+            hints.append(f"process {hole.process[2]} counts from 1 to {hole.last}, and again")
+    if lines := [damage for damage in damages if damage.line]:
+        parts.append(f"{plural(len(lines), 'line')} of the probe file of {unit} cannot be read")
+        hints += [f"{damage.reason}: {shown(damage.line)}" for damage in lines[:3]]
+    parts += [damage.reason for damage in damages if not damage.line][:1]
+    hints += [damage.reason for damage in damages if not damage.line][1:3]
+    hints.append(f"what {unit} did meanwhile is not known: its missing events cannot be judged")
     return Finding(Code.GAP, unit, " and ".join(parts), hints=tuple(hints), unit=unit)
 
 

@@ -7,16 +7,18 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import inf
 from operator import attrgetter
+from typing import NamedTuple
 
 from testrium.declared.circuits import Rules
 from testrium.declared.groups import Scenario
 from testrium.declared.units import Unit
 from testrium.errors import InjectedFault
-from testrium.evidence import End, EndCause, Event, Evidence, Finding, Sample
+from testrium.evidence import End, EndCause, Event, Evidence, Finding, Sample, ended_as_told
 from testrium.phrases import close_to, megabytes, shown, times
 from testrium.tracebacks import deepest_own
 from testrium.verify.findings import place_of
 from testrium.verify.index import EventIndex
+from testrium.verify.timing import surely_before
 from testrium.words import RESERVED_UNITS, Code, EventType
 
 #: The runner ended it: what it says of its own end then is no finding.
@@ -130,6 +132,21 @@ def _raised_at(traceback: str) -> str:
     return "" if index is None else found[index]["frame"]
 
 
+#: The ends of a unit, as causes; of exceptions only those that ended something.
+ENDS = (Code.INFRA, Code.CRASH, Code.EXCEPTION, Code.UNREADY, Code.HANG, Code.NOTRUN)
+
+#: When each true end of a unit happened: time (ns), then the unit's `init`.
+EndTimes = Mapping[tuple[Code, str], tuple[float, int]]
+
+
+class Wait(NamedTuple):
+    """An event that somebody waited for, with `key` or with any."""
+
+    unit: str
+    step: str
+    key: str | None
+
+
 class ProcessFacts:
     """Everything about the processes of a run. `notes` decide nothing."""
 
@@ -140,6 +157,10 @@ class ProcessFacts:
         self.ends = current_ends(evidence)
         self.findings: list[Finding] = []
         self.notes: list[Finding] = []
+        #: Exceptions that ended nothing: their process went on.
+        self.no_ends: set[tuple[Code, str]] = set()
+        #: What was waited for in vain, by the place of the exception that says so.
+        self.waits: dict[str, list[Wait]] = {}
         #: When the units ended whose end is a finding: time (ns), then `init`.
         self.end_times: dict[tuple[Code, str], tuple[float, int]] = {}
         # All that hang at the deadline hang at one time, however long it takes to stop them.
@@ -154,6 +175,17 @@ class ProcessFacts:
             self._check_end(end)
         self._add_exceptions(evidence)
 
+    @property
+    def ended(self) -> frozenset[str]:
+        """The units that came to an end that may explain what they owed."""
+        return frozenset(
+            finding.unit
+            for finding in self.findings
+            if finding.unit is not None
+            and finding.code in ENDS
+            and (finding.code, finding.where) not in self.no_ends
+        )
+
     # Ends -------------------------------------------------------------------------------------
 
     def _check_end(self, end: End) -> None:
@@ -161,7 +193,7 @@ class ProcessFacts:
             case EndCause.SELF:
                 self._check_own_end(end)
             case EndCause.STOPPED:
-                self._check_silent(end)
+                self._check_stopped(end)
             case EndCause.UNREADY:
                 self._add_end(Code.UNREADY, end, _unready_message(end))
             case EndCause.OVERDUE:
@@ -195,6 +227,31 @@ class ProcessFacts:
             if not end.concluded:
                 how += " before it was done"
             self._add_end(Code.CRASH, end, f"{end.unit} ended {how}{again}")
+
+    def _check_stopped(self, end: End) -> None:
+        """Told to stop, it may end as it may by itself, by that signal, or be killed at last."""
+        unit = self._units.get(end.unit)
+        if unit is None or ended_as_told(end, unit):
+            if unit is not None and end.signal == "SIGKILL" != f"SIG{unit.stop_signal}":
+                self._add_unstopped(end, unit)
+            self._check_silent(end)
+        elif self._exceptions.death_of(end) is None:
+            how = f"by {end.signal}" if end.signal else f"with exit code {end.exit_code}"
+            message = f"{end.unit} ended {how} when it was told to stop ({unit.stop_signal})"
+            self._add_end(Code.CRASH, end, message)
+
+    def _add_unstopped(self, end: End, unit: Unit) -> None:
+        """It had to be killed: a finding where the unit says that it stops by itself."""
+        finding = Finding(
+            Code.UNSTOPPED,
+            end.unit,
+            f"{end.unit} did not stop within {unit.grace_s:g} s of SIG{unit.stop_signal}:"
+            " it was killed",
+            hints=tuple(end.threads),
+            unit=end.unit,
+            t_ns=end.ended_ns,
+        )
+        (self.findings if unit.graceful else self.notes).append(finding)
 
     def _never_ready(self, end: End) -> bool:
         unit = self._units.get(end.unit)
@@ -286,6 +343,9 @@ class ProcessFacts:
         mode = self._scenario.group.rules.stderr
         for events in self._exceptions.by_place():
             finding = exception_finding(events)
+            waits = [_wait_of(event) for event in events]
+            if None not in waits:
+                self.waits[finding.where] = [wait for wait in waits if wait is not None]
             end = self.ends.get(events[0].owner)
             if end is not None and self._died_of(end, events):
                 self._note_end(Code.EXCEPTION, finding.where, end, finding.t_ns)
@@ -293,6 +353,7 @@ class ProcessFacts:
                 finding = finding._replace(hints=hints, explained_by=_planned(end.fault))
                 self.findings.append(finding)
                 continue
+            self._note_whether_it_ended(finding, events)
             finding = finding._replace(explained_by=_raised(events, evidence))
             if not all(map(is_uncaught, events)):
                 self.findings.append(finding)
@@ -302,6 +363,12 @@ class ProcessFacts:
             for finding in self._exceptions.in_logs(evidence.stderr):
                 self._add_bad_behavior(finding)
 
+    def _note_whether_it_ended(self, finding: Finding, events: list[Event]) -> None:
+        """An exception after which its process emitted again is no end."""
+        last = self._index.last_of_process(events[-1])
+        if surely_before(events[-1], last):
+            self.no_ends.add((finding.code, finding.where))
+
     def _died_of(self, end: End, events: list[Event]) -> bool:
         bad = end.cause is EndCause.SELF and not accepted_exit(end, self._units.get(end.unit))
         return bad and self._exceptions.death_of(end) in events
@@ -309,6 +376,16 @@ class ProcessFacts:
     def _add_bad_behavior(self, finding: Finding) -> None:
         detect = self._scenario.group.detect_bad_behavior
         (self.findings if detect else self.notes).append(finding)
+
+
+def _wait_of(event: Event) -> Wait | None:
+    """What a wait that gave up was for, as the probes' library says it."""
+    told = event.meta.get("waited_for")
+    if not isinstance(told, dict) or not isinstance(told.get("place"), str):
+        return None
+    unit, _, step = told["place"].partition(":")
+    key = told.get("key")
+    return Wait(unit, step, key if isinstance(key, str) else None)
 
 
 def current_ends(evidence: Evidence) -> dict[str, End]:

@@ -1,85 +1,252 @@
 """Which finding is the root cause, and what the others follow from.
 
-A finding has at most one explanation, and explanations never go in a circle. A finding that lists
-several keys is explained only if all of its keys are.
+A finding has at most one explanation, and explanations never go in a circle. Keys that were lost
+or doubled for different reasons are different findings: they are told apart here, before anything
+is worded. A finding that lists several keys is explained only if all of its keys are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from math import inf
 
 from testrium.declared.circuits import Circuit, Hop
 from testrium.declared.groups import Scenario
-from testrium.evidence import CheckResult, End, EndCause, Finding
+from testrium.evidence import CheckResult, EndCause, Event, Finding
 from testrium.measures import OF_HOP, hop_measure
+from testrium.verify.circuits import CircuitFacts
+from testrium.verify.findings import Draft
 from testrium.verify.index import EventIndex
-from testrium.verify.matching import ANY, any_matches
+from testrium.verify.matching import ANY, any_matches, matches
+from testrium.verify.probes import Gap
+from testrium.verify.processes import ENDS, ProcessFacts, Wait
+from testrium.verify.timing import surely_before
 from testrium.words import UNKNOWN_CODES, Code, EventType, Place
 
 _RANK = {code: rank for rank, code in enumerate(Code)}
 
-#: The ends of a unit, as causes.
-_ENDS = (Code.INFRA, Code.CRASH, Code.EXCEPTION, Code.UNREADY, Code.HANG, Code.NOTRUN)
 #: What a unit can owe.
 _OWED = (Code.LOST, Code.MISSING, Code.CHECK)
 #: What cannot be expected of a group that the runner or the user ended.
 _UNFINISHED = (*_OWED, Code.VACUOUS, Code.NOTRUN, Code.UNREADY, Code.SILENT)
+#: What a probe that was not recorded may have brought about.
+_BY_GAPS = (
+    Code.LOST,
+    Code.MISSING,
+    Code.CHECK,
+    Code.PHANTOM,
+    Code.STALE,
+    Code.CAUSALITY,
+    Code.ORDER,
+)
 
-#: When each true end of a unit happened: time (ns), then the unit's `init`.
-EndTimes = Mapping[tuple[Code, str], tuple[float, int]]
+#: Connections break before the death of a process is noticed: so long before (ns) an exception of
+#: its peer may follow from it.
+NOTICED_BEFORE_NS = 500_000_000
+
+Node = Finding | Draft
+
+
+class Part:
+    """A draft of keys with one explanation.
+
+    `owed_to` are the units whose end explains it; `behind` is what explains it for the same keys.
+    """
+
+    def __init__(self, draft: Draft, owed_to: Collection[str], behind: Draft | None) -> None:
+        self.draft = draft
+        self.owed_to = frozenset(owed_to)
+        self.behind = behind
+
+
+def parts_of(facts: CircuitFacts, ended: Collection[str]) -> Iterator[Part]:
+    """The drafts of a circuit; lost and doubled keys apart by what explains them.
+
+    Args:
+        ended: the units that came to a bad end.
+    """
+    by_code: dict[Code, list[Draft]] = {}
+    for draft in facts.drafts:
+        code = draft.code if not draft.about else None
+        if code in (Code.LOST, Code.DUPLICATE):
+            by_code.setdefault(draft.code, []).append(draft)
+            continue
+        if code in (Code.MISROUTED, Code.COLLISION):
+            by_code.setdefault(draft.code, []).append(draft)
+        yield Part(draft, (), None)
+    misrouted = _by_instance(facts, by_code.get(Code.MISROUTED, ()))
+    collisions = _by_instance(facts, by_code.get(Code.COLLISION, ()))
+    past = _Past(facts, ended)
+    yield from _split(facts, by_code.get(Code.LOST, ()), past.owed_to, {}, misrouted)
+    yield from _split(facts, by_code.get(Code.DUPLICATE, ()), _nobody, collisions, {})
+
+
+def _nobody(_: Draft, __: str | None) -> tuple[str, ...]:
+    return ()
+
+
+def _by_instance(facts: CircuitFacts, drafts: Iterable[Draft]) -> dict[str | None, Draft]:
+    """The first draft of each instance."""
+    found: dict[str | None, Draft] = {}
+    for draft in drafts:
+        for key in draft.facts:
+            found.setdefault(None if key is None else facts.instances.name_of(key), draft)
+    return found
+
+
+def _split(
+    facts: CircuitFacts,
+    drafts: Sequence[Draft],
+    owed_to: Callable[[Draft, str | None], tuple[str, ...]],
+    stronger: Mapping[str | None, Draft],
+    weaker: Mapping[str | None, Draft],
+) -> Iterator[Part]:
+    """Parts whose keys have one explanation: what happened to them at an earlier stage, if it did.
+
+    Args:
+        stronger, weaker: what explains an instance before that, and else.
+    """
+    first: dict[str | None, Draft] = {}
+    for stage in facts.route.stages:
+        here: list[Draft] = []
+        positions = {hop for hop, _ in stage}
+        for draft in drafts:
+            if draft.position not in positions:
+                continue
+            groups: dict[tuple[tuple[str, ...], int], tuple[Draft | None, list[str | None]]] = {}
+            for key in draft.facts:
+                behind = stronger.get(key) or first.get(key) or weaker.get(key)
+                name = (owed_to(draft, key), id(behind))
+                groups.setdefault(name, (behind, []))[1].append(key)
+            for (units, _), (behind, keys) in groups.items():
+                part = draft if len(groups) == 1 else draft.part(keys)
+                here.append(part)
+                yield Part(part, units, behind)
+        for part in here:
+            for key in part.facts:
+                first.setdefault(key, part)
+
+
+class _Past:
+    """Which keys a unit had gone past when it came to its end.
+
+    A key that came to the hop before it later was handled at the hop itself: so the unit had its
+    turn at the earlier one too.
+    """
+
+    def __init__(self, facts: CircuitFacts, ended: Collection[str]) -> None:
+        self._facts = facts
+        self._ended = ended
+        self._owners: dict[int, list[str]] = {}
+        self._latest: dict[tuple[int, str], list[Event]] = {}
+
+    def owed_to(self, draft: Draft, key: str | None) -> tuple[str, ...]:
+        """The units that ended and owe what was lost."""
+        hop, position = draft.hop, draft.position
+        if not self._ended or hop is None or position is None:
+            return ()
+        owners = self._owners.get(position)
+        if owners is None:
+            units = {place.unit for place in hop.places}
+            owners = [unit for unit in self._ended if unit in units or ANY in units]
+            self._owners[position] = owners
+        if not owners:
+            return ()
+        if key is None:
+            return tuple(owners)
+        came = None
+        owed = []
+        for unit in owners:
+            latest = self._handled(position, unit)
+            if latest and came is None:
+                came = self._facts.route.came_from(draft.rows(key), position)
+            if came is None or not any(surely_before(came, other) for other in latest):
+                owed.append(unit)
+        return tuple(owed)
+
+    def _handled(self, position: int, unit: str) -> list[Event]:
+        """Of the keys that the unit handled at a hop the one that came to it last, for each clock.
+
+        What counts is when a key came to the hop before.
+        """
+        known = self._latest.get((position, unit))
+        if known is not None:
+            return known
+        latest: dict[str, Event] = {}
+        instances, route = self._facts.instances, self._facts.route
+        for name in instances.columns[position]:
+            row = instances.row(name)
+            if any(event.unit == unit for event in row[position]):
+                came = route.came_from(row, position)
+                if came is not None:
+                    other = latest.setdefault(came.domain, came)
+                    if surely_before(other, came):
+                        latest[came.domain] = came
+        found = self._latest[position, unit] = list(latest.values())
+        return found
 
 
 class Explanations:
-    """The findings of a run, related to each other."""
+    """The findings of a run, related to each other; drafts among them are not worded yet."""
 
     def __init__(
         self,
         scenario: Scenario,
-        findings: Sequence[Finding],
-        ends: Mapping[str, End],
-        end_times: EndTimes,
+        nodes: Sequence[Node | Part],
+        processes: ProcessFacts,
         index: EventIndex,
+        gaps: Sequence[Gap] = (),
         checks: Iterable[CheckResult] = (),
     ) -> None:
         self._owed_checks = {check.name: check.owed for check in checks if check.owed}
         self._scenario = scenario
-        self._findings = findings
-        self._ends = ends
-        self._end_times = end_times
+        self._parts = {n: node for n, node in enumerate(nodes) if isinstance(node, Part)}
+        self.nodes: list[Node] = [n.draft if isinstance(n, Part) else n for n in nodes]
+        self._numbers = {id(node): number for number, node in enumerate(self.nodes)}
+        self._processes = processes
+        self._ends = processes.ends
+        self._end_times = processes.end_times
         self._index = index
+        self._gaps = gaps
         self._circuits = {circuit.name: circuit for circuit in scenario.group.circuits}
-        self._cause: list[int | None] = [None] * len(findings)
+        self._cause: list[int | None] = [None] * len(nodes)
         self._by_code: dict[Code, list[int]] = {}
         self._of_unit: dict[tuple[Code, str | None], list[int]] = {}
-        for number, finding in enumerate(findings):
-            self._by_code.setdefault(finding.code, []).append(number)
-            self._of_unit.setdefault((finding.code, finding.unit), []).append(number)
+        for number, node in enumerate(self.nodes):
+            self._by_code.setdefault(node.code, []).append(number)
+            self._of_unit.setdefault((node.code, node.unit), []).append(number)
         self._ended = self._ends_by_time()
         self._ends_of: dict[str | None, list[int]] = {}
         for number in self._ended:
-            self._ends_of.setdefault(findings[number].unit, []).append(number)
+            self._ends_of.setdefault(self.nodes[number].unit, []).append(number)
         # The order of the rules is the order in which they win.
         self._by_the_runner()
+        self._by_crashes()
         self._by_ends_of_units()
         self._by_blocking()
+        self._by_waits()
         self._by_losses()
         self._faults_that_never_happened()
-        self._by_misrouting()
-        self._by_collisions()
+        self._by_the_same_keys()
         self._by_gaps()
         self._by_abandoning()
         self._by_earlier_ends()
         self._by_unanswered_keys()
         self._by_slow_hops()
+        self._merge()
 
-    def ranked(self) -> list[tuple[Finding, bool]]:
+    def ranked(self, findings: Sequence[Finding]) -> list[tuple[Finding, bool]]:
         """The findings, each root followed by what it explains.
 
         The flag tells whether the finding, or what explains it in the end, means "unknown".
+
+        Args:
+            findings: the `nodes` in words.
         """
-        order = sorted(range(len(self._findings)), key=self._position)
+        self._explains = set(self._cause)
+        order = sorted(range(len(findings)), key=self._position)
         children: dict[int | None, list[int]] = {}
         for number in order:
             children.setdefault(self._cause[number], []).append(number)
@@ -87,32 +254,84 @@ class Explanations:
         pending = [(number, False) for number in reversed(children.get(None, []))]
         while pending:
             number, excused = pending.pop()
-            finding, cause = self._findings[number], self._cause[number]
+            finding, cause = findings[number], self._cause[number]
             excused = excused or (cause is None and finding.code in UNKNOWN_CODES)
             if cause is not None:
-                because = self._findings[cause]
+                because = findings[cause]
                 finding = finding._replace(explained_by=f"{because.code} {because.where}")
             ranked.append((finding, excused))
             pending += [(child, excused) for child in reversed(children.get(number, []))]
         return ranked
 
-    def _position(self, number: int) -> tuple[int, float, int]:
-        finding = self._findings[number]
-        return (_RANK[finding.code], inf if finding.t_ns is None else finding.t_ns, number)
+    def _position(self, number: int) -> tuple[int, bool, float, float, int]:
+        """Of one code: those that explain others, those of the earlier hop, the earlier ones."""
+        node = self.nodes[number]
+        position = node.position if isinstance(node, Draft) else None
+        return (
+            _RANK[node.code],
+            number not in self._explains,
+            inf if position is None else position,
+            inf if node.t_ns is None else node.t_ns,
+            number,
+        )
+
+    def _merge(self) -> None:
+        """One entry for what has one code, one place, one circuit and one explanation."""
+        first: dict[tuple[object, ...], int] = {}
+        same: dict[int, list[int]] = {}
+        for number, node in enumerate(self.nodes):
+            if isinstance(node, Draft):
+                name = (node.code, node.where, node.circuit, node.about, self._cause[number])
+                same.setdefault(first.setdefault(name, number), []).append(number)
+        into = list(range(len(self.nodes)))
+        for number, numbers in same.items():
+            if len(numbers) > 1:
+                drafts = [node for n in numbers if isinstance(node := self.nodes[n], Draft)]
+                merged = drafts[0].part(drafts[0].facts)
+                for draft in drafts[1:]:
+                    for key in draft.facts:
+                        if key not in merged.facts:
+                            merged.take(draft, key)
+                merged.count = sum(draft.count for draft in drafts)
+                self.nodes[number] = merged
+                for other in numbers:
+                    into[other] = number
+        kept = [number for number, target in enumerate(into) if number == target]
+        places = {number: place for place, number in enumerate(kept)}
+        causes = [self._cause[number] for number in kept]
+        self.nodes = [self.nodes[number] for number in kept]
+        self._cause = [None if cause is None else places[into[cause]] for cause in causes]
 
     # Rules ------------------------------------------------------------------------------------
 
     def _by_the_runner(self) -> None:
         """A group that was ended from outside owes nothing."""
         for cause in self._with_codes(Code.INFRA):
-            if self._findings[cause].unit is None:
+            if self.nodes[cause].unit is None:
                 for number in self._with_codes(*_UNFINISHED):
                     self._explain(number, cause)
 
+    def _by_crashes(self) -> None:
+        """A crash: what a peer raised, shortly before the crash was noticed or any time later."""
+        for cause in self._with_codes(Code.CRASH):
+            crash = self.nodes[cause]
+            if crash.unit is None or crash.t_ns is None:
+                continue
+            peers = self._depending_on(crash.unit) | self._waiting_at(crash.unit)
+            for number in self._with_codes(Code.EXCEPTION):
+                raised = self.nodes[number]
+                if raised.unit not in peers or raised.t_ns is None:
+                    continue
+                if raised.t_ns >= crash.t_ns - NOTICED_BEFORE_NS:
+                    self._explain(number, cause)
+
     def _by_ends_of_units(self) -> None:
-        """The end of a unit: what it owed, circuits through it that saw nothing, its leaks."""
+        """The end of a unit: what it owed, circuits through it that saw nothing, its leaks.
+
+        And checks, metrics and samples that are about this unit alone.
+        """
         for cause in self._ended:
-            unit = self._findings[cause].unit
+            unit = self.nodes[cause].unit
             if unit is None:
                 continue
             for number in self._owed_by(unit):
@@ -120,59 +339,90 @@ class Explanations:
             for number in self._with_codes(Code.VACUOUS):
                 if self._runs_through(number, unit):
                     self._explain(number, cause)
-            for number in self._of_unit.get((Code.LEAK, unit), ()):
-                self._explain(number, cause)
+            for code in (Code.LEAK, Code.CHECK, Code.METRIC):
+                for number in self._of_unit.get((code, unit), ()):
+                    self._explain(number, cause)
+            for number in self._with_codes(Code.SAMPLES):
+                if self._begins_at(number, unit):
+                    self._explain(number, cause)
 
     def _by_blocking(self) -> None:
         """A unit was not started because of the end of another one."""
         for number in self._with_codes(Code.NOTRUN):
-            end = self._ends.get(self._findings[number].unit or "")
+            end = self._ends.get(self.nodes[number].unit or "")
             if end is not None and end.blocked_by is not None:
                 for cause in self._ends_of.get(end.blocked_by, ()):
                     self._explain(number, cause)
 
+    def _by_waits(self) -> None:
+        """A wait that gave up: because of the loss of this event, or the end of who owed it."""
+        for number in self._with_codes(Code.EXCEPTION):
+            causes = [
+                self._given_up(wait)
+                for wait in self._processes.waits.get(self.nodes[number].where, ())
+            ]
+            if causes and causes[0] is not None and None not in causes:
+                self._explain(number, causes[0])
+
+    def _given_up(self, wait: Wait) -> int | None:
+        """Why an event that was waited for did not come."""
+        for loss, _, _, hop in self._losses:
+            node = self.nodes[loss]
+            if any(matches(place, wait.unit, wait.step) for place in hop.places) and (
+                wait.key is None or self._is_of(wait.key, node)
+            ):
+                return loss
+        return next(iter(self._ends_of.get(wait.unit, ())), None)
+
+    def _is_of(self, key: str, node: Node) -> bool:
+        """Whether a finding is about this key, or one that causes join with it."""
+        keys: Collection[str | None] = node.facts if isinstance(node, Draft) else node.keys
+        if key in keys:
+            return True
+        joined = self._index.instances
+        if joined is None or key not in joined:
+            return False
+        return any(joined.get(other) == joined[key] for other in keys if other is not None)
+
     def _by_losses(self) -> None:
         """A loss: those behind it, hangs of units behind it, the same place as required probe."""
-        losses = [
-            (circuit, stage, hop, number)
-            for number in self._with_codes(Code.LOST)
-            if (circuit := self._circuit_of(number)) is not None
-            for stage, hop in _hop_in(circuit, self._findings[number].where)
-        ]
-        losses.sort(key=lambda loss: loss[1])
-        for circuit, stage, _, number in losses:
-            before = [
-                other
-                for other_circuit, other_stage, _, other in losses
-                if other_circuit is circuit and other_stage < stage
-            ]
-            self._explain_keys(number, before, same_instance=circuit.per == "run")
-        for circuit, stage, hop, number in losses:
-            if self._cause[number] is not None and self._code_of_cause(number) is Code.LOST:
+        for number in self._with_codes(Code.LOST):
+            part = self._parts.get(number)
+            if part is not None and part.behind is not None and part.behind.code is Code.LOST:
+                self._explain(number, self._numbers[id(part.behind)])
+        for number, circuit, stage, hop in self._losses:
+            if self._code_of_cause(number) is Code.LOST:
                 continue  # the first loss on the way explains the rest
             own = {place.unit for place in hop.places}
-            behind = {
-                place.unit
-                for later in circuit.stages[stage + 1 :]
-                for hop_behind in later
-                for place in hop_behind.places
-            }
+            behind = _units(hop for later in circuit.stages[stage + 1 :] for hop in later)
             for hang in self._with_codes(Code.HANG):
-                unit = self._findings[hang].unit
+                unit = self.nodes[hang].unit
                 if unit in behind and unit not in own:
                     self._explain(hang, number)
-        for _, _, hop, number in losses:
+        self._by_hangs_behind_losses()
+        for number, _, _, hop in self._losses:
             for missing in self._with_codes(Code.MISSING):
-                unit, _, step = self._findings[missing].where.partition(":")
+                unit, _, step = self.nodes[missing].where.partition(":")
                 if any_matches(hop.places, unit, step):
                     self._explain(missing, number)
+
+    def _by_hangs_behind_losses(self) -> None:
+        """A unit outside of all routes that hangs as one does that waits for what was lost."""
+        inside = _units(hop for circuit in self._circuits.values() for hop in circuit.hops)
+        hangs = [number for number in self._ended if self.nodes[number].code is Code.HANG]
+        waiting = [number for number in hangs if self._code_of_cause(number) is Code.LOST]
+        for number in hangs:
+            if self.nodes[number].unit not in inside:
+                for cause in waiting[:1]:
+                    if self._end_time(cause) <= self._end_time(number):
+                        self._explain(number, cause)
 
     def _faults_that_never_happened(self) -> None:
         """A fault whose probe was not reached: a unit had ended, or what it needs was lost."""
         faults = {fault.name: fault for fault in self._scenario.group.faults}
         for number in self._with_codes(Code.VACUOUS):
-            fault = faults.get(self._findings[number].where)
-            if fault is None or self._findings[number].circuit is not None:
+            fault = faults.get(self.nodes[number].where)
+            if fault is None or self.nodes[number].circuit is not None:
                 continue
             for cause in self._ended[:1]:
                 self._explain(number, cause)
@@ -181,71 +431,115 @@ class Explanations:
                 if place is not None and self._is_at_or_before(cause, place):
                     self._explain(number, cause)
             for cause in self._with_codes(Code.GAP):
-                if self._findings[cause].unit == fault.unit:
+                if self.nodes[cause].unit == fault.unit:
                     self._explain(number, cause)
 
     def _is_at_or_before(self, loss: int, place: Place) -> bool:
         """Whether what was lost or missing comes no later than `place` on the way to it."""
-        finding = self._findings[loss]
+        node = self.nodes[loss]
         circuit = self._circuit_of(loss)
         if circuit is None:
-            return finding.where == str(place)
-        stages = [stage for stage, _ in _hop_in(circuit, finding.where)]
-        return any(
+            return node.where == str(place)
+        stage = _stage_of(circuit, node)
+        return stage is not None and any(
             any_matches(hop.places, place.unit, place.step)
-            for stage in stages
             for later in circuit.stages[stage:]
             for hop in later
         )
 
-    def _by_misrouting(self) -> None:
-        for number in self._with_codes(Code.LOST):
-            self._explain_keys(number, self._with_codes(Code.MISROUTED))
-
-    def _by_collisions(self) -> None:
-        for number in self._with_codes(Code.DUPLICATE):
-            self._explain_keys(number, self._with_codes(Code.COLLISION))
+    def _by_the_same_keys(self) -> None:
+        """Misrouted: the loss of the same key. A collision, a duplicate: the duplicates behind."""
+        for number, part in self._parts.items():
+            if part.behind is not None:
+                self._explain(number, self._numbers[id(part.behind)])
+        for number in self._with_codes(Code.DUPLICATE):  # of keys that belong to no circuit
+            draft = self.nodes[number]
+            if number not in self._parts and isinstance(draft, Draft) and draft.position == 1:
+                sent = [
+                    cause
+                    for cause in self._with_codes(Code.DUPLICATE)
+                    if isinstance(one := self.nodes[cause], Draft)
+                    and one.position == 0
+                    and cause not in self._parts
+                ]
+                self._explain_keys(number, sent)
 
     def _by_gaps(self) -> None:
-        """A gap: what the unit owed; also effects whose cause it may have emitted."""
-        for cause in self._with_codes(Code.GAP):
-            unit = self._findings[cause].unit or ""
-            for number in self._owed_by(unit):
-                if self._is_told_by_probes(number):
-                    self._explain(number, cause)
-            for number in self._with_codes(Code.PHANTOM, Code.STALE):
-                if self._may_have_caused(unit, number):
-                    self._explain(number, cause)
+        """A gap: what its process may have emitted, unless more is missing than probes can be."""
+        for gap in self._gaps:
+            cause = self._numbers[id(gap.finding)]
+            missing: dict[frozenset[str], list[int]] = {}
+            for number in self._with_codes(*_BY_GAPS):
+                units = gap.units & self._told_by(number, gap.units)
+                open_still = self._cause[number] is None or (
+                    self.nodes[number].code is Code.LOST
+                    and self._code_of_cause(number) is Code.LOST
+                )
+                if units and open_still:
+                    missing.setdefault(frozenset(units), []).append(number)
+            everything = [number for found in missing.values() for number in found]
+            if self._probes_missing(everything) > gap.capacity(gap.units):
+                continue
+            for units, numbers in missing.items():
+                if self._probes_missing(numbers) <= gap.capacity(units):
+                    for number in numbers:
+                        self._explain(number, cause)
+
+    def _probes_missing(self, numbers: Iterable[int]) -> int:
+        """How many probes are not there; of several circuits that miss the same ones the most."""
+        counts: Counter[str | None] = Counter()
+        for number in numbers:
+            node = self.nodes[number]
+            counts[node.circuit] += node.missing if isinstance(node, Draft) else 1
+        return max(counts.values(), default=0)
+
+    def _told_by(self, number: int, units: Collection[str]) -> set[str]:
+        """Of some units those whose probes, had they been recorded, may change this finding."""
+        node = self.nodes[number]
+        if node.code is Code.CHECK:  # the lines of a log are no probes
+            is_probe = self._owed_checks.get(node.where) == "probe"
+            return {node.unit} if is_probe and node.unit is not None else set()
+        if node.code is Code.MISSING:
+            return {node.where.partition(":")[0]}
+        if node.code is Code.LOST:
+            return {unit for unit in units if self._owes_loss(unit, number, ended=False)}
+        if node.code in (Code.PHANTOM, Code.STALE):
+            return {
+                unit for unit in units if unit == node.unit or self._may_have_caused(unit, number)
+            }
+        events = (node.event, node.other) if isinstance(node, Draft) else ()
+        return {event.unit for event in events if event is not None}
 
     def _by_abandoning(self) -> None:
         """What a unit owed that was stopped because another one had ended."""
-        ended = [end for end in self._ended if self._cause[end] is None]
+        if not self._ended:
+            return
+        first = self._ended[0]
         for end in self._ends.values():
-            if end.cause not in (EndCause.ABANDONED, EndCause.NOTRUN) or not ended:
+            if end.cause not in (EndCause.ABANDONED, EndCause.NOTRUN):
                 continue
             for number in self._owed_by(end.unit):
-                self._explain(number, ended[0])
+                self._explain(number, first)
             for number in self._with_codes(Code.VACUOUS):
                 if self._runs_through(number, end.unit):
-                    self._explain(number, ended[0])
-        if ended and self._stopped_by(ended[0]):
+                    self._explain(number, first)
+        if self._stopped_by(first):
             for number in self._with_codes(Code.CHECK):
-                finding = self._findings[number]
-                if finding.unit is None and finding.where in self._owed_checks:
-                    self._explain(number, ended[0])
+                node = self.nodes[number]
+                if node.unit is None and node.where in self._owed_checks:
+                    self._explain(number, first)
 
     def _by_earlier_ends(self) -> None:
-        """Of two ends the earlier one; it takes no detours over ends that are explained."""
-        ended = [end for end in self._ended if self._cause[end] is None]
-        for place, number in enumerate(ended):
-            if place and self._name(number) in self._end_times:
-                self._explain(number, ended[0])
+        """Of two ends the earlier one, even if that is explained itself."""
+        for number in self._ended[1:]:
+            if self._name(number) in self._end_times:
+                self._explain(number, self._ended[0])
 
     def _by_unanswered_keys(self) -> None:
         """A percentile that is over its budget or limit only because keys were lost."""
         for number in self._with_codes(Code.BUDGET, Code.METRIC):
-            same = self._findings[number].circuit
-            lost = [n for n in self._with_codes(Code.LOST) if self._findings[n].circuit == same]
+            same = self.nodes[number].circuit
+            lost = [n for n in self._with_codes(Code.LOST) if self.nodes[n].circuit == same]
             self._explain_keys(number, lost)
 
     def _by_slow_hops(self) -> None:
@@ -256,12 +550,27 @@ class Explanations:
             for hop in circuit.hops
             for measure in OF_HOP
         }
-        slow = [n for n in self._with_codes(Code.METRIC) if self._findings[n].where in hops]
+        slow = [n for n in self._with_codes(Code.METRIC) if self.nodes[n].where in hops]
         for number in self._with_codes(Code.METRIC, Code.BUDGET):
-            finding = self._findings[number]
-            if finding.where not in hops and finding.circuit is not None:
-                same = (hop for hop in slow if self._findings[hop].circuit == finding.circuit)
-                self._explain_by_first(number, same, lambda _: True)
+            node = self.nodes[number]
+            if node.where not in hops and node.circuit is not None:
+                for hop in slow:
+                    if self.nodes[hop].circuit == node.circuit:
+                        self._explain(number, hop)
+
+    # Relations --------------------------------------------------------------------------------
+
+    @cached_property
+    def _losses(self) -> list[tuple[int, Circuit, int, Hop]]:
+        """What was lost at the hops of circuits, with its stage, in the order of stages."""
+        found = []
+        for number in self._with_codes(Code.LOST):
+            node, circuit = self.nodes[number], self._circuit_of(number)
+            if circuit is not None and isinstance(node, Draft) and node.hop is not None:
+                stage = _stage_of(circuit, node)
+                if stage is not None:
+                    found.append((number, circuit, stage, node.hop))
+        return sorted(found, key=lambda loss: loss[2])
 
     @cached_property
     def _receivers(self) -> set[str]:
@@ -271,7 +580,29 @@ class Explanations:
     def _senders(self) -> set[str]:
         return {event.unit for event in self._index.of_type(EventType.SEND)}
 
-    # Relations --------------------------------------------------------------------------------
+    def _depending_on(self, unit: str) -> set[str]:
+        """The units that need `unit` to be ready before they start, or need one that does."""
+        found: set[str] = set()
+        pending = [unit]
+        while pending:
+            needed = pending.pop()
+            for one in self._scenario.units:
+                if needed in one.dependencies and one.name not in found:
+                    found.add(one.name)
+                    pending.append(one.name)
+        return found - {unit}
+
+    def _waiting_at(self, unit: str) -> set[str]:
+        """The units that wait for a key that was last seen at `unit`."""
+        return {
+            place.unit
+            for number, _, _, hop in self._losses
+            if isinstance(draft := self.nodes[number], Draft)
+            and any(
+                fact.other is not None and fact.other.unit == unit for fact in draft.facts.values()
+            )
+            for place in hop.places
+        } - {unit}
 
     def _owed_by(self, unit: str) -> Iterator[int]:
         """What is lost or missing and was to come from `unit`."""
@@ -279,30 +610,25 @@ class Explanations:
         yield from (
             number
             for number in self._of_unit.get((Code.CHECK, unit), ())
-            if self._findings[number].where in self._owed_checks
+            if self.nodes[number].where in self._owed_checks
         )
         yield from (n for n in self._with_codes(Code.LOST) if self._owes_loss(unit, n))
 
-    def _owes_loss(self, unit: str, number: int) -> bool:
-        """Whether what was lost was to come from `unit`."""
-        finding = self._findings[number]
+    def _owes_loss(self, unit: str, number: int, *, ended: bool = True) -> bool:
+        """Whether what was lost was to come from `unit`; `ended`: before it came to its end."""
+        node = self.nodes[number]
         circuit = self._circuit_of(number)
         if circuit is None:  # an orphan: whoever receives may owe it, but for the sender
-            return unit != finding.unit and (not self._receivers or unit in self._receivers)
-        return any(
-            place.unit in (unit, ANY)
-            for _, hop in _hop_in(circuit, finding.where)
-            for place in hop.places
-        )
-
-    def _is_told_by_probes(self, number: int) -> bool:
-        """Whether a damaged probe file can have told it; the lines of a log are no probes."""
-        finding = self._findings[number]
-        return finding.code is not Code.CHECK or self._owed_checks[finding.where] == "probe"
+            return unit != node.unit and (not self._receivers or unit in self._receivers)
+        part = self._parts.get(number)
+        if ended and part is not None and unit in self._ends_of and not _is_number(node):
+            return unit in part.owed_to
+        hop = node.hop if isinstance(node, Draft) else None
+        return hop is not None and any(place.unit in (unit, ANY) for place in hop.places)
 
     def _stopped_by(self, end: int) -> bool:
         """Whether the end of a unit ended the group, which had no time for the rest then."""
-        name = self._findings[end].unit
+        name = self.nodes[end].unit
         return name == "setup" or any(
             unit.name == name and unit.in_except == "Stop" for unit in self._scenario.units
         )
@@ -311,9 +637,7 @@ class Explanations:
         """Whether the cause of an orphan may have come from `unit`."""
         circuit = self._circuit_of(number)
         if circuit is None:
-            return unit != self._findings[number].unit and (
-                not self._senders or unit in self._senders
-            )
+            return unit != self.nodes[number].unit and (not self._senders or unit in self._senders)
         return any(place.unit in (unit, ANY) for hop in circuit.stages[0] for place in hop.places)
 
     def _runs_through(self, number: int, unit: str) -> bool:
@@ -323,27 +647,27 @@ class Explanations:
             place.unit in (unit, ANY) for hop in circuit.hops for place in hop.places
         )
 
-    def _explain_keys(
-        self, number: int, causes: Sequence[int], *, same_instance: bool = False
-    ) -> None:
-        """Explain a finding if all of its keys occur in `causes`; by the first that has its key."""
-        finding = self._findings[number]
-        known = {key for cause in causes for key in self._findings[cause].keys}
-        if same_instance:
-            self._explain_by_first(number, causes, lambda _: True)
-        elif finding.keys and known.issuperset(finding.keys):
-            self._explain_by_first(number, causes, lambda cause: finding.key in cause.keys)
+    def _begins_at(self, number: int, unit: str) -> bool:
+        """Whether all keys of a circuit come from `unit`."""
+        circuit = self._circuit_of(number)
+        return circuit is not None and _units(circuit.stages[0]) == {unit}
 
-    def _explain_by_first(
-        self, number: int, causes: Iterable[int], fits: Callable[[Finding], bool]
-    ) -> None:
+    def _explain_keys(self, number: int, causes: Sequence[int]) -> None:
+        """Explain a finding if all of its keys occur in `causes`; by the first that has its key."""
+        node = self.nodes[number]
+        keys = set(node.keys)
+        if not keys:
+            return
         for cause in causes:
-            if fits(self._findings[cause]):
-                self._explain(number, cause)
+            keys.difference_update(self.nodes[cause].keys)
+        if not keys:
+            for cause in causes:
+                if node.key in self.nodes[cause].keys:
+                    self._explain(number, cause)
 
     def _explain(self, number: int, cause: int) -> None:
         """`cause` explains the finding, unless something does already or the circle would close."""
-        if self._cause[number] is not None or self._findings[number].explained_by is not None:
+        if self._cause[number] is not None or self.nodes[number].explained_by is not None:
             return
         above: int | None = cause
         while above is not None:
@@ -359,29 +683,44 @@ class Explanations:
         """The ends of units, the earliest first."""
 
         def key(number: int) -> tuple[float, int, int]:
-            finding = self._findings[number]
-            t_ns = inf if finding.t_ns is None else float(finding.t_ns)
-            t_ns, init = self._end_times.get(self._name(number), (t_ns, 0))
-            return (t_ns, init, _RANK[finding.code])
+            t_ns, init = self._end_times.get(self._name(number), (self._end_time(number), 0))
+            return (t_ns, init, _RANK[self.nodes[number].code])
 
-        return sorted(self._with_codes(*_ENDS), key=key)
+        ends = (n for n in self._with_codes(*ENDS) if self._name(n) not in self._processes.no_ends)
+        return sorted(ends, key=key)
+
+    def _end_time(self, number: int) -> float:
+        t_ns = self.nodes[number].t_ns
+        return inf if t_ns is None else float(t_ns)
 
     def _name(self, number: int) -> tuple[Code, str]:
-        return self._findings[number].code, self._findings[number].where
+        return self.nodes[number].code, self.nodes[number].where
 
     def _circuit_of(self, number: int) -> Circuit | None:
-        return self._circuits.get(self._findings[number].circuit or "")
+        return self._circuits.get(self.nodes[number].circuit or "")
 
     def _code_of_cause(self, number: int) -> Code | None:
         cause = self._cause[number]
-        return None if cause is None else self._findings[cause].code
+        return None if cause is None else self.nodes[cause].code
 
 
-def _hop_in(circuit: Circuit, text: str) -> list[tuple[int, Hop]]:
-    """The hop of this text and the number of its stage; the first, if the route has it twice."""
-    return [
-        (number, hop)
-        for number, stage in enumerate(circuit.stages)
-        for hop in stage
-        if hop.text == text
-    ][:1]
+def _is_number(node: Node) -> bool:
+    """Whether it is about the number of instances, and not about one of them."""
+    return isinstance(node, Draft) and bool(node.about)
+
+
+def _units(hops: Iterable[Hop]) -> set[str]:
+    return {place.unit for hop in hops for place in hop.places}
+
+
+def _stage_of(circuit: Circuit, node: Node) -> int | None:
+    """The number of the stage that a finding is about; of a place that comes twice the first."""
+    position = node.position if isinstance(node, Draft) else None
+    hops = 0
+    for number, stage in enumerate(circuit.stages):
+        if position is not None and hops <= position < hops + len(stage):
+            return number
+        if position is None and any(hop.text == node.where for hop in stage):
+            return number
+        hops += len(stage)
+    return None

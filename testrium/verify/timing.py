@@ -10,17 +10,19 @@ before it that has any, and in a hop that must happen n times at least n.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
-from itertools import chain
+from itertools import chain, islice
 from math import inf
 from operator import le
 from typing import NamedTuple
 
 from testrium.evidence import Event
 from testrium.statistics import nearest_rank
-from testrium.verify.index import Process, process_of
+from testrium.verify.index import process_of
+
+Row = Sequence[Sequence[Event]]
 
 #: How many samples a percentile needs; 100 is the longest of all.
 LEAST_SAMPLES = {50: 2, 95: 20, 99: 100, 100: 1}
@@ -42,14 +44,12 @@ class Order(IntEnum):
 
 def order_of(one: Event, other: Event) -> Order:
     """Whether `one` came before `other`; ties count as before."""
-    if (
-        one.pid == other.pid
-        and one.seq is not None
-        and other.seq is not None
-        and one.start == other.start
-        and one.owner == other.owner
-    ):
-        return Order.EARLIER if one.seq < other.seq else Order.LATER
+    if one.start == other.start and one.owner == other.owner:
+        if one.seq is not None and other.seq is not None:
+            if one.pid == other.pid and one.seq != other.seq:
+                return Order.EARLIER if one.seq < other.seq else Order.LATER
+        elif _are_lines(one, other) and one.id != other.id:
+            return Order.EARLIER if one.id < other.id else Order.LATER
     if one.domain != other.domain:
         return Order.FOREIGN
     if one.t_ns <= low_ns(other):
@@ -57,72 +57,87 @@ def order_of(one: Event, other: Event) -> Order:
     return Order.LATER if low_ns(one) > other.t_ns else Order.OVERLAPPING
 
 
-class Earlier(NamedTuple):
-    """How many of some events came before another one, or at the same time.
+def _are_lines(one: Event, other: Event) -> bool:
+    """Whether two events of one start are lines of one file, and nothing else tells their order."""
+    if one.t_low_ns is None or other.t_low_ns is None:
+        return False
+    return one.seq is None and other.seq is None and min(one.pid, 0) == min(other.pid, 0)
 
-    `surely` do; `maybe` adds those that overlap with it; `perhaps` also those of other clocks.
+
+def surely_before(one: Event, other: Event) -> bool:
+    """Whether `one` came before `other`, and not at the same time."""
+    return order_of(other, one) is Order.LATER
+
+
+Sequenced = tuple[object, int]
+
+
+def _in_sequence(event: Event) -> Sequenced | None:
+    """The sequence that an event is numbered in, and its number there; see `order_of`.
+
+    A process numbers its probes; lines without a time are numbered by their place in their file.
     """
-
-    surely: int
-    maybe: int
-    perhaps: int
+    if event.seq is not None:
+        return process_of(event), event.seq
+    if event.t_low_ns is not None:
+        return (event.owner, event.start, "lines", min(event.pid, 0)), event.id
+    return None
 
 
 class _Times:
-    """The bounds of some events of one clock, each list sorted."""
+    """The lower bounds of some events of each clock, sorted."""
 
     def __init__(self, events: Sequence[Event]) -> None:
-        self.lows = sorted(map(low_ns, events))
-        self.highs = sorted(event.t_ns for event in events)
+        lows: dict[str, list[int]] = {}
+        for event in events:
+            lows.setdefault(event.domain, []).append(low_ns(event))
+        self._lows = {domain: sorted(ours) for domain, ours in lows.items()}
 
-    def before(self, event: Event) -> tuple[int, int]:
-        """How many came surely, and how many may have come, before or with `event`."""
-        surely = bisect_right(self.highs, low_ns(event))
-        return surely, bisect_right(self.lows, event.t_ns)
+    def later_than(self, event: Event) -> int:
+        """How many came surely after `event`."""
+        lows = self._lows.get(event.domain)
+        return 0 if lows is None else len(lows) - bisect_right(lows, event.t_ns)
+
+
+class _Sequence:
+    """The events of one sequence."""
+
+    def __init__(self, events: Sequence[Event]) -> None:
+        self.times = _Times(events)
+        self._by_number: dict[int, list[Event]] = {}
+        for event in events:
+            found = _in_sequence(event)
+            if found is not None:
+                self._by_number.setdefault(found[1], []).append(event)
+        self._numbers = sorted(
+            number for number, same in self._by_number.items() for _ in range(len(same))
+        )
+
+    def later_than(self, event: Event, number: int) -> int:
+        """How many came after the `event` of this number; a number given twice says nothing."""
+        same = (one for one in self._by_number.get(number, ()) if surely_before(event, one))
+        return len(self._numbers) - bisect_right(self._numbers, number) + sum(1 for _ in same)
 
 
 class Timeline:
-    """Counts how many of some events came before another one, each time in O(log n)."""
+    """Counts how many of some events may have come before another one, in O(log n)."""
 
     def __init__(self, events: Sequence[Event]) -> None:
         self._size = len(events)
-        by_domain: dict[str, list[Event]] = {}
-        by_process: dict[Process, list[Event]] = {}
+        self._times = _Times(events)
+        sequences: dict[object, list[Event]] = {}
         for event in events:
-            by_domain.setdefault(event.domain, []).append(event)
-            if event.seq is not None:
-                by_process.setdefault(process_of(event), []).append(event)
-        self._clocks = {domain: _Times(ours) for domain, ours in by_domain.items()}
-        self._processes = {
-            process: (
-                sorted(event.seq for event in ours if event.seq is not None),
-                {
-                    domain: _Times([event for event in ours if event.domain == domain])
-                    for domain in {event.domain for event in ours}
-                },
-            )
-            for process, ours in by_process.items()
-        }
+            if (found := _in_sequence(event)) is not None:
+                sequences.setdefault(found[0], []).append(event)
+        self._sequences = {name: _Sequence(ours) for name, ours in sequences.items()}
 
-    def earlier_than(self, event: Event) -> Earlier:
-        """How many came before `event`."""
-        surely, maybe, size = self._by_clock(event, self._clocks)
-        foreign = self._size - size
-        if event.seq is not None and process_of(event) in self._processes:
-            numbers, clocks = self._processes[process_of(event)]
-            by_number = bisect_left(numbers, event.seq)
-            surely_too, maybe_too, size_too = self._by_clock(event, clocks)
-            surely += by_number - surely_too
-            maybe += by_number - maybe_too
-            foreign -= len(numbers) - size_too
-        return Earlier(surely, maybe, maybe + foreign)
-
-    @staticmethod
-    def _by_clock(event: Event, clocks: dict[str, _Times]) -> tuple[int, int, int]:
-        times = clocks.get(event.domain)
-        if times is None:
-            return 0, 0, 0
-        return *times.before(event), len(times.highs)
+    def not_later(self, event: Event) -> int:
+        """How many came before `event` or with it, or may have."""
+        later = self._times.later_than(event)
+        found = _in_sequence(event)
+        if found is not None and (sequence := self._sequences.get(found[0])) is not None:
+            later += sequence.later_than(event, found[1]) - sequence.times.later_than(event)
+        return self._size - later
 
 
 class Latency(NamedTuple):
@@ -144,7 +159,7 @@ UNKNOWN = Latency(-inf, inf)
 def latency_between(
     starts: Sequence[Event], ends: Sequence[tuple[Sequence[Event], int]]
 ) -> Latency:
-    """From the first of `starts` to what completes `ends`.
+    """From the first of `starts` to what completes `ends`; at least what one hop certainly took.
 
     `ends` are hops with the number of events that completes each.
     """
@@ -153,15 +168,27 @@ def latency_between(
         if start.t_low_ns is None and end.t_low_ns is None and start.domain == end.domain:
             exact = end.t_ns - start.t_ns
             return Latency(exact, exact)
-    domain = starts[0].domain
-    for events in (starts, *(events for events, _ in ends)):
-        if any(event.domain != domain for event in events):
-            return UNKNOWN
-    begin_low = min(map(low_ns, starts))
-    begin_high = min(event.t_ns for event in starts)
-    end_low = max(sorted(map(low_ns, events))[need - 1] for events, need in ends)
-    end_high = max(sorted(event.t_ns for event in events)[need - 1] for events, need in ends)
-    return Latency(end_low - begin_high, end_high - begin_low)
+    taken = [_hop_latency(starts, events, need) for events, need in ends]
+    return Latency(max(one.low for one in taken), max(one.high for one in taken))
+
+
+def _hop_latency(starts: Sequence[Event], events: Sequence[Event], need: int) -> Latency:
+    """From the first of `starts` to the event that is the `need`-th of its hop."""
+    domains = {event.domain for event in events}
+    if len(domains) > 1:
+        if need < len(events):
+            return UNKNOWN  # which of them completes the hop depends on their clocks
+        # All of them are needed: it took at least as long as any.
+        return Latency(max(_hop_latency(starts, [event], 1).low for event in events), inf)
+    comparable = [start for start in starts if start.domain in domains]
+    if not comparable:
+        return UNKNOWN
+    end_low = sorted(map(low_ns, events))[need - 1]
+    end_high = sorted(event.t_ns for event in events)[need - 1]
+    low = end_low - min(start.t_ns for start in comparable)
+    if len(comparable) < len(starts):
+        return Latency(low, inf)  # one with another clock may have been first
+    return Latency(low, end_high - min(map(low_ns, starts)))
 
 
 class Latencies:
@@ -197,135 +224,172 @@ class Latencies:
         return Latency(nearest_rank(self._lows, percentile), nearest_rank(self._highs, percentile))
 
     def percentile_ms(self, percentile: int) -> float | None:
-        """For a report: None with too few samples, an infinite value, or one that is not known."""
+        """For a report: what it was at most; None with too few samples, or an infinite value."""
         if not self.enough(percentile):
             return None
-        value = self.percentile(percentile)
-        return value.high / 1e6 if value.exact and value.high < inf else None
+        value = self.percentile(percentile).high
+        return value / 1e6 if value < inf else None
 
     def max_ms(self) -> float | None:
-        """The longest that is known exactly."""
-        known = (
-            latency_between.high
-            for latency_between in self._others.values()
-            if latency_between.exact and latency_between.high < inf
-        )
+        """The longest that is known, at most."""
+        known = (one.high for one in self._others.values() if one.high < inf)
         longest = max(chain(self._exact.values(), known), default=None)
         return None if longest is None else longest / 1e6
 
-
-Row = Sequence[Sequence[Event]]
 
 #: Up to so many events are compared one by one; more are counted by bisection.
 FEW = 8
 
 
 class Misplaced(NamedTuple):
-    """An event that has too few earlier ones in a hop; `prior` is the one it should have waited
-    for. `foreign`: the clocks cannot tell."""
+    """An event that has surely too few earlier ones in a hop: `prior` is the one that it should
+    have waited for. `hop` and `prior_hop` are the indices of their hops."""
 
     event: Event
+    hop: int
     prior: Event
-    foreign: bool
+    prior_hop: int
 
 
 def misplaced(stages: Sequence[Sequence[tuple[int, int]]], row: Row) -> list[Misplaced]:
     """The events of one instance that came before what they should follow.
+
+    What two clocks cannot tell is in order.
 
     Args:
         stages: for each stage its hops, each as its index in `row` and its least count.
         row: for each hop its events, sorted by time.
     """
     found: list[Misplaced] = []
-    before: list[tuple[Sequence[Event], int]] = []
+    before: list[tuple[int, Sequence[Event], int]] = []
     timelines: dict[int, Timeline] = {}
     for stage in stages:
-        here = [(row[hop], least or 1) for hop, least in stage if row[hop]]
+        here = [(hop, row[hop], least or 1) for hop, least in stage if row[hop]]
         if not here:
             continue
-        for events, _ in here:
+        for hop, events, _ in here:
             for event in events:
-                for prior, least in before:
+                for prior_hop, prior, least in before:
                     if len(prior) == 1:
-                        order = order_of(prior[0], event)
-                        if order is Order.EARLIER or order is Order.OVERLAPPING:
-                            continue
-                        found.append(Misplaced(event, prior[0], order is Order.FOREIGN))
+                        if order_of(prior[0], event) is Order.LATER:
+                            found.append(Misplaced(event, hop, prior[0], prior_hop))
                     else:
                         need = min(least, len(prior))
-                        known = _earlier(prior, event, need, timelines)
-                        if known.maybe < need:
-                            foreign = known.perhaps >= need
-                            found.append(Misplaced(event, prior[need - 1], foreign))
+                        if _not_later(prior, event, need, timelines) < need:
+                            found.append(Misplaced(event, hop, prior[need - 1], prior_hop))
         before = here
     return found
 
 
-def _earlier(
+def _not_later(
     prior: Sequence[Event], event: Event, need: int, timelines: dict[int, Timeline]
-) -> Earlier:
-    """How many of `prior` came before `event`; it may stop counting at `need`."""
-    if need <= FEW and all(order_of(one, event) is Order.EARLIER for one in prior[:need]):
-        return Earlier(need, need, need)
+) -> int:
+    """How many of `prior` may have come before `event`; it may stop counting at `need`."""
+    if need <= FEW and all(order_of(one, event) is not Order.LATER for one in prior[:need]):
+        return need
     if len(prior) <= FEW:
-        orders = [order_of(one, event) for one in prior]
-        surely = orders.count(Order.EARLIER)
-        maybe = surely + orders.count(Order.OVERLAPPING)
-        return Earlier(surely, maybe, maybe + orders.count(Order.FOREIGN))
+        return sum(order_of(one, event) is not Order.LATER for one in prior)
     timeline = timelines.get(id(prior))
     if timeline is None:
         timeline = timelines[id(prior)] = Timeline(prior)
-    return timeline.earlier_than(event)
+    return timeline.not_later(event)
 
 
 def overtaking(sent: Sequence[Event], arrived: Sequence[Event]) -> list[tuple[int, int]]:
     """Who surely overtook whom: sent after it and arrived before it. O(n log n).
 
     Args:
-        sent: for each key the event that began its way.
+        sent: for each key the event that began its path.
         arrived: in the same order, the event that ended it.
 
     Returns:
         Indices of the fast one and of one that it overtook, in the order of arrival.
     """
-    sent_low, sent_high = _positions(sent)
-    arrived_low, arrived_high = _positions(arrived)
-    numbers = range(len(sent))
-    as_sent = sorted(numbers, key=sent_high.__getitem__)
-    arrivals = [arrived_low[i] for i in as_sent]
-    if arrived_low is arrived_high and all(map(le, arrivals, arrivals[1:])):
-        return []  # the way it should be: in order of sending, arrivals never go back
-    found = []
-    later = iter(sorted(numbers, key=arrived_low.__getitem__, reverse=True))
+    if _in_one_order(sent, arrived):
+        return []
+    pairs: dict[int, int] = {}
+    doubtful: dict[int, None] = {}
+    for fast, slow in _possible_pairs(sent, arrived):
+        if fast in pairs:
+            continue
+        if surely_before(sent[slow], sent[fast]) and surely_before(arrived[fast], arrived[slow]):
+            pairs[fast] = slow
+        else:
+            doubtful[fast] = None  # a sequence contradicts the clock
+    for fast in doubtful:
+        if fast not in pairs:
+            for slow in range(len(sent)):
+                if surely_before(sent[slow], sent[fast]) and surely_before(
+                    arrived[fast], arrived[slow]
+                ):
+                    pairs[fast] = slow
+                    break
+    return sorted(pairs.items(), key=lambda pair: (arrived[pair[0]].t_ns, pair[0]))
+
+
+def _in_one_order(sent: Sequence[Event], arrived: Sequence[Event]) -> bool:
+    """Whether both follow one line of time, and arrivals never go back on it: as it should be."""
+    if any(event.t_low_ns is not None for event in chain(sent, arrived)):
+        return False
+    if len({event.domain for event in chain(sent, arrived)}) > 1:
+        return False
+    sent_at = [(event.t_ns, event.seq or 0) for event in sent]
+    numbers = sorted(range(len(sent)), key=sent_at.__getitem__)
+    arrived_at = [(arrived[i].t_ns, arrived[i].seq or 0) for i in numbers]
+    if not all(map(le, arrived_at, islice(arrived_at, 1, None))):
+        return False
+    return _follows_numbers(sent[i] for i in numbers) and _follows_numbers(
+        arrived[i] for i in numbers
+    )
+
+
+def _follows_numbers(events: Iterable[Event]) -> bool:
+    """Whether events in the order of a clock are in that of their processes too."""
+    last: dict[object, int] = {}
+    for event in events:
+        if event.seq is not None:
+            process = process_of(event)
+            if last.get(process, 0) > event.seq:
+                return False
+            last[process] = event.seq
+    return True
+
+
+def _lines(events: Sequence[Event]) -> dict[object, dict[int, tuple[int, int]]]:
+    """Lines on which events have an order: their clocks, and the sequences that number them.
+
+    For each line the bounds of those that are on it, by their index.
+    """
+    lines: dict[object, dict[int, tuple[int, int]]] = {}
+    for index, event in enumerate(events):
+        clock = lines.setdefault(("clock", event.domain), {})
+        clock[index] = (low_ns(event), event.t_ns)
+        if (found := _in_sequence(event)) is not None:
+            lines.setdefault(found[0], {})[index] = (found[1], found[1])
+    return lines
+
+
+def _possible_pairs(sent: Sequence[Event], arrived: Sequence[Event]) -> Iterator[tuple[int, int]]:
+    """For each that may have overtaken others the first of these to be sent, on each two lines."""
+    arrival_lines = list(_lines(arrived).values())
+    for begins in _lines(sent).values():
+        for ends in arrival_lines:
+            few, many = (begins, ends) if len(begins) < len(ends) else (ends, begins)
+            both = [index for index in few if index in many]
+            if len(both) > 1:
+                yield from _swept(both, begins, ends)
+
+
+def _swept(
+    both: Sequence[int], begins: Mapping[int, tuple[int, int]], ends: Mapping[int, tuple[int, int]]
+) -> Iterator[tuple[int, int]]:
+    later = iter(sorted(both, key=lambda index: ends[index][0], reverse=True))
     candidate = next(later, None)
     first_sent, slow = inf, -1  # the first to be sent among those that arrived later
-    for i in sorted(numbers, key=arrived_high.__getitem__, reverse=True):
-        while candidate is not None and arrived_low[candidate] > arrived_high[i]:
-            if sent_high[candidate] < first_sent:
-                first_sent, slow = sent_high[candidate], candidate
+    for i in sorted(both, key=lambda index: ends[index][1], reverse=True):
+        while candidate is not None and ends[candidate][0] > ends[i][1]:
+            if begins[candidate][1] < first_sent:
+                first_sent, slow = begins[candidate][1], candidate
             candidate = next(later, None)
-        if first_sent < sent_low[i]:
-            found.append((i, slow))
-    return found[::-1]
-
-
-def one_clock(events: Sequence[Event]) -> bool:
-    """Whether the order of these events can be known."""
-    return len({event.domain for event in events}) < 2 or _one_sequence(events)
-
-
-def _one_sequence(events: Sequence[Event]) -> bool:
-    if len({event.pid for event in events}) != 1 or any(event.seq is None for event in events):
-        return False
-    return len(set(map(process_of, events))) == 1
-
-
-def _positions(events: Sequence[Event]) -> tuple[list[int], list[int]]:
-    """Bounds of when each happened: sequence numbers in one process, else times."""
-    if _one_sequence(events):
-        numbers = [event.seq or 0 for event in events]
-        return numbers, numbers
-    highs = [event.t_ns for event in events]
-    if any(event.t_low_ns is not None for event in events):
-        return [low_ns(event) for event in events], highs
-    return highs, highs
+        if first_sent < begins[i][0]:
+            yield i, slow

@@ -254,9 +254,9 @@ TABLE = {
         "circuit a:s b:r c:t fifo=true;a:s> 1;b:r< 9;c:t 9;b:r< 1;c:t 1",
         "fail;phantom b:r 9",
     ),
-    "two clocks cannot tell about fifo": (
+    "two clocks say nothing about fifo": (
         "circuit a:s b:r|c:r fifo=true;a:s> 1 @1;a:s> 2 @2;b:r< 1 @3;c:r< 2 @4 domain=x",
-        "unknown;clock b:r 1;clock c:r 2",
+        "pass",
     ),
     # times
     "in time": ("circuit a:s b:r within=5;a:s> k @0;b:r< k @5", "pass"),
@@ -298,9 +298,9 @@ TABLE = {
         "circuit a:s b:r;b:r< k @3 low=1;a:s> k @5",
         "fail;causality b:r k",
     ),
-    "another clock does not decide order": (
+    "another clock says nothing about order": (
         "circuit a:s b:r;a:s> k @5;b:r< k @9 domain=x",
-        "unknown;clock b:r k",
+        "pass",
     ),
     "two events of that other clock do": (
         "circuit a:s b:r;a:s> k @5 domain=x;b:r< k @4 domain=x",
@@ -338,9 +338,22 @@ def test_rule(case: str, findings_of: Callable[[str], str]) -> None:
 
 @pytest.mark.parametrize(
     ("one", "other", "verdict"),
-    [(1, 1.0, "pass"), (1, True, "fail"), (0, False, "fail"), ([1], [1], "pass"), (1, 2, "fail")],
+    [
+        (1, 1, "pass"),
+        (1, 1.0, "fail"),
+        (1, True, "fail"),
+        (0, False, "fail"),
+        ([1], [1], "pass"),
+        ([1], [True], "fail"),
+        ([1], [1, 2], "fail"),
+        ({"a": {"b": 1}}, {"a": {"b": 1}}, "pass"),
+        ({"a": {"b": 1}}, {"a": {"b": 1.0}}, "fail"),
+        ({"a": 1}, {"b": 1}, "fail"),
+        (1, 2, "fail"),
+        (None, False, "fail"),
+    ],
 )
-def test_same_compares_json_values(
+def test_same_compares_json_values_and_their_types(
     one: object, other: object, verdict: str, table: Callable[[str], Any]
 ) -> None:
     case = table(f"{UNITS}\ncircuit a:s b:r same=n\na:s> k\nb:r< k")
@@ -380,9 +393,11 @@ def test_no_metrics_where_none_are_wanted(judged: Callable[[str], Judgement]) ->
     assert (result.instances, result.p50_ms, result.max_ms) == (2, None, None)
 
 
-def test_an_interval_is_no_latency(judged: Callable[[str], Judgement]) -> None:
+def test_of_an_interval_the_report_shows_what_it_was_at_most(
+    judged: Callable[[str], Judgement],
+) -> None:
     (result,) = judged(f"{UNITS}\ncircuit a:s b:r\na:s> k\nb:r< k low=0").circuits
-    assert result.max_ms is None
+    assert result.max_ms == 1.0
 
 
 def test_a_finding_tells_the_story_of_its_witness(judged: Callable[[str], Judgement]) -> None:

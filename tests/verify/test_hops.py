@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from testrium.verify import circuits
-from testrium.verify.circuits import HopTimes, examine
+from testrium.verify.circuits import HopTimes, Unclaimed, examine
 from testrium.verify.index import EventIndex
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def times(case: Table) -> dict[str, HopTimes]:
     """Of the one circuit of a case."""
     index = EventIndex(case.evidence())
     (circuit,) = case.scenario().group.circuits
-    return dict(examine(circuit, index, [], (), with_hops=True).hops)
+    return dict(examine(circuit, index, Unclaimed((), index), (), with_hops=True).hops)
 
 
 def medians(case: Table) -> dict[str, float]:
@@ -101,4 +101,5 @@ def test_many_instances_are_looked_at_evenly(table: Make, monkeypatch: pytest.Mo
 def test_nobody_pays_who_does_not_ask(table: Make) -> None:
     case = table("circuit a:sent b:got\na sent> k1\nb got< k1")
     (circuit,) = case.scenario().group.circuits
-    assert examine(circuit, EventIndex(case.evidence()), [], ()).hops == {}
+    index = EventIndex(case.evidence())
+    assert examine(circuit, index, Unclaimed((), index), ()).hops == {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from testrium.declared.circuits import Hop
-from testrium.verify.matching import any_matches, choose_hop, matches, matching_hops
+from testrium.verify.matching import any_matches, claim_of, first_open, first_with_room, matches
 from testrium.words import Place
 
 
@@ -30,20 +30,23 @@ def hop(*places: tuple[str, str], most: int | None = 1) -> Hop:
     return Hop("hop", tuple(Place(*place) for place in places), 0, most)
 
 
-def test_the_hop_that_names_the_place_comes_first() -> None:
+def test_a_hop_that_names_the_place_goes_before_those_with_a_star() -> None:
     hops = [hop(("*", "*")), hop(("*", "s")), hop(("b", "s")), hop(("x", "y"), ("a", "s"))]
-    assert matching_hops(hops, "a", "s") == (3, 1, 0)
-    assert matching_hops(hops, "c", "t") == (0,)
+    assert claim_of(hops, "a", "s") == ((3,), False)
+    assert claim_of(hops, "c", "s") == ((0, 1), True)
+    assert claim_of(hops, "c", "t") == ((0,), True)
+    assert claim_of(hops[2:], "c", "t") == ((), False)
 
 
-def test_of_equal_hops_the_first_one_with_room() -> None:
+def test_of_several_hops_the_first_one_with_room() -> None:
     hops = [hop(("a", "s")), hop(("a", "s"), most=2)]
-    candidates = matching_hops(hops, "a", "s")
-    assert candidates == (0, 1)
-    assert [choose_hop(candidates, counts, hops) for counts in ([0, 0], [1, 0], [1, 1])] == [
-        0,
-        1,
-        1,
-    ]
-    assert choose_hop(candidates, [1, 2], hops) == 0, "with no room left, the first"
-    assert choose_hop((1,), [0, 9], [hops[0], hop(("a", "s"), most=None)]) == 1
+    counts = ([0, 0], [1, 0], [1, 1])
+    assert [first_with_room((0, 1), have, hops) for have in counts] == [0, 1, 1]
+    assert first_with_room((0, 1), [1, 2], hops) == 0, "with no room left, the first"
+    assert first_with_room((1,), [0, 9], [hops[0], hop(("a", "s"), most=None)]) == 1
+
+
+def test_of_several_hops_the_first_one_that_needs_an_event() -> None:
+    optional = Hop("hop", (Place("a", "s"),), 1, 2)
+    assert first_open((0, 1), [1, 0], [optional, optional]) == 1
+    assert first_open((0, 1), [1, 1], [optional, optional]) == 0

@@ -30,7 +30,7 @@ TABLE = {
         "1 of 4 keys got there",
     ],
     "circuit a:s b:r{3};a:s> k;b:r< k": [
-        "k reached b:r once, 3 are required; last seen at a:s",
+        "k reached b:r once, 3 are required; last seen at b:r",
     ],
     "circuit a:s b:r per=run;a:s": ["the run never reached b:r; last seen at a:s"],
     "circuit a:s keys=3;a:s> k": ["1 of 3 instances of this circuit began at a:s"],
@@ -42,7 +42,7 @@ TABLE = {
     "circuit a:s b:r;a:s> k;b:r< k pid=7;b:r< k pid=7;b:r< k pid=8": [
         "k reached b:r 3 times, once is allowed",
         "twice in process 7, once in process 8",
-        "the one too many came 1 ms after the first",
+        "the first of 2 too many came 1 ms after the first of all",
     ],
     "circuit a:s b:r+;a:s> k;b:r< k;c:r< k": [
         "k was received at c:r, which is not on the route",
@@ -56,7 +56,7 @@ TABLE = {
         "a key stands for one instance: let its text begin with the unit (a-1, b-1)",
     ],
     "circuit a:s b:r?;a:s> k;b:r;b:r": [
-        "b:r happened twice without a key: whose was it?",
+        "b:r happened twice without a key: it cannot be assigned to an instance",
         'give the probe its key, or declare the circuit with per = "run"',
     ],
     "circuit a:s never=b:x;a:s> k;b:x k;b:x": ["b:x happened twice for k, and never should"],

@@ -109,7 +109,7 @@ TABLE = {
     ),
     "a loss: those behind it for the same key only": (
         f"{ROUTE};a:s> k j;b:r< j",
-        "fail;lost b:r k;lost c:t k,j",
+        "fail;lost b:r k;lost c:t k < lost b:r;lost c:t j",
     ),
     "a loss: the missing probe of the same place": (
         "unit a;unit b r;a:up;b:up;circuit a:s b:r;a:s> k",
@@ -126,11 +126,14 @@ TABLE = {
     ),
     "misrouted: not the loss of other keys": (
         f"{THREE};circuit a:s b:r;a:s> k j;c:x< k",
-        "fail;misrouted c:x k;lost b:r k,j",
+        "fail;misrouted c:x k;lost b:r k < misrouted c:x;lost b:r j",
     ),
     "misrouted to two places": (
         f"{THREE};circuit a:s b:r;a:s> k j;c:x< k;c:y< j",
-        "fail;misrouted c:x k;lost b:r k,j < misrouted c:x;misrouted c:y j",
+        (
+            "fail;misrouted c:x k;lost b:r k < misrouted c:x;"
+            "misrouted c:y j;lost b:r j < misrouted c:y"
+        ),
     ),
     "collision: the duplicates of the key": (
         f"{THREE};circuit a:s|b:s c:r;a:s> k;b:s> k;c:r< k k",
@@ -141,7 +144,7 @@ TABLE = {
     ),
     "collision: no duplicates of other keys": (
         f"{THREE};circuit a:s|b:s c:r+;a:s> k;b:s> k;c:r< k;a:s> j j;c:r< j",
-        "fail;collision a:s|b:s k;duplicate a:s|b:s k,j",
+        "fail;collision a:s|b:s k;duplicate a:s|b:s k < collision a:s|b:s;duplicate a:s|b:s j",
     ),
     # a gap
     "a gap: what the unit owed is unknown": (
@@ -188,9 +191,9 @@ TABLE = {
         ),
         "fail;crash a;check c < crash a;check d",
     ),
-    "a crash: not what it wrote and should not have": (
-        "unit a;end a exit=1;check c unit=a",
-        "fail;crash a;check c",
+    "a crash: checks that are about this unit alone": (
+        "unit a;unit b;b:up;end a exit=1;check c unit=a;check d unit=b",
+        "fail;crash a;check c < crash a;check d",
     ),
     "a crash that stops the group: files that were not written": (
         "unit a;end a exit=1;check c owed=output;check d",
@@ -220,7 +223,7 @@ TABLE = {
     # ranking of roots
     "by the table, then by time": (
         "unit a x;unit b y;unit c;a:up;b:up;end c leaks=7",
-        "fail;silent c;leak c;missing a:x;missing b:y",
+        "fail;silent c;missing a:x;missing b:y;leak c",
     ),
     "failing before unknown": (
         "unit a x;unit b;a:up;b:up seq=1;b:up seq=3",

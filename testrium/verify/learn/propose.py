@@ -12,7 +12,7 @@ from testrium.declared.units import Unit
 from testrium.evidence import Event, Evidence
 from testrium.phrases import duration_text, plural, time_span, times
 from testrium.statistics import nearest_rank
-from testrium.verify.circuits import unclaimed_events
+from testrium.verify.circuits import Unclaimed
 from testrium.verify.index import EventIndex
 from testrium.verify.instances import Instances, Route
 from testrium.verify.learn.learned_order import HopGuess, alternatives, stages_of
@@ -141,7 +141,7 @@ def learn(units: Sequence[Unit], events: Sequence[Event]) -> tuple[Proposal, ...
         found = _collect(family, index)
         proposals.append(_propose(family, found, {one.circuit.name for one in proposals}))
         instances.append(found)
-    strays = unclaimed_events([one.circuit for one in proposals], index)
+    strays = Unclaimed([one.circuit for one in proposals], index).events
     return tuple(
         _opened(one, found, strays) for one, found in zip(proposals, instances, strict=True)
     )
