@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -153,7 +154,7 @@ def _scenario_of(campaign: Campaign) -> tuple[Project, Scenario, Chaos]:
             f"{scenario.id} does not say what may be broken: config.toml needs a table [chaos]"
             ' with units = ["NAME"] or links = ["UNIT.PORT"]'
         )
-    group = scenario.group._replace(faults=(), save_metrics=False)
+    group = replace(scenario.group, faults=(), save_metrics=False)
     apart = project._replace(state_folder=project.state_folder / FOLDER)
     return apart, scenario._replace(group=group), chaos
 
@@ -207,7 +208,7 @@ class _Trials:
 
     def run(self, faults: Plan, number: int) -> Trial:
         """Run the group under a plan. Raises _InterruptedError, InfraError."""
-        group = self.scenario.group._replace(faults=faults)
+        group = replace(self.scenario.group, faults=faults)
         scenario = self.scenario._replace(group=group)
         result = run_scenario(self._request, self._project, scenario)
         if result.exit_code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):

@@ -81,13 +81,19 @@ def _three_digits(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-_EXACT_UNITS = (("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000))
+_EXACT_UNITS = (
+    ("h", 3_600_000_000_000),
+    ("m", 60_000_000_000),
+    ("s", 1_000_000_000),
+    ("ms", 1_000_000),
+    ("us", 1_000),
+)
 
 
 def duration_text(span_ns: int) -> str:
     """A duration as files spell it, exactly: `200ms`."""
     for unit, scale in _EXACT_UNITS:
-        if span_ns % scale == 0:
+        if span_ns % scale == 0 and (span_ns or unit == "s"):
             return f"{span_ns // scale}{unit}"
     return f"{span_ns / 1_000}us"
 
@@ -123,3 +129,25 @@ def close_to(word: str, words: Iterable[str], *, likeness: float = 0.6) -> str |
 
     found = get_close_matches(word, [other for other in words if other != word], 1, likeness)
     return next(iter(found), None)
+
+
+def did_you_mean(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
+    """`; did you mean 'x'?` where one of `known` looks like `word`, else nothing."""
+    nearest = nearest_word(word, known, likeness)
+    return f"; did you mean {nearest!r}?" if nearest else ""
+
+
+def nearest_word(word: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
+    """The one of `known` that `word` is probably a misspelling of.
+
+    Args:
+        word: what the user wrote.
+        known: what could have been meant.
+        likeness: 0 to 1, see difflib.SequenceMatcher.ratio.
+    """
+    known = list(known)
+    same_letters = {name.casefold().replace("-", "_"): name for name in reversed(known)}
+    same = same_letters.get(word.casefold().replace("-", "_"))
+    if same is not None and same != word:
+        return same
+    return close_to(word, known, likeness=likeness)

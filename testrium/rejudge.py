@@ -14,8 +14,7 @@ from testrium.judging.group import EXIT_CODES, judged, run_verdict
 from testrium.load.project import state_folder
 from testrium.plan.selection import ResultKey, Selection
 from testrium.record.recovery import recover_unread
-from testrium.record.restored import restored_scenario
-from testrium.record.scenario import FILE, read_scenario
+from testrium.record.scenario import FILE, read_scenario, restored_scenario
 from testrium.report.json_report import RUN_FILE
 from testrium.report.stored import StoredReportError, read_report, read_run
 from testrium.results import GroupResult, RunResult

@@ -14,7 +14,10 @@ import pytest
 
 from testrium import testing
 from testrium.cli.main import COMMANDS, main
-from testrium.load.schema import CHECK, CONFIGS, UNIT
+from testrium.declared.checks import Check
+from testrium.declared.groups import Configs
+from testrium.declared.keys import keys_of
+from testrium.declared.units import Unit
 from testrium.modules.events import Events_Manager, Results_Manager, UnitStatus_Manager
 from testrium.words import Code
 
@@ -158,7 +161,7 @@ def test_every_option_of_a_command_is_documented(name: str) -> None:
 def test_every_key_of_a_check_is_documented() -> None:
     page = (REFERENCE / "checks.md").read_text()
     documented = {name.partition(" ")[0] for name in first_column(page)}
-    assert {key.name for key in CHECK.keys} - documented == {"name"}
+    assert {key for _, key in keys_of(Check)} - documented == {"name"}
 
 
 def test_every_name_of_testing_is_documented() -> None:
@@ -192,7 +195,7 @@ def test_every_key_of_groups_and_units_is_documented() -> None:
     documented = {
         key.replace("-", "_") for key in first_column((REFERENCE / "groups.md").read_text())
     }
-    declared = {key.name for shape in (CONFIGS, UNIT) for key in shape.keys}
+    declared = {key for kind in (Configs, Unit) for _, key in keys_of(kind)}
     assert {key.replace("-", "_") for key in declared} - documented == set()
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any, NamedTuple
 
@@ -150,7 +151,7 @@ def planned(faults: Iterable[Fault]) -> Plan:
         name = fault.default_name
         names[name] += 1
         number = names[name]
-        plan.append(fault._replace(name=name if number == 1 else f"{name} ({number})"))
+        plan.append(replace(fault, name=name if number == 1 else f"{name} ({number})"))
     return tuple(plan)
 
 

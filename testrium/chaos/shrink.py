@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import combinations
 
 from testrium.chaos.plans import (
@@ -68,17 +69,17 @@ def _simplified(plan: Plan, still: Breaks) -> Plan | None:
 def simpler_faults(fault: Fault) -> Iterator[Fault]:
     """Faults that do the same at an easier place or time, the easiest first."""
     if fault.after is not None:
-        yield fault._replace(after=None)
+        yield replace(fault, after=None)
     for on in sorted({1, fault.on // 2, fault.on - 1}):
         if 0 < on < fault.on:
-            yield fault._replace(on=on)
+            yield replace(fault, on=on)
     for for_ns in _lower(fault.for_ns, LENGTHS_NS):
-        yield fault._replace(for_ns=for_ns)
+        yield replace(fault, for_ns=for_ns)
     for value_ns in _lower(fault.value_ns, LATENCIES_NS):
-        yield fault._replace(value_ns=value_ns)
+        yield replace(fault, value_ns=value_ns)
     higher = [rate for rate in RATES if fault.bytes_per_s is not None and rate > fault.bytes_per_s]
     for rate in higher[-1:]:
-        yield fault._replace(bytes_per_s=rate)
+        yield replace(fault, bytes_per_s=rate)
 
 
 def _lower(value: int | None, ladder: Sequence[int]) -> Iterable[int]:

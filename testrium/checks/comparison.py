@@ -172,7 +172,7 @@ NAMED: Final[Mapping[str, tuple[str, str]]] = {
 
 def check_normalizer(normalizer: Normalizer) -> None:
     """Raise NotationError if a normaliser of the user's own cannot be applied."""
-    if not normalizer.name and not normalizer.plugin:
+    if not normalizer.name and not normalizer.plugged:
         pattern = compiled(normalizer.sub)
         try:
             pattern.sub(normalizer.by, "")
@@ -184,8 +184,8 @@ def normalized_by(normalizers: Iterable[Normalizer]) -> Callable[[str], str]:
     """The function that applies `normalizers`, one after the other. Raises NotationError."""
     steps: list[Callable[[str], str]] = []
     for normalizer in normalizers:
-        if normalizer.plugin:
-            steps.append(partial(called, normalizer.plugin))
+        if normalizer.plugged:
+            steps.append(partial(called, normalizer.plugged))
             continue
         check_normalizer(normalizer)
         sub, by = NAMED[normalizer.name] if normalizer.name else (normalizer.sub, normalizer.by)

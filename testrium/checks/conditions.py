@@ -28,19 +28,6 @@ OPERATORS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "<": operator.lt,
 }
 
-_COMPARISON = re.compile(rf"({'|'.join(OPERATORS)})?\s*([0-9]{{1,12}})")
-
-
-def comparison_of(text: str | int) -> tuple[str, int]:
-    """An operator and a number: "== 3", ">= 1"; a number alone is the one expected.
-
-    Raises ValueError: it is none.
-    """
-    match = _COMPARISON.fullmatch(str(text).strip())
-    if match is None or isinstance(text, bool):
-        raise ValueError(f"no comparison with a number: {text!r}")
-    return match[1] or "==", int(match[2])
-
 
 #: The value of a reference such as `run.dir`; None: texts hold no references.
 Lookup = Callable[[str], str] | None

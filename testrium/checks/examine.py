@@ -156,7 +156,7 @@ class Examiner:
     def _plugin(self, check: Check) -> list[Failure]:
         """A plugin returns what is wrong, as a text or texts; nothing or True where all is well."""
         settings = {name: self._filled(text) for name, text in check.settings.items()}
-        told = called(check.plugin, settings)
+        told = called(check.plugged, settings)
         if told is None or told is True:
             return []
         if told is False:

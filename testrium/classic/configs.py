@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from testrium.declared.groups import MODES, Configs
+from testrium.declared.keys import field_named, key_name, key_of, keys_of
+from testrium.declared.units import Unit
 from testrium.errors import Problem
 from testrium.load.document import Complaints, Document, Spot
-from testrium.load.schema import CONFIGS, IN_EXCEPT, MODES, UNIT
-from testrium.load.unit_files import UnitFile
-from testrium.load.units import check_units
+from testrium.load.units import UnitFile, check_units
+from testrium.load.validate import read
 
 CONFIG_DEFAULTS: Final[dict[str, Any]] = {
     "enabled": True,
@@ -42,9 +44,13 @@ UNIT_DEFAULTS: Final[dict[str, Any]] = {
     "events": [],
 }
 VALID_DEBUG_MODES: Final = set(MODES)
-VALID_IN_EXCEPT: Final = set(IN_EXCEPT)
-LEGACY_CONFIG_KEYS: Final = {key.old: key.name for key in CONFIGS.keys if key.old}
-LEGACY_UNIT_KEYS: Final = {key.old: key.name for key in UNIT.keys if key.old}
+VALID_IN_EXCEPT: Final = {"Stop", "Resume", "Reload", "Resume-ALL"}
+LEGACY_CONFIG_KEYS: Final = {
+    key_of(field).old: key for field, key in keys_of(Configs) if key_of(field).old
+}
+LEGACY_UNIT_KEYS: Final = {
+    key_of(field).old: key for field, key in keys_of(Unit) if key_of(field).old
+}
 
 
 def normalize_config(config: dict[str, Any]) -> dict[str, Any]:
@@ -59,9 +65,9 @@ def normalize_config(config: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(table, dict):
         raise ValueError('config.toml must contain a ["Configs"] table')  # noqa: TRY004 - classic
     complaints = Complaints()
-    CONFIGS.read(table, _spot(table, "Configs", complaints))
+    read(Configs, table, _spot(table, "Configs", complaints))
     _raise_if_any(complaints.problems, "Configs.")
-    return config | {"Configs": _copy(CONFIG_DEFAULTS) | CONFIGS.canonical(table)}
+    return config | {"Configs": _copy(CONFIG_DEFAULTS) | _canonical(Configs, table)}
 
 
 def normalize_unit_config(config: dict[str, Any], unit_name: str | None = None) -> dict[str, Any]:
@@ -74,9 +80,9 @@ def normalize_unit_config(config: dict[str, Any], unit_name: str | None = None) 
         raise ValueError("unit config must load into a dictionary")  # noqa: TRY004 - classic
     table, name = _without_name(config)
     complaints = Complaints()
-    UNIT.read(_given(table), _spot(table, "unit", complaints))
+    read(Unit, _given(table), _spot(table, "unit", complaints))
     _raise_if_any(complaints.problems, "unit ")
-    result = _copy(UNIT_DEFAULTS) | UNIT.canonical(table)
+    result = _copy(UNIT_DEFAULTS) | _canonical(Unit, table)
     name = unit_name if unit_name is not None else name
     return result if name is None else result | {"name": name}
 
@@ -125,9 +131,17 @@ def validate_unit(config: dict[str, Any]) -> bool:
     return True
 
 
+def _canonical(kind: type[Any], table: dict[str, Any]) -> dict[str, Any]:
+    """A valid table with every key as the contract spells it."""
+    fields = {spelling: field_named(kind, spelling) for spelling in table}
+    return {
+        key_name(field): table[spelling] for spelling, field in fields.items() if field is not None
+    }
+
+
 def _unit_file(unit: dict[str, Any], complaints: Complaints) -> UnitFile:
     table, _ = _without_name(unit)
-    return UnitFile(unit["name"], "", UNIT.read(_given(table), _spot(table, "unit", complaints)))
+    return UnitFile(unit["name"], "", read(Unit, _given(table), _spot(table, "unit", complaints)))
 
 
 def _without_name(unit: dict[str, Any]) -> tuple[dict[str, Any], str | None]:

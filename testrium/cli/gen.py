@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 import click
 
 from testrium.cli.completion import Completed
+from testrium.declared.quantities import NAME, is_entrypoint
 from testrium.errors import UsageError
-from testrium.load.document import did_you_mean
-from testrium.load.kinds import NAME, is_entrypoint
-from testrium.load.locate import list_tail
+from testrium.load.document import list_tail
+from testrium.phrases import did_you_mean
 from testrium.resources import template_folder
 from testrium.words import RESERVED_UNITS
 

@@ -15,7 +15,7 @@ from testrium.cli.main import Common
 from testrium.cli.options import Selected, selection_options
 from testrium.declared.groups import Group, Scenario
 from testrium.errors import UsageError
-from testrium.load.effective import DEFAULT, Setting, settings_of
+from testrium.load.defaults import DEFAULT, Setting, settings_of
 from testrium.load.project import Project
 from testrium.plan.selection import ResultKey, Selection
 from testrium.report.escape import json_text, visible

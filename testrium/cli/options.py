@@ -180,7 +180,7 @@ def github_writers(stream: TextIO, cwd: Path) -> list[Writer]:
     """What a GitHub workflow shows, where this is a step of one; `stream` reaches its log."""
     if os.environ.get("GITHUB_ACTIONS") != "true":
         return []
-    from testrium.load.locate import circuit_line
+    from testrium.load.document import circuit_line
     from testrium.report.formats.github import GithubWriter
 
     return [GithubWriter(stream, cwd, circuit_line)]

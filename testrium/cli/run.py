@@ -65,7 +65,7 @@ def _shuffle(_: click.Context, __: click.Parameter, value: str | None) -> str | 
 def _percentage(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
     if value is None:
         return None
-    from testrium.load.quantities import percentage
+    from testrium.declared.quantities import percentage
 
     try:
         return percentage(value)

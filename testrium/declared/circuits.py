@@ -1,12 +1,36 @@
 """What every key must have passed: the tables `[[circuits]]` and `[verify]`."""
 
+import re
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
-from testrium.words import (
-    EMPTY,
-    Place,
+from annotated_types import MinLen
+
+from testrium.declared.keys import Key, Prepared, Written, table
+from testrium.declared.quantities import (
+    CONTROL,
+    DURATION,
+    KEY_RANGE,
+    NAME,
+    STEP_LENGTH,
+    FilledText,
+    Label,
+    Unique,
 )
+from testrium.words import Place
+
+ANY: Final = "*"
+
+_COUNT: Final = re.compile(r"[?*+]|\{(?P<least>[0-9]+)(?P<comma>,(?P<most>[0-9]+)?)?\}")
+_COUNT_AT_END: Final = re.compile(rf"(?:{_COUNT.pattern})$")
+_BOUNDS: Final[Mapping[str, tuple[int, int | None]]] = {"?": (0, 1), "*": (0, None), "+": (1, None)}
+
+
+class RouteError(ValueError):
+    """A hop that cannot be read; `column` counts from 1."""
+
+    def __init__(self, text: str, column: int, reason: str) -> None:
+        super().__init__(f"{text!r}, column {column}: {reason}")
 
 
 class Hop(NamedTuple):
@@ -20,42 +44,237 @@ class Hop(NamedTuple):
     least: int = 1
     most: int | None = 1
 
+    @property
+    def written(self) -> str:
+        """The hop with its count, as files have it."""
+        match (self.least, self.most):
+            case (1, 1):
+                count = ""
+            case (0, 1):
+                count = "?"
+            case (0, None):
+                count = "*"
+            case (1, None):
+                count = "+"
+            case (least, None):
+                count = f"{{{least},}}"
+            case (least, most):
+                count = f"{{{least}}}" if least == most else f"{{{least},{most}}}"
+        return self.text + count
 
-class Circuit(NamedTuple):
+
+def parse_hop(text: str) -> Hop:
+    """Read one hop: alternatives and a count.
+
+    Raises:
+        RouteError: it is no hop.
+    """
+    least, most, end = _count(text)
+    places = []
+    start = 0
+    for alternative in text[:end].split("|"):
+        places.append(_place(text, alternative, start))
+        start += len(alternative) + 1
+    if len(set(places)) < len(places):
+        raise RouteError(text, 1, "an alternative stands there twice")
+    return Hop(text[:end].strip(), tuple(places), least, most)
+
+
+def parse_place(text: str) -> Place:
+    """Read `unit:step`, `*` for either.
+
+    Raises:
+        RouteError: it is no such place.
+    """
+    return _place(text, text, 0)
+
+
+def _count(text: str) -> tuple[int, int | None, int]:
+    """The count at the end of a hop, and where it begins."""
+    stripped = text.rstrip()
+    match = _COUNT_AT_END.search(stripped)
+    if match is None or (match[0] == ANY and not _has_step(stripped[: match.start()])):
+        return 1, 1, len(stripped)  # in `unit:*` the star is any step
+    column = match.start() + 1
+    if match[0] in _BOUNDS:
+        least, most = _BOUNDS[match[0]]
+    else:
+        least = int(match["least"])
+        most = least if match["comma"] is None else int(match["most"]) if match["most"] else None
+        if most is not None and most < max(least, 1):
+            reason = f"{most} is less than {least}" if most < least else "must allow at least one"
+            raise RouteError(text, column, f"the count {match[0]}: {reason}")
+    return least, most, match.start()
+
+
+def _has_step(text: str) -> bool:
+    """Whether a step stands in the last alternative of a hop."""
+    return bool(text.rpartition("|")[2].partition(":")[2].strip())
+
+
+def _place(text: str, alternative: str, start: int) -> Place:
+    begin = start + len(alternative) - len(alternative.lstrip()) + 1
+    word = alternative.strip()
+    unit, colon, step = (part.strip() for part in word.partition(":"))
+    if not colon:
+        raise RouteError(text, begin, f"expected unit:step, found {word!r}")
+    if unit != ANY and not NAME.fullmatch(unit):
+        raise RouteError(text, begin, f"{unit!r} is no name of a unit")
+    step_column = begin + len(word) - len(step)
+    if not step:
+        raise RouteError(text, step_column, "the step is missing")
+    if step != ANY:
+        _check_step(text, step, step_column)
+    return Place(unit, step)
+
+
+def _check_step(text: str, step: str, column: int) -> None:
+    if len(step) > STEP_LENGTH or CONTROL.search(step):
+        raise RouteError(
+            text, column, f"a step has up to {STEP_LENGTH} characters and no control characters"
+        )
+    if found := re.search(r"[{}]", step):
+        raise RouteError(
+            text,
+            column + found.start(),
+            f"unexpected {found[0]!r}: a count is one of ? * + {{n}} {{n,}} {{n,m}}, at the end",
+        )
+    if found := re.search(r"[?+*]$", step):
+        raise RouteError(
+            text,
+            column + found.start(),
+            f"unexpected {found[0]!r}: a hop has one count, behind its last alternative",
+        )
+    if ANY in step:
+        raise RouteError(
+            text, column + step.index(ANY), "'*' stands for a whole step, not for a part of it"
+        )
+
+
+_ARROW: Final = re.compile(r"\s*(?:->|=>|\u2192)\s*")
+
+
+def _read_hop(value: Any) -> Hop:
+    if not isinstance(value, str):
+        raise ValueError('must be a hop such as "unit:step", or a list of them')  # noqa: TRY004 - shown
+    hops = _ARROW.split(value)
+    if len(hops) > 1:
+        proper = ", ".join(f'"{hop.strip()}"' for hop in hops)
+        raise ValueError(f"{value!r}: a route is a list of hops, without arrows: [{proper}]")
+    return parse_hop(value)
+
+
+def _route(value: Any) -> Any:
+    if isinstance(value, str):
+        proper = ", ".join(f'"{hop.strip()}"' for hop in _ARROW.split(value))
+        raise ValueError(f"must be a list of hops: [{proper}]")  # noqa: TRY004 - shown
+    if not isinstance(value, tuple):
+        raise ValueError("must be a list of hops")  # noqa: TRY004 - shown
+    return value
+
+
+def _stage(value: Any) -> Any:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _read_never(value: Any) -> Hop:
+    hop = _read_hop(value)
+    if (hop.least, hop.most) != (1, 1):
+        raise ValueError(f"{value!r}: what must never happen has no count")
+    return hop
+
+
+def _read_place(value: Any) -> Place:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("must be a non-empty string")
+    return parse_place(value)
+
+
+_HOP_SCHEMA: Final = {"type": "string", "minLength": 1}
+_ROUTE_SCHEMA: Final = {
+    "type": "array",
+    "minItems": 1,
+    "items": {"anyOf": [_HOP_SCHEMA, {"type": "array", "minItems": 1, "items": _HOP_SCHEMA}]},
+}
+HopText = Annotated[Hop, Written(_read_hop, _HOP_SCHEMA, lambda hop: hop.written)]
+NeverText = Annotated[Hop, Written(_read_never, _HOP_SCHEMA, lambda hop: hop.written)]
+PlaceText = Annotated[Place, Written(_read_place, _HOP_SCHEMA, str)]
+Stage = Annotated[tuple[HopText, ...], MinLen(1), Prepared(_stage, _HOP_SCHEMA)]
+
+
+@table
+class Circuit:
     """The declared path from cause to effect.
 
     `stages` are passed one after the other; the hops of one stage in any order. `keys` bounds the
-    number of instances (None: no upper bound). `budgets` maps a percentile (50, 95, 99) to ns.
+    number of instances (None: no upper bound).
     """
 
-    name: str
-    stages: tuple[tuple[Hop, ...], ...]
-    keys: tuple[int, int | None] = (1, None)
-    within_ns: int | None = None
-    budgets: Mapping[int, int] = EMPTY
-    same: tuple[str, ...] = ()
-    never: tuple[Hop, ...] = ()
+    name: Annotated[Label, Key(required=True)] = ""
+    """unique in the group"""
+    stages: Annotated[
+        tuple[Stage, ...], MinLen(1), Prepared(_route, _ROUTE_SCHEMA), Key("route", required=True)
+    ] = ()
+    """stages; a nested list is one stage whose hops come in any order"""
+    keys: Annotated[tuple[int, int | None], KEY_RANGE, Key(default='`"1.."`')] = (1, None)
+    """instances expected: `"100"`, `"1.."`, `"0..5"`"""
+    within_ns: Annotated[int | None, DURATION, Key("within")] = None
+    """the longest time from the first event of the first stage to what completes the last
+    required one; `us`, `ms`, `s`, `m`
+    """
+    p50_ns: Annotated[int | None, DURATION, Key("p50")] = None
+    """budgets over all keys, nearest rank. A key without an answer is infinitely slow"""
+    p95_ns: Annotated[int | None, DURATION, Key("p95")] = None
+    """budgets over all keys, nearest rank. A key without an answer is infinitely slow"""
+    p99_ns: Annotated[int | None, DURATION, Key("p99")] = None
+    """budgets over all keys, nearest rank. A key without an answer is infinitely slow"""
+    same: Annotated[tuple[FilledText, ...], Unique()] = ()
+    """metadata that must be equal on every event that has it"""
+    never: Annotated[tuple[NeverText, ...], Unique(), Key(items="hops")] = ()
+    """places that must not be reached. Without a key, this holds for the whole run"""
     fifo: bool = False
+    """keys arrive in the order in which they were sent"""
     open: bool = False
+    """`true`: the circuit's keys may be sent and received outside of its route"""
     per: Literal["key", "run"] = "key"
+    """`"run"`: one instance for the whole run; keys are ignored"""
 
     @property
     def hops(self) -> tuple[Hop, ...]:
         return tuple(hop for stage in self.stages for hop in stage)
 
+    @property
+    def budgets(self) -> Mapping[int, int]:
+        """The percentiles (50, 95, 99) that have a budget, with it in ns."""
+        given = {50: self.p50_ns, 95: self.p95_ns, 99: self.p99_ns}
+        return {percentile: ns for percentile, ns in given.items() if ns is not None}
 
-class Rules(NamedTuple):
+
+@table
+class Rules:
     """The `[verify]` table, defaults decided. `linger_ns` None: until the deadline.
 
     `mask` are patterns of secrets, hidden in what leaves the folder of the run.
     """
 
-    settle_ns: int = 100_000_000
-    allow: tuple[Place, ...] = ()
-    linger_ns: int | None = None
+    settle_ns: Annotated[int, DURATION, Key("settle")] = 100_000_000
+    """how long to keep watching after completion"""
+    allow: Annotated[tuple[PlaceText, ...], Unique(), Key(items="places")] = ()
+    """exceptions that are expected: `"unit:TypeName"`, `*` for either"""
+    linger_ns: Annotated[int | None, DURATION, Key("linger", default="the deadline")] = None
+    """how long to wait for open expectations after the last unit that ends by itself has ended"""
     stderr: Literal["uncaught", "forbid", "allow"] = "uncaught"
-    orphans: Literal["forbid", "allow"] = "forbid"
-    mask: tuple[str, ...] = ()
+    """`uncaught`: exceptions that the interpreter reports count. `forbid`: so does any
+    traceback on a unit's stderr, caught or not, of any program. `allow`: neither
+    """
+    orphans: Annotated[Literal["forbid", "allow"], Key(default="see below")] = "forbid"
+    """a Send without a Receive, or the reverse: `"forbid"` (default when no circuit is
+    declared) or `"allow"` (default when one is)
+    """
+    mask: Annotated[tuple[FilledText, ...], Unique(), Key(items="regular expressions")] = ()
+    """patterns of secrets: what matches in output, keys and metadata is `***` on the console, in
+    reports and archives; the folder of the run keeps it
+    """
 
     def allows(self, unit: str, step: str) -> bool:
         """Whether an Exception event of this unit and step is expected."""

@@ -1,44 +1,44 @@
 """What is broken on purpose: the tables `[[faults]]` and `[chaos]`."""
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from dataclasses import field
+from typing import Annotated, Any, ClassVar, Final, Literal
 
-from testrium.words import (
-    Place,
+from annotated_types import MinLen
+
+from testrium.declared.circuits import PlaceText
+from testrium.declared.keys import DECIDED, Key, Written, table
+from testrium.declared.quantities import (
+    DURATION,
+    LONGER_THAN_NOTHING,
+    FilledText,
+    Name,
+    Names,
+    PositiveCount,
+    Signal,
+    Step,
+    Unique,
+    between,
 )
 
-#: What a failpoint can do to the unit that has reached a probe.
-FailpointAct = Literal["kill", "exit", "raise", "delay", "hang", "pause", "signal", "restart"]
-
+#: What a failpoint can do to the unit that has reached a probe; `testrium chaos` draws these.
+DrawnAct = Literal["kill", "exit", "raise", "delay", "hang", "pause"]
+FailpointAct = Literal[DrawnAct, "signal", "restart"]
+#: What can be done to a link, the way to a port of a unit.
+LinkAct = Literal["latency", "reset", "blackhole", "throttle", "cut", "half-open"]
+#: What can be done to a unit's clock.
+ClockAct = Literal["clock"]
+ChaosAct = Literal[DrawnAct, LinkAct]
+Act = Literal[FailpointAct, LinkAct, ClockAct]
 #: Who gets the signal of a fault: the unit's main process, its session, who emitted the probe.
 Signalled = Literal["process", "session", "emitter"]
 
-#: What can be done to a link, the way to a port of a unit.
-LinkAct = Literal["latency", "reset", "blackhole", "throttle", "cut", "half-open"]
-
-#: What can be done to a unit's clock.
-ClockAct = Literal["clock"]
-
-FAILPOINT_ACTS: tuple[FailpointAct, ...] = (
-    "kill",
-    "exit",
-    "raise",
-    "delay",
-    "hang",
-    "pause",
-    "signal",
-    "restart",
-)
-
-#: Those of them that `testrium chaos` draws.
-DRAWN_ACTS: tuple[FailpointAct, ...] = ("kill", "exit", "raise", "delay", "hang", "pause")
-
+DRAWN_ACTS: tuple[DrawnAct, ...] = ("kill", "exit", "raise", "delay", "hang", "pause")
+FAILPOINT_ACTS: tuple[FailpointAct, ...] = (*DRAWN_ACTS, "signal", "restart")
 #: Whom an act of these concerns where its fault does not say so.
 SIGNALLED: Mapping[str, Signalled] = {"kill": "session", "pause": "session", "signal": "process"}
-
 #: What Testrium does to a process from outside, whatever program it is.
 OUTSIDE_ACTS: tuple[FailpointAct, ...] = ("kill", "pause", "signal", "restart")
-
 LINK_ACTS: tuple[LinkAct, ...] = (
     "latency",
     "reset",
@@ -47,41 +47,65 @@ LINK_ACTS: tuple[LinkAct, ...] = (
     "cut",
     "half-open",
 )
-
 CLOCK_ACTS: tuple[ClockAct, ...] = ("clock",)
 
 #: Characters of a default name; a number may follow, and both are the step of an event (200).
-MOST_OF_NAME = 190
+MOST_OF_NAME: Final = 190
 
 
-class Fault(NamedTuple):
+@table
+class Fault:
     """One thing that is broken on purpose: a failpoint, a link, or a unit's clock.
 
     A failpoint has `at`: it strikes whoever emits that probe, at the `on`-th time (counted over all
     starts; with `key` only probes with that key). A link has `port`, one of the ports of `unit`;
     it and a clock are broken from the first event at `after` on, None for the start. `for_ns` is
-    how long it lasts, None for "to the end". `value_ns` is the latency added in each direction, or
-    what is added to the clock (it may be negative); `jitter_ns` is by how much a latency varies, at
-    most. `bytes_per_s` is what a throttled link lets through; `first_bytes` pass in each direction
-    of a connection before it is reset or swallowed. `signal` is sent with `do = "signal"`; `to` is
-    whom a signal, a kill or a pause concerns. `name` is unique in its group.
+    how long it lasts, None for "to the end". What `value` says depends on `do`: `value_ns` is the
+    latency added in each direction, or what is added to the clock (it may be negative);
+    `bytes_per_s` is what a throttled link lets through; `first_bytes` pass in each direction of a
+    connection before it is reset or swallowed. `jitter_ns` is by how much a latency varies, at
+    most. `signal` is sent with `do = "signal"`; `to` is whom a signal, a kill or a pause
+    concerns. After loading, `name` is unique in its group, and `unit` is whose process or
+    port it is.
     """
 
-    name: str
-    do: FailpointAct | LinkAct | ClockAct
-    unit: str
-    at: Place | None = None
-    on: int = 1
-    key: str | None = None
-    port: str | None = None
-    after: Place | None = None
-    for_ns: int | None = None
-    value_ns: int | None = None
-    bytes_per_s: int | None = None
-    jitter_ns: int = 0
-    first_bytes: int = 0
-    signal: str | None = None
-    to: Signalled | None = None
+    EXCLUSIVE: ClassVar = (("at", "link"), ("at", "unit"), ("link", "unit"))
+
+    name: Annotated[Step, Key(default='`"kill at worker:taken"`')] = ""
+    """what reports call it; unique in the group"""
+    do: Annotated[Act, Key(required=True)] = "kill"
+    """see below"""
+    unit: Name = ""
+    """in place of `at`: the unit whose clock is changed"""
+    at: PlaceText | None = None
+    """`unit:step`: the probe. One unit, one step, no `*`"""
+    on: PositiveCount = 1
+    """at which time: counted over all starts, processes and threads of the unit, so a unit
+    that was started again is not hit again
+    """
+    key: FilledText | None = None
+    """count only probes with this key"""
+    port: Annotated[str | None, DECIDED] = None
+    after: PlaceText | None = None
+    """of a link or a clock: from the first event at this probe on; else from the start"""
+    for_ns: Annotated[int | None, LONGER_THAN_NOTHING, Key("for")] = None
+    """how long"""
+    value_ns: Annotated[int | None, DECIDED] = None
+    bytes_per_s: Annotated[int | None, DECIDED] = None
+    jitter_ns: Annotated[int, DURATION, Key("jitter")] = 0
+    """with `latency`: by how much it varies, at most"""
+    first_bytes: Annotated[int, DECIDED] = 0
+    signal: Signal | None = None
+    """with `do = "signal"`: any signal: `"TERM"`, `"HUP"`, `"USR1"`"""
+    to: Annotated[Signalled | None, Key(default="see below")] = None
+    """whom `kill`, `pause` and `signal` concern: the main `"process"` of the unit (the default of
+    `signal`), its `"session"`, children included (the default of `kill` and `pause`), or the
+    `"emitter"`, the process that has emitted the probe
+    """
+    link: FilledText | None = field(default=None, compare=False)
+    """in place of `at`: `UNIT.PORT`, reached by everybody else through a proxy"""
+    value: FilledText | None = field(default=None, compare=False)
+    """how much, depending on `do`"""
 
     @property
     def default_name(self) -> str:
@@ -103,15 +127,34 @@ class Fault(NamedTuple):
         return self.unit if self.port is None else f"{self.unit}.{self.port}"
 
 
-class Chaos(NamedTuple):
+def _link(value: Any) -> Any:
+    """`UNIT.PORT`; which point parts them is known once the units are."""
+    if isinstance(value, str) and value.strip():
+        return value
+    if isinstance(value, tuple) and len(value) == 2:  # as a scenario is stored
+        return value
+    raise ValueError("must be a non-empty string")
+
+
+@table
+class Chaos:
     """What a campaign may break, and how much of it: the table `[chaos]`.
 
     `links` are units and their ports. A plan has up to `budget` faults, of which none lasts longer
     than `longest_ns`. `do` is what may be done; () for all that a unit can recover from.
     """
 
-    units: tuple[str, ...] = ()
-    links: tuple[tuple[str, str], ...] = ()
-    budget: int = 2
-    do: tuple[str, ...] = ()
-    longest_ns: int = 500_000_000
+    units: Names = ()
+    """at their probes something may be done"""
+    links: Annotated[
+        tuple[Annotated[tuple[str, str], Written(_link, {"type": "string"}, list)], ...],
+        Unique(),
+        Key(items="links"),
+    ] = ()
+    """the ports whose links may be broken"""
+    budget: Annotated[int, *between(1, 5)] = 2
+    """a plan has up to so many faults, 1 to 5"""
+    do: Annotated[tuple[ChaosAct, ...], MinLen(1), Unique(), Key(default="see below")] = ()
+    """the only things that may be done"""
+    longest_ns: Annotated[int, LONGER_THAN_NOTHING, Key("longest")] = 500_000_000
+    """a fault lasts at most so long"""

@@ -103,7 +103,7 @@ def _made_apart(check: Check, alone: Callable[[], Made]) -> Made:
     try:
         return call_isolated(alone, PLUGIN_LIMIT_S)
     except LostError as error:
-        fields = (check.plugin, *(one.plugin for one in check.normalize))
+        fields = (check.plugged, *(one.plugged for one in check.normalize))
         plugins = [Plugin(*one) for one in fields if one]
         called = " or ".join(f"{plugin.name} of {plugin.origin}" for plugin in plugins)
         took_s = time.perf_counter() - started

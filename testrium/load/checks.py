@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from testrium.checks import expression, values
 from testrium.checks.comparison import check_normalizer
 from testrium.checks.patterns import NotationError
-from testrium.declared.checks import Check, Normalizer
+from testrium.declared.checks import CHECK_SUBJECTS, NORMALIZERS, Check
 from testrium.declared.units import Unit
-from testrium.load.document import Spot, did_you_mean
-from testrium.load.plugged import found_plugin
-from testrium.load.references import Scope, check_pattern, check_text
-from testrium.load.schema import CHECK, CHECK_SUBJECTS, NORMALIZERS
-from testrium.load.shape import Reading
-from testrium.load.unit_files import UnitFile
-from testrium.load.unit_texts import enabled_ports
+from testrium.load.document import Spot
+from testrium.load.texts import Scope, check_pattern, check_text, enabled_ports
+from testrium.load.units import UnitFile, found_plugin
+from testrium.load.validate import Table, read_list
+from testrium.phrases import did_you_mean
 from testrium.plugins.registry import Plugin
 
 #: Reserved units whose output is complete when checks are made; teardown.py runs after them.
@@ -24,8 +23,6 @@ _LOGS_BESIDE = ("setup", "tests")
 _PATTERNS = ("contains", "lacks", "sequence", "last")
 _CONDITIONS = (*_PATTERNS, "counted", "equals", "extract", "expect", "golden")
 _CHOICE = ", ".join(("contains", *_CONDITIONS[1:])).replace("counted", "count")
-#: The fields of a Check that are as they were read.
-_FIELDS = (*_CONDITIONS, "ignore", "join", "literal", "unordered", "at", "settings")
 #: What a key needs beside it, one of these.
 _NEEDS: Mapping[str, tuple[str, ...]] = {
     "at": ("json",),
@@ -60,9 +57,6 @@ def read_checks(
         own: the plugins of the project.
         fixtures: those of the group.
     """
-    if not isinstance(value, list) or not all(isinstance(table, dict) for table in value):
-        spot.wrong("must be a list of tables: [[checks]]")
-        return ()
     enabled = {file.name for file in files if file["enabled"]}
     scope = Scope(
         enabled_ports(files),
@@ -72,52 +66,34 @@ def read_checks(
         fixtures=fixtures,
     )
     checks: dict[str, Check] = {}
-    for index, table in enumerate(value):
-        place = spot.at(index)
-        reading = CHECK.read(table, place)
+    for reading in read_list(Check, value, spot, "checks"):
         _check_unit(reading, files)
         _check_company(reading)
         _check_notation(reading, scope)
-        check = _plugged(_made(reading), reading, own)
+        check = _plugged(reading, own)
         if check.name and check.name in checks:
-            place.at("name").wrong(f"another check has the name {check.name!r}")
+            reading.at("name").wrong(f"another check has the name {check.name!r}")
         checks[check.name] = check
     return tuple(checks.values())
 
 
-def _made(reading: Reading) -> Check:
-    kind = next((name for name in CHECK_SUBJECTS if reading[name] is not None), "value")
-    fields = {name: reading[name] for name in _FIELDS}
-    return Check(
-        name=reading["name"],
-        kind=kind,  # type: ignore[arg-type]  # one of CHECK_SUBJECTS
-        target=reading[kind] or "",
-        normalize=tuple(map(_normalizer, reading["normalize"])),
-        **fields,
-    )
-
-
-def _plugged(check: Check, reading: Reading, own: tuple[Plugin, ...]) -> Check:
+def _plugged(reading: Table[Check], own: tuple[Plugin, ...]) -> Check:
     """The check, with the plugins that it names."""
+    check = reading.value
     normalize = list(check.normalize)
     for index, one in enumerate(normalize):
         if one.name and one.name not in NORMALIZERS:
-            spot = reading.at("normalize").at(index)
+            spot = reading.item("normalize", index)
             plugin = found_plugin("normalizers", one.name, spot, own, NORMALIZERS)
-            normalize[index] = one._replace(plugin=tuple(plugin or ()))
+            normalize[index] = replace(one, plugged=tuple(plugin or ()))
+    plugged: tuple[str, ...] = ()
     if check.kind == "plugin":
         plugin = found_plugin("checks", check.target, reading.at("plugin"), own, ())
-        check = check._replace(plugin=tuple(plugin or ()))
-    return check._replace(normalize=tuple(normalize))
+        plugged = tuple(plugin or ())
+    return replace(check, normalize=tuple(normalize), plugged=plugged)
 
 
-def _normalizer(value: str | Reading) -> Normalizer:
-    if isinstance(value, str):
-        return Normalizer(value)
-    return Normalizer("", value["sub"] or "", value["by"] or "")
-
-
-def _check_unit(reading: Reading, files: Sequence[UnitFile]) -> None:
+def _check_unit(reading: Table[Check], files: Sequence[UnitFile]) -> None:
     """`log` names a unit whose output there will be."""
     name = reading["log"]
     if name is None or name in _LOGS_BESIDE:
@@ -135,7 +111,7 @@ def _check_unit(reading: Reading, files: Sequence[UnitFile]) -> None:
         spot.wrong(f"{name!r} has no process of its own, so it writes no log")
 
 
-def _check_company(reading: Reading) -> None:
+def _check_company(reading: Table[Check]) -> None:
     """Every key has beside it what it needs, and there is a subject and a condition."""
     given = reading.spots
     subjects = [name for name in CHECK_SUBJECTS if name in given]
@@ -161,7 +137,7 @@ def _check_company(reading: Reading) -> None:
         given["counted"].wrong("counts the lines of one pattern: 'contains' must be a single one")
 
 
-def _check_notation(reading: Reading, scope: Scope) -> None:
+def _check_notation(reading: Table[Check], scope: Scope) -> None:
     """Patterns, paths, expressions and references mean something."""
     for name in ("file", "json", "exists", "absent", "value", "golden"):
         check_text(reading[name] or "", reading.at(name), scope)
@@ -182,14 +158,16 @@ def _check_notation(reading: Reading, scope: Scope) -> None:
         values.check_path(reading["at"] or "")
     except NotationError as error:
         reading.at("at").wrong(str(error))
-    for index, value in enumerate(reading["normalize"]):
+    for index, value in enumerate(reading.value.normalize):
+        if not value.name and isinstance(reading.item("normalize", index).raw, dict):
+            _check_substitution(reading.item("normalize", index))
         try:
-            check_normalizer(_normalizer(value))
+            check_normalizer(value)
         except NotationError as error:
-            reading.at("normalize").at(index).wrong(str(error))
+            reading.item("normalize", index).wrong(str(error))
 
 
-def _groups(reading: Reading, scope: Scope) -> set[str]:
+def _groups(reading: Table[Check], scope: Scope) -> set[str]:
     """The names of all groups that `extract` finds."""
     names: set[str] = set()
     for spot, text in _texts(reading, "extract"):
@@ -203,7 +181,7 @@ def _groups(reading: Reading, scope: Scope) -> set[str]:
     return names
 
 
-def _check_expressions(reading: Reading, names: set[str]) -> None:
+def _check_expressions(reading: Table[Check], names: set[str]) -> None:
     known = set(names) if reading["extract"] else {"value"}
     for spot, text in _texts(reading, "expect"):
         try:
@@ -212,9 +190,15 @@ def _check_expressions(reading: Reading, names: set[str]) -> None:
             spot.wrong(str(error))
 
 
-def _texts(reading: Reading, name: str) -> list[tuple[Spot, str]]:
+def _texts(reading: Table[Check], name: str) -> list[tuple[Spot, str]]:
     """The texts of a key that holds one or several, each with its place."""
     value = reading[name]
     if not isinstance(value, tuple):
         return [] if value is None else [(reading.at(name), value)]
     return [(reading.at(name).at(index), text) for index, text in enumerate(value)]
+
+
+def _check_substitution(spot: Spot) -> None:
+    for key in ("sub", "by"):
+        if key not in spot.raw:
+            spot.at(key).wrong("is required")

@@ -1,18 +1,38 @@
-"""What must hold: the tables `[verify]` and `[[circuits]]`."""
+"""What must hold: the tables `[verify]` and `[[circuits]]`, and what a route may name."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from testrium.declared.circuits import Circuit, Hop, Rules
+from testrium.declared.circuits import ANY, Circuit, Hop, Rules
 from testrium.load.document import Spot
-from testrium.load.routes import RouteError, Stations, parse_place, read_hop, read_route
-from testrium.load.schema import CIRCUIT, VERIFY
-from testrium.words import Place
+from testrium.load.validate import Table, read, read_list
+from testrium.phrases import did_you_mean, nearest_word
+from testrium.words import RESERVED_UNITS, Place
 
-_PERCENTILES = (50, 95, 99)
+#: How much a step of a route must look like a declared one to be taken for a misspelling.
+_STEP_LIKENESS = 0.75
+
+
+class Stations(NamedTuple):
+    """What a route may name: all units of the group, and the steps that their files mention.
+
+    `shared` are the fixtures that other groups use too. Only the steps that their files mention
+    are events of this group, and nothing is done to their processes here. `folder` is the group's.
+    """
+
+    steps: Mapping[str, frozenset[str]]
+    shared: frozenset[str] = frozenset()
+    folder: Path | None = None
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Declared and reserved units."""
+        return (*self.steps, *RESERVED_UNITS)
 
 
 def read_rules(table: Any, spot: Spot, stations: Stations, *, has_circuits: bool) -> Rules:
@@ -24,37 +44,17 @@ def read_rules(table: Any, spot: Spot, stations: Stations, *, has_circuits: bool
         stations: what `allow` may name.
         has_circuits: whether a circuit is declared; it decides the default of `orphans`.
     """
-    if not isinstance(table, dict):
-        spot.wrong("must be a table")
-        table = {}
-    reading = VERIFY.read(table, spot)
-    return Rules(
-        settle_ns=reading["settle_ns"],
-        allow=_allowed(reading["allow"], reading.at("allow"), stations),
-        linger_ns=reading["linger_ns"],
-        stderr=reading["stderr"],
-        orphans=reading["orphans"] or ("allow" if has_circuits else "forbid"),
-        mask=_patterns(reading["mask"], reading.at("mask")),
-    )
-
-
-def _patterns(texts: tuple[str, ...], spot: Spot) -> tuple[str, ...]:
-    for index, text in enumerate(texts):
+    reading = read(Rules, table, spot)
+    for index, place in enumerate(reading.value.allow):
+        check_unit(place, reading.item("allow", index), stations)
+    for index, text in enumerate(reading.value.mask):
         try:
             re.compile(text)
         except (re.error, OverflowError, RecursionError) as error:
-            spot.at(index).wrong(f"invalid regular expression: {error}")
-    return texts
-
-
-def _allowed(texts: tuple[str, ...], spot: Spot, stations: Stations) -> tuple[Place, ...]:
-    places = []
-    for index, text in enumerate(texts):
-        try:
-            places.append(parse_place(text, stations.units))
-        except RouteError as error:
-            spot.at(index).wrong(str(error))
-    return tuple(places)
+            reading.item("mask", index).wrong(f"invalid regular expression: {error}")
+    if "orphans" in reading.spots:
+        return reading.value
+    return replace(reading.value, orphans="allow" if has_circuits else "forbid")
 
 
 def read_circuits(value: Any, spot: Spot, stations: Stations) -> tuple[Circuit, ...]:
@@ -65,45 +65,69 @@ def read_circuits(value: Any, spot: Spot, stations: Stations) -> tuple[Circuit, 
         spot: where it stands.
         stations: what routes may name.
     """
-    if not isinstance(value, list) or not all(isinstance(table, dict) for table in value):
-        spot.wrong("must be a list of tables: [[circuits]]")
-        return ()
     circuits: dict[str, Circuit] = {}
-    for index, table in enumerate(value):
-        place = spot.at(index)
-        circuit = _read_circuit(table, place, stations)
+    for reading in read_list(Circuit, value, spot, "circuits"):
+        circuit = reading.value
+        _check_hops(reading, stations)
+        _check_limits(reading)
         if circuit.name and circuit.name in circuits:
-            place.at("name").wrong(f"another circuit has the name {circuit.name!r}")
+            reading.at("name").wrong(f"another circuit has the name {circuit.name!r}")
         circuits[circuit.name] = circuit
     return tuple(circuits.values())
 
 
-def _read_circuit(table: Mapping[str, Any], spot: Spot, stations: Stations) -> Circuit:
-    reading = CIRCUIT.read(table, spot)
-    stages: tuple[tuple[Hop, ...], ...] = ()
-    if "route" in reading.spots:
-        stages = read_route(reading["route"], reading.at("route"), stations)
-    budgets = {p: reading[f"p{p}"] for p in _PERCENTILES if reading[f"p{p}"] is not None}
-    return Circuit(
-        name=reading["name"],
-        stages=stages,
-        keys=reading["keys"],
-        within_ns=reading["within_ns"],
-        budgets=budgets,
-        same=reading["same"],
-        never=_never(reading["never"], reading.at("never"), stations),
-        fifo=reading["fifo"],
-        open=reading["open"],
-        per=reading["per"],
-    )
+def _check_hops(reading: Table[Circuit], stations: Stations) -> None:
+    for index, stage in enumerate(reading.value.stages):
+        spot = reading.item("stages", index)
+        several = isinstance(spot.raw, list)
+        for number, hop in enumerate(stage):
+            check_hop(hop, spot.at(number) if several else spot, stations)
+    for index, hop in enumerate(reading.value.never):
+        check_hop(hop, reading.item("never", index), stations)
 
 
-def _never(texts: tuple[str, ...], spot: Spot, stations: Stations) -> tuple[Hop, ...]:
-    hops = []
-    for index, text in enumerate(texts):
-        hop = read_hop(text, spot.at(index), stations)
-        if hop is not None and (hop.least, hop.most) != (1, 1):
-            spot.at(index).wrong(f"{text!r}: what must never happen has no count")
-        elif hop is not None:
-            hops.append(hop)
-    return tuple(hops)
+def _check_limits(reading: Table[Circuit]) -> None:
+    """Limits that no run could meet or miss."""
+    circuit = reading.value
+    if circuit.per == "run" and circuit.p50_ns is not None:
+        reading.at("p50_ns").wrong(
+            "needs two keys or more, and per = 'run' makes one instance: use within"
+        )
+    optional = circuit.stages and all(hop.least == 0 for hop in circuit.hops)
+    if circuit.within_ns is not None and optional:
+        reading.at("within_ns").wrong("is never checked: every hop of the route is optional")
+
+
+def check_hop(hop: Hop, spot: Spot, stations: Stations) -> None:
+    """Note what a hop names that is not there, or probably not."""
+    for place in hop.places:
+        if check_unit(place, spot, stations):
+            check_step(place, spot, stations)
+
+
+def check_unit(place: Place, spot: Spot, stations: Stations) -> bool:
+    """Whether the unit of a place is one of the group; noted where it is not."""
+    if place.unit == ANY or place.unit in stations.units:
+        return True
+    text = str(spot.raw)
+    found = re.search(rf"(?:^|\|)\s*({re.escape(place.unit)})\s*:", text)
+    column = found.start(1) + 1 if found else 1
+    guess = did_you_mean(place.unit, stations.units)
+    spot.wrong(f"{text!r}, column {column}: unknown unit {place.unit!r}{guess}")
+    return False
+
+
+def check_step(place: Place, spot: Spot, stations: Stations) -> None:
+    """Steps need not be declared; but one that nearly is was probably meant to be that one."""
+    known = stations.steps.get(place.unit, frozenset())
+    if place.step == ANY or place.step in known:
+        return
+    if place.unit in stations.shared:
+        there = ", ".join(sorted(known)) or "none"
+        spot.wrong(
+            f"{str(place)!r}: of a fixture that groups share only the ready_event ({there})"
+            " is an event of each group; with scope = 'group' all are"
+        )
+        return
+    if nearest := nearest_word(place.step, sorted(known), _STEP_LIKENESS):
+        spot.notice(f"no file mentions the step {str(place)!r}; did you mean {nearest!r}?")

@@ -5,15 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from testrium.errors import UsageError
-from testrium.load.document import Complaints, did_you_mean, shown_path
-from testrium.load.ignoring import IgnoreFiles
+from testrium.load.document import Complaints, shown_path
 from testrium.load.project import Project
+from testrium.phrases import did_you_mean
+
+if TYPE_CHECKING:
+    from pathspec import PathSpec, Pattern
 
 CONFIG_FILE = "config.toml"
 UNITS_FOLDER = "units"
+IGNORE_FILE = ".testriumignore"
 
 _NOT_SEARCHED = frozenset({"__pycache__", "node_modules"})
 _WILDCARD = re.compile(r"[*?[]")
@@ -34,6 +38,61 @@ class Found(NamedTuple):
     folder: Path
     only: tuple[str, ...] = ()
     root: Path = Path()
+
+
+class IgnoreFiles:
+    """The `.testriumignore` files of a search, each read once: lines as in gitignore(5).
+
+    Args:
+        top: the highest folder whose file counts.
+        cwd: what file names in messages are relative to.
+        complaints: where files that cannot be read are noted.
+    """
+
+    def __init__(self, top: Path, cwd: Path, complaints: Complaints) -> None:
+        self._top = top
+        self._cwd = cwd
+        self._complaints = complaints
+        self._specs: dict[Path, PathSpec[Pattern] | None] = {}
+
+    def ignores(self, folder: Path, root: Path) -> bool:
+        """Whether the files above say so of this very folder; outside of `top` from `root` on.
+
+        The last line that matches decides; a file further down comes after one above.
+        """
+        ignored = False
+        top = self._top if folder.is_relative_to(self._top) else root
+        for above in reversed(folder.parents[: len(folder.relative_to(top).parts)]):
+            spec = self._spec_of(above)
+            if spec is not None:
+                found = spec.check_file(f"{folder.relative_to(above).as_posix()}/")
+                if found.include is not None:
+                    ignored = found.include
+        return ignored
+
+    def _spec_of(self, folder: Path) -> PathSpec[Pattern] | None:
+        if folder not in self._specs:
+            self._specs[folder] = self._read(folder / IGNORE_FILE)
+        return self._specs[folder]
+
+    def _read(self, file: Path) -> PathSpec[Pattern] | None:
+        try:
+            text = file.read_text(encoding="utf-8-sig")
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "is not UTF-8"
+            shown = shown_path(file, self._cwd)
+            self._complaints.problem(shown, None, "", f"cannot be read: {why}")
+            return None
+        from pathspec import PathSpec  # 10 ms, and few projects have such files
+
+        try:
+            return PathSpec.from_lines("gitignore", text.splitlines())
+        except ValueError as error:
+            shown = shown_path(file, self._cwd)
+            self._complaints.problem(shown, None, "", f"invalid pattern: {error}")
+            return None
 
 
 class Search:

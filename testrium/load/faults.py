@@ -1,26 +1,29 @@
-"""What is broken on purpose: the tables `[[faults]]`."""
+"""What is broken on purpose: the tables `[[faults]]`, and `[chaos]` of a campaign."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from testrium.declared.circuits import ANY
 from testrium.declared.faults import (
     CLOCK_ACTS,
     FAILPOINT_ACTS,
     LINK_ACTS,
     OUTSIDE_ACTS,
     SIGNALLED,
+    Chaos,
     Fault,
 )
+from testrium.declared.quantities import duration_ns, shift_in_ns, size_in_bytes
 from testrium.declared.units import is_python
-from testrium.load.document import Spot, did_you_mean
-from testrium.load.quantities import nanoseconds, shift_in_ns, size_in_bytes
-from testrium.load.routes import ANY, RouteError, Stations, check_step, parse_place
-from testrium.load.schema import FAULT
-from testrium.load.shape import Reading
-from testrium.load.unit_files import UnitFile
+from testrium.load.circuits import Stations, check_step, check_unit
+from testrium.load.document import Spot
+from testrium.load.units import UnitFile
+from testrium.load.validate import Table, read, read_list
+from testrium.phrases import did_you_mean
 from testrium.words import Place
 
 #: What each key that names a target can do, and which of the other keys belong to it.
@@ -42,7 +45,7 @@ _INSTANT: Final = ("kill", "exit", "raise", "signal", "restart")
 _TIMED: Final = ("delay",)
 #: How a value is read, and what it looks like.
 _VALUES: Final = {
-    "latency": (nanoseconds, 'a duration such as "100ms" (us, ms, s or m)'),
+    "latency": (duration_ns, 'a duration such as "100ms" (us, ms, s, m, h, d)'),
     "throttle": (lambda text: size_in_bytes(text.removesuffix("/s")), 'a rate such as "64kB/s"'),
     "clock": (shift_in_ns, 'a shift such as "+1h" or "-30s" (ms, s, m, h or d)'),
     "reset": (size_in_bytes, 'a number of bytes that pass first, such as "10kB"'),
@@ -63,21 +66,17 @@ def read_faults(
         stations: the units, and the steps that their files mention.
         files: the units that could be read.
     """
-    if not isinstance(value, list) or not all(isinstance(table, dict) for table in value):
-        spot.wrong("must be a list of tables: [[faults]]")
-        return ()
     by_name = {file.name: file for file in files}
     faults: dict[str, Fault] = {}
     moments: dict[tuple[str, int, str | None], str] = {}
-    for index, table in enumerate(value):
-        reader = _Reader(FAULT.read(table, spot.at(index)), stations, by_name)
-        fault = reader.fault()
+    for index, reading in enumerate(read_list(Fault, value, spot, "faults")):
+        fault = _Reader(reading, stations, by_name).fault()
         if fault is None:
             continue
         if not fault.name:
-            fault = fault._replace(name=_unused(fault.default_name, faults))
+            fault = replace(fault, name=_unused(fault.default_name, faults))
         elif fault.name in faults:
-            reader.reading.at("name").wrong(f"another fault has the name {fault.name!r}")
+            reading.at("name").wrong(f"another fault has the name {fault.name!r}")
         if fault.at is not None:
             first = moments.setdefault((fault.target, fault.on, fault.key), fault.name)
             if first != fault.name:
@@ -92,6 +91,34 @@ def _unused(name: str, used: Mapping[str, Fault]) -> str:
         number += 1
         unique = f"{name} ({number})"
     return unique
+
+
+def read_chaos(table: Any, spot: Spot, files: Sequence[UnitFile]) -> Chaos:
+    """The table `[chaos]`; what is wrong is noted.
+
+    Args:
+        table: the table.
+        spot: where it stands.
+        files: the units that could be read.
+    """
+    reading = read(Chaos, table, spot)
+    chaos = reading.value
+    by_name = {file.name: file for file in files}
+    for index, name in enumerate(chaos.units):
+        place = reading.item("units", index)
+        if name not in by_name:
+            place.wrong(f"unknown unit {name!r}{did_you_mean(name, by_name)}")
+        elif not by_name[name]["enabled"]:
+            place.wrong(f"unit {name!r} is not enabled")
+    links = []
+    for index, link in enumerate(chaos.links):
+        try:
+            links.append(find_port(str(link), by_name))
+        except LookupError as error:
+            reading.item("links", index).wrong(str(error.args[0]))
+    if isinstance(table, dict) and not chaos.units and not chaos.links:
+        spot.wrong("must name what may be broken: units, links or both")
+    return replace(chaos, links=tuple(links))
 
 
 def find_port(link: str, files: Mapping[str, UnitFile]) -> tuple[str, str]:
@@ -114,7 +141,9 @@ def find_port(link: str, files: Mapping[str, UnitFile]) -> tuple[str, str]:
 class _Reader:
     """One table: what it says, or complaints."""
 
-    def __init__(self, reading: Reading, stations: Stations, files: Mapping[str, UnitFile]) -> None:
+    def __init__(
+        self, reading: Table[Fault], stations: Stations, files: Mapping[str, UnitFile]
+    ) -> None:
         self.reading = reading
         self._stations = stations
         self._files = files
@@ -127,7 +156,8 @@ class _Reader:
         if not targets:
             self._wrong("", "must have one of: at (a probe), link (a port), unit (its clock)")
             return None
-        kind, do = targets[0], reading["do"]
+        kind = targets[0]
+        do: str | None = reading["do"] if reading.gives("do") else None
         if len(targets) > 1:
             return None  # complained about already
         if do is not None and do not in _ACTS[kind]:
@@ -135,13 +165,14 @@ class _Reader:
             do = None
         if do is not None:
             self._check_keys(kind, do)
-        at = self._place("at", self._stations.steps) if kind == "at" else None
+        at = self._place("at") if kind == "at" else None
         unit, port = at.unit if at else "", None
         if kind == "link":
             unit, port = self._port(reading["link"] or "")
         elif kind == "unit":
             unit = self._unit(reading["unit"] or "")
-        after = self._place("after", self._stations.units) if reading["after"] else None
+        if reading["after"]:
+            self._place("after")
         if do is None:
             return None  # complained about already
         if at is not None:
@@ -149,19 +180,12 @@ class _Reader:
         amount = self._value(do)
         if not self._good:
             return None
-        return Fault(
-            name=reading["name"] or "",
-            do=do,
+        return replace(
+            reading.value,
             unit=unit,
-            at=at,
-            on=reading["on"],
-            key=reading["key"],
             port=port,
-            after=after,
-            for_ns=reading["for_ns"],
             value_ns=amount if do in ("latency", "clock") else None,
             bytes_per_s=amount if do == "throttle" else None,
-            jitter_ns=reading["jitter_ns"],
             first_bytes=(amount or 0) if do in _VALUE_MAY_BE_MISSING else 0,
             signal=reading["signal"],
             to=reading["to"],
@@ -185,8 +209,6 @@ class _Reader:
             self._wrong("for_ns", f"has no meaning with do = {do!r}")
         elif "for_ns" not in given and do in _TIMED:
             self._missing("for", f"is required with do = {do!r}")
-        elif self.reading["for_ns"] == 0:
-            self._wrong("for_ns", "must be longer than nothing")
         if "value" in given and do not in _VALUES:
             self._wrong("value", f"has no meaning with do = {do!r}")
         elif "value" not in given and do in _VALUES and do not in _VALUE_MAY_BE_MISSING:
@@ -200,21 +222,30 @@ class _Reader:
         if "jitter_ns" in given and kind == "link" and do != "latency":
             self._wrong("jitter_ns", f"has no meaning with do = {do!r}")
 
-    def _place(self, field: str, units: Sequence[str] | Mapping[str, Any]) -> Place | None:
-        """A probe that exists as far as that can be told; its unit one of `units`."""
-        text = self.reading[field]
-        if text is None:
+    def _place(self, field: str) -> Place | None:
+        """A probe that exists as far as that can be told."""
+        place: Place | None = self.reading[field]
+        if place is None:
             self._good = False  # complained about already
             return None
-        try:
-            place = parse_place(text, units)
-        except RouteError as error:
-            self._wrong(field, str(error))
+        spot = self.reading.at(field)
+        units = self._stations
+        if field == "at":  # what Testrium's own units emit is no failpoint
+            units = Stations(units.steps, units.shared)
+            if place.unit != ANY and place.unit not in units.steps:
+                self._good = False
+                if place.unit in units.units:
+                    guess = did_you_mean(place.unit, units.steps)
+                    spot.wrong(f"{str(spot.raw)!r}, column 1: unknown unit {place.unit!r}{guess}")
+                    return None
+        if not check_unit(place, spot, units):
+            self._good = False
             return None
         if field == "at" and ANY in place:
+            text = str(spot.raw)
             self._wrong(field, f"{text!r}: a failpoint is one probe of one unit, without '*'")
             return None
-        check_step(place, self.reading.at(field), self._stations)
+        check_step(place, spot, self._stations)
         return place
 
     def _check_failpoint(self, at: Place, do: str) -> None:
@@ -229,7 +260,7 @@ class _Reader:
         command = file["command"]
         if command and not is_python(command[0], self._folder_of(file)):
             self._wrong("do", f"{can} can be done to {at.unit!r}: {command[0]!r} is not Python")
-        elif any(probe["step"] == at.step for probe in file["probes"]):
+        elif any(probe.step == at.step for probe in file["probes"]):
             self._wrong("do", f"{can} can be done at {str(at)!r}: it is read from a log")
 
     def _folder_of(self, file: UnitFile) -> Path | None:
@@ -265,9 +296,9 @@ class _Reader:
         text = self.reading["value"]
         if text is None or do not in _VALUES:
             return None
-        read, look = _VALUES[do]
+        read_amount, look = _VALUES[do]
         try:
-            amount = read(text)
+            amount = read_amount(text)
         except ValueError:
             amount = 0
         if amount == 0:

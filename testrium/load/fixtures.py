@@ -8,19 +8,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from testrium.declared.groups import Configs
 from testrium.declared.units import FIXTURE_PREFIX, Unit
-from testrium.load.document import Complaints, Spot, did_you_mean, read_document, shown_path
-from testrium.load.plugged import plug_in
+from testrium.declared.units import Fixture as FixtureTable
+from testrium.load.document import Complaints, Spot, read_document, shown_path
 from testrium.load.project import Project
 from testrium.load.python_code import PythonCode
-from testrium.load.schema import FIXTURE, UNIT
-from testrium.load.shape import Reading, field_of
-from testrium.load.unit_files import UnitFile, read_only_table
-from testrium.load.unit_texts import check_unit_texts
-from testrium.load.units import check_entrypoints, check_units, make_units
+from testrium.load.texts import check_unit_texts
+from testrium.load.units import (
+    UnitFile,
+    check_entrypoints,
+    check_units,
+    make_units,
+    plug_in,
+    read_only_table,
+)
+from testrium.load.validate import Table, read
+from testrium.phrases import did_you_mean
 from testrium.probe.environment import RETURNED
 
 FIXTURES_FOLDER = "fixtures"
@@ -28,7 +36,7 @@ FIXTURES_FOLDER = "fixtures"
 RETURNED_STEP = "returned"
 
 
-class Fixture(NamedTuple):
+class GroupFixture(NamedTuple):
     """A fixture as the unit that it is in a group, and its file as that of a unit."""
 
     unit: Unit
@@ -36,8 +44,8 @@ class Fixture(NamedTuple):
 
 
 def read_fixtures(
-    configs: Reading, folders: Sequence[Path], cwd: Path, project: Project
-) -> tuple[Fixture, ...]:
+    configs: Table[Configs], folders: Sequence[Path], cwd: Path, project: Project
+) -> tuple[GroupFixture, ...]:
     """The fixtures that `Configs.fixtures` lists; what is wrong is noted.
 
     Args:
@@ -55,50 +63,54 @@ def read_fixtures(
     }
     fixtures = []
     for index, name in enumerate(configs["fixtures"]):
-        spot = configs.at("fixtures").at(index)
+        spot = configs.item("fixtures", index)
         if name not in present:
             guess = did_you_mean(name, present)
             where = "here or in a folder above"
             spot.wrong(f"no file {FIXTURES_FOLDER}/{name}.toml {where}{guess}")
-        elif FIXTURE_PREFIX + name in configs["units"]:
+        elif FIXTURE_PREFIX + name in configs["unit_names"]:
             spot.wrong(f"a unit is called {FIXTURE_PREFIX + name!r}, as this fixture is in reports")
         elif fixture := _read(present[name], cwd, project, complaints):
             fixtures.append(fixture)
     return tuple(fixtures)
 
 
-def _read(path: Path, cwd: Path, project: Project, complaints: Complaints) -> Fixture | None:
+def _read(path: Path, cwd: Path, project: Project, complaints: Complaints) -> GroupFixture | None:
     document = read_document(path, shown_path(path, cwd), complaints)
     found = read_only_table(document, path.stem, complaints) if document else None
     if document is None or found is None:
         return None
     table, spot = found
-    reading = FIXTURE.read(table, spot)
+    reading = read(FixtureTable, table, spot)
     _check(reading, spot)
-    values = {field_of(key): key.default for key in UNIT.keys}
-    values |= {field: value for field, value in reading.values.items() if field in values}
-    values |= {"init": 0, "quiet": True, "restarts": None}
+    common = {field.name for field in fields(FixtureTable)} & {field.name for field in fields(Unit)}
+    values: dict[str, Any] = {name: reading[name] for name in common - {"scope", "restarts"}}
+    values["quiet"] = True
     if reading["stop"] == "self" and not _tells_readiness(reading):
-        values |= {"ready_event": RETURNED_STEP, "env": reading["env"] | {RETURNED: RETURNED_STEP}}
+        env = {**reading["env"], RETURNED: RETURNED_STEP}
+        values |= {"ready_event": RETURNED_STEP, "env": env}
     name = FIXTURE_PREFIX + path.stem
-    files = (UnitFile(name, document.name, Reading(values, spot, reading.spots)),)
+    decided = dict.fromkeys(("init", "stop", "quiet", "restarts"), spot)
+    files = (UnitFile(name, document.name, Table(Unit(**values), spot, reading.spots, decided)),)
     check_units(files, [name])
     check_unit_texts(files, os.environ)
     check_entrypoints(files, PythonCode(path.parent, cwd, complaints), {}, ())
     (unit,) = plug_in(make_units(files), files, project.plugins)
-    unit = unit._replace(scope=reading["scope"], folder=path.parent, restarts=reading["restarts"])
-    return Fixture(unit, files[0])
+    unit = replace(unit, scope=reading["scope"], folder=path.parent, restarts=reading["restarts"])
+    return GroupFixture(unit, files[0])
 
 
-def _tells_readiness(reading: Reading) -> bool:
+def _tells_readiness(reading: Table[FixtureTable]) -> bool:
     return reading["ready_event"] is not None or reading["ready"] is not None
 
 
-def _check(reading: Reading, spot: Spot) -> None:
+def _check(reading: Table[FixtureTable], spot: Spot) -> None:
     if reading["entrypoint"] is None and reading["command"] is None:
         spot.wrong("needs an entrypoint or a command")
     if reading["stop"] == "runner" and "exit" in reading.spots:
-        reading.at("exit").wrong("belongs to stop = 'self': one that Testrium stops may end anyhow")
+        reading.at("exit").wrong(
+            "belongs to stop = 'self': a service that Testrium stops may end with any code"
+        )
     if reading["stop"] == "self" and reading["command"] and not _tells_readiness(reading):
         reading.at("stop").wrong("a command that ends by itself needs ready_event or ready")
     if reading["scope"] == "group" and "restarts" in reading.spots:

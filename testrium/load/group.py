@@ -3,44 +3,55 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields as dataclass_fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from testrium.declared.checks import Check
-from testrium.declared.faults import Chaos, Fault
-from testrium.declared.groups import Combination, Group, Monitored
-from testrium.declared.metrics import Metric
-from testrium.declared.units import Unit
+from testrium.checks.patterns import NotationError, compiled
+from testrium.declared.groups import ALL_MODES, Combination, Configs, Group, Monitored
+from testrium.declared.quantities import Variables
 from testrium.errors import UsageError
-from testrium.load.circuits import read_circuits, read_rules
+from testrium.load.checks import read_checks
+from testrium.load.circuits import Stations, read_circuits, read_rules
+from testrium.load.defaults import ADDED, FolderDefaults
 from testrium.load.discover import CONFIG_FILE, Found
-from testrium.load.document import (
-    Complaints,
-    Document,
-    Spot,
-    did_you_mean,
-    read_document,
-    shown_path,
-)
-from testrium.load.folder_defaults import FolderDefaults
-from testrium.load.kinds import VARIABLES, WRONG
+from testrium.load.document import Complaints, Document, Spot, read_document, shown_path
+from testrium.load.faults import read_chaos, read_faults
+from testrium.load.fixtures import read_fixtures
 from testrium.load.matrix import parameter_names, read_matrix
-from testrium.load.plugged import plug_in
+from testrium.load.metrics import read_metrics
 from testrium.load.project import Project
 from testrium.load.python_code import PythonCode
-from testrium.load.references import Scope, check_text
-from testrium.load.routes import Stations
-from testrium.load.schema import ALL_MODES, CONFIGS, TABLES
-from testrium.load.shape import Reading, field_of
-from testrium.load.suites import check_suite_paths, suite_settings
 from testrium.load.test_modules import test_modules
-from testrium.load.unit_files import UnitFile, read_unit_files
-from testrium.load.unit_texts import check_unit_texts, enabled_ports
-from testrium.load.units import check_entrypoints, check_setup, check_units, make_units
+from testrium.load.texts import Scope, check_text, check_unit_texts, enabled_ports
+from testrium.load.units import (
+    UnitFile,
+    check_entrypoints,
+    check_setup,
+    check_suite_paths,
+    check_units,
+    make_units,
+    plug_in,
+    read_unit_files,
+    suite_settings,
+)
+from testrium.load.validate import Table, read, read_list, read_value
+from testrium.phrases import did_you_mean, nearest_word
+from testrium.words import RESERVED_UNITS
 
-if TYPE_CHECKING:
-    from testrium.load.fixtures import Fixture
+#: The tables of config.toml besides [Configs].
+TABLES: Final = (
+    "verify",
+    "circuits",
+    "checks",
+    "faults",
+    "chaos",
+    "matrix",
+    "env",
+    "metrics",
+    "monitor",
+)
 
 MAIN_TABLE = "Configs"
 
@@ -81,97 +92,155 @@ def load_group(found: Found, around: Surroundings, complaints: Complaints) -> Gr
     document = read_document(path, shown_path(path, around.cwd), complaints)
     if document is None:
         return None
-    whole = Spot(document, (), complaints)
-    _check_tables(document, whole)
-    defaults = around.defaults.of(found, complaints)
-    configs = _read_configs(document, whole, around.project, defaults.configs)
-    names = configs["units"]
-    files = read_unit_files(found.folder, names, configs.at("units"), defaults.unit, around.cwd)
-    code = PythonCode(found.folder, around.cwd, complaints)
-    check_units(files, names)
-    read: tuple[Fixture, ...] = ()
-    if configs["fixtures"]:
-        from testrium.load.fixtures import read_fixtures
+    return _Loading(document, found, around, complaints).group()
 
+
+class _Loading:
+    """One group while it is read: what every table of it may refer to."""
+
+    def __init__(
+        self, document: Document, found: Found, around: Surroundings, complaints: Complaints
+    ) -> None:
+        self.data = document.data
+        self.whole = Spot(document, (), complaints)
+        self.found = found
+        self.around = around
+        self.complaints = complaints
+        self.is_readable = _check_tables(document, self.whole)
+        if not self.is_readable:
+            self.data = {}
+        self.defaults = around.defaults.of(found, complaints)
+        self.configs = self._configs(document)
+        names = self.configs["unit_names"]
+        self.files = read_unit_files(found.folder, self.configs, self.defaults.unit, around.cwd)
+        self.code = PythonCode(found.folder, around.cwd, complaints)
+        check_units(self.files, names)
         folders = tuple(around.defaults.folders(found))
-        read = read_fixtures(configs, folders, around.cwd, around.project)
-    fixtures = tuple(fixture.unit for fixture in read)
-    actors = (*files, *(fixture.file for fixture in read))
+        fixtures = read_fixtures(self.configs, folders, around.cwd, around.project)
+        self.fixtures = tuple(fixture.unit for fixture in fixtures)
+        self.actors = (*self.files, *(fixture.file for fixture in fixtures))
+        self.stations = Stations(
+            dict.fromkeys(names, NO_STEPS) | {file.name: _steps(file) for file in self.actors},
+            frozenset(fixture.name for fixture in self.fixtures if fixture.scope == "run"),
+            found.folder,
+        )
 
-    data = document.data
-    stations = Stations(
-        dict.fromkeys(names, NO_STEPS) | {file.name: _steps(file) for file in actors},
-        frozenset(fixture.name for fixture in fixtures if fixture.scope == "run"),
-        found.folder,
-    )
-    circuits = read_circuits(data.get("circuits", []), whole.at("circuits"), stations)
-    rules = read_rules(
-        data.get("verify", {}), whole.at("verify"), stations, has_circuits=bool(circuits)
-    )
-    faults: tuple[Fault, ...] = ()
-    if "faults" in data:
-        from testrium.load.faults import read_faults
+    def group(self) -> Group:
+        """All that the files say."""
+        folder, configs, files = self.found.folder, self.configs, self.files
+        given = configs.spots.keys() | self.defaults.configs.keys()
+        matrix = self.data.get("matrix")
+        combinations = () if matrix is None else read_matrix(matrix, self.whole.at("matrix"))
+        if self.found.only:
+            combinations = _wanted(self.found, combinations)
+        params = parameter_names(matrix)
+        env = self._env(params)
+        tables = self._tables(env, params)
+        check_entrypoints(files, self.code, env, configs["requires"])
+        check_suite_paths(files, folder)
+        has_setup = self._has_main("setup")
+        check_setup(files, has_setup=has_setup)
+        has_teardown = self._has_main("teardown")
+        fields: dict[str, Any] = {
+            field.name: getattr(configs.value, field.name) for field in dataclass_fields(Configs)
+        }
+        fields["test_modes"] = _modes_to_run(configs, given)
+        for name in ADDED:
+            fields[name] = self._added(name)
+        fields["units"] = plug_in(make_units(files), files, self.around.project.plugins)
+        fields |= suite_settings(fields, given=given)
+        return Group(
+            id=self.found.id,
+            folder=folder,
+            env=env,
+            fixture_units=self.fixtures,
+            matrix=combinations,
+            has_setup=has_setup,
+            has_teardown=has_teardown,
+            test_modules=test_modules(folder, self.code, files, self.around.cwd, self.complaints),
+            notices=self.complaints.notices,
+            **tables,
+            **fields,
+        )
 
-        faults = read_faults(data["faults"], whole.at("faults"), stations, actors)
-    metrics: tuple[Metric, ...] = ()
-    if "metrics" in data:
-        from testrium.load.metrics import read_metrics
+    def _tables(self, env: Mapping[str, str], params: frozenset[str]) -> dict[str, Any]:
+        """What the tables of config.toml besides [Configs] say."""
+        data, whole, files = self.data, self.whole, self.files
+        circuits = read_circuits(data.get("circuits", []), whole.at("circuits"), self.stations)
+        tables: dict[str, Any] = {"circuits": circuits}
+        tables["rules"] = read_rules(
+            data.get("verify", {}), whole.at("verify"), self.stations, has_circuits=bool(circuits)
+        )
+        if "faults" in data:
+            spot = whole.at("faults")
+            tables["faults"] = read_faults(data["faults"], spot, self.stations, self.actors)
+        if "metrics" in data:
+            enabled = [file.name for file in files if file["enabled"]]
+            spot = whole.at("metrics")
+            tables["metrics"] = read_metrics(data["metrics"], spot, circuits, enabled)
+        if "chaos" in data:
+            tables["chaos"] = read_chaos(data["chaos"], whole.at("chaos"), files)
+        if "monitor" in data:
+            taken = [*self.configs["unit_names"], *(each.name for each in self.fixtures)]
+            tables["monitors"] = read_monitors(data["monitor"], whole.at("monitor"), taken)
+        if "checks" in data:
+            variables = _inherited(self.configs, self.around) | env.keys()
+            own = self.around.project.plugins
+            tables["checks"] = read_checks(
+                data["checks"],
+                whole.at("checks"),
+                self.actors,
+                variables,
+                params,
+                own,
+                self.fixtures,
+            )
+        return tables
 
-        enabled = [file.name for file in files if file["enabled"]]
-        metrics = read_metrics(data["metrics"], whole.at("metrics"), circuits, enabled)
-    chaos: Chaos | None = None
-    if "chaos" in data:
-        from testrium.load.chaos import read_chaos
+    def _configs(self, document: Document) -> Table[Configs]:
+        table = self.data.get(MAIN_TABLE)
+        spot = self.whole.at(MAIN_TABLE)
+        if not isinstance(table, dict):
+            if self.is_readable:
+                self.complaints.problem(
+                    document.name, None, "", f"the table [{MAIN_TABLE}] is missing"
+                )
+            return Table(Configs(), spot, {})
+        document.main = (MAIN_TABLE,)
+        configs = read(Configs, table, spot, self.defaults.configs)
+        if configs["use_ai"] and not self.around.project.ai_command:
+            configs.at("use_ai").wrong("needs a command in [ai] of the project file")
+        _check_requirements(configs, self.around.project)
+        return configs
 
-        chaos = read_chaos(data["chaos"], whole.at("chaos"), files)
-    monitors: tuple[Monitored, ...] = ()
-    if "monitor" in data:
-        from testrium.load.monitors import read_monitors
+    def _added(self, name: str) -> tuple[str, ...]:
+        """A list of the group, behind those of the folders above."""
+        above = [each for spot in self.defaults.added.get(name, ()) for each in spot.raw or ()]
+        own = self.configs[name] if name in self.configs.spots else ()
+        return tuple(dict.fromkeys((*above, *own)))
 
-        taken = [*names, *(fixture.name for fixture in fixtures)]
-        monitors = read_monitors(data["monitor"], whole.at("monitor"), taken)
-    matrix = data.get("matrix")
-    combinations = () if matrix is None else read_matrix(matrix, whole.at("matrix"))
-    if found.only:
-        combinations = _wanted(found, combinations)
-    params = parameter_names(matrix)
-    env = _read_env(data.get("env", {}), whole.at("env"), files, configs, around, params, fixtures)
-    checks: tuple[Check, ...] = ()
-    if "checks" in data:
-        from testrium.load.checks import read_checks
+    def _env(self, params: frozenset[str]) -> dict[str, str]:
+        """`[env]`, and a check of all texts in which it may be named."""
+        inherited = _inherited(self.configs, self.around)
+        spot = self.whole.at("env")
+        own: dict[str, str] = read_value(Variables, self.data.get("env", {}), spot) or {}
+        scope = Scope(enabled_ports(self.files), inherited, params, fixtures=self.fixtures)
+        for name, text in own.items():
+            check_text(text, spot.at(name), scope)
+        env = {**self.around.project.env, **own}
+        check_unit_texts(self.files, inherited | env.keys(), params, self.fixtures)
+        return env
 
-        variables = _inherited(configs, around) | env.keys()
-        own = around.project.plugins
-        spot = whole.at("checks")
-        checks = read_checks(data["checks"], spot, actors, variables, params, own, fixtures)
-    check_entrypoints(files, code, env, configs["requires"])
-    check_suite_paths(files, found.folder)
-    has_setup = _has_main("setup", found.folder, code, around.cwd, complaints)
-    check_setup(files, has_setup=has_setup)
-    has_teardown = _has_main("teardown", found.folder, code, around.cwd, complaints)
-    fields = dict(configs.values)
-    fields["test_modes"] = _modes_to_run(configs)
-    fields["units"] = plug_in(make_units(files), files, around.project.plugins)
-    fields |= suite_settings(fields, given=configs.spots.keys() | defaults.configs.keys())
-    return Group(
-        id=found.id,
-        folder=found.folder,
-        env=env,
-        rules=rules,
-        circuits=circuits,
-        faults=faults,
-        chaos=chaos,
-        checks=checks,
-        metrics=metrics,
-        monitors=monitors,
-        fixture_units=fixtures,
-        matrix=combinations,
-        has_setup=has_setup,
-        has_teardown=has_teardown,
-        test_modules=test_modules(found.folder, code, files, around.cwd, complaints),
-        notices=complaints.notices,
-        **fields,
-    )
+    def _has_main(self, module: str) -> bool:
+        """Whether setup.py or teardown.py is there; one without main() is a mistake."""
+        file = self.found.folder / f"{module}.py"
+        if not file.is_file():
+            return False
+        names = self.code.module(module)
+        if names is not None and not names.may_have("main"):
+            shown = shown_path(file, self.around.cwd)
+            self.complaints.problem(shown, None, "", "has no function main()")
+        return True
 
 
 def _wanted(found: Found, combinations: Sequence[Combination]) -> tuple[Combination, ...]:
@@ -184,45 +253,36 @@ def _wanted(found: Found, combinations: Sequence[Combination]) -> tuple[Combinat
     return tuple(each._replace(primary=True) for each in combinations if each.suffix in found.only)
 
 
-def _check_tables(document: Document, whole: Spot) -> None:
-    for name in document.data:
-        if name not in (MAIN_TABLE, *TABLES):
-            whole.at(name).wrong(f"unknown table{did_you_mean(name, (MAIN_TABLE, *TABLES))}")
+def _check_tables(document: Document, whole: Spot) -> bool:
+    """Whether the tables can be read: `[config]` for `[Configs]` is one mistake, not many."""
+    known = (MAIN_TABLE, *TABLES)
+    wrong = [name for name in document.data if name not in known]
+    for name in wrong:
+        if MAIN_TABLE not in document.data and nearest_word(name, [MAIN_TABLE]):
+            whole.at(name).wrong(f"unknown table; did you mean [{MAIN_TABLE}]?")
+            return False
+    for name in wrong:
+        whole.at(name).wrong(f"unknown table{did_you_mean(name, known)}")
+    return True
 
 
-def _read_configs(
-    document: Document, whole: Spot, project: Project, defaults: Mapping[str, Any]
-) -> Reading:
-    table = document.data.get(MAIN_TABLE)
-    spot = whole.at(MAIN_TABLE)
-    if not isinstance(table, dict):
-        whole.complaints.problem(document.name, None, "", f"the table [{MAIN_TABLE}] is missing")
-        return Reading({field_of(key): key.default for key in CONFIGS.keys}, spot, {})
-    document.main = (MAIN_TABLE,)
-    configs = CONFIGS.read(table, spot, defaults)
-    if configs["use_ai"] and not project.ai_command:
-        configs.at("use_ai").wrong("needs a command in [ai] of the project file")
-    _check_requirements(configs, project)
-    return configs
-
-
-def _check_requirements(configs: Reading, project: Project) -> None:
+def _check_requirements(configs: Table[Configs], project: Project) -> None:
     """Each id must be one of the project's, where it lists them."""
     known = project.requirements
     if known is None:
         return
     for index, name in enumerate(configs["requirements"]):
         if name not in known:
-            configs.at("requirements").at(index).wrong(
+            configs.item("requirements", index).wrong(
                 f"{name!r} is no requirement of the project{did_you_mean(name, known)}"
             )
 
 
-def _modes_to_run(configs: Reading) -> tuple[str, ...]:
+def _modes_to_run(configs: Table[Configs], given: Collection[str]) -> tuple[str, ...]:
     """The test-modes, each of which the group must support."""
     supported: tuple[str, ...] = configs["debug_modes"]
-    wanted: tuple[str, ...] | None = configs["test_modes"]
-    if wanted is None:
+    wanted: tuple[str, ...] = configs["test_modes"]
+    if "test_modes" not in given:
         return ("DEBUG",) if "DEBUG" in supported else supported[:1]
     if wanted == ALL_MODES:
         return supported
@@ -237,46 +297,39 @@ def _steps(file: UnitFile) -> frozenset[str]:
         *file["events"],
         *file["stop_events"],
         file["ready_event"],
-        *(probe["step"] for probe in file["probes"]),
+        *(probe.step for probe in file["probes"]),
     )
     return frozenset(step for step in steps if step)
 
 
-def _read_env(
-    table: Any,
-    spot: Spot,
-    files: Sequence[UnitFile],
-    configs: Reading,
-    around: Surroundings,
-    params: frozenset[str],
-    fixtures: tuple[Unit, ...],
-) -> dict[str, str]:
-    """`[env]`, and a check of all texts in which it may be named."""
-    inherited = _inherited(configs, around)
-    read = VARIABLES.read(table, spot)
-    env: dict[str, str] = {} if read is WRONG else read
-    scope = Scope(enabled_ports(files), inherited, params, fixtures=fixtures)
-    for name, text in env.items():
-        check_text(text, spot.at(name), scope)
-    check_unit_texts(files, inherited | env.keys(), params, fixtures)
-    return env
+def read_monitors(tables: Any, spot: Spot, units: Collection[str]) -> tuple[Monitored, ...]:
+    """The tables `[[monitor]]`; what is wrong is noted.
+
+    Args:
+        tables: the tables.
+        spot: where they stand.
+        units: the names that units have.
+    """
+    monitors: dict[str, Monitored] = {}
+    for reading in read_list(Monitored, tables, spot, "monitor"):
+        monitor = reading.value
+        if monitor.name in units or monitor.name in RESERVED_UNITS:
+            reading.at("name").wrong(f"{monitor.name!r} is the name of a unit")
+        elif monitor.name in monitors:
+            reading.at("name").wrong(f"{monitor.name!r} is the name of another monitor")
+        if not reading.spots.keys() & {"pid", "process"}:
+            reading.spot.wrong("needs pid or process")
+        if monitor.process is not None:
+            try:
+                compiled(monitor.process, monitor.process)
+            except NotationError as error:
+                reading.at("process").wrong(str(error))
+        monitors[monitor.name] = monitor
+    return tuple(monitors.values())
 
 
-def _inherited(configs: Reading, around: Surroundings) -> frozenset[str]:
+def _inherited(configs: Table[Configs], around: Surroundings) -> frozenset[str]:
     """The runner's variables that units get."""
     if configs["inherit_env"]:
         return around.environment
     return around.environment & _MINIMAL_ENVIRONMENT
-
-
-def _has_main(
-    module: str, folder: Path, code: PythonCode, cwd: Path, complaints: Complaints
-) -> bool:
-    """Whether setup.py or teardown.py is there; one without main() is a mistake."""
-    file = folder / f"{module}.py"
-    if not file.is_file():
-        return False
-    names = code.module(module)
-    if names is not None and not names.may_have("main"):
-        complaints.problem(shown_path(file, cwd), None, "", "has no function main()")
-    return True

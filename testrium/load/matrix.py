@@ -6,17 +6,16 @@ import itertools
 import math
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+from annotated_types import MinLen
 
 from testrium.declared.groups import Combination
-from testrium.load.document import Spot, did_you_mean
-from testrium.load.kinds import (
-    CONTROL,
-    NAME,
-    WRONG,
-    list_of,
-    rule,
-)
+from testrium.declared.keys import Key, Written, tuples
+from testrium.declared.quantities import CONTROL, NAME, Unique
+from testrium.load.document import Spot
+from testrium.load.validate import read_value
+from testrium.phrases import did_you_mean
 
 #: The keys of the table that are no parameters.
 EXCLUDE: Final = "exclude"
@@ -37,22 +36,26 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-VALUE: Final = rule(
-    _is_value,
-    "must be a string without control characters, a number or a boolean",
-    {"type": ["string", "number", "boolean"]},
-    _text,
-)
-VALUES: Final = list_of(VALUE, "strings, numbers or booleans", least=1, unique=True)
+def _read_value(value: Any) -> str:
+    if not _is_value(value):
+        raise ValueError("must be a string without control characters, a number or a boolean")
+    return _text(value)
+
+
+_VALUE: Final = Written(_read_value, {"type": ["string", "number", "boolean"]})
+Value = Annotated[str, _VALUE]
+Values = Annotated[
+    tuple[Value, ...], MinLen(1), Unique(), Key(items="strings, numbers or booleans")
+]
 
 _SOME_VALUES: Final[dict[str, Any]] = {
     "type": "array",
-    "items": {"type": "object", "minProperties": 1, "additionalProperties": VALUE.schema},
+    "items": {"type": "object", "minProperties": 1, "additionalProperties": _VALUE.schema},
 }
 SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
     "properties": {EXCLUDE: _SOME_VALUES, PRIMARY: _SOME_VALUES},
-    "additionalProperties": VALUES.schema,
+    "additionalProperties": {"type": "array", "minItems": 1, "items": _VALUE.schema},
 }
 
 #: Parameter -> its values.
@@ -111,8 +114,7 @@ def _read_parameters(table: Mapping[str, Any], spot: Spot) -> Parameters:
         variable = re.sub(r"[^A-Z0-9]", "_", name.upper())
         if (first := variables.setdefault(variable, name)) != name:
             place.wrong(f"shares the variable TESTRIUM_PARAM_{variable} with {first!r}")
-        values = VALUES.read(table[name], place)
-        parameters[name] = () if values is WRONG else values
+        parameters[name] = read_value(Values, tuples(table[name]), place) or ()
     return parameters
 
 
@@ -144,8 +146,8 @@ def _read_entry(table: Mapping[str, Any], spot: Spot, parameters: Parameters) ->
         if name not in parameters:
             place.wrong(f"unknown parameter{did_you_mean(name, parameters)}")
             continue
-        text = VALUE.read(value, place)
-        if text is WRONG:
+        text = read_value(Value, value, place)
+        if text is None:
             continue
         known = parameters[name]
         if known and text not in known:

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from testrium.declared.circuits import Circuit
 from testrium.declared.metrics import Metric, Source
-from testrium.load.document import Spot, did_you_mean
-from testrium.load.kinds import (
-    LIMIT,
-    WRONG,
-    Kind,
-)
-from testrium.load.quantities import DURATION, SIZE
-from testrium.load.schema import METRIC
-from testrium.load.shape import Reading
+from testrium.declared.quantities import SIZE, duration_ns, is_number
+from testrium.load.document import Spot
+from testrium.load.validate import Table, read
 from testrium.measures import DURATION as WHOLE_GROUP
 from testrium.measures import OF_CIRCUIT, OF_HOP, OF_UNIT, hop_measure, is_measured
+from testrium.phrases import did_you_mean
+
+
+def _number(value: Any) -> float:
+    if not is_number(value):
+        raise ValueError("must be a number")
+    return float(value)
+
 
 #: How a limit is written, by the unit of what it limits; and how much of that is one of ours.
-_LIMITS: Final[Mapping[str, tuple[Kind, float]]] = {
-    "ms": (DURATION, 1e6),
-    "s": (DURATION, 1e9),
-    "B": (SIZE, 1),
+_LIMITS: Final[Mapping[str, tuple[Callable[[Any], float], float]]] = {
+    "ms": (duration_ns, 1e6),
+    "s": (duration_ns, 1e9),
+    "B": (SIZE.read, 1),
 }
 
 
@@ -54,7 +57,7 @@ def read_metrics(
             continue
         if name in metrics:
             place.wrong(f"{name!r} is given twice")
-        reading = METRIC.read(value, place)
+        reading = read(Metric, value, place)
         metrics[name] = _limited(metric or Metric(name, "reported"), reading)
     return tuple(metrics.values())
 
@@ -99,15 +102,16 @@ def _unknown(
     return f"{owner!r} is no {whose}{guess}"
 
 
-def _limited(metric: Metric, reading: Reading) -> Metric:
+def _limited(metric: Metric, reading: Table[Metric]) -> Metric:
     """The metric with its limits, in its unit."""
     source: Source = metric.source
     if source != "reported" and "unit" in reading.spots:
         reading.at("unit").wrong(f"{metric.name} is measured by Testrium, in {metric.unit}")
-    most, least = (_limit(reading, field, metric) for field in ("max", "min"))
+    most, least = (_limit(reading, field, metric) for field in ("most", "least"))
     if most is not None and least is not None and least > most:
-        reading.at("min").wrong("is more than max")
-    return metric._replace(
+        reading.at("least").wrong("is more than max")
+    return replace(
+        metric,
         most=most,
         least=least,
         unit=metric.unit or reading["unit"],
@@ -115,10 +119,14 @@ def _limited(metric: Metric, reading: Reading) -> Metric:
     )
 
 
-def _limit(reading: Reading, field: str, metric: Metric) -> float | None:
+def _limit(reading: Table[Metric], field: str, metric: Metric) -> float | None:
     if field not in reading.spots or reading[field] is None:
         return None
     measured = metric.source != "reported"
-    kind, scale = _LIMITS.get(metric.unit, (LIMIT, 1)) if measured else (LIMIT, 1)
-    value = kind.read(reading[field], reading.at(field))
-    return None if value is WRONG else value / scale
+    convert, scale = _LIMITS.get(metric.unit, (_number, 1)) if measured else (_number, 1)
+    try:
+        limit: float = convert(reading[field]) / scale
+    except ValueError as error:
+        reading.at(field).wrong(str(error))
+        return None
+    return limit

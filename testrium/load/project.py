@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from testrium.declared.project import CONFIGS_TABLE, UNIT_TABLE
 from testrium.load.document import Complaints, Spot, read_document, shown_path
-from testrium.load.kinds import (
-    ENTRYPOINT,
-    FILLED_TEXT,
-    NAME,
-    TEXT,
-    WRONG,
-    Kind,
-    list_of,
-    mapping_of,
-)
-from testrium.load.schema import CONFIGS, DIALECT, UNIT
-from testrium.load.shape import Key, Reading, Shape
 from testrium.plugins.registry import KINDS, Plugin
 from testrium.words import EMPTY
+
+if TYPE_CHECKING:
+    from testrium.load.validate import Table
 
 FILE_NAME: Final = "testrium.toml"
 STATE_FOLDER: Final = ".testrium"
@@ -31,60 +22,27 @@ TEMPLATES_FOLDER: Final = "testrium-templates"
 _REPOSITORY: Final = ".git"
 
 
-def _defaults_of(shape: Shape) -> Kind:
-    """A table with keys of `shape`, none of them required; it becomes a Reading of those given."""
-
-    def read(value: Any, spot: Spot) -> Any:
-        if isinstance(value, dict):
-            return shape.read_given(value, spot)
-        spot.wrong("must be a table")
-        return WRONG
-
-    return Kind(read, shape.schema(partial=True))
-
-
-#: An id of a requirement: a label, as in `Configs.requirements`.
-REQUIREMENT: Final = re.compile(r"(?=.*\S)[^\x00-\x1f\x7f-\x9f]+")
-
-#: Tables of defaults, which may stand in a `testrium.toml` of any folder.
-CONFIGS_TABLE: Final = "Configs"
-UNIT_TABLE: Final = "unit"
-
-_AI = Shape(Key("command", list_of(FILLED_TEXT, least=1), required=True))
-
-_PLUGINS = Shape(
-    *(Key(kind, mapping_of(ENTRYPOINT, NAME, "name of a plugin"), EMPTY) for kind in KINDS)
-)
-
-PROJECT: Final = Shape(
-    Key("state", FILLED_TEXT),
-    Key(CONFIGS_TABLE, _defaults_of(CONFIGS)),
-    Key(UNIT_TABLE, _defaults_of(UNIT)),
-    Key("ai", _AI.kind()),
-    Key("plugins", _PLUGINS.kind()),
-    Key("templates", FILLED_TEXT),
-    Key("requirements", mapping_of(TEXT, REQUIREMENT, "id of a requirement")),
-)
-
-
 class Project(NamedTuple):
     """What holds for all groups.
 
-    `configs` and `unit` are fields of `load.schema.CONFIGS` and `UNIT` that stand in for keys that
-    a group leaves out. `ai_command` is () where none is given. `templates` is the folder of the
-    project's own templates of groups, which need not exist. `requirements` are ids with what they
-    require; None where the project lists none. `origins` tells where a field of `configs` or `unit`
-    stands, by table and field.
+    `configs` and `unit` tell where the file says what holds for keys of `[Configs]` and of units
+    that a group leaves out, by field. `run` has defaults for the options of `testrium run`, `env`
+    variables for every process, `pythonpath` folders for the Python code of groups. `ai_command`
+    is () where none is given. `templates` is the folder of the project's own templates of groups,
+    which need not exist. `requirements` are ids with what they require; None where the project
+    lists none.
     """
 
     state_folder: Path
     file: Path | None = None
-    configs: Mapping[str, Any] = EMPTY
-    unit: Mapping[str, Any] = EMPTY
+    configs: Mapping[str, Spot] = EMPTY
+    unit: Mapping[str, Spot] = EMPTY
+    run: Mapping[str, Any] = EMPTY
+    env: Mapping[str, str] = EMPTY
+    pythonpath: tuple[Path, ...] = ()
     ai_command: tuple[str, ...] = ()
     templates: Path | None = None
     requirements: Mapping[str, str] | None = None
-    origins: Mapping[tuple[str, str], Spot] = EMPTY
     plugins: tuple[Plugin, ...] = ()
 
 
@@ -99,7 +57,7 @@ def find_project(cwd: Path) -> Project:
     complaints = Complaints()
     project = Project(cwd / STATE_FOLDER, templates=cwd / TEMPLATES_FOLDER)
     if found := _project_file(cwd, complaints):
-        project = _project(PROJECT.read(found.table.value, found.table), found.path, cwd)
+        project = _project(found, cwd)
     complaints.raise_if_any()
     return project
 
@@ -158,27 +116,37 @@ def _is_in_repository(folder: Path) -> bool:
     return any((above / _REPOSITORY).exists() for above in folder.parents)
 
 
-def _project(reading: Reading, file: Path, cwd: Path) -> Project:
-    configs, unit = reading[CONFIGS_TABLE], reading[UNIT_TABLE]
-    tables = {CONFIGS_TABLE: configs, UNIT_TABLE: unit}
+def _project(found: _File, cwd: Path) -> Project:
+    # Only a project file needs pydantic here: commands that look for the state folder do not wait.
+    from testrium.declared.groups import Configs
+    from testrium.declared.project import ProjectTable
+    from testrium.declared.units import Unit
+    from testrium.load.validate import check_given, read
+
+    file = found.path
+    reading = read(ProjectTable, found.table.value, found.table)
+    project = reading.value
+    given = {
+        field: check_given(kind, getattr(project, field), reading.at(field))
+        for field, kind in (("configs", Configs), ("unit", Unit))
+        if getattr(project, field) is not None
+    }
     return Project(
-        state_folder=file.parent / (reading["state"] or STATE_FOLDER),
+        state_folder=file.parent / (project.state or STATE_FOLDER),
         file=file,
-        configs=configs.values if configs else EMPTY,
-        unit=unit.values if unit else EMPTY,
-        ai_command=reading["ai"]["command"] if reading["ai"] else (),
-        templates=file.parent / (reading["templates"] or TEMPLATES_FOLDER),
-        requirements=reading["requirements"],
-        origins={
-            (name, each): table.spots[each]
-            for name, table in tables.items()
-            for each in (table.values if table else ())
-        },
-        plugins=_plugins(reading["plugins"], file, cwd),
+        configs=given.get("configs", EMPTY),
+        unit=given.get("unit", EMPTY),
+        run=project.run or EMPTY,
+        env=project.env,
+        pythonpath=tuple(file.parent / folder for folder in project.pythonpath),
+        ai_command=project.ai.command if project.ai else (),
+        templates=file.parent / (project.templates or TEMPLATES_FOLDER),
+        requirements=project.requirements,
+        plugins=_plugins(reading.inner("plugins"), file, cwd),
     )
 
 
-def _plugins(reading: Reading | None, file: Path, cwd: Path) -> tuple[Plugin, ...]:
+def _plugins(reading: Table[Any] | None, file: Path, cwd: Path) -> tuple[Plugin, ...]:
     """The project's own plugins; their modules are found from the project's folder."""
     if reading is None:
         return ()
@@ -194,8 +162,3 @@ def _plugins(reading: Reading | None, file: Path, cwd: Path) -> tuple[Plugin, ..
         for kind in KINDS
         for name, reference in reading[kind].items()
     )
-
-
-def json_schema() -> dict[str, Any]:
-    """The JSON Schema of the project file, for editors."""
-    return {"$schema": DIALECT, "title": "A project's testrium.toml"} | PROJECT.schema()

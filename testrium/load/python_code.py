@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from testrium.load.document import Complaints, did_you_mean, shown_path
+from testrium.load.document import Complaints, shown_path
+from testrium.phrases import did_you_mean
 from testrium.words import EMPTY
 
 #: Names whose mention means that a module may define names in ways that cannot be read.
@@ -117,7 +118,7 @@ class PythonCode:
         try:
             return _parsed(path)
         except SyntaxError as error:
-            self._complaints.problem(shown, error.lineno, "", f"no Python: {error.msg}")
+            self._complaints.problem(shown, error.lineno, "", f"Python syntax error: {error.msg}")
         except (ValueError, OSError, RecursionError, MemoryError) as error:
             self._complaints.problem(shown, None, "", f"cannot be read: {error}")
         return None

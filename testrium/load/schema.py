@@ -1,348 +1,50 @@
-"""Every key that a group's files may hold: the tables of the contract, row by row."""
+"""JSON Schemas of the files that users write, from the declaration, for their editors."""
 
 from __future__ import annotations
 
+import ast
+import inspect
+import itertools
+import json
 import re
-from typing import Any, Final, Literal
+import textwrap
+from collections.abc import Iterator, Mapping
+from dataclasses import Field, fields
+from typing import Any, Final
 
-from testrium.declared.faults import CLOCK_ACTS, DRAWN_ACTS, FAILPOINT_ACTS, LINK_ACTS
-from testrium.load.document import Spot
-from testrium.load.kinds import (
-    COUNT,
-    DATA,
-    ENTRYPOINT,
-    EXIT_CODES,
-    FILLED_TEXT,
-    FLAG,
-    INTEGER,
-    LABEL,
-    NUMBER,
-    POSITIVE_COUNT,
-    SECONDS,
-    SIGNAL,
-    STEP,
-    TEXT,
-    UNIT_NAME,
-    VARIABLES,
-    WRONG,
-    Kind,
-    integer_between,
-    list_of,
-    mapping_of,
-    one_of,
-    one_or_more,
-)
+from testrium.declared.checks import Check
+from testrium.declared.circuits import Circuit, Rules
+from testrium.declared.faults import Chaos, Fault
+from testrium.declared.groups import Configs, Monitored
+from testrium.declared.keys import as_written, default_of, key_of, keys_of
+from testrium.declared.metrics import Metric
+from testrium.declared.project import CONFIGS_TABLE, UNIT_TABLE, ProjectTable
+from testrium.declared.quantities import Variables
+from testrium.declared.units import Fixture, Unit
 from testrium.load.matrix import SCHEMA as MATRIX
-from testrium.load.quantities import COMPARISON, DURATION, KEY_RANGE, PERCENTAGE, SIZE
-from testrium.load.shape import Key, Shape
-
-MODES: Final = ("DEBUG", "INFO", "WARNING", "EXCEPT")
-IN_EXCEPT: Final = ("Stop", "Resume", "Reload", "Resume-ALL")
-#: What `test-modes = "All"` becomes: the debug-modes of the group take its place.
-ALL_MODES: Final = ("All",)
-READY_KINDS: Final[tuple[Literal["tcp", "http", "log", "file", "command", "plugin"], ...]] = (
-    "tcp",
-    "http",
-    "log",
-    "file",
-    "command",
-    "plugin",
-)
-
-_NAMES = list_of(UNIT_NAME, unique=True)
-_STEPS = list_of(STEP, unique=True)
-_WORDS = list_of(TEXT)
-_LABELS = list_of(LABEL, unique=True)
-_MODES = list_of(one_of(*MODES), least=1, unique=True)
-
-
-def _read_test_modes(value: Any, spot: Spot) -> Any:
-    if value == "All":
-        return ALL_MODES
-    if isinstance(value, str):
-        mode = one_of(*MODES, "All").read(value, spot)
-        return mode if mode is WRONG else (mode,)
-    return _MODES.read(value, spot)
-
-
-_TEST_MODES = Kind(_read_test_modes, {"anyOf": [{"enum": [*MODES, "All"]}, _MODES.schema]})
-
-CONFIGS: Final = Shape(
-    Key("units", list_of(UNIT_NAME, least=1, unique=True), (), required=True),
-    Key("enabled", FLAG, True),
-    Key("timeout", NUMBER, 30.0, field="timeout_s"),
-    Key("repeat", integer_between(0, 10), 0),
-    Key("debug-modes", _MODES, MODES),
-    Key("test-modes", _TEST_MODES),  # ("DEBUG",), where the group supports it
-    Key("diagnostics", FLAG, True),
-    Key("detect-bad-behavior", FLAG, True),
-    Key("save-resume", FLAG, True),
-    Key("gen-metrics", FLAG, True, old="analitics"),
-    Key("save-metrics", FLAG, True, old="save-analitics"),
-    Key("save-scores", FLAG, True, old="save-performance"),
-    Key("use-ai", FLAG, False),
-    Key("title", TEXT, ""),
-    Key("purpose", TEXT, ""),
-    Key("tags", _LABELS, ()),
-    Key("requirements", _LABELS, ()),
-    Key("skip", TEXT, ""),
-    Key("requires", _LABELS, ()),
-    Key("expect-fail", TEXT, ""),
-    Key("order", INTEGER, 0),
-    Key("exclusive", FLAG, False),
-    Key("fixtures", _NAMES, ()),
-    Key("inherit-env", FLAG, True),
-)
-
-#: What a plugin is told, as texts.
-_SETTINGS = mapping_of(TEXT, re.compile(r"[A-Za-z][A-Za-z0-9_-]*"), "name of a setting")
-
-READY: Final = Shape(
-    Key("tcp", FILLED_TEXT),
-    Key("http", FILLED_TEXT),
-    Key("status", integer_between(100, 599)),
-    Key("log", FILLED_TEXT),
-    Key("file", FILLED_TEXT),
-    Key("command", list_of(TEXT, least=1)),
-    Key("plugin", UNIT_NAME),
-    Key("settings", _SETTINGS, {}),
-    exclusive=(READY_KINDS,),
-)
-
-LOG_PROBE: Final = Shape(
-    Key("log", FILLED_TEXT, required=True),
-    Key("step", STEP, required=True),
-    Key("type", one_of("Default", "Exception", "Send", "Receive"), "Default"),
-    Key("key", FILLED_TEXT),
-    Key("meta", mapping_of(TEXT, re.compile(r".+"), "name of a field"), {}),
-)
-
-#: What a unit can be besides a function and a command.
-KINDS: Final = ("pytest", "unittest", "doctest", "manual")
-
-MANUAL_STEP: Final = Shape(
-    Key("do", FILLED_TEXT, required=True),
-    Key("expect", FILLED_TEXT, required=True),
-    Key("name", STEP),
-)
-
-UNIT: Final = Shape(
-    Key("init", COUNT, required=True),
-    Key("entrypoint", ENTRYPOINT),
-    Key("command", list_of(TEXT, least=1)),
-    Key("cwd", FILLED_TEXT),
-    Key("env", VARIABLES, {}),
-    Key("ports", _NAMES, ()),
-    Key("events", _STEPS, ()),
-    Key("stop_events", _STEPS, ()),
-    Key("ready_event", STEP),
-    Key("ready", READY.kind()),
-    Key("ready_timeout", NUMBER, 10.0, field="ready_timeout_s"),
-    Key("timeout", NUMBER, field="timeout_s"),
-    Key("unit_dependencies", _NAMES, (), field="dependencies", old="unity_depencies"),
-    Key("use_setup", FLAG, False),
-    Key("stop", one_of("self", "runner")),
-    Key("stop_signal", SIGNAL, "TERM"),
-    Key("grace", SECONDS, 2.0, field="grace_s"),
-    Key("stop_to", one_of("process", "session"), "process"),
-    Key("graceful", FLAG, False),
-    Key("may_leave", list_of(FILLED_TEXT, "programs", unique=True), ()),
-    Key("exit", EXIT_CODES, (0,)),
-    Key("in-except", one_of(*IN_EXCEPT), "Stop"),
-    Key("restarts", COUNT),
-    Key("enabled", FLAG, True),
-    Key("quiet", FLAG),
-    Key("max_rss", SIZE),
-    Key("max_cpu", NUMBER),
-    Key("probes", list_of(LOG_PROBE.kind(), "tables"), ()),
-    Key("kind", UNIT_NAME),  # one of KINDS, or a plugin
-    Key("settings", _SETTINGS, {}),
-    Key("paths", list_of(FILLED_TEXT, "paths", least=1), ()),
-    Key("args", list_of(TEXT), ()),
-    Key("steps", list_of(MANUAL_STEP.kind(), "tables", least=1), ()),
-    exclusive=(("entrypoint", "command", "kind"), ("ready_event", "ready")),
-)
-
-#: The keys of a unit that a fixture has too.
-_OF_FIXTURES = frozenset(
-    {
-        "entrypoint",
-        "command",
-        "cwd",
-        "env",
-        "ports",
-        "ready_event",
-        "ready",
-        "ready_timeout",
-        "exit",
-        "stop_signal",
-        "grace",
-        "stop_to",
-        "may_leave",
-        "max_rss",
-        "max_cpu",
-    }
-)
-
-FIXTURE: Final = Shape(
-    Key("scope", one_of("run", "group"), "run"),
-    *(key for key in UNIT.keys if key.name in _OF_FIXTURES),
-    Key("stop", one_of("self", "runner"), "runner"),
-    Key("restarts", COUNT, 1),
-    exclusive=(("entrypoint", "command"), ("ready_event", "ready")),
-)
-
-VERIFY: Final = Shape(
-    Key("settle", DURATION, 100_000_000, field="settle_ns"),
-    Key("allow", list_of(FILLED_TEXT, "places", unique=True), ()),
-    Key("linger", DURATION, field="linger_ns"),
-    Key("stderr", one_of("uncaught", "forbid", "allow"), "uncaught"),
-    Key("orphans", one_of("forbid", "allow")),
-    Key("mask", list_of(FILLED_TEXT, "regular expressions", unique=True), ()),
-)
-
-CIRCUIT: Final = Shape(
-    Key("name", LABEL, "", required=True),
-    Key(
-        "route",
-        Kind(
-            lambda value, _: value,  # routes.py reads it, once the units are known
-            {"type": "array", "minItems": 1, "items": {"type": ["string", "array"]}},
-        ),
-        required=True,
-    ),
-    Key("keys", KEY_RANGE, (1, None)),
-    Key("within", DURATION, field="within_ns"),
-    Key("p50", DURATION),
-    Key("p95", DURATION),
-    Key("p99", DURATION),
-    Key("same", list_of(FILLED_TEXT, unique=True), ()),
-    Key("never", list_of(FILLED_TEXT, "hops", unique=True), ()),
-    Key("fifo", FLAG, False),
-    Key("open", FLAG, False),
-    Key("per", one_of("key", "run"), "key"),
-)
-
-FAULT: Final = Shape(
-    Key("at", FILLED_TEXT),
-    Key("on", POSITIVE_COUNT, 1),
-    Key("key", FILLED_TEXT),
-    Key("link", FILLED_TEXT),
-    Key("unit", UNIT_NAME),
-    Key("do", one_of(*FAILPOINT_ACTS, *LINK_ACTS, *CLOCK_ACTS), required=True),
-    Key("after", FILLED_TEXT),
-    Key("for", DURATION, field="for_ns"),
-    Key("value", FILLED_TEXT),
-    Key("jitter", DURATION, 0, field="jitter_ns"),
-    Key("signal", SIGNAL),
-    Key("to", one_of("process", "session", "emitter")),
-    Key("name", STEP),  # it is the step of the event that tells that it happened
-    exclusive=(("at", "link"), ("at", "unit"), ("link", "unit")),
-)
-
-#: How a limit is written depends on what it limits: metrics.py reads it.
-_ANY_LIMIT = Kind(lambda value, _: value, {"type": ["number", "string"]})
-
-METRIC: Final = Shape(
-    Key("max", _ANY_LIMIT),
-    Key("min", _ANY_LIMIT),
-    Key("max-regression", PERCENTAGE),
-    Key("unit", LABEL, ""),
-)
+from testrium.load.validate import adapter, table_kind
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-
-CHECK_SUBJECTS: Final = ("log", "file", "json", "exists", "absent", "value", "plugin")
-NORMALIZERS: Final = ("datetime", "number", "port", "path")
-
-_SUBSTITUTION = Shape(Key("sub", FILLED_TEXT, required=True), Key("by", TEXT, required=True))
-_NORMALIZER = UNIT_NAME  # one of NORMALIZERS, or a plugin
-
-
-def _read_normalizer(value: Any, spot: Spot) -> Any:
-    return (_SUBSTITUTION.kind() if isinstance(value, dict) else _NORMALIZER).read(value, spot)
-
-
-CHECK: Final = Shape(
-    Key("name", LABEL, "", required=True),
-    Key("log", UNIT_NAME),
-    Key("file", FILLED_TEXT),
-    Key("json", FILLED_TEXT),
-    Key("exists", FILLED_TEXT),
-    Key("absent", FILLED_TEXT),
-    Key("value", TEXT),
-    Key("plugin", UNIT_NAME),
-    Key("settings", _SETTINGS, {}),
-    Key("contains", one_or_more(FILLED_TEXT), ()),
-    Key("lacks", one_or_more(FILLED_TEXT), ()),
-    Key("sequence", list_of(FILLED_TEXT, least=1), ()),
-    Key("last", FILLED_TEXT),
-    Key("count", COMPARISON, field="counted"),
-    Key("literal", FLAG, False),
-    Key("join", FILLED_TEXT, ""),
-    Key("ignore", one_or_more(FILLED_TEXT), ()),
-    Key("at", TEXT),
-    Key("equals", DATA),
-    Key("extract", one_or_more(FILLED_TEXT), ()),
-    Key("expect", one_or_more(FILLED_TEXT), ()),
-    Key("golden", FILLED_TEXT),
-    Key(
-        "normalize",
-        one_or_more(
-            Kind(_read_normalizer, {"anyOf": [_NORMALIZER.schema, _SUBSTITUTION.schema()]})
-        ),
-        (),
-    ),
-    Key("unordered", FLAG, False),
-    exclusive=(CHECK_SUBJECTS,),
-)
-
-CHAOS: Final = Shape(
-    Key("units", _NAMES, ()),
-    Key("links", list_of(FILLED_TEXT, "links", unique=True), ()),
-    Key("budget", integer_between(1, 5), 2),
-    Key("do", list_of(one_of(*DRAWN_ACTS, *LINK_ACTS), least=1, unique=True), ()),
-    Key("longest", DURATION, 500_000_000, field="longest_ns"),
-)
-
-MONITOR: Final = Shape(
-    Key("name", UNIT_NAME, "", required=True),
-    Key("pid", POSITIVE_COUNT),
-    Key("process", FILLED_TEXT),
-    exclusive=(("pid", "process"),),
-)
-
-#: The tables of config.toml besides [Configs].
-TABLES: Final = (
-    "verify",
-    "circuits",
-    "checks",
-    "faults",
-    "chaos",
-    "matrix",
-    "env",
-    "metrics",
-    "monitor",
-)
+_LINK: Final = re.compile(r"\[([^\]]+)\]\([^)]+\)")
 
 
 def json_schemas() -> dict[str, dict[str, Any]]:
-    """JSON Schemas for editors: of `config.toml` and of a file in `units/`."""
-    dialect = {"$schema": DIALECT}
+    """The JSON Schema of each file: config.toml, a unit's, a fixture's, the project's."""
     tables: dict[str, Any] = {
-        "Configs": CONFIGS.schema(),
-        "verify": VERIFY.schema(),
-        "circuits": {"type": "array", "items": CIRCUIT.schema()},
-        "faults": {"type": "array", "items": FAULT.schema()},
-        "chaos": CHAOS.schema(),
-        "checks": {"type": "array", "items": CHECK.schema()},
-        "monitor": {"type": "array", "items": MONITOR.schema()},
+        "Configs": table_schema(Configs),
+        "verify": table_schema(Rules),
+        "circuits": {"type": "array", "items": table_schema(Circuit)},
+        "faults": {"type": "array", "items": table_schema(Fault)},
+        "chaos": table_schema(Chaos),
+        "checks": {"type": "array", "items": table_schema(Check)},
+        "monitor": {"type": "array", "items": table_schema(Monitored)},
         "matrix": MATRIX,
-        "env": dict(VARIABLES.schema),
+        "env": adapter(Variables).json_schema(),
         # A name without its quotes is a table within a table.
         "metrics": {
             "type": "object",
-            "additionalProperties": METRIC.schema() | {"additionalProperties": {"type": "object"}},
+            "additionalProperties": table_schema(Metric)
+            | {"additionalProperties": {"type": "object"}},
         },
     }
     config = {
@@ -357,14 +59,104 @@ def json_schemas() -> dict[str, dict[str, Any]]:
         "type": "object",
         "minProperties": 1,
         "maxProperties": 1,
-        "additionalProperties": UNIT.schema(),
+        "additionalProperties": table_schema(Unit),
     }
     fixture = unit | {
         "title": "A fixture's file: one table with the name of the file",
-        "additionalProperties": FIXTURE.schema(),
+        "additionalProperties": table_schema(Fixture),
     }
-    return {
-        "config.toml": dialect | config,
-        "units/*.toml": dialect | unit,
-        "fixtures/*.toml": dialect | fixture,
+    project = {"title": "A project's testrium.toml"} | table_schema(ProjectTable)
+    project["properties"] = project["properties"] | {
+        CONFIGS_TABLE: table_schema(Configs, partial=True),
+        UNIT_TABLE: table_schema(Unit, partial=True),
     }
+    schemas = {
+        "config.toml": config,
+        "units/*.toml": unit,
+        "fixtures/*.toml": fixture,
+        "testrium.toml": project,
+    }
+    return {file: {"$schema": DIALECT} | schema for file, schema in schemas.items()}
+
+
+def table_schema(kind: type[Any], *, partial: bool = False) -> dict[str, Any]:
+    """A table as a JSON Schema, with every spelling of every key.
+
+    Args:
+        kind: its declaration.
+        partial: whether keys that are required may be missing, as in defaults.
+    """
+    whole = adapter(kind).json_schema()
+    definitions = whole.get("$defs", {})
+    meanings = descriptions(kind)
+    properties: dict[str, Any] = {}
+    for field, key in keys_of(kind):
+        schema = _resolved(whole["properties"][field.name], definitions, table_kind(field.type))
+        if meaning := meanings.get(field.name):
+            schema["description"] = _sentence(meaning) + _default(field)
+        for spelling in _spellings(key):
+            properties[spelling] = schema
+        for spelling in _spellings(key_of(field).old):
+            properties[spelling] = schema | {"deprecated": True}
+    required = [] if partial else [key for field, key in keys_of(kind) if key_of(field).required]
+    schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    return schema | ({"required": required} if required else {})
+
+
+def _default(field: Field[Any]) -> str:
+    """` Default: 30.` where that says something."""
+    value = as_written(default_of(field), field.type)
+    if key_of(field).required or value in ("", [], {}):
+        return ""
+    return f" Default: {key_of(field).default or f'`{json.dumps(value)}`'}."
+
+
+def _resolved(schema: Any, definitions: Mapping[str, Any], inner: Any) -> Any:
+    """The schema with the tables that it refers to put in, and without what pydantic adds."""
+    if isinstance(schema, list):
+        return [_resolved(each, definitions, inner) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return table_schema(inner)
+    found = {
+        name: _resolved(each, definitions, inner)
+        for name, each in schema.items()
+        if name not in ("default", "title")
+    }
+    arms = found.get("anyOf", [])
+    if {"type": "null"} in arms:  # TOML has no null: what is not given is left out
+        found["anyOf"] = [arm for arm in arms if arm != {"type": "null"}]
+        if len(found["anyOf"]) == 1:
+            found |= found.pop("anyOf")[0]
+    return found
+
+
+def _spellings(key: str) -> set[str]:
+    return {key, key.replace("-", "_"), key.replace("_", "-")} if key else set()
+
+
+def _sentence(text: str) -> str:
+    """A description without links and marks of emphasis."""
+    plain = _LINK.sub(r"\1", text).replace("*", "")
+    return plain if plain.endswith((".", "!", "?")) else f"{plain}."
+
+
+def descriptions(kind: type[Any]) -> dict[str, str]:
+    """What stands below each field of a declaration, by field."""
+    found: dict[str, str] = {}
+    for each in reversed(kind.__mro__[:-1]):
+        found |= dict(_docstrings(each))
+    return {field.name: found[field.name] for field in fields(kind) if field.name in found}
+
+
+def _docstrings(kind: type[Any]) -> Iterator[tuple[str, str]]:
+    tree = ast.parse(textwrap.dedent(inspect.getsource(kind)))
+    body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
+    for before, after in itertools.pairwise(body):
+        match (before, after):
+            case (
+                ast.AnnAssign(target=ast.Name(id=name)),
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ):
+                yield name, " ".join(text.split())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from testrium.load.document import Complaints, shown_path
 from testrium.load.python_code import PythonCode
-from testrium.load.unit_files import UnitFile
+from testrium.load.units import UnitFile
 
 #: Functions of these names are called with what a test came to, or all of them.
 CALLBACKS = ("validate_test", "tests_results")

@@ -1,20 +1,35 @@
-"""The units of a group together: what depends on what, and the defaults that follow from it."""
+"""The units of a group: the files in `units/`, and what they mean together.
+
+Suites of tests, checks by hand and plugins are units too.
+"""
 
 from __future__ import annotations
 
 import graphlib
 import re
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
 
-from testrium.declared.units import FIXTURE_PREFIX, LogProbe, Readiness, Unit
-from testrium.load.document import did_you_mean
+from testrium.declared.groups import Configs
+from testrium.declared.units import (
+    FIXTURE_PREFIX,
+    KINDS,
+    READY_KINDS,
+    ManualStep,
+    Unit,
+)
+from testrium.errors import UsageError
+from testrium.load.discover import UNITS_FOLDER
+from testrium.load.document import Complaints, Document, Spot, read_document, shown_path
 from testrium.load.python_code import PythonCode
-from testrium.load.schema import READY_KINDS
-from testrium.load.shape import Reading
-from testrium.load.suites import check_suite, manual_steps
-from testrium.load.unit_files import UnitFile
-from testrium.loaded_by_name import SUITES
-from testrium.words import EventType
+from testrium.load.validate import Table, read
+from testrium.loaded_by_name import PLUGIN_UNIT, SUITES
+from testrium.phrases import did_you_mean
+from testrium.plugins.in_unit import ready_command, unit_variables
+from testrium.plugins.registry import Plugin, find_plugin, installed_plugins
+from testrium.words import RESERVED_UNITS
 
 #: How `Configs.requires` names a Python module.
 PYTHON_REQUIREMENT = "python:"
@@ -22,49 +37,140 @@ PYTHON_REQUIREMENT = "python:"
 _RESTARTING = ("Reload", "Resume-ALL")
 
 
+#: Kind -> the key that it needs.
+_NEEDED: Final = {"pytest": "paths", "unittest": "paths", "doctest": "paths", "manual": "steps"}
+#: Key -> the kinds that have it.
+_OWNERS: Final = {
+    "paths": ("pytest", "unittest", "doctest"),
+    "args": ("pytest",),
+    "steps": ("manual",),
+}
+#: How long a group with a check by hand may take where nothing is said: people are slow.
+_MANUAL_TIMEOUT_S: Final = 3600.0
+_PYTEST: Final = "python:pytest"
+
+
+class UnitFile:
+    """A unit as its file says, before the other units are looked at."""
+
+    __slots__ = ("file", "name", "reading")
+
+    def __init__(self, name: str, file: str, reading: Table[Unit]) -> None:
+        self.name = name
+        self.file = file
+        self.reading = reading
+
+    def __getitem__(self, field: str) -> Any:
+        return self.reading[field]
+
+    def at(self, field: str) -> Spot:
+        """Where the field was given; the unit's table where it was not."""
+        return self.reading.at(field)
+
+    def gives(self, field: str) -> bool:
+        """Whether its file says it."""
+        return field in self.reading.spots
+
+
+def read_unit_files(
+    folder: Path,
+    configs: Table[Configs],
+    defaults: Mapping[str, Spot],
+    cwd: Path,
+) -> tuple[UnitFile, ...]:
+    """The units of a group, in the order of `Configs.units`; what is wrong is noted.
+
+    Args:
+        folder: the group's folder.
+        configs: the group's [Configs], which lists them.
+        defaults: where a file says what holds for all units, by field.
+        cwd: what file names in messages are relative to.
+    """
+    complaints, names = configs.spot.complaints, configs.value.unit_names
+    try:
+        inside = sorted((folder / UNITS_FOLDER).iterdir())
+    except OSError as error:
+        shown = shown_path(folder / UNITS_FOLDER, cwd)
+        complaints.problem(shown, None, "", f"cannot be read: {error.strerror}")
+        return ()
+    present = {
+        path.stem: path
+        for path in inside
+        if path.suffix == ".toml" and not path.name.startswith(".")
+    }
+    for name in present.keys() - set(names):
+        complaints.problem(
+            shown_path(present[name], cwd),
+            None,
+            "",
+            f"is not listed in Configs.units{did_you_mean(name, set(names) - present.keys())}",
+        )
+    units = []
+    for index, name in enumerate(names):
+        if name in RESERVED_UNITS:
+            configs.item("unit_names", index).wrong(
+                f"{name!r} is reserved for Testrium's own unit of this name"
+            )
+        elif name not in present:
+            guess = did_you_mean(name, present.keys() - set(names))
+            configs.item("unit_names", index).wrong(
+                f"the file {UNITS_FOLDER}/{name}.toml is missing{guess}"
+            )
+        else:
+            shown = shown_path(present[name], cwd)
+            document = read_document(present[name], shown, complaints)
+            if document and (found := read_only_table(document, name, complaints)):
+                table, spot = found
+                units.append(UnitFile(name, document.name, read(Unit, table, spot, defaults)))
+    return tuple(units)
+
+
+def read_only_table(
+    document: Document, name: str, complaints: Complaints
+) -> tuple[dict[str, Any], Spot] | None:
+    """The one table of a unit's file, and where it stands; what is wrong around it is noted.
+
+    It is found even where its name is wrong, to find all mistakes.
+    """
+    whole = Spot(document, (), complaints)
+    tables = [key for key, value in document.data.items() if isinstance(value, dict)]
+    title = name if name in tables else tables[0] if len(tables) == 1 else None
+    if title is None:
+        complaints.problem(document.name, None, "", f'the table ["{name}"] is missing')
+    elif title != name:
+        whole.at(title).wrong(f'the table must be named like the file: ["{name}"]')
+    for key in document.data:
+        if key != title:
+            whole.at(key).wrong(f'unexpected: ["{name}"] is the only table of this file')
+    if title is None:
+        return None
+    document.main = (title,)
+    return document.data[title], whole.at(title)
+
+
 def make_units(files: Sequence[UnitFile]) -> tuple[Unit, ...]:
     """The units with the defaults that depend on others, in the order of `Configs.units`."""
     needed = {name for file in files if file["enabled"] for name in file["dependencies"]}
-    return tuple(_make_unit(file, is_needed=file.name in needed) for file in files)
-
-
-def _make_unit(file: UnitFile, *, is_needed: bool) -> Unit:
-    given = dict(file.reading.values)
-    given["ready"] = _readiness(given["ready"])
-    given["probes"] = tuple(map(_log_probe, given["probes"]))
-    given["steps"] = manual_steps(file)
-    if given["kind"] is not None:
-        given["entrypoint"] = SUITES.get(given["kind"])  # else a plugin's
-    if given["stop"] is None:
-        given["stop"] = "runner" if is_needed else "self"
-    if given["quiet"] is None:
-        given["quiet"] = given["command"] is not None
-    if given["restarts"] is None:
-        given["restarts"] = 1 if given["in_except"] in _RESTARTING else 0
-    return Unit(name=file.name, file=file.file, **given)
-
-
-def _readiness(reading: Reading | None) -> Readiness | None:
-    if reading is None:
-        return None
-    kind = next((kind for kind in READY_KINDS if reading[kind] is not None), None)
-    match kind:
-        case None:
-            return None
-        case "command" | "plugin":
-            return Readiness("command", command=reading["command"] or ())
-        case _:
-            return Readiness(kind, reading[kind], reading["status"] or 200)
-
-
-def _log_probe(reading: Reading) -> LogProbe:
-    return LogProbe(
-        pattern=reading["log"] or "",
-        step=reading["step"] or "",
-        type=EventType(reading["type"]),
-        key=reading["key"],
-        meta=reading["meta"],
+    return tuple(
+        _make_unit(file, place, is_needed=file.name in needed) for place, file in enumerate(files)
     )
+
+
+def _make_unit(file: UnitFile, place: int, *, is_needed: bool) -> Unit:
+    unit = file.reading.value
+    decided: dict[str, Any] = {"name": file.name, "file": file.file, "steps": manual_steps(file)}
+    given = {*file.reading.spots, *file.reading.inherited}
+    if unit.kind is not None:
+        decided["entrypoint"] = SUITES.get(unit.kind)  # else a plugin's
+    if "init" not in given:
+        decided["init"] = place
+    if "stop" not in given:
+        decided["stop"] = "runner" if is_needed else "self"
+    if "quiet" not in given:
+        decided["quiet"] = unit.command is not None
+    if "restarts" not in given:
+        decided["restarts"] = 1 if unit.in_except in _RESTARTING else 0
+    return replace(unit, **decided)
 
 
 def check_units(files: Sequence[UnitFile], listed: Iterable[str]) -> None:
@@ -78,8 +184,10 @@ def check_units(files: Sequence[UnitFile], listed: Iterable[str]) -> None:
     by_name = {file.name: file for file in files}
     inits: dict[int, str] = {}
     for file in files:
-        first = inits.setdefault(file["init"], file.name)
-        if first != file.name and file["init"] is not None:
+        first = (
+            inits.setdefault(file["init"], file.name) if file.reading.gives("init") else file.name
+        )
+        if first != file.name:
             file.at("init").wrong(
                 f"duplicate unit init index {file['init']}: {first} and {file.name}"
             )
@@ -96,7 +204,7 @@ def _check_dependencies(
     file: UnitFile, known: tuple[str, ...], by_name: Mapping[str, UnitFile]
 ) -> None:
     for index, name in enumerate(file["dependencies"]):
-        spot = file.at("dependencies").at(index)
+        spot = file.reading.item("dependencies", index)
         if name == file.name:
             spot.wrong(f"unit {name} depends on itself")
         elif name not in known and name.startswith(FIXTURE_PREFIX):
@@ -160,7 +268,7 @@ def check_entrypoints(
 def check_setup(files: Sequence[UnitFile], *, has_setup: bool) -> None:
     """Note every unit that waits for a setup.py which is not there."""
     for file in files:
-        given = "use_setup" in file.reading.spots  # else it is a default, for groups that have one
+        given = file.gives("use_setup")  # else it is a default, for groups that have one
         if given and file["use_setup"] and file["enabled"] and not has_setup:
             file.at("use_setup").notice("there is no setup.py to wait for in the group's folder")
 
@@ -171,7 +279,7 @@ def _check_restarts(file: UnitFile) -> None:
 
 
 def _check_readiness(file: UnitFile) -> None:
-    ready = file["ready"]
+    ready = file.reading.inner("ready")
     if ready is None:
         return
     kinds = [kind for kind in READY_KINDS if kind in ready.spots]
@@ -184,7 +292,7 @@ def _check_readiness(file: UnitFile) -> None:
 
 
 def _check_probes(file: UnitFile) -> None:
-    for probe in file["probes"]:
+    for probe in file.reading.inners("probes"):
         if probe["type"] in ("Send", "Receive") and "key" not in probe.spots:
             probe.at("type").wrong(f"a {probe['type']} needs a key")
     if file["probes"] and not _has_process(file):
@@ -203,6 +311,117 @@ def _check_port_variables(files: Sequence[UnitFile]) -> None:
             variable = re.sub(r"[^A-Z0-9]", "_", f"{file.name}_{port}".upper())
             place = f"{file.name}:{port}"
             if (first := taken.setdefault(variable, place)) != place:
-                file.at("ports").at(index).wrong(
+                file.reading.item("ports", index).wrong(
                     f"shares the variable TESTRIUM_PORT_{variable} with the port {first!r}"
                 )
+
+
+def check_suite(file: UnitFile) -> None:
+    """Note what is wrong with the keys of a unit that have to do with its kind.
+
+    Of a kind that may be a plugin only its steps are looked at: if it is none, the kind is what is
+    wrong, and not the other keys.
+    """
+    kind = file["kind"]
+    if kind is None or kind in SUITES:
+        check_keys_of_kind(file)
+    if kind in _NEEDED and _NEEDED[kind] not in file.reading.spots:
+        file.at("kind").wrong(f"a unit of kind {kind!r} needs {_NEEDED[kind]!r}")
+    names = [step.name for step in manual_steps(file)]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        file.at("steps").wrong(f"contains duplicate names: {', '.join(twice)}")
+
+
+def check_keys_of_kind(file: UnitFile) -> None:
+    """Note every key of a unit that belongs to another kind."""
+    for key, owners in _OWNERS.items():
+        if key in file.reading.spots and file["kind"] not in owners:
+            kinds = " or ".join(f"'{owner}'" for owner in owners)
+            file.at(key).wrong(f"belongs to a unit of kind {kinds}")
+
+
+def manual_steps(file: UnitFile) -> tuple[ManualStep, ...]:
+    """The steps of a check by hand; one without a name has its number."""
+    return tuple(
+        step if step.name else replace(step, name=f"step-{number}")
+        for number, step in enumerate(file["steps"], start=1)
+    )
+
+
+def check_suite_paths(files: Sequence[UnitFile], folder: Path) -> None:
+    """Note every path of a suite that is not there; one with `${...}` is known only later."""
+    for file in files:
+        for index, text in enumerate(file["paths"] if file["kind"] in _OWNERS["paths"] else ()):
+            # pytest takes a test's own name behind the file.
+            path = text.partition("::")[0] if file["kind"] == "pytest" else text
+            if "${" not in text and not (folder / path).exists():
+                file.reading.item("paths", index).wrong(f"{text!r}: no such file or folder")
+
+
+def suite_settings(fields: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:
+    """What the group's own settings become where it has suites.
+
+    Args:
+        fields: those of the group, with its units.
+        given: the fields of `[Configs]` that a file says.
+    """
+    units: tuple[Unit, ...] = fields["units"]
+    kinds = {unit.kind for unit in units if unit.enabled}
+    changed: dict[str, Any] = {}
+    if "pytest" in kinds and _PYTEST not in fields["requires"]:
+        changed["requires"] = (*fields["requires"], _PYTEST)
+    if "manual" in kinds:
+        changed["exclusive"] = True  # nothing is written to the terminal between the questions
+        if "timeout_s" not in given:
+            changed["timeout_s"] = _MANUAL_TIMEOUT_S
+    return changed
+
+
+def plug_in(
+    units: tuple[Unit, ...], files: Sequence[UnitFile], own: tuple[Plugin, ...]
+) -> tuple[Unit, ...]:
+    """The units, those that use a plugin with what calls it; what is wrong is noted.
+
+    Args:
+        units: as their files say, in the same order.
+        files: where they come from.
+        own: the plugins of the project.
+    """
+    return tuple(_plugged(unit, file, own) for unit, file in zip(units, files, strict=True))
+
+
+def _plugged(unit: Unit, file: UnitFile, own: tuple[Plugin, ...]) -> Unit:
+    kind: str | None = file["kind"]
+    if kind is not None and kind not in KINDS:
+        plugin = found_plugin("units", kind, file.at("kind"), own, KINDS)
+        if plugin is not None:
+            check_keys_of_kind(file)
+            env = {**unit.env, **unit_variables(plugin, unit.settings)}
+            unit = replace(unit, kind=None, entrypoint=PLUGIN_UNIT, env=env)
+    elif "settings" in file.reading.spots:
+        file.at("settings").wrong("belongs to a unit whose kind is a plugin")
+    ready = file.reading.inner("ready")
+    if ready is not None and ready["plugin"] is not None:
+        name = ready["plugin"]
+        plugin = found_plugin("readiness", name, ready.at("plugin"), own, ())
+        if plugin is not None:
+            command = ready_command(plugin, ready["settings"])
+            unit = replace(unit, ready=replace(ready.value, command=command))
+    elif ready is not None and "settings" in ready.spots:
+        ready.at("settings").wrong("belongs to 'plugin'")
+    return unit
+
+
+def found_plugin(
+    kind: str, name: str, spot: Spot, own: tuple[Plugin, ...], builtin: Iterable[str]
+) -> Plugin | None:
+    """The plugin of this name; None, and a problem noted, where there is none."""
+    known = [*builtin, *(p.name for p in (*own, *installed_plugins(kind)) if p.kind == kind)]
+    if name not in known:
+        spot.wrong(f"must be one of: {', '.join(known) or 'no plugin'}{did_you_mean(name, known)}")
+        return None
+    try:
+        return find_plugin(kind, name, own)
+    except UsageError as error:  # two packages have one of this name
+        spot.wrong(str(error))
+        return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from testrium.declared.groups import Combination, Group, Scenario
@@ -182,7 +183,7 @@ def _with_fixtures(group: Group) -> tuple[Unit, ...]:
     names = tuple(fixture.name for fixture in group.fixture_units)
     return (
         *group.fixture_units,
-        *(unit._replace(dependencies=(*unit.dependencies, *names)) for unit in group.units),
+        *(replace(unit, dependencies=(*unit.dependencies, *names)) for unit in group.units),
     )
 
 

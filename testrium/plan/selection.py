@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -211,7 +212,7 @@ def _chosen(
             continue
         wanted = [each for each in combinations_of(group) if is_selected(group, each)]
         if wanted:
-            chosen.append(group._replace(matrix=tuple(wanted)) if group.matrix else group)
+            chosen.append(replace(group, matrix=tuple(wanted)) if group.matrix else group)
     return tuple(chosen)
 
 

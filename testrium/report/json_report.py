@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +169,7 @@ def _circuit(circuit: CircuitResult) -> dict[str, Any]:
 
 
 def _metric(result: MetricResult) -> dict[str, Any]:
-    rule = None if result.rule is None else result.rule._asdict()
+    rule = None if result.rule is None else asdict(result.rule)
     return {**result._asdict(), "rule": rule}
 
 

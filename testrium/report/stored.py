@@ -180,7 +180,7 @@ def _kept_in(folder: Path, group: GroupResult) -> GroupResult:
     return group._replace(run_dir=None)
 
 
-def _group(data: Mapping[str, Any], run_dir: Path | None, modes: tuple[str, ...]) -> GroupResult:
+def _group(data: Mapping[str, Any], run_dir: Path | None, modes: tuple[Any, ...]) -> GroupResult:
     group = Group(
         id=data["id"],
         folder=Path(data.get("folder", data["id"])),

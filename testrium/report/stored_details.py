@@ -9,7 +9,7 @@ from itertools import pairwise
 from testrium.errors import InfraError
 from testrium.evidence import Event
 from testrium.record.reader import load_evidence, load_logs, load_moments
-from testrium.record.restored import read_circuits
+from testrium.record.scenario import read_circuits
 from testrium.report.console import HopTime
 from testrium.report.masking import mask_of
 from testrium.report.wording import label

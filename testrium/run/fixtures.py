@@ -8,6 +8,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -147,7 +148,7 @@ class RunFixture:
     """A fixture of the whole run; at most one process at a time."""
 
     def __init__(self, unit: Unit, services: RunServices) -> None:
-        self.unit = unit._replace(scope="group")  # in its own scenario it has no other one
+        self.unit = replace(unit, scope="group")  # in its own scenario it has no other one
         self.listeners: set[Change] = set()
         self._opened: asyncio.Future[GroupContext] = asyncio.get_running_loop().create_future()
         self._services = services._replace(observer=_Nobody(), verbose=False)

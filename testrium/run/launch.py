@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -167,10 +168,11 @@ async def ready_at_its_end(unit: Unit, values: Values, process: Process) -> bool
 
 
 def _filled(ready: Readiness, lookup: Callable[[str], str]) -> Readiness:
-    return ready._replace(
-        target=substituted(ready.target, lookup),
-        command=tuple(substituted(word, lookup) for word in ready.command),
-    )
+    command = tuple(substituted(word, lookup) for word in ready.command)
+    if ready.kind == "command":
+        return replace(ready, command=command)
+    target: dict[str, Any] = {str(ready.kind): substituted(ready.target, lookup)}
+    return replace(ready, **target)
 
 
 def wanted_probes(unit: Unit) -> set[str]:

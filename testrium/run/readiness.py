@@ -83,7 +83,7 @@ async def wait_until(
         case "tcp":
             await _again(lambda: _own(_listens(ready.target), process, taken), on_try)
         case "http":
-            answer = partial(_answers, ready.target, ready.status)
+            answer = partial(_answers, ready.target, ready.status or 200)
             await _again(lambda: _own(answer(), process, taken), on_try)
         case "file":
             path = process.launch.cwd / ready.target

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack, cast
 
@@ -25,6 +26,7 @@ from testrium.checks.examine import Examiner, UnreadableError, lines_of, whole_t
 from testrium.checks.expression import FoundText
 from testrium.declared.checks import Check, Normalizer
 from testrium.errors import TestriumError
+from testrium.phrases import close_to
 from testrium.probe import environment as names
 from testrium.testing.files import is_unit, run_dir
 from testrium.testing.processes import Process
@@ -94,7 +96,7 @@ def check_json(
     **conditions: Unpack[Conditions],
 ) -> None:
     """Check a JSON document, or what stands `at` a place in it."""
-    check = _check("json", os.fspath(path), conditions)._replace(at=at or None)
+    check = replace(_check("json", os.fspath(path), conditions), at=at or None)
     _made(_equal_to(check, equals))
 
 
@@ -187,7 +189,7 @@ def _examiner(logs: Mapping[str, Path] | None = None) -> Examiner:
 
 
 def _check(kind: Any, target: str, conditions: Conditions) -> Check:
-    from testrium.checks.conditions import comparison_of
+    from testrium.declared.quantities import comparison_of
 
     given: dict[str, Any] = dict(conditions)
     fields: dict[str, Any] = {}
@@ -209,14 +211,15 @@ def _check(kind: Any, target: str, conditions: Conditions) -> Check:
         first = next(iter(given))
         near = _nearest(first, Conditions.__annotations__)
         raise TypeError(f"{first!r} is no condition of a check{near}")
-    check = Check("", kind, target, **fields)
-    if kind in ("file", "log") and check == Check("", kind, target):
+    subject: Any = {str(kind): target}
+    check = Check("", **subject, **fields)
+    if kind in ("file", "log") and check == Check("", **subject):
         raise TypeError("there is no condition: nothing would be checked")
     return check
 
 
 def _equal_to(check: Check, equals: Any) -> Check:
-    return check if equals is ... else check._replace(equals=(equals,))
+    return check if equals is ... else replace(check, equals=(equals,))
 
 
 def _listed(wanted: Normalizing | Iterable[Normalizing]) -> Iterable[Normalizing]:
@@ -230,10 +233,8 @@ def _listed(wanted: Normalizing | Iterable[Normalizing]) -> Iterable[Normalizing
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    near = close_to(word, known)
+    return f"; did you mean {near!r}?" if near else ""
 
 
 def _normalizer(wanted: Normalizing) -> Normalizer:

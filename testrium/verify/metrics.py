@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -493,7 +494,7 @@ def _with_option(scenario: Scenario, rule: Metric | None, measure: Measure) -> M
     if allowed is None:
         return rule
     rule = rule or Metric(measure.name, measure.source, unit=measure.unit)
-    return rule._replace(max_regression=allowed)
+    return replace(rule, max_regression=allowed)
 
 
 def _held(

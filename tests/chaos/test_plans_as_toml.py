@@ -9,12 +9,13 @@ from hypothesis import given
 
 from testrium.chaos.plans import Plan, as_toml, brief, planned
 from testrium.declared.faults import Fault
+from testrium.declared.quantities import duration_ns
+from testrium.declared.units import Unit
+from testrium.load import validate
+from testrium.load.circuits import Stations
 from testrium.load.document import Complaints, Document, Spot
 from testrium.load.faults import read_faults
-from testrium.load.quantities import nanoseconds
-from testrium.load.routes import Stations
-from testrium.load.schema import UNIT
-from testrium.load.unit_files import UnitFile
+from testrium.load.units import UnitFile
 from testrium.phrases import duration_text
 from testrium.words import Place
 from tests.chaos.conftest import plans_of
@@ -24,14 +25,19 @@ TAKEN = Place("worker", "taken")
 
 def read(text: str) -> tuple[Plan, list[str]]:
     complaints = Complaints()
-    spot = Spot(Document("f", "", {}), ("faults",), complaints)
+    data = tomllib.loads(text)
+    spot = Spot(Document("f", "", data), ("faults",), complaints)
     tables = {
         "worker": {"init": 0, "entrypoint": "m:f"},
         "shell": {"init": 1, "command": ["sh"], "ports": ["tcp"]},
     }
-    files = [UnitFile(name, name, UNIT.read(table, spot)) for name, table in tables.items()]
+    place = Spot(Document("u", "", tables), (), complaints)
+    files = [
+        UnitFile(name, name, validate.read(Unit, table, place.at(name)))
+        for name, table in tables.items()
+    ]
     stations = Stations({name: frozenset[str]() for name in tables})
-    found = read_faults(tomllib.loads(text)["faults"], spot, stations, files)
+    found = read_faults(data["faults"], spot, stations, files)
     return found, list(map(str, complaints.problems))
 
 
@@ -64,4 +70,4 @@ def test_a_fault_in_a_line() -> None:
 )
 def test_durations(span_ns: int, text: str) -> None:
     assert duration_text(span_ns) == text
-    assert nanoseconds(text) == span_ns
+    assert duration_ns(text) == span_ns

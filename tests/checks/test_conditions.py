@@ -28,7 +28,7 @@ end
 
 
 def failures(log: str = LOG, **conditions: Any) -> list[str]:
-    check = Check("c", "file", "out.txt", **conditions)
+    check = Check("c", file="out.txt", **conditions)
     return [failure.message for failure in text_failures(check, text_of("out.txt", log))]
 
 
@@ -108,7 +108,7 @@ def test_every_condition_that_fails_is_told() -> None:
 
 
 def test_a_failure_shows_where_the_lines_are() -> None:
-    check = Check("c", "file", "f", lacks=("item",))
+    check = Check("c", file="f", lacks=("item",))
     [failure] = text_failures(check, text_of("f", LOG))
     assert failure.details == ("2: [info] item 1", "3: [info] item 2")
     assert not failure.owed
@@ -116,19 +116,19 @@ def test_a_failure_shows_where_the_lines_are() -> None:
 
 def test_what_is_missing_shows_the_end_of_the_text() -> None:
     log = "\n".join(map(str, range(100)))
-    [failure] = text_failures(Check("c", "file", "f", contains=("x",)), text_of("f", log))
+    [failure] = text_failures(Check("c", file="f", contains=("x",)), text_of("f", log))
     assert len(failure.details) == MOST_SHOWN
     assert failure.details[-1] == "100: 99"
     assert failure.owed
 
 
 def test_many_hits_are_counted() -> None:
-    [failure] = text_failures(Check("c", "file", "f", lacks=("x",)), text_of("f", "x\n" * 12))
+    [failure] = text_failures(Check("c", file="f", lacks=("x",)), text_of("f", "x\n" * 12))
     assert failure.details[-1] == "… and 2 more"
 
 
 def test_a_long_line_is_cut() -> None:
-    [failure] = text_failures(Check("c", "file", "f", lacks=("x",)), text_of("f", "x" * 100_000))
+    [failure] = text_failures(Check("c", file="f", lacks=("x",)), text_of("f", "x" * 100_000))
     assert len(failure.details[0]) < 400
 
 
@@ -141,7 +141,7 @@ class TestTwoStreams:
     )
 
     def failures(self, **conditions: Any) -> list[str]:
-        found = text_failures(Check("c", "log", "api", **conditions), self.text)
+        found = text_failures(Check("c", log="api", **conditions), self.text)
         return [line for failure in found for line in failure.details]
 
     @pytest.mark.parametrize(
@@ -166,10 +166,10 @@ class TestTwoStreams:
 
 
 def test_values_of_references_stand_for_themselves() -> None:
-    check = Check("c", "file", "f", contains=("^at ${run.dir}$",))
+    check = Check("c", file="f", contains=("^at ${run.dir}$",))
     text = text_of("f", "at /tmp/a+b")
     assert text_failures(check, text, {"run.dir": "/tmp/a+b"}.__getitem__) == []
-    literal = Check("c", "file", "f", contains=("${run.dir}",), literal=True)
+    literal = Check("c", file="f", contains=("${run.dir}",), literal=True)
     assert text_failures(literal, text, {"run.dir": "/tmp/a+b"}.__getitem__) == []
 
 

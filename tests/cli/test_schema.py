@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from testrium.cli.schema import command
-from testrium.load.schema import TABLES
+from testrium.load.group import TABLES
 
 ROOT = Path(__file__).resolve().parents[2]
 GROUPS = sorted(
@@ -66,7 +66,7 @@ def test_groups_that_pass_are_accepted(group: Path) -> None:
     [
         ("config", "[Configs]\nunits = ['a']\ntiemout = 3", "tiemout"),
         ("config", "[Configs]\ntimeout = 3", "units"),
-        ("config", "[Configs]\nunits = []", "non-empty"),
+        ("config", "[Configs]\nunits = 3", "3"),
         ("unit", "[a]\ninit = -1", "-1"),
         ("unit", "[a]\ninit = 0\nmax_rss = '200'", "200"),
         ("project", "[Configs]\ntimeout = 0", "0"),

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from testrium.declared.units import KINDS
 from testrium.judging.checks import PLUGIN_LIMIT_S
-from testrium.load.schema import KINDS
 
 if TYPE_CHECKING:
     from tests.end_to_end.conftest import Workplace

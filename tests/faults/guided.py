@@ -16,9 +16,9 @@ from typing import Any
 atheris: Any = import_module("atheris")  # by name: it is installed where somebody wants it
 
 with atheris.instrument_imports(include=["testrium", "tomllib"]):
+    from testrium.declared.circuits import RouteError, parse_hop
     from testrium.errors import ConfigError, UsageError
     from testrium.load import load_groups
-    from testrium.load.routes import RouteError, parse_hop
     from testrium.plan.scenarios import plan_scenarios
     from testrium.plan.selection import Selection
     from testrium.record.probe_file import BadLineError, parse_line
@@ -49,7 +49,7 @@ def routes(_: Path) -> Callable[[bytes], None]:
 
     def read(content: bytes) -> None:
         try:
-            parse_hop(content.decode(errors="surrogateescape"), ("a", "b", "unit"))
+            parse_hop(content.decode(errors="surrogateescape"))
         except RouteError as error:
             if "column" not in str(error):
                 raise RuntimeError("refused without a place") from error

@@ -18,11 +18,16 @@ import tomli_w
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from testrium.declared.checks import Check
+from testrium.declared.circuits import Circuit, RouteError, Rules, parse_hop
+from testrium.declared.faults import Chaos, Fault
+from testrium.declared.groups import Configs
+from testrium.declared.keys import keys_of
+from testrium.declared.metrics import Metric
+from testrium.declared.units import Unit
 from testrium.errors import ConfigError, ExitCode, InfraError, UsageError
 from testrium.history.database import History, append_run
-from testrium.load import load_groups, schema
-from testrium.load.routes import RouteError, parse_hop
-from testrium.load.shape import Shape
+from testrium.load import load_groups
 from testrium.plan.scenarios import plan_scenarios
 from testrium.plan.selection import Selection
 from testrium.record.archive import unpacked, write_archive
@@ -89,28 +94,28 @@ VALUES = st.recursive(
 )
 
 
-def table(shape: Shape, **fixed: Any) -> st.SearchStrategy[dict[str, Any]]:
-    """A table with some of a shape's keys, and perhaps one that it has not."""
-    names = [key.name for key in shape.keys]
+def table(kind: type[Any], **fixed: Any) -> st.SearchStrategy[dict[str, Any]]:
+    """A table with some of a declaration's keys, and perhaps one that it has not."""
+    names = [key for _, key in keys_of(kind)]
     known = st.dictionaries(st.sampled_from(names), VALUES, max_size=4)
     unknown = st.dictionaries(st.text(min_size=1, max_size=8), VALUES, max_size=1)
     return st.tuples(known, unknown).map(lambda both: {**fixed, **both[0], **both[1]})
 
 
 CONFIG = st.fixed_dictionaries(
-    {"Configs": table(schema.CONFIGS, units=["a", "b"])},
+    {"Configs": table(Configs, units=["a", "b"])},
     optional={
-        "verify": table(schema.VERIFY),
-        "circuits": st.lists(table(schema.CIRCUIT, route=["a:sent", "b:received"]), max_size=2),
-        "checks": st.lists(table(schema.CHECK), max_size=2),
-        "faults": st.lists(table(schema.FAULT), max_size=2),
-        "chaos": table(schema.CHAOS),
-        "metrics": st.dictionaries(WORDS, table(schema.METRIC), max_size=2),
+        "verify": table(Rules),
+        "circuits": st.lists(table(Circuit, route=["a:sent", "b:received"]), max_size=2),
+        "checks": st.lists(table(Check), max_size=2),
+        "faults": st.lists(table(Fault), max_size=2),
+        "chaos": table(Chaos),
+        "metrics": st.dictionaries(WORDS, table(Metric), max_size=2),
         "matrix": st.dictionaries(WORDS, VALUES, max_size=3),
         "env": st.dictionaries(st.text(max_size=5), VALUES, max_size=2),
     },
 )
-UNIT = table(schema.UNIT, init=0)
+UNIT = table(Unit, init=0)
 
 
 @st.composite
@@ -154,7 +159,7 @@ def test_hops_are_parsed_or_the_mistake_is_pointed_at(rounds: Rounds) -> None:
 
     def check(text: str) -> None:
         def read() -> None:
-            hop = parse_hop(text, ("a", "b", "unit"))
+            hop = parse_hop(text)
             assert hop.most is None or hop.least <= hop.most
 
         assert "column" in (refusal(read, RouteError) or "column")

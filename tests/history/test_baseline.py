@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ def values(state_folder: Path, run_id: str, scenario: Scenario) -> tuple[float, 
 def test_what_an_earlier_run_must_be_to_count(tmp_path: Path) -> None:
     scenario = with_value(0).scenario
     unscored = with_value(7)
-    group = unscored.scenario.group._replace(save_scores=False)
+    group = replace(unscored.scenario.group, save_scores=False)
     unscored = unscored._replace(scenario=unscored.scenario._replace(group=group))
     with History(tmp_path) as opened:
         opened.append(stored_run("r1", with_value(1), with_value(2, repeat=2)))

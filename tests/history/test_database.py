@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,7 @@ def test_a_run_without_results_is_listed(tmp_path: Path) -> None:
 
 def test_folders_are_kept_relative_to_the_project(tmp_path: Path) -> None:
     inside = checkout_result()
-    group = inside.scenario.group._replace(folder=tmp_path / "groups" / "checkout")
+    group = replace(inside.scenario.group, folder=tmp_path / "groups" / "checkout")
     inside = inside._replace(scenario=inside.scenario._replace(group=group))
     with History(tmp_path / ".testrium") as opened:
         opened.append(stored_run("r1", inside, checkout_result("far")))

@@ -17,7 +17,7 @@ from testrium.judging.checks import make_checks, weight
 from testrium.record.store import Store
 
 API = Unit("api", 0, "units/api.toml", command=("api",), ports=("http",))
-EVIL = Check("evil", "value", "a" * 60 + "!", lacks=("(a+)+$",))
+EVIL = Check("evil", value="a" * 60 + "!", lacks=("(a+)+$",))
 
 
 class Run:
@@ -48,7 +48,7 @@ class Run:
         return make_checks(self.scenario(*checks), self.database, **options).results
 
     def value(self, text: str) -> CheckResult:
-        [result] = self.made(Check("c", "value", text, equals=("?",)))
+        [result] = self.made(Check("c", value=text, equals=("?",)))
         return result
 
 
@@ -91,16 +91,16 @@ def test_paths_are_below_the_groups_folder(run: Run) -> None:
     (run.group / "a.txt").write_text("in the group")
     (run.folder / "a.txt").write_text("in the run")
     results = run.made(
-        Check("group", "file", "a.txt", contains=("in the group",)),
-        Check("run", "file", "${run.dir}/a.txt", contains=("x",)),
-        Check("absolute", "exists", str(run.folder)),
+        Check("group", file="a.txt", contains=("in the group",)),
+        Check("run", file="${run.dir}/a.txt", contains=("x",)),
+        Check("absolute", exists=str(run.folder)),
     )
     assert [result.passed for result in results] == [True, False, True]
     assert results[1].message == "${run.dir}/a.txt: no line matches 'x'"
 
 
 def test_the_output_of_a_unit(run: Run) -> None:
-    check = Check("c", "log", "api", lacks=("a",))
+    check = Check("c", log="api", lacks=("a",))
     [nothing] = run.made(check)
     assert (nothing.unit, nothing.owed) == ("api", "output")
     (run.logs / "stdout.log").touch()
@@ -117,18 +117,18 @@ def test_what_cannot_be_read_is_no_crash(run: Run) -> None:
     (run.group / "loop").symlink_to("loop")
     (run.group / "bad.json").write_bytes(b"\xff{")
     results = run.made(
-        Check("pipe", "file", "pipe", lacks=("x",)),
-        Check("loop", "file", "loop", lacks=("x",)),
-        Check("exists", "exists", "loop"),
-        Check("json", "json", "bad.json"),
-        Check("name", "file", "a" * 5000, lacks=("x",)),
+        Check("pipe", file="pipe", lacks=("x",)),
+        Check("loop", file="loop", lacks=("x",)),
+        Check("exists", exists="loop"),
+        Check("json", json="bad.json"),
+        Check("name", file="a" * 5000, lacks=("x",)),
     )
     assert [result.passed for result in results] == [False, False, True, False, False]
     assert all(result.message for result in results if not result.passed)
 
 
 def test_a_check_without_end(run: Run) -> None:
-    good = Check("good", "value", "x", equals=("x",))
+    good = Check("good", value="x", equals=("x",))
     evil, after = run.made(EVIL, good, limit_s=0.05)
     assert evil.message == "took more than 0.05 s of CPU time: is there a pattern that backtracks?"
     assert after.passed
@@ -140,11 +140,11 @@ def test_weight(run: Run) -> None:
     (run.logs / "stdout.log").write_bytes(b"x" * 1000)
     (run.group / "f").write_bytes(b"x" * 200)
     checks = (
-        Check("a", "log", "api", lacks=("y",)),
-        Check("b", "file", "f", lacks=("y",)),
-        Check("c", "file", "none", lacks=("y",)),
-        Check("d", "file", "${probe.api.down.x}", lacks=("y",)),
-        Check("e", "value", "f", lacks=("y",)),
+        Check("a", log="api", lacks=("y",)),
+        Check("b", file="f", lacks=("y",)),
+        Check("c", file="none", lacks=("y",)),
+        Check("d", file="${probe.api.down.x}", lacks=("y",)),
+        Check("e", value="f", lacks=("y",)),
     )
     assert weight(run.scenario(*checks), run.database) == 1200
 
@@ -152,7 +152,7 @@ def test_weight(run: Run) -> None:
 def test_json_references_do_not_care_for_order(run: Run) -> None:
     (run.group / "out.json").write_text('{"b": 1, "a": {"t": "12:00"}}')
     (run.group / "ref.json").write_text('{"a": {"t": "13:00"},\n"b": 1}')
-    check = Check("c", "json", "out.json", golden="ref.json")
+    check = Check("c", json="out.json", golden="ref.json")
     [different] = run.made(check)
     assert different.details[-7:] == (
         " {",
@@ -171,7 +171,7 @@ def test_json_references_do_not_care_for_order(run: Run) -> None:
 def test_no_old_reference_is_lost(run: Run) -> None:
     (run.group / "ref").write_text("0\n")
     for number in "123":
-        check = Check("c", "value", number, golden="ref")
+        check = Check("c", value=number, golden="ref")
         assert make_checks(run.scenario(check), run.database, update_golden=True).results[0].passed
     kept = {path.name: path.read_text() for path in run.group.iterdir()}
     assert kept == {"ref": "3\n", "ref.old": "0\n", "ref.old2": "1\n", "ref.old3": "2\n"}
@@ -180,6 +180,6 @@ def test_no_old_reference_is_lost(run: Run) -> None:
 def test_a_store_of_an_older_testrium(run: Run, tmp_path: Path) -> None:
     store = Store(tmp_path / "run" / "Old.db")
     store.close()
-    check = Check("c", "value", "${unit.api.port.http}", equals=("x",))
+    check = Check("c", value="${unit.api.port.http}", equals=("x",))
     [result] = make_checks(run.scenario(check), tmp_path / "run" / "Old.db").results
     assert result.message == "${unit.api.port.http}: the run has not stored it"

@@ -37,8 +37,7 @@ def test_a_check_is_read(workspace: Workspace) -> None:
     assert workspace.loaded().checks == (
         Check(
             "c",
-            "log",
-            "a",
+            log="a",
             contains=("x",),
             counted=(">=", 2),
             ignore=("y",),
@@ -46,10 +45,10 @@ def test_a_check_is_read(workspace: Workspace) -> None:
             normalize=(Normalizer("number"), Normalizer("", "a", "b")),
             unordered=True,
         ),
-        Check("d", "json", "${run.dir}/x", at="a[0]", equals=(False,)),
-        Check("e", "value", "${probe.a.up.port}", expect=("value > 3",)),
-        Check("f", "absent", "${unit.a.port.http}"),
-        Check("g", "log", "tests", lacks=("$$HOME",)),
+        Check("d", json="${run.dir}/x", at="a[0]", equals=(False,)),
+        Check("e", value="${probe.a.up.port}", expect=("value > 3",)),
+        Check("f", absent="${unit.a.port.http}"),
+        Check("g", log="tests", lacks=("$$HOME",)),
     )
 
 
@@ -57,7 +56,10 @@ def test_a_check_is_read(workspace: Workspace) -> None:
     ("text", "problem"),
     [
         ("", "4: checks: looks at nothing: give one of log, file, json, exists, absent, value"),
-        ('log = "a"\nfile = "x"\nlast = "y"', "7: checks[0].file: cannot stand beside 'log'"),
+        (
+            'log = "a"\nfile = "x"\nlast = "y"',
+            "7: checks[0].file: conflicts with 'log': remove one of them",
+        ),
         ('log = "b"\nlast = "y"', "6: checks[0].log: unknown unit 'b'"),
         ('log = "ohter"\nlast = "y"', "checks[0].log: unknown unit 'ohter'; did you mean 'other'?"),
         ('log = "off"\nlast = "y"', "'off' is not enabled, so it writes no log"),

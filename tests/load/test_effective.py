@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from testrium.declared.groups import Configs
+from testrium.declared.keys import keys_of
+from testrium.declared.units import Unit
 from testrium.load import find_project
-from testrium.load.effective import Setting, settings_of
-from testrium.load.schema import CONFIGS, UNIT
+from testrium.load.defaults import Setting, settings_of
 
 if TYPE_CHECKING:
     from tests.load.conftest import Workspace
@@ -22,7 +24,7 @@ def test_every_key_has_its_value_and_its_origin(workspace: Workspace) -> None:
     )
     workspace.group("tags = ['x']", a="", b="entrypoint = 'test_case:f'")
     settings = settings_of(workspace.loaded(), workspace.folder, find_project(workspace.folder))
-    assert len(settings) == len(CONFIGS.keys) + 2 * len(UNIT.keys)
+    assert len(settings) == len(list(keys_of(Configs))) + 2 * len(list(keys_of(Unit)))
     told = {(each.unit, each.key): (each.value, each.origin) for each in settings}
     assert told[None, "timeout"] == (5, "testrium.toml:2")
     assert told[None, "order"] == (2, "g/testrium.toml:2")

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from testrium.declared.faults import Fault
+from testrium.declared.units import Unit
+from testrium.load import validate
+from testrium.load.circuits import Stations
 from testrium.load.document import Complaints, Document, Spot
 from testrium.load.faults import read_faults
-from testrium.load.routes import Stations
-from testrium.load.schema import UNIT
-from testrium.load.unit_files import UnitFile
+from testrium.load.units import UnitFile
 from testrium.words import Place
 
 if TYPE_CHECKING:
@@ -34,9 +35,12 @@ UNITS: dict[str, dict[str, Any]] = {
 def read(*tables: Any) -> tuple[tuple[Fault, ...], list[str], list[str]]:
     """The faults, the problems and the notices."""
     complaints = Complaints()
-    spot = Spot(Document("f", "", {}), ("faults",), complaints)
+    data: dict[str, Any] = {"faults": list(tables)}
+    spot = Spot(Document("f", "", data), ("faults",), complaints)
+    units = {name: {"init": init, **keys} for init, (name, keys) in enumerate(UNITS.items())}
+    place = Spot(Document("u", "", units), (), complaints)
     files = [
-        UnitFile(name, f"{name}.toml", UNIT.read({"init": init, **keys}, spot.at(name)))
+        UnitFile(name, f"{name}.toml", validate.read(Unit, {"init": init, **keys}, place.at(name)))
         for init, (name, keys) in enumerate(UNITS.items())
     ]
     stations = Stations({name: frozenset(unit.get("events", ())) for name, unit in UNITS.items()})
@@ -186,7 +190,7 @@ PLACES = "at (a probe), link (a port), unit (its clock)"
         ),
         (
             {"at": "host:received", "unit": "host", "do": "kill"},
-            "faults[0].unit: cannot stand beside 'at'",
+            "faults[0].unit: conflicts with 'at': remove one of them",
         ),
         (
             {"at": "hots:received", "do": "kill"},
@@ -217,8 +221,8 @@ PLACES = "at (a probe), link (a port), unit (its clock)"
             "faults[0].for: must be longer than nothing",
         ),
         (
-            {"at": "host:received", "do": "delay", "for": "1h"},
-            'faults[0].for: must be a duration such as "200ms" (us, ms, s or m)',
+            {"at": "host:received", "do": "delay", "for": "1 hours"},
+            "faults[0].for: invalid duration '1 hours': use 1h, 60m or seconds",
         ),
         (
             {"at": "host:received", "do": "hang", "value": "1s"},
@@ -257,7 +261,7 @@ PLACES = "at (a probe), link (a port), unit (its clock)"
             {"link": "api.http", "do": "latency"},
             (
                 "faults[0].value: is required with do = 'latency': a duration such as"
-                ' "100ms" (us, ms, s or m)'
+                ' "100ms" (us, ms, s, m, h, d)'
             ),
         ),
         (

@@ -42,10 +42,10 @@ def test_files_of_units(workspace: Workspace) -> None:
         ),
         "g/units/client.toml: is not listed in Configs.units; did you mean 'clint'?",
         'g/units/empty.toml: the table ["empty"] is missing',
-        'g/units/host.toml:1: x: unexpected: the only table of this file is ["host"]',
+        'g/units/host.toml:1: x: unexpected: ["host"] is the only table of this file',
         'g/units/host.toml:3: hots: the table must be named like the file: ["host"]',
         "g/units/host.toml:5: innit: unknown key; did you mean 'init'?",
-        'g/units/two.toml:3: three: unexpected: the only table of this file is ["two"]',
+        'g/units/two.toml:3: three: unexpected: ["two"] is the only table of this file',
     ]
 
 
@@ -126,9 +126,9 @@ def test_python_files(workspace: Workspace, problems_of: Problems) -> None:
         }
     )
     assert problems_of(a="entrypoint = 'odd:y'", b="entrypoint = 'test_case:nobody_knows'") == [
-        "g/odd.py:2: no Python: '(' was never closed",
+        "g/odd.py:2: Python syntax error: '(' was never closed",
         "g/setup.py: has no function main()",
-        "g/test_case.py:3: no Python: invalid syntax",
+        "g/test_case.py:3: Python syntax error: invalid syntax",
     ]
 
 

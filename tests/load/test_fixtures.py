@@ -65,7 +65,7 @@ def test_a_group_without_fixtures_has_none_whatever_lies_there(workspace: Worksp
     ("text", "problem"),
     [
         ('["db"]\n', "1: db: needs an entrypoint or a command"),
-        ('["db"]\ncommand = ["a"]\nentrypoint = "a:b"', "2: command: cannot stand beside"),
+        ('["db"]\ncommand = ["a"]\nentrypoint = "a:b"', "2: command: conflicts with"),
         (SERVER + 'scop = "run"', "4: scop: unknown key; did you mean 'scope'?"),
         (SERVER + "init = 1", "4: init: unknown key"),
         (SERVER + 'scope = "module"', "4: scope: must be one of: run, group"),

@@ -11,7 +11,7 @@ import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testrium.load.locate import KeyPath, circuit_line, key_lines, nearest_line, syntax_error_line
+from testrium.load.document import KeyPath, circuit_line, key_lines, nearest_line, syntax_error_line
 
 TEXT = '''\
 # a comment with [brackets] and "quotes

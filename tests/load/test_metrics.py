@@ -88,7 +88,7 @@ def test_a_circuit_s_max_without_quotes(workspace: Workspace) -> None:
         ("x = {max = nan}", "metrics.x.max: must be a number"),
         ("x = {max = 1, min = 2}", "metrics.x.min: is more than max"),
         ('x = {unit = ""}', "metrics.x.unit: must be a non-empty string without"),
-        ("command.p95 = {max = 3}", "metrics.command.p95.max: must be a duration"),
+        ("command.p95 = {max = true}", "metrics.command.p95.max: invalid duration true"),
         ('client.rss = {max = "3"}', "metrics.client.rss.max: must be a size"),
         (
             'duration = {unit = "s"}',

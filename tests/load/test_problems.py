@@ -13,6 +13,9 @@ from tests.load.conftest import Problems
 CONFIG = "g/config.toml"
 
 
+DURATION = 'use a number of seconds or a text such as "80ms" (us, ms, s, m, h, d)'
+
+
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
@@ -21,12 +24,12 @@ CONFIG = "g/config.toml"
         ("zzz = 4", "zzz: unknown key"),
         ("enabled = 1", "enabled: must be a boolean"),
         ("enabled = 'true'", "enabled: must be a boolean"),
-        ("timeout = 0", "timeout: must be a positive number"),
-        ("timeout = -1", "timeout: must be a positive number"),
-        ("timeout = true", "timeout: must be a positive number"),
-        ("timeout = nan", "timeout: must be a positive number"),
-        ("timeout = inf", "timeout: must be a positive number"),
-        ("timeout = '30'", "timeout: must be a positive number"),
+        ("timeout = 0", "timeout: must be longer than nothing"),
+        ("timeout = -1", f"timeout: invalid duration -1: {DURATION}"),
+        ("timeout = true", f"timeout: invalid duration true: {DURATION}"),
+        ("timeout = nan", f"timeout: invalid duration nan: {DURATION}"),
+        ("timeout = inf", f"timeout: invalid duration inf: {DURATION}"),
+        ("timeout = '30'", f"timeout: invalid duration '30': {DURATION}"),
         ("repeat = 11", "repeat: must be an integer between 0 and 10"),
         ("repeat = 1.0", "repeat: must be an integer between 0 and 10"),
         ("repeat = true", "repeat: must be an integer between 0 and 10"),
@@ -93,12 +96,12 @@ def test_both_spellings_of_a_key(problems_of: Problems) -> None:
         ("[env]\nA = '${mode'", "4: env.A: '${mode', column 1: '${' without '}'"),
         ("[verify]\nsetle = '1s'", "4: verify.setle: unknown key; did you mean 'settle'?"),
         (
-            "[verify]\nsettle = 3",
-            '4: verify.settle: must be a duration such as "200ms" (us, ms, s or m)',
+            "[verify]\nsettle = -3",
+            f"4: verify.settle: invalid duration -3: {DURATION}",
         ),
         (
-            "[verify]\nsettle = '3 h'",
-            '4: verify.settle: must be a duration such as "200ms" (us, ms, s or m)',
+            "[verify]\nsettle = '3 hours'",
+            "4: verify.settle: invalid duration '3 hours': use 3h, 180m or seconds",
         ),
         (
             "[verify]\nallow = ['b:X']",

@@ -54,7 +54,7 @@ def test_the_nearest_file_above_counts(workspace: Workspace) -> None:
         (root / "both", 3, root / "both"),
     ):
         project = find_project(folder)
-        assert project.configs["timeout_s"] == timeout
+        assert project.configs["timeout_s"].value == timeout
         assert project.state_folder == state / ".testrium"
 
 
@@ -66,7 +66,7 @@ def test_defaults_of_all_groups(workspace: Workspace) -> None:
         b="entrypoint = 'test_case:f'\ngrace = 3\nin-except = 'Stop'",
     )
     group = workspace.loaded()
-    assert (group.timeout_s, group.save_scores, group.tags) == (7, False, ("mine",))
+    assert (group.timeout_s, group.save_scores, group.tags) == (7, False, ("all", "mine"))
     a, b = group.units
     assert (a.command, a.in_except, a.grace_s) == (("serve",), "Resume", 1)
     assert (b.command, b.in_except, b.grace_s) == (None, "Stop", 3)
@@ -98,8 +98,11 @@ def test_all_mistakes_are_reported(workspace: Workspace) -> None:
         "testrium.toml:1: stat: unknown key; did you mean 'state'?",
         "testrium.toml:2: state: must be a non-empty string",
         "testrium.toml:4: Configs.tiemout: unknown key; did you mean 'timeout'?",
-        "testrium.toml:5: Configs.timeout: must be a positive number",
-        "testrium.toml:7: unit.grace: must be a number of seconds, 0 or more",
+        "testrium.toml:5: Configs.timeout: must be longer than nothing",
+        (
+            "testrium.toml:7: unit.grace: invalid duration '1': use a number of seconds"
+            ' or a text such as "80ms" (us, ms, s, m, h, d)'
+        ),
         "testrium.toml:8: units: unknown key; did you mean 'unit'?",
         "testrium.toml:10: ai.command: must not be empty",
     ]
@@ -192,7 +195,10 @@ def test_mistakes_in_a_folders_file_have_its_place(workspace: Workspace) -> None
     )
     assert workspace.problems() == [
         "shop/testrium.toml:2: Configs.tiemout: unknown key; did you mean 'timeout'?",
-        "shop/testrium.toml:4: unit.grace: must be a number of seconds, 0 or more",
+        (
+            "shop/testrium.toml:4: unit.grace: invalid duration 'x': use a number of seconds"
+            ' or a text such as "80ms" (us, ms, s, m, h, d)'
+        ),
         "shop/testrium.toml:5: circuits: unknown key",
     ]
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testrium.declared.circuits import Hop
+from testrium.declared.circuits import Hop, RouteError, parse_hop, parse_place
+from testrium.load.circuits import Stations, read_circuits
 from testrium.load.document import Complaints, Document, Spot
-from testrium.load.routes import RouteError, Stations, parse_hop, parse_place, read_route
 from testrium.words import Place
 
 UNITS = ("client", "host", "db", "a.b", "tests")
@@ -50,7 +50,7 @@ def hop(text: str, *places: tuple[str, str], least: int = 1, most: int | None = 
     ],
 )
 def test_hops(text: str, expected: Hop) -> None:
-    assert parse_hop(text, UNITS) == expected
+    assert parse_hop(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,6 @@ def test_hops(text: str, expected: Hop) -> None:
         ("client:?", "column 8: the step is missing"),
         (":sent", "column 1: '' is no name of a unit"),
         ("cl ient:x", "column 1: 'cl ient' is no name of a unit"),
-        ("hots:x", "column 1: unknown unit 'hots'; did you mean 'host'?"),
-        ("client:a|hots:x", "column 10: unknown unit 'hots'; did you mean 'host'?"),
         ("client:a|", "column 10: expected unit:step, found ''"),
         ("host:x{3,1}", "column 7: the count {3,1}: 1 is less than 3"),
         ("host:x{0}", "column 7: the count {0}: must allow at least one"),
@@ -90,7 +88,7 @@ def test_hops(text: str, expected: Hop) -> None:
 )
 def test_errors_point_into_the_hop(text: str, message: str) -> None:
     with pytest.raises(RouteError) as caught:
-        parse_hop(text, UNITS)
+        parse_hop(text)
     assert str(caught.value) == f"{text!r}, {message}"
 
 
@@ -99,7 +97,7 @@ def test_errors_point_into_the_hop(text: str, message: str) -> None:
     [("host:TimeoutError", Place("host", "TimeoutError")), ("*:*", Place("*", "*"))],
 )
 def test_places(text: str, place: Place) -> None:
-    assert parse_place(text, UNITS) == place
+    assert parse_place(text) == place
 
 
 COUNTS: dict[str, tuple[int, int | None]] = {
@@ -121,13 +119,13 @@ PLACES = st.lists(
 def test_what_is_written_is_read(places: list[Place], count: str) -> None:
     text = "|".join(map(str, places))
     least, most = COUNTS[count]
-    assert parse_hop(text + count, UNITS) == Hop(text, tuple(places), least, most)
+    assert parse_hop(text + count) == Hop(text, tuple(places), least, most)
 
 
 @given(st.text("client:hos|*?+{}1,. ", max_size=20))
 def test_any_text_is_a_hop_or_an_error_within_it(text: str) -> None:
     try:
-        parsed = parse_hop(text, UNITS)
+        parsed = parse_hop(text)
     except RouteError as error:
         column = int(str(error).split("column ")[1].split(":")[0])
         assert 1 <= column <= len(text) + 1
@@ -139,9 +137,10 @@ def test_any_text_is_a_hop_or_an_error_within_it(text: str) -> None:
 def read(route: object) -> tuple[tuple[tuple[str, ...], ...], list[str], list[str]]:
     """The texts of the stages, the problems and the notices of a route."""
     complaints = Complaints()
-    spot = Spot(Document("f", "", {}), ("route",), complaints)
-    stages = read_route(route, spot, STATIONS)
-    texts = tuple(tuple(each.text for each in stage) for stage in stages)
+    tables = [{"name": "c", "route": route}]
+    spot = Spot(Document("f", "", {"circuits": tables}), ("circuits",), complaints)
+    (circuit,) = read_circuits(tables, spot, STATIONS)
+    texts = tuple(tuple(each.text for each in stage) for stage in circuit.stages)
     return texts, list(map(str, complaints.problems)), list(map(str, complaints.notices))
 
 
@@ -154,19 +153,38 @@ def test_a_nested_list_is_one_stage() -> None:
 @pytest.mark.parametrize(
     ("route", "problem"),
     [
-        ("client:sent", "f: route: must be a list of hops"),
-        ([], "f: route: must not be empty"),
-        ([[]], "f: route: item 1 must not be empty"),
-        ([3], 'f: route: item 1 must be a hop such as "unit:step", or a list of them'),
-        ([[["x"]]], 'f: route: item 1 must be a hop such as "unit:step", or a list of them'),
+        ("client:sent", 'must be a list of hops: ["client:sent"]'),
+        ("client:sent -> host:x", 'must be a list of hops: ["client:sent", "host:x"]'),
+        (
+            ["client:sent -> host:x"],
+            (
+                "'client:sent -> host:x': a route is a list of hops, without arrows:"
+                ' ["client:sent", "host:x"]'
+            ),
+        ),
+        (3, "must be a list of hops"),
+        ([], "must not be empty"),
+        ([[]], "item 1 must not be empty"),
+        ([3], 'item 1 must be a hop such as "unit:step", or a list of them'),
+        ([[["x"]]], 'item 1 must be a hop such as "unit:step", or a list of them'),
+        (
+            ["client:sent", "hots:x"],
+            "'hots:x', column 1: unknown unit 'hots'; did you mean 'host'?",
+        ),
+        (
+            ["client:sent|hots:x", "hots"],
+            "'client:sent|hots:x', column 13: unknown unit 'hots'; did you mean 'host'?",
+        ),
     ],
 )
 def test_what_is_no_route(route: object, problem: str) -> None:
-    assert read(route)[1] == [problem]
+    assert f"f: circuits[0].route: {problem}" in read(route)[1]
 
 
 def test_a_step_that_looks_misspelled_is_a_notice() -> None:
     stages, problems, notices = read(["client:snet", "client:retried", "host:sent"])
     assert len(stages) == 3
     assert problems == []
-    assert notices == ["f: route: no file mentions the step 'client:snet'; did you mean 'sent'?"]
+    assert notices == [
+        "f: circuits[0].route: no file mentions the step 'client:snet'; did you mean 'sent'?"
+    ]

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 import pytest
 
-from testrium.declared.circuits import Rules
-from testrium.declared.groups import Group
+from testrium.declared.circuits import Circuit, Rules
+from testrium.declared.groups import Configs
+from testrium.declared.keys import keys_of
+from testrium.declared.quantities import duration_ns, key_range, size_in_bytes
 from testrium.declared.units import Unit
-from testrium.load.quantities import key_range, nanoseconds, size_in_bytes
-from testrium.load.schema import CIRCUIT, CONFIGS, UNIT, VERIFY, json_schemas
-from testrium.load.shape import Shape, field_of
-
-
-@pytest.mark.parametrize(("shape", "type_"), [(CONFIGS, Group), (UNIT, Unit), (VERIFY, Rules)])
-def test_every_key_is_a_field_of_the_model(shape: Shape, type_: type[NamedTuple]) -> None:
-    fields = set(type_._fields)
-    assert {field_of(key) for key in shape.keys} <= fields
+from testrium.load.schema import descriptions, json_schemas
 
 
 @pytest.mark.parametrize(
@@ -30,16 +23,22 @@ def test_every_key_is_a_field_of_the_model(shape: Shape, type_: type[NamedTuple]
         ("2m", 120_000_000_000),
         ("0s", 0),
         ("0.001us", 1),
+        ("1h", 3_600_000_000_000),
+        ("2 d", 172_800_000_000_000),
+        (3, 3_000_000_000),
+        (0.25, 250_000_000),
     ],
 )
-def test_durations(text: str, ns: int) -> None:
-    assert nanoseconds(text) == ns
+def test_durations(text: str | float, ns: int) -> None:
+    assert duration_ns(text) == ns
 
 
-@pytest.mark.parametrize("text", ["", "200", "ms", "-1s", "1h", "1e3s", "1 s ", "\u0661s", "nans"])
-def test_what_is_no_duration(text: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(f"no duration: {text!r}")):
-        nanoseconds(text)
+@pytest.mark.parametrize(
+    "text", ["", "200", "ms", "-1s", "1e3s", "1 y", "\u0661s", "nans", -1, True, None, float("nan")]
+)
+def test_what_is_no_duration(text: object) -> None:
+    with pytest.raises(ValueError, match="invalid duration"):
+        duration_ns(text)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +60,7 @@ def test_sizes(text: str, size: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "200", "MB", "1mb", "-1MB", "1PB"])
 def test_what_is_no_size(text: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(f"no size: {text!r}")):
+    with pytest.raises(ValueError, match=re.escape(f"invalid size: {text!r}")):
         size_in_bytes(text)
 
 
@@ -75,7 +74,7 @@ def test_ranges_of_keys(value: str | int, bounds: tuple[int, int | None]) -> Non
 
 @pytest.mark.parametrize("value", ["", "..", "..5", "5..2", "-1", -1, True, "1...2", "a"])
 def test_what_is_no_range(value: str | int) -> None:
-    with pytest.raises(ValueError, match=r"no range|is less than"):
+    with pytest.raises(ValueError, match=r"invalid range|is less than"):
         key_range(value)
 
 
@@ -83,9 +82,28 @@ def test_json_schemas_know_every_key() -> None:
     schemas = json_schemas()
     configs = schemas["config.toml"]["properties"]["Configs"]
     assert configs["required"] == ["units"]
-    assert {key.name for key in CONFIGS.keys} <= set(configs["properties"])
+    assert {key for _, key in keys_of(Configs)} <= set(configs["properties"])
     unit = schemas["units/*.toml"]["additionalProperties"]
     assert {"in-except", "in_except"} <= set(unit["properties"])
     circuit = schemas["config.toml"]["properties"]["circuits"]["items"]
     assert circuit["required"] == ["name", "route"]
-    assert {key.name for key in CIRCUIT.keys} <= set(circuit["properties"])
+    assert {key for _, key in keys_of(Circuit)} <= set(circuit["properties"])
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("3 hours", "use 3h, 180m or seconds"),
+        ("5 sec", "use 5s, 5000ms or seconds"),
+        ("80 millis", "use 80ms or seconds"),
+        ("ten", 'use a number of seconds or a text such as "80ms"'),
+    ],
+)
+def test_an_invalid_duration_is_repeated_with_what_would_be_right(text: str, hint: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"invalid duration {text!r}: {hint}")):
+        duration_ns(text)
+
+
+def test_every_key_of_a_unit_and_a_group_has_a_meaning() -> None:
+    for kind in (Configs, Unit, Circuit, Rules):
+        assert {field.name for field, _ in keys_of(kind)} == set(descriptions(kind))

@@ -35,7 +35,10 @@ STEP = "steps = [{do = 'Open it', expect = 'It is there'}]"
         (f"kind = 'unittest'\npaths = ['.']\n{STEP}", "steps: belongs to a unit of kind 'manual'"),
         ("kind = 'pytest'\npaths = ['tsts']", "paths: 'tsts': no such file or folder"),
         ("kind = 'pytest'\npaths = ['${env.NOPE}']", "paths: unknown variable ${env.NOPE}"),
-        ("kind = 'pytest'\ncommand = ['x']\npaths = ['.']", "kind: cannot stand beside 'command'"),
+        (
+            "kind = 'pytest'\ncommand = ['x']\npaths = ['.']",
+            "kind: conflicts with 'command': remove one of them",
+        ),
         ("kind = 'manual'\nsteps = [{do = 'x'}]", "steps[0].expect: is required"),
         (
             "kind = 'manual'\nsteps = [{do = '${port.x}', expect = 'y'}]",

@@ -19,6 +19,9 @@ HTTP = "must be a URL that begins with http://HOST or https://HOST"
 UNIT = "g/units/a.toml"
 
 
+DURATION = 'use a number of seconds or a text such as "80ms" (us, ms, s, m, h, d)'
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
@@ -84,7 +87,7 @@ UNIT = "g/units/a.toml"
         ("ready = 'x'", "ready: must be a table"),
         ("ready = {}", "ready: must have one of: tcp, http, log, file, command, plugin"),
         ("ready = {tcp = '1', stat = 3}", "ready.stat: unknown key; did you mean 'status'?"),
-        ("ready = {tcp = '1', file = 'x'}", "ready.file: cannot stand beside 'tcp'"),
+        ("ready = {tcp = '1', file = 'x'}", "ready.file: conflicts with 'tcp': remove one of them"),
         ("ready = {tcp = '1', status = 200}", "ready.status: belongs to 'http'"),
         ("ready = {tcp = 'x'}", f"ready.tcp: 'x': {TCP}"),
         ("ready = {tcp = 'localhost'}", f"ready.tcp: 'localhost': {TCP}"),
@@ -115,7 +118,7 @@ UNIT = "g/units/a.toml"
             "stop_signal: must be the name of a signal, such as \"TERM\"; did you mean 'TERM'?",
         ),
         ("stop_signal = ''", 'stop_signal: must be the name of a signal, such as "TERM"'),
-        ("grace = -1", "grace: must be a number of seconds, 0 or more"),
+        ("grace = -1", "grace: invalid duration -1: " + DURATION),
         ("exit = 3", "exit: must be a list of exit codes"),
         ("exit = [256]", "exit: item 1 must be an integer between 0 and 255"),
         ("exit = []", "exit: must not be empty"),
@@ -195,8 +198,8 @@ def test_exclusive_keys(workspace: Workspace, problems_of: Problems) -> None:
         ready = {file = "x"}
         """
     ) == [
-        f"{UNIT}:5: command: cannot stand beside 'entrypoint'",
-        f"{UNIT}:7: ready: cannot stand beside 'ready_event'",
+        f"{UNIT}:5: command: conflicts with 'entrypoint': remove one of them",
+        f"{UNIT}:7: ready: conflicts with 'ready_event': remove one of them",
     ]
 
 
@@ -214,7 +217,7 @@ def test_cycles_name_their_members(problems_of: Problems) -> None:
     ]
 
 
-def test_init_is_required_and_unique(workspace: Workspace, problems_of: Problems) -> None:
+def test_init_is_unique(workspace: Workspace, problems_of: Problems) -> None:
     workspace.group(a="", b="", c="", d="")
     workspace.write(
         {
@@ -225,6 +228,5 @@ def test_init_is_required_and_unique(workspace: Workspace, problems_of: Problems
     )
     assert workspace.problems() == [
         "g/units/b.toml:3: init: duplicate unit init index 0: a and b",
-        "g/units/c.toml:1: init: is required",
         "g/units/d.toml:2: init: must be a non-negative integer",
     ]

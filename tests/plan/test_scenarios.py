@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,12 +27,12 @@ def test_one_group_is_one_scenario() -> None:
 
 
 def test_order_then_id() -> None:
-    groups = [group("b"), group("c")._replace(order=-1), group("a"), group("d")._replace(order=1)]
+    groups = [group("b"), replace(group("c"), order=-1), group("a"), replace(group("d"), order=1)]
     assert [each.id for each in plan_scenarios(groups)] == ["c", "a", "b", "d"]
 
 
 def test_modes_and_repeats() -> None:
-    scenarios = plan_scenarios([group()._replace(test_modes=("DEBUG", "INFO"), repeat=1)])
+    scenarios = plan_scenarios([replace(group(), test_modes=("DEBUG", "INFO"), repeat=1)])
     assert [(each.mode, each.repeat, each.folder_name) for each in scenarios] == [
         ("DEBUG", 0, "g@DEBUG"),
         ("DEBUG", 1, "g@DEBUG+1"),
@@ -44,7 +45,7 @@ def test_modes_and_repeats() -> None:
 def test_repeats_of_the_command_line_replace_those_of_the_group(
     repeat: int | None, runs: int
 ) -> None:
-    scenarios = plan_scenarios([group()._replace(repeat=2)], repeat=repeat)
+    scenarios = plan_scenarios([replace(group(), repeat=2)], repeat=repeat)
     assert [each.repeat for each in scenarios] == list(range(runs))
 
 
@@ -54,7 +55,7 @@ def test_only_enabled_units_in_their_order() -> None:
         Unit("b", 1, "", enabled=False),
         Unit("c", 2, ""),
     )
-    (scenario,) = plan_scenarios([group()._replace(units=units)])
+    (scenario,) = plan_scenarios([replace(group(), units=units)])
     assert [unit.name for unit in scenario.units] == ["c", "a"]
 
 
@@ -68,7 +69,7 @@ def test_only_enabled_units_in_their_order() -> None:
     ],
 )
 def test_reasons_to_skip(changes: dict[str, object], reason: str) -> None:
-    (scenario,) = plan_scenarios([group()._replace(**changes)], machine=NOWHERE)  # type: ignore[arg-type]  # checked by the dataclass
+    (scenario,) = plan_scenarios([replace(group(), **changes)], machine=NOWHERE)  # type: ignore[arg-type]  # checked by the dataclass
     assert scenario.skip == reason
 
 
@@ -86,7 +87,7 @@ def test_reasons_to_skip(changes: dict[str, object], reason: str) -> None:
     ],
 )
 def test_requirements_on_this_machine(name: str, is_there: bool) -> None:
-    (scenario,) = plan_scenarios([group()._replace(requires=(name,))])
+    (scenario,) = plan_scenarios([replace(group(), requires=(name,))])
     assert (scenario.skip == "") is is_there
 
 
@@ -98,7 +99,7 @@ def test_looking_a_module_up_does_not_import_it(
     (package / "__init__.py").write_text("raise SystemExit('imported')")
     (package / "inner.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
-    (scenario,) = plan_scenarios([group()._replace(requires=("python:looked_up.inner",))])
+    (scenario,) = plan_scenarios([replace(group(), requires=("python:looked_up.inner",))])
     assert scenario.skip == ""
     assert "looked_up" not in sys.modules
 
@@ -144,7 +145,7 @@ MATRIX = (
 
 
 def test_every_combination_is_a_result() -> None:
-    scenarios = plan_scenarios([group("shop/g")._replace(matrix=MATRIX, repeat=1)])
+    scenarios = plan_scenarios([replace(group("shop/g"), matrix=MATRIX, repeat=1)])
     assert [(each.id, each.params, each.folder_name) for each in scenarios] == [
         (
             "shop/g[browser=a,size=1]",
@@ -170,12 +171,12 @@ def test_every_combination_is_a_result() -> None:
 
 
 def test_what_is_not_primary_is_run_with_all_modes() -> None:
-    scenarios = plan_scenarios([group()._replace(matrix=MATRIX)], Selection(all_modes=True))
+    scenarios = plan_scenarios([replace(group(), matrix=MATRIX)], Selection(all_modes=True))
     assert [each.id for each in scenarios][2] == "g[browser=a,size=2]"
 
 
 def test_strict_makes_a_missing_requirement_an_error() -> None:
-    groups = [group()._replace(requires=("psql",)), group("h")._replace(skip="x", requires=("y",))]
+    groups = [replace(group(), requires=("psql",)), replace(group("h"), skip="x", requires=("y",))]
     needy, skipped = plan_scenarios(groups, strict=True, machine=NOWHERE)
     assert (needy.skip, needy.unmet) == ("", "requires psql: not found on PATH")
     assert (skipped.skip, skipped.unmet) == ("x", "")
@@ -183,8 +184,8 @@ def test_strict_makes_a_missing_requirement_an_error() -> None:
 
 def test_only_what_failed() -> None:
     groups = [
-        group("a")._replace(test_modes=("DEBUG", "INFO")),
-        group("b")._replace(matrix=MATRIX),
+        replace(group("a"), test_modes=("DEBUG", "INFO")),
+        replace(group("b"), matrix=MATRIX),
         group("c"),
     ]
     failed = frozenset(

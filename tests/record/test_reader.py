@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ def test_samples_come_back_in_the_order_of_time(database: Path) -> None:
 
 def test_samples_are_read_for_units_with_limits_only(database: Path) -> None:
     assert gather_evidence(scenario(A), database).samples == ()
-    limited = gather_evidence(scenario(A._replace(max_rss=1)), database)
+    limited = gather_evidence(scenario(replace(A, max_rss=1)), database)
     assert {sample.unit for sample in limited.samples} == {"a"}
 
 

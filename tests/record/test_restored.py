@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,7 @@ from testrium.errors import InfraError
 from testrium.load import Project, load_groups
 from testrium.plan.scenarios import plan_scenarios
 from testrium.plan.selection import Selection
-from testrium.record.restored import restored_scenario
-from testrium.record.scenario import write_scenario
+from testrium.record.scenario import restored_scenario, write_scenario
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,7 +29,7 @@ def test_every_scenario_comes_back(tmp_path: Path) -> None:
     for scenario in planned:
         write_scenario(scenario, tmp_path / "scenario.toml")
         back = restored_scenario(tmp_path / "scenario.toml")
-        group = scenario.group._replace(units=scenario.units, notices=())
+        group = replace(scenario.group, units=scenario.units, notices=())
 
         assert back == scenario._replace(group=group)
 

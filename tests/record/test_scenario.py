@@ -9,8 +9,7 @@ import pytest
 from testrium.declared.circuits import Circuit, Hop
 from testrium.declared.groups import Group, Scenario
 from testrium.errors import InfraError
-from testrium.record.restored import read_circuits
-from testrium.record.scenario import write_scenario
+from testrium.record.scenario import read_circuits, write_scenario
 from testrium.words import Place
 
 SENT = Hop("a:sent", (Place("a", "sent"),))
@@ -21,9 +20,9 @@ CIRCUITS = (
         ((SENT,), (SENT, GOT)),
         keys=(3, None),
         within_ns=5,
-        budgets={95: 7},
+        p95_ns=7,
         same=("sum",),
-        never=(GOT,),
+        never=(Hop(GOT.text, GOT.places),),
         fifo=True,
         open=True,
         per="run",

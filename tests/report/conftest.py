@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,7 +67,7 @@ def make_end(unit: str, **fields: object) -> End:
 
 def make_scenario(id_: str, *units: str, **fields: object) -> Scenario:
     group = Group(id_, CWD / "groups" / id_, ())
-    group = group._replace(**fields)  # type: ignore[arg-type]
+    group = replace(group, **fields)  # type: ignore[arg-type]
     members = tuple(Unit(name, init, f"units/{name}.toml") for init, name in enumerate(units))
     return Scenario(id_, group, members, folder_name=id_)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from testrium.declared.circuits import Rules
 from testrium.report.masking import Mask, mask_of, masked
 from testrium.results import GroupResult
@@ -9,7 +11,7 @@ from testrium.words import EMPTY
 
 
 def declaring(result: GroupResult, *patterns: str) -> GroupResult:
-    group = result.scenario.group._replace(rules=Rules(mask=patterns))
+    group = replace(result.scenario.group, rules=Rules(mask=patterns))
     return result._replace(scenario=result.scenario._replace(group=group))
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from testrium import phrases
@@ -47,7 +49,7 @@ def test_milliseconds(value: float, largest: float | None, text: str) -> None:
     ],
 )
 def test_labels_tell_results_of_a_group_apart(
-    modes: tuple[str, ...], repeat: int, text: str, tmp_path: object
+    modes: tuple[Any, ...], repeat: int, text: str, tmp_path: object
 ) -> None:
     from pathlib import Path
 

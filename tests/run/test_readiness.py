@@ -76,7 +76,7 @@ def serving(answer: bytes, port: int, tls: ssl.SSLContext | None = None) -> Make
 def test_a_port_is_listened_on(folder: UnitFolder, host: str) -> None:
     with PortAllocator().allocate(1) as lease:
         [port] = lease.ports
-        reason = became_ready(folder, Readiness("tcp", f"{host}{port}"), serving(b"", port))
+        reason = became_ready(folder, Readiness(tcp=f"{host}{port}"), serving(b"", port))
     assert reason.endswith(f"port {port}: connection refused") or "Multiple" in reason
 
 
@@ -87,7 +87,7 @@ def test_a_server_on_ipv6_only(folder: UnitFolder) -> None:
         async def make() -> asyncio.Server:
             return await asyncio.start_server(lambda _, writer: writer.close(), "::1", port)
 
-        became_ready(folder, Readiness("tcp", str(port)), make)
+        became_ready(folder, Readiness(tcp=str(port)), make)
 
 
 def test_a_url_answers(folder: UnitFolder) -> None:
@@ -95,7 +95,7 @@ def test_a_url_answers(folder: UnitFolder) -> None:
         [port] = lease.ports
         url = f"http://127.0.0.1:{port}/health?full=1"
         make = serving(b"HTTP/1.1 204 No Content\r\n\r\n", port)
-        reason = became_ready(folder, Readiness("http", url, status=204), make)
+        reason = became_ready(folder, Readiness(http=url, status=204), make)
     assert reason == f"{url}: connection refused"
 
 
@@ -114,7 +114,7 @@ def test_a_certificate_need_not_be_valid(folder: UnitFolder) -> None:
     tls.load_cert_chain(folder.path / "c", folder.path / "key")
     with PortAllocator().allocate(1) as lease:
         [port] = lease.ports
-        ready = Readiness("http", f"https://127.0.0.1:{port}/")
+        ready = Readiness(http=f"https://127.0.0.1:{port}/")
         became_ready(folder, ready, serving(b"HTTP/1.1 200 OK\r\n\r\n", port, tls))
 
 
@@ -138,7 +138,7 @@ def test_a_url_that_does_not_answer_well(folder: UnitFolder, answer: bytes, reas
             assert server is not None
             process = await supervisor.spawn(folder.launch(command=["sleep", "60"]))
             tries = Tries()
-            async with waiting(Readiness("http", url), process, tries):
+            async with waiting(Readiness(http=url), process, tries):
                 await tries.first.wait()
             process.kill()
             server.close()
@@ -151,10 +151,10 @@ def test_a_url_that_does_not_answer_well(folder: UnitFolder, answer: bytes, reas
 @pytest.mark.parametrize(
     ("ready", "reason"),
     [
-        (Readiness("tcp", "abc"), "'abc' is no port"),
-        (Readiness("tcp", "localhost:99999"), "'localhost:99999' is no port"),
-        (Readiness("tcp", ""), "'' is no port"),
-        (Readiness("http", "http://127.0.0.1:abc/"), "http://127.0.0.1:abc/: Port could not"),
+        (Readiness(tcp="abc"), "'abc' is no port"),
+        (Readiness(tcp="localhost:99999"), "'localhost:99999' is no port"),
+        (Readiness(tcp=""), "'' is no port"),
+        (Readiness(http="http://127.0.0.1:abc/"), "http://127.0.0.1:abc/: Port could not"),
     ],
 )
 def test_a_value_of_the_environment_that_cannot_be(
@@ -182,14 +182,14 @@ def test_a_file_appears(folder: UnitFolder) -> None:
     async def make() -> None:
         path.touch()
 
-    assert became_ready(folder, Readiness("file", "pid"), make) == f"there is no {path}"
+    assert became_ready(folder, Readiness(file="pid"), make) == f"there is no {path}"
 
 
 def test_a_command_succeeds(folder: UnitFolder) -> None:
     async def make() -> None:
         (folder.path / "up").touch()
 
-    ready = Readiness("command", command=("test", "-e", "up"))
+    ready = Readiness(command=("test", "-e", "up"))
     assert became_ready(folder, ready, make) == "test: exit code 1"
 
 
@@ -200,14 +200,14 @@ def test_a_command_that_does_not_exist(folder: UnitFolder) -> None:
         tool.write_text("#!/bin/sh\n")
         tool.chmod(0o755)
 
-    ready = Readiness("command", command=("./tool",))
+    ready = Readiness(command=("./tool",))
     assert became_ready(folder, ready, make) == "cannot start './tool': no such file"
 
 
 def test_a_command_does_not_outlive_the_wait(folder: UnitFolder) -> None:
     async def story(supervisor: Supervisor) -> None:
         process = await supervisor.spawn(folder.launch(command=["sleep", "60"]))
-        async with waiting(Readiness("command", command=("sleep", "60")), process, Tries()):
+        async with waiting(Readiness(command=("sleep", "60")), process, Tries()):
             await folder.until(lambda: len(supervisor._processes) == 2)
             await folder.until(lambda: all(each.pid for each in supervisor._processes.values()))
             trial = max(supervisor._processes.values(), key=lambda each: each._number)
@@ -231,7 +231,7 @@ def test_a_line_is_printed(
         "printf '\\377 broken\\n listen'; until [ -e go ]; do sleep 0.01; done;"
         f" printf 'ing on 80'{stream}; sleep 60"
     )
-    ready = Readiness("log", "^ing on \\d+$" if stream else "^ listening on \\d+$")
+    ready = Readiness(log="^ing on \\d+$" if stream else "^ listening on \\d+$")
     reason = became_ready(folder, ready, make, unit)
     assert reason == f"no line of its output matches {ready.target!r}"
 
@@ -243,7 +243,7 @@ def test_lines_of_an_earlier_start_do_not_count(folder: UnitFolder) -> None:
         (folder.path / "go").touch()
 
     unit = "until [ -e go ]; do sleep 0.01; done; echo ready; sleep 60"
-    became_ready(folder, Readiness("log", "ready"), make, unit)
+    became_ready(folder, Readiness(log="ready"), make, unit)
 
 
 def test_a_line_behind_much_output(folder: UnitFolder) -> None:
@@ -251,7 +251,7 @@ def test_a_line_behind_much_output(folder: UnitFolder) -> None:
 
     async def story(supervisor: Supervisor) -> None:
         process = await supervisor.spawn(launch)
-        await wait_until(Readiness("log", "^ready$"), process)
+        await wait_until(Readiness(log="^ready$"), process)
 
     folder.run(story)
 

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ def circuit(words: list[str]) -> Circuit:
             case _:
                 changes[name] = value
     made = Circuit("command", tuple(tuple(map(hop, stage.split("&"))) for stage in stages))
-    return made._replace(**changes)
+    return replace(made, **changes)
 
 
 def metric(name: str, options: Options) -> Metric:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +164,7 @@ def check(scenario: Scenario, evidence: Evidence) -> tuple[Proposal, ...]:
     toml = "\n".join(map(as_toml, proposals))
     circuits = loaded(toml, scenario.units)
     assert circuits == tuple(proposal.circuit for proposal in proposals)
-    taught = scenario._replace(group=scenario.group._replace(circuits=circuits))
+    taught = scenario._replace(group=replace(scenario.group, circuits=circuits))
     found = [finding for finding in judge(taught, evidence).findings if finding.circuit is not None]
     assert found == []
     return proposals

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -144,7 +145,7 @@ def test_a_slow_machine_is_a_note() -> None:
 
 def test_without_circuits_the_duration_counts() -> None:
     declared = scenario()
-    bare = declared._replace(group=declared.group._replace(circuits=()))
+    bare = declared._replace(group=replace(declared.group, circuits=()))
     measure = Measure("duration", 14.0, "s", "group")
     assert find_regressions(bare, {("duration", "s"): STEADY}, [measure]).findings
     assert not find_regressions(declared, {("duration", "s"): STEADY}, [measure]).findings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from math import inf
 from typing import NamedTuple
 
@@ -247,7 +248,7 @@ def _limited(circuit: Circuit, tracks: Sequence[HopGuess]) -> tuple[Circuit, dic
     if taken[-1] == inf:
         return circuit, {}
     within_ns = _rounded_up(max(WITHIN_FACTOR * taken[-1], LEAST_WITHIN_NS))
-    circuit = circuit._replace(within_ns=within_ns)
+    circuit = replace(circuit, within_ns=within_ns)
     reasons = {
         "within": f"{times(WITHIN_FACTOR)} the slowest of {plural(len(taken), 'key')}"
         f" ({time_span(taken[-1])}), {time_span(LEAST_WITHIN_NS)} at least"
@@ -255,7 +256,7 @@ def _limited(circuit: Circuit, tracks: Sequence[HopGuess]) -> tuple[Circuit, dic
     if len(taken) >= LEAST_SAMPLES[95]:
         p95_ns = nearest_rank(taken, 95)
         budget_ns = min(within_ns, _rounded_up(max(P95_FACTOR * p95_ns, LEAST_P95_NS)))
-        circuit = circuit._replace(budgets={95: budget_ns})
+        circuit = replace(circuit, p95_ns=budget_ns)
         reasons["p95"] = (
             f"{times(P95_FACTOR)} the p95 of this run ({time_span(p95_ns)}),"
             f" {time_span(LEAST_P95_NS)} at least"
@@ -284,6 +285,6 @@ def _opened(proposal: Proposal, found: Instances, strays: Sequence[Event]) -> Pr
         return proposal
     reason = f"its keys were also at {', '.join(outside)}, which no route can name"
     return proposal._replace(
-        circuit=proposal.circuit._replace(open=True),
+        circuit=replace(proposal.circuit, open=True),
         reasons={**proposal.reasons, "open": reason},
     )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import inf
 
 from testrium.declared.circuits import Circuit, Hop
@@ -126,7 +127,7 @@ def test_a_long_way_loses_its_middle() -> None:
 
 def test_a_circuit_of_the_whole_run_has_one_way() -> None:
     events = [event(1, "shop:sent", 0, None), event(2, "store:got", 2, None)]
-    whole = CircuitPaths(ROUTE._replace(per="run"), (KeyPath("", tuple(events), 2e6, 2e6),))
+    whole = CircuitPaths(replace(ROUTE, per="run"), (KeyPath("", tuple(events), 2e6, 2e6),))
     (way,) = key_paths(events, (whole,), (), {}, 1000).shown
     assert (way.name, way.latency, len(way.steps)) == (WHOLE_RUN, "2.000 ms", 2)
 

@@ -29,7 +29,7 @@ def test_every_key_is_in_one_bin() -> None:
 
 
 def test_budgets_stand_beside_what_was_measured() -> None:
-    circuit = Circuit("c", (), budgets={95: 3_000_000, 99: 9_000_000}, within_ns=5_000_000)
+    circuit = Circuit("c", (), p95_ns=3_000_000, p99_ns=9_000_000, within_ns=5_000_000)
     drawing = drawn([1.0, 4.0], circuit, p50_ms=1.0, p95_ms=4.0)
     assert drawing is not None
     assert [(limit.text, limit.kept) for limit in drawing.limits] == [

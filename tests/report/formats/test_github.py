@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,7 @@ def test_what_did_not_pass_is_annotated_where_it_is_declared(
 def test_a_finding_of_a_unit_is_at_its_file(
     step: Step, run_result: RunResult, crashed: GroupResult, tmp_path: Path
 ) -> None:
-    group = crashed.scenario.group._replace(folder=tmp_path)
+    group = replace(crashed.scenario.group, folder=tmp_path)
     root = Finding(Code.CRASH, "a", "a ended", unit="a")
     result = crashed._replace(
         scenario=crashed.scenario._replace(group=group),

@@ -1,0 +1,308 @@
+"""How a table of a TOML file is declared: a frozen dataclass with a field for each key.
+
+A field has its type and constraints in `Annotated`, its default, and a docstring. What is written
+otherwise than it is used (a duration as "80ms") has a `Written`; what has another name, an old
+spelling or must be given has a `Key`; what no file says, because it is decided while loading, has
+`DECIDED`. pydantic takes all of that from here, and nothing here imports pydantic: a core schema
+is a dictionary. So every process can use the types, and only the one that loads pays for it.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from dataclasses import field as dataclass_field
+from enum import Enum
+from functools import cache, partial
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    NamedTuple,
+    TypeVar,
+    Union,
+    dataclass_transform,
+    get_args,
+    get_origin,
+)
+
+from testrium.words import EMPTY
+
+T = TypeVar("T")
+
+#: Before the name of a key that its table does not know, so that it is no field by accident.
+UNKNOWN: Final = "\0"
+#: In the context of a validation: the table was written by Testrium, decided fields included.
+STORED: Final = "stored"
+
+
+class Key(NamedTuple):
+    """What a field's key is called in files, where it is not the field's name with `_` or `-`.
+
+    `old` is a spelling that still works, with a notice. `default` says in words what holds where
+    the key is missing, where that depends on other keys. `items` is what a message calls the items
+    of a list.
+    """
+
+    name: str = ""
+    old: str = ""
+    required: bool = False
+    default: str = ""
+    items: str = "strings"
+
+
+class Decided:
+    """A field that no file gives: it is decided while the group is loaded."""
+
+
+DECIDED: Final = Decided()
+
+
+class Written:
+    """A value that is written otherwise than it is used.
+
+    Args:
+        read: makes of the written value what is used, or raises ValueError with what is wrong.
+        write: the reverse.
+        schema: the JSON Schema of the written value.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[Any], Any],
+        schema: Mapping[str, Any],
+        write: Callable[[Any], Any] = lambda value: value,
+    ) -> None:
+        self.read = read
+        self.write = write
+        self.schema = schema
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
+        return {
+            "type": "function-plain",
+            "function": {"type": "no-info", "function": self.read},
+        }
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        return dict(self.schema)
+
+
+class Prepared:
+    """Makes something of the written value before the type is asked, as `"a"` becomes `["a"]`."""
+
+    def __init__(self, before: Callable[[Any], Any], schema: Mapping[str, Any]) -> None:
+        self.before = before
+        self.schema = schema
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
+        return {
+            "type": "function-before",
+            "function": {"type": "no-info", "function": self.before},
+            "schema": handler(source),
+        }
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        inner = handler(schema)
+        return {"anyOf": [inner["items"], inner]} if not self.schema else dict(self.schema)
+
+
+class Says:
+    """The one sentence about every value that does not fit what stands before it."""
+
+    def __init__(self, message: str) -> None:
+        self.message = message
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
+        return {
+            "type": "custom-error",
+            "schema": handler(source),
+            "custom_error_type": "says",
+            "custom_error_message": self.message,
+        }
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(dataclass_field,))
+def table(kind: type[T]) -> type[T]:
+    """A class decorator: a frozen dataclass whose fields are the keys of a table."""
+    return dataclass(frozen=True)(_validated(kind))
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclass_field,))
+def keyword_table(kind: type[T]) -> type[T]:
+    """The same, with fields that are given by name only."""
+    return dataclass(frozen=True, kw_only=True)(_validated(kind))
+
+
+def _validated(kind: type[T]) -> type[T]:
+    kind.__pydantic_config__ = {  # type: ignore[attr-defined]
+        "strict": True,  # 1 is no true, "5" no number
+        "extra": "forbid",
+        "allow_inf_nan": False,
+    }
+    kind.__get_pydantic_core_schema__ = classmethod(_core_schema)  # type: ignore[attr-defined]
+    return kind
+
+
+def _core_schema(kind: type, source: Any, handler: Any) -> dict[str, Any]:
+    # Strict are the fields: a dataclass that is strict itself would take no dictionary.
+    schema: dict[str, Any] = handler(source)
+    made = handler.resolve_ref_schema(schema)
+    if made["schema"]["type"] == "dataclass-args":
+        made["strict"] = False
+        made["schema"] = {
+            "type": "function-before",
+            "function": {"type": "with-info", "function": partial(_fields_of, kind)},
+            "schema": made["schema"],
+        }
+    return schema
+
+
+def _fields_of(kind: type, value: Any, info: Any) -> Any:
+    """The table with the names of fields in place of keys, and tuples in place of lists."""
+    if not isinstance(value, dict):
+        return value
+    stored = info.context is not None and STORED in info.context
+    names = _fields_by_spelling(kind, stored)
+    found: dict[str, Any] = {}
+    for spelling, inner in value.items():
+        name = names.get(folded(spelling))
+        if name is None or name in found:  # unknown, or the same key in another spelling
+            name = UNKNOWN + spelling
+        found[name] = tuples(inner)
+    if stored:  # nothing in a list: as where it is not given
+        optional = {field.name for field in fields(kind) if field.default is not MISSING}
+        return {name: inner for name, inner in found.items() if inner or name not in optional}
+    return found
+
+
+def tuples(value: Any) -> Any:
+    """Lists as tuples, which is what fields hold."""
+    return tuple(map(tuples, value)) if isinstance(value, list | tuple) else value
+
+
+@cache
+def _fields_by_spelling(kind: type, stored: bool) -> Mapping[str, str]:
+    names = {folded(key): field.name for field, key in keys_of(kind)}
+    for field, key in keys_of(kind):
+        if old := key_of(field).old:
+            names.setdefault(folded(old), field.name)
+        names.setdefault(folded(key), field.name)
+    if stored:
+        names |= {field.name: field.name for field in fields(kind) if is_decided(field)}
+    return names
+
+
+def folded(spelling: str) -> str:
+    """One spelling for `-` and `_`."""
+    return spelling.replace("-", "_")
+
+
+def field_named(kind: type, spelling: str) -> Field[Any] | None:
+    """The field that a key of a table gives, in any spelling."""
+    name = _fields_by_spelling(kind, stored=False).get(folded(spelling))
+    return None if name is None else next(each for each in fields(kind) if each.name == name)
+
+
+def keys_of(kind: type) -> Iterator[tuple[Field[Any], str]]:
+    """The fields that files may give, each with its key."""
+    for field in fields(kind):
+        if not is_decided(field):
+            yield field, key_name(field)
+
+
+def key_name(field: Field[Any]) -> str:
+    """The key of a field as the reference spells it."""
+    return key_of(field).name or field.name
+
+
+def key_of(field: Field[Any]) -> Key:
+    """What is special about a field's key."""
+    return next((each for each in _notes(field) if isinstance(each, Key)), Key())
+
+
+def is_decided(field: Field[Any]) -> bool:
+    """Whether no file gives the field."""
+    return any(isinstance(each, Decided) for each in _notes(field))
+
+
+def _notes(field: Field[Any]) -> tuple[Any, ...]:
+    return getattr(field.type, "__metadata__", ())
+
+
+def default_of(field: Field[Any]) -> Any:
+    """What the field is where nothing is said."""
+    if field.default_factory is not MISSING:
+        return field.default_factory()
+    return None if field.default is MISSING else field.default
+
+
+def nothing() -> Mapping[Any, Any]:
+    """The default of a field that is a mapping; dataclasses take no value that has no hash."""
+    return EMPTY
+
+
+def as_written(value: Any, kind: Any = None, *, decided: bool = True) -> Any:
+    """`value` as files spell it: what TOML and JSON can hold.
+
+    None is left out of tables, and "" elsewhere.
+
+    Args:
+        value: a table, or what a field holds.
+        kind: the type of the field, with its annotations.
+        decided: whether fields that no file gives are written too, by their own names.
+    """
+    kind, writes = _unwrapped(kind)
+    if value is None:
+        return ""
+    if writes is not None:
+        return writes(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return {
+            field.name if is_decided(field) else key_name(field): as_written(
+                inner, field.type, decided=decided
+            )
+            for field in fields(value)
+            if (inner := getattr(value, field.name)) is not None
+            and (decided or not is_decided(field))
+        }
+    if hasattr(value, "_asdict"):
+        hints = type(value).__annotations__
+        return {
+            name: as_written(inner, hints[name], decided=decided)
+            for name, inner in value._asdict().items()
+            if inner is not None
+        }
+    if isinstance(value, Mapping):
+        inner_kind = (get_args(kind) or (None, None))[-1]
+        return {
+            str(name): as_written(inner, inner_kind, decided=decided)
+            for name, inner in value.items()
+        }
+    if isinstance(value, tuple | list | frozenset | set):
+        of = get_args(kind) if get_origin(kind) is tuple else ()
+        kinds = of if of and of[-1] is not Ellipsis else of[:1] * len(value) or [None] * len(value)
+        return [
+            as_written(inner, each, decided=decided)
+            for inner, each in zip(value, kinds, strict=False)
+        ]
+    if isinstance(value, Enum):
+        return value.value
+    return value if isinstance(value, str | int | float | bool) else str(value)
+
+
+def _unwrapped(kind: Any) -> tuple[Any, Callable[[Any], Any] | None]:
+    """The type without annotations and None, and how a value of it is written."""
+    while True:
+        if get_origin(kind) is Annotated:
+            for note in kind.__metadata__:
+                if isinstance(note, Written):
+                    return kind, note.write
+            kind = kind.__origin__
+        elif get_origin(kind) in (Union, types.UnionType):
+            arms = [each for each in get_args(kind) if each is not type(None)]
+            if len(arms) != 1:
+                return None, None
+            kind = arms[0]
+        else:
+            return kind, None

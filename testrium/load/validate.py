@@ -1,0 +1,396 @@
+"""Tables of files against their declaration: pydantic decides, and its errors become messages.
+
+Each message stands at its file, line and key. What is wrong is noted and left out, so that the
+rest of the group can be checked too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Container, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, Final, Generic, TypeVar, get_args
+
+from pydantic import TypeAdapter, ValidationError
+
+from testrium.declared.keys import (
+    UNKNOWN,
+    field_named,
+    folded,
+    key_name,
+    key_of,
+    keys_of,
+    tuples,
+)
+from testrium.load.document import Spot
+from testrium.phrases import did_you_mean
+from testrium.words import EMPTY
+
+T = TypeVar("T")
+
+#: TOML's integers have 64 bits; Python would read any number of digits.
+_MOST: Final = (1 << 63) - 1
+_QUOTED: Final = re.compile(r"'([^']*)'")
+
+
+class Table(Generic[T]):
+    """A table that was read: its value, and where the keys stand that it or defaults give."""
+
+    __slots__ = ("inherited", "kept", "spot", "spots", "value", "wrong")
+
+    def __init__(
+        self,
+        value: T,
+        spot: Spot,
+        spots: Mapping[str, Spot],
+        inherited: Mapping[str, Spot] = EMPTY,
+        wrong: Collection[str] = (),
+        kept: Mapping[str, list[int]] = EMPTY,
+    ) -> None:
+        self.value = value
+        self.wrong = wrong  # fields that could not be read
+        self.kept = kept  # of lists from which items were left out, the numbers of the others
+        self.spot = spot
+        self.spots = spots
+        self.inherited = inherited
+
+    def __getitem__(self, field: str) -> Any:
+        return getattr(self.value, field)
+
+    def at(self, field: str) -> Spot:
+        """Where the field was given; the table's own place where it was not."""
+        return self.spots.get(field, self.spot)
+
+    def item(self, field: str, index: int) -> Spot:
+        """Where an item of a list stands."""
+        return self.at(field).at(self.kept[field][index] if field in self.kept else index)
+
+    def gives(self, field: str) -> bool:
+        """Whether the table gives the field, and it could be read."""
+        return field in self.spots and field not in self.wrong
+
+    def inner(self, field: str) -> Table[Any] | None:
+        """The table that a field holds."""
+        value = getattr(self.value, field)
+        return None if value is None else _nested(value, self.at(field))
+
+    def inners(self, field: str) -> Iterator[Table[Any]]:
+        """The tables that a field holds a list of."""
+        for index, value in enumerate(getattr(self.value, field)):
+            yield _nested(value, self.item(field, index))
+
+
+def _nested(value: Any, spot: Spot) -> Table[Any]:
+    raw = spot.raw
+    return Table(value, spot, spots_of(type(value), raw if isinstance(raw, dict) else {}, spot))
+
+
+def adapter(kind: Any) -> TypeAdapter[Any]:
+    """What validates a kind of value; made when the first one is read."""
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]
+
+
+_ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
+
+
+def read(
+    kind: type[T], table: Any, spot: Spot, defaults: Mapping[str, Spot] | None = None
+) -> Table[T]:
+    """A table with all its fields: what is given, else what `defaults` or the declaration says.
+
+    What is wrong is noted at its place, and the field has its default.
+
+    Args:
+        kind: the declaration of the table.
+        table: what tomllib made of it.
+        spot: where it stands.
+        defaults: where a file says what holds for keys that the table leaves out, by field.
+    """
+    if not isinstance(table, dict):
+        spot.wrong("must be a table")
+        return Table(kind(), spot, {})
+    given = spots_of(kind, table, spot)
+    inherited = undisputed(kind, defaults or {}, given)
+    check_keys(kind, table, spot, given.keys() | inherited.keys())
+    values = {key_name(_field(kind, name)): place.raw for name, place in inherited.items()}
+    values |= table
+    spots = {**inherited, **given}
+    noted: set[str] = set()
+    kept: dict[str, list[int]] = {}
+    while True:
+        try:
+            value = adapter(kind).validate_python(values)
+        except ValidationError as error:
+            _leave_out(note(error, kind, values, spot, spots, noted), values, kind, noted, kept)
+        else:
+            return Table(value, spot, given, inherited, noted - kept.keys(), kept)
+
+
+def _leave_out(
+    wrong: Mapping[str, set[int]],
+    values: dict[str, Any],
+    kind: type[Any],
+    noted: set[str],
+    kept: dict[str, list[int]],
+) -> None:
+    """Take what is wrong out of a table: of a list only the items that are."""
+    for spelling, items in wrong.items():
+        field = field_named(kind, spelling)
+        name = field.name if field else UNKNOWN + spelling
+        value = values.get(spelling)
+        if items and isinstance(value, list) and name not in noted and len(items) < len(value):
+            kept[name] = [index for index in range(len(value)) if index not in items]
+            values[spelling] = [value[index] for index in kept[name]]
+        else:
+            values.pop(spelling, None)
+            kept.pop(name, None)
+        noted.add(name)
+
+
+def read_list(kind: type[T], tables: Any, spot: Spot, header: str) -> list[Table[T]]:
+    """The tables of a list such as `[[circuits]]`."""
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        spot.wrong(f"must be a list of tables: [[{header}]]")
+        return []
+    return [read(kind, table, spot.at(index)) for index, table in enumerate(tables)]
+
+
+def read_value(kind: Any, value: Any, spot: Spot) -> Any:
+    """What a value that is no table of keys means; None, and problems noted, where it is wrong."""
+    try:
+        return adapter(kind).validate_python(tuples(value))
+    except ValidationError as error:
+        for each in _errors(error):
+            _at(spot, None, each["loc"]).wrong(_message(each, kind))
+        return None
+
+
+def check_given(kind: type[Any], table: Any, spot: Spot) -> Mapping[str, Spot]:
+    """Check a table of defaults, in which nothing is required; where its usable fields stand."""
+    if not isinstance(table, dict):
+        spot.wrong("must be a table")
+        return {}
+    given = spots_of(kind, table, spot)
+    check_keys(kind, table, spot, None)
+    values = dict(table)
+    noted: set[str] = set()
+    while True:
+        try:
+            adapter(kind).validate_python(values)
+        except ValidationError as error:
+            for spelling in note(error, kind, values, spot, given, noted):
+                values.pop(spelling, None)
+        else:
+            usable = spots_of(kind, values, spot)
+            return {name: place for name, place in given.items() if usable.get(name) == place}
+
+
+def spots_of(kind: type[Any], table: Mapping[str, Any], spot: Spot) -> dict[str, Spot]:
+    """Where each field is given; the first place where it is given twice."""
+    spots: dict[str, Spot] = {}
+    for spelling in table:
+        if field := field_named(kind, spelling):
+            spots.setdefault(field.name, spot.at(spelling))
+    return spots
+
+
+def undisputed(
+    kind: type[Any], defaults: Mapping[str, Spot], given: Container[str]
+) -> dict[str, Spot]:
+    """The defaults without the given keys, and without those that exclude a given key."""
+    beaten = {
+        _field(kind, name).name
+        for names in getattr(kind, "EXCLUSIVE", ())
+        if any(name in given for name in names)
+        for name in names
+    }
+    return {
+        field: place
+        for field, place in defaults.items()
+        if field not in beaten and field not in given
+    }
+
+
+def check_keys(
+    kind: type[Any], table: Mapping[str, Any], spot: Spot, known: Container[str] | None
+) -> None:
+    """Note keys that are missing, in an old spelling, or conflict; in inner tables too.
+
+    Args:
+        kind: the declaration of the table.
+        table: what tomllib made of it.
+        spot: where it stands.
+        known: the fields that are given here or by defaults; None: nothing is required.
+    """
+    given = spots_of(kind, table, spot)
+    for spelling in table:
+        field = field_named(kind, spelling)
+        if field and folded(spelling) == folded(key_of(field).old):
+            spot.at(spelling).notice(f"is an old spelling of {key_name(field)!r}")
+    for names in getattr(kind, "EXCLUSIVE", ()):
+        both = [name for name in names if name in given]
+        if len(both) > 1:
+            first = given[both[0]].path[-1]
+            given[both[1]].wrong(f"conflicts with {first!r}: remove one of them")
+    for field, key in keys_of(kind):
+        if known is not None and key_of(field).required and field.name not in known:
+            spot.at(key).wrong("is required")
+        inner = table_kind(field.type)
+        if inner is None or field.name not in given:
+            continue
+        place = given[field.name]
+        value = place.raw
+        for where, each in (
+            [(place, value)]
+            if isinstance(value, dict)
+            else [(place.at(index), each) for index, each in enumerate(value)]
+            if isinstance(value, list)
+            else []
+        ):
+            if isinstance(each, dict):
+                check_keys(inner, each, where, spots_of(inner, each, where))
+
+
+def _field(kind: type[Any], name: str) -> Any:
+    return next(field for field in fields(kind) if field.name == name)
+
+
+def table_kind(kind: Any) -> Any:
+    """The declaration of the tables that a type holds, or None."""
+    if isinstance(kind, type) and is_dataclass(kind):
+        return kind
+    return next((found for each in get_args(kind) if (found := table_kind(each))), None)
+
+
+def note(
+    error: ValidationError,
+    kind: type[Any],
+    values: Mapping[str, Any],
+    spot: Spot,
+    spots: Mapping[str, Spot],
+    noted: Container[str],
+) -> dict[str, set[int]]:
+    """Note each error of a table at its place.
+
+    Returns the keys at which they stand, with the items of a list that are wrong.
+    """
+    wrong: dict[str, set[int]] = {}
+    for each in _errors(error):
+        first, *rest = each["loc"]
+        name = str(first)
+        if name.startswith(UNKNOWN):
+            spelling = name.removeprefix(UNKNOWN)
+            _note_unknown(kind, spelling, spot.at(spelling), values)
+            wrong.setdefault(spelling, set())
+            continue
+        field = _field(kind, name)
+        key = next(each for each in values if field_named(kind, each) == field)
+        items = wrong.setdefault(key, set())
+        if rest and isinstance(rest[0], int):
+            items.add(rest[0])
+        if name in noted:
+            continue  # what is left of it is wrong too
+        place = spots.get(name, spot)
+        inner = table_kind(field.type)
+        target = _at(place, inner, tuple(rest))
+        last = str(rest[-1]) if rest else ""
+        if last.startswith(UNKNOWN):
+            spelling = last.removeprefix(UNKNOWN)
+            around = target.above.raw
+            _note_unknown(inner, spelling, target, around if isinstance(around, dict) else {})
+        else:
+            target.wrong(_message(each, field.type))
+    return wrong
+
+
+def _errors(error: ValidationError) -> list[Any]:
+    """The errors, without those that follow from others: a list is short of its wrong items."""
+    errors = error.errors(include_url=False)
+    places = [each["loc"] for each in errors]
+
+    def follows(each: Any) -> bool:
+        loc = each["loc"]
+        inside = (place for place in places if len(place) > len(loc))
+        return each["type"] == "too_short" and any(place[: len(loc)] == loc for place in inside)
+
+    return [each for each in errors if not follows(each)]
+
+
+def _note_unknown(kind: type[Any], spelling: str, spot: Spot, around: Mapping[str, Any]) -> None:
+    if field := field_named(kind, spelling):
+        first = next(key for key in around if field_named(kind, key) == field)
+        spot.wrong(f"is the same key as {first!r}, which is given too")
+    else:
+        known = [key for _, key in keys_of(kind)]
+        spot.wrong(f"unknown key{did_you_mean(spelling, known)}")
+
+
+def _at(spot: Spot, kind: Any, loc: tuple[int | str, ...]) -> Spot:
+    """The place that pydantic's path leads to: fields as they are spelled there."""
+    for part in loc:
+        value = spot.raw
+        if isinstance(value, list) and isinstance(part, int):
+            spot = spot.at(part)
+        elif isinstance(value, dict) and part != "[key]":
+            name = str(part).removeprefix(UNKNOWN)
+            field = (
+                None
+                if kind is None
+                else next((each for each in fields(kind) if each.name == name), None)
+            )
+            spelling = name
+            if field is not None:
+                spelling = next(
+                    (key for key in value if field_named(kind, key) == field), key_name(field)
+                )
+                kind = table_kind(field.type)
+            spot = spot.at(spelling)
+        else:
+            break  # a single value in place of a list
+    return spot
+
+
+def _message(error: Any, kind: Any) -> str:
+    """What is wrong, in our words."""
+    context = error.get("ctx", {})
+    value = error["input"]
+    if error["type"] != "value_error" and isinstance(value, int) and abs(value) > _MOST:
+        return f"is a number beyond {_MOST}"
+    match error["type"]:
+        case "value_error":
+            return str(context["error"])
+        case "says":
+            return str(error["msg"])
+        case "bool_type":
+            return "must be a boolean"
+        case "string_type":
+            return "must be a string"
+        case "int_type" | "int_from_float":
+            return "must be an integer"
+        case "float_type" | "finite_number":
+            return "must be a number"
+        case "tuple_type":
+            return f"must be a list of {_items(kind)}"
+        case "dict_type" | "mapping_type" | "dataclass_type" | "dataclass_exact_type":
+            return "must be a table"
+        case "too_short":
+            least = context["min_length"]
+            return "must not be empty" if least == 1 else f"must have {least} items or more"
+        case "less_than_equal":
+            return f"is a number beyond {context['le']:.0f}"
+        case "greater_than_equal":
+            return f"is a number beyond {abs(context['ge']):.0f}"
+        case "literal_error":
+            words = _QUOTED.findall(context["expected"])
+            guess = did_you_mean(value, words) if isinstance(value, str) else ""
+            return f"must be one of: {', '.join(words)}{guess}"
+        case _:
+            return str(error["msg"])
+
+
+def _items(kind: Any) -> str:
+    notes = getattr(kind, "__metadata__", ())
+    key = next((each for each in notes if hasattr(each, "items") and hasattr(each, "old")), None)
+    return str(key.items) if key else "strings"
