@@ -208,7 +208,8 @@ class Console:
         self._name_width = max(self._name_width, min(max(widths, default=0), _NAME_WIDTH))
         self._progress.expect(scenarios)
         if any(unit.kind == "manual" for scenario in scenarios for unit in scenario.units):
-            self._live = None  # somebody is asked at this terminal: no line may change there
+            self.close()
+            self._live = None  # a person is asked at this terminal: no line may change there
         if self._live is not None:
             self._live.start()
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import pytest
 
 from testrium.declared.groups import Group, Scenario
+from testrium.declared.units import Unit
 from testrium.errors import ExitCode, Problem
 from testrium.evidence import UnitState
+from testrium.report import progress
 from testrium.report.console import Console, Display, HopTime
 from testrium.report.escape import cells
 from testrium.results import GroupResult, RunResult
@@ -296,3 +299,75 @@ def test_so_many_durations_are_shown(durations: int | None, expected: int, cwd: 
     _, _, listed = stream.getvalue().partition("slowest\n")
     names = re.findall(r"g\d$", listed, re.MULTILINE)
     assert names == ["g3", "g2", "g1"][:expected]
+
+
+class Watched(Screen):
+    """A terminal that tells when a line of a running unit is drawn there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.changes = threading.Event()
+
+    def write(self, text: str) -> int:
+        if "server" in text:
+            self.changes.set()
+        return super().write(text)
+
+
+def started(screen: io.StringIO, scenario: Scenario, cwd: Path, **options: Any) -> Console:
+    console = Console(screen, cwd=cwd, environ=options.pop("environ", {}), **options)
+    console.run_started("r", [scenario])
+    console.group_started(scenario, Path())
+    return console
+
+
+@pytest.fixture
+def live_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "DELAY_S", 0)
+
+
+def scenario_of(*units: Unit) -> Scenario:
+    return Scenario("g", Group("g", Path("g"), units), units)
+
+
+SERVER = Unit("server", 0, "units/server.toml", command=("server",))
+TESTER = Unit("tester", 0, "units/tester.toml", kind="manual")
+
+
+@pytest.mark.usefixtures("live_at_once")
+def test_lines_change_on_a_terminal_while_groups_run(cwd: Path) -> None:
+    screen = Watched()
+    with started(screen, scenario_of(SERVER), cwd):
+        assert screen.changes.wait(10)
+    assert screen.getvalue().count("\x1b[?25h") == 1, "the cursor is given back"
+
+
+@pytest.mark.usefixtures("live_at_once")
+@pytest.mark.parametrize(
+    ("screen", "scenario", "options"),
+    [
+        (Screen, scenario_of(SERVER, TESTER), {}),
+        (io.StringIO, scenario_of(SERVER), {}),
+        (Screen, scenario_of(SERVER), {"display": Display(plain=True)}),
+        (Screen, scenario_of(SERVER), {"environ": {"TERM": "dumb"}}),
+    ],
+    ids=["a person is asked", "no terminal", "plain", "dumb"],
+)
+def test_no_line_changes_where_it_would_disturb(
+    screen: type[io.StringIO], scenario: Scenario, options: dict[str, Any], cwd: Path
+) -> None:
+    stream = screen()
+    threads = threading.active_count()
+    with started(stream, scenario, cwd, **options):
+        assert threading.active_count() == threads
+    assert stream.getvalue() == ""
+
+
+@pytest.mark.usefixtures("live_at_once")
+def test_lines_stop_to_change_when_a_later_round_asks_a_person(cwd: Path) -> None:
+    screen = Watched()
+    with started(screen, scenario_of(SERVER), cwd) as console:
+        assert screen.changes.wait(10)
+        threads = threading.active_count()
+        console.run_started("r", [scenario_of(SERVER, TESTER)])
+        assert threading.active_count() == threads - 1

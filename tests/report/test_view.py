@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from testrium.evidence import Event, Finding
+import pytest
+
+from testrium.evidence import CheckResult, Event, Finding
 from testrium.report.view import MOST_EVENTS, rerun_command, view_group
 from testrium.results import GroupResult, Judgement
 from testrium.words import Code, Verdict
@@ -138,3 +140,20 @@ def test_a_probe_that_did_not_say_its_process_has_none(lost: GroupResult, cwd: P
     view = view_group(lost._replace(witnesses=witnesses), cwd=cwd)
 
     assert {event.pid for event in view.findings[0].events} == {None}
+
+
+@pytest.mark.parametrize(("lines", "shown", "end"), [(24, 24, "24"), (25, 25, "25"), (40, 25, "")])
+def test_a_long_diff_is_cut_and_says_so(
+    hostile: GroupResult, cwd: Path, lines: int, shown: int, end: str
+) -> None:
+    finding = Finding(Code.CHECK, "page", "differs")
+    details = ("--- page.txt", *(str(number) for number in range(2, lines + 1)))
+    result = hostile._replace(
+        checks=(CheckResult("page", False, "differs", details),),
+        judgement=Judgement(Verdict.FAIL, (finding,)),
+    )
+    (view,) = view_group(result, cwd=cwd).findings
+    assert view.source == "difference"
+    assert len(view.output) == shown
+    assert view.output[:24] == details[:24]
+    assert view.output[-1] == (end or f"… and {lines - 24} more")
