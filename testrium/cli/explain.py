@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import sys
 
@@ -10,6 +9,7 @@ import click
 
 from testrium.cli.completion import Completed
 from testrium.errors import UsageError
+from testrium.phrases import close_to
 from testrium.resources import findings_folder
 from testrium.words import Code
 
@@ -33,8 +33,8 @@ def command(code: str) -> int:
     elif code in known:
         _show(known[code])
     else:
-        near = difflib.get_close_matches(code, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(known)}"
+        near = close_to(code, known)
+        hint = f"did you mean {near!r}?" if near else f"there is {', '.join(known)}"
         raise UsageError(f"no finding {code!r}; {hint}")
     return 0
 

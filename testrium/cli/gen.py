@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
@@ -20,7 +19,7 @@ from testrium.cli.completion import Completed
 from testrium.declared.quantities import NAME, is_entrypoint
 from testrium.errors import UsageError
 from testrium.load.document import list_tail
-from testrium.phrases import did_you_mean
+from testrium.phrases import close_to, did_you_mean
 from testrium.resources import template_folder
 from testrium.words import RESERVED_UNITS
 
@@ -65,8 +64,8 @@ def find_template(name: str, own: Path | None = None) -> Template:
         if (folder / CONFIG_FILE).is_file():
             return Template(name, folder, _title(folder))
         raise UsageError(f"{name}: not a group: {CONFIG_FILE} is missing")
-    near = difflib.get_close_matches(name, known, n=1)
-    meant = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(known)}"
+    near = close_to(name, known)
+    meant = f"did you mean {near!r}?" if near else f"there is {', '.join(known)}"
     raise UsageError(f"no template {name!r}; {meant}")
 
 

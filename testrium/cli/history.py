@@ -15,7 +15,7 @@ from testrium import phrases
 from testrium.cli.completion import GROUP, RUN
 from testrium.errors import UsageError
 from testrium.history import Change, Flaky, Point, ResultRecord, RunRecord, Slow, normalized_s
-from testrium.phrases import figure
+from testrium.phrases import close_to, figure
 from testrium.report.escape import cut, json_text
 from testrium.report.lines import Line, Span, Style, line, table
 from testrium.report.symbols import STYLES
@@ -269,10 +269,8 @@ def _unknown_group(group: str) -> UsageError:
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> UsageError:
-    import difflib
-
-    near = difflib.get_close_matches(name, list(known), n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    near = close_to(name, list(known))
+    hint = f"; did you mean {near!r}?" if near else ""
     return UsageError(f"no {what} {name!r} is in the history{hint}")
 
 

@@ -6,7 +6,6 @@ RUN on the command line is the beginning of a run's id, or an archive of one.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import re
 import sys
 import time
@@ -19,6 +18,7 @@ import click
 from testrium.cli.completion import RESULT, RUN, RUN_OR_GROUP
 from testrium.cli.options import chosen, make_writers, report_options
 from testrium.errors import TestriumError, UsageError
+from testrium.phrases import close_to
 from testrium.report.writer import ReportChoice
 from testrium.results import GroupResult, RunResult
 from testrium.words import Verdict
@@ -155,8 +155,8 @@ def _show_events(
             shown += 1
     if not shown:
         what = "" if key is None else f" with the key {key!r}"
-        near = difflib.get_close_matches(key or "", keys, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        near = close_to(key or "", keys)
+        hint = f"; did you mean {near!r}?" if near else ""
         raise UsageError(f"run {run.run} has no event{what}{hint}")
 
 
@@ -173,8 +173,8 @@ def _results_of(result: RunResult, group: str) -> tuple[GroupResult, ...]:
     if found:
         return found
     names = sorted({one.scenario.id for one in result.groups})
-    near = difflib.get_close_matches(group, names, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(names) or 'none'}"
+    near = close_to(group, names)
+    hint = f"; did you mean {near!r}?" if near else f"; it has {', '.join(names) or 'none'}"
     raise UsageError(f"run {result.run} has no group {group!r}{hint}")
 
 

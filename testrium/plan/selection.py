@@ -13,7 +13,7 @@ from typing import NamedTuple
 from testrium.checks.patterns import TookTooLongError, at_most
 from testrium.declared.groups import Combination, Group, Scenario
 from testrium.errors import UsageError
-from testrium.phrases import shown
+from testrium.phrases import close_to, shown
 from testrium.words import EMPTY
 
 #: Whether the tags of a group satisfy an expression.
@@ -256,10 +256,8 @@ def _matches(group: Group, pattern: str) -> bool:
 
 
 def _suggestion(name: str, known: Iterable[str]) -> str:
-    import difflib
-
-    nearest = difflib.get_close_matches(name, known, 1)
-    return f"; did you mean {nearest[0]!r}?" if nearest else ""
+    nearest = close_to(name, known)
+    return f"; did you mean {nearest!r}?" if nearest else ""
 
 
 def _pattern(text: str) -> re.Pattern[str]:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from testrium.errors import UsageError
+from testrium.phrases import close_to
 
 #: What a plugin can be, as `[plugins]` calls it; packages use the entry point `testrium.KIND`.
 KINDS: Final = ("writers", "units", "readiness", "checks", "normalizers")
@@ -44,8 +45,6 @@ def find_plugin(
 
     Raises UsageError where there is none, or where two packages have one of this name.
     """
-    import difflib
-
     for plugin in own:
         if (plugin.kind, plugin.name) == (kind, name):
             return plugin
@@ -57,8 +56,8 @@ def find_plugin(
         owners = " and ".join(sorted(plugin.origin for plugin in found))
         raise UsageError(f"{kind}: both {owners} have one that is called {name!r}")
     known = sorted({*builtin, *(p.name for p in (*own, *installed) if p.kind == kind)})
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(known) or 'none'}"
+    near = close_to(name, known)
+    hint = f"did you mean {near!r}?" if near else f"there is {', '.join(known) or 'none'}"
     raise UsageError(f"{kind}: there is no {name!r}; {hint}")
 
 

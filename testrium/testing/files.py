@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from testrium.errors import TestriumError
+from testrium.phrases import close_to
 from testrium.probe import environment as names
 
 
@@ -81,12 +82,10 @@ def emitted_steps(unit: str) -> list[str]:
 
 
 def _nearest_unit(unit: str) -> str:
-    import difflib
-
     run = run_dir()
     names = [] if run is None else [folder.name for folder in (run / "units").iterdir()]
-    near = difflib.get_close_matches(unit, names, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    near = close_to(unit, names)
+    return f"; did you mean {near!r}?" if near else ""
 
 
 def unused(folder: Path, name: str) -> Path:
