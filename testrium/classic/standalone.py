@@ -150,7 +150,7 @@ class AloneLog:
             in_transaction(connection, lambda: self._store_from(connection, file))
 
     def _store_from(self, connection: sqlite3.Connection, file: ProbeFile) -> None:
-        file.offset = self._offset(connection)
+        file.go_to(self._offset(connection))
         more = True
         while more:
             batch = file.read(next_id(connection))

@@ -28,7 +28,8 @@ COLUMNS = (
 )
 _INSERT = (
     f"INSERT INTO Events ({', '.join(COLUMNS)}, Time) "  # noqa: S608 - the names above
-    f"VALUES ({', '.join('?' * (len(COLUMNS) + 1))})"
+    f"VALUES ({', '.join(f'?{number + 1}' for number in range(len(COLUMNS)))},"
+    f" ?{COLUMNS.index('WallNs') + 1} / 1e9)"
 )
 
 #: The fields of an event in their order, then `cause` and `meta` as JSON (None when empty).
@@ -111,10 +112,7 @@ def insert_events(connection: sqlite3.Connection, readings: Sequence[Reading]) -
     """Store events, in the transaction that is open."""
     connection.executemany(
         _INSERT,
-        (
-            (*fields[:5], cause, *fields[6:15], meta, fields[8] / 1e9)
-            for fields, cause, meta in readings
-        ),
+        [(*fields[:5], cause, *fields[6:15], meta) for fields, cause, meta in readings],
     )
     domains = {fields[9] for fields, _, _ in readings}
     connection.executemany("INSERT OR IGNORE INTO Domains VALUES (?)", zip(domains, strict=True))

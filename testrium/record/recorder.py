@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 from testrium.errors import InfraError
 from testrium.evidence import End, Event, Sample, TestResult, UnitState
-from testrium.record.database import Reading
+from testrium.record.database import Reading, collector_paused
 from testrium.record.inotify import Watching
 from testrium.record.probe_file import (
     BadLineError,
@@ -110,7 +110,7 @@ class Pending:
             wait.answer(error)
 
 
-class Seen(NamedTuple):
+class RunnerEvent(NamedTuple):
     """What the runner saw; its time is now, at most.
 
     `t_low_ns`: it cannot be older; None where it is exactly of now. `line` is the text that it was
@@ -138,7 +138,7 @@ def injected(
     pid: int = 0,
     key: str | None = None,
     **facts: Any,
-) -> Seen:
+) -> RunnerEvent:
     """The event that a planned fault has happened.
 
     Args:
@@ -149,10 +149,10 @@ def injected(
         facts: what else is worth keeping, as metadata.
     """
     meta = {"do": do, "unit": unit, **facts}
-    return Seen(FAULTS, fault, key=key, meta=meta, start=start, pid=pid, owner="")
+    return RunnerEvent(FAULTS, fault, key=key, meta=meta, start=start, pid=pid, owner="")
 
 
-def made_event(seen: Seen, *, domain: str, attempt: int) -> Reading:
+def made_event(seen: RunnerEvent, *, domain: str, attempt: int) -> Reading:
     """The event as it is stored; it is numbered then.
 
     Args:
@@ -185,8 +185,8 @@ def made_event(seen: Seen, *, domain: str, attempt: int) -> Reading:
     return event, None, checked.meta_json
 
 
-#: Events per turn of the loop: a few ms of work.
-TURN = 200
+#: Lines of short files per turn of the loop: 2 ms of work.
+TURN = 100
 
 T = TypeVar("T")
 
@@ -214,6 +214,7 @@ class Recorder:
         self._subscribers: list[Subscriber] = []
         self._files: dict[str, ProbeFile] = {}
         self._dirty: dict[ProbeFile, None] = {}  # what has grown, in that order
+        self._long: dict[ProbeFile, None] = {}  # of these, what takes several turns
         self._made: list[Reading] = []  # events of the runner itself, not stored yet
         self._made_damages: list[DamageFields] = []
         self._turn: asyncio.Handle | None = None
@@ -244,8 +245,10 @@ class Recorder:
         try:
             if self._failure is None:
                 for path, file in tuple(self._files.items()):
-                    if not file.rests or file.has_grown():
+                    if not file.rests or file.has_grown() or file.is_displaced():
                         await self.finish(path)
+                    self._made_damages += file.read_end()
+                self._store_batches([])
                 if self._has_unread():
                     self.store_meta(unread=True)
         finally:
@@ -281,7 +284,13 @@ class Recorder:
         low_ns = time.monotonic_ns() if started_ns is None else started_ns
         try:
             file = ProbeFile(
-                str(path), unit, domain=self._domain, start=start, attempt=attempt, low_ns=low_ns
+                str(path),
+                unit,
+                domain=self._domain,
+                start=start,
+                attempt=attempt,
+                low_ns=low_ns,
+                quick=True,
             )
         except OSError as error:
             raise self._fail(InfraError(f"cannot read {path}: {error}")) from error
@@ -296,7 +305,7 @@ class Recorder:
         """
         self._check()
         self._watching.look()
-        await self._read_up_to({file: file.size() for file in self._dirty})
+        await self._read_up_to({file: file.size() for file in (*self._dirty, *self._long)})
 
     async def finish(self, path: Path | str) -> None:
         """The process of this file has ended: store all of it, a last line without newline too.
@@ -307,8 +316,12 @@ class Recorder:
         """
         file = self._files[str(path)]
         await self._read_up_to({file: file.size()})
-        if not self._is_late():
-            self._store_batches([(file, self._read(file, rest=True))])
+        if self._is_late():
+            return
+        rest = self._read(file, rest=True)
+        self._store_batches([(file, rest)])
+        if rest.more:  # it was written over: from its beginning on there is more
+            await self._read_up_to({file: file.size()})
 
     def hurry(self, limit_s: float) -> None:
         """Read for so long at most from now on; what is then not stored stays in the files.
@@ -409,7 +422,7 @@ class Recorder:
             lambda: self._store.find(unit, step, key, start, attempt or self._attempt)
         )
 
-    def add_event(self, seen: Seen) -> None:
+    def add_event(self, seen: RunnerEvent) -> None:
         """An event that the runner saw or made, see `testrium.record.recorder`.
 
         It is stored in the next turn of the loop. What is no probe (an empty key) becomes a damage.
@@ -422,7 +435,7 @@ class Recorder:
             self._made_damages.append((seen.unit, f"log probe: {error}", shown, self._attempt))
         self._schedule()
 
-    def add_fault(self, seen: Seen) -> None:
+    def add_fault(self, seen: RunnerEvent) -> None:
         """The event that a planned fault has happened, see `testrium.record.recorder.injected`."""
         self.store_meta(faults=True)
         self.add_event(seen)
@@ -456,7 +469,8 @@ class Recorder:
     # Turns of the loop ------------------------------------------------------------------------
 
     def _mark(self, file: ProbeFile) -> None:
-        self._dirty[file] = None
+        if file not in self._long:
+            self._dirty[file] = None
         self._schedule()
 
     def _schedule(self) -> None:
@@ -466,32 +480,49 @@ class Recorder:
     def _take_turn(self) -> None:
         """Store one batch of what was written; errors go to whoever waits."""
         self._turn = None
+        with collector_paused():
+            self._take_batch()
+
+    def _take_batch(self) -> None:
+        """What has little to read comes before what has much: somebody may wait for it."""
         batches: list[tuple[ProbeFile, Batch]] = []
         count = 0
         try:
             while self._dirty and count < TURN and not self._is_late():
-                file = next(iter(self._dirty))
-                del self._dirty[file]
-                batch = self._read(file, count)
-                batches.append((file, batch))
-                count += len(batch.readings) + len(batch.damages)
-                if batch.more:
-                    self._dirty[file] = None
-                    break
+                count += self._take_from(self._dirty, batches)
+            more = any(batch.more for _, batch in batches)
+            if self._long and not more and not self._is_late():
+                self._take_from(self._long, batches)
             self._store_batches(batches)
         except InfraError:
             return  # `_fail` has told everybody
-        if self._dirty and not self._is_late():
+        if (self._dirty or self._long) and not self._is_late():
             self._schedule()
 
+    def _take_from(
+        self, queue: dict[ProbeFile, None], batches: list[tuple[ProbeFile, Batch]]
+    ) -> int:
+        """Read the next batch of the first file in a queue; how many lines that were."""
+        file = next(iter(queue))
+        del queue[file]
+        batch = self._read(file, sum(len(batch.readings) for _, batch in batches))
+        batches.append((file, batch))
+        if batch.more:
+            self._long[file] = None
+        return len(batch.readings) + len(batch.damages)
+
     async def _read_up_to(self, sizes: dict[ProbeFile, int]) -> None:
+        """Wait until turns have stored so much of each file, or all of its whole lines."""
         self._check()
         for file, size in sizes.items():
-            while file.offset < size and not self._is_late():
-                before = file.offset
-                self._store_batches([(file, self._read(file))])
-                if file.offset == before:
-                    break  # what is left is no whole line
+            if file.offset < size:
+                self._mark(file)
+        for file, size in sizes.items():
+            while (
+                file.offset < size
+                and (file in self._dirty or file in self._long)
+                and not self._is_late()
+            ):
                 await asyncio.sleep(0)
                 self._check()
         self._store_batches([])

@@ -107,7 +107,7 @@ class Store:
 
         self._write(work)
         self.next_id += len(readings)
-        return tuple(_new_tuple(Event, fields) for fields, _, _ in readings)
+        return tuple([_new_tuple(Event, fields) for fields, _, _ in readings])
 
     def find(
         self, unit: str, step: str, key: str | None, start: int | None, attempt: int
@@ -225,12 +225,13 @@ class Store:
         return InfraError(f"cannot write {self.database}: {error}")
 
 
-def _events(rows: Iterable[tuple[Any, ...]]) -> Iterator[Event]:
+def _events(
+    rows: Iterable[tuple[Any, ...]], loads: Callable[[str], Any] = json.loads
+) -> Iterator[Event]:
     """Events from rows in the order of `COLUMNS`; equal names are one object, to save memory."""
     known: dict[Any, Any] = {}
     same = known.setdefault
     new = _new_tuple
-    loads = json.loads
     for (
         number, unit, step, type_, key, cause, t_ns, low_ns,
         wall_ns, domain, pid, seq, start, attempt, owner, meta,

@@ -74,10 +74,10 @@ def described(end: End) -> str:
 
 
 #: A line of a probe file: the file, the process, its number.
-Line = tuple[str, int, int]
+LineId = tuple[str, int, int]
 
 #: Answers a process that has reached a failpoint: which, and with which line.
-Reached = Callable[[str, Line], Awaitable[dict[str, Any]]]
+Reached = Callable[[str, LineId], Awaitable[dict[str, Any]]]
 
 #: Bytes of a request.
 _MAX_REQUEST = 2 << 20
@@ -269,7 +269,7 @@ class _Asker(asyncio.Protocol):
         self._syncs.add(task)
         task.add_done_callback(self._syncs.discard)
 
-    async def _answer_failpoint(self, reached: Reached, place: str, line: Line) -> None:
+    async def _answer_failpoint(self, reached: Reached, place: str, line: LineId) -> None:
         try:
             await self._recorder.sync()
             self._reply(await reached(place, line))

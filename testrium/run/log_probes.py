@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from testrium.declared.units import LogProbe, Unit
-from testrium.record.recorder import Recorder, Seen
+from testrium.record.recorder import Recorder, RunnerEvent
 from testrium.run.context import GroupContext
 from testrium.run.launch import Values
 from testrium.run.observe.logs import bounded
@@ -75,7 +75,7 @@ class LogProbes:
             key = None if probe.key is None else substitute(probe.key, value)
             meta = {name: substitute(text, value) for name, text in probe.meta.items()}
             self._recorder.add_event(
-                Seen(
+                RunnerEvent(
                     self._unit,
                     probe.step,
                     type=probe.type,

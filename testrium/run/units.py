@@ -15,6 +15,7 @@ from testrium.run.change import Change
 from testrium.run.context import GroupContext, defect
 from testrium.run.services import Expectations
 from testrium.run.unit import EARLIER_END, RunningUnit
+from testrium.words import EventType
 
 
 class DependentUnit(Protocol):
@@ -182,6 +183,7 @@ class GroupUnits:
         self._stopping = False
         self._again = False  # a unit asked for Resume-ALL
         self._restarts_of_all = 0
+        self._has_scopes = any(unit.unit.scope for unit in self.running_units.values())
         self._dependencies = Dependencies(self.running_units)
         self._starting: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -407,7 +409,9 @@ class GroupUnits:
     def _see(self, events: tuple[Event, ...]) -> None:
         self._expectations.feed([event for event in events if event.owner])
         self.context.services.observer.events_stored(self.context.scenario, events)
-        for event in events:
+        for event in events:  # of a burst: little may be done for each
+            if event.type != EventType.EXCEPTION and not self._has_scopes:
+                continue
             if (running := self.running_units.get(event.unit)) is not None:
                 running.see(event)
                 if running.unit.scope and event.step == running.unit.ready_event:

@@ -49,7 +49,7 @@ class Expectations:
                 self._missing.pop((event.unit, event.step), None)
             for circuit in self._circuits:
                 circuit.feed(event)
-            if self._orphans is not None:
+            if self._orphans is not None and event.type != EventType.DEFAULT:
                 self._orphans.feed(event)
 
     def met(self) -> bool:

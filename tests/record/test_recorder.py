@@ -17,7 +17,7 @@ from testrium.evidence import Event, UnitState
 from testrium.probe import environment as names
 from testrium.record.inotify import Inotify
 from testrium.record.reader import load_evidence
-from testrium.record.recorder import TURN, Recorder, Seen
+from testrium.record.recorder import TURN, Recorder, RunnerEvent
 from testrium.words import EventType
 
 Append = Callable[..., None]
@@ -194,6 +194,48 @@ def test_closing_ends_all_waits(tmp_path: Path) -> None:
     run(work())
 
 
+def test_the_rest_of_a_burst_does_not_wait_for_the_next_look(
+    tmp_path: Path, append: Append, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One write wakes the recorder once; it reads on until the file has nothing more."""
+    monkeypatch.setattr("testrium.record.inotify.SAFETY_SWEEP_S", 1000.0)
+
+    async def work() -> None:
+        async with Recorder(tmp_path / "Data.db", DOMAIN) as recorder:
+            recorder.watch("burst", 1, 1, tmp_path / "burst")
+            await asyncio.sleep(0)  # the first look is over
+            append("burst", *({"step": "s", "seq": i + 1} for i in range(20_000)))
+            append("burst", {"step": "last"})
+            assert (await recorder.wait_for("burst", "last")).id == 20_001
+
+    run(work())
+
+
+def test_a_short_file_does_not_wait_behind_long_ones(tmp_path: Path, append: Append) -> None:
+    """Also while the ends of other units wait for theirs."""
+    sizes: list[int] = []
+
+    async def work() -> None:
+        async with Recorder(tmp_path / "Data.db", DOMAIN) as recorder:
+            recorder.subscribe(lambda events: sizes.append(len(events)))
+            for number in range(8):
+                recorder.watch(f"u{number}", 1, 1, tmp_path / f"u{number}")
+                append(f"u{number}", *({"step": "s", "seq": i + 1} for i in range(3000)))
+            ends = [
+                asyncio.create_task(recorder.finish(tmp_path / f"u{number}")) for number in range(8)
+            ]
+            recorder.watch("calm", 1, 1, tmp_path / "calm")
+            await asyncio.sleep(0)
+            before = len(sizes)
+            append("calm", {"step": "once"})
+            await recorder.wait_for("calm", "once")
+            assert len(sizes) - before < 20
+            await asyncio.gather(*ends)
+
+    run(work())
+    assert sum(sizes) == 24_001
+
+
 def test_a_burst_is_stored_in_bounded_turns(tmp_path: Path, append: Append) -> None:
     sizes: list[int] = []
 
@@ -220,9 +262,13 @@ def test_events_that_the_runner_saw_in_a_log(tmp_path: Path, append: Append) -> 
             recorder.watch("a", 1, 1, tmp_path / "a")
             append("a", {"step": "probe"})
             await recorder.sync()
-            sent = Seen("a", "logged", EventType.SEND, "k", meta={"n": "1"}, start=2, t_low_ns=7)
+            sent = RunnerEvent(
+                "a", "logged", EventType.SEND, "k", meta={"n": "1"}, start=2, t_low_ns=7
+            )
             recorder.add_event(sent)
-            recorder.add_event(Seen("a", "logged", EventType.SEND, key="", line="order  sent"))
+            recorder.add_event(
+                RunnerEvent("a", "logged", EventType.SEND, key="", line="order  sent")
+            )
             event = await recorder.wait_for("a", "logged", "k")
             assert (event.id, event.type, event.t_low_ns, event.start) == (2, "Send", 7, 2)
             assert event.t_ns <= time.monotonic_ns()

@@ -17,7 +17,7 @@ from testrium.run.supervisor.protocol import signal_name, signal_number
 
 if TYPE_CHECKING:
     from testrium.record.recorder import Recorder
-    from testrium.record.waits import Line
+    from testrium.record.waits import LineId
     from testrium.run.change import Change
     from testrium.run.supervisor.client import Process
 
@@ -71,14 +71,14 @@ class Injector:
         self._change = change
         self._by_place: dict[tuple[str, ...], list[Fault]] = {}
         self._counts: dict[str, int] = {}
-        self._strikes: dict[Line, list[_Strike]] = {}
+        self._strikes: dict[LineId, list[_Strike]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         for fault in faults:
             if fault.at is not None:
                 self._by_place.setdefault(fault.at, []).append(fault)
         recorder.subscribe(self._see)
 
-    async def reached(self, place: str, line: Line) -> dict[str, Any]:
+    async def reached(self, place: str, line: LineId) -> dict[str, Any]:
         """What the process has to do behind this line; it is stored, and what is done too."""
         acts: list[dict[str, Any]] = []
         for strike in self._strikes.pop(line, ()):

@@ -1,0 +1,147 @@
+"""Lines that pydantic's core reads: what it says is what `parse_line` says, or it leaves them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from testrium.record import probe_file
+from testrium.record.probe_file import BadLineError, ProbeFile, ProbeLine, parse_line
+
+quick = probe_file._quick_reader()
+
+NAMES = ("step", "type", "key", "cause", "t_ns", "wall_ns", "pid", "seq", "domain", "unit", "meta")
+GOOD: dict[str, st.SearchStrategy[Any]] = {
+    "step": st.sampled_from(("s", "a:b", "ä", "x" * 200)),
+    "type": st.sampled_from(("Send", "Receive", "Default", "Exception", "", "send")),
+    "key": st.sampled_from(("k", "k:1", "ü", "", "k" * 1025)),
+    "cause": st.lists(st.sampled_from(("k", "a:b", "")), max_size=2),
+    **dict.fromkeys(("t_ns", "wall_ns", "pid", "seq"), st.integers(-1, 1 << 63)),
+    "domain": st.sampled_from(("clock", "a:b", "")),
+    "unit": st.sampled_from(("api", "a b", "")),
+}
+JSON: st.SearchStrategy[Any] = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.sampled_from((":", "a:b", "NaN", "Infinity", 1 << 80, 1e300)),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+GOOD["meta"] = st.dictionaries(st.text(max_size=3), JSON, max_size=3)
+
+
+def agrees(line: bytes) -> bool:
+    """Whether it was read quickly; fails where it then says something else than `parse_line`."""
+    if any(odd in line for odd in probe_file._NOT_QUICK):
+        return False  # never given to it
+    said = quick(line)
+    if said is None:
+        return False
+    slow = parse_line(line)
+    assert isinstance(slow, ProbeLine)
+    *fields, meta_json = said
+    *expected, slow_json = slow
+    assert fields == expected
+    assert (meta_json and json.loads(meta_json)) == (slow_json and json.loads(slow_json))
+    return True
+
+
+@given(
+    st.fixed_dictionaries({}, optional=GOOD),
+    st.fixed_dictionaries({}, optional=dict.fromkeys(NAMES, JSON)),
+    st.booleans(),
+)
+def test_what_is_read_quickly_is_what_is_read_slowly(
+    good: dict[str, Any], wild: dict[str, Any], escaped: bool
+) -> None:
+    agrees(json.dumps(good, ensure_ascii=escaped).encode(errors="surrogatepass"))
+    agrees(json.dumps(good | wild, ensure_ascii=escaped).encode(errors="surrogatepass"))
+
+
+@given(st.lists(st.tuples(st.sampled_from((*NAMES, "other", "metric")), JSON), max_size=6))
+def test_names_that_are_given_twice_are_never_read_quickly(pairs: list[tuple[str, Any]]) -> None:
+    inside = ", ".join(f'"{name}": {json.dumps(value)}' for name, value in pairs)
+    for line in (f"{{{inside}}}", f'{{"step": "s", "meta": {{{inside}}}}}'):
+        agrees(line.encode())
+
+
+@given(st.binary(max_size=60))
+def test_bytes_that_are_no_line_are_left_to_the_other_reader(data: bytes) -> None:
+    agrees(data)
+    agrees(b'{"step":"s","meta":{' + data + b"}}")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"step": "s", "step": "t"}',
+        b'{"step": "s", "meta": {"a": 1, "a": 2}}',
+        b'{"step": "s", "meta": {"a": 1, "a" : 2}}',
+        b'{"step": "s:t", "step": "t"}',
+        b'{"step": "s", "meta": {"a": ":", "a": 2}}',
+        b'{"step": "s", "meta": {"x": 1e999}}',
+        b'{"step": "s", "meta": {"x": ' + b"1" * 5000 + b"}}",
+        b'{"step": "s", "meta": {"x": ' + b"[" * 99 + b"]" * 99 + b"}}",
+        b'{"step": "s", "meta": {"x": ' + b"[" * 100 + b"]" * 100 + b"}}",
+        b'{"step": "s", "meta": {"x": ' + b'{"y":' * 150 + b"1" + b"}" * 150 + b"}}",
+        b'{"step": "s", "t_ns": 1.0}',
+        b'{"step": "s", "t_ns": true}',
+        b'{"step": "s", "t_ns": -0}',
+        b'{"step": "s", "meta": {"x": -0, "y": -0.0, "z": 1E5, "b": 123456789012345678901}}',
+        b'{"step": "s", "type": ""}',
+        b'{"step": "s"} {}',
+        b'\xef\xbb\xbf{"step": "s"}',
+        b' \t{"step": "s"}\r',
+        b'\x0c{"step": "s"}',
+        b'{"step": "a\x01b"}',
+        b'{"step": "a\xffb"}',
+        b'{"step": "a\\/b", "meta": {"a\\"b": "\\n"}}',
+        b'{"metric": "rate", "value": 1}',
+    ],
+)
+def test_lines_at_the_edge_are_read_alike(line: bytes) -> None:
+    try:
+        parse_line(line)
+    except BadLineError:
+        assert quick(line) is None
+    else:
+        agrees(line)
+
+
+def test_the_lines_of_the_probe_api_are_read_quickly() -> None:
+    assert agrees(
+        b'{"step":"sent","type":"Send","key":"k:7","cause":["a","b:c"],"t_ns":5,"wall_ns":6,"pid":7,'
+        b'"seq":8,"domain":"boot:1","meta":{"text":"a:b","n":[1,{"x":null}]}}'
+    )
+
+
+def test_a_burst_is_read_like_single_lines(tmp_path: Path) -> None:
+    """Bad lines among good ones keep their words, and all keep their order."""
+    text = b"".join(
+        b'{"step":"s","seq":%d,"meta":{"n":%d}}\n' % (number, number) for number in range(1, 200)
+    )
+    text += b'{"step":"s","seq":200,"meta":{"n":"\\u00e4"}}\n{"step":""}\n\n{"stepp":"s"}\n'
+    path = tmp_path / "p"
+    path.write_bytes(text)
+    batches = [
+        ProbeFile(str(path), "u", domain="d", quick=quick).read(1, read_ns=9)
+        for quick in (True, False)
+    ]
+    times = [[(*row[:8], *row[9:]) for row, _, _ in batch.readings] for batch in batches]
+    assert times[0] == times[1]
+    assert len(times[0]) == 200
+    assert batches[0].damages == batches[1].damages
+    assert [damage[1] for damage in batches[0].damages] == [
+        "a step is empty",
+        "unknown field: 'stepp'",
+    ]
