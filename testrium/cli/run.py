@@ -24,8 +24,7 @@ from testrium.cli.options import (
     report_options,
     selection_options,
 )
-from testrium.errors import ConfigError, Problem, TestriumError, UsageError
-from testrium.phrases import close_to
+from testrium.errors import ConfigError, TestriumError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -142,29 +141,19 @@ class _WithDefaults(click.Command):
             project = find_project(Path.cwd())
         except ConfigError:  # it is told when the groups are loaded
             return {}
-        options = {
-            name.removeprefix("--").replace("-", "_"): option
-            for option in self.params
-            if isinstance(option, click.Option)
-            for name in option.opts
-            if name.startswith("--")
-        }
+        options = {option.name: option for option in self.params}
         defaults = {}
-        for key, value in getattr(project, "run", {}).items():
-            option = options.get(key.replace("-", "_"))
-            if option is None or option.name is None:
-                near = close_to(key, [name.replace("_", "-") for name in options])
-                hint = f"; did you mean {near!r}?" if near else ""
-                problem = Problem(str(project.file), None, f"run.{key}", f"unknown option{hint}")
-                raise ConfigError((problem,))
-            defaults[option.name] = _as_given(option, value)
+        for key, value in project.run.items():
+            option = options[key]
+            assert isinstance(option, click.Option)
+            defaults[key] = _as_given(option, value)
         return defaults
 
 
 def _as_given(option: click.Option, value: Any) -> Any:
     """A value of TOML as click expects it of a file of defaults."""
     if option.multiple:
-        return [str(one) for one in (value if isinstance(value, list | tuple) else [value])]
+        return list(value)
     if isinstance(value, bool) and not option.is_flag:
         return option.flag_value if value else None
     return value if isinstance(value, bool) else str(value)

@@ -2,12 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from annotated_types import MinLen
 
-from testrium.declared.keys import Key, Written, nothing, table
-from testrium.declared.quantities import NAME, Entrypoint, FilledText, Named, Text, Variables
+from testrium.declared.keys import Key, Prepared, Written, nothing, table
+from testrium.declared.quantities import (
+    NAME,
+    Count,
+    Entrypoint,
+    FilledText,
+    Named,
+    PositiveCount,
+    Text,
+    Variables,
+)
 
 #: Tables of defaults, which may stand in a `testrium.toml` of any folder.
 CONFIGS_TABLE: Final = "Configs"
@@ -43,6 +52,96 @@ class PluginsTable:
     units: _Plugins = field(default_factory=nothing)
 
 
+def _jobs(value: Any) -> int | str:
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    if value == "auto":
+        return "auto"
+    raise ValueError('must be a number from 1, or "auto"')
+
+
+def _shuffle(value: Any) -> bool | int:
+    if isinstance(value, bool) or (isinstance(value, int) and 0 <= value < 10**18):
+        return value
+    raise ValueError("must be true, or a seed of at most 18 digits")
+
+
+def _one_or_more(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+_Jobs = Annotated[
+    int | str, Written(_jobs, {"anyOf": [{"type": "integer", "minimum": 1}, {"const": "auto"}]})
+]
+_Seed = Annotated[
+    bool | int,
+    Written(_shuffle, {"anyOf": [{"type": "boolean"}, {"type": "integer", "minimum": 0}]}),
+]
+_Texts = Annotated[tuple[FilledText, ...], Prepared(_one_or_more, {})]
+
+
+@table
+class RunTable:
+    """The table `[run]`: defaults for the options of `testrium run`, by their long names."""
+
+    less: _Texts | None = None
+    """Groups to leave out."""
+    tag: FilledText | None = None
+    """Select groups whose tags satisfy this expression."""
+    grep: FilledText | None = None
+    """Select groups whose id or title matches."""
+    requirement: _Texts | None = None
+    """Select groups that cover one of these."""
+    all_modes: bool | None = None
+    """Include matrix combinations that are not primary."""
+    failed: bool | None = None
+    """Select what did not pass when it was last run."""
+    strict: bool | None = None
+    """Treat a missing requirement as an error."""
+    repeat: Count | None = None
+    """Run each group so many more times."""
+    until_fail: bool | None = None
+    """Repeat the whole run until something does not pass."""
+    maxfail: PositiveCount | None = None
+    """Stop after so many failures; 1 is `-x`."""
+    shuffle: _Seed | None = None
+    """Start groups in random order; a number is the seed."""
+    max_regression: FilledText | None = None
+    """Fail if latencies or metrics are this much worse than in earlier runs."""
+    update_golden: bool | None = None
+    """Rewrite the reference files of checks that differ."""
+    jobs: _Jobs | None = None
+    """Groups to run side by side."""
+    keep: Literal["all", "failed", "none"] | None = None
+    """Which groups' folders to keep."""
+    archive: FilledText | None = None
+    """Pack the folders of failed groups into this file."""
+    verbose: bool | None = None
+    """Show the output of units while they run."""
+    quiet: bool | None = None
+    """Print only failures and the last lines."""
+    durations: Count | None = None
+    """Show so many of the slowest groups."""
+    plain: bool | None = None
+    """Print whole lines only."""
+    color: Literal["yes", "no", "auto"] | None = None
+    """Print colors."""
+    coverage: bool | None = None
+    """Measure which lines Python units run."""
+    json: FilledText | None = None
+    """Write the report as JSON."""
+    junit: FilledText | None = None
+    """Write the report as JUnit XML."""
+    html: FilledText | None = None
+    """Write the report as one HTML page."""
+    tap: FilledText | None = None
+    """Write the report in the Test Anything Protocol."""
+    json_stream: FilledText | None = None
+    """Write events as lines of JSON during the run."""
+    writer: _Texts | None = None
+    """Also report through these writers."""
+
+
 @table
 class ProjectTable:
     """All keys of the project file."""
@@ -53,7 +152,7 @@ class ProjectTable:
     """Defaults for every key of `[Configs]`."""
     unit: Annotated[Mapping[str, Any] | None, _TABLE, Key(UNIT_TABLE)] = None
     """Defaults for every key of a unit."""
-    run: Annotated[Mapping[str, Any] | None, _TABLE] = None
+    run: RunTable | None = None
     """Defaults for the options of `testrium run`: `jobs = 4`, `junit = "out.xml"`."""
     env: Variables = field(default_factory=nothing)
     """Variables for every process of every group."""

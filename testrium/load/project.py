@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from testrium.declared.project import CONFIGS_TABLE, UNIT_TABLE
+from testrium.declared.project import CONFIGS_TABLE, UNIT_TABLE, RunTable
 from testrium.load.document import Complaints, Spot, read_document, shown_path
 from testrium.plugins.registry import KINDS, Plugin
 from testrium.words import EMPTY
@@ -136,7 +137,7 @@ def _project(found: _File, cwd: Path) -> Project:
         file=file,
         configs=given.get("configs", EMPTY),
         unit=given.get("unit", EMPTY),
-        run=project.run or EMPTY,
+        run=_given(project.run) if project.run else EMPTY,
         env=project.env,
         pythonpath=tuple(file.parent / folder for folder in project.pythonpath),
         ai_command=project.ai.command if project.ai else (),
@@ -144,6 +145,11 @@ def _project(found: _File, cwd: Path) -> Project:
         requirements=project.requirements,
         plugins=_plugins(reading.inner("plugins"), file, cwd),
     )
+
+
+def _given(options: RunTable) -> Mapping[str, Any]:
+    values = {one.name: getattr(options, one.name) for one in fields(options)}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _plugins(reading: Table[Any] | None, file: Path, cwd: Path) -> tuple[Plugin, ...]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
+import click
 import pytest
+import tomli_w
 
 from testrium.cli.main import entry
+from testrium.cli.run import command
+from testrium.declared.project import RunTable
 from testrium.errors import ExitCode
 from testrium.results import RunResult
 from testrium.session import Request
@@ -29,9 +33,9 @@ def requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Request]:
     return asked
 
 
-def in_project(monkeypatch: pytest.MonkeyPatch, run: dict[str, Any]) -> None:
-    project = SimpleNamespace(run=run, file=Path("testrium.toml"))
-    monkeypatch.setattr("testrium.load.project.find_project", lambda _: project)
+def in_project(**run: Any) -> None:
+    """Give the current folder a project file."""
+    Path("testrium.toml").write_text(tomli_w.dumps({"run": run}))
 
 
 def test_added_options_hold_until_the_command_line_says_otherwise(
@@ -46,8 +50,8 @@ def test_added_options_hold_until_the_command_line_says_otherwise(
 def test_the_project_file_comes_last(
     requests: list[Request], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table = {"jobs": 4, "keep": "failed", "max-regression": "20%", "strict": True, "less": ["x"]}
-    in_project(monkeypatch, table)
+    table = {"max-regression": "20%", "less": ["x"]}
+    in_project(jobs=4, keep="failed", strict=True, **table)
     monkeypatch.setenv("TESTRIUM_ADDOPTS", "--keep none")
     assert entry(["run", "-j", "2"]) == ExitCode.SUCCESS
     assert entry([]) == ExitCode.SUCCESS
@@ -57,31 +61,39 @@ def test_the_project_file_comes_last(
     assert (alone.jobs, alone.keep) == (4, "none")
 
 
-def test_reports_of_the_project_file_are_written(
-    requests: list[Request], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    in_project(monkeypatch, {"junit-xml": "out.xml", "writer": "tap=out.tap", "shuffle": True})
+def test_reports_of_the_project_file_are_written(requests: list[Request], tmp_path: Path) -> None:
+    in_project(junit="out.xml", writer="tap=out.tap", shuffle=True, json_stream="out.jsonl")
     assert entry(["run", "--json", "out.json"]) == ExitCode.SUCCESS
-    assert {path.name for path in tmp_path.glob("out.*")} == {"out.xml", "out.tap", "out.json"}
+    assert {path.name for path in tmp_path.glob("out.*")} == {
+        "out.xml",
+        "out.tap",
+        "out.json",
+        "out.jsonl",
+    }
     assert requests[0].shuffle is not None
 
 
 @pytest.mark.parametrize(
     ("run", "message"),
     [
-        ({"jbos": 4}, "run.jbos: unknown option; did you mean 'jobs'?"),
-        ({"jobs": "many"}, "expected a number from 1, or auto, got 'many'"),
-        ({"keep": "some"}, "'some' is not one of 'all', 'failed', 'none'"),
+        ({"jbos": 4}, "testrium.toml:2: run.jbos: unknown key; did you mean 'jobs'?"),
+        ({"jobs": "many"}, 'testrium.toml:2: run.jobs: must be a number from 1, or "auto"'),
+        ({"keep": "some"}, "testrium.toml:2: run.keep: "),
+        ({"strict": 1}, "testrium.toml:2: run.strict: "),
+        ({"max-regression": "much"}, 'expected a percentage such as "20%"'),
     ],
 )
 def test_a_wrong_default_is_refused(
     requests: list[Request],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
     run: dict[str, Any],
     message: str,
 ) -> None:
-    in_project(monkeypatch, run)
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    in_project(**run)
     assert entry(["run"]) == ExitCode.CONFIG_ERROR
     assert message in capsys.readouterr().err
     assert requests == []
@@ -107,3 +119,8 @@ def test_a_wrong_project_file_is_told_once(
     (tmp_path / "testrium.toml").write_text("x = ")
     assert entry(["run"]) == ExitCode.CONFIG_ERROR
     assert capsys.readouterr().err.count("testrium.toml:1") == 1
+
+
+def test_every_option_of_run_can_stand_in_the_project_file() -> None:
+    options = {one.name for one in command.params if isinstance(one, click.Option)}
+    assert {field.name for field in fields(RunTable)} == options - {"fail_fast", "help"}
