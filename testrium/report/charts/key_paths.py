@@ -184,7 +184,7 @@ def key_paths(
     faults: Mapping[int, str],
     room: int,
 ) -> DrawnPaths:
-    """The ways of a group, of which as many are shown as hold `room` events in all.
+    """The ways of a group, of which as many are shown as have `room` steps in all.
 
     `faults` says which events were the last ones before something was broken on purpose.
     """
@@ -193,7 +193,7 @@ def key_paths(
     order = sorted(known, key=lambda name: _urgency(known[name], findings))
     shown: list[DrawnPath] = []
     for name in order:
-        room -= min(len(known[name].events), MOST_STEPS)
+        room -= min(len(known[name].events), MOST_STEPS) + len(known[name].lacks)
         if room < 0 and shown:
             break
         shown.append(_key_path(name, known[name], faults, routes))

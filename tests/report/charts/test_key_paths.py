@@ -134,3 +134,10 @@ def test_a_circuit_of_the_whole_run_has_one_way() -> None:
 
 def test_nothing_with_a_key_has_no_way() -> None:
     assert key_paths([event(1, "a:b", 0, None)], (), (), {}, 1000) == DrawnPaths()
+
+
+def test_hops_that_were_not_passed_take_room_too() -> None:
+    """A page of a million lost keys stays as small as one of a million that came."""
+    paths = shown(*(lost(f"k{n}", 2 * n) for n in range(1, 30)), room=6)
+    assert sum(len(path.steps) for path in paths.shown) == 6
+    assert paths.total == 29
