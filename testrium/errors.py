@@ -23,7 +23,7 @@ class Problem(NamedTuple):
     """One mistake in a user's file.
 
     `line` counts from 1; None where no line can be named (a missing file). `key` is the key as the
-    user would look for it (`timeout`, `circuits[0].keys`), or "" for the file as a whole.
+    user would look for it (`timeout`, `circuits[1].keys`), or "" for the file as a whole.
     """
 
     file: str

@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Any, Literal, NamedTuple
 
 from testrium.declared.metrics import Better
-from testrium.declared.units import Unit
+from testrium.declared.units import Unit, is_accepted
 from testrium.words import (
     EMPTY,
     Code,
@@ -228,7 +228,7 @@ def ended_as_told(end: End, unit: Unit) -> bool:
         return True  # it has no process of its own
     name = f"SIG{unit.stop_signal.removeprefix('SIG')}"
     number = getattr(signal, name, 0)
-    accepted = end.exit_code in (*unit.exit, 128 + number)
+    accepted = is_accepted(end.exit_code, (*unit.exit, 128 + number))
     return accepted if end.signal is None else end.signal in (name, "SIGKILL")
 
 

@@ -158,6 +158,12 @@ class Configs:
     """no other group runs beside it"""
     fixtures: Names = ()
     """services that the group shares with others, see [Fixtures](fixtures.md)"""
+    subgroups: bool = False
+    """`true`: there are groups inside this group's folder. Without it they are an error"""
+    side_by_side: Annotated[bool, Key("side-by-side")] = False
+    """`true`: its results (repeats, modes, matrix) may run beside each other: nothing writes into
+    its folder
+    """
     inherit_env: Annotated[bool, Key("inherit-env")] = True
     """`false`: units get only `PATH`, `HOME`, `LANG`, `TMPDIR` and what is declared"""
 

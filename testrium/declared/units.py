@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 from annotated_types import MinLen
 
-from testrium.declared.keys import DECIDED, Key, Written, nothing, table
+from testrium.declared.keys import DECIDED, Key, Prepared, Written, nothing, table
 from testrium.declared.quantities import (
     POSITIVE_SECONDS,
     SECONDS,
@@ -131,6 +131,37 @@ def is_python(program: str, folder: Path | None = None) -> bool:
     return any(word.rpartition(b"/")[2].startswith(b"python") for word in words)
 
 
+def _exit_code(value: Any) -> int | str:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 255:
+        return value
+    if isinstance(value, str) and (value in ANY_EXIT or "${" in value):
+        return value
+    raise ValueError('must be an integer between 0 and 255, "!=0" or "any"')
+
+
+#: What stands for several exit codes.
+ANY_EXIT: Final = ("any", "!=0")
+_EXIT_SCHEMA: Final = {
+    "anyOf": [{"type": "integer", "minimum": 0, "maximum": 255}, {"type": "string"}]
+}
+ExitCodes = Annotated[
+    tuple[Annotated[int | str, Written(_exit_code, _EXIT_SCHEMA)], ...],
+    MinLen(1),
+    Prepared(
+        lambda value: value if isinstance(value, tuple) else (value,),
+        {"anyOf": [*_EXIT_SCHEMA["anyOf"], {"type": "array", "items": _EXIT_SCHEMA}]},
+    ),
+]
+
+
+def is_accepted(code: int | None, accepted: tuple[int | str, ...]) -> bool:
+    """Whether an exit code is one of those of a unit's `exit`; None, a signal's end, never is."""
+    if code is None:
+        return False
+    words = "any" in accepted or ("!=0" in accepted and code != 0)
+    return words or code in accepted
+
+
 @table
 class Unit:
     """One actor of a group: at most one process at a time.
@@ -197,10 +228,10 @@ class Unit:
     """names of programs that it may leave behind (`epmd`): they live until the group ends, then
     Testrium ends them, and they are no [`leak`](../findings/leak.md)
     """
-    exit: Annotated[
-        tuple[Annotated[int, *between(0, 255)], ...], MinLen(1), Key(items="exit codes")
-    ] = (0,)
-    """exit codes that are accepted"""
+    exit: ExitCodes = (0,)
+    """exit codes that are accepted: a number, `"!=0"`, `"any"`, a text with `${param.NAME}`, or a
+    list of such. A signal is never accepted
+    """
     in_except: Annotated[Literal["Stop", "Resume", "Reload", "Resume-ALL"], Key("in-except")] = (
         "Stop"
     )
@@ -292,9 +323,7 @@ class Fixture:
     """names of programs that it may leave behind (`epmd`): they live until the group ends, then
     Testrium ends them, and they are no [`leak`](../findings/leak.md)
     """
-    exit: Annotated[
-        tuple[Annotated[int, *between(0, 255)], ...], MinLen(1), Key(items="exit codes")
-    ] = (0,)
+    exit: ExitCodes = (0,)
     """of a function: accepted exit codes"""
     stop_signal: Signal = "TERM"
     """the signal, then SIGKILL after so many seconds"""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -108,6 +109,7 @@ class Search:
         self.cwd = cwd
         self.complaints = complaints
         self.spared = spared
+        self.home = top or cwd
         self._ignore_files = None if top is None else IgnoreFiles(top, cwd, complaints)
         self._ignored: list[Path] = []
 
@@ -116,6 +118,17 @@ class Search:
         """A search as a project wants it."""
         top = project.file.parent if project.file else cwd
         return cls(cwd, complaints, top, project.templates and project.templates.resolve())
+
+    def id_of(self, folder: Path, root: Path) -> str:
+        """The path below the project folder; of a group outside of it, below `root`.
+
+        So the history and the printed commands speak of one group by one name.
+        """
+        if folder != self.home and folder.is_relative_to(self.home):
+            return folder.relative_to(self.home).as_posix()
+        if folder in (self.home, root):
+            return folder.name
+        return folder.relative_to(root).as_posix()
 
     def below(self, root: Path, starts: Sequence[Path]) -> Iterator[Found]:
         """The groups in `starts` and below; ids begin below `root`. A link is followed once."""
@@ -146,8 +159,8 @@ class Search:
         seen.add(real)
         try:
             if is_group(folder):
-                id_ = folder.name if folder == root else folder.relative_to(root).as_posix()
-                yield Found(id_, real, root=root)
+                yield Found(self.id_of(folder, root), real, root=root)
+                yield from self._inside(folder, root, seen)
                 return
             if self._complained(folder):
                 return
@@ -159,6 +172,25 @@ class Search:
         for child in sorted(children):
             if self._is_searched(child, root):
                 yield from self._search(child, root, seen)
+
+    def _inside(self, group: Path, root: Path, seen: set[Path]) -> Iterator[Found]:
+        """The groups inside a group; where it does not say that there are some, mistakes."""
+        inner = []
+        for child in sorted(group.iterdir()):
+            if not child.name.startswith(".") and self._is_searched(child, root):
+                inner += list(self._search(child, root, seen))
+        if inner and not _has_subgroups(group):
+            outer = shown_path(group, self.cwd)
+            for found in inner:
+                self.complaints.problem(
+                    shown_path(found.folder / CONFIG_FILE, self.cwd),
+                    None,
+                    "",
+                    f"is a group inside the group {outer}: set subgroups = true in its"
+                    f" {CONFIG_FILE}, or move one of them",
+                )
+            return
+        yield from inner
 
     def _complained(self, folder: Path) -> bool:
         """Whether this should be a group and is none, which was noted."""
@@ -226,6 +258,8 @@ def _named(path: Path, search: Search) -> Iterator[Found]:
     """The groups that one argument stands for."""
     root = (search.cwd / path).resolve()
     try:
+        if not root.exists() and (below := (search.home / path).resolve()).is_dir():
+            root = below  # an id, which counts from the project folder
         if root.is_dir():
             yield from search.below(root, [root])
             return
@@ -239,8 +273,10 @@ def _named(path: Path, search: Search) -> Iterator[Found]:
     text = str(path)
     if match := _COMBINATION.fullmatch(text):
         folder = (search.cwd / match["group"]).resolve()
+        if not folder.exists():
+            folder = (search.home / match["group"]).resolve()
         if is_group(folder):
-            yield Found(folder.name, folder, (match["suffix"],), folder)
+            yield Found(search.id_of(folder, folder), folder, (match["suffix"],), folder)
             return
     if match := _RANGE.fullmatch(text):
         yield from _range(text, match["first"], match["last"], search)
@@ -276,13 +312,16 @@ def _range(text: str, first: str, last: str, search: Search) -> list[Found]:
     everything = _everything(search)
     ids = [found.id for found in everything]
     ends = []
+    here = "" if search.cwd == search.home else search.id_of(search.cwd, search.cwd)
     for end in (first, last):
+        if end and end not in ids and f"{here}/{end}" in ids:
+            end = f"{here}/{end}"  # noqa: PLW2901 - as it is called from here
         if end and end not in ids:
             near = _nearest_id(end, everything)
             raise UsageError(f"{text}: no such folder, and no range: no group {end!r}{near}")
         ends.append(end)
-    start = ids.index(first) if first else 0
-    stop = ids.index(last) if last else len(ids) - 1
+    start = ids.index(ends[0]) if first else 0
+    stop = ids.index(ends[1]) if last else len(ids) - 1
     if start > stop:
         raise UsageError(f"{text}: {first!r} comes after {last!r} in the order of ids")
     return everything[start : stop + 1]
@@ -294,6 +333,15 @@ def _nearest_id(name: str, everything: Sequence[Found]) -> str:
         if found.folder.name == name:
             return f"; did you mean {found.id!r}?"
     return did_you_mean(name, [found.id for found in everything], 0.75)
+
+
+def _has_subgroups(group: Path) -> bool:
+    """Whether its config.toml says so; what is wrong with the file is told when it is loaded."""
+    try:
+        configs = tomllib.loads((group / CONFIG_FILE).read_text(encoding="utf-8-sig"))["Configs"]
+        return configs.get("subgroups") is True
+    except (OSError, ValueError, LookupError, AttributeError, RecursionError):
+        return False
 
 
 def is_group(folder: Path) -> bool:

@@ -100,14 +100,14 @@ class Document:
         return nearest_line(self._lines, path)
 
     def key(self, path: KeyPath) -> str:
-        """The key as messages name it: `circuits[0].route`; an item of a list has the list's."""
+        """The key as messages name it: `circuits[1].route`; an item of a list has the list's."""
         while path and isinstance(path[-1], int):
             path = path[:-1]
         length = len(self.main)
         if len(path) > length and path[:length] == self.main:
             path = path[length:]
         words = (
-            f"[{part}]"
+            f"[{part + 1}]"
             if isinstance(part, int)
             else f".{part if _BARE.fullmatch(part) else repr(part)}"
             for part in path

@@ -79,6 +79,10 @@ class Scope:
                 return _value_error(name, fixture) if usable else _no_value_here(name)
         if name.startswith(_OWN_PREFIX) and self.unit is not None:
             return None
+        if f"env.{name}" in self.names:
+            return f"unknown variable ${{{name}}}: for the environment write ${{env.{name}}}"
+        if name.isidentifier() and name.isupper():
+            return f"unknown variable ${{{name}}}, and {name} is not set in the environment"
         guess = did_you_mean(name, sorted({*self.names, *extra}), 0.8)
         return f"unknown variable ${{{name}}}{guess}"
 
@@ -171,6 +175,9 @@ def check_unit_texts(
             check_text(word, file.reading.item("command", index), scope)
         for name, text in file["env"].items():
             check_text(text, file.at("env").at(name), scope)
+        for code in file["exit"]:
+            if isinstance(code, str):
+                check_text(code, file.at("exit"), Scope({}, frozenset(), frozenset(params)))
         check_text(file["cwd"] or "", file.at("cwd"), scope)
         check_suite_texts(file, scope)
         if ready := file.reading.inner("ready"):

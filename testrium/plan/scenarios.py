@@ -12,6 +12,7 @@ from testrium.declared.groups import Combination, Group, Scenario
 from testrium.declared.units import Unit
 from testrium.errors import TestriumError
 from testrium.plan.selection import Selection, combinations_of, select
+from testrium.variables import substitute
 
 
 class CycleError(TestriumError):
@@ -161,12 +162,13 @@ def _scenarios_of(
     units = start_order(_with_fixtures(group))
     extra = group.repeat if repeat is None else repeat
     for combination in combinations_of(group):
+        own = tuple(_with_exit_codes(unit, combination) for unit in units)
         for mode in group.test_modes:
             for number in range(extra + 1):
                 yield Scenario(
                     id=group.id + combination.suffix,
                     group=group,
-                    units=units,
+                    units=own,
                     mode=mode,
                     params=combination.params,
                     repeat=number,
@@ -174,6 +176,19 @@ def _scenarios_of(
                     folder_name=_folder_name(group, combination, mode, number),
                     unmet=unmet if strict else "",
                 )
+
+
+def _with_exit_codes(unit: Unit, combination: Combination) -> Unit:
+    """The unit with numbers where its `exit` names parameters of the matrix."""
+    if not any(isinstance(code, str) and "${" in code for code in unit.exit):
+        return unit
+    values = {f"param.{name}": value for name, value in combination.params.items()}
+    codes = [
+        substitute(code, values.__getitem__) if isinstance(code, str) else code
+        for code in unit.exit
+    ]
+    whole = (int(code) if isinstance(code, str) and code.isdecimal() else code for code in codes)
+    return replace(unit, exit=tuple(whole))
 
 
 def _with_fixtures(group: Group) -> tuple[Unit, ...]:

@@ -32,14 +32,16 @@ def usable_cores() -> int:
 def may_start(scenario: Scenario, running: Iterable[Scenario], jobs: int) -> bool:
     """Whether `scenario` may run beside `running`.
 
-    Results of one group share its folder and never run side by side; an exclusive group runs alone.
+    Results of one group share its folder and run side by side only where it says so; an exclusive
+    group runs alone.
     """
     beside = list(running)
     if len(beside) >= jobs:
         return False
     if any(other.group.exclusive for other in beside) or (scenario.group.exclusive and beside):
         return False
-    return all(other.group.folder != scenario.group.folder for other in beside)
+    own = scenario.group
+    return own.side_by_side or all(other.group.folder != own.folder for other in beside)
 
 
 async def run_scheduled(

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from testrium.declared.units import Unit
+from testrium.declared.units import Unit, is_accepted
 from testrium.errors import InfraError
 from testrium.evidence import End, EndCause, Event, Leak, UnitState, Use, ended_as_told
 from testrium.run.change import Change
@@ -420,7 +420,7 @@ class RunningUnit:
     def _accepted(self, end: End) -> bool:
         if not self.unit.has_process:
             return True
-        return end.concluded and end.signal is None and end.exit_code in self.unit.exit
+        return end.concluded and end.signal is None and is_accepted(end.exit_code, self.unit.exit)
 
     def _set_state(self, state: UnitState) -> None:
         changed = state is not self.state

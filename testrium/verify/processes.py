@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from testrium.declared.circuits import Rules
 from testrium.declared.groups import Scenario
-from testrium.declared.units import Unit
+from testrium.declared.units import Unit, is_accepted
 from testrium.errors import InjectedFault
 from testrium.evidence import End, EndCause, Event, Evidence, Finding, Sample, ended_as_told
 from testrium.phrases import close_to, megabytes, shown, times
@@ -403,7 +403,9 @@ def accepted_exit(end: End, unit: Unit | None) -> bool:
         return True  # it has no process of its own
     if not end.concluded:
         return False
-    return end.signal is None and end.exit_code in (unit.exit if unit is not None else (0,))
+    return end.signal is None and is_accepted(
+        end.exit_code, unit.exit if unit is not None else (0,)
+    )
 
 
 def _at_deadline(end: End) -> bool:

@@ -20,8 +20,6 @@ def groups(workspace: Workspace) -> Workspace:
         "b",
         "a/deep/er",
         "a.b",
-        "a/deep/er/inside",
-        "b/units/x",
         ".hidden/g",
         "node_modules/g",
         "__pycache__/g",
@@ -54,20 +52,42 @@ def ids(workspace: Workspace, *paths: str) -> list[str]:
     [
         ((), ["a.b", "a/deep/er", "b"]),
         ((".",), ["a.b", "a/deep/er", "b"]),
-        (("a",), ["deep/er"]),
-        (("a/deep/er",), ["er"]),
-        (("a/deep/er/",), ["er"]),
-        (("b", "a"), ["b", "deep/er"]),
+        (("a",), ["a/deep/er"]),
+        (("a/deep/er",), ["a/deep/er"]),
+        (("a/deep/er/",), ["a/deep/er"]),
+        (("b", "a"), ["a/deep/er", "b"]),
         (("b", "b"), ["b"]),
         ((".", "a"), ["a.b", "a/deep/er", "b"]),
-        (("a", "."), ["a.b", "b", "deep/er"]),
-        ((".hidden",), ["g"]),
+        (("a", "."), ["a.b", "a/deep/er", "b"]),
+        ((".hidden",), [".hidden/g"]),
         (("no-units",), []),
         (("no-config",), []),
     ],
 )
 def test_ids(groups: Workspace, paths: tuple[str, ...], expected: list[str]) -> None:
     assert ids(groups, *paths) == expected
+
+
+def test_ids_count_from_the_folder_of_the_project_file(groups: Workspace) -> None:
+    one = {"sub/one/config.toml": "[Configs]\nunits = ['u']", "sub/one/units/u.toml": "[u]"}
+    groups.write({"testrium.toml": "", **one})
+    groups.folder /= "sub"
+    assert ids(groups) == ["sub/one"]
+    assert ids(groups, "one") == ["sub/one"]
+    assert ids(groups, "sub/one", "b") == ["b", "sub/one"]
+
+
+def test_a_group_inside_a_group_is_an_error_that_names_both(groups: Workspace) -> None:
+    inner = {"b/x/y/config.toml": "[Configs]\nunits = ['u']", "b/x/y/units/u.toml": "[u]"}
+    groups.write(inner)
+    assert groups.problems() == [
+        (
+            "b/x/y/config.toml: is a group inside the group b: set subgroups = true in its"
+            " config.toml, or move one of them"
+        )
+    ]
+    groups.write({"b/config.toml": "[Configs]\nunits = ['u']\nsubgroups = true"})
+    assert ids(groups) == ["a.b", "a/deep/er", "b", "b/x/y"]
 
 
 def test_the_current_folder_may_be_a_group(groups: Workspace) -> None:
@@ -88,13 +108,9 @@ def test_files_are_named_relative_to_the_current_folder(groups: Workspace) -> No
     [
         (("nowhere",), "nowhere: no such folder"),
         (("file.toml",), "file.toml: is a file; give the group's folder"),
-        (("a/deep/er", "other"), "two groups have the id 'er': a/deep/er and other/er"),
     ],
 )
 def test_paths_that_cannot_be(groups: Workspace, paths: tuple[str, ...], message: str) -> None:
-    groups.write(
-        {"other/er/config.toml": "[Configs]\nunits = ['u']", "other/er/units/u.toml": "[u]"}
-    )
     with pytest.raises(UsageError) as caught:
         groups.load(*paths)
     assert str(caught.value) == message
@@ -130,7 +146,7 @@ def test_a_folder_that_cannot_be_listed_is_passed_over(
     ("pattern", "found"),
     [
         ("a*", ["a.b", "a/deep/er"]),
-        ("a/*", ["deep/er"]),
+        ("a/*", ["a/deep/er"]),
         ("*/deep/[a-e]?", ["a/deep/er"]),
         ("**/er", ["a/deep/er"]),
         ("**", ["a.b", "a/deep/er", "b"]),
@@ -158,7 +174,7 @@ def test_a_pattern_that_matches_nothing_is_an_error(groups: Workspace, pattern: 
         (("a/deep/er..",), ["a/deep/er", "b"]),
         (("..a.b",), ["a.b"]),
         (("b..b",), ["b"]),
-        (("b..", "a"), ["b", "deep/er"]),
+        (("b..", "a"), ["a/deep/er", "b"]),
     ],
 )
 def test_a_range_of_ids(groups: Workspace, paths: tuple[str, ...], found: list[str]) -> None:
@@ -254,7 +270,7 @@ def test_what_is_named_is_searched_and_what_is_below_it_may_be_ignored(groups: W
     assert ids(groups) == ["a.b", "b"]
     with pytest.raises(NoGroupsError, match=r"no group found: 1 group was left out by \.testrium"):
         groups.load("a")
-    assert ids(groups, "a/deep/er") == ["er"]
+    assert ids(groups, "a/deep/er") == ["a/deep/er"]
     with pytest.raises(UsageError, match="no folder matches"):
         groups.load("a/de*/er")
 

@@ -151,7 +151,7 @@ def test_names_are_unique() -> None:
         "kill at host:received (2)",
         "third",
     ]
-    assert problems == ["f: faults[3].name: another fault has the name 'third'"]
+    assert problems == ["f: faults[4].name: another fault has the name 'third'"]
 
 
 PLACES = "at (a probe), link (a port), unit (its clock)"
@@ -161,11 +161,11 @@ PLACES = "at (a probe), link (a port), unit (its clock)"
     ("table", "problem"),
     [
         ({"do": "kill"}, f"faults: item 1 must have one of: {PLACES}"),
-        ({"at": "host:received"}, "faults[0].do: is required"),
+        ({"at": "host:received"}, "faults[1].do: is required"),
         (
             {"at": "host:received", "do": "kil"},
             (
-                "faults[0].do: must be one of: kill, exit, raise, delay, hang, pause, signal,"
+                "faults[1].do: must be one of: kill, exit, raise, delay, hang, pause, signal,"
                 " restart, latency, reset, blackhole, throttle, cut, half-open, clock; did you"
                 " mean 'kill'?"
             ),
@@ -173,142 +173,142 @@ PLACES = "at (a probe), link (a port), unit (its clock)"
         (
             {"at": "host:received", "do": "cut"},
             (
-                "faults[0].do: must be one of: kill, exit, raise, delay, hang, pause, signal,"
+                "faults[1].do: must be one of: kill, exit, raise, delay, hang, pause, signal,"
                 " restart (a fault with 'at')"
             ),
         ),
         (
             {"link": "api.http", "do": "kill"},
             (
-                "faults[0].do: must be one of: latency, reset, blackhole, throttle, cut, half-open"
+                "faults[1].do: must be one of: latency, reset, blackhole, throttle, cut, half-open"
                 " (a fault with 'link')"
             ),
         ),
         (
             {"unit": "api", "do": "kill"},
-            "faults[0].do: must be one of: clock (a fault with 'unit')",
+            "faults[1].do: must be one of: clock (a fault with 'unit')",
         ),
         (
             {"at": "host:received", "unit": "host", "do": "kill"},
-            "faults[0].unit: conflicts with 'at': remove one of them",
+            "faults[1].unit: conflicts with 'at': remove one of them",
         ),
         (
             {"at": "hots:received", "do": "kill"},
-            "faults[0].at: 'hots:received', column 1: unknown unit 'hots'; did you mean 'host'?",
+            "faults[1].at: 'hots:received', column 1: unknown unit 'hots'; did you mean 'host'?",
         ),
         (
             {"at": "setup:ready", "do": "kill"},
-            "faults[0].at: 'setup:ready', column 1: unknown unit 'setup'",
+            "faults[1].at: 'setup:ready', column 1: unknown unit 'setup'",
         ),
         (
             {"at": "host:*", "do": "kill"},
-            "faults[0].at: 'host:*': a failpoint is one probe of one unit, without '*'",
+            "faults[1].at: 'host:*': a failpoint is one probe of one unit, without '*'",
         ),
         (
             {"at": "host:received", "do": "kill", "on": 0},
-            "faults[0].on: must be a positive integer",
+            "faults[1].on: must be a positive integer",
         ),
         (
             {"at": "host:received", "do": "kill", "for": "1s"},
-            "faults[0].for: has no meaning with do = 'kill'",
+            "faults[1].for: has no meaning with do = 'kill'",
         ),
         (
             {"at": "host:received", "do": "delay"},
-            "faults[0].for: is required with do = 'delay'",
+            "faults[1].for: is required with do = 'delay'",
         ),
         (
             {"at": "host:received", "do": "delay", "for": "0s"},
-            "faults[0].for: must be longer than nothing",
+            "faults[1].for: must be longer than nothing",
         ),
         (
             {"at": "host:received", "do": "delay", "for": "1 hours"},
-            "faults[0].for: invalid duration '1 hours': use 1h, 60m or seconds",
+            "faults[1].for: invalid duration '1 hours': use 1h, 60m or seconds",
         ),
         (
             {"at": "host:received", "do": "hang", "value": "1s"},
-            "faults[0].value: has no meaning with do = 'hang'",
+            "faults[1].value: has no meaning with do = 'hang'",
         ),
         (
             {"at": "host:received", "do": "kill", "after": "api:x"},
-            "faults[0].after: belongs to a fault with 'link' or 'unit'",
+            "faults[1].after: belongs to a fault with 'link' or 'unit'",
         ),
         (
             {"link": "api.http", "do": "cut", "on": 2},
-            "faults[0].on: belongs to a fault with 'at'",
+            "faults[1].on: belongs to a fault with 'at'",
         ),
         (
             {"link": "api.htp", "do": "cut"},
             (
-                "faults[0].link: 'api.htp' names no port of a unit (UNIT.PORT); did you mean"
+                "faults[1].link: 'api.htp' names no port of a unit (UNIT.PORT); did you mean"
                 " 'api.http'?"
             ),
         ),
         (
             {"link": "host", "do": "cut"},
-            "faults[0].link: 'host' names no port of a unit (UNIT.PORT)",
+            "faults[1].link: 'host' names no port of a unit (UNIT.PORT)",
         ),
-        ({"link": "off.p", "do": "cut"}, "faults[0].link: unit 'off' is not enabled"),
-        ({"at": "off:x", "do": "kill"}, "faults[0].at: unit 'off' is not enabled"),
+        ({"link": "off.p", "do": "cut"}, "faults[1].link: unit 'off' is not enabled"),
+        ({"at": "off:x", "do": "kill"}, "faults[1].at: unit 'off' is not enabled"),
         (
             {"unit": "off", "do": "clock", "value": "+1s"},
-            "faults[0].unit: unit 'off' is not enabled",
+            "faults[1].unit: unit 'off' is not enabled",
         ),
         (
             {"unit": "ap1", "do": "clock", "value": "+1s"},
-            "faults[0].unit: unknown unit 'ap1'; did you mean 'api'?",
+            "faults[1].unit: unknown unit 'ap1'; did you mean 'api'?",
         ),
         (
             {"link": "api.http", "do": "latency"},
             (
-                "faults[0].value: is required with do = 'latency': a duration such as"
+                "faults[1].value: is required with do = 'latency': a duration such as"
                 ' "100ms" (us, ms, s, m, h, d)'
             ),
         ),
         (
             {"link": "api.http", "do": "throttle", "value": "fast"},
-            'faults[0].value: must be a rate such as "64kB/s"',
+            'faults[1].value: must be a rate such as "64kB/s"',
         ),
         (
             {"link": "api.http", "do": "reset", "value": "100ms"},
-            'faults[0].value: must be a number of bytes that pass first, such as "10kB"',
+            'faults[1].value: must be a number of bytes that pass first, such as "10kB"',
         ),
         (
             {"link": "api.http", "do": "cut", "value": "10kB"},
-            "faults[0].value: has no meaning with do = 'cut'",
+            "faults[1].value: has no meaning with do = 'cut'",
         ),
         (
             {"link": "api.http", "do": "throttle", "value": "1kB/s", "jitter": "1ms"},
-            "faults[0].jitter: has no meaning with do = 'throttle'",
+            "faults[1].jitter: has no meaning with do = 'throttle'",
         ),
         (
             {"at": "host:received", "do": "hang", "jitter": "1ms"},
-            "faults[0].jitter: belongs to a fault with 'link'",
+            "faults[1].jitter: belongs to a fault with 'link'",
         ),
         (
             {"unit": "api", "do": "clock", "value": "1h"},
-            'faults[0].value: must be a shift such as "+1h" or "-30s" (ms, s, m, h or d)',
+            'faults[1].value: must be a shift such as "+1h" or "-30s" (ms, s, m, h or d)',
         ),
         (
             {"at": "sh.py:x", "do": "raise"},
             (
-                "faults[0].do: only kill, pause, signal and restart can be done to 'sh.py': 'sh' is"
+                "faults[1].do: only kill, pause, signal and restart can be done to 'sh.py': 'sh' is"
                 " not Python"
             ),
         ),
         (
             {"at": "logs:seen", "do": "hang"},
             (
-                "faults[0].do: only kill, pause, signal and restart can be done at 'logs:seen': it"
+                "faults[1].do: only kill, pause, signal and restart can be done at 'logs:seen': it"
                 " is read from a log"
             ),
         ),
-        ({"att": "host:received", "do": "kill"}, "faults[0].att: unknown key; did you mean 'at'?"),
+        ({"att": "host:received", "do": "kill"}, "faults[1].att: unknown key; did you mean 'at'?"),
     ],
 )
 def test_what_is_refused(table: dict[str, Any], problem: str) -> None:
     faults, problems, _ = read(table)
     assert f"f: {problem}" in problems
-    assert faults == () or problem.startswith(("faults[0].on", "faults[0].for", "faults[0].att"))
+    assert faults == () or problem.startswith(("faults[1].on", "faults[1].for", "faults[1].att"))
 
 
 def test_all_mistakes_of_a_fault_are_told_at_once() -> None:
@@ -317,11 +317,11 @@ def test_all_mistakes_of_a_fault_are_told_at_once() -> None:
         {"link": "api.htp", "after": "host", "do": "kill"},
     )
     assert {problem.split(" ")[1] for problem in problems} == {
-        "faults[0].at:",
-        "faults[0].do:",
-        "faults[1].after:",
+        "faults[1].at:",
         "faults[1].do:",
-        "faults[1].link:",
+        "faults[2].after:",
+        "faults[2].do:",
+        "faults[2].link:",
     }
 
 
@@ -338,7 +338,7 @@ def test_a_step_that_looks_misspelled_is_a_notice() -> None:
     _, problems, notices = read({"at": "host:recieved", "do": "kill"})
     assert problems == []
     assert notices == [
-        "f: faults[0].at: no file mentions the step 'host:recieved'; did you mean 'received'?"
+        "f: faults[1].at: no file mentions the step 'host:recieved'; did you mean 'received'?"
     ]
 
 

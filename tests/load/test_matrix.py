@@ -98,9 +98,9 @@ def test_texts_may_name_parameters(workspace: Workspace) -> None:
         (BROWSERS + "primary = [{}]", "6: matrix.primary: item 1 must name a parameter"),
         (
             BROWSERS + "exclude = [\n  {size = 1},\n  {browsr = 'a'},\n]",
-            "8: matrix.exclude[1].browsr: unknown parameter; did you mean 'browser'?",
+            "8: matrix.exclude[2].browsr: unknown parameter; did you mean 'browser'?",
         ),
-        (BROWSERS + "primary = [{size = 3}]", "6: matrix.primary[0].size: must be one of: 1, 2"),
+        (BROWSERS + "primary = [{size = 3}]", "6: matrix.primary[1].size: must be one of: 1, 2"),
         (
             BROWSERS + "exclude = [{size = 1}, {size = 2}]",
             "6: matrix.exclude: leaves no combination",

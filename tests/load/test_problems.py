@@ -84,7 +84,7 @@ def test_both_spellings_of_a_key(problems_of: Problems) -> None:
     ("text", "problem"),
     [
         ("[verifi]", "3: verifi: unknown table; did you mean 'verify'?"),
-        ("[[checks]]\nexists = 'x'", "3: checks[0].name: is required"),
+        ("[[checks]]\nexists = 'x'", "3: checks[1].name: is required"),
         ("[env]\nA = 3", "4: env.A: must be a string"),
         ("[env]\n'A=B' = ''", "4: env.'A=B': is no name of an environment variable"),
         ("[env]\nA = '${port.http}'", "4: env.A: unknown variable ${port.http}"),
@@ -118,39 +118,39 @@ def test_both_spellings_of_a_key(problems_of: Problems) -> None:
             "[verify]\norphans = 'forbidden'",
             "4: verify.orphans: must be one of: forbid, allow; did you mean 'forbid'?",
         ),
-        ("[[circuits]]\nroute = ['a:x']", "3: circuits[0].name: is required"),
-        ("[[circuits]]\nname = 'c'", "3: circuits[0].route: is required"),
+        ("[[circuits]]\nroute = ['a:x']", "3: circuits[1].name: is required"),
+        ("[[circuits]]\nname = 'c'", "3: circuits[1].route: is required"),
         ("[circuits]\nname = 'c'", "3: circuits: must be a list of tables: [[circuits]]"),
         (
             "[[circuits]]\nname = 'c'\nroute = [\n'a:x',\n'a:y}']",
             (
-                "7: circuits[0].route: 'a:y}', column 4: unexpected '}': "
+                "7: circuits[1].route: 'a:y}', column 4: unexpected '}': "
                 "a count is one of ? * + {n} {n,} {n,m}, at the end"
             ),
         ),
         (
             "[[circuits]]\nname = 'c'\nroute = ['a:x']\nkeys = '5..2'",
-            '6: circuits[0].keys: must be a number or a range: "100", "1..", "0..5"',
+            '6: circuits[1].keys: must be a number or a range: "100", "1..", "0..5"',
         ),
         (
             f"[[circuits]]\nname = 'c'\nroute = ['a:x']\nkeys = '1..{10**12}'",
-            "6: circuits[0].keys: must be less than 1 000 000 000 000 instances",
+            "6: circuits[1].keys: must be less than 1 000 000 000 000 instances",
         ),
         (
             f"[[circuits]]\nname = 'c'\nroute = ['a:x']\nkeys = {10**12}",
-            "6: circuits[0].keys: must be less than 1 000 000 000 000 instances",
+            "6: circuits[1].keys: must be less than 1 000 000 000 000 instances",
         ),
         (
             "[[circuits]]\nname = 'c'\nroute = ['a:x']\nkeys = -1",
-            '6: circuits[0].keys: must be a number or a range: "100", "1..", "0..5"',
+            '6: circuits[1].keys: must be a number or a range: "100", "1..", "0..5"',
         ),
         (
             "[[circuits]]\nname = 'c'\nroute = ['a:x']\nnever = ['a:y?']",
-            "6: circuits[0].never: 'a:y?': what must never happen has no count",
+            "6: circuits[1].never: 'a:y?': what must never happen has no count",
         ),
         (
             "[[circuits]]\nname = 'c'\nroute = ['a:x']\n[[circuits]]\nname = 'c'\nroute = ['a:x']",
-            "7: circuits[1].name: another circuit has the name 'c'",
+            "7: circuits[2].name: another circuit has the name 'c'",
         ),
     ],
 )

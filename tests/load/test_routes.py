@@ -178,7 +178,7 @@ def test_a_nested_list_is_one_stage() -> None:
     ],
 )
 def test_what_is_no_route(route: object, problem: str) -> None:
-    assert f"f: circuits[0].route: {problem}" in read(route)[1]
+    assert f"f: circuits[1].route: {problem}" in read(route)[1]
 
 
 def test_a_step_that_looks_misspelled_is_a_notice() -> None:
@@ -186,5 +186,5 @@ def test_a_step_that_looks_misspelled_is_a_notice() -> None:
     assert len(stages) == 3
     assert problems == []
     assert notices == [
-        "f: circuits[0].route: no file mentions the step 'client:snet'; did you mean 'sent'?"
+        "f: circuits[1].route: no file mentions the step 'client:snet'; did you mean 'sent'?"
     ]

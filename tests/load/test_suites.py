@@ -39,10 +39,10 @@ STEP = "steps = [{do = 'Open it', expect = 'It is there'}]"
             "kind = 'pytest'\ncommand = ['x']\npaths = ['.']",
             "kind: conflicts with 'command': remove one of them",
         ),
-        ("kind = 'manual'\nsteps = [{do = 'x'}]", "steps[0].expect: is required"),
+        ("kind = 'manual'\nsteps = [{do = 'x'}]", "steps[1].expect: is required"),
         (
             "kind = 'manual'\nsteps = [{do = '${port.x}', expect = 'y'}]",
-            "steps[0].do: unknown variable ${port.x}",
+            "steps[1].do: unknown variable ${port.x}",
         ),
         (
             (

@@ -119,8 +119,8 @@ DURATION = 'use a number of seconds or a text such as "80ms" (us, ms, s, m, h, d
         ),
         ("stop_signal = ''", 'stop_signal: must be the name of a signal, such as "TERM"'),
         ("grace = -1", "grace: invalid duration -1: " + DURATION),
-        ("exit = 3", "exit: must be a list of exit codes"),
-        ("exit = [256]", "exit: item 1 must be an integer between 0 and 255"),
+        ("exit = true", 'exit: must be an integer between 0 and 255, "!=0" or "any"'),
+        ("exit = [256]", 'exit: item 1 must be an integer between 0 and 255, "!=0" or "any"'),
         ("exit = []", "exit: must not be empty"),
         (
             "in-except = 'reload'",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from testrium.declared.faults import OUTSIDE_ACTS, Fault
-from testrium.declared.units import Unit
+from testrium.declared.units import Unit, is_accepted
 from testrium.errors import InfraError
 from testrium.evidence import Event
 from testrium.record.recorder import injected
@@ -164,8 +164,9 @@ class Injector:
     def _exit_code(self, owner: str) -> int:
         """One that is not accepted, so that the end is unexpected."""
         target = self.targets.get(owner)
-        accepted = (0,) if target is None else target.unit.exit
-        return next(code for code in range(1, 256) if code not in accepted)
+        accepted: tuple[int | str, ...] = (0,) if target is None else target.unit.exit
+        codes = (code for code in range(1, 256) if not is_accepted(code, accepted))
+        return next(codes, 1)
 
     def _tell(self, fault: Fault, event: Event, **facts: Any) -> None:
         facts = {"at": fault.target, "event": event.id, "for_ns": fault.for_ns, **facts}

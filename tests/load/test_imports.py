@@ -1,0 +1,47 @@
+"""pydantic is imported where files are read, and nowhere else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.load.conftest import Workspace
+
+CODE = "import sys; import {}; print(*[m for m in sys.modules if m.startswith('pydantic')])"
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "testrium",
+        "testrium.cli.main",
+        "testrium.run.supervisor.server",
+        "testrium.run.supervisor.program",
+        "testrium.run.supervisor.keeper",
+        "testrium.declared.groups",
+        "testrium.results",
+    ],
+)
+def test_a_module_that_never_needs_pydantic(module: str) -> None:
+    command = [sys.executable, "-c", CODE.format(module)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_loading_a_group_imports_pydantic(workspace: Workspace) -> None:
+    workspace.group(a="command = ['true']")
+    code = CODE.format(
+        "testrium.load; testrium.load.load_groups([], cwd=__import__('pathlib').Path())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=workspace.folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "pydantic" in done.stdout.split()
