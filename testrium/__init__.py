@@ -1,4 +1,4 @@
-"""Testrium proves that a command travelled through every process it should have.
+"""Testrium proves that every message of a system followed its declared route.
 
 What code under test needs, loaded at first use so that importing it costs a unit next to nothing:
 

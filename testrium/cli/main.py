@@ -114,9 +114,9 @@ def _hint(word: str) -> str:
 )
 @click.pass_context
 def main(ctx: click.Context, verbose: bool, less: tuple[str, ...]) -> None:
-    """Prove that a command travelled through the whole system.
+    """Prove that every message of a system followed its declared route.
 
-    Testrium starts the processes of a group, collects their probes and verifies the route of every
+    Testrium starts the processes of a group, records their probes and verifies the route of every
     key. Without a command: `testrium run`.
     """
     ctx.obj = Common(verbose, less)
