@@ -47,7 +47,7 @@ def is_long(result: RunResult) -> bool:
 
 
 def failures(
-    result: RunResult, marks: Symbols, *, cwd: Path | None, width: int | None
+    result: RunResult, symbols: Symbols, *, cwd: Path | None, width: int | None
 ) -> Iterator[Line]:
     """A line for each result that did not pass, and the command that runs all of them again.
 
@@ -62,7 +62,7 @@ def failures(
     yield line(Span(f"{len(failed)} of {phrases.plural(ran, 'result')} did not pass", "strong"))
     rows = [
         [
-            Span(marks.verdicts[group.verdict], STYLES[group.verdict]),
+            Span(symbols.verdicts[group.verdict], STYLES[group.verdict]),
             Span(wording.label(group.scenario)),
             Span(group_text.outcome(group), STYLES[group.verdict]),
         ]
@@ -88,7 +88,7 @@ def _rerun(failed: Sequence[GroupResult], cwd: Path) -> str:
 def slowest(
     result: RunResult,
     legs: Sequence[HopTime],
-    marks: Symbols,
+    symbols: Symbols,
     *,
     width: int | None,
     limit: int | None = _MOST_GROUPS,
@@ -108,7 +108,7 @@ def slowest(
         rows = [
             [
                 Span(phrases.milliseconds(leg.median_ms, legs[0].median_ms)),
-                Span(f"{leg.start} {marks.arrow} {leg.end}"),
+                Span(f"{leg.start} {symbols.arrow} {leg.end}"),
                 Span(leg.label, "dim"),
                 Span(phrases.plural(leg.keys, "time"), "dim"),
             ]
@@ -173,7 +173,7 @@ class Console:
         self._cwd = cwd
         self._display = display
         self._encoding = stream.encoding or "utf-8"
-        self._marks = symbols_for(self._encoding)
+        self._symbols = symbols_for(self._encoding)
         color = _color(display, environ)
         self._terminal = color != "no" and _is_terminal(stream, environ)
         self._colored = self._terminal or color == "yes"
@@ -182,7 +182,7 @@ class Console:
         self._partial: dict[tuple[str, str], str] = {}
         self._masks: dict[str, Mask] = {}
         self._slowest_legs = slowest_legs
-        self._progress = Progress(self._marks, durations, jobs)
+        self._progress = Progress(self._symbols, durations, jobs)
         live = self._terminal and not display.quiet
         self._live = LiveLines(stream, self._progress.rows) if live else None
 
@@ -267,14 +267,14 @@ class Console:
         for group in result.groups:
             if group.verdict in BAD_VERDICTS:
                 view = view_group(group, cwd=self._cwd)
-                self._write([line(), *group_text.group_block(view, self._marks, width=width)])
+                self._write([line(), *group_text.group_block(view, self._symbols, width=width)])
         if result.errors:
             return
         again = None if stored else self._cwd
-        self._write(failures(result, self._marks, cwd=again, width=width))
+        self._write(failures(result, self._symbols, cwd=again, width=width))
         if (limit := self._slowest_wanted(result)) != 0:
             legs = self._slowest_legs(result.groups)
-            self._write(slowest(result, legs, self._marks, width=width, limit=limit))
+            self._write(slowest(result, legs, self._symbols, width=width, limit=limit))
         lines = [line(), group_text.totals(result)]
         if result.folder is not None:
             hint = "" if stored else "  (testrium show)"
@@ -299,11 +299,11 @@ class Console:
         """Tell all that is known of one group."""
         result = masked(result)
         view = view_group(result, cwd=self._cwd)
-        self._write(group_text.group_block(view, self._marks, width=self.width(), figures=True))
+        self._write(group_text.group_block(view, self._symbols, width=self.width(), detailed=True))
 
     def show_events(self, title: str, events: Sequence[Event]) -> None:
         """Tell what happened, one event a line."""
-        self._write(event_lines(title, events, self._marks, width=self.width()))
+        self._write(event_lines(title, events, self._symbols, width=self.width()))
 
     def tell(self, lines: Iterable[Line]) -> None:
         """Tell lines that somebody else has made."""
@@ -317,7 +317,7 @@ class Console:
 
     def _finished_line(self, result: GroupResult) -> Line:
         style = STYLES[result.verdict]
-        mark = self._marks.verdicts[result.verdict] if self._terminal else _word(result.verdict)
+        mark = self._symbols.verdicts[result.verdict] if self._terminal else _word(result.verdict)
         name = wording.label(result.scenario)
         gap = " " * max(0, self._name_width - cells(name))
         told = group_text.outcome(result)
@@ -332,7 +332,7 @@ class Console:
         several = self._progress.running > 1
         prefix = f"{label} {unit}" if several else unit
         text = log_line(self._masks[label].text(text))
-        return line(Span(f"{prefix} {self._marks.bar} ", "dim"), text, hanging=2)
+        return line(Span(f"{prefix} {self._symbols.bar} ", "dim"), text, hanging=2)
 
     def width(self) -> int | None:
         """Columns to fill; None where nobody asked for a layout: a log is better searched whole."""

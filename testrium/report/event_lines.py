@@ -31,7 +31,7 @@ def faults_among(events: Sequence[Event], faults: Sequence[Event]) -> tuple[Even
 
 
 def event_lines(
-    title: str, events: Sequence[Event], marks: Symbols, *, width: int | None = None
+    title: str, events: Sequence[Event], symbols: Symbols, *, width: int | None = None
 ) -> list[Line]:
     """A line for each event: when it was, how long after the one before, where, and its metadata.
 
@@ -44,7 +44,7 @@ def event_lines(
     """
     ordered = sorted(events, key=lambda event: (event.attempt, event.t_ns, event.id))
     keyed = len({event.key for event in ordered}) > 1
-    rows = [_row(*moment, marks, keyed=keyed) for moment in _moments(ordered)]
+    rows = [_row(*moment, symbols, keyed=keyed) for moment in _moments(ordered)]
     room = None if width is None else width - 2
     shown = table(rows, width=room, right=(0, 1)) if rows else []
     lines = [line(Span(title, "strong"), Span(f"  {phrases.plural(len(ordered), 'event')}", "dim"))]
@@ -76,7 +76,7 @@ def _moments(ordered: Sequence[Event]) -> Iterator[tuple[Event, float | None, fl
 
 
 def _row(
-    event: Event, since_ms: float | None, gap_ms: float | None, marks: Symbols, *, keyed: bool
+    event: Event, since_ms: float | None, gap_ms: float | None, symbols: Symbols, *, keyed: bool
 ) -> list[Span]:
     if since_ms is None:
         moment = Span("other clock", "warn")
@@ -86,10 +86,10 @@ def _row(
     style: Style = "" if event.owner else "warn"
     row = [moment, Span(gap, "dim"), Span(event.unit, style), Span(event.step, style)]
     if keyed:
-        row.append(Span(cut(event.key or "", _KEY_WIDTH, marks.ellipsis)))
+        row.append(Span(cut(event.key or "", _KEY_WIDTH, symbols.ellipsis)))
     row.append(Span(event.type, "dim"))
     row.append(Span(f"pid {event.pid}" if event.pid else "", "dim"))
-    row.append(Span(cut(facts(event), _META_WIDTH, marks.ellipsis), "dim"))
+    row.append(Span(cut(facts(event), _META_WIDTH, symbols.ellipsis), "dim"))
     return row
 
 

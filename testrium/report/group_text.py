@@ -66,26 +66,28 @@ def totals(result: RunResult) -> Line:
 
 
 def group_block(
-    view: GroupView, marks: Symbols, *, width: int | None = None, figures: bool = False
+    view: GroupView, symbols: Symbols, *, width: int | None = None, detailed: bool = False
 ) -> list[Line]:
-    """All that a tired person has to know about a group, the root cause first.
+    """What a group came to, the root cause first.
 
-    `figures` adds those of its circuits, units and tests. `width` None: nothing is left out to fit.
+    `detailed` adds the tables of its circuits, units and tests. `width` None: all is shown.
     """
     lines = [_head(view)]
     if view.reason:
         lines.append(line(f"  {view.reason}", hanging=2))
-    lines += _findings(view, marks, width)
-    if view.marks:
+    lines += _findings(view, symbols, width)
+    if view.faults:
         lines.append(line())
-        lines += [_fault(mark) for mark in view.marks]
+        lines += [_fault(fault) for fault in view.faults]
     if view.notes:
         lines.append(line())
         lines += [line("  ", Span(f"note: {_sentence(n)}", "dim"), hanging=4) for n in view.notes]
     if view.answer:
         lines += [line(), line("  ", Span("answer of the command in [ai], not verified:", "dim"))]
-        lines += [line("  ", Span(f"{marks.bar} ", "dim"), log_line(text)) for text in view.answer]
-    if figures:
+        lines += [
+            line("  ", Span(f"{symbols.bar} ", "dim"), log_line(text)) for text in view.answer
+        ]
+    if detailed:
         lines += tables(view, width)
     where = [Span("  (on the machine of that run)", "dim")] if view.rerun_elsewhere else []
     lines += [line(), line("  ", Span("rerun", "dim"), f"  {view.rerun}", *where, whole=True)]
@@ -104,29 +106,29 @@ def _head(view: GroupView) -> Line:
     )
 
 
-def _fault(mark: FaultView) -> Line:
+def _fault(fault: FaultView) -> Line:
     """A planned fault: what was done, to whom, and when."""
-    facts = [] if mark.pid is None else [f"pid {mark.pid}"]
-    if mark.key is not None:
-        facts.append(f"key {cut(mark.key, _KEY_WIDTH // 2)}")
-    if mark.for_s is not None:
-        facts.append(f"for {phrases.duration(mark.for_s)}")
-    if mark.at_s is not None:
-        facts.append(f"{phrases.duration(mark.at_s)} in" if mark.at_s > 0 else "from the start")
+    facts = [] if fault.pid is None else [f"pid {fault.pid}"]
+    if fault.key is not None:
+        facts.append(f"key {cut(fault.key, _KEY_WIDTH // 2)}")
+    if fault.for_s is not None:
+        facts.append(f"for {phrases.duration(fault.for_s)}")
+    if fault.at_s is not None:
+        facts.append(f"{phrases.duration(fault.at_s)} in" if fault.at_s > 0 else "from the start")
     about = Span(f"  ({', '.join(facts)})" if facts else "", "dim")
-    return line("  ", Span("injected", "warn"), f" {mark.name}", about, hanging=4)
+    return line("  ", Span("injected", "warn"), f" {fault.name}", about, hanging=4)
 
 
-def _findings(view: GroupView, marks: Symbols, width: int | None) -> Iterator[Line]:
+def _findings(view: GroupView, symbols: Symbols, width: int | None) -> Iterator[Line]:
     for number, finding in enumerate(view.findings[: MOST_FURTHER + 1]):
         if number == 0:
-            yield from _root(finding, marks, width)
+            yield from _root(finding, symbols, width)
         else:
             yield line()
             yield line(f"  also {_sentence(finding)}", hanging=4)
-            yield from _rest_of_message(finding, marks)
+            yield from _rest_of_message(finding, symbols)
             if finding.code in _INDEPENDENT:
-                yield from _output(finding, marks)
+                yield from _output(finding, symbols)
             yield from _folded(finding, indent=4)
     unshown = len(view.findings) - MOST_FURTHER - 1
     if unshown > 0:
@@ -134,22 +136,22 @@ def _findings(view: GroupView, marks: Symbols, width: int | None) -> Iterator[Li
         yield line(f"  and {phrases.plural(unshown, 'further finding')}: see {GROUP_FILE}")
 
 
-def _root(finding: FindingView, marks: Symbols, width: int | None) -> Iterator[Line]:
+def _root(finding: FindingView, symbols: Symbols, width: int | None) -> Iterator[Line]:
     circuit = f"  (circuit {finding.circuit})" if finding.circuit else ""
     style: Style = "warn" if finding.undecided else "bad"
     yield line("  ", Span(finding.title, style), Span(circuit, "dim"), hanging=4)
-    message = cut(_message(finding), _MESSAGE_WIDTH, marks.ellipsis)
+    message = cut(_message(finding), _MESSAGE_WIDTH, symbols.ellipsis)
     when = _when(finding.unit) if finding.unit and _says_its_end(finding) else ""
     yield line(f"  {message}", Span(when, "dim"), hanging=2)
-    yield from _rest_of_message(finding, marks)
+    yield from _rest_of_message(finding, symbols)
     if finding.events:
         yield line()
-        yield from _events(finding, marks, width)
-    yield from _state(finding, marks)
+        yield from _events(finding, symbols, width)
+    yield from _state(finding, symbols)
     if finding.hints:
         yield line()
         for hint in finding.hints:
-            yield line(f"    {marks.dot} {hint}", hanging=6)
+            yield line(f"    {symbols.dot} {hint}", hanging=6)
     if finding.follow:
         yield line()
         yield from _folded(finding, indent=2)
@@ -176,34 +178,36 @@ def _message(finding: FindingView) -> str:
     return finding.message.partition("\n")[0]
 
 
-def _rest_of_message(finding: FindingView, marks: Symbols) -> Iterator[Line]:
+def _rest_of_message(finding: FindingView, symbols: Symbols) -> Iterator[Line]:
     """The other lines, a diff mostly, as they were written."""
     lines = finding.message.rstrip().split("\n")[1:]
     if finding.code not in _INDEPENDENT or finding.output[-len(lines) :] == tuple(lines):
         return  # a traceback ends with them
     left = len(lines) - _MOST_MESSAGE_LINES
     if left > 1:
-        lines = [*lines[:_MOST_MESSAGE_LINES], f"{marks.ellipsis} and {left} more"]
+        lines = [*lines[:_MOST_MESSAGE_LINES], f"{symbols.ellipsis} and {left} more"]
     for text in lines:
-        yield line("    ", Span(f"{marks.bar} ", "dim"), log_line(text), hanging=6)
+        yield line("    ", Span(f"{symbols.bar} ", "dim"), log_line(text), hanging=6)
 
 
-def _events(finding: FindingView, marks: Symbols, width: int | None) -> Iterator[Line]:
+def _events(finding: FindingView, symbols: Symbols, width: int | None) -> Iterator[Line]:
     if finding.key is not None:
-        key = cut(finding.key, _KEY_WIDTH, marks.ellipsis)
+        key = cut(finding.key, _KEY_WIDTH, symbols.ellipsis)
         yield line("    ", Span("key ", "dim"), key, hanging=8)
     several = len({event.key for event in finding.events}) > 1
     room = None if width is None else width - 4
-    rows = [_event_row(event, marks, finding.latest_ms, keyed=several) for event in finding.events]
+    rows = [
+        _event_row(event, symbols, finding.latest_ms, keyed=several) for event in finding.events
+    ]
     for event, row in zip(finding.events, table(rows, width=room, right=(0,)), strict=True):
         if event.skipped:
             yield line(
-                "    ", Span(f"{marks.ellipsis} {event.skipped} more {marks.ellipsis}", "dim")
+                "    ", Span(f"{symbols.ellipsis} {event.skipped} more {symbols.ellipsis}", "dim")
             )
         yield row.indented(4)
 
 
-def _event_row(event: EventView, marks: Symbols, latest_ms: float, *, keyed: bool) -> list[Span]:
+def _event_row(event: EventView, symbols: Symbols, latest_ms: float, *, keyed: bool) -> list[Span]:
     if event.absent:
         moment = Span("never", "bad")
     elif event.t_ms is None:
@@ -214,30 +218,30 @@ def _event_row(event: EventView, marks: Symbols, latest_ms: float, *, keyed: boo
     style: Style = "bad" if event.absent else ""
     row = [moment, Span(event.unit, style), Span(event.step, style)]
     if keyed:
-        row.append(Span(cut(event.key or "", _KEY_WIDTH // 2, marks.ellipsis)))
+        row.append(Span(cut(event.key or "", _KEY_WIDTH // 2, symbols.ellipsis)))
     row.append(Span(event.type, "dim"))
     row.append(Span("" if event.pid is None else f"pid {event.pid}", "dim"))
     return row
 
 
-def _state(finding: FindingView, marks: Symbols) -> Iterator[Line]:
+def _state(finding: FindingView, symbols: Symbols) -> Iterator[Line]:
     unit = finding.unit
     if unit is not None:
-        lines = [line(f"    {marks.dot} left behind {leak}", hanging=6) for leak in unit.leaks]
+        lines = [line(f"    {symbols.dot} left behind {leak}", hanging=6) for leak in unit.leaks]
         if not _says_its_end(finding):
             ended = Span(_when(unit), "dim")
             lines.insert(0, line(f"    {unit.name} {unit.ended}", ended, hanging=6))
         if lines:
             yield from (line(), *lines)
-    yield from _output(finding, marks)
+    yield from _output(finding, symbols)
 
 
-def _output(finding: FindingView, marks: Symbols) -> Iterator[Line]:
+def _output(finding: FindingView, symbols: Symbols) -> Iterator[Line]:
     if finding.output:
         yield line()
         yield line("    ", Span(f"{finding.source}:", "dim"))
         for text in finding.output:
-            yield line("    ", Span(f"{marks.bar} ", "dim"), log_line(text), hanging=6)
+            yield line("    ", Span(f"{symbols.bar} ", "dim"), log_line(text), hanging=6)
 
 
 def _says_its_end(finding: FindingView) -> bool:
@@ -257,8 +261,8 @@ SUMMARY_FILE = "summary.txt"
 
 
 def summary(result: GroupResult, *, cwd: Path) -> str:
-    """The group's block as on the console, with the figures of its circuits, units and tests."""
-    lines = group_block(view_group(result, cwd=cwd), symbols_for("utf-8"), figures=True)
+    """The group's block as on the console, with the tables of its circuits, units and tests."""
+    lines = group_block(view_group(result, cwd=cwd), symbols_for("utf-8"), detailed=True)
     return "".join(f"{line.text}\n" for line in lines)
 
 

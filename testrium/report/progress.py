@@ -52,11 +52,11 @@ class Progress:
 
     def __init__(
         self,
-        marks: Symbols,
+        symbols: Symbols,
         durations: Callable[[], Mapping[str, float]] = dict,
         jobs: int = 1,
     ) -> None:
-        self._marks = marks
+        self._symbols = symbols
         self._durations = durations
         self._jobs = jobs
         self._known: Mapping[str, float] | None = None  # what `durations` said
@@ -134,12 +134,12 @@ class Progress:
             about = "" if left_s is None else f", about {phrases.roughly(left_s)} left"
             done = f"{self._ended} of {self._expected} done"
             text = f"{done}{failed}, {len(groups)} running{hidden}{about}"
-            rows.append(line(Span(cut(text, width, self._marks.ellipsis), "dim")))
+            rows.append(line(Span(cut(text, width, self._symbols.ellipsis), "dim")))
         return rows
 
     def _row(self, group: _Running, now: float, width: int) -> Line:
         name_width = min(_NAME_WIDTH, max(8, width // 3))
-        name = cut(group.label, name_width, self._marks.ellipsis)
+        name = cut(group.label, name_width, self._symbols.ellipsis)
         elapsed = f"{phrases.duration(now - group.started):>9}"
         head = f"{name}{' ' * (name_width - cells(name))} {elapsed}"
         spans = [Span(head)]
@@ -153,7 +153,7 @@ class Progress:
         if group.last is not None and room >= _LEAST_PROBE_WIDTH:
             key = "" if group.last.key is None else f" {group.last.key}"
             probe = f"{group.last.unit}:{group.last.step}{key}"
-            spans.append(Span("  " + cut(probe, room - 2, self._marks.ellipsis), "dim"))
+            spans.append(Span("  " + cut(probe, room - 2, self._symbols.ellipsis), "dim"))
         return Line(tuple(spans))
 
     def _states(self, group: _Running) -> list[Span]:
@@ -176,7 +176,7 @@ class Progress:
 
     def _sign(self, state: UnitState) -> tuple[str, Style]:
         unicode, ascii_, style = _SIGNS[state]
-        return (ascii_ if self._marks is ASCII else unicode), style
+        return (ascii_ if self._symbols is ASCII else unicode), style
 
 
 #: A run that is over sooner never loads rich: its start-up is a large part of such a run.

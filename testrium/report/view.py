@@ -199,7 +199,7 @@ class GroupView(NamedTuple):
     run_dir: str
     #: There is no such group here: the command is one for the machine that it was run on.
     rerun_elsewhere: bool = False
-    marks: tuple[FaultView, ...] = ()
+    faults: tuple[FaultView, ...] = ()
     #: Lines of an answer that is not verified.
     answer: tuple[str, ...] = ()
 
@@ -226,7 +226,7 @@ def view_group(result: GroupResult, *, cwd: Path) -> GroupView:
         rerun=rerun_command(scenario.group.folder, cwd, scenario.params),
         run_dir="" if result.run_dir is None else _short_path(result.run_dir, cwd),
         rerun_elsewhere=result.unpacked is not None and not scenario.group.folder.is_dir(),
-        marks=_faults(result.faults, result.started_ns),
+        faults=_faults(result.faults, result.started_ns),
         answer=_lines(result.answer) if result.answer else (),
     )
 

@@ -104,6 +104,8 @@ def test_who_was_ready_before_the_group_began(passed: GroupResult, cwd: Path) ->
     assert passed.started_ns is not None
     early = passed.ends[0]._replace(ready_ns=passed.started_ns - 4_000_000)
     view = view_group(passed._replace(ends=(early,)), cwd=cwd)
-    texts = [line.text for line in group_text.group_block(view, symbols_for("utf-8"), figures=True)]
+    texts = [
+        line.text for line in group_text.group_block(view, symbols_for("utf-8"), detailed=True)
+    ]
     row = next(text for text in texts if text.startswith(f"    {early.unit} "))
     assert row.split()[2] == "before"

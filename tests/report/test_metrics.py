@@ -43,7 +43,7 @@ def measured(passed: GroupResult) -> GroupResult:
 
 def shown(result: GroupResult, cwd: Path, width: int | None) -> list[str]:
     view = view_group(result, cwd=cwd)
-    lines = group_text.group_block(view, symbols_for("utf-8"), width=width, figures=True)
+    lines = group_text.group_block(view, symbols_for("utf-8"), width=width, detailed=True)
     texts = [line.text for line in lines]
     start = texts.index("  metrics")
     return texts[start : texts.index("", start)]
@@ -88,7 +88,7 @@ def test_a_long_name_leaves_room_for_the_others(measured: GroupResult, cwd: Path
 
 def test_no_table_without_metrics(passed: GroupResult, cwd: Path) -> None:
     view = view_group(passed, cwd=cwd)
-    lines = group_text.group_block(view, symbols_for("utf-8"), figures=True)
+    lines = group_text.group_block(view, symbols_for("utf-8"), detailed=True)
     assert "  metrics" not in [line.text for line in lines]
 
 

@@ -143,7 +143,7 @@ def unit_chart(
     started_ns: int | None = None,
     states: Sequence[StateChange] = (),
     events: Iterable[Event] = (),
-    marks: Sequence[FaultView] = (),
+    faults: Sequence[FaultView] = (),
 ) -> UnitChart:
     """The drawing of the lives of units, with their probes on it.
 
@@ -151,7 +151,7 @@ def unit_chart(
         units: those without a start are left out.
         states: how they changed; without them only start, readiness and end are drawn.
         events: those of another clock than the first unit's are left out.
-        marks: the planned faults that have happened, drawn at the unit that they were done to.
+        faults: the planned faults that have happened, drawn at the unit that they were done to.
         started_ns: when the group began, on the clock of states and events.
     """
     probes: dict[str, list[Event]] = {}
@@ -172,7 +172,7 @@ def unit_chart(
                 tuple(stretches),
                 signs,
                 ticks,
-                _faults(unit.name, marks, axis),
+                _faults(unit.name, faults, axis),
             )
         )
     return UnitChart(
@@ -230,15 +230,15 @@ def _unit_line(
     return stretches, tuple(signs)
 
 
-def _faults(unit: str, marks: Sequence[FaultView], axis: Axis) -> tuple[Period, ...]:
+def _faults(unit: str, faults: Sequence[FaultView], axis: Axis) -> tuple[Period, ...]:
     drawn = []
-    for mark in marks:
-        if mark.unit != unit or mark.at_s is None:
+    for fault in faults:
+        if fault.unit != unit or fault.at_s is None:
             continue
-        begin, until = axis.place(mark.at_s), axis.place(mark.at_s + (mark.for_s or 0.0))
-        lasting = "" if mark.for_s is None else f", for {phrases.duration(mark.for_s)}"
-        title = f"{mark.at_s:.3f} s: planned {mark.do} ({mark.name}){lasting}"
-        drawn.append(Period(begin, round(until - begin, 1), mark.do, title))
+        begin, until = axis.place(fault.at_s), axis.place(fault.at_s + (fault.for_s or 0.0))
+        lasting = "" if fault.for_s is None else f", for {phrases.duration(fault.for_s)}"
+        title = f"{fault.at_s:.3f} s: planned {fault.do} ({fault.name}){lasting}"
+        drawn.append(Period(begin, round(until - begin, 1), fault.do, title))
     return tuple(drawn)
 
 

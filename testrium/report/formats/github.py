@@ -139,15 +139,15 @@ class GithubWriter(Writer):
             return
         yield "| | group | time | |"
         yield "|---|---|--:|---|"
-        marks = symbols_for("utf-8")
+        symbols = symbols_for("utf-8")
         for group in result.groups:
             time = "" if group.verdict is Verdict.SKIP else phrases.duration(group.duration_s)
             cells = (wording.label(group.scenario), time, group_text.outcome(group))
             shown = " | ".join(map(markdown_text, cells))
-            yield f"| {marks.verdicts[group.verdict]} {group.verdict} | {shown} |"
+            yield f"| {symbols.verdicts[group.verdict]} {group.verdict} | {shown} |"
         explained = [group for group in result.groups if group.verdict in BAD_VERDICTS]
         for group in explained[:most]:
-            block = group_text.group_block(view_group(group, cwd=self.cwd), marks)
+            block = group_text.group_block(view_group(group, cwd=self.cwd), symbols)
             yield ""
             yield f"<details><summary>{html_text(wording.label(group.scenario))}</summary>"
             yield ""

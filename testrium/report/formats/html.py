@@ -235,7 +235,7 @@ def page_of(result: GroupResult, detail: RunDetail, *, cwd: Path, room: int) -> 
             started_ns=result.started_ns,
             states=moments.states,
             events=events,
-            marks=view.marks,
+            faults=view.faults,
         ),
         usage=() if axis is None else usage(moments.samples, axis, result.started_ns),
         logs=unit_logs(
@@ -356,7 +356,7 @@ def make_environment() -> Environment:
         (folder / name).read_text(encoding="utf-8") for name in ("report.css", "report.js")
     )
     environment.globals.update(
-        marks=symbols_for("utf-8").verdicts,
+        symbols=symbols_for("utf-8").verdicts,
         # Our own files, and the only ones that the policy lets through: their hashes say so.
         styles=Markup(styles),  # noqa: S704
         styles_hash=_hash(styles),

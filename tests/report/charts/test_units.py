@@ -82,11 +82,11 @@ def test_probes_of_one_pixel_are_one_stroke() -> None:
 
 
 def test_a_planned_fault_is_drawn_at_its_unit() -> None:
-    marks = [
+    faults = [
         FaultView("cut-1", "cut", "a", None, None, 0.5, 1.0),
         FaultView("x", "kill", "b", None, 1, 1.0, None),
     ]
-    (life,) = unit_chart([unit("a", 0.0, 0.1, 2.0)], Axis(2.0), marks=marks).lives
+    (life,) = unit_chart([unit("a", 0.0, 0.1, 2.0)], Axis(2.0), faults=faults).lives
     (fault,) = life.faults
     assert fault.width == 320
     assert fault.title == "0.500 s: planned cut (cut-1), for 1.00 s"
