@@ -154,7 +154,7 @@ class _Session:
         self._project = project
         self._state = project.state_folder
         self._supervisor = supervisor
-        self._run = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(2).hex()}"
+        self._run = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.urandom(2).hex()}"
         self._signal: ExitCode | None = None  # which one asked the run to end
         self._judge = GroupJudge(
             update_golden=request.update_golden, notice=request.observer.notice

@@ -94,6 +94,8 @@ def connect(path: Path, wait_s: float | None = None) -> sqlite3.Connection:
     Raises UnusableFileError where the file is damaged, newer or not ours, and other errors of
     sqlite3 or the system where it cannot be opened at all.
     """
+    if path.is_symlink() and not path.exists():  # SQLite would make what it names
+        raise UnusableFileError("link", "it is a link to a file that does not exist")
     with contextlib.suppress(FileExistsError):  # 0600, whatever the umask is
         os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
     timeout_s = _BUSY_TIMEOUT_S if wait_s is None else wait_s

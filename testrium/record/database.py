@@ -92,8 +92,34 @@ def open_reader(path: str) -> sqlite3.Connection:
         raise InfraError(f"cannot read {path}: {error}") from error
     if version < VERSION:
         connection.close()
-        raise InfraError(f"{path} is no database of Testrium")
+        raise InfraError(f"{path} is not a database of Testrium")
+    try:
+        refuse_code(connection, path)
+    except InfraError:
+        connection.close()
+        raise
     return connection
+
+
+def check_objects(path: str) -> None:
+    """Raises InfraError for a database that was made to compute something where it is used."""
+    open_reader(path).close()
+
+
+def refuse_code(connection: sqlite3.Connection, path: str) -> None:
+    """A view in the place of a table may compute for ever; a trigger runs when a row is added."""
+    query = (
+        "SELECT type, name FROM sqlite_schema WHERE type IN ('view', 'trigger')"
+        " OR sql LIKE 'CREATE VIRTUAL%' LIMIT 1"
+    )
+    try:
+        found = connection.execute(query).fetchone()
+    except sqlite3.Error as error:
+        raise InfraError(f"cannot read {path}: {error}") from error
+    if found is not None:
+        kind, name = found
+        kind = "virtual table" if kind == "table" else kind
+        raise InfraError(f"{path} is not a database of Testrium: it has a {kind} ({name!r})")
 
 
 def in_transaction(connection: sqlite3.Connection, work: Callable[[], object]) -> None:

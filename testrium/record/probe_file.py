@@ -475,12 +475,20 @@ class ProbeFile:
 
     def read_end(self) -> list[DamageFields]:
         """What was done to the file besides appending to it, once nobody writes to it any more."""
+        rested = self.rests
+        if rested and not self._displaced and not self.is_displaced():
+            there = self._status_of_path()
+            if there and (there.st_size, there.st_mtime_ns) == (self.offset, self._mtime_ns):
+                return []
         damages, status = self._tampering()
+        if rested:
+            self.close()
         if (
             status is not None
             and status.st_size == self.offset > 0
             and self._mtime_ns not in (None, status.st_mtime_ns)
         ):
+            self._mtime_ns = status.st_mtime_ns
             self._damage(damages, "the probe file was written over: append to it (>>)", b"")
         return damages
 

@@ -39,6 +39,7 @@ from testrium.record.database import (
     collector_paused,
     metric_rows,
     open_reader,
+    refuse_code,
 )
 from testrium.record.runs import list_runs
 from testrium.record.store import _SELECT, _events
@@ -383,14 +384,13 @@ def earlier_keys(run_folder: Path, database: Path) -> frozenset[str]:
     `run_folder` is `<state>/runs/<run>`, `database` the group's store in it. Stores that are
     missing or cannot be read are passed over: they only make the answer poorer.
     """
-    import sqlite3
-
     keys: set[str] = set()
     for store in _earlier_stores(run_folder, database):
         with (
-            contextlib.suppress(sqlite3.Error),
+            contextlib.suppress(sqlite3.Error, InfraError),
             contextlib.closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as connection,
         ):
+            refuse_code(connection, str(store))
             rows = connection.execute(
                 "SELECT DISTINCT EventKey FROM Events WHERE EventKey IS NOT NULL"
             )

@@ -247,8 +247,7 @@ class Recorder:
                 for path, file in tuple(self._files.items()):
                     if not file.rests or file.has_grown() or file.is_displaced():
                         await self.finish(path)
-                    self._made_damages += file.read_end()
-                self._store_batches([])
+                self.check_files()
                 if self._has_unread():
                     self.store_meta(unread=True)
         finally:
@@ -336,6 +335,12 @@ class Recorder:
 
     def _has_unread(self) -> bool:
         return self._is_late() and any(file.offset < file.size() for file in self._files.values())
+
+    def check_files(self) -> None:
+        """Every process has ended: note what was done to probe files besides appending to them."""
+        for file in self._files.values():
+            self._made_damages += file.read_end()
+        self._store_batches([])
 
     def rest(self, path: Path | str) -> None:
         """Nobody is left who would write to this file: hold no descriptor of it.

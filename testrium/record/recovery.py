@@ -8,7 +8,8 @@ from contextlib import closing
 from pathlib import Path
 
 from testrium.errors import InfraError
-from testrium.record.database import open_reader
+from testrium.record.database import check_objects, open_reader
+from testrium.record.locking import locked_folder
 from testrium.record.probe_file import ProbeFile
 from testrium.record.store import Store
 
@@ -28,7 +29,9 @@ def recover(run_folder: Path) -> int:
     database = run_folder / "Data.db"
     if not database.is_file():
         raise InfraError(f"{database} does not exist: there is nothing to recover")
-    with closing(Store(database)) as store:
+    check_objects(str(database))
+    # Of several commands that look at the run at once, the others find nothing more to read.
+    with locked_folder(run_folder), closing(Store(database)) as store:
         first_id = store.next_id
         try:
             domain = store.meta("domain") or ""
@@ -47,6 +50,7 @@ def recover(run_folder: Path) -> int:
                     attempt=attempt,
                     offset=offset,
                     low_ns=low_ns,
+                    quick=True,
                 )
                 with closing(file):
                     _read_all(store, file, _written_ns(file, opened))
@@ -69,7 +73,7 @@ def recover_unread(run_folder: Path) -> None:
 
 
 def _read_all(store: Store, file: ProbeFile, read_ns: int) -> None:
-    more = file.offset < file.size()
+    more = file.has_grown()  # or was cut
     while more:
         batch = file.read(store.next_id, read_ns)
         store.append(batch.readings, batch.damages, [file], batch.metrics)

@@ -179,9 +179,19 @@ _OWN = ("runs", "history.db")
 def make_state_folder(folder: Path) -> None:
     """Make the folder, for its owner only, and mark it; git ignores what is in it.
 
-    One that exists and holds what is not Testrium's is used and left unmarked. Raises OSError.
+    One that exists and holds what is not Testrium's is used and left unmarked.
+
+    Raises:
+        OSError: it cannot be made.
+        InfraError: it belongs to another user, who could change what is stored there.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    owner = folder.stat().st_uid
+    if hasattr(os, "geteuid") and owner != os.geteuid():
+        raise InfraError(
+            f"the state folder {folder} belongs to another user (uid {owner}): remove it, or set"
+            " `state` in testrium.toml"
+        )
     if is_state_folder(folder):
         return
     if all(entry.name.startswith(_OWN) for entry in folder.iterdir()):

@@ -271,3 +271,15 @@ def test_two_that_meet_version_1_do_it_once(tmp_path: Path) -> None:
         for _ in range(4)
     ]
     assert [child.communicate()[0] for child in children] == ["2\n"] * 4
+
+
+def test_a_link_that_was_put_in_its_place_makes_no_file(tmp_path: Path) -> None:
+    target = tmp_path / "elsewhere" / "target"
+    target.parent.mkdir()
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / FILE).symlink_to(target)
+    with History(state) as history:
+        assert "set aside" in history.notices[0]
+    assert not target.exists()
+    assert not (state / FILE).is_symlink()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -210,3 +211,75 @@ def test_however_it_arrives_the_same_is_read(
     file.close()
     told = (line for line in lines if line)
     assert sorted(found) == sorted("!" if line == b"x" else line[9:10].decode() for line in told)
+
+
+# What is done to a file besides appending to it ---------------------------------------------------
+
+
+def _removed(path: Path) -> None:
+    path.unlink()
+
+
+def _renamed(path: Path) -> None:
+    path.rename(path.with_name("elsewhere"))
+
+
+def _replaced(path: Path) -> None:
+    copy = path.with_name("copy")
+    copy.write_bytes(path.read_bytes())
+    copy.replace(path)
+
+
+def _cut(path: Path) -> None:
+    os.truncate(path, 5)
+
+
+def _emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _written_over(path: Path) -> None:
+    path.write_bytes(b'{"step":"c"}\n{"step":"d"}\n{"step":"e"}\n')
+
+
+def _written_over_at_one_length(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b"b", b"x"))
+
+
+def _written_over_by_the_same(path: Path) -> None:
+    data = path.read_bytes()
+    later = path.stat().st_mtime_ns + 10**9
+    path.write_bytes(data)
+    os.utime(path, ns=(later, later))
+
+
+@pytest.mark.parametrize(
+    "done",
+    [
+        *(_removed, _renamed, _replaced, _cut, _emptied, _written_over),
+        *(_written_over_at_one_length, _written_over_by_the_same),
+    ],
+)
+@pytest.mark.parametrize("rests", [False, True])
+def test_evidence_that_was_swapped_is_a_damage(
+    file: ProbeFile, append: Append, tmp_path: Path, done: Callable[[Path], None], rests: bool
+) -> None:
+    """Also where nothing was appended since, and where the file was closed meanwhile."""
+    append("p", {"step": "a"}, {"step": "b"})
+    assert steps(file) == ["a", "b"]
+    assert file.read_end() == []
+    if rests:
+        file.close()
+    done(tmp_path / "p")
+    (unit, reason, *_), *more = file.read_end()
+    assert unit == "unit"
+    assert "probe file" in reason
+    assert more == []
+    assert file.read_end() == []  # told once
+
+
+def test_what_is_appended_is_no_damage(file: ProbeFile, append: Append) -> None:
+    for number in range(300):
+        append("p", {"step": f"s{number}"})
+        assert steps(file) == [f"s{number}"]
+        assert file.read_end() == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,8 @@ from testrium.declared.groups import Group, Scenario
 from testrium.declared.units import Unit
 from testrium.errors import InfraError
 from testrium.evidence import Sample
-from testrium.record.reader import gather_evidence, load_samples, stderr_files
+from testrium.record.reader import gather_evidence, load_evidence, load_samples, stderr_files
+from testrium.record.recovery import recover
 from testrium.record.store import Store
 
 A = Unit("a", 0, "units/a.toml", command=("a",))
@@ -64,3 +66,23 @@ def test_units_without_a_log_said_nothing(tmp_path: Path) -> None:
 def test_a_database_without_samples_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InfraError, match="cannot read"):
         load_samples(tmp_path / "none.db", ["a"])
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        (
+            "ALTER TABLE Events RENAME TO Hidden; CREATE VIEW Events AS WITH RECURSIVE n(i) AS"
+            " (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i AS ID, 'u' AS Unit FROM n"
+        ),
+        "CREATE TRIGGER t AFTER INSERT ON Events BEGIN DELETE FROM Damages; END",
+    ],
+)
+def test_a_database_that_computes_something_is_refused(tmp_path: Path, code: str) -> None:
+    database = tmp_path / "Data.db"
+    Store(database).close()
+    with closing(sqlite3.connect(database)) as connection:
+        connection.executescript(code)
+    for read in (lambda: load_evidence(database), lambda: recover(tmp_path)):
+        with pytest.raises(InfraError, match="is not a database of Testrium: it has a"):
+            read()

@@ -7,14 +7,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from testrium.errors import InfraError
 from testrium.evidence import Reported
+from testrium.record.probe_file import ProbeFile
 from testrium.record.reader import load_evidence
 from testrium.record.recovery import recover
+from testrium.record.store import Store
 
 Append = Callable[..., None]
 
@@ -86,3 +90,34 @@ def test_a_probe_file_that_is_gone_is_a_damage(killed: Path) -> None:
 def test_nothing_to_recover(tmp_path: Path) -> None:
     with pytest.raises(InfraError, match="nothing to recover"):
         recover(tmp_path)
+
+
+def test_several_at_once_store_nothing_twice(tmp_path: Path) -> None:
+    database = tmp_path / "Data.db"
+    probes = tmp_path / "p"
+    with (
+        closing(Store(database)) as store,
+        closing(ProbeFile(str(probes), "u", domain="d")) as file,
+    ):
+        store.add_file(file)
+    probes.write_text("".join(f'{{"step":"s","seq":{number + 1}}}\n' for number in range(3000)))
+    with ThreadPoolExecutor(5) as threads:
+        added = list(threads.map(recover, [tmp_path] * 5))
+    assert sorted(added) == [0, 0, 0, 0, 3000]
+
+
+def test_a_probe_file_that_was_cut_meanwhile_is_a_damage(tmp_path: Path) -> None:
+    database = tmp_path / "Data.db"
+    probes = tmp_path / "p"
+    probes.write_text('{"step":"a"}\n{"step":"b"}\n')
+    with (
+        closing(Store(database)) as store,
+        closing(ProbeFile(str(probes), "u", domain="d")) as file,
+    ):
+        store.add_file(file)
+        batch = file.read(1)
+        store.append(batch.readings, batch.damages, [file])
+    probes.write_text('{"step":"a"}\n')
+    recover(tmp_path)
+    (damage,) = load_evidence(database).damages
+    assert "was cut" in damage.reason

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from testrium.errors import InfraError
 from testrium.record.runs import MARK, is_state_folder, make_state_folder
 
 
@@ -31,3 +33,12 @@ def test_what_the_user_wrote_into_it_stays(tmp_path: Path) -> None:
     (tmp_path / ".gitignore").write_text("mine")
     make_state_folder(tmp_path)
     assert (tmp_path / ".gitignore").read_text() == "mine"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="there are no user ids")
+def test_a_state_folder_of_another_user_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
+    with pytest.raises(InfraError, match="belongs to another user"):
+        make_state_folder(tmp_path)

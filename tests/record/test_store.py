@@ -157,7 +157,7 @@ def test_what_is_no_store(tmp_path: Path) -> None:
         Store(tmp_path / "Data.db")
     sqlite3.connect(tmp_path / "empty.db").close()
     (tmp_path / "empty.db").touch()
-    with pytest.raises(InfraError, match="no database of Testrium"):
+    with pytest.raises(InfraError, match="not a database of Testrium"):
         load_evidence(tmp_path / "empty.db")
 
 
