@@ -14,7 +14,7 @@ from testrium.cli.completion import PATH
 from testrium.cli.main import Common
 from testrium.cli.options import Selected, selection_options
 from testrium.declared.groups import Group, Scenario
-from testrium.errors import UsageError
+from testrium.errors import ConfigError, UsageError
 from testrium.load.defaults import DEFAULT, Setting, settings_of
 from testrium.load.project import Project
 from testrium.plan.selection import ResultKey, Selection
@@ -30,9 +30,13 @@ def check_command(paths: tuple[str, ...]) -> int:
     Prints every problem as file:line: key: what is wrong. Exit code 3 if there is one, 2 if no
     group was found.
     """
+    from testrium.load.units import what_is_missing
     from testrium.session import load, plan
 
     _, groups = load(paths, Path.cwd())
+    missing = [problem for group in groups for problem in what_is_missing(group)]
+    if missing:
+        raise ConfigError(tuple(missing))
     plan(groups, Selection())
     for notice in dict.fromkeys(notice for group in groups for notice in group.notices):
         click.echo(f"notice: {notice}")

@@ -90,9 +90,7 @@ _MODES_SCHEMA: Final = {"type": "array", "minItems": 1, "items": {"enum": list(M
 class Configs:
     """The table `[Configs]` of a group, defaults decided."""
 
-    unit_names: Annotated[Names, MinLen(1), Key("units", required=True)] = field(
-        default=(), compare=False
-    )
+    unit_names: Annotated[Names, Key("units", required=True)] = field(default=(), compare=False)
     """the units' names; a file in `units/` that is not listed is an error"""
     enabled: bool = True
     """`false`: skipped, and the report says so"""

@@ -38,6 +38,7 @@ from testrium.load.units import (
 )
 from testrium.load.validate import Table, read, read_list, read_value
 from testrium.phrases import did_you_mean, nearest_word
+from testrium.variables import escape
 from testrium.words import RESERVED_UNITS
 
 #: The tables of config.toml besides [Configs].
@@ -136,6 +137,10 @@ class _Loading:
         params = parameter_names(matrix)
         env = self._env(params)
         tables = self._tables(env, params)
+        tests = test_modules(folder, self.code, files, self.around.cwd, self.complaints)
+        given_none = configs.gives("unit_names") and not configs["unit_names"]
+        if given_none and not tests:
+            configs.at("unit_names").wrong("must not be empty: the group has no test functions")
         check_entrypoints(files, self.code, env, configs["requires"])
         check_suite_paths(files, folder)
         has_setup = self._has_main("setup")
@@ -157,7 +162,7 @@ class _Loading:
             matrix=combinations,
             has_setup=has_setup,
             has_teardown=has_teardown,
-            test_modules=test_modules(folder, self.code, files, self.around.cwd, self.complaints),
+            test_modules=tests,
             notices=self.complaints.notices,
             **tables,
             **fields,
@@ -227,8 +232,19 @@ class _Loading:
         scope = Scope(enabled_ports(self.files), inherited, params, fixtures=self.fixtures)
         for name, text in own.items():
             check_text(text, spot.at(name), scope)
-        env = {**self.around.project.env, **own}
+        env = {**self._project_env(inherited), **own}
         check_unit_texts(self.files, inherited | env.keys(), params, self.fixtures)
+        return env
+
+    def _project_env(self, inherited: Collection[str]) -> dict[str, str]:
+        """What the project file says for every process: `[env]`, and `pythonpath`."""
+        project = self.around.project
+        env = dict(project.env)
+        if project.pythonpath:
+            folders = [escape(str(folder)) for folder in project.pythonpath]
+            if "PYTHONPATH" in inherited:
+                folders.append("${env.PYTHONPATH}")
+            env.setdefault("PYTHONPATH", os.pathsep.join(folders))
         return env
 
     def _has_main(self, module: str) -> bool:

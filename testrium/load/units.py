@@ -5,14 +5,17 @@ Suites of tests, checks by hand and plugins are units too.
 
 from __future__ import annotations
 
+import contextlib
 import graphlib
+import os
 import re
-from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from shutil import which
 from typing import Any, Final
 
-from testrium.declared.groups import Configs
+from testrium.declared.groups import Configs, Group
 from testrium.declared.units import (
     FIXTURE_PREFIX,
     KINDS,
@@ -20,7 +23,7 @@ from testrium.declared.units import (
     ManualStep,
     Unit,
 )
-from testrium.errors import UsageError
+from testrium.errors import Problem, UsageError
 from testrium.load.discover import UNITS_FOLDER
 from testrium.load.document import Complaints, Document, Spot, read_document, shown_path
 from testrium.load.python_code import PythonCode
@@ -263,6 +266,40 @@ def check_entrypoints(
         elsewhere = "PYTHONPATH" in env or "PYTHONPATH" in file["env"] or package in required
         if error := code.entrypoint_error(entrypoint, elsewhere=elsewhere):
             file.at("entrypoint").wrong(error)
+
+
+def what_is_missing(group: Group) -> Iterator[Problem]:
+    """Programs and working folders of a group's units that are not on this machine."""
+    if group.skip or not group.enabled:
+        return
+    for unit in group.units:
+        if not unit.enabled:
+            continue
+        folder = group.folder / (unit.cwd or "")
+        known = "${" not in (unit.cwd or "")
+        if known and not folder.is_dir():
+            yield Problem(unit.file, None, "cwd", f"{unit.cwd!r}: no such folder")
+            continue
+        program = unit.command[0] if unit.command else ""
+        if not program or "${" in program or program in group.requires:
+            continue
+        if "/" in program:
+            is_there = not known or (folder / program).exists()
+        else:
+            paths = (unit.env.get("PATH") or group.env.get("PATH"), None)
+            is_there = any(which(program, path=path) for path in paths) or "${" in (paths[0] or "")
+        if not is_there:
+            guess = did_you_mean(program, _programs()) if "/" not in program else ""
+            why = "no such program" if "/" in program else "no such program on PATH"
+            yield Problem(unit.file, None, "command", f"{program!r}: {why}{guess}")
+
+
+def _programs() -> set[str]:
+    found: set[str] = set()
+    for folder in os.get_exec_path():
+        with contextlib.suppress(OSError):
+            found.update(each.name for each in Path(folder).iterdir())
+    return found
 
 
 def check_setup(files: Sequence[UnitFile], *, has_setup: bool) -> None:

@@ -9,6 +9,7 @@ import pytest
 from testrium.declared.circuits import Circuit, Hop, Rules
 from testrium.declared.groups import Group
 from testrium.declared.units import LogProbe, Readiness, Unit
+from testrium.load.units import what_is_missing
 from testrium.words import EventType, Place
 
 if TYPE_CHECKING:
@@ -373,3 +374,30 @@ def test_two_callbacks_of_one_name_are_refused(workspace: Workspace) -> None:
     workspace.write({"g/test_case.py": "def a(): pass\n" + callback, "g/more.py": callback})
     (problem,) = workspace.problems()
     assert problem.startswith("g/more.py:1: validate_test: is defined in test_case.py too")
+
+
+def test_a_program_and_a_folder_that_are_not_there_are_told(workspace: Workspace) -> None:
+    workspace.group(a="command = ['uvicrn-x']", b="command = ['true']\ncwd = 'nowhere'", c="")
+    assert list(map(str, what_is_missing(workspace.loaded()))) == [
+        "g/units/a.toml: command: 'uvicrn-x': no such program on PATH",
+        "g/units/b.toml: cwd: 'nowhere': no such folder",
+    ]
+
+
+def test_the_project_gives_variables_and_folders_of_code(workspace: Workspace) -> None:
+    project = "pythonpath = ['lib']\n[env]\nMODE = 'x'\nOWN = 'project'"
+    workspace.write({"testrium.toml": project})
+    workspace.group("[env]\nOWN = 'group'", a="")
+    env = workspace.loaded().env
+    assert (env["MODE"], env["OWN"]) == ("x", "group")
+    assert env["PYTHONPATH"].split(":")[0] == str(workspace.folder / "lib")
+
+
+def test_a_group_of_test_functions_needs_no_units(workspace: Workspace) -> None:
+    workspace.group()
+    (workspace.folder / "g/units").mkdir()
+    assert workspace.problems() == [
+        "g/config.toml:2: units: must not be empty: the group has no test functions"
+    ]
+    workspace.write({"g/test_case.py": "def test_it():\n    pass\n"})
+    assert workspace.loaded().units == ()
