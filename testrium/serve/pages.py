@@ -31,7 +31,7 @@ class Page(NamedTuple):
     document: str
 
 
-class _Past(NamedTuple):
+class _StoredHistory(NamedTuple):
     """What the history holds.
 
     `runs` and `series` are of the latest runs, the oldest first. `flaky`, the most undecided first,
@@ -107,9 +107,9 @@ class Pages:
             return self.told(404, f"run {run} is not kept any more: the history has its verdicts")
         return Page(200, render(masked_run(read_run(folder)), cwd=self._cwd, details=details_of))
 
-    def _history(self) -> _Past:
+    def _history(self) -> _StoredHistory:
         if not (self._state / FILE).exists():  # who only looks makes nothing
-            return _Past()
+            return _StoredHistory()
         kept = frozenset(folder.name for folder in list_runs(self._state))
         with History(self._state) as history:
             records = history.list_runs(MOST_RUNS)[::-1]
@@ -119,7 +119,7 @@ class Pages:
                 for record in history.results(run=run.run)[::-1]
             ]
             every = history.results(figures=False)
-            return _Past(
+            return _StoredHistory(
                 runs=tuple(_past_run(run, run.run in kept) for run in records),
                 series=trends.all_series(results),
                 flaky=tuple((_series(one.group, one.mode), one) for one in flaky_of(every)),
