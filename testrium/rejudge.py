@@ -81,7 +81,7 @@ def _unfinished(folder: Path) -> RunResult:
     from testrium.record.runs import is_claimed
 
     if is_claimed(folder):
-        raise UsageError(f"run {folder.name} goes on: it can be judged when it has ended")
+        raise UsageError(f"run {folder.name} is still running")
     groups = []
     for path in sorted(folder.rglob(FILE)):
         recover(path.parent)

@@ -47,11 +47,11 @@ def compiled(text: str, written: str | None = None) -> re.Pattern[str]:
     except re.error as error:
         shown = text if written is None else written
         raise NotationError(
-            shown, (error.pos or 0) + 1, f"no regular expression: {error.msg}"
+            shown, (error.pos or 0) + 1, f"invalid regular expression: {error.msg}"
         ) from error
     except (OverflowError, RecursionError) as error:  # a{99999999999}, a thousand brackets
         shown = text if written is None else written
-        raise NotationError(shown, 1, f"no regular expression: {error}") from error
+        raise NotationError(shown, 1, f"invalid regular expression: {error}") from error
 
 
 def filled(text: str, lookup: Callable[[str], str] | None) -> str:

@@ -185,8 +185,19 @@ def read_document(path: Path, name: str, complaints: Complaints) -> Document | N
     except RecursionError:
         complaints.problem(name, None, "", "is nested too deeply")
     except ValueError as error:  # TOMLDecodeError, and int() of too many digits
-        complaints.problem(name, syntax_error_line(str(error), text), "", f"no TOML: {error}")
+        place = syntax_error_line(str(error), text)
+        reason = _syntax_error(str(error), place, text)
+        complaints.problem(name, place, "", f"invalid TOML: {reason}")
     return None
+
+
+def _syntax_error(message: str, line: int | None, text: str) -> str:
+    """What is wrong, in the words of users where the parser speaks of its own work."""
+    if line is not None and message.startswith(("Cannot overwrite", "Cannot declare")):
+        written = text.splitlines()[line - 1 : line]
+        if found := re.match(r"\s*(\[*\s*[\w.\"'-]+)", "".join(written)):
+            return f"`{found[1].lstrip('[ ')}` is defined twice"
+    return message
 
 
 def _parsed(text: str) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def write_archive(
 def unpacked(file: Path) -> Iterator[Path]:
     """The folder of the run in an archive, unpacked where only its owner may look; then removed.
 
-    Raises UsageError where it is no archive of a run, or one that is not to be trusted.
+    Raises UsageError where it is not an archive of a run, or one that is not to be trusted.
     """
     # The place itself is 0700, whatever is in it.
     with tempfile.TemporaryDirectory(prefix="testrium-archive-") as place:
@@ -75,7 +75,7 @@ def unpacked(file: Path) -> Iterator[Path]:
             reason = error.strerror if isinstance(error, OSError) else error
             raise UsageError(f"{file} cannot be read: {reason or error}") from error
         except (zipfile.BadZipFile, zlib.error) as error:
-            raise UsageError(f"{file} is no archive of a run: {error}") from error
+            raise UsageError(f"{file} is not an archive of a run: {error}") from error
         yield Path(place) / run
 
 
@@ -103,17 +103,24 @@ def _run_of(file: Path, archive: zipfile.ZipFile) -> str:
     """The id of the run: the one folder in which all is. Raises UsageError for what is not ours."""
     entries = archive.infolist()
     if len(entries) > MOST_FILES or sum(entry.file_size for entry in entries) > MOST_BYTES:
-        raise UsageError(f"{file} would unpack to more than is good: it was left alone")
+        raise UsageError(
+            f"{file} exceeds the unpack limit of {MOST_FILES} files or {MOST_BYTES} bytes; not"
+            " opened"
+        )
     for entry in entries:
         # ZIP keeps the type of a file in the upper half of the attributes; 0 is none.
         kind = stat.S_IFMT(entry.external_attr >> 16)
         if not _is_harmless(entry.filename) or kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise UsageError(f"{file} is no archive of a run: {entry.filename!r} is not allowed")
+            raise UsageError(
+                f"{file} is not an archive of a run: {entry.filename!r} is not allowed"
+            )
         if entry.compress_type not in _COMPRESSIONS:
-            raise UsageError(f"{file} is no archive of a run: it is compressed in another way")
+            raise UsageError(f"{file} is not an archive of a run: it is compressed in another way")
     tops = {PurePosixPath(entry.filename).parts[:1] for entry in entries}
     if len(tops) != 1 or () in tops:
-        raise UsageError(f"{file} is no archive of a run: it has not one folder")
+        raise UsageError(
+            f"{file} is not an archive of a run: expected exactly one top-level folder"
+        )
     ((run,),) = tops
     return run
 

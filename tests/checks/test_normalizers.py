@@ -50,7 +50,7 @@ def test_own_and_in_order() -> None:
 @pytest.mark.parametrize(
     ("normalizer", "message"),
     [
-        (Normalizer("", "a(", "x"), "'a(', column 2: no regular expression: missing )"),
+        (Normalizer("", "a(", "x"), "'a(', column 2: invalid regular expression: missing )"),
         (Normalizer("", "a", r"\2"), "column 1: cannot be put in: invalid group reference 2"),
     ],
 )

@@ -68,8 +68,11 @@ def test_a_check_is_read(workspace: Workspace) -> None:
         ('log = "a"', "4: checks: has no condition: give one of contains, lacks, sequence"),
         ('file = "a"', "(to see that the file is there: exists)"),
         ('exists = "x"\ncontains = "y"', "checks[1].contains: has no meaning beside 'exists'"),
-        ('log = "a"\nlast = "x("', "7: checks[1].last: 'x(', column 2: no regular expression:"),
-        ('log = "a"\nlacks = ["y", "[z"]', "checks[1].lacks: '[z', column 1: no regular"),
+        (
+            'log = "a"\nlast = "x("',
+            "7: checks[1].last: 'x(', column 2: invalid regular expression:",
+        ),
+        ('log = "a"\nlacks = ["y", "[z"]', "checks[1].lacks: '[z', column 1: invalid regular"),
         ('log = "a"\nlast = "${unit.a.port.htp}"', "unknown variable ${unit.a.port.htp}"),
         ('log = "a"\nlast = "${unit.dir}"', "unknown variable ${unit.dir}"),
         ('value = "${probe.b.x.y}"\nequals = 1', "${probe.b.x.y}: 'b' is no unit of this group"),

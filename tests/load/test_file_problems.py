@@ -52,14 +52,17 @@ def test_files_of_units(workspace: Workspace) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("x = ", "g/config.toml:1: no TOML: Invalid value (at end of document)"),
-        ("[Configs]\nunits = ['a']\nunits = ['a']", "g/config.toml:3: no TOML: Cannot overwrite"),
+        ("x = ", "g/config.toml:1: invalid TOML: Invalid value (at end of document)"),
+        (
+            "[Configs]\nunits = ['a']\nunits = ['a']",
+            "g/config.toml:3: invalid TOML: `units` is defined twice",
+        ),
         ("", "g/config.toml: the table [Configs] is missing"),
         ("Configs = 3", "g/config.toml: the table [Configs] is missing"),
         ("[Configs]\ntimeout = 3", "g/config.toml:1: units: is required"),
         ("[Configs]\nunits = []", "g/config.toml:2: units: must not be empty"),
         ("a = " + "[" * 5000, "g/config.toml: is nested too deeply"),
-        ("a = 1" + "0" * 5000, "g/config.toml: no TOML: Exceeds the limit"),
+        ("a = 1" + "0" * 5000, "g/config.toml: invalid TOML: Exceeds the limit"),
     ],
 )
 def test_a_config_that_cannot_be_read(workspace: Workspace, text: str, problem: str) -> None:

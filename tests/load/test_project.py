@@ -112,7 +112,7 @@ def test_all_mistakes_are_reported(workspace: Workspace) -> None:
     ("text", "problem"),
     [
         ("[tool.testrium]\nConfigs = 3", "2: tool.testrium.Configs: must be a table"),
-        ("[tool.testrium", "1: no TOML: Expected ']' at the end of a table declaration"),
+        ("[tool.testrium", "1: invalid TOML: Expected ']' at the end of a table declaration"),
     ],
 )
 def test_a_wrong_pyproject(workspace: Workspace, text: str, problem: str) -> None:

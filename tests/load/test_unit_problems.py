@@ -169,7 +169,7 @@ def test_a_key_of_a_unit(
     [
         (
             "log = 'a('",
-            "'a(', column 2: no regular expression: missing ), unterminated subpattern",
+            "'a(', column 2: invalid regular expression: missing ), unterminated subpattern",
         ),
         ("log = 'a'\nkey = '${id}'", "unknown variable ${id}"),
         ("log = '(?P<id>a)'\nkey = '${idd}'", "unknown variable ${idd}; did you mean 'id'?"),

@@ -88,7 +88,7 @@ def test_what_could_leave_the_folder_is_refused(
     tmp_path: Path, entries: tuple[zipfile.ZipInfo | str, ...]
 ) -> None:
     file = made(tmp_path / "evil.zip", *entries)
-    with pytest.raises(UsageError, match="is no archive of a run"), unpacked(file):
+    with pytest.raises(UsageError, match="is not an archive of a run"), unpacked(file):
         pass
 
 
@@ -100,7 +100,7 @@ def test_bombs_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             with unpacked(file) as folder:
                 assert (folder / "b").stat().st_size == 1000
             patch.setattr(archive, limit, least - 1)
-            with pytest.raises(UsageError, match="more than is good"), unpacked(file):
+            with pytest.raises(UsageError, match="exceeds the unpack limit of"), unpacked(file):
                 pass
 
 
@@ -108,7 +108,10 @@ def test_a_size_that_lies_is_damage(tmp_path: Path) -> None:
     file = made(tmp_path / "lie.zip", "run/a", text="0" * 1000)
     data = file.read_bytes()
     file.write_bytes(data.replace((1000).to_bytes(4, "little"), (10).to_bytes(4, "little")))
-    with pytest.raises(UsageError, match=r"is no archive of a run|cannot be read"), unpacked(file):
+    with (
+        pytest.raises(UsageError, match=r"is not an archive of a run|cannot be read"),
+        unpacked(file),
+    ):
         pass
 
 
@@ -116,7 +119,7 @@ def test_a_size_that_lies_is_damage(tmp_path: Path) -> None:
 def test_another_file_is_refused(tmp_path: Path, data: bytes) -> None:
     file = tmp_path / "other.zip"
     file.write_bytes(data)
-    with pytest.raises(UsageError, match="is no archive of a run: File is not a zip file"):
+    with pytest.raises(UsageError, match="is not an archive of a run: File is not a zip file"):
         unpacked(file).__enter__()
 
 

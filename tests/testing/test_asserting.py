@@ -136,9 +136,13 @@ def test_texts() -> None:
             "'contain' is no condition of a check; did you mean 'contains'?",
         ),
         ({"count": 3}, ValueError, "count needs one pattern in contains"),
-        ({"contains": "x", "count": "many"}, ValueError, "no comparison with a number: 'many'"),
+        (
+            {"contains": "x", "count": "many"},
+            ValueError,
+            "invalid comparison with a number: 'many'",
+        ),
         ({"golden": "x", "normalize": "date"}, ValueError, "no normaliser 'date'; there are"),
-        ({"contains": "("}, ValueError, r"'\(', column 1: no regular expression"),
+        ({"contains": "("}, ValueError, r"'\(', column 1: invalid regular expression"),
         ({"extract": "(?P<n>x)", "expect": "m > 1"}, ValueError, "unknown name 'm'"),
     ],
 )
