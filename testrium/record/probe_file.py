@@ -458,7 +458,8 @@ class ProbeFile:
         batch = self._take(lines, first_id, read_ns or time.monotonic_ns(), damages, quick)
         if at_end and end == len(data) and read_ns is None:
             self.low_ns = max(self.low_ns or 0, before_ns)
-        self._mtime_ns = status.st_mtime_ns if status.st_size == self.offset else None
+        if end:
+            self._mtime_ns = status.st_mtime_ns if status.st_size == self.offset else None
         return batch._replace(more=not at_end)
 
     def read_rest(self, first_id: int, read_ns: int | None = None) -> Batch:

@@ -60,6 +60,29 @@ def test_lines_that_are_no_probes_are_shown_and_the_rest_is_read(workplace: Work
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < max(before, 400_000)
 
 
+@pytest.mark.parametrize(
+    "done",
+    [
+        "rm $TESTRIUM_PROBES",
+        "mv $TESTRIUM_PROBES elsewhere",
+        "cp $TESTRIUM_PROBES copy; mv copy $TESTRIUM_PROBES",
+        ": > $TESTRIUM_PROBES",
+        """echo '{"step":"last"}' > $TESTRIUM_PROBES""",
+    ],
+)
+def test_a_unit_that_swaps_its_evidence_does_not_pass(workplace: Workplace, done: str) -> None:
+    folder = workplace.group(
+        {"a": 'command = ["sh", "unit.sh"]\nevents = ["last"]'},
+        "",
+        configs="timeout = 30",
+    )
+    (folder / "unit.sh").write_text(
+        f"""echo '{{"step":"last"}}' >> $TESTRIUM_PROBES\nsleep 0.3\n{done}\n"""
+    )
+    outcome = workplace.run()
+    assert (outcome.exit_code, outcome.codes) == (4, ["gap a"])
+
+
 def test_what_no_probe_can_hold_is_refused_at_the_call(
     workplace: Workplace, sound: Soundness
 ) -> None:

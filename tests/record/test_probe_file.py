@@ -271,10 +271,11 @@ def test_evidence_that_was_swapped_is_a_damage(
     if rests:
         file.close()
     done(tmp_path / "p")
-    (unit, reason, *_), *more = file.read_end()
+    damages = [] if rests else file.read(1).damages  # it woke the recorder, or not
+    damages += file.read_end()
+    ((unit, reason, *_),) = damages
     assert unit == "unit"
     assert "probe file" in reason
-    assert more == []
     assert file.read_end() == []  # told once
 
 
