@@ -148,6 +148,9 @@ class Events_Manager:
     ) -> bool:
         """Block until the event is there; False when it was not within `timeout` seconds.
 
+        In a run it is also False, with a RuntimeWarning, once the unit has ended for good; a unit
+        that the run does not have is a ValueError.
+
         Past events count. `unit` is by default the manager's. `poll_interval` is the pause between
         two looks, in seconds, where the platform cannot tell that a file was written; elsewhere
         the event itself ends the wait.

@@ -59,9 +59,13 @@ class RunLog:
         asker = os.environ.get(names.UNIT, "")
         request = wait_request(f"{unit}:{step}", key, timeout_s, asker=asker)
         try:
-            return ask(request, timeout_s)["event"] is not None
+            answer = ask(request, timeout_s)
         except TimeoutError:
             return False
+        if ended := answer.get("ended"):
+            words = f"wait_for_event: no {unit}:{step} will come: {ended}"
+            warnings.warn(words, RuntimeWarning, stacklevel=3)
+        return answer["event"] is not None
 
     def drop_events(self) -> None:
         warnings.warn(

@@ -339,3 +339,58 @@ def test_a_wait_ends_with_the_unit_that_should_emit(workplace: Workplace) -> Non
     message = outcome.group["findings"][0]["message"]
     assert "there is no unit 'svr' in this run: did you mean 'srv'?" in message
     assert outcome.group["required"]["missing"] == []
+
+
+def test_a_wait_ends_at_once_when_its_unit_has_ended(workplace: Workplace) -> None:
+    group = workplace.group(
+        {
+            "srv": 'entrypoint = "test_case:srv"',
+            "a": 'entrypoint = "test_case:a"\nquiet = true',
+            "b": 'entrypoint = "test_case:b"\nquiet = true',
+            "c": 'entrypoint = "test_case:c"\nquiet = true',
+        },
+        """
+        import asyncio, time, warnings
+        from testrium.modules.events import Events_Manager
+        def srv():
+            time.sleep(0.4)
+            testrium.unit().probe("up")
+        def told(name, work):
+            begun = time.monotonic()
+            try:
+                said = work()
+            except (TimeoutError, ValueError) as error:
+                said = f"{type(error).__name__}: {error}"
+            with open(name, "w") as file:
+                file.write(f"{said} {time.monotonic() - begun < 10}")
+        def a():
+            me = testrium.unit()
+            told("wait", lambda: me.wait_for("srv:never", key="k", timeout=15))
+            told("late", lambda: me.wait_for("srv:never", timeout=15))
+            told("past", lambda: me.wait_for("srv:up", timeout=15).step)
+            told("unknown", lambda: me.wait_for("svr:up", timeout=15))
+        def b():
+            me = testrium.unit()
+            told("async", lambda: asyncio.run(me.wait_for_async("srv:never", timeout=15)))
+        def c():
+            events = Events_Manager(Unit="*", path=".")
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                told("classic", lambda: events.wait_for_event("never", unit="srv", timeout=15))
+            told("warning", lambda: caught[0].message)
+            told("classic-unknown", lambda: events.wait_for_event("up", unit="svr", timeout=15))
+        """,
+    )
+    assert workplace.run().codes == []
+
+    def text(name: str) -> str:
+        return (group / name).read_text()
+
+    ended = "unit srv ended with exit code 0"
+    assert text("wait") == f"TimeoutError: no probe srv:never with key 'k': {ended} True"
+    assert text("late") == text("async") == f"TimeoutError: no probe srv:never: {ended} True"
+    assert text("past") == "up True"
+    unknown = "ValueError: there is no unit 'svr' in this run: did you mean 'srv'? True"
+    assert text("unknown") == text("classic-unknown") == unknown
+    assert text("classic") == "False True"
+    assert text("warning") == f"wait_for_event: no srv:never will come: {ended} True"

@@ -144,8 +144,8 @@ def test_a_shell_reports_a_metric(lines: Lines) -> None:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ((), "either a STEP or --metric"),
-        (("ready", "--metric", "rate", "1"), "either a STEP or --metric"),
+        ((), "expected a STEP or --metric"),
+        (("ready", "--metric", "rate", "1"), "expected a STEP or --metric"),
         (("ready", "--unit", "ms"), "belong to --metric"),
         (("--metric", "rate", "nan"), "finite"),
     ],
