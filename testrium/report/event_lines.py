@@ -88,7 +88,7 @@ def _row(
     if keyed:
         row.append(Span(cut(event.key or "", _KEY_WIDTH, symbols.ellipsis)))
     row.append(Span(event.type, "dim"))
-    row.append(Span(f"pid {event.pid}" if event.pid else "", "dim"))
+    row.append(Span(f"pid {event.pid}" if event.pid > 0 else "", "dim"))
     row.append(Span(cut(facts(event), _META_WIDTH, symbols.ellipsis), "dim"))
     return row
 

@@ -220,7 +220,7 @@ def _fault(event: Event, started_ns: int | None) -> dict[str, Any]:
         "phase": event.meta.get("phase"),
         "unit": event.meta.get("unit"),
         "key": event.key,
-        "pid": event.pid or None,
+        "pid": event.pid if event.pid > 0 else None,
         "start": event.start or None,
         "attempt": event.attempt,
         "at_s": at_s,

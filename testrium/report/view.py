@@ -398,7 +398,7 @@ def _fault(event: Event, started_ns: int | None, healed_ns: int | None) -> Fault
         do=str(event.meta.get("do", "")),
         unit=str(event.meta.get("unit", "")),
         key=event.key,
-        pid=event.pid or None,
+        pid=event.pid if event.pid > 0 else None,
         at_s=None if started_ns is None else (event.t_ns - started_ns) / 1e9,
         for_s=for_ns / 1e9 if isinstance(for_ns, int) else None,
     )
@@ -419,7 +419,7 @@ def _history(finding: Finding, events: Sequence[Event]) -> tuple[EventView, ...]
                 type=event.type,
                 key=event.key,
                 t_ms=(event.t_ns - first.t_ns) / 1e6 if first and same_clock else None,
-                pid=event.pid or None,  # 0: a program that did not say
+                pid=event.pid if event.pid > 0 else None,  # 0: a program that did not say
                 bound=event.t_low_ns is not None,
                 skipped=middle if middle > 0 and index == MOST_EVENTS // 2 + middle else 0,
             )

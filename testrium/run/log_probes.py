@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from testrium.declared.units import LogProbe, Unit
 from testrium.record.recorder import Recorder, RunnerEvent
@@ -22,14 +23,15 @@ def follow_logs(
         return
     probes = LogProbes(unit.name, start, unit.probes, context.recorder, values.lookup)
 
-    def read(lines: list[str], low_ns: int) -> None:
-        probes.read(lines, low_ns)
+    def read(lines: list[str], low_ns: int, log: int) -> None:
+        probes.read(lines, low_ns, log)
         if services.verbose:
             for line in lines:
                 services.observer.unit_output(context.scenario, unit.name, f"{line}\n")
 
-    for log in (context.folder.stdout(unit.name), context.folder.stderr(unit.name)):
-        context.logs.follow(log, read, started_ns)
+    logs = (context.folder.stdout(unit.name), context.folder.stderr(unit.name))
+    for number, log in enumerate(logs, 1):
+        context.logs.follow(log, partial(read, log=number), started_ns)
 
 
 class LogProbes:
@@ -56,12 +58,14 @@ class LogProbes:
         self._recorder = recorder
         self._lookup = lookup
 
-    def read(self, lines: Sequence[str], low_ns: int) -> None:
+    def read(self, lines: Sequence[str], low_ns: int, log: int = 1) -> None:
         """Record an event for every probe whose pattern is found in a line.
 
         Args:
             lines: some lines in their order.
             low_ns: they are not older (CLOCK_MONOTONIC).
+            log: the number of their log. Lines of one log have an order, those of two have none,
+                and none with the lines of a probe file: the events get its negative as their pid.
 
         Raises:
             InfraError: a pattern takes too long.
@@ -82,6 +86,7 @@ class LogProbes:
                     key=key,
                     meta=meta,
                     start=self._start,
+                    pid=-log,
                     t_low_ns=low_ns,
                     line=line,
                 )

@@ -234,6 +234,8 @@ class Table:
             fields["exit"] = tuple(int(code) for code in fields["exit"].split(","))
         if "stop_events" in fields:
             fields["stop_events"] = tuple(fields["stop_events"].split(","))
+        if "dependencies" in fields:
+            fields["dependencies"] = tuple(fields["dependencies"].split(","))
         fields["quiet"] = fields.get("quiet") == "true"
         unit = Unit(
             words[0],
