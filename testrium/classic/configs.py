@@ -80,7 +80,10 @@ def normalize_unit_config(config: dict[str, Any], unit_name: str | None = None) 
         raise ValueError("unit config must load into a dictionary")  # noqa: TRY004 - classic
     table, name = _without_name(config)
     complaints = Complaints()
-    read(Unit, _given(table), _spot(table, "unit", complaints))
+    spot = _spot(table, "unit", complaints)
+    if "init" not in table:
+        spot.at("init").wrong("is required")  # as it always was of a dictionary
+    read(Unit, _given(table), spot)
     _raise_if_any(complaints.problems, "unit ")
     result = _copy(UNIT_DEFAULTS) | _canonical(Unit, table)
     name = unit_name if unit_name is not None else name

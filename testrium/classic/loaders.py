@@ -74,11 +74,11 @@ def _read_group(found: Found, around: Surroundings, *, strict: bool) -> FoundTes
     if not group.enabled:
         return None
     files = {unit.name: found.folder / UNITS_FOLDER / f"{unit.name}.toml" for unit in group.units}
-    names = list(files)
-    units = [normalize_unit_config(_read_toml(file)[name], name) for name, file in files.items()]
-    return found.id, sorted(
-        units, key=lambda unit: int(unit.get("init", names.index(unit["name"])))
-    )
+    units = [
+        normalize_unit_config({"init": place, **_read_toml(file)[name]}, name)
+        for place, (name, file) in enumerate(files.items())
+    ]
+    return found.id, sorted(units, key=lambda unit: int(unit["init"]))
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -285,6 +285,8 @@ def seconds(value: Any) -> float:
 
 
 def _positive_seconds(value: Any) -> float:
+    if is_number(value) and value <= 0:
+        raise ValueError("must be a positive number")
     if (found := seconds(value)) > 0:
         return found
     raise ValueError("must be longer than nothing")

@@ -147,7 +147,7 @@ def test_templates_of_a_project_are_no_groups_to_run() -> None:
     own_template("real")
     assert [group.id for group in load_groups((), cwd=Path.cwd())] == ["real"]
     asked = load_groups(("testrium-templates",), cwd=Path.cwd())
-    assert [group.id for group in asked] == ["ours"]
+    assert [group.id for group in asked] == ["testrium-templates/ours"]
 
 
 def test_any_group_can_be_the_template() -> None:

@@ -104,7 +104,7 @@ def test_what_the_history_knows(arguments: tuple[str, ...], found: list[str]) ->
 def test_the_fields_of_a_group() -> None:
     (group,) = data("shop/find")
     assert group == {
-        "id": "find",
+        "id": "shop/find",
         "folder": str(Path("shop/find").resolve()),
         "title": "",
         "purpose": "",

@@ -98,7 +98,7 @@ def test_all_mistakes_are_reported(workspace: Workspace) -> None:
         "testrium.toml:1: stat: unknown key; did you mean 'state'?",
         "testrium.toml:2: state: must be a non-empty string",
         "testrium.toml:4: Configs.tiemout: unknown key; did you mean 'timeout'?",
-        "testrium.toml:5: Configs.timeout: must be longer than nothing",
+        "testrium.toml:5: Configs.timeout: must be a positive number",
         (
             "testrium.toml:7: unit.grace: invalid duration '1': use a number of seconds"
             ' or a text such as "80ms" (us, ms, s, m, h, d)'
