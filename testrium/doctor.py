@@ -35,7 +35,7 @@ _SOCKET_PATH = 107
 _SOCKET_NAME = len("/testrium-12345678/waits")
 
 
-class Check(NamedTuple):
+class MachineCheck(NamedTuple):
     """What one check found; `advice` is what to do about it, or ""."""
 
     name: str
@@ -44,7 +44,7 @@ class Check(NamedTuple):
     advice: str = ""
 
 
-def exit_code(checks: Iterable[Check]) -> ExitCode:
+def exit_code(checks: Iterable[MachineCheck]) -> ExitCode:
     """CONFIG_ERROR where only the project's files are wrong, ERROR where the machine is."""
     wrong = {check.name for check in checks if check.state == "problem"}
     if not wrong:
@@ -52,7 +52,7 @@ def exit_code(checks: Iterable[Check]) -> ExitCode:
     return ExitCode.CONFIG_ERROR if wrong <= {"project", "groups"} else ExitCode.ERROR
 
 
-def run_checks(cwd: Path) -> tuple[Check, ...]:
+def run_checks(cwd: Path) -> tuple[MachineCheck, ...]:
     """All checks, those of the machine first; takes about a second, for a trial run."""
     machine = (
         check_python,
@@ -67,7 +67,7 @@ def run_checks(cwd: Path) -> tuple[Check, ...]:
     )
     checks = [_guarded(check) for check in machine]
     project = _project(cwd)
-    if isinstance(project, Check):
+    if isinstance(project, MachineCheck):
         return (*checks, project)
     checks.append(_shown_project(project))
     checks.append(check_state_folder(project.state_folder))
@@ -76,29 +76,29 @@ def run_checks(cwd: Path) -> tuple[Check, ...]:
     return tuple(checks)
 
 
-def _guarded(check: Callable[[], Check]) -> Check:
+def _guarded(check: Callable[[], MachineCheck]) -> MachineCheck:
     """A check that meets an error of the machine has found a problem."""
     try:
         return check()
     except (OSError, InfraError, subprocess.SubprocessError) as error:
         name = check.__name__.removeprefix("check_").replace("_", " ")
-        return Check(name, "problem", _words(error))
+        return MachineCheck(name, "problem", _words(error))
 
 
 def _words(error: Exception) -> str:
     return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
 
 
-def check_python() -> Check:
+def check_python() -> MachineCheck:
     """Which interpreter runs Testrium, and with it the units written in Python."""
     version = ".".join(map(str, sys.version_info[:3]))
-    return Check("python", "ok", f"{version}, {sys.executable}; testrium {__version__}")
+    return MachineCheck("python", "ok", f"{version}, {sys.executable}; testrium {__version__}")
 
 
-def check_processes() -> Check:
+def check_processes() -> MachineCheck:
     """Whether a child can be forked, adopted from its parent, and tied to the life of another."""
     if is_portable():
-        return Check(
+        return MachineCheck(
             "processes", "ok", "units are spawned; docs/platforms.md tells what that means"
         )
     from testrium.system import kernel
@@ -114,17 +114,17 @@ def check_processes() -> Check:
         os._exit(0)
     _, status = os.waitpid(pid, 0)
     if status or kernel.process_entry(me) is None:
-        return Check("processes", "problem", "children cannot be tied to this process")
-    return Check("processes", "ok", "fork, adoption of orphans and /proc work")
+        return MachineCheck("processes", "problem", "children cannot be tied to this process")
+    return MachineCheck("processes", "ok", "fork, adoption of orphans and /proc work")
 
 
-def check_inotify() -> Check:
+def check_inotify() -> MachineCheck:
     """Whether the recorder is woken when a probe is written."""
     from testrium.record.inotify import Inotify
 
     watcher = Inotify.open()
     if watcher is None:
-        return Check(
+        return MachineCheck(
             "inotify",
             "warning",
             "not available: probe files are looked at every 20 ms instead",
@@ -137,8 +137,8 @@ def check_inotify() -> Check:
         woken = watched and watcher.wait(1.0)
     watcher.close()
     if woken:
-        return Check("inotify", "ok", "a written probe wakes the recorder")
-    return Check(
+        return MachineCheck("inotify", "ok", "a written probe wakes the recorder")
+    return MachineCheck(
         "inotify",
         "warning",
         "files cannot be watched: they are looked at every 20 ms instead",
@@ -146,7 +146,7 @@ def check_inotify() -> Check:
     )
 
 
-def check_ports() -> Check:
+def check_ports() -> MachineCheck:
     """Whether units can get ports, and be reached at them."""
     from testrium.run.ports import PortAllocator
 
@@ -156,16 +156,16 @@ def check_ports() -> Check:
             socket.create_server(("127.0.0.1", port)) as server,
             socket.create_connection(server.getsockname(), timeout=5),
         ):
-            return Check("ports", "ok", f"127.0.0.1 answers, on port {port} for example")
+            return MachineCheck("ports", "ok", f"127.0.0.1 answers, on port {port} for example")
 
 
-def check_sockets() -> Check:
+def check_sockets() -> MachineCheck:
     """Whether Unix sockets can be made where a run makes its own."""
     folder = tempfile.gettempdir()
     if is_portable():
-        return Check("sockets", "ok", "not needed: units ask the runner over TCP")
+        return MachineCheck("sockets", "ok", "not needed: units ask the runner over TCP")
     if len(os.fsencode(folder)) + _SOCKET_NAME > _SOCKET_PATH:
-        return Check(
+        return MachineCheck(
             "sockets",
             "problem",
             f"{folder} is too long for the path of a Unix socket",
@@ -173,21 +173,21 @@ def check_sockets() -> Check:
         )
     with tempfile.TemporaryDirectory() as own, socket.socket(socket.AF_UNIX) as server:
         server.bind(f"{own}/s")
-    return Check("sockets", "ok", f"in {folder}")
+    return MachineCheck("sockets", "ok", f"in {folder}")
 
 
-def check_open_files() -> Check:
+def check_open_files() -> MachineCheck:
     """How many files may be open at once, by process."""
     return judge_open_files(*resource.getrlimit(resource.RLIMIT_NOFILE))
 
 
-def judge_open_files(soft: int, hard: int) -> Check:
+def judge_open_files(soft: int, hard: int) -> MachineCheck:
     """What limits of the number of open files come to."""
     if soft == resource.RLIM_INFINITY or soft >= _FILES:
         shown = "without a limit" if soft == resource.RLIM_INFINITY else str(soft)
-        return Check("open files", "ok", shown)
+        return MachineCheck("open files", "ok", shown)
     most = "unlimited" if hard == resource.RLIM_INFINITY else str(hard)
-    return Check(
+    return MachineCheck(
         "open files",
         "warning",
         f"{soft}: little for many units side by side",
@@ -195,7 +195,7 @@ def judge_open_files(soft: int, hard: int) -> Check:
     )
 
 
-def check_limits() -> Check:
+def check_limits() -> MachineCheck:
     """What control groups and limits of the user leave of memory, cores and processes."""
     from testrium.run.schedule import usable_cores
     from testrium.system.cgroup import read_limits
@@ -214,42 +214,42 @@ def check_limits() -> Check:
     if most:
         facts.append(f"{min(most)} processes")
     if most and min(most) < _PROCESSES:
-        return Check("limits", "warning", ", ".join(facts), "raise pids.max or ulimit -u")
-    return Check("limits", "warning" if advice else "ok", ", ".join(facts), advice)
+        return MachineCheck("limits", "warning", ", ".join(facts), "raise pids.max or ulimit -u")
+    return MachineCheck("limits", "warning" if advice else "ok", ", ".join(facts), advice)
 
 
-def check_git() -> Check:
+def check_git() -> MachineCheck:
     """Whether results can name the revision of the code."""
     if shutil.which("git") is None:
-        return Check(
+        return MachineCheck(
             "git", "warning", "not found: results do not name the revision", "install git, or not"
         )
-    return Check("git", "ok", "results name the revision of the code")
+    return MachineCheck("git", "ok", "results name the revision of the code")
 
 
-def check_terminal() -> Check:
+def check_terminal() -> MachineCheck:
     """Whether the signs of a report can be shown."""
     encoding = sys.stdout.encoding or "ascii"
     if encoding.lower().replace("-", "") != "utf8":
-        return Check(
+        return MachineCheck(
             "terminal", "warning", f"writes {encoding}", "set LANG=C.UTF-8 or PYTHONUTF8=1"
         )
-    return Check("terminal", "ok", encoding)
+    return MachineCheck("terminal", "ok", encoding)
 
 
-def _project(cwd: Path) -> Project | Check:
+def _project(cwd: Path) -> Project | MachineCheck:
     try:
         return find_project(cwd)
     except ConfigError as error:
-        return Check("project", "problem", "; ".join(map(str, error.problems)))
+        return MachineCheck("project", "problem", "; ".join(map(str, error.problems)))
 
 
-def _shown_project(project: Project) -> Check:
+def _shown_project(project: Project) -> MachineCheck:
     found = str(project.file) if project.file else "no testrium.toml: defaults are used"
-    return Check("project", "ok", found)
+    return MachineCheck("project", "ok", found)
 
 
-def check_state_folder(folder: Path) -> Check:
+def check_state_folder(folder: Path) -> MachineCheck:
     """Whether runs can be kept: SQLite works there, and there is room."""
     from testrium.record.database import open_database
 
@@ -259,37 +259,37 @@ def check_state_folder(folder: Path) -> Check:
             open_database(f"{own}/Data.db", "wal").close()
     except (OSError, InfraError) as error:
         advice = "let it be written, or name another folder: state = PATH in testrium.toml"
-        return Check("state folder", "problem", f"{folder}: {_words(error)}", advice)
+        return MachineCheck("state folder", "problem", f"{folder}: {_words(error)}", advice)
     free = shutil.disk_usage(there).free
     if free < _FREE_BYTES:
-        return Check(
+        return MachineCheck(
             "state folder",
             "warning",
             f"{folder}: {free / 1e6:.0f} MB are free",
             "testrium clean --keep 10",
         )
-    return Check("state folder", "ok", f"{folder}: {free / 1e9:.0f} GB are free")
+    return MachineCheck("state folder", "ok", f"{folder}: {free / 1e9:.0f} GB are free")
 
 
-def _checked_groups(project: Project, cwd: Path) -> list[Check]:
+def _checked_groups(project: Project, cwd: Path) -> list[MachineCheck]:
     """Whether the groups below `cwd` can be read, and what they require is there."""
     try:
         groups = load_groups((), cwd=cwd, project=project)
     except ConfigError as error:
         number = len(error.problems)
         wrong = f"{number} problem{'' if number == 1 else 's'} in the groups below"
-        return [Check("groups", "problem", f"{wrong} {cwd}", "testrium check")]
+        return [MachineCheck("groups", "problem", f"{wrong} {cwd}", "testrium check")]
     except UsageError as error:
-        return [Check("groups", "problem", str(error))]
+        return [MachineCheck("groups", "problem", str(error))]
     if not groups:
         advice = "testrium gen group NAME --from TEMPLATE"
-        return [Check("groups", "warning", f"none below {cwd}", advice)]
+        return [MachineCheck("groups", "warning", f"none below {cwd}", advice)]
     number = len(groups)
     shown = f"{number} group{'' if number == 1 else 's'} below {cwd}"
-    return [Check("groups", "ok", shown), *check_requirements(groups, Machine())]
+    return [MachineCheck("groups", "ok", shown), *check_requirements(groups, Machine())]
 
 
-def check_requirements(groups: Iterable[Group], machine: Machine) -> list[Check]:
+def check_requirements(groups: Iterable[Group], machine: Machine) -> list[MachineCheck]:
     """One check for each program or module that the groups require."""
     wanted: dict[str, list[str]] = {}
     for group in groups:
@@ -300,13 +300,13 @@ def check_requirements(groups: Iterable[Group], machine: Machine) -> list[Check]
         needed = f"required by {', '.join(ids)}"
         if lacking := missing(name, machine):
             advice = "install it, else these groups are skipped"
-            checks.append(Check(name, "warning", f"{lacking}, {needed}", advice))
+            checks.append(MachineCheck(name, "warning", f"{lacking}, {needed}", advice))
         else:
-            checks.append(Check(name, "ok", needed))
+            checks.append(MachineCheck(name, "ok", needed))
     return checks
 
 
-def check_trial() -> Check:
+def check_trial() -> MachineCheck:
     """Whether a whole run works: the group of two units that `testrium gen` makes."""
     from testrium.resources import template_folder
 
@@ -327,5 +327,7 @@ def check_trial() -> Check:
         )
         took = time.monotonic() - started
     if done.returncode == 0:
-        return Check("trial", "ok", f"a group of two units passed in {took:.1f} s")
-    return Check("trial", "problem", f"a group of two units did not pass:\n{done.stdout.strip()}")
+        return MachineCheck("trial", "ok", f"a group of two units passed in {took:.1f} s")
+    return MachineCheck(
+        "trial", "problem", f"a group of two units did not pass:\n{done.stdout.strip()}"
+    )

@@ -14,7 +14,13 @@ import pytest
 
 from testrium import doctor
 from testrium.declared.groups import Group
-from testrium.doctor import Check, check_requirements, exit_code, judge_open_files, run_checks
+from testrium.doctor import (
+    MachineCheck,
+    check_requirements,
+    exit_code,
+    judge_open_files,
+    run_checks,
+)
 from testrium.errors import ExitCode, InfraError
 from testrium.plan.scenarios import Machine
 
@@ -22,10 +28,10 @@ from testrium.plan.scenarios import Machine
 @pytest.fixture(autouse=True)
 def without_a_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     """No run inside of each test; `test_the_command` has one."""
-    monkeypatch.setattr(doctor, "check_trial", lambda: Check("trial", "ok", ""))
+    monkeypatch.setattr(doctor, "check_trial", lambda: MachineCheck("trial", "ok", ""))
 
 
-def states(checks: Iterable[Check]) -> dict[str, str]:
+def states(checks: Iterable[MachineCheck]) -> dict[str, str]:
     return {check.name: check.state for check in checks}
 
 
@@ -104,7 +110,10 @@ def test_a_temporary_folder_with_a_long_name(
 
 
 def test_warnings_do_not_count() -> None:
-    assert exit_code([Check("a", "warning", ""), Check("b", "ok", "")]) == ExitCode.SUCCESS
+    assert (
+        exit_code([MachineCheck("a", "warning", ""), MachineCheck("b", "ok", "")])
+        == ExitCode.SUCCESS
+    )
 
 
 def test_the_command(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from testrium.errors import InfraError
 from testrium.report.escape import json_text
 
 if TYPE_CHECKING:
-    from testrium.doctor import Check
+    from testrium.doctor import MachineCheck
 
 
 @click.command(name="doctor")
@@ -42,7 +42,7 @@ def doctor_command(as_json: bool) -> int:
     return exit_code(checks)
 
 
-def _print(check: Check, width: int) -> None:
+def _print(check: MachineCheck, width: int) -> None:
     from testrium.report.escape import visible
 
     first, *rest = check.found.splitlines() or [""]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from testrium.run.supervisor.client import Process
 
 
-class Target(Protocol):
+class StrikableUnit(Protocol):
     """A unit as a failpoint needs it; an `Actor` is one. `process` is None while none runs."""
 
     unit: Unit
@@ -65,7 +65,7 @@ class Injector:
     ) -> None:
         """`probe_file` gives the file of a unit's start, `change` wakes when a process starts."""
         #: The units whose processes can be struck.
-        self.targets: Mapping[str, Target] = {}
+        self.targets: Mapping[str, StrikableUnit] = {}
         self._recorder = recorder
         self._probe_file = probe_file
         self._change = change
