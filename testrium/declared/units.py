@@ -40,7 +40,7 @@ FIXTURE_PREFIX: Final = "fixture."
 #: What a unit can be besides a function and a command.
 KINDS: Final = ("pytest", "unittest", "doctest", "manual")
 #: What readiness can ask.
-READY_KINDS: Final = ("tcp", "http", "log", "file", "command", "plugin")
+READY_KINDS: Final = ("tcp", "http", "log", "file", "command", "plugin", "ended")
 
 
 @table
@@ -57,10 +57,14 @@ class Readiness:
     command: Annotated[tuple[Text, ...], MinLen(1)] = ()
     plugin: Name | None = None
     settings: Settings = field(default_factory=nothing)
+    ended: Literal[True] | None = None
+    error: FilledText | None = None
 
     @property
-    def kind(self) -> Literal["tcp", "http", "log", "file", "command"]:
+    def kind(self) -> Literal["tcp", "http", "log", "file", "command", "ended"]:
         """What is asked; a plugin is asked by a command."""
+        if self.ended:
+            return "ended"
         for kind in ("tcp", "http", "log", "file"):
             if getattr(self, kind) is not None:
                 return kind
@@ -71,6 +75,14 @@ class Readiness:
         """The address, pattern or path that is asked for; "" for a command."""
         return self.tcp or self.http or self.log or self.file or ""
 
+
+def _conditions(value: Any) -> Any:
+    return (value,) if isinstance(value, dict) else value
+
+
+Conditions = Annotated[
+    tuple[Readiness, ...], Prepared(_conditions, {}), Key(items="tables, or one table")
+]
 
 _EVENT_TYPES: Final = tuple(str(each) for each in EventType)
 
@@ -194,10 +206,12 @@ class Unit:
     """the same, but only after the runner has told it to stop"""
     ready_event: Step | None = None
     """ready when this step was emitted"""
-    ready: Readiness | None = None
-    """ready when one of these holds: `{tcp = "${port.http}"}`, `{http = "URL", status = 200}`,
-    `{log = "regex"}`, `{file = "path"}`, `{command = [...]}` (it exits with 0), `{plugin =
-    "name", settings = {...}}` ([plugins](plugins.md#readiness))
+    ready: Conditions = ()
+    """ready when this holds: `{tcp = "${port.http}"}`, `{http = "URL", status = 200}`, `{log =
+    "regex"}`, `{file = "path"}`, `{command = [...]}` (it exits with 0), `{ended = true}` (it has
+    ended with an accepted exit code: a migration, a seed), `{plugin = "name", settings = {...}}`
+    ([plugins](plugins.md#readiness)); a list of such: all of them. Beside any of them `error =
+    "regex"`: a matching line of its output ends the wait at once
     """
     ready_timeout_s: Annotated[float, POSITIVE_SECONDS, Key("ready_timeout")] = 10.0
     """seconds"""
@@ -307,10 +321,12 @@ class Fixture:
     """names; each gets a free TCP port, see below"""
     ready_event: Step | None = None
     """ready when this step was emitted"""
-    ready: Readiness | None = None
-    """ready when one of these holds: `{tcp = "${port.http}"}`, `{http = "URL", status = 200}`,
-    `{log = "regex"}`, `{file = "path"}`, `{command = [...]}` (it exits with 0), `{plugin =
-    "name", settings = {...}}` ([plugins](plugins.md#readiness))
+    ready: Conditions = ()
+    """ready when this holds: `{tcp = "${port.http}"}`, `{http = "URL", status = 200}`, `{log =
+    "regex"}`, `{file = "path"}`, `{command = [...]}` (it exits with 0), `{ended = true}` (it has
+    ended with an accepted exit code: a migration, a seed), `{plugin = "name", settings = {...}}`
+    ([plugins](plugins.md#readiness)); a list of such: all of them. Beside any of them `error =
+    "regex"`: a matching line of its output ends the wait at once
     """
     ready_timeout_s: Annotated[float, POSITIVE_SECONDS, Key("ready_timeout")] = 10.0
     """seconds"""

@@ -101,7 +101,7 @@ def _read(path: Path, cwd: Path, project: Project, complaints: Complaints) -> Gr
 
 
 def _tells_readiness(reading: Table[FixtureTable]) -> bool:
-    return reading["ready_event"] is not None or reading["ready"] is not None
+    return reading["ready_event"] is not None or bool(reading["ready"])
 
 
 def _check(reading: Table[FixtureTable], spot: Spot) -> None:

@@ -180,7 +180,7 @@ def check_unit_texts(
                 check_text(code, file.at("exit"), Scope({}, frozenset(), frozenset(params)))
         check_text(file["cwd"] or "", file.at("cwd"), scope)
         check_suite_texts(file, scope)
-        if ready := file.reading.inner("ready"):
+        for ready in file.reading.inners("ready"):
             _check_ready(ready, scope)
         for probe in file.reading.inners("probes"):
             _check_log_probe(probe, scope)
@@ -210,8 +210,9 @@ def _check_ready(ready: Table[Readiness], scope: Scope) -> None:
         # Where only ports are put in, it is known what they look like.
         if _names_only_ports(text) and (wrong := fault(substitute(text, lambda _: "1"))):
             ready.at(kind).wrong(f"{text!r}: {wrong}")
-    if ready["log"]:
-        check_pattern(ready["log"], ready.at("log"), scope)
+    for kind in ("log", "error"):
+        if ready[kind]:
+            check_pattern(ready[kind], ready.at(kind), scope)
     for index, word in enumerate(ready["command"] or ()):
         check_text(word, ready.at("command").at(index), scope)
     for name, text in ready["settings"].items():

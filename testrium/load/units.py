@@ -168,7 +168,8 @@ def _make_unit(file: UnitFile, place: int, *, is_needed: bool) -> Unit:
     if "init" not in given:
         decided["init"] = place
     if "stop" not in given:
-        decided["stop"] = "runner" if is_needed else "self"
+        ends = any(ready.ended for ready in file["ready"])
+        decided["stop"] = "runner" if is_needed and not ends else "self"
     if "quiet" not in given:
         decided["quiet"] = unit.command is not None
     if "restarts" not in given:
@@ -316,16 +317,19 @@ def _check_restarts(file: UnitFile) -> None:
 
 
 def _check_readiness(file: UnitFile) -> None:
-    ready = file.reading.inner("ready")
-    if ready is None:
-        return
-    kinds = [kind for kind in READY_KINDS if kind in ready.spots]
-    if not kinds:
-        ready.spot.wrong(f"must have one of: {', '.join(READY_KINDS)}")
-    if "status" in ready.spots and "http" not in kinds:
-        ready.at("status").wrong("belongs to 'http'")
-    if kinds == ["log"] and not _has_process(file):
-        ready.at("log").wrong("this unit has no output: it has neither entrypoint nor command")
+    for ready in file.reading.inners("ready"):
+        kinds = [kind for kind in READY_KINDS if kind in ready.spots]
+        if not kinds:
+            ready.spot.wrong(f"must have one of: {', '.join(READY_KINDS)}")
+        if "status" in ready.spots and "http" not in kinds:
+            ready.at("status").wrong("belongs to 'http'")
+        if not _has_process(file):
+            lacks = "has neither entrypoint nor command"
+            for key in ("log", "error"):
+                if key in ready.spots:
+                    ready.at(key).wrong(f"this unit has no output: it {lacks}")
+            if "ended" in ready.spots:
+                ready.at("ended").wrong(f"this unit has no process: it {lacks}")
 
 
 def _check_probes(file: UnitFile) -> None:
@@ -437,16 +441,17 @@ def _plugged(unit: Unit, file: UnitFile, own: tuple[Plugin, ...]) -> Unit:
             unit = replace(unit, kind=None, entrypoint=PLUGIN_UNIT, env=env)
     elif "settings" in file.reading.spots:
         file.at("settings").wrong("belongs to a unit whose kind is a plugin")
-    ready = file.reading.inner("ready")
-    if ready is not None and ready["plugin"] is not None:
-        name = ready["plugin"]
-        plugin = found_plugin("readiness", name, ready.at("plugin"), own, ())
-        if plugin is not None:
-            command = ready_command(plugin, ready["settings"])
-            unit = replace(unit, ready=replace(ready.value, command=command))
-    elif ready is not None and "settings" in ready.spots:
-        ready.at("settings").wrong("belongs to 'plugin'")
-    return unit
+    conditions = []
+    for ready in file.reading.inners("ready"):
+        condition = ready.value
+        if ready["plugin"] is not None:
+            plugin = found_plugin("readiness", ready["plugin"], ready.at("plugin"), own, ())
+            if plugin is not None:
+                condition = replace(condition, command=ready_command(plugin, ready["settings"]))
+        elif "settings" in ready.spots:
+            ready.at("settings").wrong("belongs to 'plugin'")
+        conditions.append(condition)
+    return replace(unit, ready=tuple(conditions)) if conditions else unit
 
 
 def found_plugin(

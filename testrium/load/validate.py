@@ -62,7 +62,9 @@ class Table(Generic[T]):
         return self.spots.get(field, self.spot)
 
     def item(self, field: str, index: int) -> Spot:
-        """Where an item of a list stands."""
+        """Where an item of a list stands; a single table may stand for a list."""
+        if isinstance(self.at(field).raw, dict):
+            return self.at(field)
         return self.at(field).at(self.kept[field][index] if field in self.kept else index)
 
     def gives(self, field: str) -> bool:
@@ -333,6 +335,8 @@ def _at(spot: Spot, kind: Any, loc: tuple[int | str, ...]) -> Spot:
         value = spot.raw
         if isinstance(value, list) and isinstance(part, int):
             spot = spot.at(part)
+        elif isinstance(value, dict) and isinstance(part, int):
+            continue  # a single table in place of a list
         elif isinstance(value, dict) and part != "[key]":
             name = str(part).removeprefix(UNKNOWN)
             field = (

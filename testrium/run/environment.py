@@ -184,7 +184,6 @@ def substituted(text: str, lookup: Callable[[str], str]) -> str:
 
 def texts_of(unit: Unit) -> tuple[str, ...]:
     """All texts of a unit that may hold references."""
-    ready = unit.ready
     return (
         *(unit.command or ()),
         *unit.env.values(),
@@ -192,5 +191,5 @@ def texts_of(unit: Unit) -> tuple[str, ...]:
         *unit.paths,
         *unit.args,
         *(text for step in unit.steps for text in (step.do, step.expect)),
-        *((ready.target, *ready.command) if ready else ()),
+        *(text for one in unit.ready for text in (one.target, *one.command, one.error or "")),
     )

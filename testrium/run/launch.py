@@ -18,7 +18,7 @@ from testrium.record.recorder import Recorder
 from testrium.run.context import GroupContext
 from testrium.run.environment import Surroundings, event_field, substituted, texts_of
 from testrium.run.folder import RunFolder
-from testrium.run.readiness import ask_once, port_taken, wait_until
+from testrium.run.readiness import ask_once, port_taken, wait_line, wait_until
 from testrium.run.supervisor.client import Launch, Process
 from testrium.suites import protocol
 from testrium.variables import references
@@ -119,19 +119,18 @@ def awaited(unit: Unit) -> str | None:
     """What makes the unit ready, in words; None if it is ready once it runs."""
     if unit.ready_event is not None:
         return f"probe {unit.ready_event!r}"
-    ready = unit.ready
-    return (ready.plugin or ready.kind) if ready is not None else None
+    return " and ".join(ready.plugin or ready.kind for ready in unit.ready) or None
 
 
 def not_ready(unit: Unit, folder: RunFolder) -> str:
     """Why it is not: no sign of it came, or the plugin that is asked raised something at last."""
-    if unit.ready is not None and unit.ready.plugin is not None:
+    if plugin := next((ready.plugin for ready in unit.ready if ready.plugin), None):
         from testrium.plugins.in_unit import RAISED
         from testrium.system.safe_open import read_regular
 
         with contextlib.suppress(OSError), read_regular(folder.unit(unit.name) / RAISED) as file:
             if raised := file.read(_MOST_RAISED).decode(errors="replace"):
-                return f"{unit.ready.plugin} raised {raised}"
+                return f"{plugin} raised {raised}"
     return f"no {awaited(unit)}"
 
 
@@ -151,24 +150,36 @@ async def ready_condition(
     """
     if unit.ready_event is not None:
         await recorder.wait_for(unit.name, unit.ready_event, start=start)
-    elif unit.ready is not None:
-        await wait_until(_filled(unit.ready, values.lookup), process, on_try, taken=taken)
+    for ready in unit.ready:  # one that holds may fail again, as a health check may: it held
+        await wait_until(_filled(ready, values.lookup), process, on_try, taken=taken)
+
+
+async def error_line(unit: Unit, values: Values, process: Process) -> str:
+    """The first line of its output that a `ready.error` of the unit matches."""
+    patterns = [substituted(ready.error, values.lookup) for ready in unit.ready if ready.error]
+    return await wait_line("|".join(f"(?:{pattern})" for pattern in patterns), process)
 
 
 def taken_port(unit: Unit, values: Values) -> int | None:
-    """The port of the unit's condition at which another process listens before it starts."""
-    return None if unit.ready is None else port_taken(_filled(unit.ready, values.lookup))
+    """The port of a condition at which another process listens before the unit starts."""
+    ports = (port_taken(_filled(ready, values.lookup)) for ready in unit.ready)
+    return next((port for port in ports if port is not None), None)
 
 
 async def ready_at_its_end(unit: Unit, values: Values, process: Process) -> bool:
-    """Whether the unit's condition holds now that its process has ended."""
-    if unit.ready is None or unit.ready.plugin:
+    """Whether the unit's conditions hold now that its process has ended."""
+    if not unit.ready or any(ready.plugin for ready in unit.ready):
         return False
-    return not await ask_once(_filled(unit.ready, values.lookup), process)
+    for ready in unit.ready:
+        if await ask_once(_filled(ready, values.lookup), process):
+            return False
+    return True
 
 
 def _filled(ready: Readiness, lookup: Callable[[str], str]) -> Readiness:
     command = tuple(substituted(word, lookup) for word in ready.command)
+    if ready.kind == "ended":
+        return ready
     if ready.kind == "command":
         return replace(ready, command=command)
     target: dict[str, Any] = {str(ready.kind): substituted(ready.target, lookup)}

@@ -92,7 +92,10 @@ async def wait_until(
             await _again(lambda: _succeeds(ready.command, process), on_try)
         case "log":
             on_try(f"no line of its output matches {ready.target!r}")
-            await _wait_line(re.compile(ready.target), process)
+            await wait_line(ready.target, process)
+        case "ended":
+            on_try("it has not ended")
+            await asyncio.Event().wait()  # who waits for the end knows which exit is accepted
         case _:
             assert_never(ready.kind)
 
@@ -124,6 +127,8 @@ async def ask_once(ready: Readiness, process: Process) -> str:
                         if any(pattern.search(line) for line in lines):
                             return ""
             return f"no line of its output matches {ready.target!r}"
+        case "ended":
+            return ""
         case _:
             return f"its {ready.kind} condition did not hold while it ran"
 
@@ -239,7 +244,12 @@ async def _succeeds(command: tuple[str, ...], process: Process) -> str:
     )
 
 
-async def _wait_line(pattern: re.Pattern[str], process: Process) -> None:
+async def wait_line(text: str, process: Process) -> str:
+    """The first line of the unit's output that matches the pattern.
+
+    Raises InfraError: the pattern takes too long, or a log cannot be read.
+    """
+    pattern = re.compile(text)
     logs = process.log_starts
     tails = [_Tail(path, offset) for path, offset in logs.items()]
     who = f"unit {process.launch.unit}: ready = {{log = {pattern.pattern!r}}}"
@@ -248,8 +258,9 @@ async def _wait_line(pattern: re.Pattern[str], process: Process) -> None:
             for tail in tails:
                 while lines := tail.read():
                     with bounded(lambda: who):
-                        if any(pattern.search(line) for line in lines):
-                            return
+                        for line in lines:
+                            if pattern.search(line):
+                                return line
                     await asyncio.sleep(0)  # a unit that prints 50 MB holds up nobody
             await news.wait()
 

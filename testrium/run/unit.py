@@ -20,6 +20,7 @@ from testrium.run.launch import (
     Values,
     awaited,
     conclusion_marker,
+    error_line,
     launch_of,
     not_ready,
     probe_values,
@@ -328,20 +329,27 @@ class RunningUnit:
             )
         )
         timeout_s = self.unit.ready_timeout_s
+        first: set[asyncio.Future[Any]] = {condition, process.ended, self._reported}
+        refused: asyncio.Future[str] | None = None
+        if any(ready.error for ready in self.unit.ready):
+            refused = asyncio.ensure_future(error_line(self.unit, values, process))
+            first.add(refused)
         try:
-            first: set[asyncio.Future[Any]] = {condition, process.ended, self._reported}
             done, _ = await asyncio.wait(
                 first, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
             )
             if condition in done:
                 condition.result()
+            if refused is not None and refused in done and condition not in done:
+                return f"is not ready: it wrote {refused.result()!r}, which ready.error matches"
             if condition in done or await self._emitted_ready():
                 self._become_ready()
                 return None
             if self._was_reported():
                 return f"reported {self._reported.result().step} before it was ready"
             if process.ended.done():
-                if await ready_at_its_end(self.unit, values, process):
+                well = is_accepted(process.ended.result().exit_code, self.unit.exit)
+                if well and await ready_at_its_end(self.unit, values, process):
                     self._become_ready()
                     return None
                 return f"ended before it was ready ({awaited(self.unit)})"
@@ -349,6 +357,8 @@ class RunningUnit:
             return f"not ready after {timeout_s:g} s: {why}"
         finally:
             condition.cancel()
+            if refused is not None:
+                refused.cancel()
 
     async def _emitted_ready(self) -> bool:
         """What was emitted before the end or the time limit counts, however late it is read."""

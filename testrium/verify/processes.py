@@ -255,7 +255,7 @@ class ProcessFacts:
 
     def _never_ready(self, end: End) -> bool:
         unit = self._units.get(end.unit)
-        waits = unit is not None and (unit.ready_event is not None or unit.ready is not None)
+        waits = unit is not None and bool(unit.ready_event or unit.ready)
         return waits and not end.was_ready
 
     def _check_silent(self, end: End) -> None:

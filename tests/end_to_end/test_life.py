@@ -394,3 +394,57 @@ def test_a_wait_ends_at_once_when_its_unit_has_ended(workplace: Workplace) -> No
     assert text("unknown") == text("classic-unknown") == unknown
     assert text("classic") == "False True"
     assert text("warning") == f"wait_for_event: no srv:never will come: {ended} True"
+
+
+def test_a_unit_is_ready_once_it_has_ended(workplace: Workplace) -> None:
+    folder = workplace.group(
+        {
+            "migrate": """
+            command = ["sh", "-c", "sleep 0.2; echo done > ${run.dir}/schema"]
+            ready = { ended = true }
+            """,
+            "app": """
+            command = ["test", "-s", "${run.dir}/schema"]
+            unit_dependencies = ["migrate"]
+            """,
+        }
+    )
+    assert workplace.run().codes == []
+    workplace.write(
+        folder / "units" / "migrate.toml",
+        '["migrate"]\ncommand = ["sh", "-c", "exit 3"]\nready = { ended = true }\n',
+    )
+    assert workplace.run().codes == ["crash migrate", "notrun app"]
+
+
+def test_all_conditions_of_a_list_must_hold(workplace: Workplace) -> None:
+    workplace.group(
+        {
+            "server": """
+            command = ["sh", "-c", "echo one; sleep 0.3; touch ${run.dir}/two; exec sleep 60"]
+            ready = [{ log = "^one$" }, { file = "${run.dir}/two" }]
+            """,
+            "app": """
+            command = ["test", "-e", "${run.dir}/two"]
+            unit_dependencies = ["server"]
+            """,
+        }
+    )
+    assert workplace.run().codes == []
+
+
+def test_a_line_that_ready_error_matches_ends_the_wait(workplace: Workplace) -> None:
+    workplace.group(
+        {
+            "server": """
+            command = ["sh", "-c", "echo FATAL: no licence; exec sleep 60"]
+            ready = { log = "listening", error = "^FATAL" }
+            ready_timeout = 30
+            stop = "runner"
+            """
+        }
+    )
+    outcome = workplace.run()
+    assert outcome.codes == ["unready server"]
+    assert "'FATAL: no licence'" in outcome.group["findings"][0]["message"]
+    assert outcome.group["duration_s"] < 20

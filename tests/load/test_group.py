@@ -129,7 +129,7 @@ def test_every_key_of_a_unit(workspace: Workspace) -> None:
         ports=("http",),
         events=("ready",),
         stop_events=("flushed",),
-        ready=Readiness(http="http://127.0.0.1:${port.http}/", status=204),
+        ready=(Readiness(http="http://127.0.0.1:${port.http}/", status=204),),
         ready_timeout_s=3,
         timeout_s=60,
         dependencies=("db",),

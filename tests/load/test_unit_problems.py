@@ -84,8 +84,8 @@ DURATION = 'use a number of seconds or a text such as "80ms" (us, ms, s, m, h, d
                 "without control characters"
             ),
         ),
-        ("ready = 'x'", "ready: must be a table"),
-        ("ready = {}", "ready: must have one of: tcp, http, log, file, command, plugin"),
+        ("ready = 'x'", "ready: must be a list of tables, or one table"),
+        ("ready = {}", "ready: must have one of: tcp, http, log, file, command, plugin, ended"),
         ("ready = {tcp = '1', stat = 3}", "ready.stat: unknown key; did you mean 'status'?"),
         ("ready = {tcp = '1', file = 'x'}", "ready.file: conflicts with 'tcp': remove one of them"),
         ("ready = {tcp = '1', status = 200}", "ready.status: belongs to 'http'"),

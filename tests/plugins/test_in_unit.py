@@ -33,7 +33,7 @@ def test_what_it_raised_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_what_is_told_when_the_time_is_over(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    unit = Unit("api", 0, "api.toml", ready=Readiness(command=("x",), plugin="line-in"))
+    unit = Unit("api", 0, "api.toml", ready=(Readiness(command=("x",), plugin="line-in"),))
     folder.unit("api").mkdir(parents=True)
     assert not_ready(unit, folder) == "no line-in"
     (folder.unit("api") / RAISED).write_text("KeyError: 'text' (a.py:6)")
