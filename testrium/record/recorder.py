@@ -440,6 +440,11 @@ class Recorder:
             self._made_damages.append((seen.unit, f"log probe: {error}", shown, self._attempt))
         self._schedule()
 
+    def add_damage(self, unit: str, reason: str) -> None:
+        """Evidence of this unit was damaged."""
+        self._made_damages.append((unit, reason, "", self._attempt))
+        self._schedule()
+
     def add_fault(self, seen: RunnerEvent) -> None:
         """The event that a planned fault has happened, see `testrium.record.recorder.injected`."""
         self.store_meta(faults=True)

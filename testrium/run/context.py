@@ -162,6 +162,10 @@ async def open_context(
             outputs.look()
             with contextlib.suppress(InfraError):  # told already; and only a report draws it
                 recorder.store_meta(outputs=outputs.marks)
+            searched = {check.log for check in scenario.group.checks if check.lacks}
+            for unit, done in outputs.swapped:  # what was in it is not known any more
+                if unit in searched:
+                    recorder.add_damage(unit, f"{done} while it was in use")
     finally:
         lease.release()
         shutil.rmtree(sockets, ignore_errors=True)

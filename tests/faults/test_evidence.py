@@ -83,6 +83,26 @@ def test_a_unit_that_swaps_its_evidence_does_not_pass(workplace: Workplace, done
     assert (outcome.exit_code, outcome.codes) == (4, ["gap a"])
 
 
+@pytest.mark.parametrize(
+    ("done", "code"),
+    [("rm $LOG", 4), ("cp $LOG copy; mv copy $LOG", 4), (": > $LOG", 4), ("echo more", 0)],
+)
+def test_a_unit_that_swaps_a_log_which_is_searched_does_not_pass(
+    workplace: Workplace, done: str, code: int
+) -> None:
+    folder = workplace.group(
+        {"a": 'command = ["sh", "unit.sh"]\nevents = ["last"]'},
+        "",
+        configs='timeout = 30\n[[checks]]\nname = "calm"\nlog = "a"\nlacks = "ERROR"',
+    )
+    (folder / "unit.sh").write_text(
+        "echo ERR; LOG=$(dirname $TESTRIUM_PROBES)/stdout.log\n"
+        f"""echo '{{"step":"last"}}' >> $TESTRIUM_PROBES\nsleep 0.3\n{done}\n"""
+    )
+    outcome = workplace.run()
+    assert (outcome.exit_code, outcome.codes) == (code, ["gap a"] if code else [])
+
+
 def test_what_no_probe_can_hold_is_refused_at_the_call(
     workplace: Workplace, sound: Soundness
 ) -> None:

@@ -39,6 +39,9 @@ class OutputMarks:
         self.marks: list[tuple[str, int, int, int]] = []
         self._logs = {unit: (str(folder.stdout(unit)), str(folder.stderr(unit))) for unit in units}
         self._sizes = dict.fromkeys(self._logs, (0, 0))
+        self._files: dict[str, int] = {}  # path of a log -> its number in the file system
+        #: unit, and what was done to its logs besides appending to them
+        self.swapped: dict[tuple[str, str], None] = {}
         self._all_seen_ns = 0
         self._cost_ns = 0  # of a look at all
 
@@ -63,17 +66,27 @@ class OutputMarks:
             if unit not in self._logs:
                 continue
             stdout, stderr = self._logs[unit]
-            sizes = _size(stdout), _size(stderr)
+            seen = self._sizes[unit]
+            sizes = self._size(unit, stdout, seen[0]), self._size(unit, stderr, seen[1])
             if sizes != self._sizes[unit]:
                 self._sizes[unit] = sizes
                 self.marks.append((unit, now_ns, *sizes))
 
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size  # noqa: PTH116 - with every batch; half the time of pathlib's
-    except OSError:  # it has not written yet, or took its folder away
-        return 0
+    def _size(self, unit: str, path: str, seen: int) -> int:
+        done = ""
+        try:
+            status = os.stat(path)  # noqa: PTH116 - with every batch; half the time of pathlib's
+        except OSError:  # it was not started yet, or took its folder away
+            if path in self._files:
+                self.swapped[unit, f"{os.path.basename(path)} was removed or renamed"] = None  # noqa: PTH119
+            return 0
+        if self._files.setdefault(path, status.st_ino) != status.st_ino:
+            done = "was replaced by another file"
+        elif status.st_size < seen:
+            done = "was cut"
+        if done:
+            self.swapped[unit, f"{os.path.basename(path)} {done}"] = None  # noqa: PTH119
+        return status.st_size
 
 
 #: How long the search of what was read at once may take (seconds of CPU time). That is some
