@@ -7,13 +7,15 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from testrium.checks.patterns import NotationError, compiled
-from testrium.declared.checks import Normalizer
 from testrium.errors import TestriumError
 from testrium.plugins.registry import Plugin, load_plugin
 from testrium.tracebacks import where_raised
+
+if TYPE_CHECKING:
+    from testrium.declared.checks import Normalizer  # its dataclass takes units 10 ms to import
 
 #: Lines of a diff that are kept, and how much of a line.
 MOST_LINES = 60

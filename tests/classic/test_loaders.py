@@ -42,9 +42,7 @@ def test_excluded_groups(base: Path) -> None:
 
 def test_a_wrong_group_is_an_error_unless_strict_is_off(base: Path) -> None:
     (base / "test_a" / "config.toml").write_text('[Configs]\nunits = ["early"]\ntimeout = 0\n')
-    with pytest.raises(
-        ValueError, match=r"^test_a: test_a/config.toml:3: timeout: must be longer than"
-    ):
+    with pytest.raises(ValueError, match=r"^test_a: test_a/config.toml:3: timeout: must be a pos"):
         discover_tests(base, [])
     assert [name for name, _ in discover_tests(base, [], strict=False)] == ["test_b"]
 
