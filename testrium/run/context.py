@@ -23,7 +23,7 @@ from testrium.run.folder import RunFolder
 from testrium.run.observe.logs import Logs, OutputMarks
 from testrium.run.services import RunServices
 from testrium.system.temporary import socket_folder
-from testrium.words import RESERVED_UNITS
+from testrium.words import FAULTS, RESERVED_UNITS
 
 if TYPE_CHECKING:
     from testrium.run.faults.failpoints import Injector
@@ -125,7 +125,7 @@ async def open_context(
                 recorder,
                 sockets / "waits",
                 None if injector is None else injector.reached,
-                {*(unit.name for unit in scenario.units), *RESERVED_UNITS},
+                {*(unit.name for unit in scenario.units), *RESERVED_UNITS, FAULTS},
             ) as server,
             Logs() as logs,
         ):
