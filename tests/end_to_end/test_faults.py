@@ -341,7 +341,7 @@ def test_the_scenario_that_is_kept_says_what_was_planned(workplace: Workplace) -
     (fault,) = kept["group"]["faults"]
     assert (fault["name"], fault["at"], fault["key"]) == (
         "delay at worker:did",
-        {"unit": "worker", "step": "did"},
+        "worker:did",
         "k2",
     )
 
