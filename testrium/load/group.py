@@ -6,21 +6,17 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from testrium.checks.patterns import NotationError, compiled
 from testrium.declared.groups import ALL_MODES, Combination, Configs, Group, Monitored
 from testrium.declared.quantities import Variables
 from testrium.errors import UsageError
-from testrium.load.checks import read_checks
 from testrium.load.circuits import Stations, read_circuits, read_rules
 from testrium.load.defaults import ADDED, FolderDefaults
 from testrium.load.discover import CONFIG_FILE, Found
 from testrium.load.document import Complaints, Document, Spot, read_document, shown_path
-from testrium.load.faults import read_chaos, read_faults
-from testrium.load.fixtures import read_fixtures
 from testrium.load.matrix import parameter_names, read_matrix
-from testrium.load.metrics import read_metrics
 from testrium.load.project import Project
 from testrium.load.python_code import PythonCode
 from testrium.load.test_modules import test_modules
@@ -40,6 +36,9 @@ from testrium.load.validate import Table, read, read_list, read_value
 from testrium.phrases import did_you_mean, nearest_word
 from testrium.variables import escape
 from testrium.words import RESERVED_UNITS
+
+if TYPE_CHECKING:
+    from testrium.load.fixtures import GroupFixture
 
 #: The tables of config.toml besides [Configs].
 TABLES: Final = (
@@ -117,7 +116,12 @@ class _Loading:
         self.code = PythonCode(found.folder, around.cwd, complaints)
         check_units(self.files, names)
         folders = tuple(around.defaults.folders(found))
-        fixtures = read_fixtures(self.configs, folders, around.cwd, around.project)
+        fixtures: tuple[GroupFixture, ...] = ()
+        if self.configs["fixtures"]:
+            # Few groups have fixtures and the tables below: each of their modules is 2 ms.
+            from testrium.load.fixtures import read_fixtures
+
+            fixtures = read_fixtures(self.configs, folders, around.cwd, around.project)
         self.fixtures = tuple(fixture.unit for fixture in fixtures)
         self.actors = (*self.files, *(fixture.file for fixture in fixtures))
         self.stations = Stations(
@@ -177,18 +181,26 @@ class _Loading:
             data.get("verify", {}), whole.at("verify"), self.stations, has_circuits=bool(circuits)
         )
         if "faults" in data:
+            from testrium.load.faults import read_faults
+
             spot = whole.at("faults")
             tables["faults"] = read_faults(data["faults"], spot, self.stations, self.actors)
         if "metrics" in data:
+            from testrium.load.metrics import read_metrics
+
             enabled = [file.name for file in files if file["enabled"]]
             spot = whole.at("metrics")
             tables["metrics"] = read_metrics(data["metrics"], spot, circuits, enabled)
         if "chaos" in data:
+            from testrium.load.faults import read_chaos
+
             tables["chaos"] = read_chaos(data["chaos"], whole.at("chaos"), files)
         if "monitor" in data:
             taken = [*self.configs["unit_names"], *(each.name for each in self.fixtures)]
             tables["monitors"] = read_monitors(data["monitor"], whole.at("monitor"), taken)
         if "checks" in data:
+            from testrium.load.checks import read_checks
+
             variables = _inherited(self.configs, self.around) | env.keys()
             own = self.around.project.plugins
             tables["checks"] = read_checks(
