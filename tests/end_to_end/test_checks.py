@@ -144,7 +144,7 @@ def test_what_a_dead_unit_owed_and_what_it_wrote(workplace: Workplace) -> None:
         "app": None,
         "late": "crash app",
         "owed": "crash app",
-        "written": None,
+        "written": "crash app",  # it is about this unit alone
         "never started": "notrun late",
         "no file": "crash app",
     }
