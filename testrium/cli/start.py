@@ -30,6 +30,25 @@ def start() -> int:
     except KeyboardInterrupt:  # while importing; later it is heeded where it is
         sys.stderr.write("testrium: interrupted\n")
         return 130
+    except Exception as error:
+        if (limit := _memory_limit()) is None:
+            raise
+        # Whatever imports raise then: a library that cannot be mapped, a file that is half read.
+        sys.stderr.write(
+            f"testrium: cannot start with {limit >> 20} MB of address space (RLIMIT_AS):"
+            f" {type(error).__name__}; raise the limit (ulimit -v)\n"
+        )
+        return 5
+
+
+def _memory_limit() -> int | None:
+    """The limit of this process's address space in bytes; None where it has none."""
+    try:
+        import resource
+    except ImportError:  # not on this system
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return None if limit == resource.RLIM_INFINITY else limit
 
 
 def _leave(code: int) -> int:

@@ -43,8 +43,8 @@ def test_figures_of_every_kind_of_process_are_judged(workplace: Workplace) -> No
     outcome = workplace.run()
     assert outcome.codes == [
         "crash python",  # what it reported before is not lost
-        "metric rows",
         "metric python.rss",
+        "metric rows",
         "metric absent",
     ]
 

@@ -98,7 +98,7 @@ def circuit(words: list[str]) -> Circuit:
                 least, dots, most = value.partition("..")
                 changes["keys"] = (int(least), int(most) if most else None if dots else int(least))
             case "p50" | "p95" | "p99":
-                changes.setdefault("budgets", {})[int(name[1:])] = int(value) * MS
+                changes[f"{name}_ns"] = int(value) * MS
             case "within":
                 changes["within_ns"] = int(value) * MS
             case "same":
