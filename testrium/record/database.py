@@ -114,7 +114,7 @@ def refuse_code(connection: sqlite3.Connection, path: str) -> None:
     )
     try:
         found = connection.execute(query).fetchone()
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise InfraError(f"cannot read {path}: {error}") from error
     if found is not None:
         kind, name = found

@@ -59,9 +59,9 @@ def test_a_defect_of_the_runner_ends_the_group_as_infra(workplace: Workplace) ->
     workplace.write(
         workplace.folder / "broken.py",
         "from testrium.core import main\n"
-        "from testrium.run.unit import Actor\n"
+        "from testrium.run.unit import RunningUnit\n"
         "async def fails(self): raise ValueError('never foreseen')\n"
-        "Actor.run_once = fails\n"
+        "RunningUnit.run_once = fails\n"
         "main()\n",
     )
     done = subprocess.run(
