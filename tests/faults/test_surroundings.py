@@ -405,7 +405,7 @@ def test_an_interrupt_with_a_backlog_of_probes_ends_in_time(workplace: Workplace
     process.send_signal(signal.SIGINT)
     outcome = workplace.finish(process)
     assert outcome.exit_code == 130
-    assert time.monotonic() - began < 15  # to store all of them first takes half a minute
+    assert time.monotonic() - began < 3
     assert told(workplace.start("verify"))[0] == 5  # the group was not complete
     (database,) = workplace.folder.glob(".testrium/runs/*/group/Data.db")
     with closing(sqlite3.connect(database)) as store:
