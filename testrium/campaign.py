@@ -6,8 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from testrium.chaos.plans import Plan, moments, plans, targets
-from testrium.chaos.shrink import contains, smallest
+from testrium.chaos import Plan, contains, moments, plans, smallest, targets
 from testrium.declared.groups import Scenario
 from testrium.errors import ExitCode, UsageError
 from testrium.evidence import Finding
@@ -17,7 +16,7 @@ from testrium.session import DATABASE, Request, load, plan, run_scenario
 from testrium.words import Code, Verdict
 
 if TYPE_CHECKING:
-    from testrium.chaos.plans import Target
+    from testrium.chaos import Target
     from testrium.declared.faults import Chaos
     from testrium.load.project import Project
     from testrium.results import Observer

@@ -1,12 +1,40 @@
-"""Old import path of `testrium.classic.command`."""
+"""Old import path: the command line as a function, and its exit codes."""
 
-from testrium.classic.command import (
-    EXIT_CONFIG_ERROR,
-    EXIT_FAILURE,
-    EXIT_NO_TESTS,
-    EXIT_SUCCESS,
-    main,
-    run_cli,
-)
+from __future__ import annotations
 
-__all__ = ["EXIT_CONFIG_ERROR", "EXIT_FAILURE", "EXIT_NO_TESTS", "EXIT_SUCCESS", "main", "run_cli"]
+import sys
+from collections.abc import Sequence
+
+from testrium.cli.main import entry
+from testrium.errors import ExitCode
+
+EXIT_SUCCESS = int(ExitCode.SUCCESS)
+
+EXIT_FAILURE = int(ExitCode.FAILURE)
+
+EXIT_NO_TESTS = int(ExitCode.NO_GROUPS)
+
+EXIT_CONFIG_ERROR = int(ExitCode.CONFIG_ERROR)
+
+__all__ = [
+    "EXIT_CONFIG_ERROR",
+    "EXIT_FAILURE",
+    "EXIT_NO_TESTS",
+    "EXIT_SUCCESS",
+    "main",
+    "run_cli",
+]
+
+
+def run_cli(argv: Sequence[str] | None = None) -> int:
+    """Run the command line with these arguments (None: those of the process).
+
+    Returns:
+        The exit code.
+    """
+    return int(entry(sys.argv[1:] if argv is None else list(argv)))
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(run_cli())

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 SUPERVISOR = "testrium.run.supervisor.server:main"
 SPAWNING_SUPERVISOR = "testrium.run.supervisor.spawn:main"
 SPAWNED_UNIT = "testrium.run.supervisor.program:run_spawned_unit"
-FRESH_UNIT = "testrium.run.supervisor.fork:run_fresh_unit"
+FRESH_UNIT = "testrium.run.supervisor.keeper:run_fresh_unit"
 PLUGIN_WRITER = "testrium.report.plugin_writer:serve"
 
 # Entrypoints of units that Testrium itself adds to a group, or that stand for a kind.

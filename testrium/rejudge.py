@@ -8,7 +8,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from testrium.declared.groups import Scenario
-from testrium.env_values import env_names
 from testrium.errors import InfraError, NoGroupsError, UsageError
 from testrium.judging.group import EXIT_CODES, judged, run_verdict
 from testrium.load.project import state_folder
@@ -19,7 +18,8 @@ from testrium.report.json_report import RUN_FILE
 from testrium.report.stored import StoredReportError, read_report, read_run
 from testrium.results import GroupResult, RunResult
 from testrium.session import DATABASE, load
-from testrium.system.safe_open import regular_text
+from testrium.system.files import regular_text
+from testrium.variables import env_names
 from testrium.words import BAD_VERDICTS, Verdict
 
 

@@ -210,7 +210,7 @@ class _Session:
         self, scenarios: tuple[Scenario, ...], services: RunServices
     ) -> list[GroupResult]:
         """All scenarios, once or until one does not pass; the results by order and id."""
-        from testrium.plan.sequence import rounds
+        from testrium.plan.scenarios import rounds
         from testrium.run.schedule import run_scheduled
 
         results: list[GroupResult] = []
@@ -250,7 +250,7 @@ class _Session:
 
     def _in_sequence(self, scenarios: tuple[Scenario, ...]) -> tuple[Scenario, ...]:
         """The scenarios in the order in which they start."""
-        from testrium.plan.sequence import longest_first, shuffled
+        from testrium.plan.scenarios import longest_first, shuffled
 
         if self._random is not None:
             return shuffled(scenarios, self._random.random)

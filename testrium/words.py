@@ -103,3 +103,34 @@ class Place(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.unit}:{self.step}"
+
+
+DURATION = "duration"
+
+#: Measure -> its unit.
+OF_CIRCUIT = {"p50": "ms", "p95": "ms", "p99": "ms", "max": "ms"}
+
+#: The fastest tenth tells a change of the code where other programs slow the rest down.
+OF_HOP = {"p10": "ms", "p50": "ms"}
+
+OF_UNIT = {"cpu": "s", "peak-cpu": "%", "rss": "B"}
+
+#: Which way is worse: "smaller" is better, so larger is worse.
+DIRECTIONS = ("smaller", "larger")
+
+
+def is_measured(name: str) -> bool:
+    """Whether Testrium measures this itself, as far as the name tells.
+
+    Every percentile counts, so that `command.p90` is a mistake that can be told.
+    """
+    rest, _, measure = name.rpartition(".")
+    if not rest:
+        return name == DURATION
+    percentile = measure[:1] == "p" and measure[1:].isdecimal()
+    return percentile or measure in OF_CIRCUIT or measure in OF_UNIT
+
+
+def hop_measure(circuit: str, hop: str, measure: str) -> str:
+    """The name of a hop's latency: `command.host:received.p50`."""
+    return f"{circuit}.{hop}.{measure}"

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from testrium.env_values import EnvValues, env_names
+from testrium.variables import EnvValues, env_names
 
 ENVIRON = {
     "TOKEN": "s3cr3t/token",

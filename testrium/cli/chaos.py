@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from testrium import __version__
-from testrium.chaos.plans import as_table, as_toml, brief
+from testrium.chaos import as_table, as_toml, brief
 from testrium.cli.completion import PATH
 from testrium.errors import ConfigError, Problem, TestriumError
 
 if TYPE_CHECKING:
     from testrium.campaign import Break, Campaign, Outcome, Trial
-    from testrium.chaos.plans import Plan, Target
+    from testrium.chaos import Plan, Target
     from testrium.declared.groups import Scenario
     from testrium.evidence import Event, UnitState
     from testrium.report.writer import ReportChoice
@@ -83,7 +83,7 @@ def command(
 def _write(choice: ReportChoice, text: str, cwd: Path) -> None:
     """Write the report that was asked for, if one was. Raises InfraError."""
     from testrium.report.writer import write_stdout
-    from testrium.system.safe_write import write_text
+    from testrium.system.files import write_text
 
     if choice.on_stdout:
         write_stdout(text)

@@ -17,8 +17,7 @@ from testrium.errors import UsageError
 from testrium.history import Change, Flaky, Point, ResultRecord, RunRecord, Slow, normalized_s
 from testrium.phrases import close_to, figure
 from testrium.report.escape import cut, json_text
-from testrium.report.lines import Line, Span, Style, line, table
-from testrium.report.symbols import STYLES
+from testrium.report.lines import STYLES, Line, Span, Style, line, table
 from testrium.results import Measure
 from testrium.statistics import median, robust_deviation
 from testrium.words import Verdict
@@ -193,7 +192,7 @@ def export(file: Path, form: Literal["csv", "json"] | None, group: str | None) -
     - is standard output, which is the default.
     """
     from testrium import history
-    from testrium.system.safe_write import write_text
+    from testrium.system.files import write_text
 
     form = form or _FORMS.get(file.suffix.lower())
     if form is None:

@@ -7,8 +7,7 @@ import json
 import click
 
 from testrium.errors import UsageError
-from testrium.measures import DIRECTIONS
-from testrium.words import EventType
+from testrium.words import DIRECTIONS, EventType
 
 
 @click.command(name="probe")

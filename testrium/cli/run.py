@@ -348,7 +348,7 @@ def _expected_durations(console: Console) -> Mapping[str, float]:
 
 
 def _slowest_legs(results: Sequence[GroupResult]) -> Sequence[HopTime]:
-    from testrium.report.stored_details import slowest_legs
+    from testrium.report.stored import slowest_legs
 
     return slowest_legs(results)
 

@@ -279,7 +279,7 @@ def _learned(result: GroupResult, run: str) -> str:
     """The circuits of a group; "" where there is none."""
     from testrium.record.reader import load_evidence
     from testrium.session import DATABASE, load
-    from testrium.verify.learn.propose import as_toml, learn
+    from testrium.verify.learn import as_toml, learn
 
     assert result.files is not None
     _, (group,) = load((str(result.scenario.group.folder),), Path.cwd())

@@ -32,7 +32,7 @@ from testrium.declared.quantities import (
     between,
 )
 from testrium.phrases import did_you_mean
-from testrium.system.safe_open import read_regular
+from testrium.system.files import read_regular
 from testrium.words import EventType
 
 #: A fixture is a unit of each group that lists it, whose name begins so.

@@ -32,10 +32,9 @@ from testrium.history.rows import (
     run_record,
     text,
 )
-from testrium.measures import DURATION
-from testrium.record.locking import locked_folder
 from testrium.results import GroupResult, Measure, RunResult
-from testrium.words import Verdict
+from testrium.system.files import locked_folder
+from testrium.words import DURATION, Verdict
 
 
 def from_1(database: sqlite3.Connection) -> None:

@@ -21,14 +21,13 @@ from testrium.checks.examine import Examiner, UnreadableError
 from testrium.checks.patterns import TookTooLongError, at_most
 from testrium.declared.checks import Check
 from testrium.declared.groups import Scenario
-from testrium.env_values import EnvValues
 from testrium.errors import TestriumError
 from testrium.evidence import CheckResult
 from testrium.plugins.registry import Plugin
 from testrium.record.reader import probe_metadata, stored_ports
 from testrium.run.environment import Ports, Surroundings, event_field
 from testrium.run.folder import RunFolder
-from testrium.variables import references
+from testrium.variables import EnvValues, references
 from testrium.words import EMPTY
 
 #: How long one check may compute (seconds of CPU time): a pattern that backtracks without end is a

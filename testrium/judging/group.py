@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from testrium.declared.groups import Scenario
-from testrium.env_values import EnvValues, env_names
 from testrium.errors import ExitCode, InfraError
 from testrium.evidence import CheckResult, Finding
 from testrium.judging.workers import GivenUpError, Worker
 from testrium.results import GroupResult, Judgement
+from testrium.variables import EnvValues, env_names
 from testrium.words import BAD_VERDICTS, Code, Verdict
 
 #: Of the keys of one finding so many are kept: a report of a million lost keys can be opened.

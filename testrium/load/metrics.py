@@ -11,9 +11,9 @@ from testrium.declared.metrics import Metric, Source
 from testrium.declared.quantities import SIZE, duration_ns, is_number
 from testrium.load.document import Spot
 from testrium.load.validate import Table, read
-from testrium.measures import DURATION as WHOLE_GROUP
-from testrium.measures import OF_CIRCUIT, OF_HOP, OF_UNIT, hop_measure, is_measured
 from testrium.phrases import did_you_mean
+from testrium.words import DURATION as WHOLE_GROUP
+from testrium.words import OF_CIRCUIT, OF_HOP, OF_UNIT, hop_measure, is_measured
 
 
 def _number(value: Any) -> float:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from testrium.plan.scenarios import (
     CycleError,
     Machine,
+    longest_first,
     missing_requirement,
     plan_scenarios,
+    rounds,
+    shuffled,
     start_order,
 )
 from testrium.plan.selection import ResultKey, Selection, select
-from testrium.plan.sequence import longest_first, rounds, shuffled
 
 __all__ = [
     "CycleError",

@@ -106,7 +106,7 @@ def check_type(kind: object, key: object) -> None:
 
 def check_metric(name: object, value: object, unit: object, better: object) -> float:
     """The value as a float. Raises TypeError or ValueError for what can be no metric."""
-    from testrium.measures import DIRECTIONS, is_measured
+    from testrium.words import DIRECTIONS, is_measured
 
     _check_label(name, "a metric's name", MAX_STEP)
     if not isinstance(unit, str):

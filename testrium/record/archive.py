@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from testrium.errors import UsageError
-from testrium.system.safe_write import replacing
+from testrium.system.files import replacing
 
 #: What an archive may unpack to, at most: more is taken for a bomb.
 MOST_BYTES = 2_000_000_000

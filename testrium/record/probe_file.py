@@ -26,7 +26,7 @@ from testrium.probe.event import (
     shown,
 )
 from testrium.record.database import Reading
-from testrium.system.safe_open import after_hole, open_regular
+from testrium.system.files import after_hole, open_regular
 
 FIELDS = frozenset(
     ("step", "type", "key", "cause", "t_ns", "wall_ns", "pid", "seq", "domain", "meta", "unit")

@@ -43,7 +43,7 @@ from testrium.record.database import (
 )
 from testrium.record.runs import list_runs
 from testrium.record.store import _SELECT, _events
-from testrium.system.safe_open import read_regular
+from testrium.system.files import read_regular
 from testrium.words import Code
 
 #: Ends to which a unit comes because it does not go on.

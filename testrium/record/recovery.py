@@ -9,9 +9,9 @@ from pathlib import Path
 
 from testrium.errors import InfraError
 from testrium.record.database import check_objects, open_reader
-from testrium.record.locking import locked_folder
 from testrium.record.probe_file import ProbeFile
 from testrium.record.store import Store
+from testrium.system.files import locked_folder
 
 
 def recover(run_folder: Path) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from testrium.errors import InfraError, UsageError
-from testrium.record.locking import lock
+from testrium.system.files import lock
 
 FOLDER = "runs"
 

@@ -14,7 +14,7 @@ from testrium.declared.circuits import Circuit
 from testrium.declared.groups import Group, Scenario
 from testrium.declared.keys import STORED, as_written
 from testrium.errors import InfraError
-from testrium.system.safe_open import regular_text
+from testrium.system.files import regular_text
 
 FILE = "scenario.toml"
 

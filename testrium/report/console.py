@@ -14,10 +14,9 @@ from testrium.evidence import Event, UnitState
 from testrium.report import group_text, wording
 from testrium.report.escape import cells, encodable, log_line, no_command
 from testrium.report.event_lines import event_lines
-from testrium.report.lines import Line, Span, line, table, wrapped
+from testrium.report.lines import STYLES, Line, Span, Symbols, line, symbols_for, table, wrapped
 from testrium.report.masking import Mask, mask_of, masked, masked_run
 from testrium.report.progress import LiveLines, Progress
-from testrium.report.symbols import STYLES, Symbols, symbols_for
 from testrium.report.view import rerun_command, view_group
 from testrium.results import GroupResult, RunResult
 from testrium.words import BAD_VERDICTS, Verdict

@@ -9,8 +9,7 @@ from collections.abc import Iterator, Sequence
 from testrium import phrases
 from testrium.evidence import Event
 from testrium.report.escape import cut
-from testrium.report.lines import Line, Span, Style, line, table
-from testrium.report.symbols import Symbols
+from testrium.report.lines import Line, Span, Style, Symbols, line, table
 
 _KEY_WIDTH = 40
 

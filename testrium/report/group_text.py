@@ -10,12 +10,11 @@ from testrium.errors import ExitCode
 from testrium.report import wording
 from testrium.report.escape import cut, log_line
 from testrium.report.json_report import GROUP_FILE
-from testrium.report.lines import Line, Span, Style, line, table
-from testrium.report.symbols import STYLES, Symbols, symbols_for
+from testrium.report.lines import STYLES, Line, Span, Style, Symbols, line, symbols_for, table
 from testrium.report.tables import tables
 from testrium.report.view import EventView, FaultView, FindingView, GroupView, UnitView, view_group
 from testrium.results import GroupResult, RunResult
-from testrium.system.safe_write import write_text
+from testrium.system.files import write_text
 from testrium.words import BAD_VERDICTS, Code, Verdict
 
 #: Independent findings after the root cause that are shown; the rest is counted.

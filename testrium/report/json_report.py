@@ -19,7 +19,7 @@ from testrium.report import wording
 from testrium.report.escape import json_text
 from testrium.report.writer import Report
 from testrium.results import CircuitResult, GroupResult, MetricResult, RunResult
-from testrium.system.safe_write import write_text
+from testrium.system.files import write_text
 from testrium.words import Place, Verdict
 
 #: The reports in a run's folder, and in the folder of each of its groups.

@@ -6,16 +6,19 @@ A line is a list of spans. Every text is escaped as it becomes a span.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Literal, NamedTuple, Self
 
 from testrium.report.escape import cells, visible
+from testrium.words import Verdict
 
 Style = Literal["", "strong", "dim", "good", "bad", "warn"]
 
 _SGR = {"strong": "1", "dim": "2", "good": "32", "bad": "1;31", "warn": "33"}
+
 _WORDS = re.compile(r"\s+|\S+")
+
 #: A wrapped line keeps at least so many columns for its text.
 _LEAST_ROOM = 20
 
@@ -133,3 +136,57 @@ def _tokens(one: Line, most: int) -> Iterable[Span]:
                     piece, room = "", most - cells(char)
                 piece += char
             yield Span(piece or word, span.style)
+
+
+STYLES: Mapping[Verdict, Style] = {
+    Verdict.PASS: "good",
+    Verdict.FAIL: "bad",
+    Verdict.ERROR: "bad",
+    Verdict.UNKNOWN: "warn",
+    Verdict.XFAIL: "good",
+    Verdict.SKIP: "dim",
+}
+
+
+class Symbols(NamedTuple):
+    """The signs that a stream's encoding can show."""
+
+    verdicts: Mapping[Verdict, str]
+    bar: str
+    dot: str
+    ellipsis: str
+    arrow: str
+
+
+_UNICODE = Symbols(
+    verdicts={
+        Verdict.PASS: "✓",
+        Verdict.FAIL: "✗",
+        Verdict.ERROR: "!",
+        Verdict.UNKNOWN: "?",
+        Verdict.XFAIL: "✓",
+        Verdict.SKIP: "-",
+    },
+    bar="│",
+    dot="·",
+    ellipsis="…",
+    arrow="→",
+)
+
+ASCII = Symbols(
+    verdicts={**_UNICODE.verdicts, Verdict.PASS: "+", Verdict.FAIL: "x", Verdict.XFAIL: "+"},
+    bar="|",
+    dot="-",
+    ellipsis="...",
+    arrow="->",
+)
+
+
+def symbols_for(encoding: str) -> Symbols:
+    """The nicest signs that can be written in an encoding."""
+    signs = "".join((*_UNICODE.verdicts.values(), _UNICODE.bar, _UNICODE.dot, *_UNICODE[3:]))
+    try:
+        signs.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return ASCII
+    return _UNICODE

@@ -11,9 +11,9 @@ import re
 from types import MappingProxyType
 
 from testrium.declared.groups import Scenario
-from testrium.env_values import map_texts
 from testrium.evidence import End, Event, Finding
 from testrium.results import GroupResult, RunDetail, RunResult
+from testrium.variables import map_texts
 
 MASKED = "***"
 

@@ -14,8 +14,7 @@ from testrium.declared.groups import Scenario
 from testrium.evidence import Event, UnitState
 from testrium.report import wording
 from testrium.report.escape import cells, cut
-from testrium.report.lines import Line, Span, Style, line
-from testrium.report.symbols import ASCII, Symbols
+from testrium.report.lines import ASCII, Line, Span, Style, Symbols, line
 
 if TYPE_CHECKING:
     from rich.live import Live

@@ -8,8 +8,7 @@ from testrium import phrases
 from testrium.evidence import CheckResult
 from testrium.evidence import TestResult as Test
 from testrium.report.escape import cut
-from testrium.report.lines import Line, Span, line, table
-from testrium.report.symbols import STYLES
+from testrium.report.lines import STYLES, Line, Span, line, table
 from testrium.report.view import GroupView, MetricView, UnitView
 from testrium.results import CircuitResult
 from testrium.words import Verdict

@@ -19,7 +19,7 @@ from testrium.errors import ConfigError, InfraError, Problem, TestriumError, Usa
 from testrium.evidence import Event, UnitState
 from testrium.report.masking import masked, masked_run
 from testrium.results import GroupResult, Observer, RunResult
-from testrium.system.safe_write import write_text
+from testrium.system.files import write_text
 from testrium.words import Verdict
 
 #: The target that stands for standard output.

@@ -11,7 +11,6 @@ from traceback import extract_tb
 from typing import TYPE_CHECKING, Protocol
 
 from testrium.declared.groups import Scenario
-from testrium.env_values import EnvValues
 from testrium.errors import InfraError
 from testrium.evidence import Event
 from testrium.record.recorder import Recorder
@@ -23,6 +22,7 @@ from testrium.run.folder import RunFolder
 from testrium.run.observe.logs import Logs, OutputMarks
 from testrium.run.services import RunServices
 from testrium.system.temporary import socket_folder
+from testrium.variables import EnvValues
 from testrium.words import FAULTS, RESERVED_UNITS
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from testrium.run.environment import Ports
 from testrium.run.folder import RunFolder
 from testrium.run.services import FixtureStart, RunServices
 from testrium.run.unit import RunningUnit
-from testrium.system.safe_open import read_regular
+from testrium.system.files import read_regular
 from testrium.words import EventType
 
 if TYPE_CHECKING:

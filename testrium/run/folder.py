@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from testrium.system.safe_open import read_regular
+from testrium.system.files import read_regular
 
 PRIVATE_FOLDER = 0o700
 

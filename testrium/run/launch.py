@@ -126,7 +126,7 @@ def not_ready(unit: Unit, folder: RunFolder) -> str:
     """Why it is not: no sign of it came, or the plugin that is asked raised something at last."""
     if plugin := next((ready.plugin for ready in unit.ready if ready.plugin), None):
         from testrium.plugins.in_unit import RAISED
-        from testrium.system.safe_open import read_regular
+        from testrium.system.files import read_regular
 
         with contextlib.suppress(OSError), read_regular(folder.unit(unit.name) / RAISED) as file:
             if raised := file.read(_MOST_RAISED).decode(errors="replace"):

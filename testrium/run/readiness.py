@@ -23,7 +23,7 @@ from testrium.errors import InfraError
 from testrium.record.inotify import Inotify
 from testrium.run.observe.logs import bounded
 from testrium.run.supervisor.client import LaunchError, Process
-from testrium.system.safe_open import after_hole, read_regular
+from testrium.system.files import after_hole, read_regular
 
 _FIRST_PAUSE_S = 0.001
 _LONGEST_PAUSE_S = 0.05

@@ -16,8 +16,7 @@ from testrium.report import wording
 from testrium.report.charts import trends
 from testrium.report.formats.html import make_environment, render
 from testrium.report.masking import masked_run
-from testrium.report.stored import read_run
-from testrium.report.stored_details import details_of
+from testrium.report.stored import details_of, read_run
 from testrium.words import EMPTY, Verdict
 
 #: So many runs are on the page of trends.

@@ -12,10 +12,9 @@ from typing import NamedTuple
 from testrium.declared.circuits import Circuit, Hop
 from testrium.evidence import Event
 from testrium.statistics import nearest_rank
-from testrium.verify.fast_path import fast_latencies, same_value
 from testrium.verify.findings import Drafts, Fact, flat, place_of
 from testrium.verify.index import EventIndex
-from testrium.verify.instances import Instances, Route, Stage
+from testrium.verify.instances import Instances, Route, Stage, fast_latencies, same_value
 from testrium.verify.matching import any_matches
 from testrium.verify.timing import (
     UNANSWERED,

@@ -11,12 +11,11 @@ from testrium.declared.circuits import Circuit
 from testrium.declared.groups import Scenario
 from testrium.declared.metrics import COMPARED, Metric
 from testrium.evidence import End, EndCause, Evidence, Finding, Reported
-from testrium.measures import DURATION, OF_CIRCUIT, OF_HOP, OF_UNIT, hop_measure
 from testrium.phrases import close_to, figure, listed, plural
 from testrium.results import Measure, MetricResult
 from testrium.statistics import LEAST_EARLIER, Comparison, against_earlier, median, summary
 from testrium.verify.timing import LEAST_SAMPLES, UNANSWERED, Latencies
-from testrium.words import EMPTY, Code
+from testrium.words import DURATION, EMPTY, OF_CIRCUIT, OF_HOP, OF_UNIT, Code, hop_measure
 
 if TYPE_CHECKING:
     from testrium.verify.circuits import HopTimes

@@ -15,7 +15,6 @@ from math import inf
 from testrium.declared.circuits import Circuit, Hop
 from testrium.declared.groups import Scenario
 from testrium.evidence import CheckResult, EndCause, Event, Finding
-from testrium.measures import OF_HOP, hop_measure
 from testrium.verify.circuits import CircuitFacts
 from testrium.verify.findings import Draft
 from testrium.verify.index import EventIndex
@@ -23,7 +22,7 @@ from testrium.verify.matching import ANY, any_matches, matches
 from testrium.verify.probes import Gap
 from testrium.verify.processes import ENDS, ProcessFacts, Wait
 from testrium.verify.timing import surely_before
-from testrium.words import UNKNOWN_CODES, Code, EventType, Place
+from testrium.words import OF_HOP, UNKNOWN_CODES, Code, EventType, Place, hop_measure
 
 _RANK = {code: rank for rank, code in enumerate(Code)}
 

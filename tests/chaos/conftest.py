@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from testrium.chaos.plans import LATENCIES_NS, LENGTHS_NS, Plan, planned
+from testrium.chaos import LATENCIES_NS, LENGTHS_NS, Plan, planned
 from testrium.declared.faults import Chaos, Fault
 from testrium.declared.units import Unit
 from testrium.evidence import Event

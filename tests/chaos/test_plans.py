@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testrium.chaos.plans import Plan, Target, moments, plans, targets
+from testrium.chaos import Plan, Target, moments, plans, targets
 from testrium.declared.faults import DRAWN_ACTS, LINK_ACTS, Chaos
 from testrium.declared.units import LogProbe
 from testrium.words import Place

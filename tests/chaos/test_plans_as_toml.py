@@ -7,7 +7,7 @@ import tomllib
 import pytest
 from hypothesis import given
 
-from testrium.chaos.plans import Plan, as_toml, brief, planned
+from testrium.chaos import Plan, as_toml, brief, planned
 from testrium.declared.faults import Fault
 from testrium.declared.quantities import duration_ns
 from testrium.declared.units import Unit

@@ -5,8 +5,15 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testrium.chaos.plans import LENGTHS_NS, Plan, have_different_moments, planned
-from testrium.chaos.shrink import contains, simpler_faults, smallest
+from testrium.chaos import (
+    LENGTHS_NS,
+    Plan,
+    contains,
+    have_different_moments,
+    planned,
+    simpler_faults,
+    smallest,
+)
 from testrium.declared.faults import Fault
 from testrium.words import Place
 from tests.chaos.conftest import faults, plans_of

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from testrium.history.formats import as_csv, as_json
+from testrium.history.queries import as_csv, as_json
 from testrium.history.rows import ResultRecord
 from testrium.history.trends import changes_of, flaky_of, points_of, slow_of
 from testrium.results import Measure

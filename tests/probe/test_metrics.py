@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 import testrium
 from testrium.cli.probe import command
 from testrium.errors import UsageError
-from testrium.measures import is_measured
 from testrium.record.probe_file import MetricLine, parse_line
+from testrium.words import is_measured
 
 Lines = Callable[[], list[dict[str, Any]]]
 

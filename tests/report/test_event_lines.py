@@ -6,7 +6,7 @@ from typing import Any
 from testrium.evidence import Event
 from testrium.report.charts.key_paths import path_of
 from testrium.report.event_lines import event_lines
-from testrium.report.symbols import symbols_for
+from testrium.report.lines import symbols_for
 
 MARKS = symbols_for("utf-8")
 

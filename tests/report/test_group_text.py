@@ -4,7 +4,7 @@ from pathlib import Path
 
 from testrium.evidence import Finding
 from testrium.report import group_text
-from testrium.report.symbols import ASCII, symbols_for
+from testrium.report.lines import ASCII, symbols_for
 from testrium.report.view import view_group
 from testrium.results import GroupResult, Judgement
 from testrium.words import Code, Verdict

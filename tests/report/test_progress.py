@@ -10,8 +10,8 @@ from testrium.declared.groups import Group, Scenario
 from testrium.declared.units import Unit
 from testrium.evidence import Event, UnitState
 from testrium.report.escape import cells
+from testrium.report.lines import ASCII, symbols_for
 from testrium.report.progress import Progress
-from testrium.report.symbols import ASCII, symbols_for
 
 EVENT = Event(
     1, "client", "sent", "Send", "order-名-1", (), 0, None, 0, "", 1, 1, 1, 1, "client", {}

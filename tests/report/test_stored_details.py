@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from testrium.report.stored import read_run
-from testrium.report.stored_details import slowest_legs
+from testrium.report.stored import read_run, slowest_legs
 
 if TYPE_CHECKING:
     from tests.conftest import Workplace

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from testrium.serve.gate import Answer, Gate
+from testrium.serve.server import Answer, Gate
 
 GATE = Gate(8123, "secret-token")
 HOST = {"host": "127.0.0.1:8123"}

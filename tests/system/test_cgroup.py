@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from testrium.system.cgroup import Limits, read_limits
+from testrium.doctor import Limits, read_limits
 
 
 def tree(root: Path, membership: str, files: dict[str, str]) -> Limits:

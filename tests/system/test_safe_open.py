@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from testrium.system.safe_open import after_hole, open_regular, read_regular, regular_text
+from testrium.system.files import after_hole, open_regular, read_regular, regular_text
 
 WRITING = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 

@@ -10,8 +10,8 @@ from typing import BinaryIO
 import pytest
 
 from testrium.errors import InfraError
-from testrium.system import safe_write
-from testrium.system.safe_write import open_new, replacing, write_text
+from testrium.system import files
+from testrium.system.files import open_new, replacing, write_text
 
 
 def test_a_link_in_the_place_of_the_unfinished_file_leads_nowhere(
@@ -79,7 +79,7 @@ def test_every_file_is_its_owners(tmp_path: Path) -> None:
 def test_a_link_of_another_user_is_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(safe_write, "_OURS", (os.geteuid() + 1,))
+    monkeypatch.setattr(files, "_OURS", (os.geteuid() + 1,))
     (tmp_path / "precious").write_text("precious")
     for name in ("report.html", "events"):
         (tmp_path / name).symlink_to(tmp_path / "precious")

@@ -20,7 +20,7 @@ from testrium.evidence import Event, Evidence
 from testrium.load import load_groups
 from testrium.load.project import Project
 from testrium.verify.judge import judge
-from testrium.verify.learn.propose import Proposal, as_toml, count_of, learn, quoted
+from testrium.verify.learn import Proposal, as_toml, count_of, learn, quoted
 
 MS = 1_000_000
 

@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
-from testrium.env_values import map_texts
 from testrium.errors import UsageError
 from testrium.record.archive import write_archive
 from testrium.report.json_report import RUN_FILE, render
 from testrium.report.masking import Mask, mask_of
 from testrium.report.writer import ReportChoice, Writer
 from testrium.results import RunResult
-from testrium.system.safe_open import read_regular
+from testrium.system.files import read_regular
+from testrium.variables import map_texts
 from testrium.words import BAD_VERDICTS
 
 #: What a run stores of its groups in SQLite.

@@ -23,7 +23,7 @@ from testrium.report.escape import (
     workflow_property,
     workflow_text,
 )
-from testrium.report.symbols import symbols_for
+from testrium.report.lines import symbols_for
 from testrium.report.view import view_group
 from testrium.report.writer import Writer
 from testrium.results import GroupResult, RunResult

@@ -22,21 +22,30 @@ from testrium import phrases
 from testrium.declared.circuits import Circuit
 from testrium.evidence import Event, OutputMark, StoredLog
 from testrium.report import wording
-from testrium.report.charts.key_paths import DrawnPath, DrawnPaths, key_paths
-from testrium.report.charts.latency import Distribution, distribution
-from testrium.report.charts.sequence import (
+from testrium.report.charts.key_paths import (
     ANY_UNIT,
     LAYOUT,
+    DrawnPath,
+    DrawnPaths,
     SequenceDiagram,
+    key_paths,
     sequence_diagram,
     steps_of,
 )
-from testrium.report.charts.units import UnitChart, UsageChart, axis_of, unit_chart, usage
+from testrium.report.charts.units import (
+    Distribution,
+    UnitChart,
+    UsageChart,
+    axis_of,
+    distribution,
+    unit_chart,
+    usage,
+)
 from testrium.report.escape import cut, log_line, visible
 from testrium.report.event_lines import facts
+from testrium.report.lines import symbols_for
 from testrium.report.masking import mask_of
-from testrium.report.stored_details import details_of
-from testrium.report.symbols import symbols_for
+from testrium.report.stored import details_of
 from testrium.report.view import GroupView, as_stored, view_group
 from testrium.report.writer import Report
 from testrium.resources import template_folder

@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 
 from testrium.report import group_text, wording
 from testrium.report.escape import xml_text
-from testrium.report.symbols import symbols_for
+from testrium.report.lines import symbols_for
 from testrium.report.view import view_group
 from testrium.report.writer import Report
 from testrium.results import GroupResult, RunResult

@@ -15,7 +15,7 @@ from testrium.report import json_report
 from testrium.report.escape import json_text
 from testrium.report.writer import STDOUT_FILES, Writer, write_stdout
 from testrium.results import GroupResult, RunResult
-from testrium.system.safe_write import open_new
+from testrium.system.files import open_new
 
 
 class StreamWriter(Writer):

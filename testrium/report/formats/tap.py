@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from testrium import phrases
 from testrium.report import group_text, wording
 from testrium.report.escape import json_text, tap_text, visible
-from testrium.report.symbols import symbols_for
+from testrium.report.lines import symbols_for
 from testrium.report.view import view_group
 from testrium.report.writer import Report
 from testrium.results import GroupResult, RunResult

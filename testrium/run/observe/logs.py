@@ -20,7 +20,7 @@ from testrium.errors import InfraError
 from testrium.evidence import Event
 from testrium.record.inotify import Inotify
 from testrium.run.folder import RunFolder
-from testrium.system.safe_open import after_hole, read_regular
+from testrium.system.files import after_hole, read_regular
 
 #: The units whose events came are looked at with every batch, all others at most this often, and
 #: for at most this part of the time: there may be thousands.

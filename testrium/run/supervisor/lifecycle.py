@@ -20,7 +20,7 @@ from testrium.run.supervisor.protocol import (
     signal_name,
     signal_number,
 )
-from testrium.system.safe_open import open_regular
+from testrium.system.files import open_regular
 
 #: What is still alive so long after its unit has ended is a leak.
 LEAK_AFTER_NS = 200_000_000

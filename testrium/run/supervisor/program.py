@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from testrium.run.supervisor.protocol import Launch, Message, encoded
-from testrium.system.safe_open import open_regular
+from testrium.system.files import open_regular
 
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec

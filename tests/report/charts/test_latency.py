@@ -3,7 +3,7 @@ from __future__ import annotations
 from math import inf
 
 from testrium.declared.circuits import Circuit
-from testrium.report.charts.latency import Distribution, distribution
+from testrium.report.charts.units import Distribution, distribution
 from testrium.results import CircuitPaths, CircuitResult, KeyPath
 from testrium.words import Verdict
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from testrium.declared.circuits import Circuit, Hop
-from testrium.report.charts.sequence import SequenceDiagram, sequence_diagram, steps_of
+from testrium.report.charts.key_paths import SequenceDiagram, sequence_diagram, steps_of
 from testrium.report.view import EventView, FindingView
 from testrium.words import Place
 

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 from testrium.probe import waiting
-from testrium.run.observe.stacks import threads_of
+from testrium.run.diagnostics import threads_of
 
 DUMP = """\
 Thread 0x0002 (most recent call first):

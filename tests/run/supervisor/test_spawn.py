@@ -14,7 +14,7 @@ import pytest
 
 from testrium.errors import InfraError
 from testrium.evidence import Leak
-from testrium.run.observe.stacks import threads_of
+from testrium.run.diagnostics import threads_of
 from testrium.run.supervisor.client import Exit, Launch, LaunchError, Supervisor
 from testrium.system import portable
 

@@ -29,8 +29,13 @@ from typing import Any, NamedTuple
 
 from testrium.probe.waiting import connected_async
 from testrium.run.change import Change
-from testrium.run.faults.links.connection import Connection
-from testrium.run.faults.links.impairment import Condition, Fate, Impairment, ThrottleQueue
+from testrium.run.faults.links.connection import (
+    Condition,
+    Connection,
+    Fate,
+    Impairment,
+    ThrottleQueue,
+)
 
 _LOOPBACK = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 

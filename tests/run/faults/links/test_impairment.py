@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testrium.run.faults.links.impairment import Condition, Fate, Impairment, ThrottleQueue
+from testrium.run.faults.links.connection import Condition, Fate, Impairment, ThrottleQueue
 
 
 def condition(*active: Impairment, random: float = 0.5) -> Condition:

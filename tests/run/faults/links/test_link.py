@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from testrium.run.faults.links.impairment import Condition, Impairment
+from testrium.run.faults.links.connection import Condition, Impairment
 from testrium.run.faults.links.process import Link
 from testrium.run.ports import PortAllocator
 

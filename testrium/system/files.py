@@ -1,8 +1,4 @@
-"""Files written whole or not at all, readable by their owner only, and never through a trap.
-
-The folder may be one that others write to: the unfinished file has a name that cannot be foreseen
-and must not have existed, and a link that somebody else has put in the file's place is replaced.
-"""
+"""Files opened, written and locked with care: units may put something else in their place."""
 
 from __future__ import annotations
 
@@ -10,6 +6,7 @@ import contextlib
 import errno
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
@@ -17,10 +14,63 @@ from typing import BinaryIO
 
 from testrium.errors import InfraError
 
+#: What this system has of them: never wait for the other end of a pipe, change no line ends.
+_ALWAYS = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+def open_regular(path: str | Path, flags: int = os.O_RDONLY) -> int:
+    """A descriptor of a regular file, or of the null device; what is made is for its owner only.
+
+    Raises OSError, also where it is something else.
+    """
+    try:
+        fd = os.open(path, flags | _ALWAYS, 0o600)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a pipe that nobody reads
+            raise _irregular(path) from error
+        raise
+    if stat.S_ISREG(os.fstat(fd).st_mode) or str(path) == os.devnull:
+        if _ALWAYS & getattr(os, "O_NONBLOCK", 0):
+            os.set_blocking(fd, True)  # programs that inherit it see what they are used to
+        return fd
+    os.close(fd)
+    raise _irregular(path)
+
+
+def read_regular(path: str | Path) -> BinaryIO:
+    """The file, open for reading. Raises OSError, also where it is no regular file."""
+    return os.fdopen(open_regular(path), "rb")
+
+
+def regular_text(path: str | Path, errors: str = "strict") -> str:
+    """The text of the file, in UTF-8. Raises OSError as `open_regular`, and UnicodeDecodeError."""
+    with read_regular(path) as file:
+        return file.read().decode(errors=errors)
+
+
+def after_hole(fd: int, offset: int) -> int:
+    """Where written bytes begin from `offset` on: a file may have terabytes that nobody wrote."""
+    if not hasattr(os, "SEEK_DATA"):
+        return offset
+    try:
+        return os.lseek(fd, offset, os.SEEK_DATA)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # nothing comes behind it
+            return os.fstat(fd).st_size
+        return offset  # this file system does not tell
+
+
+def _irregular(path: str | Path) -> OSError:
+    return OSError(errno.EINVAL, "not a regular file", str(path))
+
+
 _MODE = 0o600
+
 _NO_TERMINAL = getattr(os, "O_NOCTTY", 0)
+
 #: Who may put a link there that is followed: the user, and who can do everything anyway.
 _OURS = (os.geteuid(), 0) if hasattr(os, "geteuid") else (0,)
+
 #: As many links in a row as Linux follows.
 _MOST_LINKS = 40
 
@@ -115,3 +165,38 @@ def _unfinished(place: Path) -> tuple[Path, int]:
     half = place.with_name(f".{place.name[:200]}.{os.urandom(4).hex()}.part")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
     return half, os.open(half, flags, _MODE)
+
+
+def lock(descriptor: int, *, wait: bool) -> None:
+    """Lock an open file for this descriptor; it ends when that is closed.
+
+    Raises:
+        OSError: another has it, and `wait` is false.
+    """
+    if sys.platform == "win32":
+        import msvcrt
+
+        # A byte far behind the text, as Windows lets nobody read a locked one.
+        os.lseek(descriptor, 1 << 30, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+        finally:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+    else:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@contextlib.contextmanager
+def locked_folder(folder: Path) -> Iterator[None]:
+    """Hold the folder alone; waits for others who do."""
+    if sys.platform == "win32":  # a folder cannot be opened there
+        descriptor = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR)
+    else:
+        descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        lock(descriptor, wait=True)
+        yield
+    finally:
+        os.close(descriptor)

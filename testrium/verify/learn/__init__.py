@@ -1,1 +1,0 @@
-"""Circuits that are guessed from a run that passed."""
