@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint coverage bench clean
+.PHONY: help demo test lint coverage bench docs clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -26,7 +26,7 @@ lint: $(STAMPS)/test ## check style, types and the direction of imports
 
 # Of tests/end_to_end some: a measured process starts slower, and whole runs take longer.
 MEASURED := $(filter-out tests/browser/ tests/faults/ tests/end_to_end/ tests/corpus/,$(wildcard tests/*/)) \
-	$(filter-out tests/conftest.py tests/test_benchmarks.py,$(wildcard tests/*.py)) \
+	$(filter-out tests/conftest.py tests/test_benchmarks.py tests/test_site.py,$(wildcard tests/*.py)) \
 	$(addprefix tests/end_to_end/test_,$(addsuffix .py,chaos examples faults fixtures life runs suites usercode))
 
 coverage: $(STAMPS)/test ## measure which branches the tests go through; fails below the floor
@@ -38,6 +38,10 @@ coverage: $(STAMPS)/test ## measure which branches the tests go through; fails b
 
 bench: $(STAMPS)/test ## measure the figures of docs/performance.md
 	@$(BIN)/python -m benchmarks
+
+docs: $(STAMPS)/test ## build the documentation site into build/site; a warning or a broken link fails it
+	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -d build/doctrees docs build/site
+	@$(BIN)/python docs/links.py build/site
 
 clean: ## remove what the other commands made
 	rm -rf $(VENV) build dist .testrium .hypothesis .*_cache
