@@ -15,7 +15,7 @@ demo: $(STAMPS)/package ## run every example circuit
 	@$(BIN)/testrium run example_groups
 
 test: lint ## run every check of this project
-	@TESTRIUM_SOAK_S=120 $(BIN)/pytest --quiet tests/faults/test_soak.py
+	@TESTRIUM_SOAK_S=40 $(BIN)/pytest --quiet tests/faults/test_soak.py
 	@$(BIN)/pytest --numprocesses 2
 
 lint: $(STAMPS)/test ## check style, types and the direction of imports

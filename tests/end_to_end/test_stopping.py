@@ -256,9 +256,9 @@ def test_a_signal_is_sent_before_the_probe_returns(workplace: Workplace, command
 def test_a_shell_can_be_signalled_and_restarted(workplace: Workplace) -> None:
     script = """
         trap 'echo "{\\"step\\": \\"flushed\\"}" >> $TESTRIUM_PROBES; exit 0' TERM
-        echo '{"step": "taken"}' >> $TESTRIUM_PROBES
-        [ -e again ] && exit 0
+        if [ -e again ]; then echo '{"step": "taken"}' >> $TESTRIUM_PROBES; exit 0; fi
         touch again
+        echo '{"step": "taken"}' >> $TESTRIUM_PROBES
         while :; do sleep 0.01; done
     """
     units = {"worker": 'command = ["sh", "work.sh"]\nevents = ["taken", "flushed"]'}
