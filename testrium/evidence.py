@@ -250,6 +250,16 @@ class TestResult(NamedTuple):
 TestResult.__test__ = False  # type: ignore[attr-defined]  # its name makes pytest collect it
 
 
+class EarlierRun(NamedTuple):
+    """The keys of an earlier kept run, by unit, step and type.
+
+    `joined` are keys of one instance.
+    """
+
+    keys: Mapping[tuple[str, str, str], frozenset[str]]
+    joined: tuple[tuple[str, ...], ...] = ()
+
+
 class Evidence(NamedTuple):
     """All that verification may look at, besides the scenario."""
 
@@ -258,8 +268,9 @@ class Evidence(NamedTuple):
     damages: tuple[Damage, ...] = ()
     tests: tuple[TestResult, ...] = ()
     checks: tuple[CheckResult, ...] = ()
-    #: Keys of earlier kept runs of this group, asked only to explain a phantom.
-    earlier_keys: frozenset[str] = frozenset()
+    #: The keys whose cause occurred in an earlier kept run, by circuit; under "" those that were
+    #: sent in one. Asked only to explain a phantom.
+    earlier_causes: Mapping[str, frozenset[str]] = EMPTY
     attempt: int = 1
     started_ns: int | None = None
     ended_ns: int | None = None

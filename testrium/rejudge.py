@@ -57,7 +57,11 @@ def verify_again(
         else:
             with _as_if_set(old.run_dir / FILE):
                 now = _declared_now(old.scenario, cwd)
-            scenario = now._replace(id=old.scenario.id, repeat=old.scenario.repeat)
+            scenario = now._replace(
+                id=old.scenario.id,
+                repeat=old.scenario.repeat,
+                strict=_was_strict(old.run_dir / FILE),
+            )
             result = judged(scenario, old.run_dir / DATABASE, stored.folder, anew=True)
         results.append(result._replace(duration_s=old.duration_s, run_dir=old.run_dir))
     verdicts = [result.verdict for result in results]
@@ -96,6 +100,12 @@ def _unfinished(folder: Path) -> RunResult:
         groups=tuple(groups),
         folder=folder,
     )
+
+
+def _was_strict(scenario_file: Path) -> bool:
+    with suppress(InfraError):
+        return read_scenario(scenario_file).strict
+    return False
 
 
 @contextmanager

@@ -49,7 +49,8 @@ _SIGNALS = {
 class Request(NamedTuple):
     """What the user asked for.
 
-    `jobs` bounds how many groups run side by side. `strict` makes a missing requirement an error.
+    `jobs` bounds how many groups run side by side. `strict` makes a missing requirement an
+    error, and a group that declares nothing a failure.
     After `max_failures` results that did not pass nothing more starts, and after the first of them
     `until_fail` begins no other round: with it `repeat` counts extra rounds of the whole selection.
     `shuffle` is a seed. With `max_regression` (0.2: 20 %) figures are compared with earlier runs.

@@ -169,7 +169,10 @@ def _as_given(option: click.Option, value: Any) -> Any:
 @click.option("-v", "--verbose", is_flag=True, help="Show the output of units while they run.")
 @selection_options
 @click.option(
-    "--strict", is_flag=True, help="Treat a missing requirement as an error, not as a skip."
+    "--strict",
+    is_flag=True,
+    help="Treat a missing requirement as an error, not as a skip, and a group that proves nothing"
+    " as a failure.",
 )
 @click.option(
     "--repeat",

@@ -33,7 +33,7 @@ from testrium.declared.quantities import (
     Whole,
     between,
 )
-from testrium.declared.units import Unit
+from testrium.declared.units import KINDS, Unit
 from testrium.errors import Problem
 from testrium.words import EMPTY
 
@@ -220,3 +220,20 @@ class Scenario(NamedTuple):
     unmet: str = ""
     #: How much worse (0.2: 20 %) figures may be than in earlier runs, where [metrics] does not say.
     max_regression: float | None = None
+    #: `--strict`: a group that proves nothing is a finding, not a note.
+    strict: bool = False
+
+    @property
+    def proves(self) -> bool:
+        """Whether it declares anything but exit codes: what is found in it can be wrong."""
+        group = self.group
+        return bool(
+            group.circuits
+            or group.checks
+            or group.metrics
+            or group.test_modules
+            or any(
+                unit.events or unit.stop_events or unit.ready_event or unit.kind in KINDS
+                for unit in self.units
+            )
+        )

@@ -97,7 +97,7 @@ class RunTable:
     failed: bool | None = None
     """Select what did not pass when it was last run."""
     strict: bool | None = None
-    """Treat a missing requirement as an error."""
+    """Treat a missing requirement as an error, and a group that proves nothing as a failure."""
     repeat: Count | None = None
     """Run each group so many more times."""
     until_fail: bool | None = None

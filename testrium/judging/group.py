@@ -37,8 +37,9 @@ def judged(
 
     Raises InfraError if the store cannot be read.
     """
-    from testrium.record.reader import earlier_keys, gather_evidence
+    from testrium.record.reader import earlier_runs, gather_evidence
     from testrium.verify.correlations import correlate
+    from testrium.verify.instances import earlier_causes
     from testrium.verify.judge import judge
 
     evidence = gather_evidence(scenario, database)
@@ -59,8 +60,8 @@ def judged(
     judgement = judge(scenario, evidence)
     if any(finding.code is Code.PHANTOM for finding in judgement.findings):
         # Only a phantom can be a stale key; nobody else pays for reading old runs.
-        earlier = earlier_keys(run_folder, database)
-        judgement = judge(scenario, evidence._replace(earlier_keys=earlier))
+        causes = earlier_causes(scenario.group.circuits, earlier_runs(run_folder, database))
+        judgement = judge(scenario, evidence._replace(earlier_causes=causes))
     judgement = judgement._replace(
         findings=tuple(map(_bounded, judgement.findings)),
         notes=(*map(_bounded, judgement.notes), *notes),

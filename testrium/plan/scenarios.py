@@ -177,6 +177,7 @@ def _scenarios_of(
                     skip=skip or ("" if strict else unmet),
                     folder_name=_folder_name(group, combination, mode, number),
                     unmet=unmet if strict else "",
+                    strict=strict,
                 )
 
 

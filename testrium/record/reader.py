@@ -18,6 +18,7 @@ from testrium.errors import InfraError, InjectedFault
 from testrium.evidence import (
     CheckResult,
     Damage,
+    EarlierRun,
     End,
     EndCause,
     Event,
@@ -143,7 +144,6 @@ def load_evidence(database: Path) -> Evidence:
                     )
                 ),
                 checks=tuple(map(_check, meta.get("checks", ()))),
-                earlier_keys=frozenset(meta.get("earlier_keys", ())),
                 attempt=meta.get("attempt", 1),
                 started_ns=meta.get("started_ns"),
                 ended_ns=meta.get("ended_ns"),
@@ -378,24 +378,33 @@ def _read_log(path: Path, unit: str, stream: str) -> StoredLog:
 _REPEAT = re.compile(r"(.*)\+([0-9]+)")
 
 
-def earlier_keys(run_folder: Path, database: Path) -> frozenset[str]:
-    """All keys that the same group, in the same mode, had before: in kept runs and earlier repeats.
+def earlier_runs(run_folder: Path, database: Path) -> Iterator[EarlierRun]:
+    """The keys that the same group, in the same mode, had before: in kept runs and earlier repeats.
 
     `run_folder` is `<state>/runs/<run>`, `database` the group's store in it. Stores that are
     missing or cannot be read are passed over: they only make the answer poorer.
     """
-    keys: set[str] = set()
     for store in _earlier_stores(run_folder, database):
         with (
-            contextlib.suppress(sqlite3.Error, InfraError),
+            contextlib.suppress(sqlite3.Error, InfraError, ValueError, TypeError),
             contextlib.closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as connection,
         ):
             refuse_code(connection, str(store))
-            rows = connection.execute(
-                "SELECT DISTINCT EventKey FROM Events WHERE EventKey IS NOT NULL"
-            )
-            keys.update(key for (key,) in rows)
-    return frozenset(keys)
+            yield _earlier_run(connection)
+
+
+def _earlier_run(connection: sqlite3.Connection) -> EarlierRun:
+    keys: dict[tuple[str, str, str], set[str]] = {}
+    for unit, step, type_, key in connection.execute(
+        "SELECT DISTINCT Unit, StepCompleted, EventType, EventKey FROM Events"
+        " WHERE EventKey IS NOT NULL"
+    ):
+        keys.setdefault((unit, step, type_), set()).add(key)
+    caused = connection.execute(
+        "SELECT DISTINCT EventKey, Cause FROM Events WHERE Cause IS NOT NULL"
+    )
+    joined = (tuple(filter(None, (key, *json.loads(cause)))) for key, cause in caused)
+    return EarlierRun({place: frozenset(found) for place, found in keys.items()}, tuple(joined))
 
 
 def _earlier_stores(run_folder: Path, database: Path) -> Iterator[Path]:

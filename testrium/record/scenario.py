@@ -53,6 +53,7 @@ def read_scenario(path: Path) -> Scenario:
             params=scenario["params"],
             repeat=scenario["repeat"],
             folder_name=scenario["folder_name"],
+            strict=scenario.get("strict", False) is True,
         )
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise InfraError(f"cannot read {path}: {error}") from error

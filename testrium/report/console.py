@@ -274,7 +274,7 @@ class Console:
         if (limit := self._slowest_wanted(result)) != 0:
             legs = self._slowest_legs(result.groups)
             self._write(slowest(result, legs, self._symbols, width=width, limit=limit))
-        lines = [line(), group_text.totals(result)]
+        lines = [line(), *group_text.unproved(result), group_text.totals(result)]
         if result.folder is not None:
             hint = "" if stored else "  (testrium show)"
             lines.append(line(Span(f"run {result.run}{hint}", "dim")))

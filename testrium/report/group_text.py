@@ -64,6 +64,19 @@ def totals(result: RunResult) -> Line:
     return line(Span(f"interrupted: {text}" if interrupted else text, style))
 
 
+def unproved(result: RunResult) -> Iterator[Line]:
+    """The groups that passed because they declare nothing, in one line."""
+    names = [
+        note.where
+        for group in result.groups
+        for note in group.judgement.notes
+        if note.code is Code.VACUOUS and note.circuit is None
+    ]
+    if names:
+        what = "nothing but exit codes was checked (--strict makes this a failure)"
+        yield line(Span(f"note: vacuous at {phrases.listed(names)}: {what}", "warn"), hanging=2)
+
+
 def group_block(
     view: GroupView, symbols: Symbols, *, width: int | None = None, detailed: bool = False
 ) -> list[Line]:

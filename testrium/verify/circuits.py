@@ -32,16 +32,17 @@ from testrium.words import Code, EventType
 class InstanceChecks:
     """The checks of one circuit's instances; what they find goes to `drafts`.
 
-    `stale` are the instances that are left over from an earlier run.
+    `stale` are the instances that are left over from an earlier run: they are none of this one,
+    and nothing more is asked of them.
     """
 
     def __init__(
-        self, circuit: Circuit, route: Route, drafts: Drafts, earlier_keys: Collection[str]
+        self, circuit: Circuit, route: Route, drafts: Drafts, earlier_causes: Collection[str]
     ) -> None:
         self._circuit = circuit
         self._route = route
         self._drafts = drafts
-        self._earlier_keys = earlier_keys
+        self._earlier_causes = earlier_causes
         self.stale: set[str] = set()
 
     def check(self, name: str, row: Row, outside: Sequence[Event] = ()) -> None:
@@ -51,8 +52,8 @@ class InstanceChecks:
             outside: its events beside the route that have a field that must be the `same`.
         """
         orphan = self._route.is_orphan(row)
-        if orphan:
-            self._add_orphan(name, row)
+        if orphan and self._is_left_over(name, row):
+            return
         for number, hop in enumerate(self._route.hops):
             count = len(row[number])
             if count < hop.least and not orphan:
@@ -64,13 +65,16 @@ class InstanceChecks:
         if self._circuit.same:
             self._check_same(name, row, outside)
 
-    def _add_orphan(self, name: str, row: Row) -> None:
+    def _is_left_over(self, name: str, row: Row) -> bool:
+        """Note an effect without a cause; whether its cause occurred in an earlier run."""
         event = self._route.first_events(row)[0]
-        stale = event.key in self._earlier_keys
+        stale = self._circuit.per == "key" and any(
+            key in self._earlier_causes for event in flat(row) for key in (event.key, *event.cause)
+        )
         if stale:
             self.stale.add(name)
-        code = Code.STALE if stale else Code.PHANTOM
-        self._drafts.add_event(code, event, name=name)
+        self._drafts.add_event(Code.STALE if stale else Code.PHANTOM, event, name=name)
+        return stale
 
     def _add_lost(self, name: str, row: Row, number: int) -> None:
         hop = self._route.hops[number]
@@ -254,7 +258,7 @@ def examine(
     circuit: Circuit,
     index: EventIndex,
     unclaimed: Unclaimed,
-    earlier_keys: Collection[str],
+    earlier_causes: Collection[str],
     *,
     with_hops: bool = False,
 ) -> CircuitFacts:
@@ -262,16 +266,18 @@ def examine(
 
     Args:
         unclaimed: those that are found to be misrouted here are noted in it.
-        earlier_keys: keys whose cause occurred in an earlier run.
+        earlier_causes: keys whose cause occurred in an earlier run.
         with_hops: whether to measure every hop.
     """
-    return _Examination(circuit, index, earlier_keys).facts(unclaimed, with_hops=with_hops)
+    return _Examination(circuit, index, earlier_causes).facts(unclaimed, with_hops=with_hops)
 
 
 class _Examination:
     """The state of one `examine`."""
 
-    def __init__(self, circuit: Circuit, index: EventIndex, earlier_keys: Collection[str]) -> None:
+    def __init__(
+        self, circuit: Circuit, index: EventIndex, earlier_causes: Collection[str]
+    ) -> None:
         self._circuit = circuit
         self._index = index
         self._route = Route(circuit)
@@ -279,7 +285,7 @@ class _Examination:
         rows = self._instances.row_of
         self._drafts = Drafts(circuit.name, rows, keyed=circuit.per == "key")
         self._strays = Drafts(circuit.name, lambda _: ())
-        self._checks = InstanceChecks(circuit, self._route, self._drafts, earlier_keys)
+        self._checks = InstanceChecks(circuit, self._route, self._drafts, earlier_causes)
 
     def facts(self, unclaimed: Unclaimed, *, with_hops: bool) -> CircuitFacts:
         latencies = self._check_instances()

@@ -42,20 +42,13 @@ class EventIndex:
 
         The causes of all events join, whatever their place. None: no event has a cause.
         """
-        above: dict[str, str] = {}
-
-        def root_of(key: str) -> str:
-            while (parent := above.setdefault(key, key)) != key:
-                above[key] = above[parent]
-                key = parent
-            return key
-
-        for event in self.events:
-            if event.cause:
-                keys = event.cause if event.key is None else (event.key, *event.cause)
-                for key in keys:
-                    above[root_of(keys[0])] = root_of(key)
-        return {key: root_of(key) for key in list(above)} or None
+        caused = [event for event in self.events if event.cause]
+        return (
+            join_keys(
+                event.cause if event.key is None else (event.key, *event.cause) for event in caused
+            )
+            or None
+        )
 
     def steps_of(self, unit: str) -> list[str]:
         """The steps that a unit did emit (`*`: all units)."""
@@ -94,6 +87,22 @@ class EventIndex:
             if event.key in found:
                 found[event.key].append(event)
         return found
+
+
+def join_keys(together: Iterable[Sequence[str]]) -> dict[str, str]:
+    """One key that stands for all that are joined with it, directly or through others."""
+    above: dict[str, str] = {}
+
+    def root_of(key: str) -> str:
+        while (parent := above.setdefault(key, key)) != key:
+            above[key] = above[parent]
+            key = parent
+        return key
+
+    for keys in together:
+        for key in keys:
+            above[root_of(keys[0])] = root_of(key)
+    return {key: root_of(key) for key in list(above)}
 
 
 def process_of(event: Event) -> Process:

@@ -9,12 +9,13 @@ from operator import attrgetter, eq, gt
 from typing import cast
 
 from testrium.declared.circuits import Circuit
-from testrium.evidence import Event, Evidence
+from testrium.evidence import EarlierRun, Event, Evidence
 from testrium.results import CircuitPaths, KeyPath, MissedHop
 from testrium.verify.findings import flat
-from testrium.verify.index import EventIndex
+from testrium.verify.index import EventIndex, join_keys
 from testrium.verify.matching import Claim, assign, claim_of
 from testrium.verify.timing import UNANSWERED, Latency, Row, latency_between
+from testrium.words import EventType
 
 #: The name of the one instance of a circuit that is `per = "run"`.
 WHOLE_RUN = ""
@@ -268,6 +269,29 @@ class Route:
                 break
             before = flat([row[number] for number, _ in stage]) or before
         return before[-1] if before else None
+
+
+def earlier_causes(
+    circuits: Sequence[Circuit], runs: Iterable[EarlierRun]
+) -> dict[str, frozenset[str]]:
+    """The keys whose cause occurred in an earlier run: `Evidence.earlier_causes`."""
+    origins = {one.name: Route(one).origin for one in circuits if one.per == "key"}
+    found: dict[str, set[str]] = {name: set() for name in ("", *origins)}
+    for run in runs:
+        joined = join_keys(run.joined)
+        caused: dict[str, set[str]] = {name: set() for name in origins}
+        for (unit, step, type_), keys in run.keys.items():
+            if type_ == EventType.SEND:
+                found[""].update(keys)
+            for one in circuits:
+                if one.name in origins and not {*claim_of(one.hops, unit, step).hops}.isdisjoint(
+                    origins[one.name]
+                ):
+                    caused[one.name].update(keys)
+        for name, ours in caused.items():
+            roots = {joined[key] for key in ours if key in joined}
+            found[name].update(ours, (key for key, root in joined.items() if root in roots))
+    return {name: frozenset(keys) for name, keys in found.items()}
 
 
 def key_paths(circuits: Sequence[Circuit], evidence: Evidence) -> tuple[CircuitPaths, ...]:

@@ -30,7 +30,7 @@ from testrium.verify.probes import (
 )
 from testrium.verify.processes import ProcessFacts, limit_findings
 from testrium.verify.roots import Explanations, Node, Part, parts_of
-from testrium.words import UNKNOWN_CODES, Code, Verdict
+from testrium.words import UNKNOWN_CODES, Code, EventType, Verdict
 
 Ranked = Sequence[tuple[Finding, bool]]
 
@@ -116,7 +116,11 @@ def _judge(scenario: Scenario, evidence: Evidence) -> Judgement:
         *_infra(scenario, evidence),
         *processes.findings,
         *(part for one in facts for part in parts_of(one, processes.ended)),
-        *(orphans(index, evidence.earlier_keys) if _forbids_orphans(scenario) else ()),
+        *(
+            orphans(index, evidence.earlier_causes.get("", ()))
+            if _forbids_orphans(scenario)
+            else ()
+        ),
         *missing_probes(missing, index),
         *(gap.finding for gap in torn),
         *unproved_faults(scenario, evidence, index),
@@ -129,12 +133,22 @@ def _judge(scenario: Scenario, evidence: Evidence) -> Judgement:
     ]
     explanations = Explanations(scenario, found, processes, index, torn, evidence.checks)
     ranked = explanations.ranked(_worded(explanations.nodes, facts, index))
+    unproved = [] if ranked else _unproved(scenario, evidence, index)
+    if scenario.strict:
+        ranked = [(finding, False) for finding in unproved] or ranked
+        unproved = []
     notes = [finding for one in facts for finding in word_findings(one, list(one.strays), index)]
     verdict, unexpected = against_expectation(scenario, verdict_of(ranked))
     return Judgement(
         verdict=verdict,
         findings=(*unexpected, *(finding for finding, _ in ranked)),
-        notes=(*processes.notes, *notes, *regressions.notes, *_suspended(scenario, evidence)),
+        notes=(
+            *processes.notes,
+            *notes,
+            *regressions.notes,
+            *_suspended(scenario, evidence),
+            *unproved,
+        ),
         circuits=tuple(
             _result(
                 one,
@@ -161,7 +175,13 @@ def _examine_circuits(
         metric.source == "hop" for metric in scenario.group.metrics
     )
     return [
-        examine(circuit, index, unclaimed, evidence.earlier_keys, with_hops=with_hops)
+        examine(
+            circuit,
+            index,
+            unclaimed,
+            evidence.earlier_causes.get(circuit.name, ()),
+            with_hops=with_hops,
+        )
         for circuit in circuits
     ]
 
@@ -203,6 +223,19 @@ def _infra(scenario: Scenario, evidence: Evidence) -> list[Finding]:
     if evidence.interrupted:
         messages.append("the run was interrupted before this group was complete")
     return [Finding(Code.INFRA, scenario.id, message) for message in messages[:1]]
+
+
+def _unproved(scenario: Scenario, evidence: Evidence, index: EventIndex) -> list[Finding]:
+    """Say that a group declares nothing, and that nothing was sent or received in it."""
+    messages = (EventType.SEND, EventType.RECEIVE)
+    if scenario.proves or evidence.tests or any(event.type in messages for event in index.events):
+        return []
+    message = (
+        "it declares no circuit, event, check, test, metric or suite, and no message was recorded:"
+        " nothing but exit codes was checked"
+    )
+    hint = "declare what must happen: `events` of a unit, a [[circuits]] table, a [[checks]] table"
+    return [Finding(Code.VACUOUS, scenario.id, message, hints=(hint,))]
 
 
 def _suspended(scenario: Scenario, evidence: Evidence) -> list[Finding]:

@@ -62,8 +62,12 @@ def missing_probes(missing: list[Place], index: EventIndex) -> list[Finding]:
 # Orphans -----------------------------------------------------------------------------------------
 
 
-def orphans(index: EventIndex, earlier_keys: Collection[str]) -> list[Draft]:
-    """What `orphans = "forbid"` asks for: every key is sent and received, once at each place."""
+def orphans(index: EventIndex, earlier_causes: Collection[str]) -> list[Draft]:
+    """What `orphans = "forbid"` asks for: every key is sent and received, once at each place.
+
+    Args:
+        earlier_causes: the keys that were sent in an earlier run.
+    """
     sent: dict[str, list[Event]] = defaultdict(list)
     received: dict[str, list[Event]] = defaultdict(list)
     for event in index.events:
@@ -90,8 +94,10 @@ def orphans(index: EventIndex, earlier_keys: Collection[str]) -> list[Draft]:
         _check_once(drafts, receives, 1)
     for key, receives in received.items():
         if key not in sent:
-            code = Code.STALE if key in earlier_keys else Code.PHANTOM
-            drafts.add_event(code, receives[0])
+            if key in earlier_causes:  # nothing more is asked of what is not of this run
+                drafts.add_event(Code.STALE, receives[0])
+                continue
+            drafts.add_event(Code.PHANTOM, receives[0])
             _check_once(drafts, receives, 1)
     return list(drafts)
 

@@ -258,6 +258,20 @@ def begun(outcome: Outcome) -> list[str]:
     return re.findall(r"^start (\S+)", outcome.stdout, re.MULTILINE)
 
 
+def test_a_group_that_declares_nothing_passes_with_a_note_and_strict_fails_it(
+    workplace: Workplace,
+) -> None:
+    workplace.group({"a": 'command = ["true"]'})
+    outcome = workplace.run()
+    assert (outcome.exit_code, outcome.codes) == (0, [])
+    assert [(n["code"], n["where"]) for n in outcome.group["notes"]] == [("vacuous", "group")]
+    assert "note: vacuous at group" in workplace.finish(workplace.start("show")).stdout
+
+    strict = workplace.run("--strict")
+    assert (strict.exit_code, strict.codes) == (1, ["vacuous group"])
+    assert workplace.finish(workplace.start("verify")).exit_code == 1
+
+
 def test_strict_makes_a_missing_program_an_error(workplace: Workplace) -> None:
     workplace.group(UNIT, PASSING, configs='requires = ["no-such-program"]')
     skipped = workplace.run()

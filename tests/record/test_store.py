@@ -70,7 +70,6 @@ def test_evidence_comes_back_as_it_was_stored(tmp_path: Path) -> None:
         store.store_meta(
             {"attempt": 1, "started_ns": 4, "ended_ns": 5, "infra": "x", "interrupted": True}
         )
-        store.store_meta({"earlier_keys": ["k1"]})
     assert load_evidence(tmp_path / "Data.db") == Evidence(
         events=events,
         ends=(
@@ -87,7 +86,6 @@ def test_evidence_comes_back_as_it_was_stored(tmp_path: Path) -> None:
         ),
         damages=(Damage("a", "torn", "{", 1),),
         tests=(TestResult("test_x", False, 0.5, "no", "Traceback \\udcff"),),
-        earlier_keys=frozenset({"k1"}),
         attempt=1,
         started_ns=4,
         ended_ns=5,

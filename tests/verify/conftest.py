@@ -11,7 +11,7 @@
     damage host no JSON
     test test_order failed
     check bill owed=output unit=host    a check that failed: what is missing, whose it is
-    earlier k9
+    earlier k9                      the keys whose cause an earlier run had
     evidence attempt=2
     fault host:received do=kill on=2 key=k1     planned; its name is "kill at host:received"
     struck kill at host:received                it has happened
@@ -140,8 +140,9 @@ class Table:
         self.ends: dict[str, Options] = {}
         self.metrics: list[Metric] = []
         self.others: dict[str, list[Any]] = {
-            name: [] for name in ("damages", "tests", "checks", "earlier_keys", "faults", "metrics")
+            name: [] for name in ("damages", "tests", "checks", "faults", "metrics")
         }
+        self.earlier: list[str] = []
         self.evidence_fields: dict[str, Any] = {}
         self._ms = 0
         for line in text.splitlines():
@@ -171,7 +172,8 @@ class Table:
 
     def evidence(self) -> Evidence:
         fields: dict[str, Any] = {name: tuple(values) for name, values in self.others.items()}
-        fields["earlier_keys"] = frozenset(self.others["earlier_keys"])
+        caused = frozenset(self.earlier)
+        fields["earlier_causes"] = dict.fromkeys(("", *(one.name for one in self.circuits)), caused)
         fields.update(self.evidence_fields)
         named = [unit.name for unit in self.units]
         names = dict.fromkeys([*named, *self.ends])
@@ -202,7 +204,7 @@ class Table:
                     CheckResult(words[1], False, "no", unit=options.get("unit"), owed=owed)
                 )
             case "earlier":
-                self.others["earlier_keys"] += words[1:]
+                self.earlier += words[1:]
             case "fault":
                 place, options = Place(*words[1].split(":")), split_options(words)[1]
                 name = f"{options['do']} at {place}"

@@ -113,6 +113,18 @@ TABLE = {
         "earlier x;circuit a:s b:r;a:s> k;b:r< k x",
         "fail;stale b:r x",
     ),
+    "what is left over is asked nothing more": (
+        "earlier x;circuit a:s b:r c:t same=n;a:s> k;b:r< k;c:t k;b:r< x x meta.n=1;c:t x meta.n=2",
+        "fail;stale b:r x",
+    ),
+    "an effect whose cause is of an earlier run by its causes": (
+        "earlier x;circuit a:s b:r;a:s> k;b:r< k;b:r< y cause=x",
+        "fail;stale b:r y",
+    ),
+    "per run, nothing is left over": (
+        "earlier x;circuit a:s b:r per=run;b:r< x",
+        "fail;phantom b:r",
+    ),
     "a key of an earlier run with its cause": (
         "earlier k;circuit a:s b:r;a:s> k;b:r< k",
         "pass",

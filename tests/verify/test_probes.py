@@ -17,6 +17,10 @@ TABLE = {
     "one key through several hops": (f"{TWO};a:s> k;b:r< k;b:s> k;a:r< k", "pass"),
     "a Send without Receive": (f"{TWO};a:s> k1 k2;b:r< k1", "fail;lost a:s k2"),
     "a Receive without Send": (f"{TWO};a:s> k1;b:r< k1 k2", "fail;phantom b:r k2"),
+    "a Receive of an earlier run is asked nothing more": (
+        f"{TWO};earlier k2;a:s> k1;b:r< k1 k2 k2",
+        "fail;stale b:r k2",
+    ),
     "a Receive of an earlier run": (
         f"{TWO};earlier k2;a:s> k1;b:r< k1 k2",
         "fail;stale b:r k2",

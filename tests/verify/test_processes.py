@@ -156,7 +156,7 @@ def test_bad_behavior_may_be_a_note(what: str, judged: Callable[[str], Judgement
     (finding,) = judged(text).findings
     judgement = judged(f"{text}\ngroup detect_bad_behavior=false")
     assert (judgement.verdict, judgement.findings) == ("pass", ())
-    assert judgement.notes == (finding,)
+    assert judgement.notes[0] == finding
 
 
 @pytest.mark.parametrize(

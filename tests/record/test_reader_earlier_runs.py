@@ -6,15 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from testrium.record.reader import earlier_keys
+from testrium.evidence import EarlierRun
+from testrium.record.reader import earlier_runs
+
+SENT = ("a", "sent", "Send")
 
 
-def store(state: Path, run: str, group: str, *keys: str | None) -> Path:
+def store(state: Path, run: str, group: str, *keys: str | None, cause: str | None = None) -> Path:
     database = state / "runs" / run / group / "Data.db"
     database.parent.mkdir(parents=True)
     with contextlib.closing(sqlite3.connect(database)) as connection, connection:
-        connection.execute("CREATE TABLE Events (EventKey TEXT)")
-        connection.executemany("INSERT INTO Events VALUES (?)", [(key,) for key in keys])
+        connection.execute("CREATE TABLE Events (Unit, StepCompleted, EventType, EventKey, Cause)")
+        connection.executemany(
+            "INSERT INTO Events VALUES (?, ?, ?, ?, ?)", [(*SENT, key, cause) for key in keys]
+        )
     return database
 
 
@@ -29,18 +34,19 @@ def test_keys_of_earlier_runs_and_repeats_count(tmp_path: Path, group: str) -> N
     store(tmp_path, "20261121-000002-b", f"{group}+3", "three")
     store(tmp_path, "20261121-000003-c", group, "later")
 
-    assert earlier_keys(tmp_path / "runs" / "20261121-000002-b", own) == {
-        "first",
-        "repeat of the first",
-        "zero",
-        "one",
-    }
+    found = list(earlier_runs(tmp_path / "runs" / "20261121-000002-b", own))
+    assert [run.keys for run in found] == [
+        {SENT: frozenset({key})} for key in ("first", "repeat of the first", "zero", "one")
+    ]
 
 
 def test_a_store_that_cannot_be_read_is_passed_over(tmp_path: Path) -> None:
-    store(tmp_path, "20261121-000001-a", "g", "good")
+    store(tmp_path, "20261121-000001-a", "g", "good", cause='["before"]')
+    store(tmp_path, "20261121-000001-b", "g", "bad", cause="[")
     broken = tmp_path / "runs" / "20261121-000000-a" / "g" / "Data.db"
     broken.parent.mkdir(parents=True)
     broken.write_text("no database" * 100)
     own = store(tmp_path, "20261121-000002-b", "g", "own")
-    assert earlier_keys(own.parents[1], own) == {"good"}
+    assert list(earlier_runs(own.parents[1], own)) == [
+        EarlierRun({SENT: frozenset({"good"})}, (("good", "before"),))
+    ]
