@@ -333,3 +333,4 @@ class StoredLog(NamedTuple):
     stream: str  # stdout or stderr
     size: int  # bytes
     pieces: tuple[LogPiece, ...]
+    encoding: str = "utf-8"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from testrium.checks import comparison, conditions, values
 from testrium.checks.comparison import called, normalized_by
@@ -14,7 +14,10 @@ from testrium.checks.expression import FoundText
 from testrium.checks.patterns import matcher
 from testrium.declared.checks import Check
 from testrium.errors import TestriumError
+from testrium.system.files import LineDecoder, decoded
 from testrium.variables import substitute
+
+_CHUNK = 1 << 18
 
 #: What must be held in memory as a whole (JSON, two sides of a comparison) may be so large (bytes).
 MOST_AT_ONCE = 64_000_000
@@ -25,20 +28,33 @@ class UnreadableError(TestriumError):
 
 
 class FileLines:
-    """The lines of a file, without their ends, read anew each time; bytes that are no UTF-8 stay
+    """The lines of a file, without their ends, read anew each time; bytes that do not fit stay
     visible as `\\xff`. Only a line is held in memory, of a longer one `MOST_AT_ONCE`: logs may be
     large."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, encoding: str = "utf-8") -> None:
         self._path = path
+        self._encoding = encoding
 
     def __iter__(self) -> Iterator[str]:
         try:
             with self._path.open("rb") as file:
+                if self._encoding != "utf-8":
+                    yield from self._decoded(file)
+                    return
                 while line := file.readline(MOST_AT_ONCE):
                     yield line.rstrip(b"\r\n").decode(errors="backslashreplace")
         except OSError as error:
             raise UnreadableError(f"{self._path} cannot be read: {error.strerror}") from error
+
+    def _decoded(self, file: BinaryIO) -> Iterator[str]:
+        """As another encoding has them: there a line's end need not be one byte."""
+        decoder = LineDecoder(self._encoding)
+        while data := file.read(_CHUNK):
+            yield from decoder.lines(data)
+        yield from decoder.lines(b"", final=True)
+        if decoder.rest:
+            yield decoder.rest.rstrip("\r")
 
 
 def is_there(path: Path) -> bool:
@@ -56,7 +72,7 @@ def is_there(path: Path) -> bool:
     raise UnreadableError(f"{path} is {'a folder' if path.is_dir() else 'no regular file'}")
 
 
-def whole_text(path: Path) -> str:
+def whole_text(path: Path, encoding: str = "utf-8-sig") -> str:
     """The text of a file that is not too large. Raises UnreadableError."""
     try:
         size = path.stat().st_size
@@ -65,7 +81,7 @@ def whole_text(path: Path) -> str:
                 f"{path} has {size / 1e6:.0f} MB: more than {MOST_AT_ONCE / 1e6:.0f} MB"
                 " are not compared"
             )
-        return path.read_bytes().decode("utf-8-sig", errors="backslashreplace")
+        return decoded(path.read_bytes(), encoding)
     except OSError as error:
         raise UnreadableError(f"{path} cannot be read: {error.strerror}") from error
 
@@ -114,6 +130,7 @@ class Examiner:
         lookup: the value of a reference such as `run.dir`; None: texts hold no references.
         run_dir: the folder of the run, which messages call `${run.dir}`.
         update_golden: rewrite reference files that differ; `notices` tells which.
+        encoding: the encoding of a unit's output.
     """
 
     def __init__(
@@ -124,7 +141,9 @@ class Examiner:
         lookup: Lookup = None,
         run_dir: Path | None = None,
         update_golden: bool = False,
+        encoding: Callable[[str], str] = lambda _: "utf-8",
     ) -> None:
+        self._encoding = encoding
         self.notices: list[str] = []
         self._folder = folder
         self._logs = logs
@@ -182,7 +201,8 @@ class Examiner:
         there = {name: path for name, path in logs.items() if is_there(path)}
         # One that is empty is left out: places of lines are shorter then.
         written = {name: path for name, path in there.items() if path.stat().st_size} or there
-        streams = [Stream(name, FileLines(path)) for name, path in written.items()]
+        encoding = self._encoding(check.target)
+        streams = [Stream(name, FileLines(path, encoding)) for name, path in written.items()]
         if not streams:
             text = f"there is no output of {check.target}: it was not started, or its logs are gone"
             return [Failure(text)]

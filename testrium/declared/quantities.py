@@ -5,6 +5,7 @@ A kind never coerces: `1` is no `true`, `"5"` no number, and NaN is nothing at a
 
 from __future__ import annotations
 
+import codecs
 import math
 import re
 import signal
@@ -158,6 +159,29 @@ def _signal(value: Any) -> str:
 
 
 Signal = Annotated[str, Written(_signal, {"type": "string"})]
+
+
+def _encoding(value: Any) -> str:
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable():
+        raise ValueError('must be the name of an encoding, such as "latin-1"')
+    try:
+        name = codecs.lookup(value).name
+        if b"a\n".decode(name) == "a\n" or "a\n".encode(name).decode(name) == "a\n":
+            return name
+    except (LookupError, ValueError):
+        pass
+    guess = did_you_mean(value.lower(), _COMMON_ENCODINGS)
+    raise ValueError(
+        f"unknown encoding {_shown(value)}{guess}"
+        " (Python's names: utf-8, latin-1, cp1252, shift_jis, ...)"
+    )
+
+
+_COMMON_ENCODINGS: Final = (
+    *("utf-8", "utf-16", "utf-32", "ascii", "latin-1", "iso8859-15", "cp1252", "cp850", "cp437"),
+    *("shift_jis", "euc_jp", "gbk", "gb18030", "big5", "euc_kr", "koi8-r"),
+)
+Encoding = Annotated[str, Written(_encoding, {"type": "string"})]
 
 
 # --- lists and tables of texts ---

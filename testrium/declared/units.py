@@ -15,6 +15,7 @@ from testrium.declared.quantities import (
     SECONDS,
     SIZE,
     Count,
+    Encoding,
     Entrypoint,
     FilledText,
     Name,
@@ -246,6 +247,10 @@ class Unit:
     """exit codes that are accepted: a number, `"!=0"`, `"any"`, a text with `${param.NAME}`, or a
     list of such. A signal is never accepted
     """
+    encoding: Encoding = "utf-8"
+    """of its output, for log probes, checks and reports: one of Python's names (`latin-1`,
+    `cp1252`, `utf-16`); a byte that does not fit stays visible as `\\xff`
+    """
     in_except: Annotated[Literal["Stop", "Resume", "Reload", "Resume-ALL"], Key("in-except")] = (
         "Stop"
     )
@@ -341,6 +346,8 @@ class Fixture:
     """
     exit: ExitCodes = (0,)
     """of a function: accepted exit codes"""
+    encoding: Encoding = "utf-8"
+    """of its output, for log probes, checks and reports"""
     stop_signal: Signal = "TERM"
     """the signal, then SIGKILL after so many seconds"""
     grace_s: Annotated[float, SECONDS, Key("grace")] = 2.0

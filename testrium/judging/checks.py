@@ -153,12 +153,14 @@ class _Maker:
         self._scenario = scenario
         self.env_values = EnvValues(scenario)
         self._values = _values_of(scenario, self._folder, stored_ports(database))
+        encodings = {unit.name: unit.encoding for unit in scenario.units}
         self.examiner = Examiner(
             scenario.group.folder,
             self._logs,
             lookup=self._lookup,
             run_dir=self._folder.path,
             update_golden=update_golden,
+            encoding=lambda name: encodings.get(name, "utf-8"),
         )
 
     def unit(self, check: Check) -> str | None:

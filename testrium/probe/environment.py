@@ -21,6 +21,8 @@ UPDATE_GOLDEN = "TESTRIUM_UPDATE_GOLDEN"
 SOCKET = "TESTRIUM_SOCKET"
 #: The clock that the runner's times are of, see `clock_domain`.
 DOMAIN = "TESTRIUM_DOMAIN"
+#: The units whose output is not in UTF-8: "unit=encoding" a line.
+ENCODINGS = "TESTRIUM_ENCODINGS"
 #: The probes at which this process asks whether something is to be broken: "unit:step" a line.
 FAILPOINTS = "TESTRIUM_FAILPOINTS"
 #: The file that says how far the clock of this process is off, see `testrium.probe.faults`.

@@ -44,7 +44,7 @@ from testrium.record.database import (
 )
 from testrium.record.runs import list_runs
 from testrium.record.store import _SELECT, _events
-from testrium.system.files import read_regular
+from testrium.system.files import decoded, read_regular
 from testrium.words import Code
 
 #: Ends to which a unit comes because it does not go on.
@@ -268,8 +268,9 @@ def gather_evidence(scenario: Scenario, database: Path) -> Evidence:
         evidence = with_suites(scenario, evidence)
     if scenario.group.rules.stderr == "forbid":
         files = stderr_files(scenario, database.parent)
+        encodings = {unit.name: unit.encoding for unit in scenario.units}
         evidence = evidence._replace(
-            stderr={unit: _stderr_text(file) for unit, file in files.items()}
+            stderr={unit: _stderr_text(file, encodings.get(unit)) for unit, file in files.items()}
         )
     limited = [unit.name for unit in scenario.units if unit.max_rss or unit.max_cpu]
     if limited:
@@ -284,10 +285,10 @@ def stderr_files(scenario: Scenario, run_dir: Path) -> dict[str, Path]:
     return {unit: file for unit, file in files if file.is_file()}
 
 
-def _stderr_text(file: Path) -> str:
+def _stderr_text(file: Path, encoding: str | None) -> str:
     try:
         with read_regular(file) as opened:
-            return opened.read(MOST_OF_STDERR).decode(errors="backslashreplace")
+            return decoded(opened.read(MOST_OF_STDERR), encoding or "utf-8")
     except OSError as error:
         raise InfraError(f"cannot read {file}: {error.strerror}") from error
 
@@ -344,13 +345,14 @@ def _outputs(connection: sqlite3.Connection) -> tuple[OutputMark, ...]:
     return () if row is None else tuple(OutputMark(*mark) for mark in json.loads(row[0]))
 
 
-def load_logs(run_dir: Path, units: Iterable[str]) -> tuple[StoredLog, ...]:
-    """What these units wrote; streams that are empty or gone are left out."""
+def load_logs(run_dir: Path, units: Mapping[str, str]) -> tuple[StoredLog, ...]:
+    """What units wrote, each in its encoding; streams that are empty or gone are left out."""
     logs = []
-    for unit in units:
+    for unit, encoding in units.items():
         for stream in ("stdout", "stderr"):
             try:
-                log = _read_log(run_dir / "units" / unit / f"{stream}.log", unit, stream)
+                path = run_dir / "units" / unit / f"{stream}.log"
+                log = _read_log(path, unit, stream, encoding)
             except OSError:
                 continue
             if log.size:
@@ -358,20 +360,22 @@ def load_logs(run_dir: Path, units: Iterable[str]) -> tuple[StoredLog, ...]:
     return tuple(logs)
 
 
-def _read_log(path: Path, unit: str, stream: str) -> StoredLog:
+def _read_log(path: Path, unit: str, stream: str, encoding: str) -> StoredLog:
     with read_regular(path) as file:
         size = file.seek(0, 2)
         file.seek(0)
         if size <= HEAD + TAIL:
-            return StoredLog(unit, stream, size, (LogPiece(0, file.read(size)),))
+            return StoredLog(unit, stream, size, (LogPiece(0, file.read(size)),), encoding)
         head = file.read(HEAD)
-        head = head[: head.rfind(b"\n") + 1]
-        file.seek(size - TAIL)
-        tail = file.read(TAIL)
-        begin = tail.find(b"\n") + 1
-        return StoredLog(
-            unit, stream, size, (LogPiece(0, head), LogPiece(size - TAIL + begin, tail[begin:]))
-        )
+        start = (size - TAIL) // 4 * 4  # a character of utf-32 begins there
+        file.seek(start)
+        tail = file.read(TAIL + 4)
+        begin = 0
+        if encoding not in ("utf-16", "utf-32"):
+            head = head[: head.rfind(b"\n") + 1]
+            begin = tail.find(b"\n") + 1
+        pieces = (LogPiece(0, head), LogPiece(start + begin, tail[begin:]))
+        return StoredLog(unit, stream, size, pieces, encoding)
 
 
 #: The name of the folder of a repeat: that of the first one, and its number.

@@ -377,7 +377,9 @@ def details_of(result: GroupResult) -> RunDetail:
         return detail
     folder = RunFolder(result.files)
     units = dict.fromkeys((*(end.unit for end in result.ends), *RESERVED_UNITS))
-    detail = detail._replace(logs=load_logs(result.files, units))
+    declared = {unit.name: unit.encoding for unit in result.scenario.units}
+    encodings = {unit: declared.get(unit, "utf-8") for unit in units}
+    detail = detail._replace(logs=load_logs(result.files, encodings))
     with suppress(OSError):
         detail = detail._replace(config=regular_text(folder.scenario, "replace"))
     with suppress(InfraError):

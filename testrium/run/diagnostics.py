@@ -144,6 +144,9 @@ class Subject(Protocol):
     @property
     def use(self) -> Use: ...
 
+    @property
+    def encoding(self) -> str: ...
+
 
 class Diagnostics:
     """The diagnostics of one group's run; does nothing unless `enabled`. No method ever raises.
@@ -225,7 +228,8 @@ class Diagnostics:
             yield f"processes, at {at - self._began:.2f} s", tree
         yield "threads (all their frames: stacks.txt)", self.threads(name)
         for title, file in (("stdout", self._folder.stdout), ("stderr", self._folder.stderr)):
-            yield f"end of its {title}", last_lines(file(name), _MOST_LINES)
+            lines = last_lines(file(name), _MOST_LINES, encoding=subject.encoding)
+            yield f"end of its {title}", lines
 
 
 def _used(use: Use) -> str:

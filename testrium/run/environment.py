@@ -106,6 +106,10 @@ class Surroundings(NamedTuple):
 
             declared = next(one for one in self.scenario.units if one.name == unit)
             env |= clock_environment(declared, self.folder.clock(unit), env)
+        if encodings := [
+            f"{one.name}={one.encoding}" for one in self.scenario.units if one.encoding != "utf-8"
+        ]:
+            env[names.ENCODINGS] = "\n".join(encodings)
         if failpoints := [str(fault.at) for fault in group.faults if fault.at is not None]:
             env[names.FAILPOINTS] = "\n".join(failpoints)
         else:

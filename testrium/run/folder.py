@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from testrium.system.files import read_regular
+from testrium.system.files import decoded, read_regular
 
 PRIVATE_FOLDER = 0o700
 
@@ -54,13 +54,15 @@ class RunFolder(NamedTuple):
             folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
 
 
-def last_lines(path: Path, count: int = 40, limit: int = 16384) -> tuple[str, ...]:
+def last_lines(
+    path: Path, count: int = 40, limit: int = 16384, encoding: str = "utf-8"
+) -> tuple[str, ...]:
     """The last lines of a log, at most `count` of them within its last `limit` bytes."""
     try:
         with read_regular(path) as log:
             size = log.seek(0, 2)
-            log.seek(max(0, size - limit))
-            text = log.read(limit).decode(errors="backslashreplace")
+            log.seek(max(0, size - limit) // 4 * 4)  # a character of utf-32 begins there
+            text = decoded(log.read(limit + 4), encoding)
     except OSError:  # it was not written, or the unit has put something else there
         return ()
     lines = text.splitlines()

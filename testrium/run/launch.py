@@ -151,13 +151,16 @@ async def ready_condition(
     if unit.ready_event is not None:
         await recorder.wait_for(unit.name, unit.ready_event, start=start)
     for ready in unit.ready:  # one that holds may fail again, as a health check may: it held
-        await wait_until(_filled(ready, values.lookup), process, on_try, taken=taken)
+        await wait_until(
+            _filled(ready, values.lookup), process, on_try, taken=taken, encoding=unit.encoding
+        )
 
 
 async def error_line(unit: Unit, values: Values, process: Process) -> str:
     """The first line of its output that a `ready.error` of the unit matches."""
     patterns = [substituted(ready.error, values.lookup) for ready in unit.ready if ready.error]
-    return await wait_line("|".join(f"(?:{pattern})" for pattern in patterns), process)
+    pattern = "|".join(f"(?:{pattern})" for pattern in patterns)
+    return await wait_line(pattern, process, unit.encoding)
 
 
 def taken_port(unit: Unit, values: Values) -> int | None:
@@ -171,7 +174,7 @@ async def ready_at_its_end(unit: Unit, values: Values, process: Process) -> bool
     if not unit.ready or any(ready.plugin for ready in unit.ready):
         return False
     for ready in unit.ready:
-        if await ask_once(_filled(ready, values.lookup), process):
+        if await ask_once(_filled(ready, values.lookup), process, unit.encoding):
             return False
     return True
 

@@ -31,7 +31,7 @@ def follow_logs(
 
     logs = (context.folder.stdout(unit.name), context.folder.stderr(unit.name))
     for number, log in enumerate(logs, 1):
-        context.logs.follow(log, partial(read, log=number), started_ns)
+        context.logs.follow(log, partial(read, log=number), started_ns, unit.encoding)
 
 
 class LogProbes:

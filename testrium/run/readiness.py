@@ -23,7 +23,7 @@ from testrium.errors import InfraError
 from testrium.record.inotify import Inotify
 from testrium.run.observe.logs import bounded
 from testrium.run.supervisor.client import LaunchError, Process
-from testrium.system.files import after_hole, read_regular
+from testrium.system.files import LineDecoder, after_hole, read_regular
 
 _FIRST_PAUSE_S = 0.001
 _LONGEST_PAUSE_S = 0.05
@@ -67,6 +67,7 @@ async def wait_until(
     on_try: Callable[[str], None] = lambda _: None,
     *,
     taken: int | None = None,
+    encoding: str = "utf-8",
 ) -> None:
     """Return when the condition holds; the caller gives up, after a time or when the unit ended.
 
@@ -75,6 +76,7 @@ async def wait_until(
         process: the unit's; relative paths and commands start from its folder.
         on_try: told why the last try failed, in words that follow "not ready: ".
         taken: the port at which another process listened before the unit started.
+        encoding: of its output.
 
     Raises:
         InfraError: the supervisor is dead, or a pattern takes too long.
@@ -92,7 +94,7 @@ async def wait_until(
             await _again(lambda: _succeeds(ready.command, process), on_try)
         case "log":
             on_try(f"no line of its output matches {ready.target!r}")
-            await wait_line(ready.target, process)
+            await wait_line(ready.target, process, encoding)
         case "ended":
             on_try("it has not ended")
             await asyncio.Event().wait()  # who waits for the end knows which exit is accepted
@@ -100,7 +102,7 @@ async def wait_until(
             assert_never(ready.kind)
 
 
-async def ask_once(ready: Readiness, process: Process) -> str:
+async def ask_once(ready: Readiness, process: Process, encoding: str = "utf-8") -> str:
     """Why the condition does not hold, or "": asked a last time of a unit that has ended.
 
     What a migration or a seed should bring about is there when it ends, whoever looked first. A
@@ -122,7 +124,7 @@ async def ask_once(ready: Readiness, process: Process) -> str:
             pattern = re.compile(ready.target)
             with bounded(lambda: f"unit {process.launch.unit}: ready = {{log = {ready.target!r}}}"):
                 for path, offset in process.log_starts.items():
-                    tail = _Tail(path, offset)
+                    tail = _Tail(path, offset, encoding)
                     while lines := tail.read():
                         if any(pattern.search(line) for line in lines):
                             return ""
@@ -244,14 +246,14 @@ async def _succeeds(command: tuple[str, ...], process: Process) -> str:
     )
 
 
-async def wait_line(text: str, process: Process) -> str:
+async def wait_line(text: str, process: Process, encoding: str = "utf-8") -> str:
     """The first line of the unit's output that matches the pattern.
 
     Raises InfraError: the pattern takes too long, or a log cannot be read.
     """
     pattern = re.compile(text)
     logs = process.log_starts
-    tails = [_Tail(path, offset) for path, offset in logs.items()]
+    tails = [_Tail(path, offset, encoding) for path, offset in logs.items()]
     who = f"unit {process.launch.unit}: ready = {{log = {pattern.pattern!r}}}"
     with _News(tuple(logs)) as news:
         while True:
@@ -268,10 +270,10 @@ async def wait_line(text: str, process: Process) -> str:
 class _Tail:
     """What is new in a log, read once."""
 
-    def __init__(self, path: Path, offset: int) -> None:
+    def __init__(self, path: Path, offset: int, encoding: str) -> None:
         self._path = path
         self._offset = offset
-        self._rest = b""
+        self._decoder = LineDecoder(encoding)
 
     def read(self) -> list[str]:
         """Some lines, none if there is nothing new. The last one counts although it may go on."""
@@ -287,9 +289,9 @@ class _Tail:
         if not data:
             return []
         self._offset += len(data)
-        lines = (self._rest + data).split(b"\n")
-        self._rest = lines[-1][-_CHUNK:]
-        return [line.rstrip(b"\r").decode(errors="backslashreplace") for line in lines]
+        lines = self._decoder.lines(data)
+        self._decoder.rest = self._decoder.rest[-_CHUNK:]
+        return [*lines, self._decoder.rest]
 
 
 class _News:

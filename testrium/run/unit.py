@@ -73,6 +73,11 @@ class RunningUnit:
         return self.unit.name
 
     @property
+    def encoding(self) -> str:
+        """The encoding of its output."""
+        return self.unit.encoding
+
+    @property
     def gone(self) -> bool:
         return self.end is not None
 
@@ -224,7 +229,8 @@ class RunningUnit:
         lines: tuple[str, ...] = ()
         if not well and end.cause is not EndCause.NOTRUN:
             folder = self.context.folder
-            lines = last_lines(folder.stderr(self.name)) or last_lines(folder.stdout(self.name))
+            for log in (folder.stderr(self.name), folder.stdout(self.name)):
+                lines = lines or last_lines(log, encoding=self.unit.encoding)
         threads: tuple[str, ...] = ()
         if end.cause in (EndCause.OVERDUE, EndCause.TIMEOUT, EndCause.UNREADY):
             threads = self.context.diagnostics.threads(self.name)

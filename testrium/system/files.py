@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
 import os
@@ -58,6 +59,60 @@ def after_hole(fd: int, offset: int) -> int:
         if error.errno == errno.ENXIO:  # nothing comes behind it
             return os.fstat(fd).st_size
         return offset  # this file system does not tell
+
+
+class LineDecoder:
+    """Lines of a log as texts, while their bytes come in.
+
+    A byte that does not fit into the encoding stays visible as `\\xff`. `rest` is what stands
+    behind the last line's end.
+    """
+
+    def __init__(self, encoding: str = "utf-8") -> None:
+        self._encoding = encoding
+        self._decoder: codecs.IncrementalDecoder | None = None
+        self.rest = ""
+
+    def lines(self, data: bytes, *, final: bool = False) -> list[str]:
+        """The lines that are complete now, without their ends; `final`: no more bytes follow."""
+        if self._decoder is None:
+            encoding = byte_order(self._encoding, data)
+            self._decoder = codecs.getincrementaldecoder(encoding)("backslashreplace")
+        text = self._decoder.decode(data, final)
+        if self._encoding in _WITH_ORDER:  # each start of a program may begin with the mark
+            text = text.replace("\ufeff", "")
+        *lines, self.rest = (self.rest + text).split("\n")
+        return [line.rstrip("\r") for line in lines]
+
+
+#: Encodings whose first bytes say in which order the others stand.
+_WITH_ORDER = {"utf-16": codecs.BOM_UTF16_BE, "utf-32": codecs.BOM_UTF32_BE}
+
+
+def byte_order(encoding: str, data: bytes) -> str:
+    """The encoding of data that may begin in the midst of a file, without its mark."""
+    if (big := _WITH_ORDER.get(encoding)) is None:
+        return encoding
+    return f"{encoding}-{'be' if data.startswith(big) else 'le'}"
+
+
+def decoded(data: bytes, encoding: str = "utf-8") -> str:
+    """Some lines of a log as a text; a byte that does not fit stays visible as `\\xff`."""
+    text = data.decode(byte_order(encoding, data), errors="backslashreplace")
+    return text.replace("\ufeff", "") if encoding in _WITH_ORDER else text
+
+
+def split_lines(data: bytes, encoding: str) -> Iterator[tuple[int, str]]:
+    """The lines of a log, each with its number of bytes, its end included.
+
+    In an encoding with wide characters that number is right where all are of one width.
+    """
+    if (end := "\n".encode(byte_order(encoding, data))) == b"\n":
+        for line in data.split(b"\n"):
+            yield len(line) + 1, decoded(line, encoding)
+        return
+    for text in decoded(data, encoding).split("\n"):
+        yield (len(text) + 1) * len(end), text
 
 
 def _irregular(path: str | Path) -> OSError:

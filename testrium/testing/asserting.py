@@ -28,7 +28,7 @@ from testrium.declared.checks import Check, Normalizer
 from testrium.errors import TestriumError
 from testrium.phrases import close_to
 from testrium.probe import environment as names
-from testrium.testing.files import is_unit, run_dir
+from testrium.testing.files import is_unit, run_dir, unit_encoding
 from testrium.testing.processes import Process
 from testrium.testing.waiting import log_of
 from testrium.testing.waking import Log
@@ -139,7 +139,8 @@ def extract(
     Raises:
         CheckError: no line matches.
     """
-    lines = "\n".join(line for file in log_of(source).paths for line in _lines(file))
+    log = log_of(source)
+    lines = "\n".join(line for file in log.paths for line in _lines(file, log.encoding))
     text = text_of(_name(source), lines).read_as(join_of(join) if join else None, ())
     values, _, failure = extracted_values(text, patterns)
     _raise([failure] if failure else [])
@@ -185,6 +186,7 @@ def _examiner(logs: Mapping[str, Path] | None = None) -> Examiner:
         lambda _: logs or {},
         run_dir=run_dir(),
         update_golden=bool(os.environ.get(names.UPDATE_GOLDEN)),
+        encoding=unit_encoding,
     )
 
 
@@ -248,9 +250,9 @@ def _normalizer(wanted: Normalizing) -> Normalizer:
     return Normalizer("", sub, by)
 
 
-def _lines(file: Path) -> list[str]:
+def _lines(file: Path, encoding: str) -> list[str]:
     try:
-        return lines_of(whole_text(file))
+        return lines_of(whole_text(file, "utf-8-sig" if encoding == "utf-8" else encoding))
     except UnreadableError:
         if file.exists():
             raise

@@ -62,6 +62,12 @@ def unit_logs(unit: str) -> dict[str, Path]:
     return {"stdout": folder / "stdout.log", "stderr": folder / "stderr.log"}
 
 
+def unit_encoding(unit: str) -> str:
+    """The encoding of the output of a unit of this run, as it is declared."""
+    declared = (line.partition("=") for line in os.environ.get(names.ENCODINGS, "").splitlines())
+    return next((encoding for name, _, encoding in declared if name == unit), "utf-8")
+
+
 def check_unit(unit: str) -> None:
     """Raise ValueError where there is a run, and it has no such unit: it would never be seen."""
     run = run_dir()

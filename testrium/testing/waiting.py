@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from testrium.checks.comparison import shown
-from testrium.testing.files import check_unit, emitted_steps, is_unit, unit_logs
+from testrium.testing.files import check_unit, emitted_steps, is_unit
 from testrium.testing.processes import Process
 from testrium.testing.waking import (
     ErrorLineError,
@@ -24,6 +24,7 @@ from testrium.testing.waking import (
     ProcessEndedError,
     WaitTimeoutError,
     Waking,
+    unit_log,
     waking,
 )
 
@@ -223,7 +224,7 @@ def log_of(source: Process | Log | str | os.PathLike[str]) -> Log:
     if isinstance(source, Process):
         return Log(source.stdout_path, source.stderr_path)
     if isinstance(source, str) and not _is_path(source):
-        return Log(*unit_logs(source).values())
+        return unit_log(source)
     return Log(Path(source).absolute())
 
 

@@ -20,6 +20,7 @@ from testrium.checks.patterns import compiled
 from testrium.errors import TestriumError
 from testrium.probe import environment as names
 from testrium.probe.waiting import ENDED, connected
+from testrium.system.files import LineDecoder
 
 
 class UnitEnd:
@@ -68,10 +69,8 @@ class UnitEnd:
     def last_output(self) -> str:
         """What the unit wrote last, for a message; "" where it has no output."""
 
-        from testrium.testing.files import unit_logs
-
         try:
-            log = Log(*unit_logs(self._unit).values())
+            log = unit_log(self._unit)
         except (RuntimeError, ValueError):
             return ""
         for _ in log.lines():
@@ -303,10 +302,11 @@ class Log:
     that it found last.
     """
 
-    def __init__(self, *paths: Path) -> None:
+    def __init__(self, *paths: Path, encoding: str = "utf-8") -> None:
         self.paths = paths
+        self.encoding = encoding
         self._offsets = dict.fromkeys(paths, 0)
-        self._rests = dict.fromkeys(paths, b"")
+        self._decoders = {path: LineDecoder(encoding) for path in paths}
         self._waiting: deque[str] = deque()  # lines that were read, and not yet looked at
         self._last: deque[str] = deque(maxlen=_LAST_LINES)
 
@@ -320,16 +320,16 @@ class Log:
             if not any([self._read(path) for path in self.paths]):  # noqa: C419 - read them all
                 break
         if final:
-            for path, rest in self._rests.items():
-                if rest:
-                    self._rests[path] = b""
-                    line = _text(rest)
+            for decoder in self._decoders.values():
+                if decoder.rest:
+                    line, decoder.rest = decoder.rest.rstrip("\r"), ""
                     self._last.append(line)
                     yield line
 
     def last_seen(self) -> str:
         """What was seen last, for a message."""
-        lines = [*self._last, *(_text(rest) for rest in self._rests.values() if rest)]
+        rests = (decoder.rest for decoder in self._decoders.values())
+        lines = [*self._last, *filter(None, rests)]
         if not lines and not any(path.exists() for path in self.paths):
             return f"there is no {' and no '.join(map(str, self.paths))}"
         if not lines:
@@ -341,15 +341,21 @@ class Log:
         try:
             with path.open("rb") as file:
                 if file.seek(0, 2) < self._offsets[path]:  # it was emptied: a new one begins
-                    self._offsets[path], self._rests[path] = 0, b""
+                    self._offsets[path], self._decoders[path] = 0, LineDecoder(self.encoding)
                 file.seek(self._offsets[path])
                 data = file.read(_CHUNK)
         except FileNotFoundError:
             return False
         self._offsets[path] += len(data)
-        *lines, self._rests[path] = (self._rests[path] + data).split(b"\n")
-        self._waiting.extend(map(_text, lines))
+        self._waiting.extend(self._decoders[path].lines(data))
         return bool(data)
+
+
+def unit_log(unit: str) -> Log:
+    """The output of a unit of this run. Raises ValueError, RuntimeError as `unit_logs`."""
+    from testrium.testing.files import unit_encoding, unit_logs
+
+    return Log(*unit_logs(unit).values(), encoding=unit_encoding(unit))
 
 
 class LogSearch:
@@ -371,7 +377,3 @@ class LogSearch:
 
 def _compiled(text: str, *, literal: bool) -> re.Pattern[str]:
     return re.compile(re.escape(text)) if literal else compiled(text)
-
-
-def _text(line: bytes) -> str:
-    return line.rstrip(b"\r").decode(errors="backslashreplace")

@@ -22,6 +22,9 @@ UNIT = "g/units/a.toml"
 DURATION = 'use a number of seconds or a text such as "80ms" (us, ms, s, m, h, d)'
 
 
+ENCODINGS = "(Python's names: utf-8, latin-1, cp1252, shift_jis, ...)"
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
@@ -117,6 +120,15 @@ DURATION = 'use a number of seconds or a text such as "80ms" (us, ms, s, m, h, d
             "stop_signal = 'SIGTREM'",
             "stop_signal: must be the name of a signal, such as \"TERM\"; did you mean 'TERM'?",
         ),
+        (
+            "encoding = 'utf8s'",
+            f"encoding: unknown encoding 'utf8s'; did you mean 'utf-8'? {ENCODINGS}",
+        ),
+        (
+            "encoding = 'rot13'",
+            f"encoding: unknown encoding 'rot13' {ENCODINGS}",
+        ),
+        ("encoding = 8", 'encoding: must be the name of an encoding, such as "latin-1"'),
         ("stop_signal = ''", 'stop_signal: must be the name of a signal, such as "TERM"'),
         ("grace = -1", "grace: invalid duration -1: " + DURATION),
         ("exit = true", 'exit: must be an integer between 0 and 255, "!=0" or "any"'),

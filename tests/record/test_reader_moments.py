@@ -44,7 +44,7 @@ def test_logs_that_are_empty_or_gone_are_left_out(tmp_path: Path) -> None:
     (tmp_path / "units" / "a").mkdir(parents=True)
     (tmp_path / "units" / "a" / "stdout.log").write_bytes(b"one\n")
     (tmp_path / "units" / "a" / "stderr.log").touch()
-    assert load_logs(tmp_path, ["a", "gone"]) == (
+    assert load_logs(tmp_path, {"a": "utf-8", "gone": "utf-8"}) == (
         StoredLog("a", "stdout", 4, (LogPiece(0, b"one\n"),)),
     )
 
@@ -55,7 +55,7 @@ def test_of_a_long_log_whole_lines_of_both_ends_are_read(tmp_path: Path) -> None
     size = (reader.HEAD + reader.TAIL) * 2 // len(line) * len(line)
     data = b"x\n" + line * (size // len(line))
     (tmp_path / "units" / "a" / "stdout.log").write_bytes(data)
-    (log,) = load_logs(tmp_path, ["a"])
+    (log,) = load_logs(tmp_path, {"a": "utf-8"})
     assert log.size == len(data)
     for piece in log.pieces:
         assert data[piece.offset : piece.offset + len(piece.data)] == piece.data

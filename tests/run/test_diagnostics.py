@@ -41,6 +41,7 @@ class Actor:
     state: UnitState = UnitState.RUNNING
     process: Process | None = None
     use: Use = Use()  # noqa: RUF009 - frozen
+    encoding: str = "utf-8"
 
 
 def told(

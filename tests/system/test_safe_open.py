@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from testrium.system.files import after_hole, open_regular, read_regular, regular_text
+from testrium.system.files import (
+    LineDecoder,
+    after_hole,
+    decoded,
+    open_regular,
+    read_regular,
+    regular_text,
+    split_lines,
+)
 
 WRITING = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 
@@ -71,3 +79,38 @@ def test_holes_are_stepped_over(tmp_path: Path) -> None:
         assert after_hole(file.fileno(), 2) == 2
         assert 1 << 32 < after_hole(file.fileno(), 1 << 20) <= 1 << 33
         assert after_hole(file.fileno(), (1 << 33) + (1 << 20)) == 1 << 34
+
+
+TEXT = "ready: Größe\n価格 100\nlast"
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-16", "utf-16-be", "utf-32", "shift_jis", "gb18030"]
+)
+@pytest.mark.parametrize("step", [1, 3, 1000])
+def test_lines_are_the_same_however_their_bytes_come_in(encoding: str, step: int) -> None:
+    text = TEXT if encoding != "shift_jis" else TEXT.replace("öß", "os")
+    data = text.encode(encoding)
+    decoder = LineDecoder(encoding)
+    lines = []
+    for start in range(0, len(data), step):
+        lines += decoder.lines(data[start : start + step])
+    lines += decoder.lines(b"", final=True)
+    assert [*lines, decoder.rest] == text.split("\n")
+    assert [line for _, line in split_lines(data, encoding)] == text.split("\n")
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "cp037"])
+def test_encodings_of_one_byte_keep_the_sizes_of_their_lines(encoding: str) -> None:
+    data = "Größe\nx\n".encode(encoding)
+    assert list(split_lines(data, encoding)) == [(6, "Größe"), (2, "x"), (1, "")]
+
+
+def test_a_byte_that_does_not_fit_stays_visible() -> None:
+    assert decoded(b"a\xffb") == "a\\xffb"
+    assert LineDecoder("cp1252").lines(b"a\x81\r\n") == ["a\\x81"]
+
+
+def test_each_start_of_a_program_may_begin_with_the_mark_of_its_byte_order() -> None:
+    data = "one\n".encode("utf-16") + "two\n".encode("utf-16")
+    assert LineDecoder("utf-16").lines(data) == ["one", "two"]

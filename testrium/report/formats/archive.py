@@ -15,7 +15,7 @@ from testrium.report.json_report import RUN_FILE, render
 from testrium.report.masking import Mask, mask_of
 from testrium.report.writer import ReportChoice, Writer
 from testrium.results import RunResult
-from testrium.system.files import read_regular
+from testrium.system.files import decoded, read_regular
 from testrium.variables import map_texts
 from testrium.words import BAD_VERDICTS
 
@@ -63,6 +63,12 @@ class _MaskedContent:
             if group.run_dir is not None
         }
         self._masks = {folder: mask for folder, mask in masks.items() if mask}
+        self._encodings = {
+            group.run_dir / "units" / unit.name: unit.encoding
+            for group in result.groups
+            if group.run_dir is not None
+            for unit in group.scenario.units
+        }
         self._result = result
 
     def of(self, path: Path) -> bytes | None:
@@ -78,7 +84,12 @@ class _MaskedContent:
         if path.suffix == _DATABASE_SUFFIX:
             return _masked_database(path, mask)
         with read_regular(path) as file:
-            text = file.read().decode(errors="surrogateescape")
+            data = file.read()
+        encoding = self._encodings.get(path.parent, "utf-8") if path.suffix == ".log" else "utf-8"
+        if encoding != "utf-8":
+            text = _masked_text(decoded(data, encoding), mask)
+            return text.encode(encoding, errors="backslashreplace")
+        text = data.decode(errors="surrogateescape")
         return _masked_text(text, mask).encode(errors="surrogateescape")
 
 

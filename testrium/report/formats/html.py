@@ -50,6 +50,7 @@ from testrium.report.view import GroupView, as_stored, view_group
 from testrium.report.writer import Report
 from testrium.resources import template_folder
 from testrium.results import GroupResult, RunDetail, RunResult
+from testrium.system.files import split_lines
 from testrium.words import BAD_VERDICTS
 
 #: Of more lines the first and the last are shown.
@@ -126,10 +127,10 @@ def _lines(
             left_out = f"{phrases.megabytes(piece.offset - before)} of {log.stream} left out"
             yield _Item(t_ns, 1, "skipped", left_out, True)
         end = piece.offset
-        for data in piece.data.split(b"\n"):
-            end += len(data) + 1
-            if data:
-                text = cut(log_line(hide(data.decode(errors="backslashreplace"))), _CELLS)
+        for size, written in split_lines(piece.data, log.encoding):
+            end += size
+            if written:
+                text = cut(log_line(hide(written)), _CELLS)
                 place = min(end, log.size)
                 yield _Item(_seen_ns(place, sizes, marks), 1, log.stream, text, True)
         before = piece.offset + len(piece.data)

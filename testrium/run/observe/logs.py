@@ -20,7 +20,7 @@ from testrium.errors import InfraError
 from testrium.evidence import Event
 from testrium.record.inotify import Inotify
 from testrium.run.folder import RunFolder
-from testrium.system.files import after_hole, read_regular
+from testrium.system.files import LineDecoder, after_hole, read_regular
 
 #: The units whose events came are looked at with every batch, all others at most this often, and
 #: for at most this part of the time: there may be thousands.
@@ -127,12 +127,14 @@ LineReader = Callable[[list[str], int], None]
 
 
 class _Log:
-    def __init__(self, path: Path, reader: LineReader, low_ns: int, offset: int) -> None:
+    def __init__(
+        self, path: Path, reader: LineReader, low_ns: int, offset: int, encoding: str
+    ) -> None:
         self.path = path
         self.reader = reader
         self.low_ns = low_ns
         self.offset = offset
-        self.rest = b""
+        self.decoder = LineDecoder(encoding)
 
     def read(self) -> bool:
         """Read one chunk of what is new; False when there was nothing."""
@@ -147,12 +149,11 @@ class _Log:
             raise InfraError(f"cannot read {self.path}: {error.strerror}") from error
         read_ns = time.monotonic_ns()
         self.offset += len(data)
-        *lines, self.rest = (self.rest + data).split(b"\n")
-        if len(self.rest) >= LONGEST_LINE:
-            lines.append(self.rest)
-            self.rest = b""
+        lines = self.decoder.lines(data)
+        if len(self.decoder.rest) >= LONGEST_LINE:
+            lines.append(self._take_rest())
         if lines:
-            self._tell(lines)
+            self.reader(lines, self.low_ns)
         self.low_ns = read_ns
         return bool(data)
 
@@ -160,13 +161,14 @@ class _Log:
         """There comes no more: what is left is a line."""
         while self.read():
             pass
-        if self.rest:
-            rest, self.rest = self.rest, b""
-            self._tell([rest])
+        if (lines := self.decoder.lines(b"", final=True)) or self.decoder.rest:
+            rest = [self._take_rest()] if self.decoder.rest else []
+            self.reader([*lines, *rest], self.low_ns)
 
-    def _tell(self, lines: list[bytes]) -> None:
-        texts = [line.rstrip(b"\r").decode(errors="backslashreplace") for line in lines]
-        self.reader(texts, self.low_ns)
+    def _take_rest(self) -> str:
+        """What stands behind the last line's end, as a line."""
+        rest, self.decoder.rest = self.decoder.rest, ""
+        return rest.rstrip("\r")
 
 
 class Logs:
@@ -201,7 +203,9 @@ class Logs:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._sweeping
 
-    def follow(self, path: Path, reader: LineReader, started_ns: int) -> None:
+    def follow(
+        self, path: Path, reader: LineReader, started_ns: int, encoding: str = "utf-8"
+    ) -> None:
         """Call `reader` for every line that is written from now on. The file is made if needed.
 
         `started_ns` is when the process was started: its lines are not older. Raises InfraError.
@@ -216,7 +220,7 @@ class Logs:
             offset = path.stat().st_size
         except OSError as error:
             raise InfraError(f"cannot read {path}: {error.strerror}") from error
-        log = self._logs[path] = _Log(path, reader, started_ns, offset)
+        log = self._logs[path] = _Log(path, reader, started_ns, offset, encoding)
         number = self._inotify.add(str(path)) if self._inotify is not None else None
         if number is not None:
             self._watched[number] = log
