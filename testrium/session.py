@@ -7,6 +7,7 @@ back.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import time
@@ -22,7 +23,7 @@ from testrium.retention import Keep, keep_group, record_run
 from testrium.words import BAD_VERDICTS, Code, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from random import Random
 
@@ -101,7 +102,7 @@ def run(request: Request) -> RunResult:
             scenarios = tuple(one._replace(max_regression=allowed) for one in scenarios)
         for notice in dict.fromkeys(notice for group in groups for notice in group.notices):
             request.observer.notice(notice)
-        return asyncio.run(_Session(request, project, supervisor).run(scenarios))
+        return asyncio.run(Session(request, project, supervisor).run(scenarios))
 
 
 def run_scenario(request: Request, project: Project, scenario: Scenario) -> RunResult:
@@ -113,7 +114,7 @@ def run_scenario(request: Request, project: Project, scenario: Scenario) -> RunR
     from testrium.run.supervisor.client import Supervisor
 
     with Supervisor.launch() as supervisor:
-        return asyncio.run(_Session(request, project, supervisor).run((scenario,)))
+        return asyncio.run(Session(request, project, supervisor).run((scenario,)))
 
 
 def load(paths: tuple[str, ...], cwd: Path) -> tuple[Project, tuple[Group, ...]]:
@@ -147,8 +148,12 @@ def plan(
     return scenarios
 
 
-class _Session:
-    """What the coroutines of one run share."""
+class Session:
+    """One run: what its coroutines share.
+
+    `run` does all of it. Who decides when each group begins does the same in steps: `opened`,
+    inside of it `run_one` for each scenario, and `recorded` behind it.
+    """
 
     def __init__(self, request: Request, project: Project, supervisor: Supervisor) -> None:
         self._request = request
@@ -162,27 +167,43 @@ class _Session:
         )
         self._revision: Revision | None = None
         self._random = None if request.shuffle is None else _predictable(request.shuffle)
+        self._started_wall, self._started = time.time(), time.monotonic()
+        self._folder = self._state / "runs" / self._run
+        self._services: RunServices
 
     async def run(self, scenarios: tuple[Scenario, ...]) -> RunResult:
+        """Run all scenarios and record the run. Raises InfraError."""
+        async with self.opened(scenarios):
+            results = await self._run_rounds(scenarios)
+        return await self.recorded(results)
+
+    @contextlib.asynccontextmanager
+    async def opened(self, scenarios: tuple[Scenario, ...] = ()) -> AsyncIterator[Interrupt]:
+        """The run's folder, and what its groups share, fixtures included, until they are over.
+
+        Yields what asks the groups to stop. Raises InfraError: the state folder cannot be written.
+        """
         from testrium.record.runs import claimed
         from testrium.run.lost_runs import end_lost_runs
 
-        started_wall, started = time.time(), time.monotonic()
-        folder = self._make_folder()
+        self._make_folder()
         for notice in end_lost_runs(self._state):
             self._request.observer.notice(notice)
         await self._supervisor.connect()
-        services = self._services(folder)
-        with claimed(folder), self._heeding_signals(services.interrupt):
+        self._services = services = self._made_services()
+        with claimed(self._folder), self._heeding_signals(services.interrupt):
             preparing = _prepare(self._request.cwd, scenarios)
             try:
-                results = await self._run_rounds(scenarios, services)
+                yield services.interrupt
             finally:
                 if services.fixtures:
                     from testrium.run.fixtures import close_fixtures
 
                     await close_fixtures(services, keep=self._request.keep != "none")
             self._revision = await preparing
+
+    async def recorded(self, results: Sequence[GroupResult]) -> RunResult:
+        """The run, over now: its report and the history are written, the supervisor ends."""
         closing = asyncio.create_task(self._supervisor.close())
         await asyncio.sleep(0)  # it ends while the run is recorded
         verdict = run_verdict(tuple(result.verdict for result in results))
@@ -190,10 +211,10 @@ class _Session:
             run=self._run,
             verdict=verdict,
             exit_code=self._signal or EXIT_CODES[verdict],
-            duration_s=time.monotonic() - started,
+            duration_s=time.monotonic() - self._started,
             groups=tuple(results),
-            folder=folder,
-            started_wall=started_wall,
+            folder=self._folder,
+            started_wall=self._started_wall,
         )
         try:
             record_run(
@@ -207,9 +228,7 @@ class _Session:
             await closing
         return result
 
-    async def _run_rounds(
-        self, scenarios: tuple[Scenario, ...], services: RunServices
-    ) -> list[GroupResult]:
+    async def _run_rounds(self, scenarios: tuple[Scenario, ...]) -> list[GroupResult]:
         """All scenarios, once or until one does not pass; the results by order and id."""
         from testrium.plan.scenarios import rounds
         from testrium.run.schedule import run_scheduled
@@ -220,7 +239,7 @@ class _Session:
             self._request.observer.run_started(self._run, planned)
             done = await run_scheduled(
                 planned,
-                lambda scenario: self._run_one(scenario, services),
+                self.run_one,
                 jobs=self._request.jobs,
                 stop=self._is_over,
                 sequence=self._in_sequence(planned),
@@ -264,7 +283,7 @@ class _Session:
             return longest_first(scenarios, durations)
         return scenarios
 
-    async def _run_one(self, scenario: Scenario, services: RunServices) -> GroupResult:
+    async def run_one(self, scenario: Scenario) -> GroupResult:
         """One scenario, from its start to what is kept and told of it."""
         started = time.monotonic()
         if scenario.skip:
@@ -274,36 +293,37 @@ class _Session:
             result = GroupResult(scenario, Verdict.ERROR, judgement=judgement)
         else:
             try:
-                result = await self._run_group(scenario, services)
+                result = await self._run_group(scenario)
             except InfraError as error:
                 judgement = failed_runner(scenario, error)
                 result = GroupResult(scenario, Verdict.ERROR, judgement=judgement)
-            run_dir = services.folder / scenario.folder_name
+            run_dir = self._folder / scenario.folder_name
             result = result._replace(duration_s=time.monotonic() - started, run_dir=run_dir)
-            result = await self._keep(result, services)
+            result = await self._keep(result)
         self._report(result)
         return result
 
-    async def _run_group(self, scenario: Scenario, services: RunServices) -> GroupResult:
+    async def _run_group(self, scenario: Scenario) -> GroupResult:
         """The phases of one group's run, and its judgement."""
         from testrium.run.group import open_group
         from testrium.verify.expectations import Expectations
 
-        async with open_group(scenario, services, Expectations(scenario)) as group:
+        async with open_group(scenario, self._services, Expectations(scenario)) as group:
             await group.start()
             await group.observe()
             await group.stop()
-            await self._check(scenario, group, services.interrupt)
+            await self._check(scenario, group)
             await group.conclude(await self._results_so_far(scenario, group))
-        return await self._judge.judge(scenario, group.database, services.folder)
+        return await self._judge.judge(scenario, group.database, self._folder)
 
-    async def _check(self, scenario: Scenario, group: GroupRun, interrupt: Interrupt) -> None:
+    async def _check(self, scenario: Scenario, group: GroupRun) -> None:
         """Make the declared checks, before teardown.py removes what they look at."""
         if not scenario.group.checks or group.interrupted:
             return
+        asked = self._services.interrupt.asked
         try:
             results = await self._judge.check(
-                scenario, group.database, may_rewrite=not group.failed, given_up=interrupt.asked
+                scenario, group.database, may_rewrite=not group.failed, given_up=asked
             )
         except InfraError as error:  # what is left to be done is done nevertheless
             group.fail(error)
@@ -322,13 +342,13 @@ class _Session:
             group.fail(error)
             return None
 
-    async def _keep(self, result: GroupResult, services: RunServices) -> GroupResult:
+    async def _keep(self, result: GroupResult) -> GroupResult:
         """Ask for advice on a failure where the group wants it; write the group's summaries."""
         if result.scenario.group.use_ai and result.verdict in BAD_VERDICTS:
-            result = await self._advised(result, services.interrupt)
+            result = await self._advised(result)
         return keep_group(
             result,
-            services.folder,
+            self._folder,
             keep=self._request.keep,
             cwd=self._request.cwd,
             notice=self._request.observer.notice,
@@ -340,7 +360,7 @@ class _Session:
                 self._request.observer.notice(f"{note.where}: {note.message}")
         self._request.observer.group_ended(result)
 
-    async def _advised(self, result: GroupResult, interrupt: Interrupt) -> GroupResult:
+    async def _advised(self, result: GroupResult) -> GroupResult:
         """The same result with what the command of `[ai]` says about it."""
         from testrium.judging.advice import Adviser
         from testrium.report.masking import masked
@@ -348,9 +368,10 @@ class _Session:
         folder = self._project.file.parent if self._project.file else self._request.cwd
         adviser = Adviser(self._project.ai_command, folder)
         notice = self._request.observer.notice
-        return result._replace(answer=await adviser.ask(masked(result), interrupt.asked, notice))
+        asked = self._services.interrupt.asked
+        return result._replace(answer=await adviser.ask(masked(result), asked, notice))
 
-    def _services(self, folder: Path) -> RunServices:
+    def _made_services(self) -> RunServices:
         from testrium.probe.environment import clock_domain
         from testrium.run.observe.monitor import SamplingPace
         from testrium.run.ports import PortAllocator
@@ -358,7 +379,7 @@ class _Session:
 
         return RunServices(
             run=self._run,
-            folder=folder,
+            folder=self._folder,
             supervisor=self._supervisor,
             ports=PortAllocator(),
             observer=self._request.observer,
@@ -380,17 +401,16 @@ class _Session:
 
         return heeding(_SIGNALS, heed)
 
-    def _make_folder(self) -> Path:
+    def _make_folder(self) -> None:
         from testrium.record.runs import make_state_folder
 
-        folder = self._state / "runs" / self._run
+        folder = self._folder
         try:
             make_state_folder(self._state)
             folder.parent.mkdir(mode=0o700, exist_ok=True)
             folder.mkdir(mode=0o700)
         except OSError as error:
             raise InfraError(f"cannot make the run folder {folder}: {error.strerror}") from error
-        return folder
 
 
 def _predictable(seed: int) -> Random:

@@ -317,14 +317,17 @@ def _request(
     options: RunOptions, selected: Selected, console: Console, writers: Writers
 ) -> Request:
     """What the session is asked for. Raises UsageError."""
+    from testrium.api import request
     from testrium.report.writer import Fanout
-    from testrium.session import Request
 
-    cwd = Path.cwd()
-    return Request(
-        paths=options.paths,
-        cwd=cwd,
-        selection=selected.selection(cwd),
+    return request(
+        options.paths,
+        less=selected.less,
+        tags=selected.tag,
+        grep=selected.grep,
+        requirements=selected.requirement,
+        all_modes=selected.all_modes,
+        failed=selected.failed,
         repeat=options.repeat,
         until_fail=options.until_fail,
         max_failures=1 if options.fail_fast else options.maxfail,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -62,8 +63,12 @@ def heeding(names: Collection[str], heed: Callable[[str], None]) -> Iterator[Non
 
     Once one has come, those that follow this block are ignored: the report is written by then, and
     who asks again must not lose it.
-    Names that this system has no signal for are passed over.
+    Names that this system has no signal for are passed over. In another thread than the main one
+    nothing is heeded: no signal comes there.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     numbers = [number for number in signal.Signals if number.name in names]
     loop = asyncio.get_running_loop()
     if sys.platform == "win32":  # its loop knows no signals

@@ -1,0 +1,424 @@
+"""Run groups from Python: `run` does what `testrium run` does, and returns what was found.
+
+    from testrium import api
+
+    run = api.run("example_groups", jobs=4, tags="smoke and not slow")
+    assert run.passed, run.findings
+
+The command line is made of the same two steps, `request` and `session.run`. Nothing here needs a
+terminal, prints, or ends the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypedDict, TypeVar, Unpack
+
+from testrium.declared.groups import Scenario
+from testrium.errors import ExitCode, Problem, UsageError
+from testrium.evidence import CheckResult, End, Event, Finding, TestResult, UnitState
+from testrium.plan.selection import ResultKey, Selection
+from testrium.results import CircuitResult, GroupResult, Measure, Observer, RunResult
+from testrium.retention import Keep
+from testrium.run.schedule import usable_cores
+from testrium.session import DATABASE, Request
+from testrium.session import run as run_session
+from testrium.words import GOOD_VERDICTS, Place, Verdict
+
+__all__ = ["JudgedGroup", "Options", "Run", "SilentObserver", "request", "run"]
+
+_T = TypeVar("_T")
+_Paths = str | Path | Iterable[str | Path]
+
+
+class Options(TypedDict, total=False):
+    """What `run` can be asked for; all of it may be left out. The same as the options of the
+    command line of these names, where nothing else is said.
+    """
+
+    cwd: str | Path
+    """The folder that `paths` start from and where the project file is looked for; the current."""
+    jobs: int | None
+    """How many groups run side by side; None: as many as there are cores."""
+    tags: str | Iterable[str]
+    """An expression such as `"smoke and not slow"`, or tags that a group must all have."""
+    grep: str
+    """A regular expression that a group's id or title matches somewhere."""
+    less: Iterable[str]
+    """Groups to leave out."""
+    requirements: Iterable[str]
+    """Ids, or shell patterns for them, of which a group must cover one."""
+    all_modes: bool
+    """Include matrix combinations that are not primary."""
+    failed: bool
+    """Only what did not pass when it was last run."""
+    repeat: int | None
+    """Run each group so many more times; None: as its `repeat` says."""
+    until_fail: bool
+    """Repeat the whole run until something does not pass; with `repeat` at most so often."""
+    max_failures: int | None
+    """Start nothing more after so many failures."""
+    strict: bool
+    """Treat a missing requirement as an error, not as a skip."""
+    shuffle: int | None
+    """The seed of a random order."""
+    max_regression: float | None
+    """How much worse figures may be than in earlier runs: 0.2 is 20 %."""
+    update_golden: bool
+    """Rewrite the reference files of checks that differ."""
+    keep: Keep
+    """Which groups' folders to keep: "all", "failed" or "none". Without it there are no events."""
+    verbose: bool
+    """Tell the observer what units print."""
+    observer: Observer
+    """Told of the run while it goes on, in the thread that runs it."""
+    command_line: tuple[str, ...]
+    """What the history shows as the command."""
+
+
+class SilentObserver:
+    """An observer of a run to derive from: it hears everything and does nothing."""
+
+    def run_started(self, run: str, scenarios: tuple[Scenario, ...]) -> None:
+        """Which results there will be."""
+
+    def notice(self, text: str | Problem) -> None:
+        """Something that decides nothing."""
+
+    def group_started(self, scenario: Scenario, run_dir: Path) -> None:
+        """A group begins; one that is skipped never does."""
+
+    def unit_changed(self, scenario: Scenario, unit: str, state: UnitState) -> None:
+        """A unit is in another state."""
+
+    def events_stored(self, scenario: Scenario, events: tuple[Event, ...]) -> None:
+        """Events were stored."""
+
+    def unit_output(self, scenario: Scenario, unit: str, text: str) -> None:
+        """A unit has printed something; only with `verbose`."""
+
+    def group_ended(self, result: GroupResult) -> None:
+        """A group is judged."""
+
+
+@dataclass(frozen=True)
+class JudgedGroup:
+    """One result of a run: a group in one mode, one set of parameters, one repeat."""
+
+    result: GroupResult
+    """All that is known of it."""
+
+    @property
+    def id(self) -> str:
+        """The group's id, with the parameters of its matrix."""
+        return self.result.scenario.id
+
+    @property
+    def title(self) -> str:
+        return self.result.scenario.group.title
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return tuple(self.result.scenario.group.tags)
+
+    @property
+    def mode(self) -> str:
+        return self.result.scenario.mode
+
+    @property
+    def params(self) -> Mapping[str, str]:
+        return self.result.scenario.params
+
+    @property
+    def repeat(self) -> int:
+        return self.result.scenario.repeat
+
+    @property
+    def verdict(self) -> Verdict:
+        return self.result.verdict
+
+    @property
+    def passed(self) -> bool:
+        """Whether it passed, or failed as expected. A skipped group has not."""
+        return self.verdict in GOOD_VERDICTS
+
+    @property
+    def reason(self) -> str:
+        """Why it was skipped or is expected to fail; "" where there is nothing to say."""
+        from testrium.report.wording import reason
+
+        return reason(self.result)
+
+    @property
+    def duration_s(self) -> float:
+        return self.result.duration_s
+
+    @property
+    def run_dir(self) -> Path | None:
+        """The folder with its logs and its Data.db; None where it is not kept."""
+        return self.result.run_dir
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is wrong; the first one is the root cause."""
+        return self.result.judgement.findings
+
+    @property
+    def notes(self) -> tuple[Finding, ...]:
+        """What was found and decides nothing."""
+        return self.result.judgement.notes
+
+    @property
+    def circuits(self) -> tuple[CircuitResult, ...]:
+        return self.result.judgement.circuits
+
+    @property
+    def completed(self) -> tuple[Place, ...]:
+        """The required probes that were emitted."""
+        return self.result.judgement.completed
+
+    @property
+    def missing(self) -> tuple[Place, ...]:
+        """The required probes that were not."""
+        return self.result.judgement.missing
+
+    @property
+    def units(self) -> tuple[End, ...]:
+        """What became of each unit."""
+        return self.result.ends
+
+    @property
+    def tests(self) -> tuple[TestResult, ...]:
+        return self.result.tests
+
+    @property
+    def checks(self) -> tuple[CheckResult, ...]:
+        return self.result.checks
+
+    @property
+    def metrics(self) -> tuple[Measure, ...]:
+        return self.result.judgement.measures
+
+    def events(self) -> tuple[Event, ...]:
+        """The stored events, in the order of storing; () where its folder is not kept.
+
+        Raises InfraError: its store cannot be read.
+        """
+        from testrium.record.reader import load_evidence
+
+        folder = self.result.files
+        if folder is None or not (folder / DATABASE).is_file():
+            return ()
+        return load_evidence(folder / DATABASE).events
+
+    def as_json(self) -> dict[str, Any]:
+        """The group as `--json` reports it."""
+        from testrium.report.json_report import group_json
+
+        return group_json(self.result)
+
+    def text(self, cwd: Path | None = None) -> str:
+        """The group as the command line shows it, the root cause first."""
+        from testrium.report.group_text import group_block
+        from testrium.report.lines import symbols_for
+        from testrium.report.masking import masked
+        from testrium.report.view import view_group
+
+        view = view_group(masked(self.result), cwd=cwd or Path.cwd())
+        return "\n".join(line.text for line in group_block(view, symbols_for("utf-8")))
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run came to."""
+
+    result: RunResult
+    """All that is known of it."""
+
+    @property
+    def id(self) -> str:
+        """Its id, as `testrium show` takes it."""
+        return self.result.run
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of its groups."""
+        return self.result.verdict
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What `testrium run` would exit with; 130 after Ctrl-C."""
+        return self.result.exit_code
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing failed, nothing is unknown, and the run came to its end."""
+        return self.exit_code == ExitCode.SUCCESS
+
+    @property
+    def duration_s(self) -> float:
+        return self.result.duration_s
+
+    @property
+    def folder(self) -> Path | None:
+        """The run's folder."""
+        return self.result.folder
+
+    @functools.cached_property
+    def groups(self) -> tuple[JudgedGroup, ...]:
+        """Its results, by order and id of their groups; skipped ones too."""
+        return tuple(map(JudgedGroup, self.result.groups))
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The findings of all groups, in their order."""
+        return tuple(finding for group in self.groups for finding in group.findings)
+
+    @property
+    def circuits(self) -> tuple[CircuitResult, ...]:
+        """The circuits of all groups, in their order."""
+        return tuple(circuit for group in self.groups for circuit in group.circuits)
+
+    def events(self) -> Iterator[Event]:
+        """The stored events of all groups, group by group. Raises InfraError."""
+        for group in self.groups:
+            yield from group.events()
+
+    def as_json(self) -> dict[str, Any]:
+        """The run as `--json` reports it."""
+        from testrium.report.json_report import run_json
+
+        return run_json(self.result)
+
+    def __repr__(self) -> str:
+        """The verdict, and the root cause of each group that did not pass."""
+        from testrium.report.group_text import message
+
+        bad = [group for group in self.groups if not group.passed]
+        lines = [f"{group.id}: {message(group.result) or group.verdict}" for group in bad]
+        return f"<Run {self.id} {self.verdict}{''.join(f'; {line}' for line in lines)}>"
+
+
+def run(paths: _Paths = (), **options: Unpack[Options]) -> Run:
+    """Run the groups below `paths` and judge them, as `testrium run` does.
+
+    Defaults of `[run]` in the project file and `TESTRIUM_ADDOPTS` are for the command line and do
+    not count here. Ctrl-C ends the run early: what was finished is in it, with exit code 130.
+
+    Args:
+        paths: a group, a folder that is searched for groups, a pattern, or several of these; none
+            means `cwd`.
+        options: see `Options`.
+
+    Raises:
+        ConfigError: groups are described wrongly; it carries every problem.
+        UsageError: something is asked for that cannot be.
+        NoGroupsError: nothing was found or selected.
+        InfraError: the state folder cannot be written.
+    """
+    asked = request(paths, **options)
+    with _handlers_restored(), _golden_updated(asked):
+        return Run(_outside_of_loops(functools.partial(run_session, asked)))
+
+
+def request(paths: _Paths = (), **options: Unpack[Options]) -> Request:
+    """What `run` asks the session for. Raises UsageError, NoGroupsError."""
+    _check_names(options)
+    cwd = Path(options.get("cwd") or Path.cwd()).absolute()
+    jobs = options.get("jobs")
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"jobs={jobs}: expected a number from 1, or None")
+    listed = [paths] if isinstance(paths, str | Path) else paths
+    tags = options.get("tags", "")
+    return Request(
+        paths=tuple(str(path) for path in listed),
+        cwd=cwd,
+        selection=Selection(
+            less=tuple(options.get("less", ())),
+            tag=tags if isinstance(tags, str) else " and ".join(tags),
+            grep=options.get("grep", ""),
+            requirements=tuple(options.get("requirements", ())),
+            all_modes=options.get("all_modes", False),
+            failed=_failed(cwd) if options.get("failed") else None,
+        ),
+        observer=options.get("observer") or SilentObserver(),
+        repeat=options.get("repeat"),
+        jobs=jobs or usable_cores(),
+        verbose=options.get("verbose", False),
+        strict=options.get("strict", False),
+        max_failures=options.get("max_failures"),
+        until_fail=options.get("until_fail", False),
+        shuffle=options.get("shuffle"),
+        max_regression=options.get("max_regression"),
+        update_golden=options.get("update_golden", False),
+        keep=options.get("keep", "all"),
+        command_line=options.get("command_line", ()),
+    )
+
+
+def _failed(cwd: Path) -> frozenset[ResultKey]:
+    from testrium.rejudge import failed_results  # only this reads old runs
+
+    return failed_results(cwd)
+
+
+def _check_names(options: Options) -> None:
+    """Raise UsageError where an option does not exist."""
+    from testrium.phrases import close_to
+
+    for name in options.keys() - Options.__annotations__.keys():
+        near = close_to(name, Options.__annotations__)
+        hint = f"; did you mean {near!r}?" if near else ""
+        raise UsageError(f"testrium.api.run has no option {name!r}{hint}")
+
+
+def _outside_of_loops(work: Callable[[], _T]) -> _T:
+    """Do it in a thread of its own where this one runs an event loop, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return work()
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1, "testrium") as thread:
+        return thread.submit(work).result()
+
+
+@contextmanager
+def _handlers_restored() -> Iterator[None]:
+    """Leave the signals to whom they belong when the run is over."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+    numbers = [number for number in signal.Signals if number.name in names]
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None:  # else it was not set from Python
+                signal.signal(number, handler)
+
+
+@contextmanager
+def _golden_updated(asked: Request) -> Iterator[None]:
+    """Let the checks that test functions make rewrite their references too."""
+    from testrium.probe.environment import UPDATE_GOLDEN
+
+    if not asked.update_golden or UPDATE_GOLDEN in os.environ:
+        yield
+        return
+    os.environ[UPDATE_GOLDEN] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[UPDATE_GOLDEN]
