@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple
 
-from testrium.declared.metrics import Better
+from testrium.declared.checks import Better
 from testrium.declared.units import Unit, is_accepted
 from testrium.words import (
     EMPTY,

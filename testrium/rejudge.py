@@ -12,8 +12,8 @@ from testrium.errors import InfraError, NoGroupsError, UsageError
 from testrium.judging.group import EXIT_CODES, judged, run_verdict
 from testrium.load.project import state_folder
 from testrium.plan.selection import ResultKey, Selection
-from testrium.record.recovery import recover_unread
 from testrium.record.scenario import FILE, read_scenario, restored_scenario
+from testrium.record.store import recover_unread
 from testrium.report.json_report import RUN_FILE
 from testrium.report.stored import StoredReportError, read_report, read_run
 from testrium.results import GroupResult, RunResult
@@ -81,8 +81,8 @@ def _unfinished(folder: Path) -> RunResult:
 
     Raises UsageError: it goes on. InfraError: no group had been begun.
     """
-    from testrium.record.recovery import recover
     from testrium.record.runs import is_claimed
+    from testrium.record.store import recover
 
     if is_claimed(folder):
         raise UsageError(f"run {folder.name} is still running")

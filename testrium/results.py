@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from testrium.declared.checks import Better, Metric, Source
 from testrium.declared.circuits import Circuit
 from testrium.declared.groups import Scenario
-from testrium.declared.metrics import Better, Metric, Source
 from testrium.errors import ExitCode, Problem
 from testrium.evidence import (
     CheckResult,

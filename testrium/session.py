@@ -183,8 +183,7 @@ class Session:
 
         Yields what asks the groups to stop. Raises InfraError: the state folder cannot be written.
         """
-        from testrium.record.runs import claimed
-        from testrium.run.lost_runs import end_lost_runs
+        from testrium.record.runs import claimed, end_lost_runs
 
         self._make_folder()
         for notice in end_lost_runs(self._state):
@@ -373,7 +372,7 @@ class Session:
 
     def _made_services(self) -> RunServices:
         from testrium.probe.environment import clock_domain
-        from testrium.run.observe.monitor import SamplingPace
+        from testrium.run.monitor import SamplingPace
         from testrium.run.ports import PortAllocator
         from testrium.run.services import STARTING, Interrupt, RunServices
 

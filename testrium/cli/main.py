@@ -29,13 +29,16 @@ COMMANDS = {
     "chaos": ("chaos:command", "Break a group by random faults; find the smallest that breaks it."),
     "serve": ("runs:serve_command", "Show trends and kept runs in a browser."),
     "learn": ("runs:learn_command", "Propose circuits from a run that passed."),
-    "explain": ("explain:command", "Explain what a finding means, with a circuit that shows it."),
+    "explain": (
+        "reference:explain_command",
+        "Explain what a finding means, with a circuit that shows it.",
+    ),
     "gen": ("gen:command", "Generate groups from templates."),
     "init": ("gen:init_command", "Make a first group; the same as `gen config-template`."),
     "gen-configs": ("gen:old_command", "The old name of `gen config-template`."),
     "completion": ("completion:command", "Print a script for shell completion."),
     "probe": ("probe:command", "Emit a probe from a shell script."),
-    "schema": ("schema:command", "Print JSON Schemas of groups' files, for editors."),
+    "schema": ("reference:schema_command", "Print JSON Schemas of groups' files, for editors."),
     "doctor": ("machine:doctor_command", "Check this machine and project, with advice."),
 }
 

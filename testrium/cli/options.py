@@ -181,7 +181,7 @@ def github_writers(stream: TextIO, cwd: Path) -> list[Writer]:
     if os.environ.get("GITHUB_ACTIONS") != "true":
         return []
     from testrium.load.document import circuit_line
-    from testrium.report.formats.github import GithubWriter
+    from testrium.report.ci import GithubWriter
 
     return [GithubWriter(stream, cwd, circuit_line)]
 
@@ -202,18 +202,18 @@ def _format(name: str) -> type[Writer]:
 
         return JsonWriter
     if name == "json-stream":
-        from testrium.report.formats.stream import StreamWriter
+        from testrium.report.json_report import StreamWriter
 
         return StreamWriter
     if name == "junit":
-        from testrium.report.formats.junit import JunitWriter
+        from testrium.report.ci import JunitWriter
 
         return JunitWriter
     if name == "html":
-        from testrium.report.formats.html import PageWriter
+        from testrium.report.html import PageWriter
 
         return PageWriter
-    from testrium.report.formats.tap import TapWriter
+    from testrium.report.ci import TapWriter
 
     return TapWriter
 

@@ -361,7 +361,7 @@ def _slowest_legs(results: Sequence[GroupResult]) -> Sequence[HopTime]:
 
 def _archive_writer(file: str, keep: str, reports: tuple[ReportChoice, ...]) -> Writer:
     """Raises UsageError where there would be nothing to pack, or no place for it."""
-    from testrium.report.formats.archive import ArchiveWriter
+    from testrium.report.archive import ArchiveWriter
     from testrium.report.writer import ReportChoice, check_targets
 
     if keep == "none":

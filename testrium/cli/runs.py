@@ -60,7 +60,7 @@ def run_folder(run: str, cwd: Path) -> Iterator[Path]:
     Raises UsageError.
     """
     if is_archive(run):
-        from testrium.record.archive import unpacked
+        from testrium.report.archive import unpacked
 
         with unpacked(cwd / run) as folder:
             try:
@@ -318,8 +318,7 @@ def clean_command(older_than: float | None, keep: int | None, everything: bool) 
     its supervisor were killed) are ended, with or without an option.
     """
     from testrium.load.project import state_folder
-    from testrium.record.runs import MARK, is_run, is_state_folder, list_runs, remove
-    from testrium.run.lost_runs import end_lost_runs
+    from testrium.record.runs import MARK, end_lost_runs, is_run, is_state_folder, list_runs, remove
 
     if everything and (older_than is not None or keep is not None):
         raise UsageError("--all conflicts with --older-than and --keep: use one of them")

@@ -1,5 +1,5 @@
-"""Old import path of `testrium.classic.loaders`."""
+"""Old import path of `testrium.classic.groups`."""
 
-from testrium.classic.loaders import FoundTest, discover_tests, load_config
+from testrium.classic.groups import FoundTest, discover_tests, load_config
 
 __all__ = ["FoundTest", "discover_tests", "load_config"]

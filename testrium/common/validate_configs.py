@@ -1,6 +1,6 @@
-"""Old import path of `testrium.classic.configs`."""
+"""Old import path of `testrium.classic.groups`."""
 
-from testrium.classic.configs import (
+from testrium.classic.groups import (
     CONFIG_DEFAULTS,
     LEGACY_CONFIG_KEYS,
     LEGACY_UNIT_KEYS,

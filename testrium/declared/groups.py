@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple
 
 from annotated_types import MinLen
 
-from testrium.declared.checks import Check
+from testrium.declared.checks import Check, Metric
 from testrium.declared.circuits import Circuit, Rules
 from testrium.declared.faults import Chaos, Fault
 from testrium.declared.keys import (
@@ -19,7 +19,6 @@ from testrium.declared.keys import (
     nothing,
     table,
 )
-from testrium.declared.metrics import Metric
 from testrium.declared.quantities import (
     POSITIVE_SECONDS,
     FilledText,

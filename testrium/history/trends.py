@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from testrium.declared.metrics import Better
+from testrium.declared.checks import Better
 from testrium.history.rows import ResultRecord
 from testrium.statistics import (
     LEAST_EARLIER,

@@ -12,12 +12,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import Field, fields
 from typing import Any, Final
 
-from testrium.declared.checks import Check
+from testrium.declared.checks import Check, Metric
 from testrium.declared.circuits import Circuit, Rules
 from testrium.declared.faults import Chaos, Fault
 from testrium.declared.groups import Configs, Monitored
 from testrium.declared.keys import as_written, default_of, key_of, keys_of
-from testrium.declared.metrics import Metric
 from testrium.declared.project import CONFIGS_TABLE, UNIT_TABLE, ProjectTable
 from testrium.declared.quantities import Variables
 from testrium.declared.units import Fixture, Unit

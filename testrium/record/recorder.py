@@ -200,7 +200,7 @@ class Recorder:
     one unit holds up nobody, and keeps no events in memory.
 
     The first InfraError (a full disk, a deleted Data.db) is the last thing that happens: every
-    wait and every later call raises it. The probe files stay the truth; `testrium.record.recovery`
+    wait and every later call raises it. The probe files stay the truth; `testrium.record.store`
     reads what was not stored.
     """
 

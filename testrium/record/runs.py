@@ -1,14 +1,61 @@
-"""The state folder and the folders of its runs: made, found by the beginning of an id, removed."""
+"""The state folder and the folders of its runs: made, found, removed, and lost ones ended."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 from testrium.errors import InfraError, UsageError
+from testrium.probe import environment as names
 from testrium.system.files import lock
+
+#: The longest path of a Unix socket. Source: sun_path of unix(7), without the byte that ends it.
+_SOCKET_PATH = 107
+
+#: What a run appends to a folder: its name, characters that make it unique, a socket's name.
+_APPENDED = len("/testrium-20261121-031500-ab12-12345678/waits")
+
+
+def socket_folder(run: str) -> Path:
+    """Make a folder for sockets of the run with this id. Raises OSError: there is no place."""
+    return Path(tempfile.mkdtemp(prefix=_prefix(run), dir=short_folder()))
+
+
+def short_folder() -> str:
+    """The first folder for temporary files whose path leaves room for a socket's name.
+
+    Raises OSError where there is none.
+    """
+    for folder in _folders():
+        if len(os.fsencode(folder)) + _APPENDED <= _SOCKET_PATH and os.access(folder, os.W_OK):
+            return folder
+    wanted = " or ".join(_folders())
+    raise OSError(f"no folder for sockets: {wanted} is too long or cannot be written; set TMPDIR")
+
+
+def remove_left(run: str) -> None:
+    """Remove what a run that is no more has left of its temporary folders."""
+    for folder in _folders():
+        with contextlib.suppress(OSError):
+            for entry in os.scandir(folder):
+                if entry.name.startswith(_prefix(run)) and entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path, ignore_errors=True)
+
+
+def _prefix(run: str) -> str:
+    return f"testrium-{run}-"
+
+
+def _folders() -> Iterator[str]:
+    """Where temporary files go, then where they go by default."""
+    yield tempfile.gettempdir()
+    yield from (folder for folder in ("/tmp", "/var/tmp") if os.path.isdir(folder))  # noqa: S108, PTH112
+
 
 FOLDER = "runs"
 
@@ -207,3 +254,51 @@ def is_state_folder(folder: Path) -> bool:
 def _write(path: Path, text: str) -> None:
     path.touch(mode=0o600)
     path.write_text(text)
+
+
+def end_lost_runs(state_folder: Path) -> tuple[str, ...]:
+    """Kill what lost runs have left behind; each of them is looked at once.
+
+    Returns:
+        A sentence for each run that had left something.
+    """
+    notices = []
+    for run in lost_runs(state_folder):
+        killed = end_processes_of(run)
+        remove_left(run.name)
+        mark_over(run)
+        if killed:
+            count = "a process" if len(killed) == 1 else f"{len(killed)} processes"
+            notices.append(f"run {run.name} was lost; ended {count} of it: {'; '.join(killed)}")
+    return tuple(notices)
+
+
+def end_processes_of(run_folder: Path) -> tuple[str, ...]:
+    """SIGKILL all processes of a run but those above this one, until there are none.
+
+    Returns:
+        The command lines of those that have ended.
+    """
+    # psutil takes longer to import than a unit to start, and most runs have no lost one to end.
+    from testrium.system import processes
+
+    spared = processes.this_and_above()
+    killed = []
+    while found := [pid for pid in processes.pids() - spared if _belongs(pid, run_folder)]:
+        for pid in found:
+            command_line = processes.command_line(pid)
+            if processes.kill_if(pid, partial(_belongs, pid, run_folder)):
+                killed.append(command_line)
+            else:
+                spared.add(pid)
+    return tuple(killed)
+
+
+def _belongs(pid: int, run_folder: Path) -> bool:
+    from testrium.system.processes import environment, outputs  # as above
+
+    inside = f"{run_folder}/"
+    env = environment(pid)
+    if env.get(names.RUN) == run_folder.name and env.get(names.RUN_DIR, "").startswith(inside):
+        return True
+    return any(path.startswith(inside) for path in outputs(pid))

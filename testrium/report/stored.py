@@ -17,9 +17,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
+from testrium.declared.checks import Metric
 from testrium.declared.circuits import Rules
 from testrium.declared.groups import Group, Scenario
-from testrium.declared.metrics import Metric
 from testrium.errors import ExitCode, InfraError, Problem, TestriumError
 from testrium.evidence import CheckResult, End, EndCause, Event, Finding, Leak, UnitState, Use
 from testrium.evidence import TestResult as Test

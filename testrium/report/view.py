@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from testrium import phrases
+from testrium.declared.checks import Metric
 from testrium.declared.groups import Combination
-from testrium.declared.metrics import Metric
 from testrium.evidence import CheckResult, End, Event, Finding, TestResult, Use
 from testrium.phrases import figure
 from testrium.report import escape, wording

@@ -14,14 +14,14 @@ from testrium.declared.groups import Scenario
 from testrium.errors import InfraError
 from testrium.evidence import Event
 from testrium.record.recorder import Recorder
+from testrium.record.runs import socket_folder
 from testrium.record.waits import Endings, WaitServer
 from testrium.run.change import Change
 from testrium.run.diagnostics import Diagnostics
 from testrium.run.environment import Ports, Surroundings
 from testrium.run.folder import RunFolder
-from testrium.run.observe.logs import Logs, OutputMarks
+from testrium.run.logs import Logs, OutputMarks
 from testrium.run.services import RunServices
-from testrium.system.temporary import socket_folder
 from testrium.variables import EnvValues
 from testrium.words import FAULTS, RESERVED_UNITS
 

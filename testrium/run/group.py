@@ -29,7 +29,7 @@ from testrium.words import RESERVED_UNITS
 if TYPE_CHECKING:
     from testrium.run.clocks import Clocks
     from testrium.run.faults.links.control import Links
-    from testrium.run.observe.monitor import ProcessMonitors
+    from testrium.run.monitor import ProcessMonitors
     from testrium.run.tests import Tests
 
 #: The clocks of a machine that was not suspended differ by less.
@@ -115,7 +115,7 @@ class GroupRun:
             self._clocks = Clocks(scenario, context.recorder, context.folder)
         self._monitors: ProcessMonitors | None = None
         if scenario.group.monitors:
-            from testrium.run.observe.monitor import ProcessMonitors
+            from testrium.run.monitor import ProcessMonitors
 
             self._monitors = ProcessMonitors(
                 scenario.group.monitors,

@@ -10,7 +10,7 @@ from testrium.declared.units import LogProbe, Unit
 from testrium.record.recorder import Recorder, RunnerEvent
 from testrium.run.context import GroupContext
 from testrium.run.launch import Values
-from testrium.run.observe.logs import bounded
+from testrium.run.logs import bounded
 from testrium.variables import substitute
 
 

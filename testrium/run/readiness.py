@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from testrium.declared.units import Readiness
 from testrium.errors import InfraError
 from testrium.record.inotify import Inotify
-from testrium.run.observe.logs import bounded
+from testrium.run.logs import bounded
 from testrium.run.supervisor.client import LaunchError, Process
 from testrium.system.files import LineDecoder, after_hole, read_regular
 

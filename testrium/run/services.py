@@ -16,7 +16,7 @@ from testrium.declared.units import Unit
 from testrium.evidence import End, Event
 from testrium.results import Observer
 from testrium.run.change import Change
-from testrium.run.observe.monitor import SamplingPace
+from testrium.run.monitor import SamplingPace
 from testrium.run.ports import PortAllocator
 from testrium.run.supervisor.client import Supervisor
 

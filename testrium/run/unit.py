@@ -31,7 +31,7 @@ from testrium.run.launch import (
     wanted_probes,
 )
 from testrium.run.log_probes import follow_logs
-from testrium.run.observe.monitor import usage_of
+from testrium.run.monitor import usage_of
 from testrium.run.supervisor.client import Exit, LaunchError, Process
 from testrium.words import EventType
 

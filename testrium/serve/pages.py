@@ -14,7 +14,7 @@ from testrium.history.trends import Flaky, flaky_of, slow_of
 from testrium.record.runs import list_runs
 from testrium.report import wording
 from testrium.report.charts import trends
-from testrium.report.formats.html import make_environment, render
+from testrium.report.html import make_environment, render
 from testrium.report.masking import masked_run
 from testrium.report.stored import details_of, read_run
 from testrium.words import EMPTY, Verdict

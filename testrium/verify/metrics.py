@@ -7,9 +7,9 @@ from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
+from testrium.declared.checks import COMPARED, Metric
 from testrium.declared.circuits import Circuit
 from testrium.declared.groups import Scenario
-from testrium.declared.metrics import COMPARED, Metric
 from testrium.evidence import End, EndCause, Evidence, Finding, Reported
 from testrium.phrases import close_to, figure, listed, plural
 from testrium.results import Measure, MetricResult

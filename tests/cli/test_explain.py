@@ -8,20 +8,20 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from testrium.cli.explain import command, pages, summary_of
 from testrium.cli.main import entry
+from testrium.cli.reference import explain_command, pages, summary_of
 from testrium.words import Code
 
 
 def test_without_a_code_all_are_listed_in_the_order_of_their_rank() -> None:
-    lines = CliRunner().invoke(command).output.splitlines()
+    lines = CliRunner().invoke(explain_command).output.splitlines()
     listed = [line.split()[0] for line in lines[: lines.index("")]]
     assert listed == [code.value for code in Code if code.value in pages()]
     assert f"lost             {summary_of(pages()['lost'])}" in lines
 
 
 def test_a_page_is_printed_as_it_is_written_where_no_terminal_is() -> None:
-    assert CliRunner().invoke(command, ["lost"]).output == pages()["lost"]
+    assert CliRunner().invoke(explain_command, ["lost"]).output == pages()["lost"]
 
 
 class _Terminal(io.StringIO):

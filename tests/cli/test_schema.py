@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from testrium.cli.schema import command
+from testrium.cli.reference import schema_command
 from testrium.load.group import TABLES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,7 +22,7 @@ GROUPS = sorted(
 
 
 def schema(*arguments: str) -> dict[str, Any]:
-    result = CliRunner().invoke(command, arguments)
+    result = CliRunner().invoke(schema_command, arguments)
     assert result.exit_code == 0
     parsed = json.loads(result.output)
     assert isinstance(parsed, dict)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from testrium.cli.explain import pages, summary_of
+from testrium.cli.reference import pages, summary_of
 from testrium.words import Code
 
 #: Never the first finding: something else is always its reason.

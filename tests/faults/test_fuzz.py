@@ -18,22 +18,21 @@ import tomli_w
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from testrium.declared.checks import Check
+from testrium.declared.checks import Check, Metric
 from testrium.declared.circuits import Circuit, RouteError, Rules, parse_hop
 from testrium.declared.faults import Chaos, Fault
 from testrium.declared.groups import Configs
 from testrium.declared.keys import keys_of
-from testrium.declared.metrics import Metric
 from testrium.declared.units import Unit
 from testrium.errors import ConfigError, ExitCode, InfraError, UsageError
 from testrium.history.database import History, append_run
 from testrium.load import load_groups
 from testrium.plan.scenarios import plan_scenarios
 from testrium.plan.selection import Selection
-from testrium.record.archive import unpacked, write_archive
 from testrium.record.probe_file import BadLineError, parse_line
 from testrium.record.reader import load_evidence
 from testrium.record.scenario import write_scenario
+from testrium.report.archive import unpacked, write_archive
 from testrium.results import RunResult
 from testrium.words import Verdict
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testrium.declared.metrics import Metric
+from testrium.declared.checks import Metric
 
 if TYPE_CHECKING:
     from tests.load.conftest import Workspace

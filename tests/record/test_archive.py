@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from testrium.errors import InfraError, UsageError
-from testrium.record import archive
-from testrium.record.archive import unpacked, write_archive
+from testrium.report import archive
+from testrium.report.archive import unpacked, write_archive
 
 
 @pytest.fixture

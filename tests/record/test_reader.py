@@ -15,8 +15,7 @@ from testrium.declared.units import Unit
 from testrium.errors import InfraError
 from testrium.evidence import Sample
 from testrium.record.reader import gather_evidence, load_evidence, load_samples, stderr_files
-from testrium.record.recovery import recover
-from testrium.record.store import Store
+from testrium.record.store import Store, recover
 
 A = Unit("a", 0, "units/a.toml", command=("a",))
 SAMPLES = [

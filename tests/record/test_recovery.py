@@ -17,8 +17,7 @@ from testrium.errors import InfraError
 from testrium.evidence import Reported
 from testrium.record.probe_file import ProbeFile
 from testrium.record.reader import load_evidence
-from testrium.record.recovery import recover
-from testrium.record.store import Store
+from testrium.record.store import Store, recover
 
 Append = Callable[..., None]
 

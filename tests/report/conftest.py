@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from testrium.declared.checks import Metric
 from testrium.declared.groups import Group, Scenario
-from testrium.declared.metrics import Metric
 from testrium.declared.units import Unit
 from testrium.errors import ExitCode
 from testrium.evidence import CheckResult, End, EndCause, Event, Finding, Leak, UnitState

@@ -124,7 +124,7 @@ def test_a_full_disk_leaves_the_old_report(
         os.close(descriptor)
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("testrium.system.safe_write.os.fdopen", full)
+    monkeypatch.setattr("testrium.system.files.os.fdopen", full)
     with pytest.raises(InfraError, match="No space left on device"):
         json_report.write_report(run_result, path)
     assert [entry.name for entry in tmp_path.iterdir()] == ["report.json"]

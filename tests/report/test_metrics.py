@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from testrium.declared.metrics import Metric
+from testrium.declared.checks import Metric
 from testrium.errors import ExitCode
-from testrium.report import group_text, json_report, stored
-from testrium.report.formats import html
+from testrium.report import group_text, html, json_report, stored
 from testrium.report.lines import symbols_for
 from testrium.report.view import metric_views, view_group
 from testrium.results import GroupResult, Judgement, Measure, MetricResult, RunResult

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from testrium.record.runs import claimed, lost_runs
-from testrium.run.lost_runs import end_lost_runs
+from testrium.record.runs import claimed, end_lost_runs, lost_runs
 
 RUN = "20261121-031500-ab12"
 WAIT = "import signal; print('up', flush=True); signal.pause()"
@@ -87,7 +86,7 @@ def test_another_run_keeps_its_processes(state: Path, run: str) -> None:
 def test_who_calls_from_a_units_environment_survives(state: Path) -> None:
     """Somebody looks into a lost run with its environment, and calls testrium there."""
     sweep = (
-        "import sys; from pathlib import Path; from testrium.run.lost_runs import end_lost_runs;"
+        "import sys; from pathlib import Path; from testrium.record.runs import end_lost_runs;"
         " print(end_lost_runs(Path(sys.argv[1])))"
     )
     shell = '"$0" -c "$1" "$2"; echo alive'

@@ -31,10 +31,10 @@ from typing import Any
 
 import pytest
 
+from testrium.declared.checks import Metric
 from testrium.declared.circuits import Circuit, Hop, Rules
 from testrium.declared.faults import Fault
 from testrium.declared.groups import Group, Scenario
-from testrium.declared.metrics import Metric
 from testrium.declared.units import Unit
 from testrium.evidence import (
     CheckResult,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from testrium.declared.metrics import Metric
+from testrium.declared.checks import Metric
 from testrium.results import Judgement, MetricResult
 from testrium.verify.judge import judge
 

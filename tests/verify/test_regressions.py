@@ -8,9 +8,9 @@ from random import Random
 
 import pytest
 
+from testrium.declared.checks import Metric
 from testrium.declared.circuits import Circuit, Hop
 from testrium.declared.groups import Group, Scenario
-from testrium.declared.metrics import Metric
 from testrium.evidence import Finding
 from testrium.results import Measure
 from testrium.verify.metrics import Regressions, find_regressions

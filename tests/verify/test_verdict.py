@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from testrium.declared.checks import Check
+from testrium.declared.checks import Check, Metric
 from testrium.declared.circuits import Circuit, Hop
 from testrium.declared.groups import Group, Scenario
-from testrium.declared.metrics import Metric
 from testrium.declared.units import Unit
 from testrium.evidence import EarlierRun, Evidence, Finding, TestResult
 from testrium.verify.instances import earlier_causes

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from testrium.evidence import Event, Sample, StateChange
 from testrium.report.charts.units import Axis, UnitChart, axis_of, unit_chart, usage
-from testrium.report.formats.html import make_environment
+from testrium.report.html import make_environment
 from testrium.report.view import FaultView, UnitView
 
 START_NS = 10**12

@@ -8,8 +8,8 @@ import pytest
 
 from testrium.errors import ExitCode, Problem
 from testrium.evidence import Finding
-from testrium.report.formats import github
-from testrium.report.formats.github import GithubWriter
+from testrium.report import ci
+from testrium.report.ci import GithubWriter
 from testrium.results import GroupResult, Judgement, RunResult
 from testrium.words import Code, Verdict
 
@@ -128,7 +128,7 @@ def test_a_summary_fits(
     many = run_result._replace(groups=(lost,) * 30)
     whole = len(step.writer.summary(many).encode())
     for limit in (whole - 1, 2000, 200):
-        monkeypatch.setattr(github, "MOST_SUMMARY_BYTES", limit)
+        monkeypatch.setattr(ci, "MOST_SUMMARY_BYTES", limit)
         assert len(step.writer.summary(many).encode()) <= max(limit, 200)
 
 

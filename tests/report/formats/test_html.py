@@ -10,7 +10,7 @@ import pytest
 
 from testrium.errors import ExitCode, Problem
 from testrium.evidence import Use
-from testrium.report.formats import html
+from testrium.report import html
 from testrium.report.json_report import write_report
 from testrium.report.stored import read_report
 from testrium.results import GroupResult, RunResult

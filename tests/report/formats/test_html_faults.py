@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from testrium.evidence import Event
-from testrium.report.formats.html import struck_events
+from testrium.report.html import struck_events
 
 
 def fault(**meta: object) -> Event:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from testrium.evidence import Event, LogPiece, OutputMark, StoredLog
-from testrium.report.formats.html import HEAD, TAIL, LogLine, unit_logs
+from testrium.report.html import HEAD, TAIL, LogLine, unit_logs
 
 START_NS = 10**12
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from testrium.errors import ExitCode, Problem
-from testrium.report.formats.html import PageWriter
+from testrium.report.html import PageWriter
 from testrium.results import RunResult
 from testrium.words import Verdict
 

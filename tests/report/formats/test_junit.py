@@ -7,13 +7,13 @@ import pytest
 
 from testrium.errors import ExitCode, Problem
 from testrium.evidence import TestResult as Outcome
-from testrium.report.formats import junit
+from testrium.report import ci
 from testrium.results import GroupResult, RunResult
 from testrium.words import Verdict
 
 
 def parse(result: RunResult, path: Path, cwd: Path) -> ET.Element:
-    junit.JunitWriter(str(path), cwd).run_ended(result)
+    ci.JunitWriter(str(path), cwd).run_ended(result)
     return ET.parse(path).getroot()
 
 
@@ -103,9 +103,7 @@ def test_what_others_read_it_with_reads_it(
 ) -> None:
     junitparser = pytest.importorskip("junitparser")
     groups = (*run_result.groups, hostile)
-    junit.JunitWriter(str(tmp_path / "junit.xml"), cwd).run_ended(
-        run_result._replace(groups=groups)
-    )
+    ci.JunitWriter(str(tmp_path / "junit.xml"), cwd).run_ended(run_result._replace(groups=groups))
     xml = junitparser.JUnitXml.fromfile(str(tmp_path / "junit.xml"))
     (suite,) = xml
     outcomes = [type(entry).__name__ for case in suite for entry in case.result]

@@ -8,8 +8,7 @@ import pytest
 
 from testrium.errors import InfraError
 from testrium.evidence import UnitState
-from testrium.report.formats.stream import StreamWriter
-from testrium.report.json_report import group_json
+from testrium.report.json_report import StreamWriter, group_json
 from testrium.results import GroupResult, RunResult
 
 

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from testrium.errors import ExitCode, Problem
-from testrium.report.formats.tap import TapWriter
+from testrium.report.ci import TapWriter
 from testrium.results import GroupResult, RunResult
 from testrium.words import Verdict
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from testrium.evidence import Event
+from testrium.run import logs
 from testrium.run.folder import RunFolder
-from testrium.run.observe import logs
-from testrium.run.observe.logs import OutputMarks
+from testrium.run.logs import OutputMarks
 
 
 def event(unit: str) -> Event:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from testrium.evidence import Sample, Use
-from testrium.run.observe import monitor
-from testrium.run.observe.monitor import Monitor, SamplingPace, joined
+from testrium.run import monitor
+from testrium.run.monitor import Monitor, SamplingPace, joined
 from testrium.run.supervisor.client import Exit, Supervisor
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from testrium.declared.units import Unit
 from testrium.errors import InfraError
 from testrium.evidence import Sample, Use
 from testrium.record.recorder import Recorder
-from testrium.run.observe.logs import bounded
+from testrium.run.logs import bounded
 from testrium.run.supervisor.client import Exit, Process
 from testrium.system.platform import system
 

@@ -1,7 +1,8 @@
-"""`testrium explain`: what a finding means, with a circuit that shows it."""
+"""`testrium explain` and `testrium schema`: what a finding means, what a file may hold."""
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 
@@ -19,7 +20,7 @@ _WIDTH = 100
 
 @click.command(name="explain")
 @click.argument("code", type=Completed("code", lambda _: pages()), default="", metavar="[CODE]")
-def command(code: str) -> int:
+def explain_command(code: str) -> int:
     """Tell what the finding CODE means, how it comes about and what to do.
 
     Without CODE: list all of them, in the order in which they rank as root causes.
@@ -69,3 +70,28 @@ def _show(text: str) -> None:
     console = Console(highlight=False)
     # The terminal's own colours, on its own background.
     console.print(Markdown(text, code_theme="ansi_dark"), width=min(console.width, _WIDTH))
+
+
+#: What the command calls each file.
+_FILES = {
+    "config": "config.toml",
+    "unit": "units/*.toml",
+    "fixture": "fixtures/*.toml",
+    "project": "testrium.toml",
+}
+
+
+@click.command(name="schema")
+@click.argument("file", type=click.Choice(list(_FILES)), required=False)
+def schema_command(file: str | None) -> int:
+    """Print the JSON Schema of FILE; without FILE an object with all four, by file.
+
+    config is a group's config.toml, unit a file in units/, fixture one in fixtures/,
+    project is testrium.toml.
+    """
+
+    from testrium.load.schema import json_schemas
+
+    schemas = json_schemas()
+    click.echo(json.dumps(schemas[_FILES[file]] if file else schemas, indent=2))
+    return 0

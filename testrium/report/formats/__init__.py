@@ -1,1 +1,0 @@
-"""Formats of a report. The command line imports each when it is asked for."""
