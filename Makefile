@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint coverage bench docs clean
+.PHONY: help demo test lint coverage bench docs tables clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -42,6 +42,9 @@ bench: $(STAMPS)/test ## measure the figures of docs/performance.md
 docs: $(STAMPS)/test ## build the documentation site into build/site; a warning or a broken link fails it
 	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -d build/doctrees docs build/site
 	@$(BIN)/python docs/links.py build/site
+
+tables: $(STAMPS)/package ## write the tables of keys in docs/reference from their declaration
+	@$(BIN)/python docs/tables.py
 
 clean: ## remove what the other commands made
 	rm -rf $(VENV) build dist .testrium .hypothesis .*_cache

@@ -5,10 +5,13 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from testrium.declared.keys import keys_of
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -55,3 +58,40 @@ def test_a_link_to_nothing_is_found(tmp_path: Path) -> None:
         "b.html: c.png: there is no such file",
         "b.html: http://plain.example/: must be https",
     ]
+
+
+TABLES = loaded("tables")
+
+
+@pytest.mark.parametrize("page", sorted(TABLES.PAGES.glob("*.md")), ids=lambda page: page.name)
+def test_tables_of_keys_are_as_declared(page: Path) -> None:
+    text = page.read_text()
+    assert TABLES.filled(text) == text, "call: python docs/tables.py"
+
+
+def test_every_key_has_its_row() -> None:
+    pages = [page.read_text() for page in TABLES.PAGES.glob("*.md")]
+    declared = {(name, key) for name, kind in TABLES.KINDS.items() for _, key in keys_of(kind)}
+    assert declared - set.union(*map(TABLES.shown, pages)) == {("Check", "name")}
+
+
+def test_a_row_has_the_key_its_default_and_its_meaning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TABLES.KINDS, "Kettle", Kettle)
+    page = "before\n<!-- keys: Kettle: litres -->\nold\n<!-- end of keys -->\nafter\n"
+    assert TABLES.filled(page).splitlines()[1:6] == [
+        "<!-- keys: Kettle: litres -->",
+        "",
+        "| key | default | meaning |",
+        "|---|---|---|",
+        r"| `litres` | `[1.5]` | how much \| how many |",
+    ]
+
+
+@dataclass
+class Kettle:
+    """What a table is made of."""
+
+    color: str = "red"
+    """its paint"""
+    litres: tuple[float, ...] = (1.5,)
+    """how much | how many"""

@@ -47,8 +47,11 @@ class Normalizer:
     """
 
     name: Name = ""
+    """one of the [normalisers](checks.md#normalisers), or a plugin"""
     sub: FilledText = ""
+    """a regular expression, in place of a name"""
     by: Text = ""
+    """what replaces each match of `sub`; `\\1` is its first group"""
     plugged: Annotated[tuple[str, ...], DECIDED] = ()
 
 
@@ -82,56 +85,62 @@ class Check:
     EXCLUSIVE: ClassVar = (CHECK_SUBJECTS,)
 
     name: Annotated[Label, Key(required=True)] = ""
+    """the name in reports, and the place of its finding"""
     log: Name | None = None
-    """what a unit wrote to stdout and stderr, in all its starts. `setup` and `tests` are units
-    too
+    """subject: what a unit wrote to stdout and stderr, in all its starts. `setup` and `tests` are
+    units too
     """
     file: FilledText | None = None
-    """a text file"""
+    """subject: a text file"""
     json: FilledText | None = None
-    """a JSON document, or what stands in it `at` a place. Without a condition: that it is JSON"""
+    """subject: a JSON document, or the value `at` a place in it. Without a condition: that it is
+    JSON
+    """
     exists: FilledText | None = None
-    """that there is a file or a folder"""
+    """subject: a path; there must be a file or a folder"""
     absent: FilledText | None = None
-    """that there is none"""
+    """subject: a path; there must be none"""
     value: Text | None = None
-    """a text, mostly a `${...}`: `"${probe.api.ready.port}"`"""
+    """subject: a text, mostly with a `${...}`: `"${probe.api.ready.port}"`"""
     plugin: Name | None = None
-    """a check of [your own](plugins.md#checks) in place of a subject, and what it is told"""
+    """subject: a check of [your own](plugins.md#checks)"""
     settings: Settings = field(default_factory=nothing)
-    """a check of [your own](plugins.md#checks) in place of a subject, and what it is told"""
+    """settings of the `plugin`: texts by name"""
     contains: OneOrMore = ()
-    """a line matches; of a list, a line for each"""
+    """condition: a line matches; with a list, a line for each pattern"""
     lacks: OneOrMore = ()
-    """no line matches"""
+    """condition: no line matches"""
     sequence: Annotated[tuple[FilledText, ...], MinLen(1)] = ()
-    """the patterns of the list match lines in this order, each in a later line than the one
-    before
+    """condition: the patterns match lines in this order, each in a later line than the one before
     """
     last: FilledText | None = None
-    """the last line that is not empty matches"""
+    """condition: the last line that is not empty matches"""
     counted: Annotated[tuple[str, int] | None, COMPARISON, Key("count")] = None
-    """so many lines match `contains`: `"== 3"`, `">= 1"`, `"!= 0"`, `3`"""
+    """condition: so many lines match `contains`: `"== 3"`, `">= 1"`, `"!= 0"`, `3`"""
     literal: bool = False
-    """`true`: the patterns of this check are plain text"""
+    """`true`: the patterns of this check are plain text, not regular expressions"""
     join: FilledText = ""
-    """no condition: several lines are one before anything is searched, see
-    [below](#lines-that-belong-together)
+    """makes one line of several before anything is searched: `"traceback"`, or a pattern for lines
+    that continue the one before, see [below](checks.md#lines-that-belong-together)
     """
     ignore: OneOrMore = ()
-    """no condition: lines that match are left out, on both sides"""
+    """patterns: lines that match are left out, on both sides of a comparison"""
     at: Text | None = None
-    """no condition: the place in a JSON document. `a.b[0]`, `a["x.y"]`, `[-1]`"""
+    """the place in a JSON document: `a.b[0]`, `a["x.y"]`, `[-1]`, or a [JSONPath
+    query](checks.md#places-in-json), which begins with `$`
+    """
     equals: Annotated[tuple[Any] | None, DATA] = None
-    """the value at `at`, or `value`, is this one: a string, number, boolean, list or table"""
+    """condition: the value `at` the place, or `value`, is this one: a string, number, boolean, list
+    or table
+    """
     extract: OneOrMore = ()
-    """a line matches: the named groups of the first one that does are the values for `expect`.
-    Of a list, each pattern gives its own
+    """condition: a line matches. The named groups of the first match are values for `expect`; with
+    a list, each pattern gives its own
     """
     expect: OneOrMore = ()
-    """an expression, or each of a list, is true"""
+    """condition: an [expression](checks.md#expressions), or each of a list, is true"""
     golden: FilledText | None = None
-    """the lines are those of a reference file"""
+    """condition: the lines are those of a [reference file](checks.md#reference-files)"""
     normalize: Annotated[
         tuple[NormalizerText, ...],
         MinLen(1),
@@ -140,7 +149,8 @@ class Check:
             {"anyOf": [_NORMALIZER_SCHEMA, {"type": "array", "items": _NORMALIZER_SCHEMA}]},
         ),
     ] = ()
-    """no condition: what is replaced on both sides of `golden` and `equals`"""
+    """what is replaced on both sides of `golden` and `equals`: [normalisers](checks.md#normalisers)
+    """
     unordered: bool = False
     """`true`: the lines of `golden` may come in another order"""
     #: The fields of the `testrium.plugins.Plugin` that makes the check.
@@ -183,17 +193,17 @@ class Metric:
     source: Annotated[Source, DECIDED] = "reported"
     owner: Annotated[str, DECIDED] = ""
     most: Annotated[float | None, _ANY_LIMIT, Key("max")] = None
-    """a duration (`"80ms"`), a size (`"200MB"`) or a number, depending on the figure; a number
-    for what is reported
+    """the largest allowed value: a duration (`"80ms"`), a size (`"200MB"`) or a number, depending
+    on the figure; a number for a reported one
     """
     least: Annotated[float | None, _ANY_LIMIT, Key("min")] = None
-    """a duration (`"80ms"`), a size (`"200MB"`) or a number, depending on the figure; a number
-    for what is reported
-    """
+    """the smallest allowed value, written as `max`"""
     unit: Label = ""
-    """only for what is reported: the unit in which it must be reported"""
+    """only for a reported figure: the unit in which it must be reported"""
     max_regression: Annotated[float | None, PERCENTAGE, Key("max-regression")] = None
-    """a percentage: [how much worse](#regressions) than in earlier runs it may be"""
+    """a percentage, such as `"20%"`: [how much worse](metrics.md#regressions) than in earlier runs
+    it may be
+    """
 
 
 #: Figures that `--max-regression` compares, of circuits by measure. Others have to be named in

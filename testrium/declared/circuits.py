@@ -211,33 +211,41 @@ class Circuit:
     """
 
     name: Annotated[Label, Key(required=True)] = ""
-    """unique in the group"""
+    """the name in reports; unique in the group"""
     stages: Annotated[
         tuple[Stage, ...], MinLen(1), Prepared(_route, _ROUTE_SCHEMA), Key("route", required=True)
     ] = ()
-    """stages; a nested list is one stage whose hops come in any order"""
+    """the stages that each key must pass, in order: [hops](circuits.md#hops); a nested list is one
+    stage whose hops come in any order
+    """
     keys: Annotated[tuple[int, int | None], KEY_RANGE, Key(default='`"1.."`')] = (1, None)
-    """instances expected: `"100"`, `"1.."`, `"0..5"`"""
+    """how many instances are expected: `"100"`, `"1.."` (at least one), `"0..5"`"""
     within_ns: Annotated[int | None, DURATION, Key("within")] = None
-    """the longest time from the first event of the first stage to what completes the last
-    required one; `us`, `ms`, `s`, `m`
+    """the longest time from the first event of the first stage to the event that completes the last
+    required stage: seconds or a duration such as `"200ms"`. A key that takes longer is
+    [`late`](../findings/late.md)
     """
     p50_ns: Annotated[int | None, DURATION, Key("p50")] = None
-    """budgets over all keys, nearest rank. A key without an answer is infinitely slow"""
+    """the longest median latency (nearest rank, at least 2 keys); a key without an answer counts as
+    infinite. Over it: [`budget`](../findings/budget.md)
+    """
     p95_ns: Annotated[int | None, DURATION, Key("p95")] = None
-    """budgets over all keys, nearest rank. A key without an answer is infinitely slow"""
+    """the same for the 95th percentile; needs at least 20 keys"""
     p99_ns: Annotated[int | None, DURATION, Key("p99")] = None
-    """budgets over all keys, nearest rank. A key without an answer is infinitely slow"""
+    """the same for the 99th percentile; needs at least 100 keys"""
     same: Annotated[tuple[FilledText, ...], Unique()] = ()
-    """metadata that must be equal on every event that has it"""
+    """names of metadata fields that must be equal on every event of a key that has them"""
     never: Annotated[tuple[NeverText, ...], Unique(), Key(items="hops")] = ()
-    """places that must not be reached. Without a key, this holds for the whole run"""
+    """places (`"unit:step"`) that no key of the circuit may reach. An event without a key counts
+    too, for the whole run
+    """
     fifo: bool = False
-    """keys arrive in the order in which they were sent"""
+    """`true`: keys must arrive in the order in which they were sent"""
     open: bool = False
-    """`true`: the circuit's keys may be sent and received outside of its route"""
+    """`true`: keys of this circuit may also be sent and received outside of its route"""
     per: Literal["key", "run"] = "key"
-    """`"run"`: one instance for the whole run; keys are ignored"""
+    """`"key"`: one instance for each key. `"run"`: one instance for the whole run, keys are ignored
+    """
 
     @property
     def hops(self) -> tuple[Hop, ...]:
@@ -258,22 +266,30 @@ class Rules:
     """
 
     settle_ns: Annotated[int, DURATION, Key("settle")] = 100_000_000
-    """how long to keep watching after completion"""
-    allow: Annotated[tuple[PlaceText, ...], Unique(), Key(items="places")] = ()
-    """exceptions that are expected: `"unit:TypeName"`, `*` for either"""
-    linger_ns: Annotated[int | None, DURATION, Key("linger", default="the deadline")] = None
-    """how long to wait for open expectations after the last unit that ends by itself has ended"""
-    stderr: Literal["uncaught", "forbid", "allow"] = "uncaught"
-    """`uncaught`: exceptions that the interpreter reports count. `forbid`: so does any
-    traceback on a unit's stderr, caught or not, of any program. `allow`: neither
+    """seconds, or a duration: how long Testrium keeps watching after the circuit is complete, to
+    see what comes too often. Choose it longer than the time after which a broker delivers a message
+    again
     """
-    orphans: Annotated[Literal["forbid", "allow"], Key(default="see below")] = "forbid"
-    """a Send without a Receive, or the reverse: `"forbid"` (default when no circuit is
-    declared) or `"allow"` (default when one is)
+    allow: Annotated[tuple[PlaceText, ...], Unique(), Key(items="places")] = ()
+    """exceptions that are expected: `"unit:TypeName"`, `*` for either part"""
+    linger_ns: Annotated[int | None, DURATION, Key("linger", default="the deadline")] = None
+    """seconds, or a duration: how long Testrium waits for open expectations (a key on its way, a
+    missing probe) after the last unit that ends by itself has ended. A short value makes a loss
+    fail fast
+    """
+    stderr: Literal["uncaught", "forbid", "allow"] = "uncaught"
+    """`"uncaught"`: exceptions that the interpreter reports count. `"forbid"`: any traceback on the
+    stderr of a unit counts, caught or not, of any program. `"allow"`: neither counts
+    """
+    orphans: Annotated[
+        Literal["forbid", "allow"], Key(default='`"forbid"` without circuits, else `"allow"`')
+    ] = "forbid"
+    """a key with a Send and no Receive, or a Receive and no Send: `"forbid"` or `"allow"`, see
+    [below](circuits.md#orphans)
     """
     mask: Annotated[tuple[FilledText, ...], Unique(), Key(items="regular expressions")] = ()
-    """patterns of secrets: what matches in output, keys and metadata is `***` on the console, in
-    reports and archives; the folder of the run keeps it
+    """regular expressions of secrets: a match in output, keys or metadata is shown as `***` on the
+    console, in reports and in archives. The run folder keeps the original
     """
 
     def allows(self, unit: str, step: str) -> bool:

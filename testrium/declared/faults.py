@@ -72,40 +72,47 @@ class Fault:
     EXCLUSIVE: ClassVar = (("at", "link"), ("at", "unit"), ("link", "unit"))
 
     name: Annotated[Step, Key(default='`"kill at worker:taken"`')] = ""
-    """what reports call it; unique in the group"""
+    """the name in reports; unique in the group"""
     do: Annotated[Act, Key(required=True)] = "kill"
-    """see below"""
+    """what happens: see [at a probe](faults.md#at-a-probe), [links](faults.md#links),
+    [clocks](faults.md#clocks)
+    """
     unit: Name = ""
-    """in place of `at`: the unit whose clock is changed"""
+    """the unit whose clock is changed. Give one of `at`, `link` and `unit`"""
     at: PlaceText | None = None
-    """`unit:step`: the probe. One unit, one step, no `*`"""
+    """the probe, `unit:step`, at which it happens: one unit, one step, no `*`"""
     on: PositiveCount = 1
-    """at which time: counted over all starts, processes and threads of the unit, so a unit
-    that was started again is not hit again
+    """with `at`: at which time it happens, counted over all starts, processes and threads of the
+    unit. A unit that was started again is not hit again
     """
     key: FilledText | None = None
-    """count only probes with this key"""
+    """with `at`: count only probes with this key"""
     port: Annotated[str | None, DECIDED] = None
     after: PlaceText | None = None
-    """of a link or a clock: from the first event at this probe on; else from the start"""
+    """with `link` or `unit`: begins at the first event of this probe; without it, at the start"""
     for_ns: Annotated[int | None, LONGER_THAN_NOTHING, Key("for")] = None
-    """how long"""
+    """seconds, or a duration: how long it lasts; without it, to the end. `delay` needs it"""
     value_ns: Annotated[int | None, DECIDED] = None
     bytes_per_s: Annotated[int | None, DECIDED] = None
     jitter_ns: Annotated[int, DURATION, Key("jitter")] = 0
-    """with `latency`: by how much it varies, at most"""
+    """with `do = "latency"`: seconds, or a duration, by which the latency varies at most, in both
+    directions
+    """
     first_bytes: Annotated[int, DECIDED] = 0
     signal: Signal | None = None
-    """with `do = "signal"`: any signal: `"TERM"`, `"HUP"`, `"USR1"`"""
-    to: Annotated[Signalled | None, Key(default="see below")] = None
-    """whom `kill`, `pause` and `signal` concern: the main `"process"` of the unit (the default of
-    `signal`), its `"session"`, children included (the default of `kill` and `pause`), or the
-    `"emitter"`, the process that has emitted the probe
+    """with `do = "signal"`, where it is required: any signal, such as `"TERM"`, `"HUP"` or `"USR1"`
+    """
+    to: Annotated[Signalled | None, Key(default="by `do`")] = None
+    """who gets a `kill`, `pause` or `signal`: the main `"process"` of the unit, its `"session"`
+    (children included), or the `"emitter"`, the process that emitted the probe. The default is
+    `"process"` for `signal`, `"session"` for the others
     """
     link: FilledText | None = field(default=None, compare=False)
-    """in place of `at`: `UNIT.PORT`, reached by everybody else through a proxy"""
+    """`UNIT.PORT`: the port of a unit, which all others reach through a proxy"""
     value: FilledText | None = field(default=None, compare=False)
-    """how much, depending on `do`"""
+    """how much: a duration for `latency`, a rate (`"64kB/s"`) for `throttle`, a size for `reset`
+    and `blackhole`, a shift (`"+1h"`) for `clock`
+    """
 
     @property
     def default_name(self) -> str:
@@ -145,16 +152,20 @@ class Chaos:
     """
 
     units: Names = ()
-    """at their probes something may be done"""
+    """units that may be broken, at the probes that they emit"""
     links: Annotated[
         tuple[Annotated[tuple[str, str], Written(_link, {"type": "string"}, list)], ...],
         Unique(),
         Key(items="links"),
     ] = ()
-    """the ports whose links may be broken"""
+    """ports, `UNIT.PORT`, whose links may be broken"""
     budget: Annotated[int, *between(1, 5)] = 2
-    """a plan has up to so many faults, 1 to 5"""
-    do: Annotated[tuple[ChaosAct, ...], MinLen(1), Unique(), Key(default="see below")] = ()
-    """the only things that may be done"""
+    """the most faults in one plan, 1 to 5"""
+    do: Annotated[
+        tuple[ChaosAct, ...], MinLen(1), Unique(), Key(default="what units recover from")
+    ] = ()
+    """the only kinds of faults that a plan may use; the default is
+    [below](faults.md#what-a-plan-may-do)
+    """
     longest_ns: Annotated[int, LONGER_THAN_NOTHING, Key("longest")] = 500_000_000
-    """a fault lasts at most so long"""
+    """seconds, or a duration: the longest that one fault lasts"""

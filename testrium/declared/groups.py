@@ -69,12 +69,12 @@ class Monitored:
     EXCLUSIVE: ClassVar = (("pid", "process"),)
 
     name: Annotated[Name, Key(required=True)] = ""
-    """under what they appear; not the name of a unit"""
+    """the name of its samples in reports; not the name of a unit"""
     pid: PositiveCount | None = None
-    """the process with this number and those below it"""
+    """the process with this number and those below it. One of `pid` and `process` is given"""
     process: FilledText | None = None
-    """or all whose command line matches this regular expression, and those below them, as one;
-    looked for every second. The runner and what it was started by are none of them
+    """a regular expression: all processes whose command line matches it, and those below them, as
+    one. Testrium looks for them every second and leaves out itself and the processes above it
     """
 
 
@@ -90,13 +90,17 @@ class Configs:
     """The table `[Configs]` of a group, defaults decided."""
 
     unit_names: Annotated[Names, Key("units", required=True)] = field(default=(), compare=False)
-    """the units' names; a file in `units/` that is not listed is an error"""
+    """the names of the units; each has a file `units/NAME.toml`. A file in `units/` that is not
+    listed is an error
+    """
     enabled: bool = True
-    """`false`: skipped, and the report says so"""
+    """`false`: the group is skipped, and the report says so"""
     timeout_s: Annotated[float, POSITIVE_SECONDS, Key("timeout")] = 30.0
-    """seconds for the whole circuit, from the start of the first unit"""
+    """seconds, or a duration such as `"2m"`, for the whole circuit, from the start of the first
+    unit
+    """
     repeat: Annotated[int, *between(0, 10)] = 0
-    """extra runs, 0 to 10; each is a result of its own"""
+    """how many more times the group runs, 0 to 10; each run is a result of its own"""
     debug_modes: Annotated[
         tuple[Mode, ...], MinLen(1), Unique(), Key("debug-modes", default="all four")
     ] = MODES
@@ -108,61 +112,65 @@ class Configs:
         Prepared(_modes, {"anyOf": [{"enum": [*MODES, "All"]}, _MODES_SCHEMA]}),
         Key("test-modes", default='`["DEBUG"]`'),
     ] = ("DEBUG",)
-    """those to run now, one run each: a name, a list, or `"All"`. Units see `TESTRIUM_MODE`,
-    and Python's root logger has the level
+    """the levels to run now, one run each: a name, a list, or `"All"` for all `debug-modes`. A unit
+    finds it in `TESTRIUM_MODE`, and Python's root logger has that level
     """
     diagnostics: bool = True
-    """after a failure keep stacks of live units, ends of logs, processes and their use of
-    resources.
+    """after a failure, keep stacks of live units, the ends of logs, the process tree and the use of
+    resources
     """
     detect_bad_behavior: Annotated[bool, Key("detect-bad-behavior")] = True
-    """`false`: leaks, silent units and exceptions outside of probes are notes instead of
-    findings
+    """`false`: findings `leak`, `silent`, and `exception` outside of probes become notes, which do
+    not fail the group
     """
     save_resume: Annotated[bool, Key("save-resume")] = True
-    """write `summary.json` and `summary.txt` into the run's folder"""
+    """write `summary.json` and `summary.txt` into the run folder"""
     gen_metrics: Annotated[bool, Key("gen-metrics", old="analitics")] = True
-    """percentiles of each circuit"""
+    """measure latency percentiles of each circuit, and CPU and memory of each unit"""
     save_metrics: Annotated[bool, Key("save-metrics", old="save-analitics")] = True
-    """append the result to the history"""
+    """append the result to the [history](history.md)"""
     save_scores: Annotated[bool, Key("save-scores", old="save-performance")] = True
-    """store the [machine's score](command-line.md#testrium-benchmark) with it, if one was
-    measured, so that the durations of two machines compare
+    """store the [score of the machine](command-line.md#testrium-benchmark) with the result, if one
+    was measured: durations of two machines then compare
     """
     use_ai: Annotated[bool, Key("use-ai")] = False
-    """hand the evidence of a failure to the command in `[ai]` of the project file, and attach
-    its answer, marked unverified, see [below](#asking-a-command-about-failures)
+    """hand the evidence of a failure to the command in `[ai]` of the project file, and attach its
+    answer, marked unverified, see [below](groups.md#asking-a-command-about-failures)
     """
     title: Text = ""
-    """text for people"""
+    """a short text for people, shown beside the id"""
     purpose: Text = ""
-    """text for people"""
+    """a longer text for people: what the group proves"""
     tags: Labels = ()
-    """for `--tag`"""
+    """labels to select by: `testrium run --tag`"""
     requirements: Labels = ()
-    """ids of requirements that the group covers"""
+    """ids of the requirements that the group covers"""
     skip: Text = ""
-    """a reason: not run, verdict `skip`"""
+    """a reason: the group is not run, its verdict is `skip`"""
     requires: Labels = ()
-    """programs on PATH, or `python:MODULE`. Where one is missing the group is skipped and the
-    reason names it
+    """programs on PATH, or `python:MODULE`. If one is missing, the group is skipped with that
+    reason; with `--strict` it is in error (`infra`)
     """
     expect_fail: Annotated[Text, Key("expect-fail")] = ""
-    """a reason: a failure is expected (`xfail`, exit code 0), and a pass is then a failure"""
+    """a reason: a failure is expected and counts as `xfail` (exit code 0); a pass is then a finding
+    `unexpected-pass`
+    """
     order: Whole = 0
-    """lower starts first"""
+    """groups with a lower number start first; equal ones by id"""
     exclusive: bool = False
-    """no other group runs beside it"""
+    """`true`: no other group runs at the same time"""
     fixtures: Names = ()
-    """services that the group shares with others, see [Fixtures](fixtures.md)"""
+    """names of services that the group shares with others, see [Fixtures](fixtures.md)"""
     subgroups: bool = False
-    """`true`: there are groups inside this group's folder. Without it they are an error"""
+    """`true`: there are groups inside the folder of this group. Without it they are an error"""
     side_by_side: Annotated[bool, Key("side-by-side")] = False
-    """`true`: its results (repeats, modes, matrix) may run beside each other: nothing writes into
-    its folder
+    """`true`: results of this group (repeats, modes, matrix) may run at the same time, because
+    nothing writes into its folder
     """
     inherit_env: Annotated[bool, Key("inherit-env")] = True
-    """`false`: units get only `PATH`, `HOME`, `LANG`, `TMPDIR` and what is declared"""
+    """`false`: units get only `PATH`, `HOME`, `LANG`, `TMPDIR` and the variables that the group
+    declares
+    """
 
 
 @table

@@ -147,24 +147,28 @@ class ProjectTable:
     """All keys of the project file."""
 
     state: FilledText | None = None
-    """The state folder, below the folder of this file."""
+    """the folder for runs and history, below the folder of this file; without it, `.testrium/`"""
     configs: Annotated[Mapping[str, Any] | None, _TABLE, Key(CONFIGS_TABLE)] = None
-    """Defaults for every key of `[Configs]`."""
+    """defaults for every key of `[Configs]`"""
     unit: Annotated[Mapping[str, Any] | None, _TABLE, Key(UNIT_TABLE)] = None
-    """Defaults for every key of a unit."""
+    """defaults for every key of a unit"""
     run: RunTable | None = None
-    """Defaults for the options of `testrium run`: `jobs = 4`, `junit = "out.xml"`."""
+    """defaults for the options of `testrium run`: `jobs = 4`, `junit = "out.xml"`"""
     env: Variables = field(default_factory=nothing)
-    """Variables for every process of every group."""
+    """environment variables for every process of every group"""
     pythonpath: tuple[FilledText, ...] = ()
-    """Folders, below the folder of this file, for all Python code of groups."""
+    """folders, below the folder of this file, for all Python code of groups"""
     ai: AiTable | None = None
-    """The command that is asked about failures."""
+    """the [command that is asked about failures](groups.md#asking-a-command-about-failures):
+    `command`, a list
+    """
     plugins: PluginsTable | None = None
-    """The project's own plugins."""
+    """the project's own [plugins](plugins.md), by kind and name"""
     templates: FilledText | None = None
-    """The folder of the project's own templates of groups."""
+    """the folder with the project's own [templates of groups](command-line.md#testrium-gen);
+    without it, `testrium-templates` beside this file
+    """
     requirements: Annotated[
         Mapping[str, Text] | None, Named(r"(?=.*\S)[^\x00-\x1f\x7f-\x9f]+", "id of a requirement")
     ] = None
-    """Ids of requirements, with what each requires."""
+    """ids of requirements, each with its text. Groups may then name only these"""

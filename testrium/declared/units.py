@@ -51,15 +51,27 @@ class Readiness:
     EXCLUSIVE: ClassVar = (READY_KINDS,)
 
     tcp: FilledText | None = None
+    """a port number or `HOST:PORT` that accepts connections: `"${port.http}"`"""
     http: FilledText | None = None
+    """a URL that answers with `status`"""
     status: Annotated[int | None, *between(100, 599), Key(default="200")] = None
+    """the expected HTTP status"""
     log: FilledText | None = None
+    """a regular expression that matches a line of the unit's output"""
     file: FilledText | None = None
+    """a path that exists; a relative one is below the unit's `cwd`"""
     command: Annotated[tuple[Text, ...], MinLen(1)] = ()
+    """a program and its arguments, run again until it ends with exit code 0"""
     plugin: Name | None = None
+    """a [readiness plugin](plugins.md#readiness)"""
     settings: Settings = field(default_factory=nothing)
+    """settings of the `plugin`: texts by name"""
     ended: Literal[True] | None = None
+    """`true`: the unit has ended with an accepted exit code, as a migration or a seed does"""
     error: FilledText | None = None
+    """beside any of them, a regular expression: a matching line of the unit's output ends the wait
+    at once, with the finding [`unready`](../findings/unready.md)
+    """
 
     @property
     def kind(self) -> Literal["tcp", "http", "log", "file", "command", "ended"]:
@@ -100,14 +112,21 @@ class LogProbe:
     """A line of a unit's output that counts as a probe; `key` and `meta` may use its groups."""
 
     pattern: Annotated[FilledText, Key("log", required=True)] = ""
+    """a regular expression, searched in each line of stdout and stderr; a named group `(?P<id>...)`
+    is `${id}` in `key` and `meta`
+    """
     step: Annotated[Step, Key(required=True)] = ""
+    """the step of the event"""
     type: Annotated[EventType, Written(_event_type, {"enum": list(_EVENT_TYPES)}, str)] = (
         EventType.DEFAULT
     )
+    """`"Default"`, `"Send"`, `"Receive"` or `"Exception"`"""
     key: FilledText | None = None
+    """the key: text with `${GROUP}`. Send and Receive need one"""
     meta: Annotated[Mapping[str, Text], Named(r".+", "name of a field")] = field(
         default_factory=nothing
     )
+    """metadata: texts with `${GROUP}`, by name"""
 
 
 @table
@@ -115,8 +134,11 @@ class ManualStep:
     """What a person has to do, and what should be seen then; texts may hold `${...}`."""
 
     name: Annotated[Step, Key(default="`step-N`")] = ""
+    """the step of the probe with the answer"""
     do: Annotated[FilledText, Key(required=True)] = ""
+    """what to do, for the person at the terminal"""
     expect: Annotated[FilledText, Key(required=True)] = ""
+    """what that person should see"""
 
 
 #: How far into a file its first lines are looked for: the kernel reads 256 bytes.
@@ -187,65 +209,79 @@ class Unit:
 
     name: Annotated[str, DECIDED] = ""
     init: Annotated[Count, Key(default="its place in `units`")] = 0
-    """an integer from 0, unique in the group: orders units that could start together"""
+    """a whole number from 0, unique in the group: the start order of units that could start
+    together
+    """
     file: Annotated[str, DECIDED] = ""
     entrypoint: Entrypoint | None = None
-    """`module:function`, in the group's folder or importable"""
+    """`module:function`, in the group's folder or importable: a Python function in a process of its
+    own
+    """
     command: Annotated[tuple[Text, ...] | None, MinLen(1)] = None
-    """a list of strings: any program, without a shell. One of `entrypoint` and `command`, or
-    neither for a unit whose probes come from other processes
+    """a program and its arguments, a list of strings; no shell. Give one of `entrypoint` and
+    `command`, or neither for a unit whose probes come from other processes
     """
     cwd: Annotated[FilledText | None, Key(default="the group's folder")] = None
-    """where the process starts"""
+    """the folder in which the process starts"""
     env: Variables = field(default_factory=nothing)
-    """added variables"""
+    """environment variables to add, by name"""
     ports: Names = ()
-    """names; each gets a free TCP port, see below"""
+    """names of ports. Each gets a free TCP port, see [Ports](groups.md#ports)"""
     events: Steps = ()
-    """steps that must have been emitted at least once"""
+    """steps that the unit must emit at least once; a missing one is
+    [`missing`](../findings/missing.md)
+    """
     stop_events: Steps = ()
-    """the same, but only after the runner has told it to stop"""
+    """the same, for steps that it emits only after Testrium has told it to stop (a flush on TERM).
+    Testrium does not wait for them before
+    """
     ready_event: Step | None = None
-    """ready when this step was emitted"""
+    """ready when the unit has emitted this step. Without `ready_event` and `ready` a unit is ready
+    once its process runs
+    """
     ready: Conditions = ()
-    """ready when this holds: `{tcp = "${port.http}"}`, `{http = "URL", status = 200}`, `{log =
-    "regex"}`, `{file = "path"}`, `{command = [...]}` (it exits with 0), `{ended = true}` (it has
-    ended with an accepted exit code: a migration, a seed), `{plugin = "name", settings = {...}}`
-    ([plugins](plugins.md#readiness)); a list of such: all of them. Beside any of them `error =
-    "regex"`: a matching line of its output ends the wait at once
+    """ready when this condition holds; a list: when all of them hold. The keys of a condition are
+    [below](groups.md#readiness)
     """
     ready_timeout_s: Annotated[float, POSITIVE_SECONDS, Key("ready_timeout")] = 10.0
-    """seconds"""
-    timeout_s: Annotated[float | None, POSITIVE_SECONDS, Key("timeout")] = None
-    """seconds that this unit may live"""
-    dependencies: Annotated[Names, Key("unit_dependencies", old="unity_depencies")] = ()
-    """started when all of these are ready. Units that wait for the same thing start together"""
-    use_setup: bool = False
-    """starts after `main()` of setup.py has returned, or the probe `setup-ready` was emitted;
-    without a setup.py there is nothing to wait for, and a notice
+    """seconds, or a duration, within which it must become ready; else it is
+    [`unready`](../findings/unready.md)
     """
-    stop: Annotated[Literal["self", "runner"], Key(default="see below")] = "self"
-    """`"self"`: it must end by itself. `"runner"`: a service, which the runner stops"""
+    timeout_s: Annotated[float | None, POSITIVE_SECONDS, Key("timeout")] = None
+    """seconds, or a duration, that the unit may live; longer is a [`hang`](../findings/hang.md)"""
+    dependencies: Annotated[Names, Key("unit_dependencies", old="unity_depencies")] = ()
+    """units that must be ready before this one starts. Units whose dependencies are ready start at
+    the same time
+    """
+    use_setup: bool = False
+    """`true`: starts only after `main()` of setup.py has returned, or the probe `setup-ready` was
+    emitted
+    """
+    stop: Annotated[Literal["self", "runner"], Key(default="by dependencies")] = "self"
+    """`"self"`: it must end by itself. `"runner"`: a service, which Testrium stops. The default is
+    `"runner"` for a unit on which another enabled unit depends, `"self"` for others and for `ready
+    = {ended = true}`
+    """
     stop_signal: Signal = "TERM"
-    """the signal, then SIGKILL after so many seconds"""
+    """the signal that stops it: a name such as `"TERM"`, `"INT"` or `"HUP"`"""
     grace_s: Annotated[float, SECONDS, Key("grace")] = 2.0
-    """the signal, then SIGKILL after so many seconds"""
+    """seconds, or a duration, from the stop signal to SIGKILL"""
     stop_to: Literal["process", "session"] = "process"
-    """who gets the signal. `"process"`: its main process, as in a container. Once that has ended,
-    the rest of its session is killed at once, and is no leak. `"session"`: all of its session at
-    once
+    """who gets the stop signal. `"process"`: its main process, as in a container; when that has
+    ended, Testrium kills the rest of its session at once, which is no leak. `"session"`: all
+    processes of its session at once
     """
     graceful: bool = False
-    """`true`: if it has to be killed after `grace`, that is a finding `unstopped`; otherwise it is
-    a note
+    """`true`: having to be killed after `grace` is a finding
+    [`unstopped`](../findings/unstopped.md); `false`: it is a note
     """
     may_leave: Annotated[tuple[FilledText, ...], Unique(), Key(items="programs")] = ()
-    """names of programs that it may leave behind (`epmd`): they live until the group ends, then
-    Testrium ends them, and they are no [`leak`](../findings/leak.md)
+    """names of programs that it may leave running (`["epmd"]`): Testrium ends them with the group,
+    and they are no [`leak`](../findings/leak.md)
     """
     exit: ExitCodes = (0,)
-    """exit codes that are accepted: a number, `"!=0"`, `"any"`, a text with `${param.NAME}`, or a
-    list of such. A signal is never accepted
+    """accepted exit codes: a number, `"!=0"`, `"any"`, a text with `${param.NAME}`, or a list of
+    these. The end by a signal is never accepted
     """
     encoding: Encoding = "utf-8"
     """of its output, for log probes, checks and reports: one of Python's names (`latin-1`,
@@ -254,38 +290,44 @@ class Unit:
     in_except: Annotated[Literal["Stop", "Resume", "Reload", "Resume-ALL"], Key("in-except")] = (
         "Stop"
     )
-    """when it ends in a way it must not: `Stop` ends the group at once; `Resume` leaves it
-    dead; `Reload` starts it again; `Resume-ALL` stops all units and starts the circuit
-    again
+    """what happens when the unit ends in a way it must not. `Stop`: the group ends at once.
+    `Resume`: the unit stays dead, the others go on. `Reload`: the unit is started again.
+    `Resume-ALL`: all units are stopped, and the circuit starts again
     """
-    restarts: Annotated[Count, Key(default="`0`")] = 0
-    """how often at most; 1 with `Reload` and `Resume-ALL`"""
+    restarts: Annotated[Count, Key(default="by `in-except`")] = 0
+    """how often it is started again, at most. The default is 1 with `Reload` and `Resume-ALL`,
+    else 0
+    """
     enabled: bool = True
-    """`false`: not started; depending on it is an error"""
-    quiet: Annotated[bool, Key(default="`false`")] = False
-    """`true`: no probes are expected of it. The default is `true` for commands"""
+    """`false`: not started; a unit that depends on it is an error"""
+    quiet: Annotated[bool, Key(default="`true` for commands")] = False
+    """`true`: no probes are expected of the unit. `false`: ending without one is
+    [`silent`](../findings/silent.md)
+    """
     max_rss: Annotated[int | None, SIZE] = None  # bytes
-    """`"200MB"`, percent of one core; over it is a finding, the unit goes on."""
+    """a size such as `"200MB"`: the most memory of the unit and its descendants. Over it is a
+    finding [`limit`](../findings/limit.md); the unit goes on
+    """
     max_cpu: Positive | None = None  # percent of one core
-    """`"200MB"`, percent of one core; over it is a finding, the unit goes on."""
+    """the most CPU, in percent of one core (mean over 1 s). Over it is a finding `limit`; the unit
+    goes on
+    """
     probes: Annotated[tuple[LogProbe, ...], Key(items="tables")] = ()
-    """lines of its output that count as probes, see below"""
+    """lines of its output that count as probes: [log probes](groups.md#lines-of-output-as-probes)
+    """
     kind: Name | None = None
-    """`"pytest"`, `"unittest"`, `"doctest"` or `"manual"` in place of `entrypoint` and
-    `command`, see [below](#suites-of-tests); or a [plugin](plugins.md#kinds-of-units)
+    """`"pytest"`, `"unittest"`, `"doctest"` ([suites](groups.md#suites-of-tests)), `"manual"`
+    ([checks by hand](groups.md#checks-by-hand)) or the name of a
+    [plugin](plugins.md#kinds-of-units), in place of `entrypoint` and `command`
     """
     settings: Settings = field(default_factory=nothing)
-    """what a `kind` that is a plugin is told: texts by name"""
+    """settings of a `kind` that is a plugin: texts by name"""
     paths: Annotated[tuple[FilledText, ...], MinLen(1), Key(items="paths")] = ()
-    """of a suite: its files and folders, below the group's folder; further arguments for
-    pytest
-    """
+    """of a suite: its files and folders, below the group's folder"""
     args: Words = ()
-    """of a suite: its files and folders, below the group's folder; further arguments for
-    pytest
-    """
+    """of a suite with `kind = "pytest"`: more arguments for pytest"""
     steps: Annotated[tuple[ManualStep, ...], MinLen(1), Key(items="tables")] = ()
-    """of a check by hand: `do`, `expect`, and a `name` for each"""
+    """of `kind = "manual"`: [what to do and what to expect](groups.md#checks-by-hand)"""
     #: Of a fixture: whether all groups of the run share one, or each has its own; "" of a unit.
     scope: Annotated[Literal["", "run", "group"], DECIDED] = ""
     #: Where a fixture's code lies; None: in the group's folder.
@@ -311,56 +353,49 @@ class Fixture:
     EXCLUSIVE: ClassVar = (("entrypoint", "command"), ("ready_event", "ready"))
 
     scope: Literal["run", "group"] = "run"
-    """`"run"`: one for all groups. `"group"`: each group starts its own, as it does with a
-    unit
-    """
+    """`"run"`: one for all groups. `"group"`: each group starts its own, like a unit"""
     entrypoint: Entrypoint | None = None
-    """one of them. An entrypoint is `module:function` beside the fixture's file, or importable"""
+    """`module:function` beside the fixture's file, or importable"""
     command: Annotated[tuple[Text, ...] | None, MinLen(1)] = None
-    """one of them. An entrypoint is `module:function` beside the fixture's file, or importable"""
+    """a program and its arguments; no shell. Give one of `entrypoint` and `command`"""
     cwd: Annotated[FilledText | None, Key(default="`fixtures/`")] = None
-    """for the process"""
+    """the folder in which the process starts"""
     env: Variables = field(default_factory=nothing)
-    """added variables"""
+    """environment variables to add, by name"""
     ports: Names = ()
-    """names; each gets a free TCP port, see below"""
+    """names of ports. Each gets a free TCP port, see [Ports](groups.md#ports)"""
     ready_event: Step | None = None
-    """ready when this step was emitted"""
+    """ready when it has emitted this step"""
     ready: Conditions = ()
-    """ready when this holds: `{tcp = "${port.http}"}`, `{http = "URL", status = 200}`, `{log =
-    "regex"}`, `{file = "path"}`, `{command = [...]}` (it exits with 0), `{ended = true}` (it has
-    ended with an accepted exit code: a migration, a seed), `{plugin = "name", settings = {...}}`
-    ([plugins](plugins.md#readiness)); a list of such: all of them. Beside any of them `error =
-    "regex"`: a matching line of its output ends the wait at once
+    """ready when this condition holds; a list: when all of them hold. The keys of a condition are
+    [below](groups.md#readiness)
     """
     ready_timeout_s: Annotated[float, POSITIVE_SECONDS, Key("ready_timeout")] = 10.0
-    """seconds"""
+    """seconds, or a duration, within which it must become ready"""
     stop_to: Literal["process", "session"] = "process"
-    """who gets the signal. `"process"`: its main process, as in a container. Once that has ended,
-    the rest of its session is killed at once, and is no leak. `"session"`: all of its session at
-    once
+    """who gets the stop signal. `"process"`: its main process, as in a container; when that has
+    ended, Testrium kills the rest of its session at once, which is no leak. `"session"`: all
+    processes of its session at once
     """
     may_leave: Annotated[tuple[FilledText, ...], Unique(), Key(items="programs")] = ()
-    """names of programs that it may leave behind (`epmd`): they live until the group ends, then
-    Testrium ends them, and they are no [`leak`](../findings/leak.md)
+    """names of programs that it may leave running (`["epmd"]`): Testrium ends them with the group,
+    and they are no [`leak`](../findings/leak.md)
     """
     exit: ExitCodes = (0,)
     """of a function: accepted exit codes"""
     encoding: Encoding = "utf-8"
     """of its output, for log probes, checks and reports"""
     stop_signal: Signal = "TERM"
-    """the signal, then SIGKILL after so many seconds"""
+    """the signal that stops it: a name such as `"TERM"`, `"INT"` or `"HUP"`"""
     grace_s: Annotated[float, SECONDS, Key("grace")] = 2.0
-    """the signal, then SIGKILL after so many seconds"""
+    """seconds, or a duration, from the stop signal to SIGKILL"""
     max_rss: Annotated[int | None, SIZE] = None
-    """with scope `group` only"""
+    """a size such as `"200MB"`, only with `scope = "group"`: the most memory"""
     max_cpu: Positive | None = None
-    """with scope `group` only"""
+    """percent of one core, only with `scope = "group"`: the most CPU"""
     stop: Literal["self", "runner"] = "runner"
-    """`"runner"`: a service, which Testrium stops. `"self"`: [a function](#functions), which
-    ends
+    """`"runner"`: a service, which Testrium stops. `"self"`: [a function](fixtures.md#functions),
+    which ends by itself
     """
     restarts: Count = 1
-    """with scope `run`: how often it may be started again, for the next group, after it has
-    ended
-    """
+    """with `scope = "run"`: how often it is started again for the next group after it has ended"""

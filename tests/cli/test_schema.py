@@ -96,13 +96,13 @@ def test_every_key_says_what_it_means() -> None:
         keys = tables[name].get("items", tables[name])["properties"]
         told = {key: each.get("description", "") for key, each in keys.items()}
         lacking = [key for key, text in told.items() if not text and "deprecated" not in keys[key]]
-        # Keys of links and clocks, and the name of a check, are explained in prose.
-        assert set(lacking) <= {"link", "unit", "value", "after", "jitter", "name"}
+        assert lacking == []
     keys = schema("unit")["additionalProperties"]["properties"]
     assert keys["in-except"]["description"] == keys["in_except"]["description"]
-    assert keys["grace"]["description"].startswith("the signal, then SIGKILL")
+    assert keys["grace"]["description"].startswith("seconds, or a duration, from the")
     assert schema("project")["properties"]["unit"]["properties"]["grace"]["description"]
     configs = tables["Configs"]["properties"]
     assert configs["timeout"]["description"] == (
-        "seconds for the whole circuit, from the start of the first unit. Default: `30`."
+        'seconds, or a duration such as `"2m"`, for the whole circuit, from the start of the first'
+        " unit. Default: `30`."
     )
