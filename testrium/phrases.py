@@ -107,6 +107,32 @@ def shown(text: str) -> str:
     return text if len(text) <= MOST_CHARACTERS else text[: MOST_CHARACTERS - 1] + "…"
 
 
+def written(value: object) -> str:
+    """A value of a file as a message repeats it: `'ten'`, `true`; cut where it is long."""
+    if isinstance(value, int) and value.bit_length() > 200:
+        return "a number of too many digits"
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 3]}..."
+
+
+def with_value(message: str, value: object) -> str:
+    """`must be a boolean` with what was found: `must be a boolean, got 'yes'`.
+
+    The value stands before a suggestion. Tables, and what the message quotes already, are left out.
+    """
+    if value is None or value == "" or isinstance(value, dict | list):
+        return message
+    shown_value = written(value)
+    if shown_value in message:
+        return message
+    said, advice = message, ""
+    for mark in ("; did you mean", ": write "):
+        if mark in message:
+            said, _, rest = message.partition(mark)
+            advice = mark + rest
+    return f"{said}{';' if 'one of:' in said else ','} got {shown_value}{advice}"
+
+
 def listed(names: Sequence[str]) -> str:
     """`k1`, `k1 and k2`, `k1 and 7 more`."""
     first = shown(names[0])

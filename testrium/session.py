@@ -137,11 +137,6 @@ def plan(
     from testrium.plan.scenarios import plan_scenarios
     from testrium.plan.selection import nothing_selected
 
-    if not groups:
-        raise NoGroupsError(
-            "no group found: a group is a folder with config.toml and units/*.toml"
-            " (make one with: testrium gen config-template .)"
-        )
     scenarios = plan_scenarios(groups, selection, repeat=repeat, strict=strict)
     if not scenarios:
         raise NoGroupsError(nothing_selected(groups, selection))

@@ -33,8 +33,9 @@ def check_command(paths: tuple[str, ...]) -> int:
     from testrium.load.units import what_is_missing
     from testrium.session import load, plan
 
-    _, groups = load(paths, Path.cwd())
-    missing = [problem for group in groups for problem in what_is_missing(group)]
+    cwd = Path.cwd()
+    _, groups = load(paths, cwd)
+    missing = [problem for group in groups for problem in what_is_missing(group, cwd)]
     if missing:
         raise ConfigError(tuple(missing))
     plan(groups, Selection())

@@ -173,12 +173,22 @@ def make_writers(choices: tuple[ReportChoice, ...], cwd: Path) -> list[Writer]:
     Raises UsageError where one could not do its work: then nothing must be started.
     """
     check_targets(choices, cwd)
-    return [_make(choice, cwd) for choice in choices]
+    return [_make(choice, cwd) for choice in choices if choice.name != _GITHUB]
 
 
-def github_writers(stream: TextIO, cwd: Path) -> list[Writer]:
-    """What a GitHub workflow shows, where this is a step of one; `stream` reaches its log."""
-    if os.environ.get("GITHUB_ACTIONS") != "true":
+#: The writer that a step of a GitHub workflow has without being asked.
+_GITHUB = "github"
+
+
+def github_writers(
+    stream: TextIO, cwd: Path, choices: tuple[ReportChoice, ...] = ()
+) -> list[Writer]:
+    """What a GitHub workflow shows, where this is a step of one or a choice asks for it.
+
+    `stream` reaches the log of the step.
+    """
+    asked = any(choice.name == _GITHUB for choice in choices)
+    if os.environ.get("GITHUB_ACTIONS") != "true" and not asked:
         return []
     from testrium.load.document import circuit_line
     from testrium.report.ci import GithubWriter
@@ -223,5 +233,7 @@ def _of_plugin(choice: ReportChoice, cwd: Path) -> Writer:
     from testrium.plugins.registry import find_plugin
     from testrium.report.plugin_writer import PluginWriter
 
-    plugin = find_plugin("writers", choice.name, find_project(cwd).plugins, builtin=_REPORT_HELP)
+    plugin = find_plugin(
+        "writers", choice.name, find_project(cwd).plugins, (*_REPORT_HELP, _GITHUB)
+    )
     return PluginWriter(plugin, choice.target, cwd)

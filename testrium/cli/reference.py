@@ -36,7 +36,7 @@ def explain_command(code: str) -> int:
     else:
         near = close_to(code, known)
         hint = f"did you mean {near!r}?" if near else f"there is {', '.join(known)}"
-        raise UsageError(f"no finding {code!r}; {hint}")
+        raise UsageError(f"unknown finding {code!r}; {hint}")
     return 0
 
 

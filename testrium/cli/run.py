@@ -131,7 +131,13 @@ class _WithDefaults(click.Command):
         except ValueError as error:
             raise UsageError(f"{ADDED_OPTIONS}={added!r}: {error}") from None
         defaults = self._project_defaults()
-        return super().make_context(info_name, args, parent, default_map=defaults, **extra)
+        try:
+            return super().make_context(info_name, args, parent, default_map=defaults, **extra)
+        except click.UsageError as error:
+            if not added:
+                raise
+            told = f"{error.message} ({ADDED_OPTIONS} adds {added!r})"
+            raise click.UsageError(told, error.ctx) from None
 
     def _project_defaults(self) -> dict[str, Any]:
         """Parameter -> value, as `[run]` has it, where an option has its long name."""
@@ -272,7 +278,7 @@ def command(common: Common | None, /, selected: Selected, **values: Any) -> int:
     cwd = Path.cwd()
     reports = chosen()
     stream = sys.stderr if any(report.on_stdout for report in reports) else sys.stdout
-    made = make_writers(reports, cwd) + github_writers(stream, cwd)
+    made = make_writers(reports, cwd) + github_writers(stream, cwd, reports)
     if options.archive is not None:
         made.append(_archive_writer(options.archive, options.keep, reports))
     with (

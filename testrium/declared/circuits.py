@@ -167,7 +167,7 @@ def _read_hop(value: Any) -> Hop:
 def _route(value: Any) -> Any:
     if isinstance(value, str):
         proper = ", ".join(f'"{hop.strip()}"' for hop in _ARROW.split(value))
-        raise ValueError(f"must be a list of hops: [{proper}]")  # noqa: TRY004 - shown
+        raise ValueError(f"must be a list of hops: write [{proper}]")  # noqa: TRY004 - shown
     if not isinstance(value, tuple):
         raise ValueError("must be a list of hops")  # noqa: TRY004 - shown
     return value
@@ -187,6 +187,10 @@ def _read_never(value: Any) -> Hop:
 def _read_place(value: Any) -> Place:
     if not isinstance(value, str) or not value.strip():
         raise ValueError("must be a non-empty string")
+    if ":" not in value:
+        raise ValueError(
+            f'must be unit:TypeName, such as "{value.strip()}:ValueError" or "*:{value.strip()}"'
+        )
     return parse_place(value)
 
 

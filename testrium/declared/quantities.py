@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final
 from annotated_types import Ge, Gt, Le, MinLen
 
 from testrium.declared.keys import Prepared, Says, Written
-from testrium.phrases import did_you_mean, duration_text
+from testrium.phrases import did_you_mean, duration_text, written
 
 #: Names of units, ports and circuits' parts (the contract's pattern).
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -141,7 +141,7 @@ def _entrypoint(value: Any) -> str:
     if isinstance(value, str) and (found := _PATH_OF_FUNCTION.fullmatch(value)):
         module = re.sub(r"[/\\]+", ".", found["path"].removeprefix("./"))
         if is_entrypoint(guess := f"{module}:{found['function']}"):
-            hint = f", without '.py': {guess!r}"
+            hint = f": write {guess!r}"
     raise ValueError(f'must use "module:function" format{hint}')
 
 
@@ -172,7 +172,7 @@ def _encoding(value: Any) -> str:
         pass
     guess = did_you_mean(value.lower(), _COMMON_ENCODINGS)
     raise ValueError(
-        f"unknown encoding {_shown(value)}{guess}"
+        f"unknown encoding {written(value)}{guess}"
         " (Python's names: utf-8, latin-1, cp1252, shift_jis, ...)"
     )
 
@@ -257,7 +257,7 @@ def duration_ns(value: Any) -> int:
     """
     if is_number(value):
         if abs(value) > MOST_SECONDS:
-            raise ValueError(f"is a number beyond {MOST_SECONDS}")
+            raise ValueError(f"must be at most {MOST_SECONDS} seconds")
         if value >= 0:
             return int(value * 1e9 + 0.5)
     elif isinstance(value, str):
@@ -266,14 +266,9 @@ def duration_ns(value: Any) -> int:
         if hint := _nearly(value):
             raise ValueError(f"invalid duration {value!r}: use {hint} or seconds")
     raise ValueError(
-        f"invalid duration {_shown(value)}: use a number of seconds"
+        f"invalid duration {written(value)}: use a number of seconds"
         ' or a text such as "80ms" (us, ms, s, m, h, d)'
     )
-
-
-def _shown(value: Any) -> str:
-    shown = str(value).lower() if isinstance(value, bool) else repr(value)
-    return shown if len(shown) <= 60 else f"{shown[:57]}..."
 
 
 def _nearly(text: str) -> str:

@@ -18,7 +18,7 @@ __all__ = ["Project", "find_project", "load_groups"]
 def load_groups(
     paths: Sequence[str | Path], *, cwd: Path, project: Project | None = None
 ) -> tuple[Group, ...]:
-    """The groups under `paths`, in sorted id order; () where there is none.
+    """The groups under `paths`, in sorted id order.
 
     Args:
         paths: groups, or folders that are searched at any depth; none means `cwd`.
@@ -28,7 +28,7 @@ def load_groups(
     Raises:
         UsageError: a path does not exist, a range is none, or two groups have the same id.
         ConfigError: something in the files is wrong; carries every problem of every group.
-        NoGroupsError: there would be some, but for `.testriumignore` files.
+        NoGroupsError: there is none; says why.
     """
     from testrium.load.discover import Search, find_groups
     from testrium.load.document import Complaints
@@ -43,6 +43,10 @@ def load_groups(
         everything.raise_if_any()
         groups_were = "group was" if left_out == 1 else "groups were"
         raise NoGroupsError(f"no group found: {left_out} {groups_were} left out by .testriumignore")
+    if not found_groups:
+        everything.raise_if_any()
+        roots = [Path(path) for path in paths] or [cwd]
+        raise NoGroupsError(f"no group found: {search.why_nothing(roots)}")
     around = Surroundings.of(cwd, project)
     groups = []
     for found in found_groups:

@@ -11,6 +11,7 @@ from testrium.checks.comparison import check_normalizer
 from testrium.checks.patterns import NotationError
 from testrium.declared.checks import CHECK_SUBJECTS, NORMALIZERS, Check, Metric, Source
 from testrium.declared.circuits import Circuit
+from testrium.declared.keys import field_named
 from testrium.declared.quantities import SIZE, duration_ns, is_number
 from testrium.declared.units import Unit
 from testrium.load.document import Spot
@@ -135,7 +136,9 @@ def _check_company(reading: Table[Check]) -> None:
         return
     if "settings" in given:
         given["settings"].wrong("belongs to 'plugin'")
-    if not conditions and subjects[0] != "json":
+    raw = reading.spot.raw
+    misspelt = isinstance(raw, dict) and any(not field_named(Check, key) for key in raw)
+    if not conditions and subjects[0] != "json" and not misspelt:
         hint = " (to see that the file is there: exists)" if subjects[0] == "file" else ""
         reading.spot.wrong(f"has no condition: give one of {_CHOICE}{hint}")
     for name, needed in _NEEDS.items():

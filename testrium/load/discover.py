@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -112,6 +114,7 @@ class Search:
         self.home = top or cwd
         self._ignore_files = None if top is None else IgnoreFiles(top, cwd, complaints)
         self._ignored: list[Path] = []
+        self._without_units: list[Path] = []
 
     @classmethod
     def of(cls, cwd: Path, project: Project, complaints: Complaints) -> Search:
@@ -152,6 +155,28 @@ class Search:
         found = (each for folder in self._ignored for each in search.below(folder, [folder]))
         return len({each.folder for each in found})
 
+    def why_nothing(self, roots: Sequence[Path]) -> str:
+        """What is wrong where no group was found, and what to do."""
+        if self._without_units:
+            config = shown_path(self._without_units[0] / CONFIG_FILE, self.cwd)
+            return (
+                f"{config} has no folder {UNITS_FOLDER}/ beside it: make one, with a file"
+                f" {UNITS_FOLDER}/NAME.toml for each unit (testrium gen unit NAME)"
+            )
+        for root in roots:
+            inside = (self.cwd / root).resolve()
+            for folder in (inside, *inside.parents):
+                if is_group(folder):
+                    group = os.path.relpath(folder, self.cwd)
+                    return (
+                        f"{shown_path(inside, self.cwd)} lies inside the group {folder.name!r}:"
+                        f" run the group with testrium run {shlex.quote(group)}"
+                    )
+        return (
+            f"a group is a folder with {CONFIG_FILE} and {UNITS_FOLDER}/*.toml"
+            " (make one with: testrium init)"
+        )
+
     def _search(self, folder: Path, root: Path, seen: set[Path]) -> Iterator[Found]:
         real = folder.resolve()
         if real in seen:  # a symbolic link that leads back
@@ -164,6 +189,8 @@ class Search:
                 return
             if self._complained(folder):
                 return
+            if _has_configs(folder):
+                self._without_units.append(folder)
             children = [child for child in folder.iterdir() if not child.name.startswith(".")]
         except PermissionError as error:
             if folder == root:
@@ -197,10 +224,12 @@ class Search:
         units, config = folder / UNITS_FOLDER, folder / CONFIG_FILE
         if not units.is_dir() or not any(units.glob("*.toml")):
             return False
-        reason = "is no file" if config.exists() else "is missing"
-        self.complaints.problem(
-            shown_path(config, self.cwd), None, "", f"{reason} beside {UNITS_FOLDER}/*.toml"
+        reason = (
+            f"is not a file, which {UNITS_FOLDER}/*.toml beside it needs"
+            if config.exists()
+            else f"is missing beside {UNITS_FOLDER}/*.toml: write it, or take the folder away"
         )
+        self.complaints.problem(shown_path(config, self.cwd), None, "", reason)
         return True
 
     def _is_searched(self, folder: Path, root: Path) -> bool:
@@ -341,6 +370,14 @@ def _has_subgroups(group: Path) -> bool:
         configs = tomllib.loads((group / CONFIG_FILE).read_text(encoding="utf-8-sig"))["Configs"]
         return configs.get("subgroups") is True
     except (OSError, ValueError, LookupError, AttributeError, RecursionError):
+        return False
+
+
+def _has_configs(folder: Path) -> bool:
+    """Whether it holds the config.toml of a group, and not that of some other program."""
+    try:
+        return "Configs" in tomllib.loads((folder / CONFIG_FILE).read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError):
         return False
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from testrium.errors import ConfigError, Problem
+from testrium.phrases import with_value
 
 #: The keys and list indices that lead to a value: `("circuits", 0, "route", 2)`.
 KeyPath = tuple[str | int, ...]
@@ -95,13 +96,24 @@ class Document:
     def _lines(self) -> dict[KeyPath, int]:
         return key_lines(self.text)
 
+    def _is_table(self, path: KeyPath) -> bool:
+        found: Any = self.data
+        for part in path:
+            try:
+                found = found[part]
+            except (LookupError, TypeError):
+                return False
+        return isinstance(found, dict)
+
     def line(self, path: KeyPath) -> int | None:
         """The line of a key, or of the innermost table around it."""
         return nearest_line(self._lines, path)
 
     def key(self, path: KeyPath) -> str:
-        """The key as messages name it: `circuits[1].route`; an item of a list has the list's."""
-        while path and isinstance(path[-1], int):
+        """The key as messages name it: `circuits[1].route`; an item of a list has the list's,
+        and a table of a list its own.
+        """
+        while path and isinstance(path[-1], int) and not self._is_table(path):
             path = path[:-1]
         length = len(self.main)
         if len(path) > length and path[:length] == self.main:
@@ -155,8 +167,11 @@ class Spot(NamedTuple):
 
     def wrong(self, message: str) -> None:
         """Note a problem here. A message that begins with "must" speaks of this very value."""
-        if self.path and isinstance(self.path[-1], int) and message.startswith("must "):
-            message = f"item {self.path[-1] + 1} {message}"
+        if message.startswith("must "):
+            message = with_value(message, self.raw)
+            last = self.path[-1] if self.path else None
+            if isinstance(last, int) and not isinstance(self.raw, dict):
+                message = f"item {last + 1} {message}"
         self.complaints.problem(*self._place(), message)
 
     def notice(self, message: str) -> None:
@@ -197,7 +212,29 @@ def _syntax_error(message: str, line: int | None, text: str) -> str:
         written = text.splitlines()[line - 1 : line]
         if found := re.match(r"\s*(\[*\s*[\w.\"'-]+)", "".join(written)):
             return f"`{found[1].lstrip('[ ')}` is defined twice"
-    return message
+    reason, _, place = message.partition(" (at ")
+    column = place.partition("column ")[2].rstrip(")")
+    if reason == "Invalid value" and line is not None and column:
+        word = text.splitlines()[line - 1][int(column) - 1 :].partition("#")[0].strip()
+        if word in ("True", "False"):
+            return f"write {word.lower()}, not {word}"
+        if re.fullmatch(r"[A-Za-z_][\w .:/-]*", word):
+            return f'{word!r} needs quotes: "{word}"'
+    reason = _TOML_REASONS.get(reason, reason[:1].lower() + reason[1:])
+    return f"{reason} (column {column})" if column else reason
+
+
+_TOML_REASONS = {
+    "Unclosed array": "a list is not closed: ',' or ']' expected",
+    "Unclosed inline table": "a table is not closed: ',' or '}' expected",
+    "Invalid statement": "expected a [table] or key = value",
+    "Expected '=' after a key in a key/value pair": "expected '=' after the key",
+    "Expected newline or end of document after a statement": "expected the end of the line",
+    "Invalid value": "expected a value: a text in quotes, a number, true, false or a list",
+    "Illegal character '\\n'": "a text or a line ends too early: is a quote missing?",
+    "Unterminated string": "a text is not closed: is a quote missing?",
+    "Unescaped '\\' in a string": "'\\' in \"…\" begins an escape: write '\\\\', or '…' as quotes",
+}
 
 
 def _parsed(text: str) -> dict[str, Any]:

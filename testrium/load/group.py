@@ -31,6 +31,7 @@ from testrium.load.units import (
     plug_in,
     read_unit_files,
     suite_settings,
+    unlisted_units,
 )
 from testrium.load.validate import Table, read, read_list, read_value
 from testrium.phrases import did_you_mean, nearest_word
@@ -242,6 +243,8 @@ class _Loading:
         names = self.configs["unit_names"]
         self.files = read_unit_files(found.folder, self.configs, self.defaults.unit, around.cwd)
         self.code = PythonCode(found.folder, around.cwd, complaints)
+        # A file that is not listed is one mistake: what names its unit is none.
+        names = (*names, *unlisted_units(found.folder, names))
         check_units(self.files, names)
         folders = tuple(around.defaults.folders(found))
         fixtures: tuple[GroupFixture, ...] = ()

@@ -98,6 +98,8 @@ class PythonCode:
             guess = did_you_mean(function, sorted(names.names))
             return f"module {module!r} has no function {function!r}{guess}"
         package = module.partition(".")[0]
+        if module.endswith(".py") and self._file(proper := module.removesuffix(".py")):
+            return f"{reference!r} names a file, not a module: write {f'{proper}:{function}'!r}"
         if self._file(package) is not None:
             return f"module {module!r} is not in the folder of its package {package!r}"
         if not elsewhere and not is_importable(package):

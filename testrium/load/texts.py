@@ -84,6 +84,10 @@ class Scope:
         if name.isidentifier() and name.isupper():
             return f"unknown variable ${{{name}}}, and {name} is not set in the environment"
         guess = did_you_mean(name, sorted({*self.names, *extra}), 0.8)
+        if name.startswith("env."):
+            return f"${{{name}}}: {name.removeprefix('env.')} is not set in the environment{guess}"
+        if name.startswith("param.") and not self.params:
+            return f"${{{name}}}: the group has no [matrix] with parameters"
         return f"unknown variable ${{{name}}}{guess}"
 
     def _probe_error(self, rest: str) -> str | None:

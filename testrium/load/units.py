@@ -91,22 +91,20 @@ def read_unit_files(
     """
     complaints, names = configs.spot.complaints, configs.value.unit_names
     try:
-        inside = sorted((folder / UNITS_FOLDER).iterdir())
+        present = _files_in(folder / UNITS_FOLDER)
     except OSError as error:
         shown = shown_path(folder / UNITS_FOLDER, cwd)
         complaints.problem(shown, None, "", f"cannot be read: {error.strerror}")
         return ()
-    present = {
-        path.stem: path
-        for path in inside
-        if path.suffix == ".toml" and not path.name.startswith(".")
-    }
+    if not is_listing(configs):
+        names = tuple(sorted(present))
     for name in present.keys() - set(names):
+        guess = did_you_mean(name, set(names) - present.keys())
         complaints.problem(
             shown_path(present[name], cwd),
             None,
             "",
-            f"is not listed in Configs.units{did_you_mean(name, set(names) - present.keys())}",
+            f"is not listed in Configs.units{guess or f': add {name!r} to the list'}",
         )
     units = []
     for index, name in enumerate(names):
@@ -117,7 +115,8 @@ def read_unit_files(
         elif name not in present:
             guess = did_you_mean(name, present.keys() - set(names))
             configs.item("unit_names", index).wrong(
-                f"the file {UNITS_FOLDER}/{name}.toml is missing{guess}"
+                f"the file {UNITS_FOLDER}/{name}.toml is missing"
+                f"{guess or f': write it, or take {name!r} out of the list'}"
             )
         else:
             shown = shown_path(present[name], cwd)
@@ -126,6 +125,28 @@ def read_unit_files(
                 table, spot = found
                 units.append(UnitFile(name, document.name, read(Unit, table, spot, defaults)))
     return tuple(units)
+
+
+def is_listing(configs: Table[Configs]) -> bool:
+    """Whether the group lists its units; where it does not, or wrongly, all files count."""
+    return configs.gives("unit_names") or "unit_names" in configs.inherited
+
+
+def unlisted_units(folder: Path, names: Collection[str]) -> tuple[str, ...]:
+    """The units whose file is there and which `names` do not have."""
+    try:
+        return tuple(name for name in _files_in(folder / UNITS_FOLDER) if name not in names)
+    except OSError:
+        return ()
+
+
+def _files_in(units: Path) -> dict[str, Path]:
+    """The file of each unit by name, sorted. Raises OSError."""
+    return {
+        path.stem: path
+        for path in sorted(units.iterdir())
+        if path.suffix == ".toml" and not path.name.startswith(".")
+    }
 
 
 def read_only_table(
@@ -269,7 +290,7 @@ def check_entrypoints(
             file.at("entrypoint").wrong(error)
 
 
-def what_is_missing(group: Group) -> Iterator[Problem]:
+def what_is_missing(group: Group, cwd: Path) -> Iterator[Problem]:
     """Programs and working folders of a group's units that are not on this machine."""
     if group.skip or not group.enabled:
         return
@@ -279,7 +300,8 @@ def what_is_missing(group: Group) -> Iterator[Problem]:
         folder = group.folder / (unit.cwd or "")
         known = "${" not in (unit.cwd or "")
         if known and not folder.is_dir():
-            yield Problem(unit.file, None, "cwd", f"{unit.cwd!r}: no such folder")
+            why = f"{unit.cwd!r}: no such folder: make it, or give a path below the group's folder"
+            yield _missing(unit, cwd, "cwd", why)
             continue
         program = unit.command[0] if unit.command else ""
         if not program or "${" in program or program in group.requires:
@@ -290,9 +312,19 @@ def what_is_missing(group: Group) -> Iterator[Problem]:
             paths = (unit.env.get("PATH") or group.env.get("PATH"), None)
             is_there = any(which(program, path=path) for path in paths) or "${" in (paths[0] or "")
         if not is_there:
-            guess = did_you_mean(program, _programs()) if "/" not in program else ""
-            why = "no such program" if "/" in program else "no such program on PATH"
-            yield Problem(unit.file, None, "command", f"{program!r}: {why}{guess}")
+            why = "no such program"
+            if "/" not in program:
+                guess = did_you_mean(program, _programs(), 0.8)
+                why += f" on PATH{guess or ': install it, or name it in Configs.requires'}"
+            yield _missing(unit, cwd, "command", f"{program!r}: {why}")
+
+
+def _missing(unit: Unit, cwd: Path, key: str, message: str) -> Problem:
+    """A problem at a key of a unit's file."""
+    document = read_document(cwd / unit.file, unit.file, Complaints())
+    tables = document.data if document else ()
+    lines = (document.line((table, key)) for table in tables if document)
+    return Problem(unit.file, next(filter(None, lines), None), key, message)
 
 
 def _programs() -> set[str]:

@@ -6,6 +6,7 @@ rest of the group can be checked too.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Container, Iterator, Mapping
 from dataclasses import fields, is_dataclass
@@ -361,14 +362,14 @@ def _message(error: Any, kind: Any) -> str:
     context = error.get("ctx", {})
     value = error["input"]
     if error["type"] != "value_error" and isinstance(value, int) and abs(value) > _MOST:
-        return f"is a number beyond {_MOST}"
+        return "must be a number that fits into 64 bits"
     match error["type"]:
         case "value_error":
             return str(context["error"])
         case "says":
             return str(error["msg"])
         case "bool_type":
-            return "must be a boolean"
+            return "must be a boolean, true or false"
         case "string_type":
             return "must be a string"
         case "int_type" | "int_from_float":
@@ -376,16 +377,19 @@ def _message(error: Any, kind: Any) -> str:
         case "float_type" | "finite_number":
             return "must be a number"
         case "tuple_type":
-            return f"must be a list of {_items(kind)}"
+            message = f"must be a list of {(items := _items(kind))}"
+            if isinstance(value, str) and items == "strings":
+                message += f": write [{', '.join(map(json.dumps, value.split()))}]"
+            return message
         case "dict_type" | "mapping_type" | "dataclass_type" | "dataclass_exact_type":
             return "must be a table"
         case "too_short":
             least = context["min_length"]
             return "must not be empty" if least == 1 else f"must have {least} items or more"
         case "less_than_equal":
-            return f"is a number beyond {context['le']:.0f}"
+            return f"must be at most {context['le']:.0f}"
         case "greater_than_equal":
-            return f"is a number beyond {abs(context['ge']):.0f}"
+            return f"must be at least {context['ge']:.0f}"
         case "literal_error":
             words = _QUOTED.findall(context["expected"])
             guess = did_you_mean(value, words) if isinstance(value, str) else ""

@@ -57,8 +57,8 @@ def find_plugin(
         raise UsageError(f"{kind}: both {owners} have one that is called {name!r}")
     known = sorted({*builtin, *(p.name for p in (*own, *installed) if p.kind == kind)})
     near = close_to(name, known)
-    hint = f"did you mean {near!r}?" if near else f"there is {', '.join(known) or 'none'}"
-    raise UsageError(f"{kind}: there is no {name!r}; {hint}")
+    hint = f"did you mean {near!r}?" if near else f"known: {', '.join(known) or 'none'}"
+    raise UsageError(f"{kind}: unknown name {name!r}; {hint}")
 
 
 def installed_plugins(kind: str) -> tuple[Plugin, ...]:

@@ -55,5 +55,5 @@ def test_an_unknown_code_gets_a_suggestion(
 ) -> None:
     assert entry(["explain", code]) == 3
     told = capsys.readouterr().err
-    assert told.startswith(f"testrium: no finding {code!r}; ")
+    assert told.startswith(f"testrium: unknown finding {code!r}; ")
     assert message in told

@@ -145,7 +145,7 @@ def test_what_is_not_started_is_reported_too(
     [
         (("--json", "gone/report.json"), "there is no folder"),
         (("--json", "-", "--html", "-"), "--json and --html would both write to standard output"),
-        (("--writer", "jnit=x"), "writers: there is no 'jnit'; did you mean 'junit'?"),
+        (("--writer", "jnit=x"), "writers: unknown name 'jnit'; did you mean 'junit'?"),
         (("--writer", "tap"), "--writer tap needs a file: --writer tap=FILE"),
     ],
 )

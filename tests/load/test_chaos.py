@@ -42,8 +42,11 @@ def test_a_group_without_it(workspace: Workspace) -> None:
         ("units = ['aa']", "4: chaos.units: unknown unit 'aa'; did you mean 'a'?"),
         ("units = ['off']", "4: chaos.units: unit 'off' is not enabled"),
         ("links = ['a.x']", "4: chaos.links: 'a.x' names no port of a unit (UNIT.PORT)"),
-        ("units = ['a']\nbudget = 6", "5: chaos.budget: must be an integer between 1 and 5"),
-        ("units = ['a']\nlongest = '0s'", "5: chaos.longest: must be longer than nothing"),
+        ("units = ['a']\nbudget = 6", "5: chaos.budget: must be an integer between 1 and 5, got 6"),
+        (
+            "units = ['a']\nlongest = '0s'",
+            "5: chaos.longest: must be longer than nothing, got '0s'",
+        ),
         ("units = ['a']\nbuget = 2", "5: chaos.buget: unknown key; did you mean 'budget'?"),
         ("units = ['a']\ndo = []", "5: chaos.do: must not be empty"),
     ],

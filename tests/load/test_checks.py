@@ -55,7 +55,7 @@ def test_a_check_is_read(workspace: Workspace) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "4: checks: looks at nothing: give one of log, file, json, exists, absent, value"),
+        ("", "4: checks[1]: looks at nothing: give one of log, file, json, exists, absent, value"),
         (
             'log = "a"\nfile = "x"\nlast = "y"',
             "7: checks[1].file: conflicts with 'log': remove one of them",
@@ -65,7 +65,7 @@ def test_a_check_is_read(workspace: Workspace) -> None:
         ('log = "off"\nlast = "y"', "'off' is not enabled, so it writes no log"),
         ('log = "other"\nlast = "y"', "'other' has no process of its own, so it writes no log"),
         ('log = "teardown"\nlast = "y"', "teardown.py runs only after the checks"),
-        ('log = "a"', "4: checks: has no condition: give one of contains, lacks, sequence"),
+        ('log = "a"', "4: checks[1]: has no condition: give one of contains, lacks, sequence"),
         ('file = "a"', "(to see that the file is there: exists)"),
         ('exists = "x"\ncontains = "y"', "checks[1].contains: has no meaning beside 'exists'"),
         (

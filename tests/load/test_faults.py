@@ -160,33 +160,33 @@ PLACES = "at (a probe), link (a port), unit (its clock)"
 @pytest.mark.parametrize(
     ("table", "problem"),
     [
-        ({"do": "kill"}, f"faults: item 1 must have one of: {PLACES}"),
+        ({"do": "kill"}, f"faults[1]: must have one of: {PLACES}"),
         ({"at": "host:received"}, "faults[1].do: is required"),
         (
             {"at": "host:received", "do": "kil"},
             (
                 "faults[1].do: must be one of: kill, exit, raise, delay, hang, pause, signal,"
-                " restart, latency, reset, blackhole, throttle, cut, half-open, clock; did you"
-                " mean 'kill'?"
+                " restart, latency, reset, blackhole, throttle, cut, half-open, clock; got"
+                " 'kil'; did you mean 'kill'?"
             ),
         ),
         (
             {"at": "host:received", "do": "cut"},
             (
                 "faults[1].do: must be one of: kill, exit, raise, delay, hang, pause, signal,"
-                " restart (a fault with 'at')"
+                " restart (a fault with 'at'); got 'cut'"
             ),
         ),
         (
             {"link": "api.http", "do": "kill"},
             (
                 "faults[1].do: must be one of: latency, reset, blackhole, throttle, cut, half-open"
-                " (a fault with 'link')"
+                " (a fault with 'link'); got 'kill'"
             ),
         ),
         (
             {"unit": "api", "do": "kill"},
-            "faults[1].do: must be one of: clock (a fault with 'unit')",
+            "faults[1].do: must be one of: clock (a fault with 'unit'); got 'kill'",
         ),
         (
             {"at": "host:received", "unit": "host", "do": "kill"},
@@ -206,7 +206,7 @@ PLACES = "at (a probe), link (a port), unit (its clock)"
         ),
         (
             {"at": "host:received", "do": "kill", "on": 0},
-            "faults[1].on: must be a positive integer",
+            "faults[1].on: must be a positive integer, got 0",
         ),
         (
             {"at": "host:received", "do": "kill", "for": "1s"},
@@ -218,7 +218,7 @@ PLACES = "at (a probe), link (a port), unit (its clock)"
         ),
         (
             {"at": "host:received", "do": "delay", "for": "0s"},
-            "faults[1].for: must be longer than nothing",
+            "faults[1].for: must be longer than nothing, got '0s'",
         ),
         (
             {"at": "host:received", "do": "delay", "for": "1 hours"},
@@ -266,11 +266,14 @@ PLACES = "at (a probe), link (a port), unit (its clock)"
         ),
         (
             {"link": "api.http", "do": "throttle", "value": "fast"},
-            'faults[1].value: must be a rate such as "64kB/s"',
+            """faults[1].value: must be a rate such as "64kB/s", got 'fast'""",
         ),
         (
             {"link": "api.http", "do": "reset", "value": "100ms"},
-            'faults[1].value: must be a number of bytes that pass first, such as "10kB"',
+            (
+                'faults[1].value: must be a number of bytes that pass first, such as "10kB",'
+                " got '100ms'"
+            ),
         ),
         (
             {"link": "api.http", "do": "cut", "value": "10kB"},
@@ -286,7 +289,10 @@ PLACES = "at (a probe), link (a port), unit (its clock)"
         ),
         (
             {"unit": "api", "do": "clock", "value": "1h"},
-            'faults[1].value: must be a shift such as "+1h" or "-30s" (ms, s, m, h or d)',
+            (
+                'faults[1].value: must be a shift such as "+1h" or "-30s" (ms, s, m, h or d),'
+                " got '1h'"
+            ),
         ),
         (
             {"at": "sh.py:x", "do": "raise"},
@@ -331,7 +337,7 @@ def test_two_faults_cannot_strike_at_one_moment() -> None:
         {"at": "host:received", "do": "delay", "for": "1s", "on": 2},
         {"at": "host:received", "do": "delay", "for": "1s", "on": 2, "key": "k1"},
     )
-    assert problems == ["f: faults: strikes at the same moment as 'kill at host:received'"]
+    assert problems == ["f: faults[2]: strikes at the same moment as 'kill at host:received'"]
 
 
 def test_a_step_that_looks_misspelled_is_a_notice() -> None:

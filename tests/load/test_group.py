@@ -378,9 +378,15 @@ def test_two_callbacks_of_one_name_are_refused(workspace: Workspace) -> None:
 
 def test_a_program_and_a_folder_that_are_not_there_are_told(workspace: Workspace) -> None:
     workspace.group(a="command = ['uvicrn-x']", b="command = ['true']\ncwd = 'nowhere'", c="")
-    assert list(map(str, what_is_missing(workspace.loaded()))) == [
-        "g/units/a.toml: command: 'uvicrn-x': no such program on PATH",
-        "g/units/b.toml: cwd: 'nowhere': no such folder",
+    assert list(map(str, what_is_missing(workspace.loaded(), workspace.folder))) == [
+        (
+            "g/units/a.toml:3: command: 'uvicrn-x': no such program on PATH: install it,"
+            " or name it in Configs.requires"
+        ),
+        (
+            "g/units/b.toml:4: cwd: 'nowhere': no such folder: make it,"
+            " or give a path below the group's folder"
+        ),
     ]
 
 

@@ -12,7 +12,7 @@ from testrium.load.matrix import MOST
 if TYPE_CHECKING:
     from tests.load.conftest import Workspace
 
-A_VALUE = "must be a string without control characters, a number or a boolean"
+A_VALUE = "must be a string without control characters, a number or a boolean, got nan"
 NO_NAME = (
     "is no name of a parameter: up to 64 letters, digits, '_', '.' and '-',"
     " with a letter or digit first"
@@ -78,7 +78,10 @@ def test_texts_may_name_parameters(workspace: Workspace) -> None:
     [
         ("[[matrix]]", "3: matrix: must be a table"),
         ("[matrix]", "3: matrix: names no parameter"),
-        ("[matrix]\nsize = 1", "4: matrix.size: must be a list of strings, numbers or booleans"),
+        (
+            "[matrix]\nsize = 1",
+            "4: matrix.size: must be a list of strings, numbers or booleans, got 1",
+        ),
         ("[matrix]\nsize = []", "4: matrix.size: must not be empty"),
         ("[matrix]\nsize = [1, '1']", "4: matrix.size: contains duplicate values: 1"),
         (
@@ -94,20 +97,23 @@ def test_texts_may_name_parameters(workspace: Workspace) -> None:
             "5: matrix.a_b: shares the variable TESTRIUM_PARAM_A_B with 'a-b'",
         ),
         (BROWSERS + "exclude = {size = 1}", "6: matrix.exclude: must be a list of tables"),
-        (BROWSERS + "exclude = ['a']", "6: matrix.exclude: item 1 must be a table"),
-        (BROWSERS + "primary = [{}]", "6: matrix.primary: item 1 must name a parameter"),
+        (BROWSERS + "exclude = ['a']", "6: matrix.exclude: item 1 must be a table, got 'a'"),
+        (BROWSERS + "primary = [{}]", "6: matrix.primary[1]: must name a parameter"),
         (
             BROWSERS + "exclude = [\n  {size = 1},\n  {browsr = 'a'},\n]",
             "8: matrix.exclude[2].browsr: unknown parameter; did you mean 'browser'?",
         ),
-        (BROWSERS + "primary = [{size = 3}]", "6: matrix.primary[1].size: must be one of: 1, 2"),
+        (
+            BROWSERS + "primary = [{size = 3}]",
+            "6: matrix.primary[1].size: must be one of: 1, 2; got 3",
+        ),
         (
             BROWSERS + "exclude = [{size = 1}, {size = 2}]",
             "6: matrix.exclude: leaves no combination",
         ),
         (
             BROWSERS + "exclude = [{size = 1}]\nprimary = [{size = 1}]",
-            "7: matrix.primary: is no combination that exclude leaves",
+            "7: matrix.primary[1]: is no combination that exclude leaves",
         ),
         (
             f"[matrix]\na = {list(range(40))}\nb = {list(range(40))}",

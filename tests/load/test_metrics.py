@@ -138,4 +138,4 @@ def test_it_is_a_table(workspace: Workspace) -> None:
     workspace.group("timeout = 3", a="")
     config = workspace.folder / "g" / "config.toml"
     config.write_text(f"metrics = 3\n{config.read_text()}")
-    assert workspace.problems() == ["g/config.toml:1: metrics: must be a table"]
+    assert workspace.problems() == ["g/config.toml:1: metrics: must be a table, got 3"]

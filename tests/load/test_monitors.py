@@ -30,10 +30,10 @@ def test_a_pid_or_a_pattern(workspace: Workspace) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("name = 'b'", "3: monitor: needs pid or process"),
+        ("name = 'b'", "3: monitor[1]: needs pid or process"),
         ("name = 'a'\npid = 1", "4: monitor[1].name: 'a' is the name of a unit"),
         ("name = 'tests'\npid = 1", "4: monitor[1].name: 'tests' is the name of a unit"),
-        ("name = 'b'\npid = 0", "5: monitor[1].pid: must be a positive integer"),
+        ("name = 'b'\npid = 0", "5: monitor[1].pid: must be a positive integer, got 0"),
     ],
 )
 def test_what_is_wrong(text: str, problem: str, problems_of: Problems) -> None:

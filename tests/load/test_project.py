@@ -96,9 +96,9 @@ def test_all_mistakes_are_reported(workspace: Workspace) -> None:
         find_project(workspace.folder)
     assert str(caught.value).splitlines() == [
         "testrium.toml:1: stat: unknown key; did you mean 'state'?",
-        "testrium.toml:2: state: must be a non-empty string",
+        "testrium.toml:2: state: must be a non-empty string, got 3",
         "testrium.toml:4: Configs.tiemout: unknown key; did you mean 'timeout'?",
-        "testrium.toml:5: Configs.timeout: must be a positive number",
+        "testrium.toml:5: Configs.timeout: must be a positive number, got 0",
         (
             "testrium.toml:7: unit.grace: invalid duration '1': use a number of seconds"
             ' or a text such as "80ms" (us, ms, s, m, h, d)'
@@ -112,7 +112,7 @@ def test_all_mistakes_are_reported(workspace: Workspace) -> None:
     ("text", "problem"),
     [
         ("[tool.testrium]\nConfigs = 3", "2: tool.testrium.Configs: must be a table"),
-        ("[tool.testrium", "1: invalid TOML: Expected ']' at the end of a table declaration"),
+        ("[tool.testrium", "1: invalid TOML: expected ']' at the end of a table declaration"),
     ],
 )
 def test_a_wrong_pyproject(workspace: Workspace, text: str, problem: str) -> None:

@@ -153,8 +153,11 @@ def test_a_nested_list_is_one_stage() -> None:
 @pytest.mark.parametrize(
     ("route", "problem"),
     [
-        ("client:sent", 'must be a list of hops: ["client:sent"]'),
-        ("client:sent -> host:x", 'must be a list of hops: ["client:sent", "host:x"]'),
+        ("client:x", """must be a list of hops, got 'client:x': write ["client:x"]"""),
+        (
+            "client:x -> host:x",
+            'must be a list of hops, got \'client:x -> host:x\': write ["client:x", "host:x"]',
+        ),
         (
             ["client:sent -> host:x"],
             (
@@ -162,10 +165,10 @@ def test_a_nested_list_is_one_stage() -> None:
                 ' ["client:sent", "host:x"]'
             ),
         ),
-        (3, "must be a list of hops"),
+        (3, "must be a list of hops, got 3"),
         ([], "must not be empty"),
         ([[]], "item 1 must not be empty"),
-        ([3], 'item 1 must be a hop such as "unit:step", or a list of them'),
+        ([3], 'item 1 must be a hop such as "unit:step", or a list of them, got 3'),
         ([[["x"]]], 'item 1 must be a hop such as "unit:step", or a list of them'),
         (
             ["client:sent", "hots:x"],

@@ -20,10 +20,13 @@ STEP = "steps = [{do = 'Open it', expect = 'It is there'}]"
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("kind = 'pytst'", "kind: must be one of: pytest, unittest, doctest, manual; did you mean"),
+        (
+            "kind = 'pytst'",
+            "kind: must be one of: pytest, unittest, doctest, manual; got 'pytst'; did you mean",
+        ),
         (
             "kind = 'pytst'\npaths = ['.']\nargs = ['x']",
-            "kind: must be one of: pytest, unittest, doctest, manual; did you mean",
+            "kind: must be one of: pytest, unittest, doctest, manual; got 'pytst'; did you mean",
         ),
         ("kind = 'pytest'", "kind: a unit of kind 'pytest' needs 'paths'"),
         ("kind = 'manual'", "kind: a unit of kind 'manual' needs 'steps'"),
@@ -34,7 +37,7 @@ STEP = "steps = [{do = 'Open it', expect = 'It is there'}]"
         ),
         (f"kind = 'unittest'\npaths = ['.']\n{STEP}", "steps: belongs to a unit of kind 'manual'"),
         ("kind = 'pytest'\npaths = ['tsts']", "paths: 'tsts': no such file or folder"),
-        ("kind = 'pytest'\npaths = ['${env.NOPE}']", "paths: unknown variable ${env.NOPE}"),
+        ("kind = 'pytest'\npaths = ['${env.NOPE}']", "paths: ${env.NOPE}: NOPE is not set"),
         (
             "kind = 'pytest'\ncommand = ['x']\npaths = ['.']",
             "kind: conflicts with 'command': remove one of them",

@@ -29,8 +29,14 @@ ENCODINGS = "(Python's names: utf-8, latin-1, cp1252, shift_jis, ...)"
     ("text", "problem"),
     [
         ("restrats = 1", "restrats: unknown key; did you mean 'restarts'?"),
-        ("entrypoint = 'test_case'", 'entrypoint: must use "module:function" format'),
-        ("entrypoint = 'test_case:a.b'", 'entrypoint: must use "module:function" format'),
+        (
+            "entrypoint = 'test_case'",
+            "entrypoint: must use \"module:function\" format, got 'test_case'",
+        ),
+        (
+            "entrypoint = 'test_case:a.b'",
+            "entrypoint: must use \"module:function\" format, got 'test_case:a.b'",
+        ),
         (
             "entrypoint = 'test_case:hots'",
             "entrypoint: module 'test_case' has no function 'hots'; did you mean 'host'?",
@@ -60,20 +66,20 @@ ENCODINGS = "(Python's names: utf-8, latin-1, cp1252, shift_jis, ...)"
             "entrypoint = 'package.inner:absent'",
             "entrypoint: module 'package.inner' has no function 'absent'",
         ),
-        ("command = 'serve'", "command: must be a list of strings"),
+        ("command = 'serve'", "command: must be a list of strings, got 'serve': write [\"serve\"]"),
         ("command = []", "command: must not be empty"),
-        ("command = ['x', 8080]", "command: item 2 must be a string"),
-        ("env = {PORT = 8080}", "env.PORT: must be a string"),
+        ("command = ['x', 8080]", "command: item 2 must be a string, got 8080"),
+        ("env = {PORT = 8080}", "env.PORT: must be a string, got 8080"),
         (
             "env = {PORT = '${env.PATHH}'}",
-            "env.PORT: unknown variable ${env.PATHH}; did you mean 'env.PATH'?",
+            "env.PORT: ${env.PATHH}: PATHH is not set in the environment; did you mean 'env.PATH'?",
         ),
         ("cwd = '${port.x}'", "cwd: unknown variable ${port.x}"),
         (
             "ports = ['a b']",
             (
                 "ports: item 1 must be a name: up to 64 letters, digits, '_', '.' and '-', "
-                "with a letter or digit first"
+                "with a letter or digit first, got 'a b'"
             ),
         ),
         (
@@ -87,7 +93,7 @@ ENCODINGS = "(Python's names: utf-8, latin-1, cp1252, shift_jis, ...)"
                 "without control characters"
             ),
         ),
-        ("ready = 'x'", "ready: must be a list of tables, or one table"),
+        ("ready = 'x'", "ready: must be a list of tables, or one table, got 'x'"),
         ("ready = {}", "ready: must have one of: tcp, http, log, file, command, plugin, ended"),
         ("ready = {tcp = '1', stat = 3}", "ready.stat: unknown key; did you mean 'status'?"),
         ("ready = {tcp = '1', file = 'x'}", "ready.file: conflicts with 'tcp': remove one of them"),
@@ -115,10 +121,16 @@ ENCODINGS = "(Python's names: utf-8, latin-1, cp1252, shift_jis, ...)"
             "ready = {log = 'up'}",
             "ready.log: this unit has no output: it has neither entrypoint nor command",
         ),
-        ("stop = 'runer'", "stop: must be one of: self, runner; did you mean 'runner'?"),
+        (
+            "stop = 'runer'",
+            "stop: must be one of: self, runner; got 'runer'; did you mean 'runner'?",
+        ),
         (
             "stop_signal = 'SIGTREM'",
-            "stop_signal: must be the name of a signal, such as \"TERM\"; did you mean 'TERM'?",
+            (
+                "stop_signal: must be the name of a signal, such as \"TERM\", got 'SIGTREM';"
+                " did you mean 'TERM'?"
+            ),
         ),
         (
             "encoding = 'utf8s'",
@@ -128,22 +140,28 @@ ENCODINGS = "(Python's names: utf-8, latin-1, cp1252, shift_jis, ...)"
             "encoding = 'rot13'",
             f"encoding: unknown encoding 'rot13' {ENCODINGS}",
         ),
-        ("encoding = 8", 'encoding: must be the name of an encoding, such as "latin-1"'),
+        ("encoding = 8", 'encoding: must be the name of an encoding, such as "latin-1", got 8'),
         ("stop_signal = ''", 'stop_signal: must be the name of a signal, such as "TERM"'),
         ("grace = -1", "grace: invalid duration -1: " + DURATION),
-        ("exit = true", 'exit: must be an integer between 0 and 255, "!=0" or "any"'),
-        ("exit = [256]", 'exit: item 1 must be an integer between 0 and 255, "!=0" or "any"'),
+        ("exit = true", 'exit: must be an integer between 0 and 255, "!=0" or "any", got true'),
+        (
+            "exit = [256]",
+            'exit: item 1 must be an integer between 0 and 255, "!=0" or "any", got 256',
+        ),
         ("exit = []", "exit: must not be empty"),
         (
             "in-except = 'reload'",
-            "in-except: must be one of: Stop, Resume, Reload, Resume-ALL; did you mean 'Reload'?",
+            (
+                "in-except: must be one of: Stop, Resume, Reload, Resume-ALL; got 'reload';"
+                " did you mean 'Reload'?"
+            ),
         ),
-        ("restarts = -1", "restarts: must be a non-negative integer"),
+        ("restarts = -1", "restarts: must be a non-negative integer, got -1"),
         (
             "max_rss = 200",
             'max_rss: must be a size such as "200MB" (B, kB, MB, GB, KiB, MiB or GiB)',
         ),
-        ("max_cpu = 0", "max_cpu: must be a positive number"),
+        ("max_cpu = 0", "max_cpu: must be a positive number, got 0"),
         ("unit_dependencies = ['a']", "unit_dependencies: unit a depends on itself"),
         (
             "unit_dependencies = ['ohter']",
@@ -189,7 +207,7 @@ def test_a_key_of_a_unit(
         ("log = 'a'\ntype = 'Send'", "a Send needs a key"),
         (
             "log = 'a'\ntype = 'send'",
-            "must be one of: Default, Exception, Send, Receive; did you mean 'Send'?",
+            "must be one of: Default, Exception, Send, Receive; got 'send'; did you mean 'Send'?",
         ),
     ],
 )
@@ -240,5 +258,5 @@ def test_init_is_unique(workspace: Workspace, problems_of: Problems) -> None:
     )
     assert workspace.problems() == [
         "g/units/b.toml:3: init: duplicate unit init index 0: a and b",
-        "g/units/d.toml:2: init: must be a non-negative integer",
+        "g/units/d.toml:2: init: must be a non-negative integer, got -1",
     ]

@@ -47,8 +47,8 @@ def test_those_of_the_project_come_first(install: Install) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("tlak", r"writers: there is no 'tlak'; did you mean 'talk'\?"),
-        ("xyz", r"writers: there is no 'xyz'; there is json, mine, talk, twice"),
+        ("tlak", r"writers: unknown name 'tlak'; did you mean 'talk'\?"),
+        ("xyz", r"writers: unknown name 'xyz'; known: json, mine, talk, twice"),
         ("twice", r"both chat 1\.2 and phone 1\.2 have one that is called 'twice'"),
     ],
 )
