@@ -14,7 +14,7 @@ from testrium.declared.units import Unit
 from testrium.errors import ConfigError, Problem
 from testrium.load.discover import UNITS_FOLDER, Found, Search, find_groups
 from testrium.load.document import Complaints, Document, Spot
-from testrium.load.group import Surroundings, load_group
+from testrium.load.group import LoadingInputs, load_group
 from testrium.load.project import find_project
 from testrium.load.units import UnitFile, check_units
 from testrium.load.validate import read
@@ -216,7 +216,7 @@ def discover_tests(
         project = find_project(base)
     except ConfigError as error:
         raise ValueError(str(error)) from error
-    around = Surroundings.of(base, project)
+    around = LoadingInputs.of(base, project)
     groups = find_groups([base], Search.of(base, project, complaints))
     if strict and complaints.problems:
         raise ValueError("; ".join(map(str, complaints.problems)))
@@ -228,7 +228,7 @@ def discover_tests(
     return [test for test in tests if test is not None]
 
 
-def _read_group(found: Found, around: Surroundings, *, strict: bool) -> FoundTest | None:
+def _read_group(found: Found, around: LoadingInputs, *, strict: bool) -> FoundTest | None:
     complaints = Complaints()
     group = load_group(found, around, complaints)
     if complaints.problems or group is None:

@@ -32,7 +32,7 @@ def load_groups(
     """
     from testrium.load.discover import Search, find_groups
     from testrium.load.document import Complaints
-    from testrium.load.group import Surroundings, load_group
+    from testrium.load.group import LoadingInputs, load_group
 
     cwd = cwd.resolve()
     everything = Complaints()
@@ -47,7 +47,7 @@ def load_groups(
         everything.raise_if_any()
         roots = [Path(path) for path in paths] or [cwd]
         raise NoGroupsError(f"no group found: {search.why_nothing(roots)}")
-    around = Surroundings.of(cwd, project)
+    around = LoadingInputs.of(cwd, project)
     groups = []
     for found in found_groups:
         complaints = Complaints()

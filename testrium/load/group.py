@@ -190,7 +190,7 @@ NO_STEPS: frozenset[str] = frozenset()
 _MINIMAL_ENVIRONMENT = frozenset({"PATH", "HOME", "LANG", "TMPDIR"})
 
 
-class Surroundings(NamedTuple):
+class LoadingInputs(NamedTuple):
     """What loading looks at besides a group's folder.
 
     `environment` holds the names of the runner's variables.
@@ -202,11 +202,11 @@ class Surroundings(NamedTuple):
     environment: frozenset[str]
 
     @classmethod
-    def of(cls, cwd: Path, project: Project) -> Surroundings:
+    def of(cls, cwd: Path, project: Project) -> LoadingInputs:
         return cls(cwd, project, FolderDefaults(project, cwd), frozenset(os.environ))
 
 
-def load_group(found: Found, around: Surroundings, complaints: Complaints) -> Group | None:
+def load_group(found: Found, around: LoadingInputs, complaints: Complaints) -> Group | None:
     """The group in a folder. What is wrong is noted; then the result is of no use.
 
     Args:
@@ -228,7 +228,7 @@ class _Loading:
     """One group while it is read: what every table of it may refer to."""
 
     def __init__(
-        self, document: Document, found: Found, around: Surroundings, complaints: Complaints
+        self, document: Document, found: Found, around: LoadingInputs, complaints: Complaints
     ) -> None:
         self.data = document.data
         self.whole = Spot(document, (), complaints)
@@ -487,7 +487,7 @@ def read_monitors(tables: Any, spot: Spot, units: Collection[str]) -> tuple[Moni
     return tuple(monitors.values())
 
 
-def _inherited(configs: Table[Configs], around: Surroundings) -> frozenset[str]:
+def _inherited(configs: Table[Configs], around: LoadingInputs) -> frozenset[str]:
     """The runner's variables that units get."""
     if configs["inherit_env"]:
         return around.environment

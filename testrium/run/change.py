@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from typing import Any, Literal
 
 
-class Change:
+class ChangeSignal:
     """Wakes everybody who waits for something to change; they look for themselves what it was."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ from testrium.evidence import Event
 from testrium.record.recorder import Recorder
 from testrium.record.runs import socket_folder
 from testrium.record.waits import Endings, WaitServer
-from testrium.run.change import Change
+from testrium.run.change import ChangeSignal
 from testrium.run.diagnostics import Diagnostics
 from testrium.run.environment import Ports, Surroundings
 from testrium.run.folder import RunFolder
@@ -50,7 +50,7 @@ class GroupContext:
         surroundings: Surroundings,
         folder: RunFolder,
         recorder: Recorder,
-        change: Change,
+        change: ChangeSignal,
         logs: Logs,
         diagnostics: Diagnostics,
         injector: Injector | None,
@@ -117,7 +117,7 @@ async def open_context(
         numbers = iter(lease.ports)
         ports = {unit.name: {n: next(numbers) for n in unit.ports} for unit in own if unit.ports}
         links: Ports = {unit: {name: next(numbers) for name in linked[unit]} for unit in linked}
-        change = Change()
+        change = ChangeSignal()
         async with (
             Recorder(folder.database, services.domain) as recorder,
             _injector(scenario, recorder, folder, change) as injector,
@@ -173,7 +173,7 @@ async def open_context(
 
 @contextlib.asynccontextmanager
 async def _injector(
-    scenario: Scenario, recorder: Recorder, folder: RunFolder, change: Change
+    scenario: Scenario, recorder: Recorder, folder: RunFolder, change: ChangeSignal
 ) -> AsyncIterator[Injector | None]:
     """Who strikes at failpoints, where there are any."""
     if all(fault.at is None for fault in scenario.group.faults):

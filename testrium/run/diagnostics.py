@@ -18,7 +18,7 @@ from testrium.system.files import open_regular, read_regular
 from testrium.system.platform import system
 
 if TYPE_CHECKING:
-    from testrium.run.supervisor.client import Process
+    from testrium.run.supervisor.client import SupervisedProcess
     from testrium.system.processes import ProcessFigures
 
 #: As faulthandler writes them; since Python 3.14 with the thread's name.
@@ -139,7 +139,7 @@ class Subject(Protocol):
     def state(self) -> UnitState: ...
 
     @property
-    def process(self) -> Process | None: ...
+    def process(self) -> SupervisedProcess | None: ...
 
     @property
     def use(self) -> Use: ...
@@ -241,7 +241,7 @@ def _used(use: Use) -> str:
     return f"  ({', '.join(figures)})" if figures else ""
 
 
-def _tree(process: Process) -> list[str]:
+def _tree(process: SupervisedProcess) -> list[str]:
     """The processes of a unit, children indented below their parents."""
     from testrium.system import processes  # psutil: only a failure is looked at so closely
 

@@ -17,7 +17,7 @@ from testrium.declared.units import FIXTURE_PREFIX, Unit
 from testrium.errors import InfraError, Problem
 from testrium.evidence import End, EndCause, Event, UnitState
 from testrium.results import GroupResult
-from testrium.run.change import Change
+from testrium.run.change import ChangeSignal
 from testrium.run.context import GroupContext, defect, open_context
 from testrium.run.environment import Ports
 from testrium.run.folder import RunFolder
@@ -149,7 +149,7 @@ class RunFixture:
 
     def __init__(self, unit: Unit, services: RunServices) -> None:
         self.unit = replace(unit, scope="group")  # in its own scenario it has no other one
-        self.listeners: set[Change] = set()
+        self.listeners: set[ChangeSignal] = set()
         self._opened: asyncio.Future[GroupContext] = asyncio.get_running_loop().create_future()
         self._services = services._replace(observer=_Nobody(), verbose=False)
         self._notice = services.observer.notice
@@ -287,7 +287,7 @@ class RunFixture:
                     message = event.meta.get("message", "")
                     self._notice(f"{self.unit.name} reported {event.step}: {message}")
 
-    async def _echo(self, change: Change) -> None:
+    async def _echo(self, change: ChangeSignal) -> None:
         while True:
             await change.wait()
             self._tell()

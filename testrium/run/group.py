@@ -20,7 +20,7 @@ from testrium.record.scenario import write_scenario
 from testrium.run.context import GroupContext, open_context
 from testrium.run.environment import Ports
 from testrium.run.folder import RunFolder
-from testrium.run.services import Expectations, RunServices
+from testrium.run.services import CompletionCheck, RunServices
 from testrium.run.unit import RunningUnit
 from testrium.run.units import Completion, GroupUnits
 from testrium.system.platform import system
@@ -38,7 +38,7 @@ SUSPENDED_NS = 100_000_000
 
 @contextlib.asynccontextmanager
 async def open_group(
-    scenario: Scenario, services: RunServices, expectations: Expectations
+    scenario: Scenario, services: RunServices, expectations: CompletionCheck
 ) -> AsyncIterator[GroupRun]:
     """The folder, store, sockets and ports of one group; everything is gone at the end.
 
@@ -85,7 +85,7 @@ class GroupRun:
     still stop what was started, and record what there is.
     """
 
-    def __init__(self, context: GroupContext, sockets: Path, expectations: Expectations) -> None:
+    def __init__(self, context: GroupContext, sockets: Path, expectations: CompletionCheck) -> None:
         scenario = context.scenario
         self._context = context
         self._setup_done = asyncio.Event()

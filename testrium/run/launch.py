@@ -19,7 +19,7 @@ from testrium.run.context import GroupContext
 from testrium.run.environment import Surroundings, event_field, substituted, texts_of
 from testrium.run.folder import RunFolder
 from testrium.run.readiness import ask_once, port_taken, wait_line, wait_until
-from testrium.run.supervisor.client import Launch, Process
+from testrium.run.supervisor.client import Launch, SupervisedProcess
 from testrium.suites import protocol
 from testrium.variables import references
 from testrium.words import RESERVED_UNITS
@@ -139,7 +139,7 @@ async def ready_condition(
     values: Values,
     recorder: Recorder,
     start: int,
-    process: Process,
+    process: SupervisedProcess,
     on_try: Callable[[str], None],
     taken: int | None,
 ) -> None:
@@ -156,7 +156,7 @@ async def ready_condition(
         )
 
 
-async def error_line(unit: Unit, values: Values, process: Process) -> str:
+async def error_line(unit: Unit, values: Values, process: SupervisedProcess) -> str:
     """The first line of its output that a `ready.error` of the unit matches."""
     patterns = [substituted(ready.error, values.lookup) for ready in unit.ready if ready.error]
     pattern = "|".join(f"(?:{pattern})" for pattern in patterns)
@@ -169,7 +169,7 @@ def taken_port(unit: Unit, values: Values) -> int | None:
     return next((port for port in ports if port is not None), None)
 
 
-async def ready_at_its_end(unit: Unit, values: Values, process: Process) -> bool:
+async def ready_at_its_end(unit: Unit, values: Values, process: SupervisedProcess) -> bool:
     """Whether the unit's conditions hold now that its process has ended."""
     if not unit.ready or any(ready.plugin for ready in unit.ready):
         return False

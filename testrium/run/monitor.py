@@ -15,7 +15,7 @@ from testrium.errors import InfraError
 from testrium.evidence import Sample, Use
 from testrium.record.recorder import Recorder
 from testrium.run.logs import bounded
-from testrium.run.supervisor.client import Exit, Process
+from testrium.run.supervisor.client import Exit, SupervisedProcess
 from testrium.system.platform import system
 
 if TYPE_CHECKING:
@@ -51,7 +51,9 @@ class Monitor:
     pace that the contract promises, whatever that costs.
     """
 
-    def __init__(self, process: Process, start: int, pace: SamplingPace, *, limited: bool) -> None:
+    def __init__(
+        self, process: SupervisedProcess, start: int, pace: SamplingPace, *, limited: bool
+    ) -> None:
         self.samples: list[Sample] = []
         self._process = process
         self._start = start
@@ -143,7 +145,7 @@ class Usage:
             return self._before
         return joined(self._before, self._monitor.use())
 
-    def begin(self, process: Process, start: int) -> None:
+    def begin(self, process: SupervisedProcess, start: int) -> None:
         """Sample this start of the unit."""
         if self._wanted:
             self._monitor = Monitor(process, start, self._pace, limited=self._limited)

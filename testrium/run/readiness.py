@@ -22,7 +22,7 @@ from testrium.declared.units import Readiness
 from testrium.errors import InfraError
 from testrium.record.inotify import Inotify
 from testrium.run.logs import bounded
-from testrium.run.supervisor.client import LaunchError, Process
+from testrium.run.supervisor.client import LaunchError, SupervisedProcess
 from testrium.system.files import LineDecoder, after_hole, read_regular
 
 _FIRST_PAUSE_S = 0.001
@@ -63,7 +63,7 @@ def port_taken(ready: Readiness | None) -> int | None:
 
 async def wait_until(
     ready: Readiness,
-    process: Process,
+    process: SupervisedProcess,
     on_try: Callable[[str], None] = lambda _: None,
     *,
     taken: int | None = None,
@@ -102,7 +102,7 @@ async def wait_until(
             assert_never(ready.kind)
 
 
-async def ask_once(ready: Readiness, process: Process, encoding: str = "utf-8") -> str:
+async def ask_once(ready: Readiness, process: SupervisedProcess, encoding: str = "utf-8") -> str:
     """Why the condition does not hold, or "": asked a last time of a unit that has ended.
 
     What a migration or a seed should bring about is there when it ends, whoever looked first. A
@@ -144,7 +144,7 @@ async def _again(attempt: Callable[[], Awaitable[str]], on_try: Callable[[str], 
         pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
 
-async def _own(attempt: Awaitable[str], process: Process, taken: int | None) -> str:
+async def _own(attempt: Awaitable[str], process: SupervisedProcess, taken: int | None) -> str:
     """The reason of the attempt, or that it is not the unit that has answered."""
     reason = await attempt
     if reason or taken is None:
@@ -228,7 +228,7 @@ async def _is_there(path: Path) -> str:
     return "" if there else f"there is no {path}"
 
 
-async def _succeeds(command: tuple[str, ...], process: Process) -> str:
+async def _succeeds(command: tuple[str, ...], process: SupervisedProcess) -> str:
     """Run the command below the supervisor too: it must not outlive the run."""
     try:
         trial = await process.spawn_beside(command)
@@ -246,7 +246,7 @@ async def _succeeds(command: tuple[str, ...], process: Process) -> str:
     )
 
 
-async def wait_line(text: str, process: Process, encoding: str = "utf-8") -> str:
+async def wait_line(text: str, process: SupervisedProcess, encoding: str = "utf-8") -> str:
     """The first line of the unit's output that matches the pattern.
 
     Raises InfraError: the pattern takes too long, or a log cannot be read.

@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 from testrium.declared.units import Unit
 from testrium.evidence import End, Event
 from testrium.results import Observer
-from testrium.run.change import Change
+from testrium.run.change import ChangeSignal
 from testrium.run.monitor import SamplingPace
 from testrium.run.ports import PortAllocator
 from testrium.run.supervisor.client import Supervisor
@@ -34,7 +34,7 @@ class SharedFixture(Protocol):
 
     unit: Unit
 
-    listeners: set[Change]
+    listeners: set[ChangeSignal]
     """Who is notified when something has changed."""
 
     @property
@@ -108,7 +108,7 @@ def heeding(names: Collection[str], heed: Callable[[str], None]) -> Iterator[Non
 STARTING = 16
 
 
-class Expectations(Protocol):
+class CompletionCheck(Protocol):
     """Answers while events come in whether all that a scenario asks for has happened."""
 
     def feed(self, events: Iterable[Event]) -> None: ...

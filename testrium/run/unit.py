@@ -12,7 +12,7 @@ from typing import Any
 from testrium.declared.units import Unit, is_accepted
 from testrium.errors import InfraError
 from testrium.evidence import End, EndCause, Event, Leak, UnitState, Use, ended_as_told
-from testrium.run.change import Change
+from testrium.run.change import ChangeSignal
 from testrium.run.context import GroupContext
 from testrium.run.folder import last_lines
 from testrium.run.launch import (
@@ -32,7 +32,7 @@ from testrium.run.launch import (
 )
 from testrium.run.log_probes import follow_logs
 from testrium.run.monitor import usage_of
-from testrium.run.supervisor.client import Exit, LaunchError, Process
+from testrium.run.supervisor.client import Exit, LaunchError, SupervisedProcess
 from testrium.words import EventType
 
 #: What a shell says of a program that could not be started.
@@ -53,8 +53,8 @@ class RunningUnit:
         self.state = UnitState.CREATED
         self.end: End | None = None
         self.was_ready = False
-        self.process: Process | None = None
-        self.change = Change()  # of this unit, and when it may start
+        self.process: SupervisedProcess | None = None
+        self.change = ChangeSignal()  # of this unit, and when it may start
         self.on_change: Callable[[RunningUnit], None] = lambda _: None
         self._usage = usage_of(unit, context.scenario.group, context.services.pace)
         self._stop_cause: EndCause | None = None
@@ -65,7 +65,7 @@ class RunningUnit:
         self._expected_death = False
         self._reported: asyncio.Future[Event] | None = None
         self._leaks: list[Leak] = []
-        self._clearing: list[Process] = []
+        self._clearing: list[SupervisedProcess] = []
         context.diagnostics.add(self)
 
     @property
@@ -295,7 +295,7 @@ class RunningUnit:
         self._become_ready()
         return self._made_end(EndCause.SELF)
 
-    async def _attend(self, process: Process, values: Values) -> End:
+    async def _attend(self, process: SupervisedProcess, values: Values) -> End:
         """From the start of the process to its end."""
         self._clearing.append(process)
         self._set_state(UnitState.STARTING)
@@ -316,7 +316,7 @@ class RunningUnit:
             self.context.recorder.add_samples(samples)
         return self._end_of(process, ended, problem or "")
 
-    async def _wait_ready(self, process: Process, values: Values) -> str | None:
+    async def _wait_ready(self, process: SupervisedProcess, values: Values) -> str | None:
         """None once the unit is ready; else why it is not, in words."""
         if awaited(self.unit) is None:
             self._become_ready()
@@ -381,7 +381,7 @@ class RunningUnit:
         waited = awaited(self.unit) is not None
         self._set_state(UnitState.READY if waited else UnitState.RUNNING)
 
-    def _end_of(self, process: Process, ended: Exit, message: str) -> End:
+    def _end_of(self, process: SupervisedProcess, ended: Exit, message: str) -> End:
         cause = EndCause.SELF
         if ended.overdue:
             cause = self._overdue_cause(ended)

@@ -11,9 +11,9 @@ from typing import Protocol
 from testrium.declared.units import Unit
 from testrium.errors import InfraError
 from testrium.evidence import End, EndCause, Event, UnitState
-from testrium.run.change import Change
+from testrium.run.change import ChangeSignal
 from testrium.run.context import GroupContext, defect
-from testrium.run.services import Expectations
+from testrium.run.services import CompletionCheck
 from testrium.run.unit import EARLIER_END, RunningUnit
 from testrium.words import EventType
 
@@ -28,7 +28,7 @@ class DependentUnit(Protocol):
     def state(self) -> UnitState: ...
 
     @property
-    def change(self) -> Change:
+    def change(self) -> ChangeSignal:
         """Wakes who waits for this one."""
 
     @property
@@ -165,7 +165,7 @@ class GroupUnits:
     def __init__(
         self,
         context: GroupContext,
-        expectations: Expectations,
+        expectations: CompletionCheck,
         *,
         setup_done: asyncio.Event,
         tests_drive: bool = False,

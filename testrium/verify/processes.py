@@ -139,7 +139,7 @@ ENDS = (Code.INFRA, Code.CRASH, Code.EXCEPTION, Code.UNREADY, Code.HANG, Code.NO
 EndTimes = Mapping[tuple[Code, str], tuple[float, int]]
 
 
-class Wait(NamedTuple):
+class AwaitedEvent(NamedTuple):
     """An event that somebody waited for, with `key` or with any."""
 
     unit: str
@@ -160,7 +160,7 @@ class ProcessFacts:
         #: Exceptions that ended nothing: their process went on.
         self.no_ends: set[tuple[Code, str]] = set()
         #: What was waited for in vain, by the place of the exception that says so.
-        self.waits: dict[str, list[Wait]] = {}
+        self.waits: dict[str, list[AwaitedEvent]] = {}
         #: When the units ended whose end is a finding: time (ns), then `init`.
         self.end_times: dict[tuple[Code, str], tuple[float, int]] = {}
         # All that hang at the deadline hang at one time, however long it takes to stop them.
@@ -378,14 +378,14 @@ class ProcessFacts:
         (self.findings if detect else self.notes).append(finding)
 
 
-def _wait_of(event: Event) -> Wait | None:
+def _wait_of(event: Event) -> AwaitedEvent | None:
     """What a wait that gave up was for, as the probes' library says it."""
     told = event.meta.get("waited_for")
     if not isinstance(told, dict) or not isinstance(told.get("place"), str):
         return None
     unit, _, step = told["place"].partition(":")
     key = told.get("key")
-    return Wait(unit, step, key if isinstance(key, str) else None)
+    return AwaitedEvent(unit, step, key if isinstance(key, str) else None)
 
 
 def current_ends(evidence: Evidence) -> dict[str, End]:

@@ -20,7 +20,7 @@ from testrium.verify.findings import Draft
 from testrium.verify.index import EventIndex
 from testrium.verify.matching import ANY, any_matches, matches
 from testrium.verify.probes import Gap
-from testrium.verify.processes import ENDS, ProcessFacts, Wait
+from testrium.verify.processes import ENDS, AwaitedEvent, ProcessFacts
 from testrium.verify.timing import surely_before
 from testrium.words import OF_HOP, UNKNOWN_CODES, Code, EventType, Place, hop_measure
 
@@ -363,7 +363,7 @@ class Explanations:
             if causes and causes[0] is not None and None not in causes:
                 self._explain(number, causes[0])
 
-    def _given_up(self, wait: Wait) -> int | None:
+    def _given_up(self, wait: AwaitedEvent) -> int | None:
         """Why an event that was waited for did not come."""
         for loss, _, _, hop in self._losses:
             node = self.nodes[loss]

@@ -15,7 +15,7 @@ import pytest
 
 from testrium.evidence import Leak
 from testrium.probe import environment
-from testrium.run.supervisor.client import Exit, Launch, Process, Supervisor
+from testrium.run.supervisor.client import Exit, Launch, SupervisedProcess, Supervisor
 from testrium.system.start_method import StartMethod
 
 _T = TypeVar("_T")
@@ -151,7 +151,9 @@ def gone() -> Callable[[list[int]], None]:
 
 
 def lived(
-    folder: UnitFolder, launch: Launch, story: Callable[[Process], Awaitable[None]] | None = None
+    folder: UnitFolder,
+    launch: Launch,
+    story: Callable[[SupervisedProcess], Awaitable[None]] | None = None,
 ) -> tuple[Exit, tuple[Leak, ...]]:
     """Start it, wait for its first line, go through the story; how it ended and what it left."""
 
@@ -165,5 +167,5 @@ def lived(
     return folder.run(told)
 
 
-async def stop(process: Process) -> None:
+async def stop(process: SupervisedProcess) -> None:
     process.stop()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from testrium.run.change import Change
+from testrium.run.change import ChangeSignal
 
 
 async def waited_for(*, first: bool) -> bool:
     """Whether a wait ends that is asked for before a change, or after it."""
-    change = Change()
+    change = ChangeSignal()
     if not first:
         change.notify()
     waiting = asyncio.ensure_future(change.wait())  # its first step comes later

@@ -12,7 +12,7 @@ import pytest
 from testrium.evidence import UnitState, Use
 from testrium.run.diagnostics import Diagnostics
 from testrium.run.folder import RunFolder
-from testrium.run.supervisor.client import Process, Supervisor
+from testrium.run.supervisor.client import SupervisedProcess, Supervisor
 from testrium.system.kernel import command_line, descendants, process_entry
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Actor:
 
     name: str = "source"
     state: UnitState = UnitState.RUNNING
-    process: Process | None = None
+    process: SupervisedProcess | None = None
     use: Use = Use()  # noqa: RUF009 - frozen
     encoding: str = "utf-8"
 

@@ -17,7 +17,7 @@ from testrium.declared.units import Readiness
 from testrium.record.inotify import Inotify
 from testrium.run.ports import PortAllocator
 from testrium.run.readiness import wait_until
-from testrium.run.supervisor.client import Process, Supervisor
+from testrium.run.supervisor.client import SupervisedProcess, Supervisor
 
 if TYPE_CHECKING:
     from tests.run.conftest import UnitFolder
@@ -257,7 +257,9 @@ def test_a_line_behind_much_output(folder: UnitFolder) -> None:
 
 
 @asynccontextmanager
-async def waiting(ready: Readiness, process: Process, tries: Tries) -> AsyncIterator[None]:
+async def waiting(
+    ready: Readiness, process: SupervisedProcess, tries: Tries
+) -> AsyncIterator[None]:
     """A wait that goes on inside the block and is given up at its end."""
     task = asyncio.create_task(wait_until(ready, process, tries))
     try:

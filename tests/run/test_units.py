@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from testrium.declared.units import Unit
 from testrium.evidence import UnitState
-from testrium.run.change import Change
+from testrium.run.change import ChangeSignal
 from testrium.run.units import Dependencies
 
 
-class Counting(Change):
+class Counting(ChangeSignal):
     """Counts how often those who wait are woken."""
 
     def __init__(self) -> None:

@@ -18,8 +18,8 @@ from testrium.run.supervisor.protocol import signal_name, signal_number
 if TYPE_CHECKING:
     from testrium.record.recorder import Recorder
     from testrium.record.waits import LineId
-    from testrium.run.change import Change
-    from testrium.run.supervisor.client import Process
+    from testrium.run.change import ChangeSignal
+    from testrium.run.supervisor.client import SupervisedProcess
 
 
 class StrikableUnit(Protocol):
@@ -27,7 +27,7 @@ class StrikableUnit(Protocol):
 
     unit: Unit
     starts: int
-    process: Process | None
+    process: SupervisedProcess | None
 
     def restart(self) -> bool:
         """Stop the process as the runner stops it, and start it again; False if that is no use."""
@@ -61,7 +61,7 @@ class Injector:
         faults: Iterable[Fault],
         recorder: Recorder,
         probe_file: Callable[[str, int], Path],
-        change: Change,
+        change: ChangeSignal,
     ) -> None:
         """`probe_file` gives the file of a unit's start, `change` wakes when a process starts."""
         #: The units whose processes can be struck.
@@ -152,7 +152,7 @@ class Injector:
         main = target.process.pid if target is not None and target.process is not None else 0
         return strike.fault.receiver != "process" or strike.event.pid == main
 
-    async def _process_of(self, event: Event) -> Process | None:
+    async def _process_of(self, event: Event) -> SupervisedProcess | None:
         """The process of the start that has emitted the event."""
         target = self.targets.get(event.owner)
         while target is not None and target.starts == event.start and not target.gone:

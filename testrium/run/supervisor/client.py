@@ -31,7 +31,7 @@ from testrium.system.start_method import START_METHOD, StartMethod
 
 _T = TypeVar("_T")
 
-__all__ = ["Exit", "Launch", "LaunchError", "Process", "Supervisor"]
+__all__ = ["Exit", "Launch", "LaunchError", "SupervisedProcess", "Supervisor"]
 
 # The longest message of the supervisor: a long list of leaks.
 _LINE_LIMIT = 1 << 24
@@ -44,7 +44,7 @@ class LaunchError(TestriumError):
     """A program could not be started for a reason that lies in the unit's description."""
 
 
-class Process:
+class SupervisedProcess:
     """A process that was started; its futures are resolved in the runner's loop.
 
     `log_starts` tells at which offsets of its stdout and stderr files its own output begins.
@@ -125,7 +125,7 @@ class Process:
         await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
         return struck.done()
 
-    async def spawn_beside(self, command: tuple[str, ...]) -> Process:
+    async def spawn_beside(self, command: tuple[str, ...]) -> SupervisedProcess:
         """Start a command in the folder and with the environment of this unit, to ask about it.
 
         Its output is thrown away. Raises what `Supervisor.spawn` does.
@@ -192,7 +192,7 @@ class Supervisor:
         self._mark = booted.mark
         self._writer: asyncio.StreamWriter | None = None
         self._listening: asyncio.Task[None] | None = None
-        self._processes: dict[int, Process] = {}
+        self._processes: dict[int, SupervisedProcess] = {}
         self._count = 0
         self._closing = False
         self._failure: InfraError | None = None
@@ -241,7 +241,7 @@ class Supervisor:
                 )
             system.resume_children()
 
-    async def spawn(self, launch: Launch) -> Process:
+    async def spawn(self, launch: Launch) -> SupervisedProcess:
         """Start a process; returns when it runs.
 
         Raises:
@@ -252,7 +252,7 @@ class Supervisor:
             raise self._failure
         self._count += 1
         number = self._count
-        process = self._processes[number] = Process(self, number, launch)
+        process = self._processes[number] = SupervisedProcess(self, number, launch)
         self._send({"op": "start", "number": number, "launch": launch.to_message()})
         try:
             await process._started  # noqa: SLF001 - a process is made here

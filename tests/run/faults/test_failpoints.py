@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testrium.run.supervisor.client import Process
+from testrium.run.supervisor.client import SupervisedProcess
 
 if TYPE_CHECKING:
     from tests.run.conftest import UnitFolder
@@ -14,7 +14,7 @@ from tests.run.conftest import WAIT, Gone, lived
 
 
 def test_a_crash_from_outside_is_nobodys_stop(folder: UnitFolder) -> None:
-    async def crash(process: Process) -> None:
+    async def crash(process: SupervisedProcess) -> None:
         assert await process.signal("KILL")
 
     end, leaks = lived(folder, folder.launch(WAIT), crash)
@@ -26,7 +26,7 @@ def test_a_crash_takes_the_children_of_the_session_along(folder: UnitFolder, gon
     command = ["sh", "-c", "sleep 1000 & echo $!; wait"]
     children: list[int] = []
 
-    async def crash(process: Process) -> None:
+    async def crash(process: SupervisedProcess) -> None:
         children.extend(map(int, folder.lines()))
         assert await process.signal("KILL")
 
@@ -45,7 +45,7 @@ def test_a_paused_unit_goes_on_after_its_time(folder: UnitFolder) -> None:
                 last = now
     """
 
-    async def pause(process: Process) -> None:
+    async def pause(process: SupervisedProcess) -> None:
         assert await process.pause(300_000_000)
 
     end, _ = lived(folder, folder.launch(code), pause)
@@ -54,7 +54,7 @@ def test_a_paused_unit_goes_on_after_its_time(folder: UnitFolder) -> None:
 
 @pytest.mark.parametrize("command", [None, ["sh", "-c", "echo ready; sleep 1000"]])
 def test_a_paused_unit_can_be_stopped(folder: UnitFolder, command: list[str] | None) -> None:
-    async def pause_and_stop(process: Process) -> None:
+    async def pause_and_stop(process: SupervisedProcess) -> None:
         assert await process.pause(None)
         process.stop()
 
@@ -64,7 +64,7 @@ def test_a_paused_unit_can_be_stopped(folder: UnitFolder, command: list[str] | N
 
 
 def test_what_has_ended_cannot_be_struck(folder: UnitFolder) -> None:
-    async def strike(process: Process) -> None:
+    async def strike(process: SupervisedProcess) -> None:
         await process.ended
         assert not await process.signal("KILL")
         assert not await process.pause(None)

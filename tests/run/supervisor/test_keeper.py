@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testrium.run.supervisor.client import Exit, Launch, Process, Supervisor
+from testrium.run.supervisor.client import Exit, Launch, SupervisedProcess, Supervisor
 from testrium.system import kernel
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def test_who_ignores_the_signal_is_killed_after_the_grace(folder: UnitFolder) ->
 
 
 def test_another_signal_and_another_grace(folder: UnitFolder) -> None:
-    async def story(process: Process) -> None:
+    async def story(process: SupervisedProcess) -> None:
         process.stop("USR1", 60)
 
     end, _ = lived(folder, folder.launch(WAIT), story)
@@ -110,7 +110,7 @@ def wait_for_end(pid: int) -> None:
 
 
 def test_kill_takes_everything_and_blames_nobody(folder: UnitFolder, gone: Gone) -> None:
-    async def story(process: Process) -> None:
+    async def story(process: SupervisedProcess) -> None:
         process.kill()
 
     launch = folder.launch(DAEMON, entrypoint="part:stay")
@@ -147,7 +147,7 @@ def test_stacks_are_told_even_in_a_deadlock(folder: UnitFolder) -> None:
     """
     launch = folder.launch(code)
 
-    async def story(process: Process) -> None:
+    async def story(process: SupervisedProcess) -> None:
         process.stop(stacks=True)
         await process.ended
         text = folder.text("source.stacks")
@@ -169,7 +169,7 @@ def test_a_unit_that_is_woken_by_the_question_for_its_stacks_is_stopped(
             signal.pause()
     """
 
-    async def story(process: Process) -> None:
+    async def story(process: SupervisedProcess) -> None:
         process.stop(stacks=True)
 
     end, leaks = lived(folder, folder.launch(code), story)
@@ -195,7 +195,7 @@ def test_a_unit_that_is_woken_by_the_question_for_its_stacks_is_stopped(
 def test_what_knows_no_stacks_is_left_alone(
     folder: UnitFolder, launched: Callable[[UnitFolder], Launch]
 ) -> None:
-    async def story(process: Process) -> None:
+    async def story(process: SupervisedProcess) -> None:
         program = Path(f"/proc/{process.pid}/comm")
         # Before its exec a signal would be Python's, and lost with it.
         await folder.until(lambda: program.read_text() == "sleep\n")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from testrium.errors import InfraError
-from testrium.run.supervisor.client import Launch, Process, Supervisor
+from testrium.run.supervisor.client import Launch, SupervisedProcess, Supervisor
 from testrium.system import kernel
 
 if TYPE_CHECKING:
@@ -228,7 +228,7 @@ def test_to_give_up_waiting_harms_nobody(folder: UnitFolder) -> None:
 def test_close_ends_what_is_left(folder: UnitFolder, gone: Gone) -> None:
     launch = folder.launch(UNIT)
 
-    async def story(supervisor: Supervisor) -> tuple[Process, list[int]]:
+    async def story(supervisor: Supervisor) -> tuple[SupervisedProcess, list[int]]:
         process = await supervisor.spawn(launch)
         [daemon] = await folder.wait_lines()
         return process, [process.pid, process.keeper, int(daemon)]

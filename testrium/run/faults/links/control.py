@@ -18,7 +18,7 @@ from testrium.record.listening import listen_streams
 from testrium.record.recorder import Recorder, injected
 from testrium.run.environment import Surroundings
 from testrium.run.faults.links.process import CONTROL
-from testrium.run.supervisor.client import Launch, Process, Supervisor
+from testrium.run.supervisor.client import Launch, SupervisedProcess, Supervisor
 
 #: How long the process may take to do what it is told.
 _LIMIT_S = 30.0
@@ -58,7 +58,7 @@ class Links:
             for number, fault in enumerate(scenario.group.faults)
             if fault.port is not None
         ]
-        self._process: Process | None = None
+        self._process: SupervisedProcess | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._answers: dict[str, asyncio.Future[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []

@@ -28,7 +28,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from testrium.probe.waiting import connected_async
-from testrium.run.change import Change
+from testrium.run.change import ChangeSignal
 from testrium.run.faults.links.connection import (
     Condition,
     Connection,
@@ -72,7 +72,7 @@ class Link:
         self.seen = Seen()
         self._port = port
         self._unit_port = unit_port
-        self._change = Change()
+        self._change = ChangeSignal()
         self._listening: list[tuple[socket.socket, asyncio.Task[None]]] = []
         self._connections: dict[Connection, asyncio.Task[None]] = {}
 
