@@ -7,6 +7,7 @@ is imported that a probe without metadata does not need, and validated steps are
 from __future__ import annotations
 
 import os
+import sys
 from _thread import RLock
 from errno import EBADF
 from time import monotonic_ns, time_ns
@@ -27,6 +28,7 @@ from testrium.probe.event import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from types import TracebackType
     from typing import Any
 
     from testrium.probe.event import Event
@@ -349,7 +351,52 @@ def emitter_of(path: str, domain: str) -> Emitter:
     emitter = _emitters.get(path)
     if emitter is None:
         emitter = _emitters.setdefault(path, Emitter(path, domain))
+        if path == os.environ.get(names.PROBES):
+            _report_deaths()
     return emitter
+
+
+def _report_deaths() -> None:
+    """Emit what the interpreter reports as uncaught, in the main process of a unit's command.
+
+    What calls an entrypoint does so itself. A process that a unit has started has no say in how the
+    unit ends.
+    """
+    modules = sys.modules
+    if "testrium.run.supervisor.program" in modules or not _leads_session():
+        return
+    uncaught = sys.excepthook
+
+    def died(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if not issubclass(kind, KeyboardInterrupt):
+            _emit_uncaught(error, "main")
+        uncaught(kind, error, trace)
+
+    sys.excepthook = died
+    threading: Any = modules.get("threading")
+    if threading is None:  # then there are no threads whose end it tells
+        return
+    thread_uncaught = threading.excepthook
+
+    def thread_died(args: Any) -> None:
+        if args.exc_value is not None and not issubclass(args.exc_type, SystemExit):
+            _emit_uncaught(args.exc_value, "thread")
+        thread_uncaught(args)
+
+    threading.excepthook = thread_died
+
+
+def _leads_session() -> bool:
+    return not hasattr(os, "getsid") or os.getsid(0) == os.getpid()
+
+
+def _emit_uncaught(error: BaseException, where: str) -> None:
+    if not _leads_session():  # a fork of it
+        return
+    try:
+        Unit().exception(error, uncaught=where)
+    except (OSError, ValueError, TypeError) as failure:
+        sys.stderr.write(f"testrium: the exception could not be stored: {failure}\n")
 
 
 def _begin_child() -> None:

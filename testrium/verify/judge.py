@@ -19,6 +19,7 @@ from testrium.verify.metrics import (
     measures_of,
     metric_findings,
     metric_results,
+    unreported,
 )
 from testrium.verify.probes import (
     gaps,
@@ -131,7 +132,15 @@ def _judge(scenario: Scenario, evidence: Evidence) -> Judgement:
         *regressions.findings,
         *evidence.findings,
     ]
-    explanations = Explanations(scenario, found, processes, index, torn, evidence.checks)
+    explanations = Explanations(
+        scenario,
+        found,
+        processes,
+        index,
+        torn,
+        evidence.checks,
+        unreported(scenario, evidence),
+    )
     ranked = explanations.ranked(_worded(explanations.nodes, facts, index))
     unproved = [] if ranked else _unproved(scenario, evidence, index)
     if scenario.strict:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from testrium.verify.circuits import HopTimes
 
 
+#: A report whose name is so close to a metric's may be meant.
+_LIKENESS = 0.75
+
+
 class Measured(NamedTuple):
     """What remains of a circuit once its findings are made. `hops` by their text."""
 
@@ -142,7 +146,7 @@ def _of_reports(
 ) -> Iterator[Finding]:
     same = reports.get(metric.name)
     if same is None:
-        near = close_to(metric.name, reports, likeness=0.75)
+        near = close_to(metric.name, reports, likeness=_LIKENESS)
         hints = (f"a metric {near!r} was reported",) if near else ()
         message = f"{metric.name} was not reported by any process: nothing was proved"
         yield _finding(metric, message, *hints)
@@ -221,6 +225,18 @@ def reports_by_name(evidence: Evidence) -> dict[str, list[Reported]]:
         if report.attempt == evidence.attempt:
             found.setdefault(report.name, []).append(report)
     return found
+
+
+def unreported(scenario: Scenario, evidence: Evidence) -> frozenset[str]:
+    """The metrics that no process reported, and none under a name that may be a misspelling."""
+    reports = reports_by_name(evidence)
+    return frozenset(
+        metric.name
+        for metric in scenario.group.metrics
+        if metric.source == "reported"
+        and metric.name not in reports
+        and close_to(metric.name, reports, likeness=_LIKENESS) is None
+    )
 
 
 def _kinds(reports: Sequence[Reported]) -> list[str]:

@@ -198,7 +198,10 @@ class Explanations:
         index: EventIndex,
         gaps: Sequence[Gap] = (),
         checks: Iterable[CheckResult] = (),
+        unreported: Collection[str] = (),
     ) -> None:
+        """Args: `unreported` are the metrics that no process reported."""
+        self._unreported = unreported
         self._owed_checks = {check.name: check.owed for check in checks if check.owed}
         self._scenario = scenario
         self._parts = {n: node for n, node in enumerate(nodes) if isinstance(node, Part)}
@@ -327,7 +330,8 @@ class Explanations:
     def _by_ends_of_units(self) -> None:
         """The end of a unit: what it owed, circuits through it that saw nothing, its leaks.
 
-        And checks, metrics and samples that are about this unit alone.
+        And checks, metrics and samples that are about this unit alone. So is a metric that nobody
+        reported: those that came to a good end had their turn.
         """
         for cause in self._ended:
             unit = self.nodes[cause].unit
@@ -343,6 +347,9 @@ class Explanations:
                     self._explain(number, cause)
             for number in self._with_codes(Code.SAMPLES):
                 if self._begins_at(number, unit):
+                    self._explain(number, cause)
+            for number in self._with_codes(Code.METRIC):
+                if self.nodes[number].where in self._unreported:
                     self._explain(number, cause)
 
     def _by_blocking(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -288,3 +289,10 @@ def test_a_unit_that_returns_or_exits_has_come_to_its_end(workplace: Workplace) 
         setup="import sys\ndef main():\n    sys.exit()\n",
     )
     assert workplace.run().codes == []
+
+
+def test_a_command_that_is_python_dies_of_its_exception(workplace: Workplace) -> None:
+    unit = f'command = ["{sys.executable}", "script.py"]'
+    script = "import testrium\ntestrium.unit().probe('up')\nraise ValueError('no')\n"
+    workplace.group({"a": unit}, script=script)
+    assert workplace.run().codes == ["exception a:ValueError"]

@@ -372,3 +372,33 @@ def test_public_names() -> None:
     assert testrium.__version__
     with pytest.raises(AttributeError):
         _ = testrium.nothing
+
+
+DIES = """
+import threading, testrium
+testrium.unit().probe("up")
+thread = threading.Thread(target=lambda: [][0])
+thread.start()
+thread.join()
+raise {raised}
+"""
+
+
+@pytest.mark.parametrize(
+    ("raised", "leads", "told"),
+    [
+        ("ValueError('no')", True, [("IndexError", "thread"), ("ValueError", "main")]),
+        ("SystemExit(3)", True, [("IndexError", "thread")]),
+        ("KeyboardInterrupt", True, [("IndexError", "thread")]),
+        ("ValueError('no')", False, []),  # a process that the unit has started
+    ],
+)
+def test_the_main_process_of_a_command_tells_what_it_died_of(
+    lines: Lines, raised: str, leads: bool, told: list[tuple[str, str]]
+) -> None:
+    code = DIES.format(raised=raised)
+    ended = subprocess.run(
+        [sys.executable, "-c", code], start_new_session=leads, capture_output=True, check=False
+    )
+    assert b"IndexError" in ended.stderr
+    assert [(line["step"], line["meta"]["uncaught"]) for line in lines()[1:]] == told

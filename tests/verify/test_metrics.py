@@ -87,6 +87,42 @@ CASES = {
         "rule orphans=allow\nmetric rate most=3\nreport rate 1\nreport rate 2\nreport rate 99",
         "pass",
     ),
+    "never reported by a unit that had come to its end": (
+        "rule orphans=allow\nunit a\nunit b\na:up\nb:up\nmetric rate\nend b exit=1",
+        "fail\ncrash b\nmetric rate < crash b",
+    ),
+    "never reported, and two units came to an end": (
+        (
+            "rule orphans=allow\nunit a\nunit b\na:up\nb:up\nmetric rate\n"
+            "end a exit=1 at=9\nend b exit=1 at=5"
+        ),
+        "fail\ncrash b\ncrash a < crash b\nmetric rate < crash b",
+    ),
+    "reported, and over its max, beside the end of a unit": (
+        (
+            "rule orphans=allow\nunit a\nunit b\na:up\nb:up\nmetric rate most=1\nreport rate 2\n"
+            "end b exit=1"
+        ),
+        "fail\ncrash b\nmetric rate",
+    ),
+    "reported under another name, beside the end of a unit": (
+        "rule orphans=allow\nunit a\nunit b\na:up\nb:up\nmetric rate\nreport rates 1\nend b exit=1",
+        "fail\ncrash b\nmetric rate",
+    ),
+    "a slow hop explains the percentile of its circuit": (
+        (
+            f"{THREE}metric command.b:got.p50 source=hop owner=command most=5 unit=ms\n"
+            "metric command.p50 source=circuit owner=command most=5 unit=ms"
+        ),
+        "fail\nmetric command.b:got.p50\nmetric command.p50 < metric command.b:got.p50",
+    ),
+    "a slow hop explains no other circuit, and no percentile explains a hop": (
+        "circuit a:sent b:got\ncircuit b:got c:done name=other\n"
+        + "\n".join(f"a sent> k{n} @{n}0\nb got< k{n} @{n}6\nc done k{n} @{n}9" for n in range(3))
+        + "\nmetric command.b:got.p50 source=hop owner=command most=5 unit=ms"
+        "\nmetric other.p50 source=circuit owner=other most=2 unit=ms",
+        "fail\nmetric command.b:got.p50\nmetric other.p50",
+    ),
     "never reported": ("rule orphans=allow\nmetric rate", "fail\nmetric rate"),
     "reported in an attempt that was given up": (
         "rule orphans=allow\nmetric rate\nreport rate 1 attempt=1\nevidence attempt=2",
