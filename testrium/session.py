@@ -350,8 +350,10 @@ class Session:
 
     def _report(self, result: GroupResult) -> None:
         for note in result.judgement.notes:
-            if note.code is Code.METRIC:  # there is a rule, and it could not be applied
-                self._request.observer.notice(f"{note.where}: {note.message}")
+            # A rule could not be applied, or `classic = true` has let a unit pass.
+            if note.code in (Code.METRIC, Code.HANG):
+                about = note.where if note.code is Code.METRIC else result.scenario.id
+                self._request.observer.notice(f"{about}: {note.message}")
         self._request.observer.group_ended(result)
 
     async def _advised(self, result: GroupResult) -> GroupResult:

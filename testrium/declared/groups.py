@@ -167,6 +167,11 @@ class Configs:
     """`true`: results of this group (repeats, modes, matrix) may run at the same time, because
     nothing writes into its folder
     """
+    classic: bool = False
+    """`true`: the rule of testrium 0.3.0 for units that do not end. A `stop = "self"` unit whose
+    `events` were all emitted, and on which no other unit depends, is stopped with a note instead
+    of being a `hang`
+    """
     inherit_env: Annotated[bool, Key("inherit-env")] = True
     """`false`: units get only `PATH`, `HOME`, `LANG`, `TMPDIR` and the variables that the group
     declares
@@ -243,4 +248,12 @@ class Scenario(NamedTuple):
                 unit.events or unit.stop_events or unit.ready_event or unit.kind in KINDS
                 for unit in self.units
             )
+        )
+
+    def is_under_classic_rule(self, unit: Unit) -> bool:
+        """Whether `classic = true` may stop it: it should end by itself, and nobody needs it."""
+        return (
+            unit.stop == "self"
+            and unit.has_process
+            and all(unit.name not in other.dependencies for other in self.units)
         )

@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 
 from testrium.declared.groups import Scenario
 from testrium.errors import ExitCode, InfraError
-from testrium.evidence import CheckResult, Finding
+from testrium.evidence import CheckResult, End, Finding, UnitState
 from testrium.judging.workers import GivenUpError, Worker
 from testrium.results import GroupResult, Judgement
+from testrium.run.supervisor.protocol import signal_number
 from testrium.variables import EnvValues, env_names
 from testrium.words import BAD_VERDICTS, Code, Verdict
 
@@ -148,17 +149,42 @@ def classic_results(scenario: Scenario, database: Path, duration_s: float) -> Ma
 
     evidence = gather_evidence(scenario, database)
     judgement = judge(scenario, evidence)
+    tests = [
+        {"name": test.name, "passed": test.passed, "total_time": test.duration_s}
+        for test in evidence.tests
+    ]
+    if details := _unit_processes(scenario, evidence.ends):
+        unit_processes = {
+            "name": "unit_processes",
+            "passed": not judgement.missing and all(one["passed"] for one in details),
+            "total_time": duration_s - sum(test.duration_s for test in evidence.tests),
+            "details": details,
+        }
+        tests.insert(0, unit_processes)
     return {
         "duration": duration_s,
         "passed": judgement.verdict is Verdict.PASS,
-        "tests_results": [
-            {"name": test.name, "passed": test.passed, "total_time": test.duration_s}
-            for test in evidence.tests
-        ],
+        "tests_results": tests,
         "events_completed": [place._asdict() for place in judgement.completed],
         "events_missing": [place._asdict() for place in judgement.missing],
         "correlations": classic_correlations(evidence.events),
     }
+
+
+def _unit_processes(scenario: Scenario, ends: tuple[End, ...]) -> list[dict[str, Any]]:
+    """How the processes of the units ended, as 0.3.0 told its callbacks."""
+    by_unit = {end.unit: end for end in ends}
+    found = [by_unit[unit.name] for unit in scenario.units if unit.name in by_unit]
+    return [
+        {
+            "name": end.unit,
+            "passed": end.state in (UnitState.FINISHED, UnitState.STOPPED),
+            "status": end.state.value,
+            "exitcode": -signal_number(end.signal) if end.signal else end.exit_code,
+        }
+        for end in found
+        if end.pid is not None or end.state is UnitState.FAILED
+    ]
 
 
 #: What has fewer bytes to read is judged in the runner's own loop: a process costs more.

@@ -163,6 +163,8 @@ class RunningUnit:
             self.context.logs.finish(log)
         await recorder.sync()
         await recorder.finish(probe_file)
+        if end.cause in (EndCause.OVERDUE, EndCause.TIMEOUT) and self._was_done():
+            end = end._replace(cause=EndCause.STOPPED)
         process.cleared.add_done_callback(lambda _: recorder.rest(probe_file))
         self.process = None
         self._tell_change()
@@ -399,6 +401,15 @@ class RunningUnit:
         if cause is EndCause.SELF and marker is not None:
             return end._replace(concluded=marker.exists())
         return end
+
+    def _was_done(self) -> bool:
+        """Whether the unit, alive at its limit, is one that `classic = true` lets go by then."""
+        scenario, find = self.context.scenario, self.context.recorder.find
+        return (
+            scenario.group.classic
+            and scenario.is_under_classic_rule(self.unit)
+            and all(find(self.name, step) is not None for step in self.unit.events)
+        )
 
     def _overdue_cause(self, ended: Exit) -> EndCause:
         deadline = self.context.deadline_ns

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from enum import Enum
 from typing import Protocol
 
@@ -120,7 +121,17 @@ class Dependencies:
     @property
     def played(self) -> bool:
         """Whether everybody has begun, and those have ended who should by themselves."""
-        return not (self._opening or self._beginning or self._next or self._to_end)
+        return self.begun and not self._to_end
+
+    @property
+    def begun(self) -> bool:
+        """Whether everybody has begun."""
+        return not (self._opening or self._beginning or self._next)
+
+    @property
+    def not_ended(self) -> AbstractSet[str]:
+        """Those who should end by themselves, and have not."""
+        return self._to_end
 
     def _look_whether_next(self, dependent: DependentUnit) -> None:
         name = dependent.unit.name
@@ -141,6 +152,9 @@ def _put(names: set[str], name: str, belongs: bool) -> None:
     else:
         names.discard(name)
 
+
+#: So long the units of a `classic` group may go on once all events are in.
+CLASSIC_END_NS = 500_000_000
 
 #: So many units begin in one turn of the loop: it has deadlines to heed.
 TURN = 50
@@ -188,6 +202,13 @@ class GroupUnits:
         self._starting: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._idle_since_ns: int | None = None  # when the last `self` unit had ended
+        scenario = context.scenario
+        self._classic = frozenset(
+            unit.name
+            for unit in scenario.units
+            if scenario.group.classic and scenario.is_under_classic_rule(unit)
+        )
+        self._classic_end_ns: int | None = None  # until when the end of those is waited for
         for running in self.running_units.values():
             running.on_change = self._dependencies.update
         context.recorder.subscribe(self._see)
@@ -304,7 +325,7 @@ class GroupUnits:
 
     def _begin_again(self) -> None:
         self._again = self._stopping = False
-        self._idle_since_ns = None
+        self._idle_since_ns = self._classic_end_ns = None
         self.context.attempt += 1
         self.context.endings.forget()
         self.context.recorder.new_attempt(self.context.attempt)
@@ -438,15 +459,37 @@ class GroupUnits:
             return False
         if self._dependencies.all_gone:
             return True
-        if not self._dependencies.played:
+        if not (self._dependencies.played or self._is_over_by_classic_rule()):
             return False
         if self._idle_since_ns is None:
             self._idle_since_ns = time.monotonic_ns()
+        return self._expectations_met()
+
+    def _is_over_by_classic_rule(self) -> bool:
+        """Whether those that have not ended are such as `classic = true` stops, and it is time to.
+
+        What they do after their last event has as long to come to an end as it had in 0.3.0.
+        """
+        waited_for = self._dependencies.not_ended
+        done = waited_for <= self._classic and self._dependencies.begun and self._expectations_met()
+        if not (done and all(map(self._expectations.has_events_of, waited_for))):
+            self._classic_end_ns = None
+            return False
+        now_ns = time.monotonic_ns()
+        if self._classic_end_ns is None:
+            self._classic_end_ns = now_ns + CLASSIC_END_NS
+        return now_ns >= self._classic_end_ns
+
+    def _expectations_met(self) -> bool:
         return self._tests_drive or self._expectations.met()
 
     def _limit(self) -> tuple[int | None, Completion]:
         """Until when to wait for completion, and what it means when nothing came."""
         deadline_ns = self.context.deadline_ns
+        if self._classic_end_ns is not None:
+            return min(
+                self._classic_end_ns, deadline_ns or self._classic_end_ns
+            ), Completion.COMPLETE
         linger_ns = self.context.scenario.group.rules.linger_ns
         if linger_ns is not None and self._idle_since_ns is not None:
             linger_end_ns = self._idle_since_ns + linger_ns

@@ -60,6 +60,10 @@ class Expectations:
             and (self._orphans is None or self._orphans.met())
         )
 
+    def has_events_of(self, unit: str) -> bool:
+        """Whether all required probes of this unit were emitted."""
+        return all(of != unit for of, _ in self._missing)
+
     def describe(self) -> tuple[str, ...]:
         """What is still open, a sentence for each."""
         return (

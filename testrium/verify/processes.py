@@ -198,9 +198,9 @@ class ProcessFacts:
                 self._add_end(Code.UNREADY, end, _unready_message(end))
             case EndCause.OVERDUE:
                 limit = f"the group's deadline ({self._scenario.group.timeout_s:g} s)"
-                self._add_end(Code.HANG, end, f"{end.unit} was still alive at {limit}")
+                self._add_hang(end, limit)
             case EndCause.TIMEOUT:
-                self._add_end(Code.HANG, end, f"{end.unit} was still alive at its own timeout")
+                self._add_hang(end, "its own timeout")
             case EndCause.NOTRUN:
                 because = f" because of {end.blocked_by}" if end.blocked_by else f": {end.message}"
                 self._add_end(Code.NOTRUN, end, f"{end.unit} was not started{because}")
@@ -234,11 +234,44 @@ class ProcessFacts:
         if unit is None or ended_as_told(end, unit):
             if unit is not None and end.signal == "SIGKILL" != f"SIG{unit.stop_signal}":
                 self._add_unstopped(end, unit)
+            if unit is not None:
+                self._note_classic_stop(end, unit)
             self._check_silent(end)
         elif self._exceptions.death_of(end) is None:
             how = f"by {end.signal}" if end.signal else f"with exit code {end.exit_code}"
             message = f"{end.unit} ended {how} when it was told to stop ({unit.stop_signal})"
             self._add_end(Code.CRASH, end, message)
+
+    def _add_hang(self, end: End, limit: str) -> None:
+        message = f"{end.unit} was still alive at {limit}"
+        unit = self._units.get(end.unit)
+        if unit is not None and unit.events and self._is_done_but_alive(unit):
+            message += (
+                ', though all its events are in: with stop = "runner" in its file,'
+                " or classic = true in [Configs], it is stopped then"
+            )
+        self._add_end(Code.HANG, end, message)
+
+    def _is_done_but_alive(self, unit: Unit) -> bool:
+        """Whether the rule of `classic = true` is about it: declared or not."""
+        events = self._index.by_place
+        return self._scenario.is_under_classic_rule(unit) and all(
+            (unit.name, step) in events for step in unit.events
+        )
+
+    def _note_classic_stop(self, end: End, unit: Unit) -> None:
+        """Say that the end of a unit was not its own, where `classic = true` has made it so."""
+        if self._scenario.group.classic and self._is_done_but_alive(unit):
+            message = f"{end.unit} had not ended, and was stopped as all its events were in"
+            self.notes.append(
+                Finding(
+                    Code.HANG,
+                    end.unit,
+                    f"{message} (classic = true)",
+                    unit=end.unit,
+                    t_ns=end.ended_ns,
+                )
+            )
 
     def _add_unstopped(self, end: End, unit: Unit) -> None:
         """It had to be killed: a finding where the unit says that it stops by itself."""

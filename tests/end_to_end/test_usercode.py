@@ -121,7 +121,7 @@ def test_test_functions_run_by_priority_with_callbacks(workplace: Workplace) -> 
         "validate test_first",
         "last",
         "validate test_last",
-        "results True ['test_zero', 'test_first', 'test_last']",
+        "results True ['unit_processes', 'test_zero', 'test_first', 'test_last']",
     ]
     assert [test["name"] for test in outcome.group["tests"]] == [
         "test_zero",

@@ -118,6 +118,14 @@ TABLE = {
     ),
     # hang
     "alive at the deadline": (f"{A};end a cause=overdue", "fail;hang a"),
+    "done, and stopped by the classic rule": (
+        "group classic=true;unit a up;a:up;end a cause=stopped signal=SIGTERM",
+        "pass",
+    ),
+    "alive at the deadline with an event missing, under the classic rule": (
+        "group classic=true;unit a up later;a:up;end a cause=overdue",
+        "fail;hang a;missing a:later < hang a",
+    ),
     "alive at its own timeout": (f"{A};end a cause=timeout", "fail;hang a"),
     # silent
     "silent": ("unit a", "fail;silent a"),
@@ -197,6 +205,33 @@ def test_what_a_crash_says(table: Callable[[str], Any]) -> None:
     assert finding.message == "a ended with exit code 3 (started twice)"
     assert finding.hints == ("its last probe was up",)
     assert finding.events == (1,)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("unit a up;a:up;end a cause=overdue", True),
+        ("unit a up;a:up;end a cause=timeout", True),
+        ("unit a up;a:other;end a cause=overdue", False),
+        ("unit a;a:up;end a cause=overdue", False),
+        ("unit a up;unit b b dependencies=a;a:up;b:b;end a cause=overdue", False),
+        ("unit a up stop=runner;a:up;end a cause=timeout", False),
+    ],
+)
+def test_a_hang_names_the_classic_rule_where_it_would_have_helped(
+    text: str, named: bool, judged: Callable[[str], Judgement]
+) -> None:
+    (hang, *_) = judged(text.replace(";", "\n")).findings
+    assert hang.message.startswith("a was still alive at")
+    assert ("classic = true" in hang.message) is named
+
+
+def test_the_classic_rule_is_noted(judged: Callable[[str], Judgement]) -> None:
+    (note,) = judged("group classic=true\nunit a up\na:up\nend a cause=stopped").notes
+    assert (note.code, note.where) == ("hang", "a")
+    assert note.message == (
+        "a had not ended, and was stopped as all its events were in (classic = true)"
+    )
 
 
 def test_what_an_unready_unit_says(table: Callable[[str], Any]) -> None:

@@ -109,10 +109,14 @@ class Exit(NamedTuple):
 
 
 def signal_number(name: str) -> int:
-    """The number of a signal called "TERM" or "SIGTERM". Raises ValueError for an unknown one."""
+    """The number of a signal called "TERM", "SIGTERM" or as `signal_name` says.
+
+    Raises ValueError for an unknown one.
+    """
+    short, _, more = name.upper().removeprefix("SIG").partition("+")
     try:
-        return signal.Signals["SIG" + name.upper().removeprefix("SIG")].value
-    except KeyError:
+        return signal.Signals[f"SIG{short}"].value + int(more or 0)
+    except (KeyError, ValueError):
         raise ValueError(f"no signal is called {name!r}") from None
 
 
