@@ -126,6 +126,19 @@ class Leak(NamedTuple):
     command_line: str
 
 
+class LatePort(NamedTuple):
+    """A port at which nobody listened when its unit said that it was ready (CLOCK_MONOTONIC).
+
+    `listened_ns` is None where nobody did until `looked_ns`, the last time that was asked.
+    """
+
+    unit: str
+    port: str
+    ready_ns: int
+    looked_ns: int
+    listened_ns: int | None = None
+
+
 class Sample(NamedTuple):
     """What a unit and all that it has started used at `t_ns` (CLOCK_MONOTONIC).
 
@@ -274,6 +287,8 @@ class Evidence(NamedTuple):
     attempt: int = 1
     started_ns: int | None = None
     ended_ns: int | None = None
+    #: Where units said that they were ready before they listened.
+    late_ports: tuple[LatePort, ...] = ()
     #: Set when the runner or the machine failed the group: what happened.
     infra: str = ""
     interrupted: bool = False

@@ -24,6 +24,7 @@ from testrium.evidence import (
     Event,
     Evidence,
     Finding,
+    LatePort,
     Leak,
     LogPiece,
     Moments,
@@ -144,6 +145,7 @@ def load_evidence(database: Path) -> Evidence:
                     )
                 ),
                 checks=tuple(map(_check, meta.get("checks", ()))),
+                late_ports=tuple(LatePort(*port) for port in meta.get("late_ports", ())),
                 attempt=meta.get("attempt", 1),
                 started_ns=meta.get("started_ns"),
                 ended_ns=meta.get("ended_ns"),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from testrium.declared.groups import Scenario
 from testrium.errors import InfraError
-from testrium.evidence import Event
+from testrium.evidence import Event, LatePort
 from testrium.record.recorder import Recorder
 from testrium.record.runs import socket_folder
 from testrium.record.waits import Endings, WaitServer
@@ -70,6 +70,7 @@ class GroupContext:
         diagnostics.hide = self.env_values.hidden
         self.links: LinkSwitch | None = None
         self.attempt = 1
+        self.late_ports: list[LatePort] = []
         self.started_ns: int | None = None
         self.deadline_ns: int | None = None
 

@@ -358,6 +358,7 @@ class GroupRun:
             infra=infra and self._context.env_values.hidden(infra),
             interrupted=self._interrupted,
             suspended_ns=self._suspended_ns(),
+            late_ports=self._context.late_ports,
         )
 
     def _store_results(self) -> None:

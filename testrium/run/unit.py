@@ -11,7 +11,16 @@ from typing import Any
 
 from testrium.declared.units import Unit, is_accepted
 from testrium.errors import InfraError
-from testrium.evidence import End, EndCause, Event, Leak, UnitState, Use, ended_as_told
+from testrium.evidence import (
+    End,
+    EndCause,
+    Event,
+    LatePort,
+    Leak,
+    UnitState,
+    Use,
+    ended_as_told,
+)
 from testrium.run.change import ChangeSignal
 from testrium.run.context import GroupContext
 from testrium.run.folder import last_lines
@@ -32,6 +41,7 @@ from testrium.run.launch import (
 )
 from testrium.run.log_probes import follow_logs
 from testrium.run.monitor import usage_of
+from testrium.run.ports import listening
 from testrium.run.supervisor.client import Exit, LaunchError, SupervisedProcess
 from testrium.words import EventType
 
@@ -381,7 +391,42 @@ class RunningUnit:
         self.was_ready = True
         self._ready_ns = time.monotonic_ns()
         waited = awaited(self.unit) is not None
+        if waited and self.process is not None and self._stop_cause is None:
+            self._watch_ports(self.process)
         self._set_state(UnitState.READY if waited else UnitState.RUNNING)
+
+    def _watch_ports(self, process: SupervisedProcess) -> None:
+        """Note whether it listens now that it has said that it is ready, and else since when."""
+        ports = self.context.surroundings.ports.get(self.name, {})
+        if not ports or any(ready.kind in ("tcp", "http") for ready in self.unit.ready):
+            return
+        ready_ns = self._ready_ns or time.monotonic_ns()
+        if (there := listening()) is None:
+            return
+        late = {name: number for name, number in ports.items() if number not in there}
+        if not late:
+            return
+
+        async def watch() -> None:
+            pause_s = 0.002
+            try:
+                while late and not process.ended.done():
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(1.5 * pause_s, 0.05)
+                    there, now_ns = listening() or frozenset(), time.monotonic_ns()
+                    for name in [name for name, number in late.items() if number in there]:
+                        del late[name]
+                        note(name, now_ns, now_ns)
+            finally:
+                for name in late:
+                    note(name, time.monotonic_ns(), None)
+
+        def note(name: str, looked_ns: int, listened_ns: int | None) -> None:
+            port = LatePort(self.name, name, ready_ns, looked_ns, listened_ns)
+            self.context.late_ports.append(port)
+
+        watching = asyncio.ensure_future(watch())
+        process.ended.add_done_callback(lambda _: watching.cancel())
 
     def _end_of(self, process: SupervisedProcess, ended: Exit, message: str) -> End:
         cause = EndCause.SELF

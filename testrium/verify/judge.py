@@ -29,7 +29,7 @@ from testrium.verify.probes import (
     required_places,
     unproved_faults,
 )
-from testrium.verify.processes import ProcessFacts, limit_findings
+from testrium.verify.processes import ProcessFacts, early_services, limit_findings
 from testrium.verify.roots import Explanations, Node, Part, parts_of
 from testrium.words import UNKNOWN_CODES, Code, EventType, Verdict
 
@@ -153,6 +153,7 @@ def _judge(scenario: Scenario, evidence: Evidence) -> Judgement:
         findings=(*unexpected, *(finding for finding, _ in ranked)),
         notes=(
             *processes.notes,
+            *early_services(scenario, processes.ends, (finding for finding, _ in ranked)),
             *notes,
             *regressions.notes,
             *_suspended(scenario, evidence),

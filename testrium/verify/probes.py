@@ -244,8 +244,11 @@ def _numbers(hole: Hole) -> str:
 
 
 def unproved_faults(scenario: Scenario, evidence: Evidence, index: EventIndex) -> list[Finding]:
-    """A finding for each planned fault that never happened."""
-    happened = {event.step for event in evidence.faults}
+    """A finding for each planned fault that never happened.
+
+    Of a clock that only the stored times of probes were told, the program has seen nothing.
+    """
+    happened = {event.step for event in evidence.faults if event.meta.get("by") != "probes"}
     return [
         Finding(
             Code.VACUOUS,
@@ -265,6 +268,9 @@ def _why(fault: Fault, scenario: Scenario, evidence: Evidence, index: EventIndex
         unit = next((unit for unit in scenario.units if unit.name == fault.unit), None)
         if unit is not None and not unit.is_python:
             return [f"{fault.unit} is not Python: its clock needs faketime's library (libfaketime)"]
+        if any(event.step == fault.name for event in evidence.faults):  # by its probes alone
+            hint = f"the clock of {fault.unit} did not move: it needs faketime's library"
+            return [f"{hint} (libfaketime), for Python a newer one than 0.9.10"]
     if place is None:
         return []
     reached = [

@@ -14,7 +14,7 @@ from testrium.declared.groups import Scenario
 from testrium.declared.units import Unit, is_accepted
 from testrium.errors import InjectedFault
 from testrium.evidence import End, EndCause, Event, Evidence, Finding, Sample, ended_as_told
-from testrium.phrases import close_to, megabytes, shown, times
+from testrium.phrases import close_to, megabytes, shown, time_span, times
 from testrium.tracebacks import deepest_own
 from testrium.verify.findings import place_of
 from testrium.verify.index import EventIndex
@@ -139,6 +139,18 @@ ENDS = (Code.INFRA, Code.CRASH, Code.EXCEPTION, Code.UNREADY, Code.HANG, Code.NO
 EndTimes = Mapping[tuple[Code, str], tuple[float, int]]
 
 
+_BUFFERED = (
+    "it wrote nothing: a program that buffers its output shows it late"
+    ' (start it with `stdbuf -oL`; of Python, set PYTHONUNBUFFERED = "1")'
+)
+_DAEMON = (
+    "it went on in the background: run it in the foreground (an option such as --foreground),"
+    " for Testrium looks after the process that it has started"
+)
+#: Between two looks whether somebody listens (ns).
+_LOOKED_NS = 60_000_000
+
+
 class AwaitedEvent(NamedTuple):
     """An event that somebody waited for, with `key` or with any."""
 
@@ -167,6 +179,7 @@ class ProcessFacts:
         self._deadline_ns = min(
             (e.ended_ns for e in self.ends.values() if _at_deadline(e) and e.ended_ns), default=None
         )
+        self._late_ports = evidence.late_ports
         self._emitters = {unit for unit, _ in index.by_place}
         self._emitters.update(map(attrgetter("owner"), index.events))
         self._emitters.update(damage.unit for damage in evidence.damages)
@@ -315,7 +328,7 @@ class ProcessFacts:
                 Code.LEAK,
                 end.unit,
                 f"{end.unit} left {count} behind ({left[0]})",
-                hints=tuple(left[:10]),
+                hints=(*left[:10], *self._foreground_hints(end, self._units.get(end.unit))),
                 unit=end.unit,
                 t_ns=end.ended_ns,
             )
@@ -334,6 +347,8 @@ class ProcessFacts:
         hints += self._planned_hints(end)
         if code is Code.UNREADY:
             hints += self._ready_hints(end)
+        elif code is Code.CRASH and any("refused" in line.lower() for line in end.last_lines):
+            hints += self._late_port_hints(end.unit, end.ended_ns)
         self.findings.append(
             Finding(
                 code,
@@ -366,16 +381,57 @@ class ProcessFacts:
 
     def _ready_hints(self, end: End) -> list[str]:
         unit = self._units.get(end.unit)
-        if unit is None or unit.ready_event is None:
+        if unit is None:
             return []
-        near = close_to(unit.ready_event, self._index.steps_of(unit.name), likeness=0.75)
-        return [f"it did emit {near}: is {unit.ready_event} misspelled?"] if near else []
+        hints = []
+        if unit.ready_event is not None:
+            near = close_to(unit.ready_event, self._index.steps_of(unit.name), likeness=0.75)
+            if near:
+                hints.append(f"it did emit {near}: is {unit.ready_event} misspelled?")
+        lines = {probe.step for probe in unit.probes}
+        by_output = unit.ready_event in lines or any(ready.log for ready in unit.ready)
+        if by_output and not end.last_lines:
+            hints.append(_BUFFERED)
+        return hints + self._foreground_hints(end, unit)
+
+    @staticmethod
+    def _foreground_hints(end: End, unit: Unit | None) -> list[str]:
+        """A program that goes on in the background is not the process that was started."""
+        if unit is None or not end.leaks or not accepted_exit(end, unit):
+            return []
+        if end.cause is not EndCause.SELF or (unit.stop != "runner" and not unit.ready):
+            return []
+        return [_DAEMON]
+
+    def _late_port_hints(self, unit: str, t_ns: int | None) -> list[str]:
+        """That a server said that it was ready before it listened, where one was refused then."""
+        hints = []
+        for late in self._late_ports:
+            until_ns = late.listened_ns or late.looked_ns + _LOOKED_NS
+            if late.unit == unit or t_ns is None or not late.ready_ns <= t_ns <= until_ns:
+                continue
+            server = self._units.get(late.unit)
+            event = server.ready_event if server else None
+            said = f"emitted `{shown(event)}`" if event else "was ready"
+            at = f"at its port {late.port}"
+            if late.listened_ns is None:
+                told = f"{late.unit} {said} before it listened {at}"
+            else:
+                waited = time_span(late.listened_ns - late.ready_ns)
+                told = f"{late.unit} {said} {waited} before it listened {at}"
+            hints.append(
+                f'{told}: let it say so later, or use ready = {{tcp = "${{port.{late.port}}}"}}'
+            )
+        return hints
 
     def _add_exceptions(self, evidence: Evidence) -> None:
         """Exception events, and under `stderr = "forbid"` tracebacks; a finding for each place."""
         mode = self._scenario.group.rules.stderr
         for events in self._exceptions.by_place():
             finding = exception_finding(events)
+            if "refused" in f"{events[0].step} {events[0].meta.get('message')}".lower():
+                late = self._late_port_hints(events[0].unit, finding.t_ns)
+                finding = finding._replace(hints=(*finding.hints, *late))
             waits = [_wait_of(event) for event in events]
             if None not in waits:
                 self.waits[finding.where] = [wait for wait in waits if wait is not None]
@@ -523,6 +579,78 @@ def raised_types(text: str) -> dict[str, str]:
 def _own_name(qualified: str) -> str:
     """`ValueError` of `package.module.ValueError`."""
     return re.split(r"[.:]+", qualified)[-1]
+
+
+def early_services(
+    scenario: Scenario, ends: Mapping[str, End], findings: Iterable[Finding]
+) -> list[Finding]:
+    """A note for each service that quit by itself while others still needed it.
+
+    Units that depend on it were alive, or something that it should have done was not done.
+    """
+    services = [unit for unit in scenario.units if unit.stop == "runner" and not unit.scope]
+    quit_by_itself = {
+        unit.name: end
+        for unit in services
+        if unit.has_process
+        and (end := ends.get(unit.name)) is not None
+        and end.cause is EndCause.SELF
+        and accepted_exit(end, unit)
+        and end.was_ready
+    }
+    if not quit_by_itself:
+        return []
+    owed: dict[str, list[str]] = {}
+    for finding in findings:
+        if finding.code in (Code.LOST, Code.MISSING):
+            for place in finding.where.split("|"):
+                owed.setdefault(place.rpartition(":")[0], []).append(finding.where)
+    return [
+        _early_service(end, needed)
+        for name, end in quit_by_itself.items()
+        if (needed := _needed_by(name, end, scenario, ends, owed))
+    ]
+
+
+#: Who is alive a little longer has not needed it: ends are told one after the other (ns).
+_TOGETHER_NS = 20_000_000
+
+
+def _needed_by(
+    name: str,
+    end: End,
+    scenario: Scenario,
+    ends: Mapping[str, End],
+    owed: Mapping[str, list[str]],
+) -> list[str]:
+    """Why a service was still needed when it ended, in words."""
+    if end.ended_ns is None:
+        return []
+    needed = []
+    for unit in scenario.units:
+        other = ends.get(unit.name)
+        if name not in unit.dependencies or other is None or other.started_ns is None:
+            continue
+        longer_ns = (other.ended_ns or 0) - end.ended_ns
+        if longer_ns > _TOGETHER_NS:
+            needed.append(f"{unit.name} depends on it and was alive {time_span(longer_ns)} longer")
+    needed += [f"{place} did not happen" for place in dict.fromkeys(owed.get(name, ()))]
+    return needed
+
+
+def _early_service(end: End, needed: Sequence[str]) -> Finding:
+    return Finding(
+        Code.CRASH,
+        end.unit,
+        f"{end.unit} is a service and ended by itself (exit code {end.exit_code})"
+        f" while it was needed: {needed[0]}",
+        hints=(
+            *needed[1:10],
+            'if that is its job, write stop = "self" or ready = {ended = true} in its unit file',
+        ),
+        unit=end.unit,
+        t_ns=end.ended_ns,
+    )
 
 
 #: Over so long a time CPU use is averaged before it is compared with `max_cpu`.

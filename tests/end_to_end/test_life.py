@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -448,3 +449,87 @@ def test_a_line_that_ready_error_matches_ends_the_wait(workplace: Workplace) -> 
     assert outcome.codes == ["unready server"]
     assert "'FATAL: no licence'" in outcome.group["findings"][0]["message"]
     assert outcome.group["duration_s"] < 20
+
+
+def test_a_server_that_said_ready_before_it_listened_is_named(workplace: Workplace) -> None:
+    code = """
+        import os, socket, time
+        def srv():
+            me = testrium.unit()
+            me.probe("ready")
+            me.wait_for("client:ConnectionRefusedError")
+            with socket.create_server(("127.0.0.1", int(os.environ["TESTRIUM_PORT_HTTP"]))):
+                me.wait_for("late:done")
+        def client():
+            socket.create_connection(("127.0.0.1", int(os.environ["TESTRIUM_PORT_SRV_HTTP"])))
+        def late():
+            me = testrium.unit()
+            port = int(os.environ["TESTRIUM_PORT_SRV_HTTP"])
+            while socket.socket().connect_ex(("127.0.0.1", port)):
+                time.sleep(0.01)
+            time.sleep(0.1)  # until it was seen that somebody listens
+            me.probe("done")
+    """
+    needs = 'unit_dependencies = ["srv"]\nin-except = "Resume"\nquiet = true\n'
+    units = {
+        "srv": 'entrypoint = "test_case:srv"\nports = ["http"]\nready_event = "ready"\n',
+        "client": f'entrypoint = "test_case:client"\n{needs}',
+        "late": f'entrypoint = "test_case:late"\n{needs}',
+    }
+    workplace.group(units, code)
+    finding, *_ = workplace.run().group["findings"]
+    assert finding["where"] == "client:ConnectionRefusedError"
+    (hint,) = [hint for hint in finding["hints"] if "listened" in hint]
+    assert re.match(r"srv emitted `ready` \S+ m?s before it listened at its port http: ", hint)
+
+
+def test_unready_says_what_helps_a_silent_program_and_one_in_the_background(
+    workplace: Workplace,
+) -> None:
+    units = {
+        "silent": 'command = ["sleep", "5"]\nready = {log = "up"}\nready_timeout = 0.1\n',
+        "daemon": """
+            command = ["sh", "-c", "setsid sleep 5 & "]
+            ports = ["http"]
+            ready = {tcp = "${port.http}"}
+            stop = "runner"
+        """,
+    }
+    workplace.group({name: f'{text}\nin-except = "Resume"\n' for name, text in units.items()})
+    hints = {
+        finding["where"]: " ".join(finding["hints"])
+        for finding in workplace.run().group["findings"]
+        if finding["code"] == "unready"
+    }
+    assert "`stdbuf -oL`; of Python, set PYTHONUNBUFFERED" in hints["silent"]
+    assert "run it in the foreground" in hints["daemon"]
+
+
+def test_a_service_that_quits_while_it_is_needed_is_noted(workplace: Workplace) -> None:
+    code = """
+        def srv():
+            testrium.unit().probe("ready")
+        def client():
+            me = testrium.unit()
+            try:
+                me.wait_for("srv:answered")
+            except TimeoutError:
+                me.wait_for("late:done")
+        def late():
+            testrium.unit().probe("done")
+    """
+    units = {
+        "srv": 'entrypoint = "test_case:srv"\nready_event = "ready"\n',
+        "client": 'entrypoint = "test_case:client"\nunit_dependencies = ["srv"]\nquiet = true\n',
+        "late": 'entrypoint = "test_case:late"\nunit_dependencies = ["srv"]\n',
+    }
+    workplace.group(units, code)
+    outcome = workplace.run()
+    assert outcome.codes == []
+    assert outcome.group["verdict"] == "pass"
+    (note,) = outcome.group["notes"]
+    assert (note["code"], note["where"]) == ("crash", "srv")
+    assert (
+        "srv is a service and ended by itself (exit code 0) while it was needed"
+        in (note["message"])
+    )
