@@ -8,16 +8,22 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
+from pydantic import ValidationError
 
 from testrium import testing
 from testrium.cli.main import COMMANDS, main
-from testrium.declared.checks import Check
-from testrium.declared.groups import Configs
+from testrium.declared.checks import Check, Metric
+from testrium.declared.circuits import Circuit, Rules
+from testrium.declared.faults import Chaos, Fault
+from testrium.declared.groups import Configs, Monitored
 from testrium.declared.keys import keys_of
-from testrium.declared.units import Unit
+from testrium.declared.project import ProjectTable
+from testrium.declared.units import Fixture, Unit
+from testrium.load.validate import adapter
 from testrium.modules.events import Events_Manager, Results_Manager, UnitStatus_Manager
 from testrium.words import Code
 
@@ -75,8 +81,57 @@ def options(command: click.Command) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_toml_parses(page: Path) -> None:
-    for block in blocks(page.read_text(), "toml"):
+    for block in blocks(page.read_text(), r"toml(?: \S+)?"):
         tomllib.loads(block)
+
+
+#: What each table of config.toml holds, or each table of a list.
+CONFIG = {
+    "Configs": Configs,
+    "verify": Rules,
+    "chaos": Chaos,
+    "circuits": Circuit,
+    "faults": Fault,
+    "checks": Check,
+    "monitor": Monitored,
+}
+#: Tables that hold anything by name, and files of other programs.
+OTHERS = {"env", "matrix", "metrics", "rule", "project", "tool", "build-system"}
+
+
+def declared_tables(document: dict[str, Any]) -> Iterator[tuple[type, Any]]:
+    """The tables of a file that users write, each with its declaration."""
+    project = {key for _, key in keys_of(ProjectTable)}
+    if document.keys() & {"unit", "run", *(project - {"Configs", "env"})}:
+        yield ProjectTable, document
+        yield Configs, document.get("Configs", {})
+        yield Unit, document.get("unit", {})
+        return
+    for name, table in document.items():
+        if name in CONFIG:
+            for each in table if isinstance(table, list) else [table]:
+                yield CONFIG[name], each
+        elif name == "metrics":
+            for each in table.values():
+                yield Metric, each
+        elif name not in OTHERS:
+            yield (Fixture if "scope" in table else Unit), table
+
+
+def test_a_block_of_toml_is_told_from_another() -> None:
+    kinds = [kind for kind, _ in declared_tables({"Configs": {}, "checks": [{}], "db": {}})]
+    assert kinds == [Configs, Check, Unit]
+    assert next(declared_tables({"unit": {}}))[0] is ProjectTable
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_toml_has_only_keys_and_values_that_load(page: Path) -> None:
+    for block in blocks(page.read_text(), r"toml(?: \S+)?"):
+        for kind, table in declared_tables(tomllib.loads(block)):
+            try:
+                adapter(kind).validate_python(table)
+            except ValidationError as error:
+                pytest.fail(f"{block}\n{error}")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
