@@ -17,23 +17,35 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack
 
 from testrium.declared.groups import Scenario
-from testrium.errors import ExitCode, Problem, UsageError
+from testrium.errors import ExitCode, InfraError, Problem, UsageError
 from testrium.evidence import CheckResult, End, Event, Finding, TestResult, UnitState
+from testrium.judging.group import EXIT_CODES, run_verdict
 from testrium.plan.selection import ResultKey, Selection
 from testrium.results import CircuitResult, GroupResult, Measure, Observer, RunResult
 from testrium.retention import Keep
 from testrium.run.schedule import usable_cores
-from testrium.session import DATABASE, Request
+from testrium.run.services import HeldGroup
+from testrium.session import DATABASE, Request, Session
 from testrium.session import run as run_session
 from testrium.words import GOOD_VERDICTS, Place, Verdict
 
-__all__ = ["JudgedGroup", "Options", "Run", "SilentObserver", "request", "run"]
+__all__ = [
+    "HeldUnits",
+    "JudgedGroup",
+    "OpenRun",
+    "Options",
+    "Run",
+    "SilentObserver",
+    "request",
+    "run",
+]
 
 _T = TypeVar("_T")
 _Paths = str | Path | Iterable[str | Path]
@@ -156,6 +168,13 @@ class JudgedGroup:
         from testrium.report.wording import reason
 
         return reason(self.result)
+
+    @property
+    def message(self) -> str:
+        """The root cause in one sentence, or the reason of what was not run; "" if it passed."""
+        from testrium.report.group_text import message
+
+        return message(self.result)
 
     @property
     def duration_s(self) -> float:
@@ -300,11 +319,196 @@ class Run:
 
     def __repr__(self) -> str:
         """The verdict, and the root cause of each group that did not pass."""
-        from testrium.report.group_text import message
-
         bad = [group for group in self.groups if not group.passed]
-        lines = [f"{group.id}: {message(group.result) or group.verdict}" for group in bad]
+        lines = [f"{group.id}: {group.message or group.verdict}" for group in bad]
         return f"<Run {self.id} {self.verdict}{''.join(f'; {line}' for line in lines)}>"
+
+
+class HeldUnits:
+    """The units of a group that are kept up, for who talks to them; `testrium_units` yields one."""
+
+    patience_s: float | None = None
+
+    def __init__(self) -> None:
+        self.ready = threading.Event()
+        self._group: HeldGroup
+        self._loop: asyncio.AbstractEventLoop | None = None  # once they are ready
+        self._released: asyncio.Event
+
+    @property
+    def id(self) -> str:
+        """The group's id."""
+        return self._group.scenario.id
+
+    @property
+    def run_dir(self) -> Path:
+        """The folder with the logs of its units."""
+        return self._group.path
+
+    def port(self, unit: str, name: str) -> int:
+        """The TCP port `name` of a unit. Raises UsageError where it has none of this name."""
+        ports = self._group.ports.get(unit, {})
+        if name not in ports:
+            known = [f"{one}.{port}" for one, names in self._group.ports.items() for port in names]
+            raise UsageError(
+                f"{self.id} has no port {unit}.{name}; its ports: {', '.join(known) or 'none'}"
+            )
+        return ports[name]
+
+    def url(self, unit: str, name: str, path: str = "", scheme: str = "http") -> str:
+        """The address of a unit's port: `http://127.0.0.1:PORT` and `path`. Raises UsageError."""
+        return f"{scheme}://127.0.0.1:{self.port(unit, name)}{path}"
+
+    def wait_for(self, place: str, key: str | None = None, timeout_s: float = 10) -> Event:
+        """The first event at `unit:step` (with this key), stored already or still to come.
+
+        Raises TimeoutError: it did not come within `timeout_s` seconds.
+        """
+        unit, colon, step = place.partition(":")
+        if not (unit and colon and step):
+            raise UsageError(f"wait_for({place!r}): expected unit:step")
+        assert self._loop is not None
+        waiting = asyncio.wait_for(self._group.wait_for(unit, step, key), timeout_s)
+        try:
+            return asyncio.run_coroutine_threadsafe(waiting, self._loop).result()
+        except TimeoutError:
+            about = f" with key {key!r}" if key is not None else ""
+            raise TimeoutError(f"no event {place}{about} within {timeout_s:g} s") from None
+
+    async def until_released(self, group: HeldGroup) -> None:
+        """Hold: called in the thread of the run."""
+        self._group, self._released = group, asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self.ready.set()
+        await self._released.wait()
+
+    def release(self) -> None:
+        """Let the group end; it is judged then."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._released.set)
+
+
+class OpenRun:
+    """A run in a thread of its own, whose groups are run one by one, when they are asked for.
+
+    Fixtures of the run are started for the first group that uses them and end with `close`.
+    Raises InfraError: the state folder cannot be written.
+    """
+
+    def __init__(self, asked: Request) -> None:
+        self._asked = asked
+        self._begun: Future[None] = Future()
+        self._results: list[GroupResult] = []
+        self._over: RunResult | None = None
+        self._thread = threading.Thread(target=self._live, name="testrium", daemon=True)
+        self._thread.start()
+        self._waited(self._begun)
+
+    def run(self, scenario: Scenario) -> JudgedGroup:
+        """Run one scenario. Ctrl-C stops it first, and is raised then. Raises InfraError."""
+        return JudgedGroup(self._waited(self._submitted(scenario, None)))
+
+    @contextmanager
+    def held(self, scenario: Scenario) -> Iterator[tuple[HeldUnits | None, list[JudgedGroup]]]:
+        """Keep the units of a scenario up for the block.
+
+        Yields the units, None where they did not become ready, and a list that has the group's
+        result once the block is left; without units at once.
+        """
+        units, results = HeldUnits(), list[JudgedGroup]()
+        running = self._submitted(scenario, units)
+        running.add_done_callback(lambda _: units.ready.set())
+        try:
+            self._waited_for(units.ready)
+            if running.done():
+                results.append(JudgedGroup(self._waited(running)))
+                yield None, results
+            else:
+                yield units, results
+        finally:
+            units.release()
+            if not results:
+                results.append(JudgedGroup(self._waited(running)))
+
+    def so_far(self, groups: Iterable[JudgedGroup]) -> Run:
+        """Some results of this run as a run of their own; it goes on."""
+        results = tuple(group.result for group in groups)
+        verdict = run_verdict(tuple(result.verdict for result in results))
+        took_s = sum(result.duration_s for result in results)
+        id_, folder = self._session.id, self._session.folder
+        return Run(RunResult(id_, verdict, EXIT_CODES[verdict], took_s, results, folder=folder))
+
+    def close(self) -> Run:
+        """Stop what all groups share; the report and the history are written. Raises InfraError."""
+        self._loop.call_soon_threadsafe(self._closing.set)
+        self._thread.join()
+        if self._over is None:
+            raise InfraError("the run broke down: see the notices")
+        return Run(self._over)
+
+    def _submitted(self, scenario: Scenario, hold: HeldUnits | None) -> Future[GroupResult]:
+        return asyncio.run_coroutine_threadsafe(self._one(scenario, hold), self._loop)
+
+    async def _one(self, scenario: Scenario, hold: HeldUnits | None) -> GroupResult:
+        result = await self._session.run_one(self._in_folder_of_its_own(scenario), hold)
+        self._results.append(result)
+        return result
+
+    def _in_folder_of_its_own(self, scenario: Scenario) -> Scenario:
+        """The same scenario, in a folder that no earlier one of this run has used."""
+        name, number = scenario.folder_name, 1
+        while name in self._folders:
+            number += 1
+            name = f"{scenario.folder_name}~{number}"
+        self._folders.add(name)
+        return scenario._replace(folder_name=name)
+
+    def _live(self) -> None:
+        try:
+            asyncio.run(self._main())
+        except BaseException as error:  # noqa: BLE001 - told in the thread that waits
+            if not self._begun.done():
+                self._begun.set_exception(error)
+            else:
+                self._asked.observer.notice(f"{type(error).__name__}: {error}")
+
+    async def _main(self) -> None:
+        from testrium.load.project import find_project
+        from testrium.run.supervisor.client import Supervisor
+
+        self._loop, self._closing = asyncio.get_running_loop(), asyncio.Event()
+        self._folders: set[str] = set()
+        with Supervisor.launch() as supervisor:
+            session = self._session = Session(
+                self._asked, find_project(self._asked.cwd), supervisor
+            )
+            async with session.opened() as self._interrupt:
+                self._begun.set_result(None)
+                await self._closing.wait()
+            self._over = await session.recorded(self._results)
+
+    def _waited(self, future: Future[_T]) -> _T:
+        """The result of something that happens in the run's thread; Ctrl-C ends it early."""
+        interrupted = False
+        while True:
+            try:
+                result = future.result()
+                break
+            except KeyboardInterrupt:
+                if not self._begun.done():
+                    raise
+                interrupted = True
+                self._loop.call_soon_threadsafe(self._interrupt.ask)
+        if interrupted:
+            raise KeyboardInterrupt
+        return result
+
+    def _waited_for(self, event: threading.Event) -> None:
+        try:
+            event.wait()
+        except KeyboardInterrupt:
+            self._loop.call_soon_threadsafe(self._interrupt.ask)
+            raise
 
 
 def run(paths: _Paths = (), **options: Unpack[Options]) -> Run:

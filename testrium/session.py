@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from testrium.load.project import Project
     from testrium.plan.selection import Selection
     from testrium.run.group import GroupRun
-    from testrium.run.services import Interrupt, RunServices
+    from testrium.run.services import Hold, Interrupt, RunServices
     from testrium.run.supervisor.client import Supervisor
 
 DATABASE = "Data.db"
@@ -155,7 +155,7 @@ class Session:
         self._project = project
         self._state = project.state_folder
         self._supervisor = supervisor
-        self._run = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.urandom(2).hex()}"
+        self.id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.urandom(2).hex()}"
         self._signal: ExitCode | None = None  # which one asked the run to end
         self._judge = GroupJudge(
             update_golden=request.update_golden, notice=request.observer.notice
@@ -163,7 +163,7 @@ class Session:
         self._revision: Revision | None = None
         self._random = None if request.shuffle is None else _predictable(request.shuffle)
         self._started_wall, self._started = time.time(), time.monotonic()
-        self._folder = self._state / "runs" / self._run
+        self.folder = self._state / "runs" / self.id
         self._services: RunServices
 
     async def run(self, scenarios: tuple[Scenario, ...]) -> RunResult:
@@ -185,7 +185,7 @@ class Session:
             self._request.observer.notice(notice)
         await self._supervisor.connect()
         self._services = services = self._made_services()
-        with claimed(self._folder), self._heeding_signals(services.interrupt):
+        with claimed(self.folder), self._heeding_signals(services.interrupt):
             preparing = _prepare(self._request.cwd, scenarios)
             try:
                 yield services.interrupt
@@ -202,12 +202,12 @@ class Session:
         await asyncio.sleep(0)  # it ends while the run is recorded
         verdict = run_verdict(tuple(result.verdict for result in results))
         result = RunResult(
-            run=self._run,
+            run=self.id,
             verdict=verdict,
             exit_code=self._signal or EXIT_CODES[verdict],
             duration_s=time.monotonic() - self._started,
             groups=tuple(results),
-            folder=self._folder,
+            folder=self.folder,
             started_wall=self._started_wall,
         )
         try:
@@ -230,7 +230,7 @@ class Session:
         results: list[GroupResult] = []
         forgotten = 0
         for planned in rounds(scenarios, self._request.rounds):
-            self._request.observer.run_started(self._run, planned)
+            self._request.observer.run_started(self.id, planned)
             done = await run_scheduled(
                 planned,
                 self.run_one,
@@ -277,8 +277,11 @@ class Session:
             return longest_first(scenarios, durations)
         return scenarios
 
-    async def run_one(self, scenario: Scenario) -> GroupResult:
-        """One scenario, from its start to what is kept and told of it."""
+    async def run_one(self, scenario: Scenario, hold: Hold | None = None) -> GroupResult:
+        """One scenario, from its start to what is kept and told of it.
+
+        With `hold` its units stay up until they are released, and its test functions are not run.
+        """
         started = time.monotonic()
         if scenario.skip:
             result = GroupResult(scenario, Verdict.SKIP, reason=scenario.skip)
@@ -287,28 +290,28 @@ class Session:
             result = GroupResult(scenario, Verdict.ERROR, judgement=judgement)
         else:
             try:
-                result = await self._run_group(scenario)
+                result = await self._run_group(scenario, hold)
             except InfraError as error:
                 judgement = failed_runner(scenario, error)
                 result = GroupResult(scenario, Verdict.ERROR, judgement=judgement)
-            run_dir = self._folder / scenario.folder_name
+            run_dir = self.folder / scenario.folder_name
             result = result._replace(duration_s=time.monotonic() - started, run_dir=run_dir)
             result = await self._keep(result)
         self._report(result)
         return result
 
-    async def _run_group(self, scenario: Scenario) -> GroupResult:
+    async def _run_group(self, scenario: Scenario, hold: Hold | None) -> GroupResult:
         """The phases of one group's run, and its judgement."""
         from testrium.run.group import open_group
         from testrium.verify.expectations import Expectations
 
-        async with open_group(scenario, self._services, Expectations(scenario)) as group:
+        async with open_group(scenario, self._services, Expectations(scenario), hold) as group:
             await group.start()
             await group.observe()
             await group.stop()
             await self._check(scenario, group)
             await group.conclude(await self._results_so_far(scenario, group))
-        return await self._judge.judge(scenario, group.database, self._folder)
+        return await self._judge.judge(scenario, group.database, self.folder)
 
     async def _check(self, scenario: Scenario, group: GroupRun) -> None:
         """Make the declared checks, before teardown.py removes what they look at."""
@@ -342,7 +345,7 @@ class Session:
             result = await self._advised(result)
         return keep_group(
             result,
-            self._folder,
+            self.folder,
             keep=self._request.keep,
             cwd=self._request.cwd,
             notice=self._request.observer.notice,
@@ -374,8 +377,8 @@ class Session:
         from testrium.run.services import STARTING, Interrupt, RunServices
 
         return RunServices(
-            run=self._run,
-            folder=self._folder,
+            run=self.id,
+            folder=self.folder,
             supervisor=self._supervisor,
             ports=PortAllocator(),
             observer=self._request.observer,
@@ -400,7 +403,7 @@ class Session:
     def _make_folder(self) -> None:
         from testrium.record.runs import make_state_folder
 
-        folder = self._folder
+        folder = self.folder
         try:
             make_state_folder(self._state)
             folder.parent.mkdir(mode=0o700, exist_ok=True)

@@ -39,6 +39,8 @@ class LinkSwitch(Protocol):
 class GroupContext:
     """What the units of one group share. `deadline_ns` is known once the first of them starts.
 
+    While it is `held` it has no deadline.
+
     `injector` is there where a failpoint is declared; `links` are those that the group breaks on
     purpose, None where it breaks none.
     """
@@ -73,6 +75,7 @@ class GroupContext:
         self.late_ports: list[LatePort] = []
         self.started_ns: int | None = None
         self.deadline_ns: int | None = None
+        self.held = False
 
     def keep_values(self, event: Event) -> None:
         """Tell all processes from now on what a fixture has said when it became ready."""
@@ -84,7 +87,15 @@ class GroupContext:
         """Start the group's clock, at its first unit's start."""
         if self.started_ns is None:
             self.started_ns = time.monotonic_ns()
-            self.deadline_ns = self.started_ns + int(self.scenario.group.timeout_s * 1e9)
+            if not self.held:
+                self.deadline_ns = self.started_ns + int(self.scenario.group.timeout_s * 1e9)
+
+    def let_go(self, patience_s: float | None) -> None:
+        """Hold it no longer: what is open then has so long (None: the group's timeout)."""
+        self.held = False
+        limit_s = self.scenario.group.timeout_s if patience_s is None else patience_s
+        self.deadline_ns = time.monotonic_ns() + int(limit_s * 1e9)
+        self.change.notify()
 
 
 @contextlib.asynccontextmanager

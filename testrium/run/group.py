@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from testrium.declared.groups import Scenario
 from testrium.errors import InfraError
-from testrium.evidence import CheckResult, End, EndCause, Event
+from testrium.evidence import CheckResult, End, EndCause, Event, UnitState
 from testrium.record.scenario import write_scenario
 from testrium.run.context import GroupContext, open_context
 from testrium.run.environment import Ports
 from testrium.run.folder import RunFolder
-from testrium.run.services import CompletionCheck, RunServices
+from testrium.run.services import CompletionCheck, Hold, RunServices
 from testrium.run.unit import RunningUnit
 from testrium.run.units import Completion, GroupUnits
 from testrium.system.platform import system
@@ -38,7 +38,10 @@ SUSPENDED_NS = 100_000_000
 
 @contextlib.asynccontextmanager
 async def open_group(
-    scenario: Scenario, services: RunServices, expectations: CompletionCheck
+    scenario: Scenario,
+    services: RunServices,
+    expectations: CompletionCheck,
+    hold: Hold | None = None,
 ) -> AsyncIterator[GroupRun]:
     """The folder, store, sockets and ports of one group; everything is gone at the end.
 
@@ -46,6 +49,7 @@ async def open_group(
         scenario: the group, as it is run now.
         services: what it shares with the other groups of the run.
         expectations: tells while events come in whether all that is expected has happened.
+        hold: keeps its units up; its test functions are not run then.
 
     Raises:
         InfraError: the run folder or its store cannot be written.
@@ -63,7 +67,8 @@ async def open_group(
 
         shared = await shared_ports(scenario.units, services)
     async with open_context(scenario, services, folder, shared) as (context, sockets):
-        group = GroupRun(context, sockets, expectations)
+        context.held = hold is not None
+        group = GroupRun(context, sockets, expectations, hold)
         watch = asyncio.create_task(group.heed_interrupt())
         try:
             yield group
@@ -85,15 +90,22 @@ class GroupRun:
     still stop what was started, and record what there is.
     """
 
-    def __init__(self, context: GroupContext, sockets: Path, expectations: CompletionCheck) -> None:
+    def __init__(
+        self,
+        context: GroupContext,
+        sockets: Path,
+        expectations: CompletionCheck,
+        hold: Hold | None = None,
+    ) -> None:
         scenario = context.scenario
         self._context = context
+        self._hold = hold
         self._setup_done = asyncio.Event()
         self._setup: RunningUnit | None = None
         self._setup_end: asyncio.Task[End | None] | None = None
         self._setup_over: asyncio.Task[None] | None = None
         self._tests: Tests | None = None
-        if scenario.group.test_modules:
+        if scenario.group.test_modules and hold is None:
             from testrium.run.tests import Tests
 
             self._tests = Tests(context, sockets)
@@ -144,6 +156,35 @@ class GroupRun:
         return self._context.folder.database
 
     @property
+    def scenario(self) -> Scenario:
+        """The group, as it is run now."""
+        return self._context.scenario
+
+    @property
+    def path(self) -> Path:
+        """The folder of the group's run."""
+        return self._context.folder.path
+
+    @property
+    def ports(self) -> Ports:
+        """Unit -> name -> the TCP port at which others reach it, which may be a link's."""
+        around = self._context.surroundings
+        return {
+            unit: {**ports, **around.links.get(unit, {})} for unit, ports in around.ports.items()
+        }
+
+    def states(self) -> Mapping[str, tuple[UnitState, int | None]]:
+        """Unit -> its state, and the pid of its process if it has one now."""
+        return {
+            name: (running.state, running.process.pid if running.process else None)
+            for name, running in self._units.running_units.items()
+        }
+
+    async def wait_for(self, unit: str, step: str, key: str | None = None) -> Event:
+        """The first such event, stored already or still to come."""
+        return await self._context.recorder.wait_for(unit, step, key)
+
+    @property
     def duration_s(self) -> float:
         """Seconds since the first unit started."""
         begun = self._context.started_ns or time.monotonic_ns()
@@ -180,6 +221,7 @@ class GroupRun:
         """Wait until the circuit is complete, run the test functions, look on for `settle`."""
         if not self._started:
             return
+        keeping = None if self._hold is None else asyncio.create_task(self._keep_up(self._hold))
         try:
             self._completion = await self._units.wait_completion()
             if self._completion in (Completion.STOPPED, Completion.INTERRUPTED):
@@ -190,6 +232,9 @@ class GroupRun:
             await self._units.settle()
         except InfraError as error:
             self.fail(error)
+        finally:
+            if keeping is not None:
+                keeping.cancel()
 
     async def stop(self) -> None:
         """Stop what is left, whatever happened; then the logs and probes are complete."""
@@ -275,6 +320,11 @@ class GroupRun:
         self._units.kill()
         if self._setup is not None:
             self._setup.kill()
+
+    async def _keep_up(self, hold: Hold) -> None:
+        await self._units.wait_ready()
+        await hold.until_released(self)
+        self._context.let_go(hold.patience_s)
 
     # Their parts ------------------------------------------------------------------------------
 

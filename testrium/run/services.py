@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from testrium.declared.groups import Scenario
 from testrium.declared.units import Unit
-from testrium.evidence import End, Event
+from testrium.evidence import End, Event, UnitState
 from testrium.results import Observer
 from testrium.run.change import ChangeSignal
 from testrium.run.monitor import SamplingPace
@@ -120,6 +121,41 @@ class CompletionCheck(Protocol):
     def has_events_of(self, unit: str) -> bool: ...
 
     def describe(self) -> tuple[str, ...]: ...
+
+
+class HeldGroup(Protocol):
+    """A group whose units are kept up, as seen by who keeps them up; a `GroupRun` is one."""
+
+    @property
+    def scenario(self) -> Scenario: ...
+
+    @property
+    def path(self) -> Path:
+        """The folder of the group's run."""
+
+    @property
+    def ports(self) -> Mapping[str, Mapping[str, int]]:
+        """Unit -> name -> the TCP port at which others reach it."""
+
+    def states(self) -> Mapping[str, tuple[UnitState, int | None]]:
+        """Unit -> its state, and the pid of its process if it has one now."""
+
+    async def wait_for(self, unit: str, step: str, key: str | None = None) -> Event:
+        """The first such event, stored already or still to come."""
+
+
+class Hold(Protocol):
+    """Keeps the units of a group up, without a deadline: `testrium up`, a test of pytest.
+
+    `patience_s` is how long what is still open then is waited for; None: the group's timeout.
+    """
+
+    patience_s: float | None
+
+    async def until_released(self, group: HeldGroup) -> None:
+        """Return when they are not needed any more. Called once all units are ready; cancelled
+        where the group ends before.
+        """
 
 
 class Interrupt:

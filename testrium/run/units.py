@@ -201,6 +201,7 @@ class GroupUnits:
         self._dependencies = Dependencies(self.running_units)
         self._starting: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._was_held = context.held
         self._idle_since_ns: int | None = None  # when the last `self` unit had ended
         scenario = context.scenario
         self._classic = frozenset(
@@ -232,6 +233,12 @@ class GroupUnits:
             await self.stop(EndCause.ABANDONED, at_once=True)
             self._begin_again()
             self.start()
+
+    async def wait_ready(self) -> None:
+        """Return when all units with a process are ready; never where one does not become so."""
+        waited = [one for one in self.running_units.values() if one.unit.has_process]
+        while not all(running.passed_ready for running in waited):
+            await self.context.change.wait()
 
     async def wait_expectations(self) -> None:
         """Wait for what the test functions set in motion, as long as it may take."""
@@ -459,6 +466,8 @@ class GroupUnits:
             return False
         if self._dependencies.all_gone:
             return True
+        if self.context.held:
+            return False
         if not (self._dependencies.played or self._is_over_by_classic_rule()):
             return False
         if self._idle_since_ns is None:
@@ -507,6 +516,8 @@ class GroupUnits:
             if running.state is UnitState.STARTING and waits:
                 running.stop(EndCause.UNREADY)
         for running in self.running_units.values():
+            if running.unit.stop == "self" and running.alive and self._was_held:
+                running.stop(EndCause.OVERDUE)  # it was started without a deadline
             while running.unit.stop == "self" and running.alive:
                 await self.context.change.wait()  # the supervisor is stopping it
         return outcome

@@ -24,7 +24,7 @@ def main() -> None:
 
     plugin = PytestHooks(Teller())
     cache = os.path.join(os.environ[protocol.FOLDER], "pytest_cache")  # noqa: PTH118 - text for pytest
-    own = ["-o", f"cache_dir={cache}", "--color=no"]
+    own = ["-p", "no:testrium", "-o", f"cache_dir={cache}", "--color=no"]
     code = int(pytest.main([*own, *protocol.arguments(), *protocol.paths()], plugins=[plugin]))
     told = code in (_OK, _TESTS_FAILED, _NO_TESTS)
     if not told and not (code == _INTERRUPTED and plugin.collection_failed):
