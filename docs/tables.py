@@ -20,7 +20,7 @@ from typing import Any, Final
 ROOT: Final = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from testrium.declared import checks, circuits, faults, groups, project, units  # noqa: E402
+from testrium.declared import checks, circuits, faults, groups, histories, project, units  # noqa: E402
 from testrium.declared.keys import as_written, default_of, key_of, keys_of  # noqa: E402
 from testrium.load.schema import descriptions  # noqa: E402
 
@@ -42,6 +42,7 @@ KINDS: Final[dict[str, type[Any]]] = {
         faults.Fault,
         faults.Chaos,
         checks.Metric,
+        histories.OperationHistory,
         project.ProjectTable,
     )
 }

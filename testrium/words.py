@@ -77,6 +77,7 @@ class Code(StrEnum):
     ORDER = "order"
     REORDER = "reorder"
     FORBIDDEN = "forbidden"
+    INCONSISTENT = "inconsistent"
     LATE = "late"
     BUDGET = "budget"
     UNSTOPPED = "unstopped"
@@ -89,10 +90,11 @@ class Code(StrEnum):
     GAP = "gap"
     CLOCK = "clock"
     SAMPLES = "samples"
+    UNDECIDED = "undecided"
 
 
 #: Findings that mean "the evidence cannot decide".
-UNKNOWN_CODES = frozenset({Code.GAP, Code.CLOCK, Code.SAMPLES})
+UNKNOWN_CODES = frozenset({Code.GAP, Code.CLOCK, Code.SAMPLES, Code.UNDECIDED})
 
 
 class Place(NamedTuple):

@@ -10,6 +10,7 @@ from annotated_types import MinLen
 from testrium.declared.checks import Check, Metric
 from testrium.declared.circuits import Circuit, Rules
 from testrium.declared.faults import Chaos, Fault
+from testrium.declared.histories import OperationHistory
 from testrium.declared.keys import (
     DECIDED,
     Key,
@@ -192,6 +193,7 @@ class Group(Configs):
     chaos: Chaos | None = None
     checks: tuple[Check, ...] = ()
     metrics: tuple[Metric, ...] = ()
+    histories: tuple[OperationHistory, ...] = ()
     monitors: Annotated[tuple[Monitored, ...], Key("monitor")] = ()
     #: What `fixtures` names. Every unit of a scenario depends on all of them.
     fixture_units: Annotated[tuple[Unit, ...], DECIDED] = ()
@@ -243,6 +245,7 @@ class Scenario(NamedTuple):
             group.circuits
             or group.checks
             or group.metrics
+            or group.histories
             or group.test_modules
             or any(
                 unit.events or unit.stop_events or unit.ready_event or unit.kind in KINDS

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from testrium.declared.groups import Scenario
 from testrium.errors import ExitCode, InfraError
-from testrium.evidence import CheckResult, End, Finding, UnitState
+from testrium.evidence import CheckResult, End, Evidence, Finding, UnitState
 from testrium.judging.workers import GivenUpError, Worker
 from testrium.results import GroupResult, Judgement
 from testrium.run.supervisor.protocol import signal_number
@@ -58,6 +58,7 @@ def judged(
         evidence = evidence._replace(baseline=baseline)
     if evidence.ended_ns is None:
         evidence = evidence._replace(infra="the runner ended before the group did")
+    evidence = _with_histories(scenario, evidence)
     judgement = judge(scenario, evidence)
     if any(finding.code is Code.PHANTOM for finding in judgement.findings):
         # Only a phantom can be a stale key; nobody else pays for reading old runs.
@@ -81,6 +82,16 @@ def judged(
         average_latency_s=correlate(evidence.events).average_latency_s,
         faults=evidence.faults,
     )
+
+
+def _with_histories(scenario: Scenario, evidence: Evidence) -> Evidence:
+    """The evidence, and what is wrong with the histories of the group."""
+    if not scenario.group.histories:
+        return evidence
+    from testrium.judging.histories import judge_histories
+
+    found = judge_histories(scenario, evidence.events)
+    return evidence._replace(findings=(*evidence.findings, *found))
 
 
 def _bounded(finding: Finding) -> Finding:
@@ -147,7 +158,7 @@ def classic_results(scenario: Scenario, database: Path, duration_s: float) -> Ma
     from testrium.verify.correlations import classic_correlations
     from testrium.verify.judge import judge
 
-    evidence = gather_evidence(scenario, database)
+    evidence = _with_histories(scenario, gather_evidence(scenario, database))
     judgement = judge(scenario, evidence)
     tests = [
         {"name": test.name, "passed": test.passed, "total_time": test.duration_s}
@@ -261,7 +272,8 @@ class GroupJudge:
         judge: Callable[[Scenario, Path, Any], _T],
         argument: Any,
     ) -> _T:
-        if judging_weight(scenario, database) < INLINE_LIMIT:
+        light = judging_weight(scenario, database) < INLINE_LIMIT
+        if light and not scenario.group.histories:  # whose search takes long, or runs user code
             return judge(scenario, database, argument)
         work = partial(judge, scenario, database, argument)
         return await self._apart.run(work, f"judges {scenario.id}")

@@ -179,6 +179,7 @@ TABLES: Final = (
     "env",
     "metrics",
     "monitor",
+    "histories",
 )
 
 MAIN_TABLE = "Configs"
@@ -322,6 +323,11 @@ class _Loading:
             enabled = [file.name for file in files if file["enabled"]]
             spot = whole.at("metrics")
             tables["metrics"] = read_metrics(data["metrics"], spot, circuits, enabled)
+        if "histories" in data:
+            from testrium.load.histories import read_histories
+
+            spot = whole.at("histories")
+            tables["histories"] = read_histories(data["histories"], spot, self.stations, self.code)
         if "chaos" in data:
             from testrium.load.faults import read_chaos
 

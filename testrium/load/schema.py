@@ -16,6 +16,7 @@ from testrium.declared.checks import Check, Metric
 from testrium.declared.circuits import Circuit, Rules
 from testrium.declared.faults import Chaos, Fault
 from testrium.declared.groups import Configs, Monitored
+from testrium.declared.histories import OperationHistory
 from testrium.declared.keys import as_written, default_of, key_of, keys_of
 from testrium.declared.project import CONFIGS_TABLE, UNIT_TABLE, ProjectTable
 from testrium.declared.quantities import Variables
@@ -37,6 +38,7 @@ def json_schemas() -> dict[str, dict[str, Any]]:
         "chaos": table_schema(Chaos),
         "checks": {"type": "array", "items": table_schema(Check)},
         "monitor": {"type": "array", "items": table_schema(Monitored)},
+        "histories": {"type": "array", "items": table_schema(OperationHistory)},
         "matrix": MATRIX,
         "env": adapter(Variables).json_schema(),
         # A name without its quotes is a table within a table.

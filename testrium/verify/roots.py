@@ -39,6 +39,7 @@ _BY_GAPS = (
     Code.STALE,
     Code.CAUSALITY,
     Code.ORDER,
+    Code.INCONSISTENT,
 )
 
 #: Connections break before the death of a process is noticed: so long before (ns) an exception of
@@ -513,8 +514,17 @@ class Explanations:
             return {
                 unit for unit in units if unit == node.unit or self._may_have_caused(unit, number)
             }
+        if node.code is Code.INCONSISTENT:
+            return {unit for unit in units if self._takes_part(node.where, unit)}
         events = (node.event, node.other) if isinstance(node, Draft) else ()
         return {event.unit for event in events if event is not None}
+
+    def _takes_part(self, history: str, unit: str) -> bool:
+        """Whether a unit emits calls or answers of a history."""
+        return any(
+            each.name == history and {"*", unit} & {each.invoke.unit, each.answer.unit}
+            for each in self._scenario.group.histories
+        )
 
     def _by_abandoning(self) -> None:
         """What a unit owed that was stopped because another one had ended."""

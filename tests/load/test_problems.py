@@ -170,3 +170,37 @@ def test_both_spellings_of_a_key(problems_of: Problems) -> None:
 )
 def test_the_other_tables(problems_of: Problems, text: str, problem: str) -> None:
     assert problems_of(text) == [f"{CONFIG}:{problem}"]
+
+
+HISTORY = {"name": "h", "model": "register", "invoke": "a:*-asked", "answer": "a:*-done"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        (
+            "model",
+            "stack",
+            "expected register, counter, set, queue or module:function, got 'stack'",
+        ),
+        (
+            "model",
+            "models:stack",
+            "module 'models' is neither in the group's folder nor importable",
+        ),
+        ("invoke", "b:*-asked", "'b:*-asked': unknown unit 'b'"),
+        ("invoke", "a:*-*", "'a:*-*': one '*' in the step stands for the operation's name"),
+        ("answer", "a:*-asked", "must differ from invoke, got 'a:*-asked'"),
+        (
+            "key",
+            "${item}",
+            "unknown ${item}: use ${meta.FIELD}, ${key}, ${unit} or ${operation}",
+        ),
+    ],
+)
+def test_histories(problems_of: Problems, key: str, value: str, problem: str) -> None:
+    table = HISTORY | {key: value}
+    lines = "\n".join(f'{name} = "{text}"' for name, text in table.items())
+    line = 4 + list(table).index(key)
+    told = f"{CONFIG}:{line}: histories[1].{key}: {problem}"
+    assert problems_of(f"[[histories]]\n{lines}") == [told]
