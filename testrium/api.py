@@ -28,7 +28,7 @@ from testrium.errors import ExitCode, InfraError, Problem, UsageError
 from testrium.evidence import CheckResult, End, Event, Finding, TestResult, UnitState
 from testrium.judging.group import EXIT_CODES, run_verdict
 from testrium.plan.selection import ResultKey, Selection
-from testrium.results import CircuitResult, GroupResult, Measure, Observer, RunResult
+from testrium.results import Awaited, CircuitResult, GroupResult, Measure, Observer, RunResult
 from testrium.retention import Keep
 from testrium.run.schedule import usable_cores
 from testrium.run.services import HeldGroup
@@ -116,6 +116,9 @@ class SilentObserver:
 
     def unit_output(self, scenario: Scenario, unit: str, text: str) -> None:
         """A unit has printed something; only with `verbose`."""
+
+    def waiting(self, scenario: Scenario, awaited: Awaited | None) -> None:
+        """What the group waits for now; None where the wait is over."""
 
     def group_ended(self, result: GroupResult) -> None:
         """A group is judged."""

@@ -139,6 +139,20 @@ class LatePort(NamedTuple):
     listened_ns: int | None = None
 
 
+class OpenWait(NamedTuple):
+    """How long the runner waited for what was expected, once nothing else was to be done.
+
+    `what` was open when it began, `left` when it was over: () where all has come. `limit` is what
+    bounded it, "linger" or "deadline".
+    """
+
+    started_ns: int
+    ended_ns: int
+    limit: str
+    what: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+
+
 class Sample(NamedTuple):
     """What a unit and all that it has started used at `t_ns` (CLOCK_MONOTONIC).
 
@@ -289,6 +303,8 @@ class Evidence(NamedTuple):
     ended_ns: int | None = None
     #: Where units said that they were ready before they listened.
     late_ports: tuple[LatePort, ...] = ()
+    #: Waits for what was expected that took a while.
+    waits: tuple[OpenWait, ...] = ()
     #: Set when the runner or the machine failed the group: what happened.
     infra: str = ""
     interrupted: bool = False
@@ -332,6 +348,7 @@ class Moments(NamedTuple):
     states: tuple[StateChange, ...] = ()
     outputs: tuple[OutputMark, ...] = ()
     samples: tuple[Sample, ...] = ()
+    waits: tuple[OpenWait, ...] = ()
 
 
 class LogPiece(NamedTuple):

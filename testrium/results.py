@@ -139,6 +139,22 @@ class RunResult(NamedTuple):
     started_wall: float = 0.0
 
 
+#: A wait that takes so long is told even where no line changes.
+LONG_WAIT_NS = 3_000_000_000
+
+
+class Awaited(NamedTuple):
+    """What a group waits for now, and in whom: `3 keys at notifier:notified`.
+
+    `until_ns` is when it gives up (CLOCK_MONOTONIC), None where nothing bounds it. `units`: they
+    should become ready or end; else all have ended that should, and what they owe is not there.
+    """
+
+    what: tuple[str, ...]
+    until_ns: int | None
+    units: bool = False
+
+
 class Observer(Protocol):
     """Who watches a run while it goes on: the console, a stream of JSON lines."""
 
@@ -153,6 +169,8 @@ class Observer(Protocol):
     def events_stored(self, scenario: Scenario, events: tuple[Event, ...]) -> None: ...
 
     def unit_output(self, scenario: Scenario, unit: str, text: str) -> None: ...
+
+    def waiting(self, scenario: Scenario, awaited: Awaited | None) -> None: ...
 
     def group_ended(self, result: GroupResult) -> None: ...
 

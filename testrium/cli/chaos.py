@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from testrium.declared.groups import Scenario
     from testrium.evidence import Event, UnitState
     from testrium.report.writer import ReportChoice
-    from testrium.results import GroupResult
+    from testrium.results import Awaited, GroupResult
 
 
 @click.command(name="chaos")
@@ -180,6 +180,8 @@ class _Quiet:
     def events_stored(self, scenario: Scenario, events: tuple[Event, ...]) -> None: ...
 
     def unit_output(self, scenario: Scenario, unit: str, text: str) -> None: ...
+
+    def waiting(self, scenario: Scenario, awaited: Awaited | None) -> None: ...
 
     def group_ended(self, result: GroupResult) -> None: ...
 

@@ -28,6 +28,7 @@ from testrium.evidence import (
     Leak,
     LogPiece,
     Moments,
+    OpenWait,
     OutputMark,
     Reported,
     Sample,
@@ -145,6 +146,7 @@ def load_evidence(database: Path) -> Evidence:
                     )
                 ),
                 checks=tuple(map(_check, meta.get("checks", ()))),
+                waits=tuple(map(_wait, meta.get("waits", ()))),
                 late_ports=tuple(LatePort(*port) for port in meta.get("late_ports", ())),
                 attempt=meta.get("attempt", 1),
                 started_ns=meta.get("started_ns"),
@@ -332,6 +334,7 @@ def load_moments(database: Path) -> Moments:
                 _states(connection) if "UnitStates" in known else (),
                 _outputs(connection),
                 tuple(Sample(*row) for row in connection.execute(_SAMPLES)),
+                _waits(connection),
             )
         except (sqlite3.Error, ValueError) as error:
             raise InfraError(f"cannot read {database}: {error}") from error
@@ -345,6 +348,16 @@ def _states(connection: sqlite3.Connection) -> tuple[StateChange, ...]:
 def _outputs(connection: sqlite3.Connection) -> tuple[OutputMark, ...]:
     row = connection.execute("SELECT Value FROM Meta WHERE Name = 'outputs'").fetchone()
     return () if row is None else tuple(OutputMark(*mark) for mark in json.loads(row[0]))
+
+
+def _waits(connection: sqlite3.Connection) -> tuple[OpenWait, ...]:
+    row = connection.execute("SELECT Value FROM Meta WHERE Name = 'waits'").fetchone()
+    return () if row is None else tuple(map(_wait, json.loads(row[0])))
+
+
+def _wait(stored: Sequence[Any]) -> OpenWait:
+    started_ns, ended_ns, limit, what, left = stored
+    return OpenWait(started_ns, ended_ns, limit, tuple(what), tuple(left))
 
 
 def load_logs(run_dir: Path, units: Mapping[str, str]) -> tuple[StoredLog, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, Self, TextIO
@@ -18,7 +19,7 @@ from testrium.report.lines import STYLES, Line, Span, Symbols, line, symbols_for
 from testrium.report.masking import Mask, mask_of, masked, masked_run
 from testrium.report.progress import LiveLines, Progress
 from testrium.report.view import rerun_command, view_group
-from testrium.results import GroupResult, RunResult
+from testrium.results import LONG_WAIT_NS, Awaited, GroupResult, RunResult
 from testrium.words import BAD_VERDICTS, Verdict
 
 #: What took long is told of runs with so many results, that lasted so long.
@@ -178,6 +179,7 @@ class Console:
         self._colored = self._terminal or color == "yes"
         self._silent = False
         self._name_width = 0
+        self._waits: dict[str, int] = {}  # since when groups wait; -1: it was told
         self._partial: dict[tuple[str, str], str] = {}
         self._masks: dict[str, Mask] = {}
         self._slowest_legs = slowest_legs
@@ -228,6 +230,22 @@ class Console:
         self._progress.events_stored(
             scenario, tuple(map(mask.event, events[-1:])) if mask else events
         )
+
+    def waiting(self, scenario: Scenario, awaited: Awaited | None) -> None:
+        """Observer: what the group waits for. Without a terminal a long wait is told once."""
+        label = wording.label(scenario)
+        if awaited is not None:
+            mask = mask_of(scenario)
+            awaited = awaited._replace(what=tuple(map(mask.text, awaited.what)))
+        self._progress.waiting(scenario, awaited)
+        if awaited is None or awaited.units:
+            self._waits.pop(label, None)
+            return
+        now_ns = time.monotonic_ns()
+        since_ns = self._waits.setdefault(label, now_ns)
+        if not self._terminal and 0 <= since_ns <= now_ns - LONG_WAIT_NS:
+            self._waits[label] = -1
+            self.notice(f"{label}: {wording.waiting(awaited, now_ns)}")
 
     def unit_output(self, scenario: Scenario, unit: str, text: str) -> None:
         """Show output of a unit, as `-v` asks; `text` need not end with its line."""
@@ -320,8 +338,8 @@ class Console:
         name = wording.label(result.scenario)
         gap = " " * max(0, self._name_width - cells(name))
         told = group_text.outcome(result)
-        time = "" if result.verdict is Verdict.SKIP else phrases.duration(result.duration_s)
-        parts = [Span(mark, style), Span(f" {name}{gap}  "), Span(f"{time:>8}", "dim")]
+        took = "" if result.verdict is Verdict.SKIP else phrases.duration(result.duration_s)
+        parts = [Span(mark, style), Span(f" {name}{gap}  "), Span(f"{took:>8}", "dim")]
         if told:
             parts.append(Span(f"  {told}", "dim" if result.verdict is Verdict.SKIP else style))
         return line(*parts, hanging=4)

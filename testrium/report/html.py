@@ -246,6 +246,7 @@ def page_of(result: GroupResult, detail: RunDetail, *, cwd: Path, room: int) -> 
             states=moments.states,
             events=events,
             faults=view.faults,
+            waits=moments.waits,
         ),
         usage=() if axis is None else usage(moments.samples, axis, result.started_ns),
         logs=unit_logs(

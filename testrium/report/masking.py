@@ -70,8 +70,15 @@ class Mask:
 
     def detail(self, detail: RunDetail) -> RunDetail:
         """What a page shows besides the result; its logs are hidden line by line when drawn."""
+        hidden = [
+            wait._replace(
+                what=tuple(map(self.text, wait.what)), left=tuple(map(self.text, wait.left))
+            )
+            for wait in detail.moments.waits
+        ]
         return detail._replace(
             events=tuple(map(self.event, detail.events)),
+            moments=detail.moments._replace(waits=tuple(hidden)),
             circuits=tuple(
                 circuit._replace(
                     ways=tuple(

@@ -15,6 +15,7 @@ from testrium.evidence import Event, UnitState
 from testrium.report import wording
 from testrium.report.escape import cells, cut
 from testrium.report.lines import ASCII, Line, Span, Style, Symbols, line
+from testrium.results import Awaited
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -33,6 +34,9 @@ _NAME_WIDTH = 24
 
 _LEAST_PROBE_WIDTH = 12
 
+#: What is waited for takes the place of the last probe when that is so old.
+_QUIET_S = 0.5
+
 #: One group alone has a line that counts only if it takes so much longer.
 _LONG_S = 2.0
 
@@ -44,6 +48,8 @@ class _Running:
         self.started = time.monotonic()
         self.units = {unit.name: UnitState.CREATED for unit in scenario.units}
         self.last: Event | None = None
+        self.last_at = self.started
+        self.awaited: Awaited | None = None
 
 
 class Progress:
@@ -93,7 +99,13 @@ class Progress:
     def events_stored(self, scenario: Scenario, events: tuple[Event, ...]) -> None:
         group = self._running.get(wording.label(scenario))
         if group is not None and events:
-            group.last = events[-1]
+            group.last, group.last_at = events[-1], time.monotonic()
+
+    def waiting(self, scenario: Scenario, awaited: Awaited | None) -> None:
+        with self._lock:
+            group = self._running.get(wording.label(scenario))
+            if group is not None:
+                group.awaited = awaited
 
     def ended(self, scenario: Scenario, *, failed: bool = False) -> None:
         with self._lock:
@@ -144,12 +156,19 @@ class Progress:
         spans = [Span(head)]
         room = width - cells(head)
         states = self._states(group)
-        if sum(cells(span.text) for span in states) > room:
+        quiet = now - group.last_at >= _QUIET_S
+        awaited, now_ns = "", time.monotonic_ns()
+        if group.awaited and quiet:
+            awaited = wording.waiting(group.awaited, now_ns)
+        if sum(cells(span.text) for span in states) + cells(awaited) > room:
             states = self._tally(group)
         if sum(cells(span.text) for span in states) <= room:
             spans += states
             room -= sum(cells(span.text) for span in states)
-        if group.last is not None and room >= _LEAST_PROBE_WIDTH:
+        if group.awaited and awaited and room >= _LEAST_PROBE_WIDTH:
+            text = wording.waiting(group.awaited, now_ns, room - 2)
+            spans.append(Span("  " + cut(text, room - 2, self._symbols.ellipsis), "dim"))
+        elif group.last is not None and room >= _LEAST_PROBE_WIDTH:
             key = "" if group.last.key is None else f" {group.last.key}"
             probe = f"{group.last.unit}:{group.last.step}{key}"
             spans.append(Span("  " + cut(probe, room - 2, self._symbols.ellipsis), "dim"))

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from testrium.declared.groups import Scenario
 from testrium.evidence import End, EndCause
 from testrium.phrases import duration
-from testrium.results import GroupResult
+from testrium.report.escape import cut
+from testrium.results import Awaited, GroupResult
 from testrium.words import Verdict
 
 #: In the order in which a summary counts them.
@@ -30,6 +31,22 @@ _CAUSES = {
     EndCause.NOTRUN: "was never started",
     EndCause.INFRA: "was lost by the runner",
 }
+
+
+#: So many things that are waited for are named.
+_MOST_AWAITED = 2
+
+
+def waiting(awaited: Awaited, now_ns: int, width: int | None = None) -> str:
+    """`waiting for 3 keys at notifier:notified, 28 s left`; in `width` columns the time stays."""
+    what = awaited.what
+    named = ", ".join(what[:_MOST_AWAITED])
+    more = f" and {len(what) - _MOST_AWAITED} more" if len(what) > _MOST_AWAITED else ""
+    left = ""
+    if awaited.until_ns is not None:
+        left = f", {max(0, round((awaited.until_ns - now_ns) / 1e9))} s left"
+    text = f"waiting for {named}{more}"
+    return (text if width is None else cut(text, max(1, width - len(left)))) + left
 
 
 def label(scenario: Scenario) -> str:

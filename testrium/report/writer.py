@@ -18,7 +18,7 @@ from testrium.declared.groups import Scenario
 from testrium.errors import ConfigError, InfraError, Problem, TestriumError, UsageError
 from testrium.evidence import Event, UnitState
 from testrium.report.masking import masked, masked_run
-from testrium.results import GroupResult, Observer, RunResult
+from testrium.results import Awaited, GroupResult, Observer, RunResult
 from testrium.system.files import write_text
 from testrium.words import Verdict
 
@@ -231,6 +231,10 @@ class Fanout:
     def unit_output(self, scenario: Scenario, unit: str, text: str) -> None:
         """Observer; writers find output in the files of its unit."""
         self._first.unit_output(scenario, unit, text)
+
+    def waiting(self, scenario: Scenario, awaited: Awaited | None) -> None:
+        """Observer; writers find what was waited for at the end."""
+        self._first.waiting(scenario, awaited)
 
     def group_ended(self, result: GroupResult) -> None:
         """Observer."""

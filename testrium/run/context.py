@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from testrium.declared.groups import Scenario
 from testrium.errors import InfraError
-from testrium.evidence import Event, LatePort
+from testrium.evidence import Event, LatePort, OpenWait
 from testrium.record.recorder import Recorder
 from testrium.record.runs import socket_folder
 from testrium.record.waits import Endings, WaitServer
@@ -73,6 +73,7 @@ class GroupContext:
         self.links: LinkSwitch | None = None
         self.attempt = 1
         self.late_ports: list[LatePort] = []
+        self.waits: list[OpenWait] = []
         self.started_ns: int | None = None
         self.deadline_ns: int | None = None
         self.held = False

@@ -16,7 +16,7 @@ from testrium.declared.groups import Group, Scenario
 from testrium.declared.units import FIXTURE_PREFIX, Unit
 from testrium.errors import InfraError, Problem
 from testrium.evidence import End, EndCause, Event, UnitState
-from testrium.results import GroupResult
+from testrium.results import Awaited, GroupResult
 from testrium.run.change import ChangeSignal
 from testrium.run.context import GroupContext, defect, open_context
 from testrium.run.environment import Ports
@@ -326,5 +326,7 @@ class _Nobody:
     def events_stored(self, scenario: Scenario, events: tuple[Event, ...]) -> None: ...
 
     def unit_output(self, scenario: Scenario, unit: str, text: str) -> None: ...
+
+    def waiting(self, scenario: Scenario, awaited: Awaited | None) -> None: ...
 
     def group_ended(self, result: GroupResult) -> None: ...

@@ -409,6 +409,7 @@ class GroupRun:
             interrupted=self._interrupted,
             suspended_ns=self._suspended_ns(),
             late_ports=self._context.late_ports,
+            waits=self._context.waits,
         )
 
     def _store_results(self) -> None:

@@ -11,7 +11,8 @@ from typing import Protocol
 
 from testrium.declared.units import Unit
 from testrium.errors import InfraError
-from testrium.evidence import End, EndCause, Event, UnitState
+from testrium.evidence import End, EndCause, Event, OpenWait, UnitState
+from testrium.results import LONG_WAIT_NS, Awaited
 from testrium.run.change import ChangeSignal
 from testrium.run.context import GroupContext, defect
 from testrium.run.services import CompletionCheck
@@ -160,6 +161,10 @@ CLASSIC_END_NS = 500_000_000
 TURN = 50
 
 
+#: So often it is told at most what is waited for.
+TELL_NS = 100_000_000
+
+
 class Completion(Enum):
     """How the circuit phase of a group ended."""
 
@@ -210,6 +215,8 @@ class GroupUnits:
             if scenario.group.classic and scenario.is_under_classic_rule(unit)
         )
         self._classic_end_ns: int | None = None  # until when the end of those is waited for
+        self._open_wait: OpenWait | None = None  # since then, while something is expected
+        self._told_ns = 0  # when it was told last what is waited for
         for running in self.running_units.values():
             running.on_change = self._dependencies.update
         context.recorder.subscribe(self._see)
@@ -228,6 +235,7 @@ class GroupUnits:
         """
         while True:
             outcome = await self._completion()
+            self._note_wait()
             if not self._again or outcome is Completion.INTERRUPTED:
                 return outcome
             await self.stop(EndCause.ABANDONED, at_once=True)
@@ -245,6 +253,7 @@ class GroupUnits:
         self._tests_drive = False
         self._idle_since_ns = None
         await self._completion()
+        self._note_wait()
 
     async def settle(self) -> None:
         """Go on observing for a while, as long as a unit is alive."""
@@ -458,6 +467,7 @@ class GroupUnits:
             if self._complete():
                 return Completion.COMPLETE
             limit_ns, outcome = self._limit()
+            self._tell_waiting(limit_ns)
             if not await self._changed_before(limit_ns):
                 return await self._at_limit(outcome)
 
@@ -491,6 +501,44 @@ class GroupUnits:
 
     def _expectations_met(self) -> bool:
         return self._tests_drive or self._expectations.met()
+
+    def _tell_waiting(self, limit_ns: int | None) -> None:
+        """Tell the observer what is waited for, some times a second at most."""
+        now_ns = time.monotonic_ns()
+        if (left_ns := self._told_ns + TELL_NS - now_ns) > 0:
+            asyncio.get_running_loop().call_later(left_ns / 1e9, self.context.change.notify)
+            return
+        self._told_ns = now_ns
+        what, idle_ns = self._waiting(), self._idle_since_ns
+        if idle_ns is not None and self._open_wait is None:
+            limit = "deadline" if limit_ns == self.context.deadline_ns else "linger"
+            self._open_wait = OpenWait(idle_ns, 0, limit, what)
+            long_s = LONG_WAIT_NS / 1e9  # it is told once more, where nothing changes until then
+            asyncio.get_running_loop().call_later(long_s, self.context.change.notify)
+        awaited = Awaited(what, limit_ns, units=idle_ns is None) if what else None
+        self.context.services.observer.waiting(self.context.scenario, awaited)
+
+    def _waiting(self) -> tuple[str, ...]:
+        """What is waited for, and in whom; units that should become ready or end come first."""
+        if self._idle_since_ns is not None:
+            return self._expectations.waiting()
+        units = [running.unit for running in self.running_units.values()]
+        states = {unit.name: self.running_units[unit.name].state for unit in units}
+        starting = [name for name, state in states.items() if state is UnitState.STARTING]
+        if starting:
+            return tuple(f"{name} to become ready" for name in starting)
+        ending = [unit.name for unit in units if unit.stop == "self" and unit.has_process]
+        return tuple(f"{name} to end" for name in ending if not self.running_units[name].gone)
+
+    def _note_wait(self) -> None:
+        """What was waited for is over: keep how long it took, if it took a while."""
+        self.context.services.observer.waiting(self.context.scenario, None)
+        if (wait := self._open_wait) is None:
+            return
+        self._open_wait, now_ns = None, time.monotonic_ns()
+        if now_ns - wait.started_ns >= TELL_NS:
+            left = () if self._expectations.met() else self._expectations.waiting()
+            self.context.waits.append(wait._replace(ended_ns=now_ns, left=left))
 
     def _limit(self) -> tuple[int | None, Completion]:
         """Until when to wait for completion, and what it means when nothing came."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from testrium.declared.circuits import Circuit
 from testrium.declared.groups import Scenario
 from testrium.evidence import Event
-from testrium.phrases import listed, plural
+from testrium.phrases import plural, shown
 from testrium.verify.instances import WHOLE_RUN
 from testrium.verify.matching import Claim, claim_of, first_open
 from testrium.words import EventType
@@ -64,12 +64,12 @@ class Expectations:
         """Whether all required probes of this unit were emitted."""
         return all(of != unit for of, _ in self._missing)
 
-    def describe(self) -> tuple[str, ...]:
-        """What is still open, a sentence for each."""
+    def waiting(self) -> tuple[str, ...]:
+        """What is waited for, and where: `3 keys at notifier:notified`."""
         return (
-            *(f"{unit}:{step} was not emitted" for unit, step in self._missing),
-            *(line for circuit in self._circuits for line in circuit.describe()),
-            *(self._orphans.describe() if self._orphans is not None else ()),
+            *(line for circuit in self._circuits for line in circuit.waiting()),
+            *(f"{unit}:{step}" for unit, step in self._missing),
+            *(self._orphans.waiting() if self._orphans is not None else ()),
         )
 
 
@@ -99,15 +99,11 @@ class OpenKeys:
     def met(self) -> bool:
         return not self._half
 
-    def describe(self) -> tuple[str, ...]:
-        unreceived = [key for key in self._half if key in self._sent]
-        unsent = [key for key in self._half if key not in self._sent]
-        lines = []
-        if unreceived:
-            lines.append(f"{listed(unreceived)}: sent and not received")
-        if unsent:
-            lines.append(f"{listed(unsent)}: received and not sent")
-        return tuple(lines)
+    def waiting(self) -> tuple[str, ...]:
+        """How many keys are waited for at their other end."""
+        unsent = sum(key not in self._sent for key in self._half)
+        counted = ((len(self._half) - unsent, "receiver"), (unsent, "sender"))
+        return tuple(f"the {end} of {plural(number, 'key')}" for number, end in counted if number)
 
 
 class OpenCircuit:
@@ -148,17 +144,25 @@ class OpenCircuit:
     def met(self) -> bool:
         return self._open == 0 and len(self._counts) >= self._least
 
-    def describe(self) -> tuple[str, ...]:
-        name = self._circuit.name
+    def waiting(self) -> tuple[str, ...]:
+        """How many keys are waited for at each hop: at the first one that a key has not passed."""
+        if self.met():
+            return ()
+        waited: dict[int, list[str]] = {}
+        for key, counts in self._counts.items():
+            short = (n for n, hop in enumerate(self._hops) if counts[n] < hop.least)
+            if (first := next(short, None)) is not None:
+                waited.setdefault(first, []).append(key)
         lines = []
-        if len(self._counts) < self._least:
-            expected = plural(self._least, "instance")
-            lines.append(f"circuit {name}: {len(self._counts)} of {expected}")
-        for index, hop in enumerate(self._hops):
-            keys = [key for key, counts in self._counts.items() if counts[index] < hop.least]
-            if keys:
-                whose = f" for {listed(keys)}" if self._circuit.per == "key" else ""
-                lines.append(f"circuit {name}: {hop.text} is open{whose}")
+        for number in sorted(waited):
+            keys, hop = waited[number], self._hops[number].text
+            if self._circuit.per == "run":
+                lines.append(hop)
+            else:
+                who = f"key {shown(keys[0])}" if len(keys) == 1 else plural(len(keys), "key")
+                lines.append(f"{who} at {hop}")
+        if (more := self._least - len(self._counts)) > 0:
+            lines.append(f"{plural(more, 'more key')} at {self._hops[0].text}")
         return tuple(lines)
 
     def _instance_of(self, event: Event) -> str | None:

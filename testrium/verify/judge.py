@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from testrium.declared.groups import Scenario
-from testrium.evidence import Evidence, Finding
+from testrium.evidence import Evidence, Finding, OpenWait
+from testrium.phrases import listed, time_span
 from testrium.results import CircuitResult, Judgement
 from testrium.verify.circuits import CircuitFacts, Unclaimed, examine
 from testrium.verify.findings import Draft
@@ -142,6 +143,7 @@ def _judge(scenario: Scenario, evidence: Evidence) -> Judgement:
         unreported(scenario, evidence),
     )
     ranked = explanations.ranked(_worded(explanations.nodes, facts, index))
+    ranked = _with_waits(ranked, scenario, evidence.waits)
     unproved = [] if ranked else _unproved(scenario, evidence, index)
     if scenario.strict:
         ranked = [(finding, False) for finding in unproved] or ranked
@@ -226,6 +228,32 @@ def _result(measured: Measured, verdict: Verdict, with_metrics: bool) -> Circuit
         p99_ms=latencies.percentile_ms(99),
         max_ms=latencies.max_ms(),
     )
+
+
+#: A wait is worth a word from so long on (ns).
+_LONG_WAIT_NS = 1_000_000_000
+
+
+def _with_waits(
+    ranked: list[tuple[Finding, bool]], scenario: Scenario, waits: Sequence[OpenWait]
+) -> list[tuple[Finding, bool]]:
+    """The same, and what was waited for in vain, told at the first thing that never came."""
+    vain = [wait for wait in waits if wait.left and wait.ended_ns - wait.started_ns > _LONG_WAIT_NS]
+    absent = (n for n, (one, _) in enumerate(ranked) if one.code in (Code.LOST, Code.MISSING))
+    if not vain or (first := next(absent, None)) is None:
+        return ranked
+    wait = vain[-1]
+    waited = time_span(wait.ended_ns - wait.started_ns)
+    bounded = (
+        "as long as `linger` says"
+        if wait.limit == "linger"
+        else f"until the deadline ({scenario.group.timeout_s:g} s):"
+        ' `linger = "2s"` below [verify] ends such a wait sooner'
+    )
+    hint = f"waited {waited} for {listed(wait.left)}, {bounded}"
+    finding, excused = ranked[first]
+    finding = finding._replace(hints=(*finding.hints, hint))
+    return [*ranked[:first], (finding, excused), *ranked[first + 1 :]]
 
 
 def _infra(scenario: Scenario, evidence: Evidence) -> list[Finding]:

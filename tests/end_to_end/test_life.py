@@ -533,3 +533,27 @@ def test_a_service_that_quits_while_it_is_needed_is_noted(workplace: Workplace) 
         "srv is a service and ended by itself (exit code 0) while it was needed"
         in (note["message"])
     )
+
+
+def test_a_wait_for_a_lost_key_is_told_and_drawn(workplace: Workplace) -> None:
+    code = """
+        import signal
+        def client():
+            testrium.unit().send("sent", key="k1")
+        def host():
+            signal.pause()
+    """
+    units = {
+        "host": 'entrypoint = "test_case:host"\nstop = "runner"\nquiet = true\n',
+        "client": 'entrypoint = "test_case:client"\n',
+    }
+    circuit = '[[circuits]]\nname = "c"\nroute = ["client:sent", "host:received"]\n'
+    workplace.group(units, code, tables=f'{circuit}[verify]\nlinger = "1100ms"\n')
+    outcome = workplace.run("--html", "report.html")
+    (finding,) = outcome.group["findings"]
+    (hint,) = [hint for hint in finding["hints"] if "waited" in hint]
+    assert re.fullmatch(
+        r"waited 1\.\d+ s for key k1 at host:received, as long as `linger` says", hint
+    )
+    page = (workplace.folder / "report.html").read_text(encoding="utf-8")
+    assert re.search(r"Testrium waited \S+ s for key k1 at host:received, in vain", page)

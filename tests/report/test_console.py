@@ -16,7 +16,7 @@ from testrium.evidence import UnitState
 from testrium.report import progress
 from testrium.report.console import Console, Display, HopTime
 from testrium.report.escape import cells
-from testrium.results import GroupResult, RunResult
+from testrium.results import Awaited, GroupResult, RunResult
 from testrium.words import BAD_VERDICTS, Verdict
 
 
@@ -200,6 +200,22 @@ def test_states_may_come_for_a_group_that_has_ended(passed: GroupResult, cwd: Pa
     console.group_ended(passed)
     console.unit_changed(passed.scenario, "source", UnitState.STOPPED)
     console.events_stored(passed.scenario, ())
+
+
+def test_without_a_terminal_a_long_wait_is_told_once(
+    passed: GroupResult, cwd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0]
+    monkeypatch.setattr("testrium.report.console.time.monotonic_ns", lambda: clock[0])
+    stream = io.StringIO()
+    console = Console(stream, cwd=cwd, environ={})
+    awaited = Awaited(("3 keys at notifier:notified",), 30_000_000_000)
+    console.waiting(passed.scenario, awaited._replace(units=True))
+    for clock[0] in (0, 2_900_000_000, 3_000_000_000, 9_000_000_000):
+        console.waiting(passed.scenario, awaited)
+    assert stream.getvalue() == (
+        f"notice: {passed.scenario.id}: waiting for 3 keys at notifier:notified, 27 s left\n"
+    )
 
 
 def test_a_run_that_took_long_tells_what_took_longest(

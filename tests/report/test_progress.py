@@ -12,6 +12,8 @@ from testrium.evidence import Event, UnitState
 from testrium.report.escape import cells
 from testrium.report.lines import ASCII, symbols_for
 from testrium.report.progress import Progress
+from testrium.report.wording import waiting
+from testrium.results import Awaited
 
 EVENT = Event(
     1, "client", "sent", "Send", "order-名-1", (), 0, None, 0, "", 1, 1, 1, 1, "client", {}
@@ -132,3 +134,27 @@ def test_one_group_alone_is_guessed_if_it_takes_long() -> None:
         progress.expect([scenario("a")])
         progress.started(scenario("a"))
         assert texts(progress)[1:] == lines
+
+
+def test_what_is_waited_for_takes_the_place_of_a_probe_that_is_old(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    progress = Progress(symbols_for("utf-8"))
+    checkout = scenario("checkout", "host")
+    progress.started(checkout)
+    progress.events_stored(checkout, (EVENT,))
+    monkeypatch.setattr("testrium.report.progress.time.monotonic_ns", lambda: 2_000_000_000)
+    progress.waiting(checkout, Awaited(("3 keys at notifier:notified",), 30_000_000_000))
+    assert texts(progress)[0].endswith("client:sent order-名-1")
+    monkeypatch.setattr("testrium.report.progress.time.monotonic", lambda: 101.0)
+    wide = texts(progress, 100)[0]
+    assert wide.endswith("  waiting for 3 keys at notifier:notified, 28 s left")
+    assert texts(progress)[0].endswith("  waiting for 3 keys at notifi…, 28 s left")
+    progress.waiting(checkout, None)
+    assert texts(progress)[0].endswith("client:sent order-名-1")
+
+
+def test_of_many_things_that_are_waited_for_the_first_are_named() -> None:
+    assert waiting(Awaited(("a to end", "b to end", "c to end"), None), 0) == (
+        "waiting for a to end, b to end and 1 more"
+    )

@@ -16,7 +16,7 @@ from testrium.errors import (
 )
 from testrium.evidence import Event, UnitState
 from testrium.report.writer import Fanout, Writer, WriterFailedError, Writers, refused
-from testrium.results import GroupResult, RunResult
+from testrium.results import Awaited, GroupResult, RunResult
 from testrium.words import Verdict
 
 SCENARIO = Scenario("shop", Group("shop", Path("/shop"), ()), ())
@@ -53,6 +53,9 @@ class Watcher(Writer):
     def unit_output(self, scenario: Scenario, unit: str, text: str) -> None:
         self.hear("unit_output")
 
+    def waiting(self, scenario: Scenario, awaited: Awaited | None) -> None:
+        self.hear("waiting")
+
     def notice(self, text: str | Problem) -> None:
         self.hear(f"notice {text}")
 
@@ -69,6 +72,7 @@ def whole_run(console: Watcher, writers: Writers) -> None:
     fanout.group_started(SCENARIO, Path("/run"))
     fanout.unit_changed(SCENARIO, "a", UnitState.READY)
     fanout.events_stored(SCENARIO, ())
+    fanout.waiting(SCENARIO, None)
     fanout.unit_output(SCENARIO, "a", "text")
     fanout.notice("careful")
     fanout.group_ended(GROUP)
@@ -84,7 +88,11 @@ def test_everybody_is_told_everything_in_order() -> None:
     whole_run(console, Writers((first, second), console.notice))
 
     assert first.heard == second.heard == TOLD
-    assert [told for told in console.heard if told not in TOLD] == ["events_stored", "unit_output"]
+    assert [told for told in console.heard if told not in TOLD] == [
+        "events_stored",
+        "waiting",
+        "unit_output",
+    ]
 
 
 def test_a_writer_that_fails_is_left_out_and_told_at_the_end() -> None:

@@ -13,12 +13,14 @@ from math import inf, log10
 from typing import NamedTuple
 
 from testrium import phrases
-from testrium.evidence import Event, Sample, StateChange
+from testrium.evidence import Event, OpenWait, Sample, StateChange
 from testrium.report.escape import cut
 from testrium.report.view import FaultView, UnitView
 from testrium.results import CircuitPaths, CircuitResult
 from testrium.words import EventType
 
+#: Columns of a sentence at most.
+_TITLE = 400
 _CHAR = 7  # of the 12 px monospace face
 
 NAMES = 150
@@ -93,6 +95,8 @@ class UnitChart(NamedTuple):
     bar: int
     lives: tuple[UnitLine, ...]
     axis: tuple[AxisLabel, ...]
+    waits: tuple[Period, ...] = ()
+    waits_y: int = 0
 
 
 class UsageCurve(NamedTuple):
@@ -146,6 +150,7 @@ def unit_chart(
     states: Sequence[StateChange] = (),
     events: Iterable[Event] = (),
     faults: Sequence[FaultView] = (),
+    waits: Sequence[OpenWait] = (),
 ) -> UnitChart:
     """The drawing of the lives of units, with their probes on it.
 
@@ -155,6 +160,7 @@ def unit_chart(
         events: those of another clock than the first unit's are left out.
         faults: the planned faults that have happened, drawn at the unit that they were done to.
         started_ns: when the group began, on the clock of states and events.
+        waits: for what was expected, drawn on a line of their own.
     """
     probes: dict[str, list[Event]] = {}
     for event in events:
@@ -177,8 +183,15 @@ def unit_chart(
                 _faults(unit.name, faults, axis),
             )
         )
+    drawn = () if started_ns is None else tuple(_wait(wait, axis, started_ns) for wait in waits)
     return UnitChart(
-        NAMES + WIDTH + 50, len(lives) * _ROW + _AXIS, _BAR, tuple(lives), axis.moments()
+        NAMES + WIDTH + 50,
+        (len(lives) + bool(drawn)) * _ROW + _AXIS,
+        _BAR,
+        tuple(lives),
+        axis.moments(),
+        drawn,
+        len(lives) * _ROW,
     )
 
 
@@ -230,6 +243,18 @@ def _unit_line(
         stretches.append(Period(begin, max(2.0, round(until - begin, 1)), state, text))
     signs.append(StateSign(axis.place(end_s), unit.state, f"{unit.name} {unit.ended}"))
     return stretches, tuple(signs)
+
+
+def _wait(wait: OpenWait, axis: Axis, started_ns: int) -> Period:
+    """From when nothing else was to be done until all had come, or nobody waited any longer."""
+    begin_s, end_s = ((t_ns - started_ns) / 1e9 for t_ns in (wait.started_ns, wait.ended_ns))
+    begin = axis.place(begin_s)
+    what = phrases.listed(wait.left or wait.what)
+    bounded = "the deadline" if wait.limit == "deadline" else "linger"
+    outcome = f"in vain, bounded by {bounded}" if wait.left else "until it came"
+    title = f"waited {phrases.duration(end_s - begin_s)} for {what}, {outcome}"
+    width = max(2.0, round(axis.place(end_s) - begin, 1))
+    return Period(begin, width, "waiting", cut(title, _TITLE))
 
 
 def _faults(unit: str, faults: Sequence[FaultView], axis: Axis) -> tuple[Period, ...]:
