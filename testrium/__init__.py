@@ -12,8 +12,9 @@ from __future__ import annotations
 TYPE_CHECKING = False  # as `typing.TYPE_CHECKING`, without the 5 ms that importing typing takes
 if TYPE_CHECKING:
     from testrium.errors import InjectedFault
-    from testrium.probe.emitter import Unit, metric, unit
-    from testrium.probe.event import Event
+    from testrium.probe.emitter import UnitProbes as Unit
+    from testrium.probe.emitter import metric, unit
+    from testrium.probe.event import ProbeRecord as Event
 
 __version__ = "1.0.0"
 
@@ -24,15 +25,15 @@ def __getattr__(name: str) -> object:
     if name in ("Unit", "unit"):
         from testrium.probe import emitter
 
-        return getattr(emitter, name)
+        return emitter.UnitProbes if name == "Unit" else emitter.unit
     if name == "metric":
         from testrium.probe.emitter import metric
 
         return metric
     if name == "Event":
-        from testrium.probe.event import Event
+        from testrium.probe.event import ProbeRecord
 
-        return Event
+        return ProbeRecord
     if name == "InjectedFault":
         from testrium.errors import InjectedFault
 

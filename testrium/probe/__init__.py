@@ -4,7 +4,8 @@ Nothing here imports more than the standard library, and little of that: a unit 
 every start.
 """
 
-from testrium.probe.emitter import Unit, emit, unit
-from testrium.probe.event import Event
+from testrium.probe.emitter import UnitProbes as Unit
+from testrium.probe.emitter import emit, unit
+from testrium.probe.event import ProbeRecord as Event
 
 __all__ = ["Event", "Unit", "emit", "unit"]

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
-    from testrium.probe.event import Event
+    from testrium.probe.event import ProbeRecord
     from testrium.probe.faults import Failpoints
 
 try:  # the C function that `json` uses; `json` itself costs an import of 9 ms
@@ -213,7 +213,7 @@ class Emitter:
         self._torn = False
 
 
-class Unit:
+class UnitProbes:
     """Emits the probes of one unit. Outside a run every call does nothing.
 
     A step has up to 200 characters, none of them a control character; a key up to 1 KiB; `cause`
@@ -281,7 +281,9 @@ class Unit:
             step, told = described(exc)
             self._emitter.emit(step, "Exception", key, cause, told | meta, self._foreign)
 
-    def wait_for(self, place: str, key: str | None = None, timeout: float | None = None) -> Event:
+    def wait_for(
+        self, place: str, key: str | None = None, timeout: float | None = None
+    ) -> ProbeRecord:
         """Block until the run has an event at `place`, and return it; past events count.
 
         Args:
@@ -300,19 +302,19 @@ class Unit:
 
     async def wait_for_async(
         self, place: str, key: str | None = None, timeout: float | None = None
-    ) -> Event:
+    ) -> ProbeRecord:
         """As `wait_for`, without blocking the event loop."""
         from testrium.probe import waiting
 
         return await waiting.wait_for_async(place, key, timeout)
 
 
-def unit(name: str | None = None) -> Unit:
+def unit(name: str | None = None) -> UnitProbes:
     """The unit that this process belongs to; with a name, another one.
 
     Raises TypeError or ValueError for what cannot be a unit's name.
     """
-    return Unit(name)
+    return UnitProbes(name)
 
 
 def emit(
@@ -324,7 +326,7 @@ def emit(
     meta: Mapping[str, Any] | None = None,
 ) -> None:
     """One probe of this process's unit, of any type. Does nothing outside a run."""
-    Unit().emit(step, type, key, cause, meta or {})
+    UnitProbes().emit(step, type, key, cause, meta or {})
 
 
 def _shift_ns(path: str) -> int:
@@ -394,7 +396,7 @@ def _emit_uncaught(error: BaseException, where: str) -> None:
     if not _leads_session():  # a fork of it
         return
     try:
-        Unit().exception(error, uncaught=where)
+        UnitProbes().exception(error, uncaught=where)
     except (OSError, ValueError, TypeError) as failure:
         sys.stderr.write(f"testrium: the exception could not be stored: {failure}\n")
 

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-class Event:
+class ProbeRecord:
     """The stored record of a probe, as an answer to a wait.
 
     `t_ns` is CLOCK_MONOTONIC, taken in the emitting process; `wall_ns` is time since 1970.

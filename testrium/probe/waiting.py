@@ -29,7 +29,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from testrium.probe import environment as names
-from testrium.probe.event import Event, check_key, check_step, check_unit
+from testrium.probe.event import ProbeRecord, check_key, check_step, check_unit
 
 if TYPE_CHECKING:
     from asyncio import StreamReader, StreamWriter
@@ -76,7 +76,7 @@ def _parts(address: str) -> tuple[int, bytes]:
 ENDED = "the run has ended, or its runner was killed"
 
 
-def wait_for(place: str, key: str | None, timeout: float | None) -> Event:
+def wait_for(place: str, key: str | None, timeout: float | None) -> ProbeRecord:
     """See `Unit.wait_for`."""
     request = wait_request(place, key, timeout, asker=os.environ.get(names.UNIT, ""))
     try:
@@ -86,7 +86,7 @@ def wait_for(place: str, key: str | None, timeout: float | None) -> Event:
     return _event(answer, place, key, timeout)
 
 
-async def wait_for_async(place: str, key: str | None, timeout: float | None) -> Event:
+async def wait_for_async(place: str, key: str | None, timeout: float | None) -> ProbeRecord:
     """See `Unit.wait_for_async`."""
     import asyncio
 
@@ -99,12 +99,14 @@ async def wait_for_async(place: str, key: str | None, timeout: float | None) -> 
     return _event(answer, place, key, timeout)
 
 
-def _event(answer: dict[str, Any], place: str, key: str | None, timeout: float | None) -> Event:
+def _event(
+    answer: dict[str, Any], place: str, key: str | None, timeout: float | None
+) -> ProbeRecord:
     """The event of an answer; raises TimeoutError where there is none, and will be none."""
     if answer["event"] is None:
         ended = answer.get("ended")
         raise _given_up(place, key, f": {ended}" if ended else _within(timeout))
-    return Event(answer["event"])
+    return ProbeRecord(answer["event"])
 
 
 def wait_request(

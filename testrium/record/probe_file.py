@@ -259,10 +259,10 @@ def _quick_reader() -> Callable[[bytes], tuple[Any, ...] | None]:
     validate = _validator()
     known: dict[str, int] = {}  # names that were checked -> their colons
 
-    def colons_of(name: str, check: Callable[[object], None]) -> int:
+    def colons_of(name: str) -> int:
         """Of a name that is right; raises ValueError."""
         if name not in known:
-            check(name)
+            check_step(name)
             if len(known) >= _MOST_NAMES:
                 known.clear()
             known[name] = name.count(":")
@@ -273,7 +273,7 @@ def _quick_reader() -> Callable[[bytes], tuple[Any, ...] | None]:
         try:
             said, _, given = validate(line)
             step, type_, key, cause, t_ns, wall_ns, pid, seq, domain, unit, meta = _SAID(said)
-            colons = len(given) + (known[step] if step in known else colons_of(step, check_step))
+            colons = len(given) + (known[step] if step in known else colons_of(step))
             if key is not None:
                 if not key.isascii() or not 0 < len(key) <= MAX_KEY:
                     return None
@@ -283,7 +283,7 @@ def _quick_reader() -> Callable[[bytes], tuple[Any, ...] | None]:
             elif type_ not in TYPES or (key is None and type_ in KEYED):
                 return None
             if domain is not None:
-                colons += colons_of(domain, check_step)
+                colons += colons_of(domain)
             if unit is not None:
                 check_unit(unit)
             if cause:
@@ -302,9 +302,7 @@ def _quick_reader() -> Callable[[bytes], tuple[Any, ...] | None]:
             return None
         # Of a name that is given twice the core takes the last one without a word. Then the line
         # has more colons than what was understood of it, as it escapes none of them.
-        if line.count(b":") != colons:
-            return None
-        return (
+        return None if line.count(b":") != colons else (
             step, type_, key, tuple(cause) if cause else (), t_ns, wall_ns, pid, seq,
             domain, unit, meta or {}, cause_json, meta_json,
         )  # fmt: skip

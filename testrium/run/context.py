@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path, PurePath
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Protocol
@@ -47,10 +47,8 @@ class GroupContext:
 
     def __init__(
         self,
-        scenario: Scenario,
         services: RunServices,
         surroundings: Surroundings,
-        folder: RunFolder,
         recorder: Recorder,
         change: ChangeSignal,
         logs: Logs,
@@ -58,17 +56,17 @@ class GroupContext:
         injector: Injector | None,
         endings: Endings,
     ) -> None:
-        self.scenario = scenario
+        self.scenario = surroundings.scenario
         self.services = services
         self.surroundings = surroundings
-        self.folder = folder
+        self.folder = surroundings.folder
         self.recorder = recorder
         self.change = change
         self.logs = logs
         self.diagnostics = diagnostics
         self.injector = injector
         self.endings = endings
-        self.env_values = EnvValues(scenario)
+        self.env_values = EnvValues(self.scenario)
         diagnostics.hide = self.env_values.hidden
         self.links: LinkSwitch | None = None
         self.attempt = 1
@@ -117,20 +115,9 @@ async def open_context(
     Raises:
         InfraError: the store cannot be made.
     """
-    # Sockets have paths of at most 107 bytes, so they cannot live in the run folder.
-    try:
-        sockets = socket_folder(services.run)
-    except OSError as error:
-        raise InfraError(str(error)) from error
-    linked = scenario.group.linked_ports
-    own = [unit for unit in scenario.units if unit.scope != "run"]
-    count = sum(len(unit.ports) for unit in own)
-    lease = services.ports.allocate(count + sum(map(len, linked.values())))
-    try:
-        numbers = iter(lease.ports)
-        ports = {unit.name: {n: next(numbers) for n in unit.ports} for unit in own if unit.ports}
-        links: Ports = {unit: {name: next(numbers) for name in linked[unit]} for unit in linked}
-        change = ChangeSignal()
+    units = (*(unit.name for unit in scenario.units), *RESERVED_UNITS)
+    change = ChangeSignal()
+    with _sockets(services) as sockets, _leased_ports(scenario, services) as (ports, links):
         async with (
             Recorder(folder.database, services.domain) as recorder,
             _injector(scenario, recorder, folder, change) as injector,
@@ -138,7 +125,7 @@ async def open_context(
                 recorder,
                 sockets / "waits",
                 None if injector is None else injector.reached,
-                {*(unit.name for unit in scenario.units), *RESERVED_UNITS, FAULTS},
+                {*units, FAULTS},
             ) as server,
             Logs() as logs,
         ):
@@ -153,35 +140,61 @@ async def open_context(
             )
             group = scenario.group
             diagnostics = Diagnostics(folder, group.folder, enabled=group.diagnostics)
-            outputs = OutputMarks(
-                folder, (*(unit.name for unit in scenario.units), *RESERVED_UNITS)
-            )
+            outputs = OutputMarks(folder, units)
             recorder.subscribe(outputs.see)
-            yield (
-                GroupContext(
-                    scenario,
-                    services,
-                    surroundings,
-                    folder,
-                    recorder,
-                    change,
-                    logs,
-                    diagnostics,
-                    injector,
-                    server.endings,
-                ),
-                sockets,
+            context = GroupContext(
+                services,
+                surroundings,
+                recorder,
+                change,
+                logs,
+                diagnostics,
+                injector,
+                server.endings,
             )
-            outputs.look()
-            with contextlib.suppress(InfraError):  # told already; and only a report draws it
-                recorder.store_meta(outputs=outputs.marks)
-            searched = {check.log for check in scenario.group.checks if check.lacks}
-            for unit, done in outputs.swapped:  # what was in it is not known any more
-                if unit in searched:
-                    recorder.add_damage(unit, f"{done} while it was in use")
+            yield context, sockets
+            _keep_marks(context, outputs)
+
+
+@contextlib.contextmanager
+def _sockets(services: RunServices) -> Iterator[Path]:
+    """A folder for the sockets of a group: their paths are too short for the run folder."""
+    try:
+        sockets = socket_folder(services.run)
+    except OSError as error:
+        raise InfraError(str(error)) from error
+    try:
+        yield sockets
+    finally:
+        shutil.rmtree(sockets, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _leased_ports(scenario: Scenario, services: RunServices) -> Iterator[tuple[Ports, Ports]]:
+    """Ports for the units of the group itself, and for the links to those that have any."""
+    linked = scenario.group.linked_ports
+    own = [unit for unit in scenario.units if unit.scope != "run"]
+    count = sum(len(unit.ports) for unit in own)
+    lease = services.ports.allocate(count + sum(map(len, linked.values())))
+    try:
+        numbers = iter(lease.ports)
+        ports = {unit.name: {n: next(numbers) for n in unit.ports} for unit in own if unit.ports}
+        links = {unit: {name: next(numbers) for name in linked[unit]} for unit in linked}
+        yield ports, links
     finally:
         lease.release()
-        shutil.rmtree(sockets, ignore_errors=True)
+
+
+def _keep_marks(context: GroupContext, outputs: OutputMarks) -> None:
+    """Store how far the outputs had come at each event, and which of them were swapped."""
+    outputs.look()
+    recorder = context.recorder
+    with contextlib.suppress(InfraError):  # told already; and only a report draws it
+        recorder.store_meta(outputs=outputs.marks)
+    searched = {check.log for check in context.scenario.group.checks if check.lacks}
+    for unit, done in outputs.swapped:  # what was in it is not known any more
+        if unit in searched:
+            recorder.add_damage(unit, f"{done} while it was in use")
 
 
 @contextlib.asynccontextmanager

@@ -29,7 +29,7 @@ from testrium.testing.waking import (
 )
 
 if TYPE_CHECKING:
-    from testrium.probe.event import Event
+    from testrium.probe.event import ProbeRecord
 
 _TRY_S = 1.0
 #: Steps of a unit that a message lists at most.
@@ -145,7 +145,7 @@ def wait_for_probe(
     *,
     process: Process | str | int | None = None,
     timeout: float | None = 10.0,
-) -> Event:
+) -> ProbeRecord:
     """Wait for a probe `unit:step` of this run, as `testrium.unit().wait_for` does.
 
     Args:
@@ -158,7 +158,7 @@ def wait_for_probe(
         RuntimeError: outside of a run, or the run has ended.
         ValueError: the run has no such unit.
     """
-    from testrium.probe.event import Event
+    from testrium.probe.event import ProbeRecord
     from testrium.probe.waiting import ask, wait_request
 
     suffix = "" if key is None else f" with key {key!r}"
@@ -181,7 +181,7 @@ def wait_for_probe(
                 raise WaitTimeoutError(f"{error}; {_emitted(request['unit'])}") from None
         if answer["event"] is None:
             wakes.wait(_emitted(request["unit"]))  # raises: there was no time
-    return Event(answer["event"])
+    return ProbeRecord(answer["event"])
 
 
 def _emitted(unit: str) -> str:

@@ -19,6 +19,7 @@ class Fact(NamedTuple):
     event: Event | None = None
     other: Event | None = None
     text: str = ""
+    more: tuple[Event, ...] = ()
 
     @property
     def t_ns(self) -> int | None:
@@ -35,8 +36,8 @@ class Draft:
     """One finding before it is worded: facts of one code at one place, by key (None: of no key).
 
     `keys` keep the order in which they were found. The earliest fact is the witness. `sizes` holds
-    what was measured for a key, `more` further events that belong to its evidence. `position` is
-    the index of the `hop` in its route. `missing` counts the probes that are not there.
+    what was measured for a key. `position` is the index of the `hop` in its route. `missing` counts
+    the probes that are not there.
     """
 
     def __init__(
@@ -53,7 +54,6 @@ class Draft:
         self.count = 0
         self.missing = 0
         self.sizes: dict[str | None, float] = {}
-        self.more: dict[str | None, tuple[Event, ...]] = {}
         self.explained_by: str | None = None
 
     def part(self, keys: Iterable[str | None]) -> Draft:
@@ -70,8 +70,6 @@ class Draft:
         self.facts[key] = other.facts[key]
         if key in other.sizes:
             self.sizes[key] = other.sizes[key]
-        if key in other.more:
-            self.more[key] = other.more[key]
         self.missing += 1 if other.code is not Code.LOST else int(other.sizes.get(key, 1))
 
     @property
@@ -121,7 +119,7 @@ class Draft:
     def witnesses(self) -> list[Event]:
         """The events that show what happened to the witness, by time."""
         found = {event.id: event for events in self.row for event in events}
-        others = (*self.more.get(self.key, ()), self.event, self.other)
+        others = (*self.fact.more, self.event, self.other)
         found.update((event.id, event) for event in others if event is not None)
         return sorted(found.values(), key=lambda event: (event.t_ns, event.id))
 
@@ -151,7 +149,6 @@ class Drafts:
         hop: Hop | None = None,
         position: int | None = None,
         size: float | None = None,
-        more: tuple[Event, ...] = (),
         about: str = "",
     ) -> None:
         """Add one fact; of several about one key the earliest counts.
@@ -172,8 +169,6 @@ class Drafts:
             fact.t_ns is not None and (known.t_ns is None or fact.t_ns < known.t_ns)
         ):
             draft.facts[key] = fact
-            if more:
-                draft.more[key] = more
         if size is not None:
             draft.sizes[key] = size
         draft.missing += int(size) if size is not None and code is Code.LOST else 1
@@ -196,10 +191,9 @@ class Drafts:
         self.add(
             code,
             place_of(event),
-            Fact(event, other, text),
+            Fact(event, other, text, more),
             key=name if event.key is None else event.key,
             position=position,
-            more=more,
         )
 
 

@@ -118,11 +118,7 @@ def _judge(scenario: Scenario, evidence: Evidence) -> Judgement:
         *_infra(scenario, evidence),
         *processes.findings,
         *(part for one in facts for part in parts_of(one, processes.ended)),
-        *(
-            orphans(index, evidence.earlier_causes.get("", ()))
-            if _forbids_orphans(scenario)
-            else ()
-        ),
+        *_strangers(scenario, evidence, index),
         *missing_probes(missing, index),
         *(gap.finding for gap in torn),
         *unproved_faults(scenario, evidence, index),
@@ -146,8 +142,7 @@ def _judge(scenario: Scenario, evidence: Evidence) -> Judgement:
     ranked = _with_waits(ranked, scenario, evidence.waits)
     unproved = [] if ranked else _unproved(scenario, evidence, index)
     if scenario.strict:
-        ranked = [(finding, False) for finding in unproved] or ranked
-        unproved = []
+        ranked, unproved = [(finding, False) for finding in unproved] or ranked, []
     notes = [finding for one in facts for finding in word_findings(one, list(one.strays), index)]
     verdict, unexpected = against_expectation(scenario, verdict_of(ranked))
     return Judgement(
@@ -161,18 +156,27 @@ def _judge(scenario: Scenario, evidence: Evidence) -> Judgement:
             *_suspended(scenario, evidence),
             *unproved,
         ),
-        circuits=tuple(
-            _result(
-                one,
-                circuit_verdict(ranked, one.circuit.name, circuit.concerned),
-                scenario.group.gen_metrics,
-            )
-            for one, circuit in zip(measured, facts, strict=True)
-        ),
+        circuits=_circuit_results(scenario, measured, facts, ranked),
         completed=tuple(completed),
         missing=tuple(missing),
         measures=measures,
         metrics=metric_results(scenario, evidence, measures, (*off_limits, *regressions.findings)),
+    )
+
+
+def _circuit_results(
+    scenario: Scenario,
+    measured: Sequence[Measured],
+    facts: Sequence[CircuitFacts],
+    ranked: Ranked,
+) -> tuple[CircuitResult, ...]:
+    return tuple(
+        _result(
+            one,
+            circuit_verdict(ranked, one.circuit.name, circuit.concerned),
+            scenario.group.gen_metrics,
+        )
+        for one, circuit in zip(measured, facts, strict=True)
     )
 
 
@@ -284,6 +288,13 @@ def _suspended(scenario: Scenario, evidence: Evidence) -> list[Finding]:
         " the clock of latencies stood still meanwhile, timers and peers may not have"
     )
     return [Finding(Code.CLOCK, scenario.id, message)]
+
+
+def _strangers(scenario: Scenario, evidence: Evidence, index: EventIndex) -> Iterable[Draft]:
+    """Keys that were received and never sent, or the reverse, where that is forbidden."""
+    if not _forbids_orphans(scenario):
+        return ()
+    return orphans(index, evidence.earlier_causes.get("", ()))
 
 
 def _forbids_orphans(scenario: Scenario) -> bool:

@@ -368,7 +368,7 @@ def test_importing_probes_needs_little() -> None:
 
 def test_public_names() -> None:
     assert set(testrium.__all__) <= set(dir(testrium))
-    assert testrium.Unit is emitter.Unit
+    assert testrium.Unit is emitter.UnitProbes
     assert testrium.__version__
     with pytest.raises(AttributeError):
         _ = testrium.nothing

@@ -1,0 +1,57 @@
+"""How the package is built: each class name stands once, and no function outgrows a screen."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import testrium
+
+PACKAGE = Path(testrium.__file__).parent
+
+#: Lines of a function, and what it may be given besides `self`.
+MOST_LINES = 60
+MOST_PARAMETERS = 8
+
+
+@cache
+def nodes() -> tuple[tuple[str, ast.AST], ...]:
+    """Every node of the package's code, with the file that it stands in."""
+    return tuple(
+        (file.relative_to(PACKAGE).as_posix(), node)
+        for file in sorted(PACKAGE.rglob("*.py"))
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+    )
+
+
+def functions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    for file, node in nodes():
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield f"{file}:{node.lineno} {node.name}", node
+
+
+def test_each_class_name_stands_once() -> None:
+    places: defaultdict[str, list[str]] = defaultdict(list)
+    for file, node in nodes():
+        if isinstance(node, ast.ClassDef):
+            places[node.name].append(f"{file}:{node.lineno}")
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+def test_functions_fit_on_a_screen() -> None:
+    lengths = {
+        place: (node.end_lineno or node.lineno) - node.lineno + 1 for place, node in functions()
+    }
+    assert {place: lines for place, lines in lengths.items() if lines > MOST_LINES} == {}
+
+
+def test_functions_take_few_parameters() -> None:
+    counts = {}
+    for place, node in functions():
+        given = node.args
+        named = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+        counts[place] = sum(one is not None and one.arg not in ("self", "cls") for one in named)
+    assert {place: count for place, count in counts.items() if count > MOST_PARAMETERS} == {}
