@@ -84,9 +84,18 @@ def list_runs(state_folder: Path) -> tuple[Path, ...]:
         # Another command may remove runs now. A link is never followed: prune would remove
         # what is not a run.
         with contextlib.suppress(FileNotFoundError):
-            if entry.is_dir() and not entry.is_symlink() and not entry.name.startswith("."):
+            hidden = entry.name.startswith(".") or entry.is_symlink()
+            if entry.is_dir() and not hidden and not _is_of_ancestor(entry):
                 runs.append((entry.name[:_SECOND], entry.stat().st_mtime_ns, entry))
     return tuple(folder for *_, folder in sorted(runs))
+
+
+def _is_of_ancestor(folder: Path) -> bool:
+    """Whether testrium 0.3.0 made it: a run of one group, which cannot be shown and is left alone.
+
+    There the store is in the run's folder; here it is below it, in a folder for each group.
+    """
+    return (folder / "Data.db").exists()
 
 
 def find_run(state_folder: Path, beginning: str = "") -> Path:

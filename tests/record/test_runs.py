@@ -40,6 +40,19 @@ def test_what_is_no_run_is_not_listed(tmp_path: Path) -> None:
     assert runs.list_runs(tmp_path / "none") == ()
 
 
+def test_runs_of_the_ancestor_are_left_alone(tmp_path: Path) -> None:
+    (first,) = make(tmp_path, "20261121-031500-ab12")
+    old = tmp_path / runs.FOLDER / "test_shop-1796024457867"
+    old.mkdir()
+    (old / "Data.db").touch()
+
+    assert runs.list_runs(tmp_path) == (first,)
+    with pytest.raises(UsageError, match="no run begins with 'test_shop'"):
+        runs.find_run(tmp_path, "test_shop")
+    assert runs.prune(tmp_path, keep=0) == (first.name,)
+    assert old.exists()
+
+
 def test_a_run_is_found_by_the_beginning_of_its_id(tmp_path: Path) -> None:
     first, second = make(tmp_path, "20261120-1", "20261121-1")
 
