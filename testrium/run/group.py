@@ -340,7 +340,7 @@ class GroupRun:
             return True
         from testrium.run.tests import setup_unit
 
-        self._setup = RunningUnit(setup_unit(group.timeout_s), self._context)
+        self._setup = RunningUnit(setup_unit(), self._context)
         self._setup_end = asyncio.create_task(self._run_setup(self._setup))
         ready = asyncio.ensure_future(self._context.recorder.wait_for("*", "setup-ready"))
         self._setup_over = asyncio.create_task(self._set_up_over(self._setup_end, ready))
@@ -355,7 +355,17 @@ class GroupRun:
             return None
         from testrium.run.tests import run_to_end
 
-        return await run_to_end(setup)
+        def end_overdue() -> None:
+            if not self._setup_done.is_set():
+                setup.stop(EndCause.TIMEOUT)
+
+        # Once it has said `setup-ready`, it may serve as long as the group lasts.
+        limit_s = self._context.scenario.group.timeout_s
+        timer = asyncio.get_running_loop().call_later(limit_s, end_overdue)
+        try:
+            return await run_to_end(setup)
+        finally:
+            timer.cancel()
 
     async def _set_up_over(
         self, ending: asyncio.Task[End | None], ready: asyncio.Future[Event]

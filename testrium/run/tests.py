@@ -27,8 +27,8 @@ _LONGEST_LINE = 16 * 2**20
 TEARDOWN_LIMIT_S = 30.0
 
 
-def setup_unit(timeout_s: float) -> Unit:
-    return _reserved("setup", "setup:main", timeout_s)
+def setup_unit() -> Unit:
+    return _reserved("setup", "setup:main", None)
 
 
 def teardown_unit(timeout_s: float) -> Unit:

@@ -257,6 +257,11 @@ class ProcessFacts:
 
     def _add_hang(self, end: End, limit: str) -> None:
         message = f"{end.unit} was still alive at {limit}"
+        if end.unit == "setup":
+            message = (
+                "setup.py neither returned from main() nor emitted setup-ready within"
+                f" {self._scenario.group.timeout_s:g} s"
+            )
         unit = self._units.get(end.unit)
         if unit is not None and unit.events and self._is_done_but_alive(unit):
             message += (

@@ -107,6 +107,46 @@ def tests_results(data):
 """
 
 
+def test_a_server_in_setup_serves_as_long_as_the_group_lasts(workplace: Workplace) -> None:
+    """Also longer than `timeout`, which is only about its start."""
+    workplace.group(
+        {"a": PROBE.format(name="a") + "\nuse_setup = true"},
+        """
+        import time
+        def a():
+            testrium.unit().probe("done")
+        def test_one():
+            time.sleep(0.4)
+        def test_two():
+            time.sleep(0.3)
+        """,
+        configs="timeout = 0.6",
+        setup="""
+        import testrium, time
+        def main():
+            testrium.unit().probe("setup-ready")
+            time.sleep(60)
+        """,
+    )
+    outcome = workplace.run()
+    assert (outcome.exit_code, outcome.codes) == (0, [])
+
+
+def test_a_setup_that_never_becomes_ready_is_told(workplace: Workplace) -> None:
+    workplace.group(
+        {"a": PROBE.format(name="a") + "\nuse_setup = true"},
+        DONE,
+        configs="timeout = 0.3",
+        setup="import time\ndef main():\n    time.sleep(60)\n",
+    )
+    outcome = workplace.run()
+    assert outcome.codes == ["hang setup", "notrun a", "missing a:done"]
+    (message, *_) = [finding["message"] for finding in outcome.group["findings"]]
+    assert message == (
+        "setup.py neither returned from main() nor emitted setup-ready within 0.3 s"
+    )
+
+
 SERVICE = {"service": 'entrypoint = "test_case:service"\nready_event = "up"\nstop = "runner"'}
 
 
