@@ -1,8 +1,9 @@
 """The classic API without a runner: a Data.db of its own.
 
 An event is one line appended to `Data.db-probes`, which costs microseconds and is safe from the
-moment the call returns. Whoever reads stores the new lines first, in one transaction with how far
-the file was read; so it does not matter which process does, nor who is killed when.
+moment the call returns. A thread stores the new lines soon after, for those who read by SQL;
+managers store them before they read, and when they open the database, in one transaction with how
+far the file was read. So it does not matter which process does, nor who is killed when.
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ from testrium.record.probe_file import ProbeFile
 
 #: Seconds between looks while inotify watches: rows may be written on another host.
 SAFETY_LOOK_S = 1.0
+#: So soon after an event a thread stores what was emitted until then: a burst is one transaction.
+STORE_AFTER_S = 0.03
+#: So long a fork waits for that thread.
+FORK_WAITS_S = 1.0
 #: The same without inotify, at least.
 SHORTEST_PAUSE_S = 0.001
 
@@ -56,7 +61,7 @@ class AloneLog:
         self._idle: list[Inotify] = []  # kept after a wait: closing takes the kernel milliseconds
         self._will_flush = False
         self._begin_process()
-        self._open()
+        self.flush()  # what a killed process has left
 
     def is_current(self) -> bool:
         """False once the database was deleted, or another one stands in its place."""
@@ -69,6 +74,8 @@ class AloneLog:
             self._will_flush = True
             atexit.register(self._flush_at_exit)
         self._emitter.emit(step, type_, key, (), meta, unit)
+        if self._storing_soon is None:
+            self._store_soon()
 
     def flush(self) -> None:
         """Store what any process has appended. Raises InfraError."""
@@ -143,6 +150,27 @@ class AloneLog:
             ).fetchone()
         return bool(found[0])
 
+    def _store_soon(self) -> None:
+        """Store all in a moment, in a thread that ends then: a fork should find none."""
+        thread = threading.Thread(target=self._store_later, name="testrium-store", daemon=True)
+        self._storing_soon = thread
+        try:
+            thread.start()
+        except RuntimeError:  # the interpreter ends, or there are too many: who reads next stores
+            self._storing_soon = None
+
+    def _store_later(self) -> None:
+        self._store_now.wait(STORE_AFTER_S)
+        self._storing_soon = None  # what is emitted from now on needs another one
+        self._flush_if_current()
+
+    def begin_fork(self) -> None:
+        """Before a fork: finish what a thread would go on with while the child is copied."""
+        if (thread := self._storing_soon) is not None:
+            self._store_now.set()
+            thread.join(FORK_WAITS_S)
+            self._store_now.clear()
+
     def _store_new(self, connection: sqlite3.Connection) -> None:
         file = self._file
         assert file is not None
@@ -207,6 +235,8 @@ class AloneLog:
     def _begin_process(self) -> None:
         self._pid = os.getpid()
         self._lock = threading.RLock()
+        self._storing_soon: threading.Thread | None = None
+        self._store_now = threading.Event()
 
     def begin_child(self) -> None:
         """After a fork. What the parent uses is kept, untouched, to the child's end."""
@@ -217,8 +247,12 @@ class AloneLog:
         self._begin_process()
 
     def _flush_at_exit(self) -> None:
-        # Where it cannot be done any more, the next reader does it.
-        if os.getpid() == self._pid and self.is_current():
+        if os.getpid() == self._pid:
+            self._flush_if_current()
+
+    def _flush_if_current(self) -> None:
+        """Store all; where that cannot be done any more, the next reader does it."""
+        if self.is_current():
             with contextlib.suppress(InfraError, OSError):
                 self.flush()
 
@@ -235,6 +269,11 @@ def log_at(database: str) -> AloneLog:
     return log
 
 
+def _begin_fork() -> None:
+    for log in _logs.values():
+        log.begin_fork()
+
+
 def _begin_child() -> None:
     for log in _logs.values():
         log.begin_child()
@@ -249,4 +288,4 @@ def _file_id(path: str) -> tuple[int, int] | None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_child)
+    os.register_at_fork(before=_begin_fork, after_in_child=_begin_child)

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -55,6 +56,54 @@ def test_an_event_survives_sigkill_right_behind_it(path: str) -> None:
     Events_Manager("*", path)
     assert in_process(work) == -signal.SIGKILL
     assert Events_Manager("*", path).completed_steps() == {"last words"}
+
+
+def rows(path: str) -> list[str]:
+    """The steps that a reader sees who knows nothing of Testrium."""
+    with closing(sqlite3.connect(f"{path}/Data.db")) as connection:
+        return [step for (step,) in connection.execute("SELECT StepCompleted FROM Events")]
+
+
+def test_what_a_killed_process_set_is_there_once_somebody_opens(path: str) -> None:
+    def work() -> None:
+        Events_Manager("a", path).Set_Event("last words")
+        os._exit(0)
+
+    Events_Manager("*", path)
+    standalone._logs.clear()  # as in another process
+    in_process(work)
+    Events_Manager("*", path)
+    assert rows(path) == ["last words"]
+
+
+def test_rows_are_there_for_readers_by_sql_without_a_flush(path: str) -> None:
+    manager = Events_Manager("a", path)
+    took = []
+    for number in range(5):
+        manager.Set_Event(f"s{number}")
+        began = time.perf_counter()
+        while len(rows(path)) <= number:
+            assert time.perf_counter() - began < 10
+            time.sleep(0.002)
+        took.append(time.perf_counter() - began)
+    assert min(took) < 0.1  # the others may stand in line for a core
+
+
+def test_no_thread_is_left_once_all_is_stored_or_at_a_fork(path: str) -> None:
+    manager = Events_Manager("a", path)
+    manager.Set_Event("s")
+    names: list[str] = []
+
+    def work() -> None:
+        assert [thread.name for thread in threading.enumerate()] == ["MainThread"]
+        Events_Manager("a", path).Set_Event("child")
+
+    before = [thread.name for thread in threading.enumerate()]
+    assert in_process(work) == 0
+    names = [thread.name for thread in threading.enumerate()]
+    assert (before.count("testrium-store"), names.count("testrium-store")) == (1, 0)
+    assert rows(path) == ["s"]
+    assert manager.completed_steps() == {"s", "child"}
 
 
 def test_a_process_stores_its_events_at_its_end(path: str) -> None:
