@@ -17,7 +17,7 @@ def test_run_cli_returns_the_exit_code(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert core.run_cli(["check"]) == core.EXIT_NO_TESTS
-    assert "gen config-template" in capsys.readouterr().err
+    assert "testrium init" in capsys.readouterr().err
 
 
 def test_main_exits_with_the_code(monkeypatch: pytest.MonkeyPatch) -> None:

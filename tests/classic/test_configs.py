@@ -79,16 +79,22 @@ def test_normalising_twice_changes_nothing() -> None:
         (None, "config.toml must load into a dictionary"),
         ({"units": ["a"]}, 'config.toml must contain a ["Configs"] table'),
         ({"Configs": {}}, "Configs.units is required"),
-        ({"Configs": {"units": "a"}}, "Configs.units must be a list of strings"),
+        (
+            {"Configs": {"units": "a"}},
+            """Configs.units must be a list of strings, got 'a': write ["a"]""",
+        ),
         ({"Configs": {"units": ["a", "a"]}}, "Configs.units contains duplicate values: a"),
         (
             {"Configs": {"units": ["a"], "timeout": 0, "repeat": 11}},
             (
-                "Configs.repeat must be an integer between 0 and 10; "
-                "Configs.timeout must be a positive number"
+                "Configs.repeat must be an integer between 0 and 10, got 11; "
+                "Configs.timeout must be a positive number, got 0"
             ),
         ),
-        ({"Configs": {"units": ["a"], "enabled": 1}}, "Configs.enabled must be a boolean"),
+        (
+            {"Configs": {"units": ["a"], "enabled": 1}},
+            "Configs.enabled must be a boolean, true or false, got 1",
+        ),
         (
             {"Configs": {"units": ["a"], "tiemout": 1}},
             "Configs.tiemout unknown key; did you mean 'timeout'?",
@@ -106,9 +112,12 @@ def test_wrong_configs(config: Any, message: str) -> None:
     [
         (None, "unit config must load into a dictionary"),
         ({}, "unit init is required"),
-        ({"init": -1}, "unit init must be a non-negative integer"),
-        ({"init": 0, "entrypoint": "x"}, 'unit entrypoint must use "module:function" format'),
-        ({"init": 0, "ready_timeout": 0}, "unit ready_timeout must be a positive number"),
+        ({"init": -1}, "unit init must be a non-negative integer, got -1"),
+        (
+            {"init": 0, "entrypoint": "x"},
+            """unit entrypoint must use "module:function" format, got 'x'""",
+        ),
+        ({"init": 0, "ready_timeout": 0}, "unit ready_timeout must be a positive number, got 0"),
         ({"init": 0, "events": ["x", "x"]}, "unit events contains duplicate values: x"),
     ],
 )
@@ -142,7 +151,7 @@ def test_right_ones() -> None:
             "unit a depends on disabled unit b",
         ),
         ([unit("a", 0, "b"), unit("b", 1, "a")], ["a", "b"], "cycle: a -> b -> a"),
-        ([{"name": "a", "init": -1}], ["a"], "unit init must be a non-negative integer"),
+        ([{"name": "a", "init": -1}], ["a"], "unit init must be a non-negative integer, got -1"),
     ],
 )
 def test_wrong_collections(

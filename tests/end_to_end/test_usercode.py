@@ -142,9 +142,7 @@ def test_a_setup_that_never_becomes_ready_is_told(workplace: Workplace) -> None:
     outcome = workplace.run()
     assert outcome.codes == ["hang setup", "notrun a", "missing a:done"]
     (message, *_) = [finding["message"] for finding in outcome.group["findings"]]
-    assert message == (
-        "setup.py neither returned from main() nor emitted setup-ready within 0.3 s"
-    )
+    assert message == ("setup.py neither returned from main() nor emitted setup-ready within 0.3 s")
 
 
 SERVICE = {"service": 'entrypoint = "test_case:service"\nready_event = "up"\nstop = "runner"'}
