@@ -60,6 +60,7 @@ class AloneLog:
         self._file_id: tuple[int, int] | None = None
         self._idle: list[Inotify] = []  # kept after a wait: closing takes the kernel milliseconds
         self._will_flush = False
+        self._storing_soon: threading.Thread | None = None
         self._begin_process()
         self.flush()  # what a killed process has left
 
@@ -235,7 +236,7 @@ class AloneLog:
     def _begin_process(self) -> None:
         self._pid = os.getpid()
         self._lock = threading.RLock()
-        self._storing_soon: threading.Thread | None = None
+        self._storing_soon = None
         self._store_now = threading.Event()
 
     def begin_child(self) -> None:
