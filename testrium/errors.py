@@ -69,6 +69,10 @@ class SkipTest(BaseException):
     """A test function asks not to be judged; no `except Exception` of a test swallows it."""
 
 
+class AbortGroup(BaseException):
+    """A test function asks for the end of its group; no `except Exception` swallows it."""
+
+
 class InjectedFault(TestriumError):  # noqa: N818 - users know it by this name
     """Raised at a probe because `[[faults]]` says so: `do = "raise"`."""
 

@@ -12,13 +12,14 @@ from __future__ import annotations
 import signal
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 from testrium.declared.checks import Better
 from testrium.declared.units import Unit, is_accepted
 from testrium.words import (
     EMPTY,
     Code,
+    Verdict,
 )
 
 
@@ -272,6 +273,36 @@ class TestResult(NamedTuple):
     unit: str = "tests"
     #: It asked to be skipped; `message` is the reason, and it counts as passed.
     skipped: bool = False
+    #: It asked for the end of the group; `message` is the reason.
+    aborted: bool = False
+    #: Codes and texts of notes about it.
+    remarks: tuple[tuple[str, str], ...] = ()
+    #: The line of the group's code that failed, else where the test begins.
+    file: str = ""
+    line: int | None = None
+    #: What it has printed, where it failed.
+    output: str = ""
+    #: The files that it has attached, below the group's run folder.
+    attachments: tuple[str, ...] = ()
+    #: It looks at the stored run only: `testrium verify` repeats it.
+    verification: bool = False
+
+    @property
+    def verdict(self) -> Verdict:
+        """What reports call it."""
+        if self.aborted:
+            return Verdict.ERROR
+        if self.skipped:
+            return Verdict.SKIP
+        return Verdict.PASS if self.passed else Verdict.FAIL
+
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> Self:
+        """One that was stored as JSON."""
+        known = {name: fields[name] for name in cls._fields if name in fields}
+        known["remarks"] = tuple(map(tuple, fields.get("remarks", ())))
+        known["attachments"] = tuple(fields.get("attachments", ()))
+        return cls(**known)
 
 
 TestResult.__test__ = False  # type: ignore[attr-defined]  # its name makes pytest collect it

@@ -26,7 +26,9 @@ from testrium.words import BAD_VERDICTS, Verdict
 def verify_again(
     folder: Path, cwd: Path, *, stored_rules: Callable[[str], None] | None = None
 ) -> RunResult:
-    """Judge a stored run with the rules of its groups as they are now; starts nothing.
+    """Judge a stored run with the rules of its groups as they are now.
+
+    No unit is started: checks are made again, and tests marked `testing.verification` repeated.
 
     Args:
         folder: the run's.

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import linecache
 import os
 import re
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import PurePath
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ast
+    from types import FrameType
 
 #: The standard library, installed packages, and what has no file: `<frozen importlib._bootstrap>`.
 _LIBRARY = re.compile(
@@ -47,6 +53,131 @@ def where_raised(error: BaseException) -> str:
         return ""
     file = frames[index].filename.removeprefix(os.path.join(os.getcwd(), ""))  # noqa: PTH109, PTH118
     return f" ({file}:{frames[index].lineno})"
+
+
+def own_place(error: BaseException, folder: str) -> tuple[str, int] | None:
+    """File and line of the deepest frame whose file lies below `folder`, else of the user's."""
+    frames = traceback.extract_tb(error.__traceback__)
+    below = os.path.join(folder, "")  # noqa: PTH118 - as text
+    files = [frame.filename for frame in frames]
+    inside = [index for index, file in enumerate(files) if file.startswith(below)]
+    index = inside[-1] if inside else deepest_own(files)
+    if index is None or is_library(files[index]):
+        return None
+    return files[index], frames[index].lineno or 1
+
+
+#: Characters of one value that a failed `assert` shows, and how many values.
+_LONGEST_VALUE = 300
+_MOST_VALUES = 20
+
+
+def add_asserted_values(error: BaseException) -> None:
+    """Add what the parts of a failed `assert` were as notes of the exception.
+
+    The parts are evaluated where that has no side effect (pure_eval): names, attributes, items,
+    operators, harmless builtins such as `len`. Nothing is called a second time.
+    """
+    trace = error.__traceback__
+    if not isinstance(error, AssertionError) or trace is None:
+        return
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    if is_library(trace.tb_frame.f_code.co_filename):
+        return
+    statement = _assert_at(trace.tb_frame, trace.tb_lineno)
+    if statement is None:
+        return
+    head, *values = _asserted(statement, trace.tb_frame)
+    if not error.args:
+        error.args = (head,)
+    for line in values:
+        error.add_note(line)
+
+
+def _assert_at(frame: FrameType, line: int) -> ast.Assert | None:
+    import ast
+
+    lines = linecache.getlines(frame.f_code.co_filename, frame.f_globals)
+    try:
+        tree = ast.parse("".join(lines))
+    except (SyntaxError, ValueError):
+        return None
+    found = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assert) and node.lineno <= line <= (node.end_lineno or 0)
+    ]
+    return max(found, key=lambda node: node.lineno, default=None)
+
+
+def _asserted(statement: ast.Assert, frame: FrameType) -> Iterator[str]:
+    import ast
+
+    from pure_eval import CannotEval, Evaluator
+
+    evaluator = Evaluator.from_frame(frame)
+    told: dict[str, str] = {}
+    calls: dict[str, None] = {}
+    for part in _parts(statement.test):
+        text = ast.unparse(part)
+        try:
+            value = evaluator[part]
+        except CannotEval:
+            if isinstance(part, ast.Call):
+                calls[text] = None
+            continue
+        if part is not statement.test and not (callable(value) or hasattr(value, "__spec__")):
+            told.setdefault(text, _shown(value))
+    head = f"assert {ast.unparse(statement.test)}"
+    yield f"{head[:_LONGEST_VALUE]}{_in_place_of_parts(statement.test, told)}"
+    for text, shown in list(told.items())[:_MOST_VALUES]:
+        yield f"  {text} = {shown}"
+    if calls:
+        yield f"  {next(iter(calls))}: calls are not repeated; name the result to see it"
+
+
+#: A comparison with longer values is not shown a second time.
+_LONGEST_IN_PLACE = 40
+
+
+def _in_place_of_parts(test: ast.expr, told: dict[str, str]) -> str:
+    """` (30 == 33)` of a comparison whose sides are known and short."""
+    import ast
+
+    if not isinstance(test, ast.Compare) or len(test.ops) != 1 or not told:
+        return ""
+    sides = [
+        ast.unparse(side) if isinstance(side, ast.Constant) else told.get(ast.unparse(side))
+        for side in (test.left, test.comparators[0])
+    ]
+    if any(side is None or len(side) > _LONGEST_IN_PLACE for side in sides):
+        return ""
+    operator = ast.unparse(ast.Compare(ast.Name("a"), test.ops, [ast.Name("b")]))[2:-2]
+    return f" ({sides[0]} {operator} {sides[1]})"
+
+
+def _parts(node: ast.AST) -> Iterator[ast.expr]:
+    """The expressions in it whose names are those of the frame, without constants."""
+    import ast
+
+    if isinstance(node, ast.Lambda | ast.Constant):
+        return
+    if isinstance(node, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
+        yield from _parts(node.generators[0].iter)
+        return
+    if isinstance(node, ast.expr):
+        yield node
+    for child in ast.iter_child_nodes(node):
+        yield from _parts(child)
+
+
+def _shown(value: object) -> str:
+    try:
+        text = repr(value)
+    except Exception as error:  # noqa: BLE001 - user code
+        return f"<its repr raised {type(error).__name__}>"
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
 
 
 def without_ours(lines: Sequence[str]) -> tuple[str, ...]:

@@ -87,6 +87,7 @@ class Code(StrEnum):
     TEST = "test"
     METRIC = "metric"
     UNEXPECTED_PASS = "unexpected-pass"  # noqa: S105
+    INSPECT = "inspect"
     GAP = "gap"
     CLOCK = "clock"
     SAMPLES = "samples"

@@ -73,6 +73,7 @@ class Workplace:
             folder / "config.toml",
             f"[Configs]\nunits = {listed}\n{textwrap.dedent(configs)}\n{textwrap.dedent(tables)}\n",
         )
+        (folder / "units").mkdir(parents=True, exist_ok=True)
         for init, (unit, keys) in enumerate(units.items()):
             text = f'["{unit}"]\ninit = {init}\n{textwrap.dedent(keys)}\n'
             self.write(folder / "units" / f"{unit}.toml", text)

@@ -190,10 +190,10 @@ def github_writers(
     asked = any(choice.name == _GITHUB for choice in choices)
     if os.environ.get("GITHUB_ACTIONS") != "true" and not asked:
         return []
-    from testrium.load.document import circuit_line
+    from testrium.load.document import named_line
     from testrium.report.ci import GithubWriter
 
-    return [GithubWriter(stream, cwd, circuit_line)]
+    return [GithubWriter(stream, cwd, named_line)]
 
 
 def _make(choice: ReportChoice, cwd: Path) -> Writer:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from testrium.checks.comparison import PluginFailedError
 from testrium.checks.conditions import Failure, told
@@ -22,8 +23,9 @@ from testrium.checks.patterns import TookTooLongError, at_most
 from testrium.declared.checks import Check
 from testrium.declared.groups import Scenario
 from testrium.errors import TestriumError
-from testrium.evidence import CheckResult
+from testrium.evidence import CheckResult, TestResult
 from testrium.plugins.registry import Plugin
+from testrium.probe import environment as names
 from testrium.record.reader import probe_metadata, stored_ports
 from testrium.run.environment import Ports, Surroundings, event_field
 from testrium.run.folder import RunFolder
@@ -86,6 +88,56 @@ def make_checks(
             result = _timed(maker, check, limit_s, hurried=hurried)
         results.append(maker.env_values.hidden_in(result))
     return Made(tuple(results), (*maker.examiner.notices, *notices))
+
+
+def repeat_verifications(
+    scenario: Scenario, database: Path, stored: tuple[TestResult, ...]
+) -> tuple[TestResult, ...]:
+    """The results of tests, those marked `testing.verification` made again on the stored run.
+
+    Args:
+        scenario: as it is declared now.
+        database: the store of the run.
+        stored: the results that are kept, but for those that are made again.
+    """
+    from testrium.judging.workers import LostError, call_isolated
+
+    sources = (scenario.group.folder / f"{name}.py" for name in scenario.group.test_modules)
+    if not any("verification" in source.read_text(errors="replace") for source in sources):
+        return stored
+    kept = tuple(test for test in stored if not test.verification)
+    limit_s = scenario.group.timeout_s
+    try:
+        fields = call_isolated(partial(_repeated, scenario, database), limit_s)
+    except LostError as error:
+        names = [test.name for test in stored if test.verification] or ["verification"]
+        return (*kept, *(TestResult(name, False, 0.0, str(error)) for name in names))
+    hidden_in = EnvValues(scenario).hidden_in
+    again = (hidden_in(TestResult.read({**each, "verification": True})) for each in fields)
+    return (*kept, *again)
+
+
+def _repeated(scenario: Scenario, database: Path) -> list[dict[str, Any]]:
+    """In a process of its own, which stands where the unit `tests` stood."""
+    folder = RunFolder(database.parent.resolve())
+    around = Surroundings(scenario, "", folder, stored_ports(database), "", "")
+    # What is emitted now would change the stored run.
+    env = {**around.environment("tests", 1), names.PROBES: os.devnull}
+    del env[names.SOCKET]
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(scenario.group.folder)
+    sys.path[:0] = [
+        str(scenario.group.folder),
+        *filter(None, env.get("PYTHONPATH", "").split(os.pathsep)),
+    ]
+    from testrium.run import test_runner
+
+    try:
+        return test_runner.repeat(str(scenario.group.folder), list(scenario.group.test_modules))
+    except Exception as error:  # noqa: BLE001 - user code that cannot be imported
+        message = f"{type(error).__name__}: {error}"
+        return [{"name": "verification", "passed": False, "duration_s": 0.0, "message": message}]
 
 
 def weight(scenario: Scenario, database: Path) -> int:

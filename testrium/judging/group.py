@@ -34,7 +34,8 @@ EXIT_CODES = {
 def judged(
     scenario: Scenario, database: Path, run_folder: Path, *, anew: bool = False
 ) -> GroupResult:
-    """Verify one stored run; `anew` makes its checks again, as they are declared now.
+    """Verify one stored run; `anew` makes its checks again, as they are declared now,
+    and repeats the tests that look at the stored run only.
 
     Raises InfraError if the store cannot be read.
     """
@@ -46,11 +47,14 @@ def judged(
     evidence = gather_evidence(scenario, database)
     notes: tuple[Finding, ...] = ()
     if anew:
-        from testrium.judging.checks import make_checks
+        from testrium.judging.checks import make_checks, repeat_verifications
 
         stored, notes = _checks_that_stay(scenario, evidence.checks)
         made = make_checks(scenario, database, stored=stored) if scenario.group.checks else None
-        evidence = evidence._replace(checks=() if made is None else made.results)
+        evidence = evidence._replace(
+            checks=() if made is None else made.results,
+            tests=repeat_verifications(scenario, database, evidence.tests),
+        )
     if compares(scenario):
         from testrium.history.database import read_baseline
 

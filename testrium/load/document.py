@@ -264,12 +264,15 @@ def key_lines(text: str) -> dict[KeyPath, int]:
     return scanner.lines
 
 
-def circuit_line(folder: Path, name: str) -> int | None:
-    """The line in a group's config.toml on which a circuit begins; None if it is not there now."""
+def named_line(folder: Path, table: str, name: str) -> int | None:
+    """The line in a group's config.toml on which the circuit or the check of that name begins.
+
+    None if it is not there now. `table` is "circuits" or "checks".
+    """
     try:
         text = (folder / "config.toml").read_text(encoding="utf-8-sig")
-        names = [circuit.get("name") for circuit in tomllib.loads(text)["circuits"]]
-        return key_lines(text).get(("circuits", names.index(name)))
+        names = [each.get("name") for each in tomllib.loads(text)[table]]
+        return key_lines(text).get((table, names.index(name)))
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
 

@@ -139,11 +139,7 @@ def load_evidence(database: Path) -> Evidence:
                     )
                 ),
                 tests=tuple(
-                    TestResult(row[0], bool(row[1]), row[2], row[3], row[4], skipped=bool(row[5]))
-                    for row in connection.execute(
-                        "SELECT Name, Passed, DurationS, Message, Traceback, Skipped"
-                        " FROM Tests ORDER BY ID"
-                    )
+                    _test(row) for row in connection.execute("SELECT * FROM Tests ORDER BY ID")
                 ),
                 checks=tuple(map(_check, meta.get("checks", ()))),
                 waits=tuple(map(_wait, meta.get("waits", ()))),
@@ -162,6 +158,13 @@ def load_evidence(database: Path) -> Evidence:
 
 def _check(fields: dict[str, Any]) -> CheckResult:
     return CheckResult(**fields | {"details": tuple(fields["details"])})
+
+
+def _test(row: tuple[Any, ...]) -> TestResult:
+    _, name, passed, duration, message, traceback, skipped, *more = row
+    fields = json.loads(more[0]) if more else {}  # stores of before have no such column
+    known = {"name": name, "passed": bool(passed), "duration_s": duration, "message": message}
+    return TestResult.read({**fields, **known, "traceback": traceback, "skipped": bool(skipped)})
 
 
 def _end(row: tuple[Any, ...]) -> End:

@@ -128,7 +128,8 @@ CREATE TABLE IF NOT EXISTS Tests (     -- test functions and callbacks
     DurationS REAL,                    -- seconds
     Message   TEXT,                    -- what it raised, in one line
     Traceback TEXT,
-    Skipped   INTEGER                  -- 1: it asked not to be judged, and Message is the reason
+    Skipped   INTEGER,                 -- 1: it asked not to be judged, and Message is the reason
+    More      TEXT                     -- JSON: the other fields of evidence.TestResult
 );
 
 CREATE TABLE IF NOT EXISTS Meta (      -- the rest of the evidence

@@ -44,7 +44,10 @@ _DEFAULTS = {
 _SELECT = f"SELECT {', '.join(_DEFAULTS.get(name, name) for name in COLUMNS)} FROM Events"  # noqa: S608 - names of ours
 
 _END_COLUMNS = 19
-
+#: The fields of a test's result that have one column together.
+_MORE_OF_TESTS = (
+    "aborted", "remarks", "file", "line", "output", "attachments", "verification",
+)  # fmt: skip
 _new_tuple = tuple.__new__
 
 
@@ -167,10 +170,11 @@ class Store:
                 _text(test.message),
                 _text(test.traceback),
                 int(test.skipped),
+                _text(json.dumps({name: getattr(test, name) for name in _MORE_OF_TESTS})),
             )
             for test in tests
         ]
-        self._replace("Tests", 6, rows)
+        self._replace("Tests", 7, rows)
 
     def add_samples(self, samples: Iterable[Sample]) -> None:
         self._execute(

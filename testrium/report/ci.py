@@ -13,6 +13,7 @@ from xml.etree import ElementTree as ET
 from testrium import phrases
 from testrium.errors import Problem
 from testrium.evidence import Finding
+from testrium.load.document import named_line
 from testrium.report import group_text, wording
 from testrium.report.escape import (
     encodable,
@@ -29,7 +30,7 @@ from testrium.report.lines import symbols_for
 from testrium.report.view import view_group
 from testrium.report.writer import Report, Writer
 from testrium.results import GroupResult, RunResult
-from testrium.words import BAD_VERDICTS, Verdict
+from testrium.words import BAD_VERDICTS, Code, Verdict
 
 _ELEMENTS = {
     Verdict.FAIL: "failure",
@@ -73,10 +74,19 @@ def _add_group(suite: ET.Element, result: GroupResult, cwd: Path) -> None:
     _fill_case(case, result, cwd)
     for test in result.tests:
         part = _new_case(suite, label, test.name, test.duration_s)
-        if not test.passed:
+        if test.file:
+            _point_to(part, Path(test.file), test.line, cwd)
+        if test.skipped:
+            ET.SubElement(part, "skipped", message=xml_text(test.message))
+        elif not test.passed:
             _fail(part, result, test.message, test.traceback)
+        if test.output:
+            ET.SubElement(part, "system-out").text = xml_text(test.output)
     for check in result.checks:
         part = _new_case(suite, label, f"check {check.name}", check.duration_s)
+        folder = result.scenario.group.folder
+        if (line := named_line(folder, "checks", check.name)) is not None:
+            _point_to(part, folder / "config.toml", line, cwd)
         if not check.passed:
             _fail(part, result, check.message, "\n".join(check.details))
 
@@ -89,6 +99,14 @@ def _new_case(suite: ET.Element, above: str, name: str, duration_s: float) -> ET
         name=xml_text(name),
         time=f"{duration_s:.3f}",
     )
+
+
+def _point_to(case: ET.Element, file: Path, line: int | None, cwd: Path) -> None:
+    """Name the place as pytest does; what reads such files opens it."""
+    shown = file.relative_to(cwd) if file.is_relative_to(cwd) else file
+    case.set("file", xml_text(str(shown)))
+    if line is not None:
+        case.set("line", str(line))
 
 
 def _fail(case: ET.Element, group: GroupResult, message: str, details: str) -> None:
@@ -187,14 +205,15 @@ class GithubWriter(Writer):
     Args:
         stream: where workflow commands are read.
         cwd: the folder that files of problems are relative to.
-        line_of: the line of a circuit in its group's config.toml, by folder and name.
+        line_of: the line in a group's config.toml of a circuit or a check, by folder, table and
+            name.
     """
 
     def __init__(
         self,
         stream: TextIO,
         cwd: Path,
-        line_of: Callable[[Path, str], int | None],
+        line_of: Callable[[Path, str, str], int | None],
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         super().__init__(None, cwd)
@@ -247,10 +266,17 @@ class GithubWriter(Writer):
         return self._command(level, title, message, file, line)
 
     def _place(self, group: GroupResult, finding: Finding | None) -> tuple[Path, int | None]:
-        """The circuit where it is declared, else the unit's file, else the group's."""
+        """The line of the test that failed, else the circuit or the check where it is declared,
+        else the unit's file, else the group's."""
         folder = group.scenario.group.folder
+        if finding is not None and finding.code in (Code.TEST, Code.INSPECT):
+            for test in group.tests:
+                if test.name == finding.where and test.file:
+                    return Path(test.file), test.line
         if finding is not None and finding.circuit:
-            return folder / "config.toml", self._line_of(folder, finding.circuit)
+            return folder / "config.toml", self._line_of(folder, "circuits", finding.circuit)
+        if finding is not None and finding.code is Code.CHECK:
+            return folder / "config.toml", self._line_of(folder, "checks", finding.where)
         if finding is not None and finding.unit:
             file = folder / "units" / f"{finding.unit}.toml"
             if file.is_file():

@@ -143,8 +143,8 @@ def _result_rows(results: Sequence[Test] | Sequence[CheckResult]) -> list[list[S
     rows = []
     for test in results:
         verdict = (
-            Verdict.SKIP
-            if getattr(test, "skipped", False)
+            test.verdict
+            if isinstance(test, Test)
             else Verdict.PASS
             if test.passed
             else Verdict.FAIL
@@ -399,6 +399,13 @@ def _output(finding: FindingView, symbols: Symbols) -> Iterator[Line]:
         yield line("    ", Span(f"{finding.source}:", "dim"))
         for text in finding.output:
             yield line("    ", Span(f"{symbols.bar} ", "dim"), log_line(text), hanging=6)
+    if finding.printed:
+        yield line()
+        yield line("    ", Span("printed by the test:", "dim"))
+        for text in finding.printed:
+            yield line("    ", Span(f"{symbols.bar} ", "dim"), log_line(text), hanging=6)
+    for file in finding.attachments:
+        yield line("    ", Span("attached", "dim"), f"  {file}")
 
 
 def _says_its_end(finding: FindingView) -> bool:

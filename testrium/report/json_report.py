@@ -180,11 +180,18 @@ def _place(place: Place) -> dict[str, str]:
 def _test(test: Test) -> dict[str, Any]:
     return {
         "name": test.name,
-        "verdict": "skip" if test.skipped else "pass" if test.passed else "fail",
+        "verdict": str(test.verdict),
         "passed": test.passed,
         "duration_s": _seconds(test.duration_s),
         "message": test.message,
         "traceback": test.traceback,
+        "unit": test.unit,
+        "file": test.file or None,
+        "line": test.line,
+        "notes": [{"code": code, "message": text} for code, text in test.remarks],
+        "output": test.output,
+        "attachments": list(test.attachments),
+        "verification": test.verification,
     }
 
 

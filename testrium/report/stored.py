@@ -242,7 +242,14 @@ def _group(data: Mapping[str, Any], run_dir: Path | None, modes: tuple[Any, ...]
         ),
         ends=tuple(_end(unit, started_ns) for unit in data.get("units", ())),
         tests=tuple(
-            _made(Test, each, skipped=each.get("verdict") == "skip")
+            _made(
+                Test,
+                each,
+                skipped=each.get("verdict") == "skip",
+                aborted=each.get("verdict") == "error",
+                file=each.get("file") or "",
+                remarks=tuple((n["code"], n["message"]) for n in each.get("notes", ())),
+            )
             for each in data.get("tests", ())
         ),
         checks=_all(CheckResult, data.get("checks", ())),

@@ -151,6 +151,9 @@ class FindingView(NamedTuple):
     output: tuple[str, ...]
     hints: tuple[str, ...]
     follow: tuple[str, ...]
+    #: What a failed test has printed, and the files that it has attached.
+    printed: tuple[str, ...] = ()
+    attachments: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -315,6 +318,7 @@ class _Evidence:
         events = [self._witnesses[id_] for id_ in finding.events if id_ in self._witnesses]
         unit = self.units.get(finding.unit or "")
         source, output = self._output(finding, events, unit)
+        test = self._tests.get(finding.where) if finding.code is Code.TEST else None
         return FindingView(
             code=finding.code,
             where=finding.where,
@@ -330,6 +334,8 @@ class _Evidence:
             output=output if finding.code is Code.CHECK else _telling(output),
             hints=finding.hints,
             follow=follow,
+            printed=_telling(_lines(test.output)) if test and test.output else (),
+            attachments=test.attachments if test else (),
         )
 
     def _output(

@@ -228,6 +228,8 @@ class GroupRun:
                 return
             if self._tests is not None:
                 await self._tests.run()
+                if self._tests.aborted:
+                    return
                 await self._units.wait_expectations()
             await self._units.settle()
         except InfraError as error:

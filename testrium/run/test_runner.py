@@ -4,16 +4,17 @@ The runner never imports code of the group. It starts `serve` as an entrypoint, 
 to the runner's socket and does what it is told, one JSON line per request and answer:
 
     {"call": "list", "modules": ["test_case"]}
-        -> {"tests": [{"module", "name", "priority", "parallelize"}],
+        -> {"tests": [{"module", "name", "priority", "parallelize", "verification"}],
             "callbacks": {"validate_test": "test_case", "tests_results": "test_case"}}
     {"call": "test", "module": "test_case", "name": "test_x"}
-        -> {"passed", "duration_s", "message", "traceback", "skipped"}
+        -> fields of `evidence.TestResult`
     {"call": "callback", "module", "name", "argument"} -> the same
 """
 
 from __future__ import annotations
 
 import asyncio
+import dis
 import importlib
 import inspect
 import json
@@ -21,11 +22,11 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
-from types import ModuleType, TracebackType
+from collections.abc import Callable, Iterable, Mapping
+from types import CodeType, FunctionType, ModuleType, TracebackType
 from typing import Any
 
-from testrium.errors import SkipTest
+from testrium.errors import AbortGroup, SkipTest
 from testrium.probe.waiting import connected
 
 CONTROL = "TESTRIUM_CONTROL"
@@ -33,11 +34,34 @@ CONTROL = "TESTRIUM_CONTROL"
 #: Characters of a value that is told.
 _LONGEST_VALUE = 200
 
+_ASSERTS_NOTHING = "asserts nothing: only an error on its way can fail it"
+
+#: So much of what a failed test has printed is told: its end (bytes).
+_MOST_OUTPUT = 8_000
+
+#: The group's folder, with a slash behind it.
+_folder = ""
+
 CALLBACKS = ("validate_test", "tests_results")
+
+
+class CurrentTest:
+    """What the test function that runs now has said so far, by functions of `testrium.testing`."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.inspections: list[str] = []
+        self.failures: list[BaseException] = []
+        self.attachments: list[str] = []
+
+
+#: Set while a test function or a callback runs. A process runs one at a time.
+current: CurrentTest | None = None
 
 
 def serve() -> None:
     """The entrypoint: answer the runner until it hangs up."""
+    _begin_in(os.getcwd())  # noqa: PTH109 - as text
     with connected(os.environ[CONTROL]) as wire:
         lines = wire.makefile("r", encoding="utf-8")
         for line in lines:
@@ -45,13 +69,45 @@ def serve() -> None:
             wire.sendall(json.dumps(answer, default=str).encode() + b"\n")
 
 
+def repeat(folder: str, modules: list[str]) -> list[dict[str, Any]]:
+    """Call what is marked with `testing.verification` again, in this process.
+
+    Returns:
+        Fields of `evidence.TestResult` for each.
+    """
+    _begin_in(folder)
+    found = [importlib.import_module(name) for name in modules]
+    marked = [test for test in _listing(found)["tests"] if test["verification"]]
+    return [
+        {
+            **_answer({"call": "test", **test}),
+            "name": place_of(test["module"], test["name"], marked),
+        }
+        for test in marked
+    ]
+
+
+def _begin_in(folder: str) -> None:
+    global _folder  # noqa: PLW0603 - a process belongs to one group
+    _folder = os.path.join(folder, "")  # noqa: PTH118 - as text
+
+
+def place_of(module: str, name: str, tests: Iterable[Mapping[str, Any]]) -> str:
+    """The name of a test, with its module where another one has a test of that name."""
+    others = [test for test in tests if test["name"] == name]
+    return name if len(others) == 1 else f"{module}:{name}"
+
+
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
     if request["call"] == "list":
         return _listing([importlib.import_module(name) for name in request["modules"]])
     function = getattr(importlib.import_module(request["module"]), request["name"])
     if request["call"] == "test":
-        return _timed(function, (), _test_problem)
-    return _timed(function, (request["argument"],), _callback_problem)
+        answer = _timed(request["name"], function, (), _test_problem)
+        if answer["passed"] and not answer["skipped"] and not _asserts(function):
+            answer["remarks"].append(("test", _ASSERTS_NOTHING))
+        return answer
+    return _timed(request["name"], function, (request["argument"],), _callback_problem)
 
 
 def _listing(modules: list[ModuleType]) -> dict[str, Any]:
@@ -66,6 +122,7 @@ def _listing(modules: list[ModuleType]) -> dict[str, Any]:
             "name": name,
             "priority": getattr(value, "testrium_priority", 0),
             "parallelize": getattr(value, "testrium_parallelize", False),
+            "verification": getattr(value, "testrium_verification", False),
         }
         for module in modules
         for name, value in vars(module).items()
@@ -86,41 +143,143 @@ def _listing(modules: list[ModuleType]) -> dict[str, Any]:
 
 
 def _timed(
-    function: Callable[..., Any], arguments: tuple[Any, ...], problem: Callable[[object], str]
+    name: str,
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    problem: Callable[[object], str],
 ) -> dict[str, Any]:
     """Call it; `problem` says what is wrong with the value that it returned, or nothing."""
+    global current  # noqa: PLW0603 - functions of `testrium.testing` find it here
+    said = current = CurrentTest(name)
+    written = _Written()
     started = time.perf_counter()
-    message = trace = ""
-    passed, skipped = True, False
+    answer: dict[str, Any] = {"passed": True, "skipped": False, "message": "", "traceback": ""}
+    failures = said.failures
     try:
         value = function(*arguments)
         if inspect.iscoroutine(value):
             value = asyncio.run(value)
-        message = problem(value)
-        passed = not message
+        answer["message"] = problem(value)
+        answer["passed"] = not answer["message"]
     except SkipTest as reason:
-        message, skipped = str(reason) or "skipped", True
+        answer |= {"skipped": True, "message": str(reason) or "skipped"}
+    except AbortGroup as reason:
+        answer |= {"passed": False, "aborted": True, "message": str(reason) or "aborted"}
     except (Exception, SystemExit) as error:  # noqa: BLE001 - user code: what it raises is a result
-        passed = False
         if _is_skip_of_unittest(error):
-            return _answer_of(started, str(error) or "skipped", passed=True, skipped=True)
-        message = "".join(traceback.format_exception_only(error)).strip()
-        trace = "".join(traceback.format_exception(error.with_traceback(_own_frames(error))))
-        sys.stderr.write(trace)
+            answer |= {"skipped": True, "message": str(error) or "skipped"}
+        else:
+            failures.append(error)
+    answer["duration_s"] = time.perf_counter() - started
+    current = None
+    if failures and not answer.get("aborted"):
+        answer |= {"passed": False, "skipped": False, **_told_failures(failures)}
+    place = _line_of(function, failures)
+    if not answer["passed"]:
+        answer["output"] = written.end()
+    if answer["traceback"]:
+        sys.stderr.write(answer["traceback"])
         sys.stderr.flush()
-    return _answer_of(started, message, trace, passed=passed, skipped=skipped)
-
-
-def _answer_of(
-    started: float, message: str, trace: str = "", *, passed: bool, skipped: bool
-) -> dict[str, Any]:
-    return {
-        "passed": passed,
-        "duration_s": time.perf_counter() - started,
-        "message": message,
-        "traceback": trace,
-        "skipped": skipped,
+    return answer | {
+        "file": place[0],
+        "line": place[1],
+        "attachments": said.attachments,
+        "remarks": [("inspect", reason) for reason in said.inspections],
     }
+
+
+def _told_failures(failures: list[BaseException]) -> dict[str, str]:
+    """What was raised, together, in words and as tracebacks."""
+    for error in failures:
+        error.__traceback__ = _own_frames(error)
+        if isinstance(error, AssertionError):
+            from testrium.tracebacks import add_asserted_values
+
+            add_asserted_values(error)
+    texts = ["".join(traceback.format_exception_only(error)).strip() for error in failures]
+    message = texts[0]
+    if len(texts) > 1:
+        numbered = (
+            f"{number}. " + text.replace("\n", "\n   ") for number, text in enumerate(texts, 1)
+        )
+        message = "\n".join((f"{len(texts)} failures:", *numbered))
+    traces = ("".join(traceback.format_exception(error)) for error in failures)
+    return {"message": message, "traceback": "\n".join(traces)}
+
+
+def _line_of(function: Callable[..., Any], failures: list[BaseException]) -> tuple[str, int | None]:
+    """File and line of the first failure in the group's code, else of the function."""
+    if failures:
+        from testrium.tracebacks import own_place
+
+        if (place := own_place(failures[0], _folder)) is not None:
+            return place
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return (code.co_filename, code.co_firstlineno) if isinstance(code, CodeType) else ("", None)
+
+
+class _Written:
+    """What this process and those below it write to its output from now on."""
+
+    def __init__(self) -> None:
+        self._begun = {fd: self._size(fd) for fd in (1, 2)}
+
+    def end(self) -> str:
+        """The last of it, stdout first; "" where the output is no file that can be read."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        parts = []
+        for fd, begin in self._begun.items():
+            size = self._size(fd)
+            try:
+                with open(f"/dev/fd/{fd}", "rb") as file:  # noqa: PTH123 - no path to speak of
+                    file.seek(max(begin, size - _MOST_OUTPUT))
+                    parts.append(file.read(size - begin if size > begin else 0))
+            except OSError:  # a pipe, or another process's file
+                continue
+        return b"".join(parts)[-_MOST_OUTPUT:].decode("utf-8", "backslashreplace")
+
+    @staticmethod
+    def _size(fd: int) -> int:
+        return os.fstat(fd).st_size
+
+
+#: Where a name like these is used, something is looked at, or put to a circuit that is judged.
+_ASSERTING = (
+    "assert", "check", "expect", "verif", "ensure", "must", "should", "raises", "fail", "wait",
+    "inspect", "probe", "send", "receive", "run", "collect",
+)  # fmt: skip
+
+
+def _asserts(function: Callable[..., Any]) -> bool:
+    """Whether a test could fail in another way than by an error on its way, as its code shows."""
+    plain = inspect.unwrap(function)
+    if not isinstance(plain, FunctionType):
+        return True
+    codes, seen = [plain.__code__], set[CodeType]()
+    while codes:
+        code = codes.pop()
+        if code in seen:
+            continue
+        seen.add(code)
+        if any(step.opname == "RAISE_VARARGS" for step in dis.get_instructions(code)):
+            return True
+        for name in code.co_names:
+            value = plain.__globals__.get(name)
+            if any(word in name.lower() for word in _ASSERTING):
+                return True
+            if isinstance(value, FunctionType):
+                if value.__module__.startswith("testrium."):
+                    return True
+                if value.__globals__ is plain.__globals__ or _is_ours(value):
+                    codes.append(value.__code__)
+        codes += [const for const in code.co_consts if isinstance(const, CodeType)]
+    return False
+
+
+def _is_ours(function: FunctionType) -> bool:
+    """Whether it is code of the group."""
+    return function.__code__.co_filename.startswith(_folder)
 
 
 def _is_skip_of_unittest(error: BaseException) -> bool:

@@ -17,7 +17,7 @@ from testrium.evidence import End, EndCause, TestResult
 from testrium.loaded_by_name import TEST_FUNCTIONS
 from testrium.record.listening import listen_streams
 from testrium.run.context import GroupContext
-from testrium.run.test_runner import CONTROL
+from testrium.run.test_runner import CONTROL, place_of
 from testrium.run.unit import RunningUnit
 
 # What a test raises, with its traceback, is one line.
@@ -64,6 +64,7 @@ class TestFunction(NamedTuple):
     name: str
     priority: int
     parallelize: bool
+    verification: bool = False
 
 
 TestFunction.__test__ = False  # type: ignore[attr-defined]  # its name makes pytest collect it
@@ -144,6 +145,15 @@ class Tests:
             else:
                 for function in batch:
                     await self._keep(await self._run_in(self._main, function))
+                    if self.aborted:
+                        return
+            if self.aborted:
+                return
+
+    @property
+    def aborted(self) -> bool:
+        """Whether a test function has asked for the end of the group."""
+        return any(result.aborted for result in self.results)
 
     async def open(self) -> bool:
         """Start the process and ask what there is; False when it died."""
@@ -175,7 +185,7 @@ class Tests:
 
     async def _keep(self, result: TestResult) -> None:
         self.results.append(result)
-        if "validate_test" in self._callbacks:
+        if "validate_test" in self._callbacks and not result.aborted:
             await self._callback("validate_test", result.name, result.name)
 
     async def _callback(self, name: str, argument: Any, where: str) -> None:
@@ -184,12 +194,12 @@ class Tests:
         request = {"call": "callback", "module": module, "name": name, "argument": argument}
         answer = await self._main.ask(request, self._limit_s)
         result = self._result(where, answer, self._main)
-        if not result.passed:
-            self.results.append(
-                TestResult(
-                    where, False, result.duration_s, f"{name}: {result.message}", result.traceback
-                )
-            )
+        if result.passed:
+            return
+        failed = result._replace(message=f"{name}: {result.message}")
+        if self.results and self.results[-1].name == where:  # it rejects this test: one result
+            failed = _together(self.results.pop(), failed)
+        self.results.append(failed)
 
     async def _run_in(self, process: TestProcess, function: TestFunction) -> TestResult:
         where = self._place(function)
@@ -200,12 +210,11 @@ class Tests:
         answer = await process.ask(request, self._limit_s)
         if answer is None:
             process.running.stop(EndCause.TIMEOUT)
-        return self._result(where, answer, process)
+        return self._result(where, answer, process)._replace(verification=function.verification)
 
     def _place(self, function: TestFunction) -> str:
-        """The name of the test, with its module where another one has a test of that name."""
-        others = [each for each in self._functions if each.name == function.name]
-        return function.name if len(others) == 1 else f"{function.module}:{function.name}"
+        functions = [each._asdict() for each in self._functions]
+        return place_of(function.module, function.name, functions)
 
     async def _run_apart(self, function: TestFunction) -> TestResult:
         where = self._place(function)
@@ -220,7 +229,7 @@ class Tests:
         self, where: str, answer: dict[str, Any] | None, process: TestProcess
     ) -> TestResult:
         if answer is not None:
-            return TestResult(where, **answer)
+            return TestResult.read({**answer, "name": where})
         if process.life.done():
             end = process.life.result()
             return TestResult(where, False, 0.0, f"the test process {_ended(end)} during the test")
@@ -247,6 +256,16 @@ class Tests:
                 self.ends.append(await process.life)
                 return None
         return process
+
+
+def _together(test: TestResult, callback: TestResult) -> TestResult:
+    """The result of a test that its callback has rejected; what the test said of itself stays."""
+    if test.passed:
+        return callback._replace(duration_s=test.duration_s, remarks=test.remarks)
+    return test._replace(
+        message=f"{test.message}\n{callback.message}",
+        traceback=f"{test.traceback}\n{callback.traceback}".strip("\n"),
+    )
 
 
 def _ended(end: End) -> str:

@@ -15,8 +15,6 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # as `typing.TYPE_CHECKING`, without the 5 ms that importing typing takes
 if TYPE_CHECKING:
-    from typing import NoReturn
-
     from testrium.testing.asserting import (
         CheckError,
         check_absent,
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
         check_log,
         check_that,
         check_value,
+        collect,
         diff,
         extract,
         normalize,
@@ -40,7 +39,14 @@ if TYPE_CHECKING:
         work_folder,
         write_file,
     )
-    from testrium.testing.functions import test_config
+    from testrium.testing.functions import (
+        abort,
+        attach,
+        inspect,
+        skip,
+        test_config,
+        verification,
+    )
     from testrium.testing.processes import ExitError, Process
     from testrium.testing.starting import PIPE, run, start
     from testrium.testing.waiting import (
@@ -70,6 +76,8 @@ __all__ = [
     "UnpackError",
     "WaitError",
     "WaitTimeoutError",
+    "abort",
+    "attach",
     "check_absent",
     "check_exists",
     "check_file",
@@ -77,18 +85,21 @@ __all__ = [
     "check_log",
     "check_that",
     "check_value",
+    "collect",
     "copy",
     "diff",
     "extract",
     "fill_template",
     "free_port",
     "free_ports",
+    "inspect",
     "normalize",
     "run",
     "skip",
     "start",
     "test_config",
     "unpack",
+    "verification",
     "wait_for_exit",
     "wait_for_file",
     "wait_for_log",
@@ -113,6 +124,7 @@ def __getattr__(name: str) -> object:
             | "check_log"
             | "check_that"
             | "check_value"
+            | "collect"
             | "diff"
             | "extract"
             | "normalize"
@@ -129,7 +141,7 @@ def __getattr__(name: str) -> object:
             | "write_file"
         ):
             from testrium.testing import files as home
-        case "test_config":
+        case "abort" | "attach" | "collect" | "inspect" | "skip" | "test_config" | "verification":
             from testrium.testing import functions as home
         case "ExitError" | "Process":
             from testrium.testing import processes as home
@@ -149,22 +161,6 @@ def __getattr__(name: str) -> object:
         case _:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(home, name)
-
-
-def skip(reason: str) -> NoReturn:
-    """Leave the test that runs now: its verdict is `skip`, with this reason.
-
-    In the tests of pytest and unittest it skips these.
-    """
-    import sys
-
-    if "unittest" in sys.modules:
-        import unittest
-
-        raise unittest.SkipTest(reason)
-    from testrium.errors import SkipTest
-
-    raise SkipTest(reason)
 
 
 def __dir__() -> list[str]:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType, TracebackType
 from typing import Any, Literal, TypedDict, Unpack, cast
 
 from testrium.checks import comparison
@@ -29,6 +30,7 @@ from testrium.errors import TestriumError
 from testrium.phrases import close_to
 from testrium.probe import environment as names
 from testrium.testing.files import is_unit, run_dir, unit_encoding
+from testrium.testing.functions import current_test
 from testrium.testing.processes import Process
 from testrium.testing.waiting import log_of
 from testrium.testing.waking import Log
@@ -143,7 +145,8 @@ def extract(
     lines = "\n".join(line for file in log.paths for line in _lines(file, log.encoding))
     text = text_of(_name(source), lines).read_as(join_of(join) if join else None, ())
     values, _, failure = extracted_values(text, patterns)
-    _raise([failure] if failure else [])
+    if failure is not None:  # there is nothing to return: this ends a `collect` block too
+        raise _error([failure])
     return {name: None if value is None else str(value) for name, value in values.items()}
 
 
@@ -163,6 +166,78 @@ def diff(expected: str, actual: str, *normalizers: Normalizing, unordered: bool 
         unordered=unordered,
     )
     return "\n".join(lines)
+
+
+#: The innermost `collect` block, for checks that go on after a failure.
+_block: _Collecting | None = None
+
+
+def collect() -> _Collecting:
+    """A context manager in which a test goes on after a check that fails.
+
+    Each `check_*` of the block is made. What else raises ends the block. What failed is reported
+    together, at the end of the test function; outside of a run, at the end of the block.
+    """
+    return _Collecting()
+
+
+class _Collecting:
+    def __init__(self) -> None:
+        self.failures: list[BaseException] = []
+        self._outer: _Collecting | None = None
+
+    def __enter__(self) -> None:
+        global _block
+        self._outer, _block = _block, self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        global _block  # noqa: PLW0603
+        _block = self._outer
+        kept = isinstance(error, Exception)
+        if kept and error is not None:
+            self.failures.append(error)
+        if self._outer is not None:
+            self._outer.failures += self.failures
+        elif (current := current_test()) is not None:
+            current.failures += self.failures
+        elif self.failures and (error is None or kept):
+            raise _together(self.failures)
+        return kept
+
+
+def _failed(error: Exception) -> None:
+    """Raise what a check found, or keep it where the test shall go on."""
+    if _block is None:
+        raise error
+    _block.failures.append(error.with_traceback(_stack()))
+
+
+def _stack() -> TracebackType | None:
+    """The frames of the test, as if something had been raised in the check that it calls."""
+    from testrium.run import test_runner
+
+    trace: TracebackType | None = None
+    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - as inspect does
+    while frame is not None and frame.f_code.co_filename != test_runner.__file__:
+        trace = TracebackType(trace, frame, max(frame.f_lasti, 0), frame.f_lineno)
+        frame = frame.f_back
+    return trace
+
+
+def _together(failures: Sequence[BaseException]) -> BaseException:
+    """Several failures as one."""
+    if len(failures) == 1:
+        return failures[0]
+    lines = [f"{len(failures)} failures:"]
+    for number, error in enumerate(failures, 1):
+        text = str(error) if isinstance(error, TestriumError) else repr(error)
+        lines.append(f"{number}. " + text.replace("\n", "\n   "))
+    return CheckError("\n".join(lines))
 
 
 def _made(check: Check, logs: Mapping[str, Path] | None = None) -> None:
@@ -269,5 +344,9 @@ def _name(source: Process | Log | Path | str) -> str:
 
 def _raise(failures: Sequence[Failure]) -> None:
     if failures:
-        message, details = told(failures)
-        raise CheckError("\n".join((message, *(f"  | {line}" for line in details))))
+        _failed(_error(failures))
+
+
+def _error(failures: Sequence[Failure]) -> CheckError:
+    message, details = told(failures)
+    return CheckError("\n".join((message, *(f"  | {line}" for line in details))))

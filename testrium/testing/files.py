@@ -42,6 +42,22 @@ def unit_folder() -> Path:
     return folder
 
 
+def keep_attachment(path: str | os.PathLike[str], test: str) -> str:
+    """Copy a file into the run's folder; its place below that. See `testing.attach`."""
+    run = run_dir()
+    if run is None:
+        raise RuntimeError("attach() keeps a file in the folder of a run: there is none")
+    source = Path(path)
+    folder = run / "attachments" / test
+    folder.mkdir(parents=True, exist_ok=True)
+    target, number = folder / source.name, 1
+    while target.exists():
+        number += 1
+        target = folder / f"{source.stem}~{number}{source.suffix}"
+    shutil.copyfile(source, target)
+    return target.relative_to(run).as_posix()
+
+
 def is_unit(name: object) -> bool:
     """Whether a text is the name of a unit of this run, and not the path of a file."""
     run = run_dir()

@@ -114,6 +114,8 @@ def _judge(scenario: Scenario, evidence: Evidence) -> Judgement:
     broken = {finding.where for finding in off_limits}
     regressions = find_regressions(scenario, evidence.baseline, measures, broken)
     torn = gaps(evidence, index)
+    remarks = _remarks(evidence)
+    to_inspect = [remark for remark in remarks if remark.code is Code.INSPECT and scenario.strict]
     found: list[Node | Part] = [
         *_infra(scenario, evidence),
         *processes.findings,
@@ -125,6 +127,7 @@ def _judge(scenario: Scenario, evidence: Evidence) -> Judgement:
         *limit_findings(scenario, evidence),
         *_failed_checks(evidence),
         *_failed_tests(evidence),
+        *to_inspect,
         *off_limits,
         *regressions.findings,
         *evidence.findings,
@@ -155,6 +158,7 @@ def _judge(scenario: Scenario, evidence: Evidence) -> Judgement:
             *regressions.notes,
             *_suspended(scenario, evidence),
             *unproved,
+            *(remark for remark in remarks if remark not in to_inspect),
         ),
         circuits=_circuit_results(scenario, measured, facts, ranked),
         completed=tuple(completed),
@@ -262,6 +266,9 @@ def _with_waits(
 
 def _infra(scenario: Scenario, evidence: Evidence) -> list[Finding]:
     messages = [evidence.infra] if evidence.infra else []
+    messages += [
+        f"aborted by {test.name}: {test.message}" for test in evidence.tests if test.aborted
+    ]
     if evidence.interrupted:
         messages.append("the run was interrupted before this group was complete")
     return [Finding(Code.INFRA, scenario.id, message) for message in messages[:1]]
@@ -318,5 +325,14 @@ def _failed_tests(evidence: Evidence) -> list[Finding]:
             unit=test.unit,
         )
         for test in evidence.tests
-        if not test.passed
+        if not test.passed and not test.aborted
+    ]
+
+
+def _remarks(evidence: Evidence) -> list[Finding]:
+    """What tests note: somebody must look at them, or they assert nothing."""
+    return [
+        Finding(Code(code), test.name, f"{test.name}: {text}", unit=test.unit)
+        for test in evidence.tests
+        for code, text in test.remarks
     ]

@@ -40,7 +40,7 @@ class Page:
     def output(self) -> list[str]:
         [shown] = [body for language, name, body in _BLOCK.findall(self.text) if not name]
         lines: list[str] = shown.splitlines()
-        assert lines[0] == f"$ testrium run {self.code}"
+        assert lines[0] in (f"$ testrium run {option}{self.code}" for option in ("", "--strict "))
         return lines[1:]
 
     @property
@@ -84,7 +84,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
         page.write(folder)
     assert _testrium(folder, "run", RUN_TWICE).returncode == 0
     report = folder / "report.json"
-    done = _testrium(folder, "run", "--plain", "--json", str(report))
+    done = _testrium(folder, "run", "--strict", "--plain", "--json", str(report))
     groups = json.loads(report.read_text())["groups"]
     return Outcome({group["id"]: group for group in groups}, done.stdout)
 

@@ -11,7 +11,7 @@ import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testrium.load.document import KeyPath, circuit_line, key_lines, nearest_line, syntax_error_line
+from testrium.load.document import KeyPath, key_lines, named_line, nearest_line, syntax_error_line
 
 TEXT = '''\
 # a comment with [brackets] and "quotes
@@ -152,7 +152,7 @@ def test_the_line_of_a_circuit(tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text('[[circuits]]\nname = "a"\n\n[[circuits]]\nname = "b"\n')
 
-    assert [circuit_line(tmp_path, name) for name in ("a", "b", "gone")] == [1, 4, None]
-    assert circuit_line(tmp_path / "gone", "a") is None
+    assert [named_line(tmp_path, "circuits", name) for name in ("a", "b", "gone")] == [1, 4, None]
+    assert named_line(tmp_path / "gone", "circuits", "a") is None
     config.write_text("circuits = 1")
-    assert circuit_line(tmp_path, "a") is None
+    assert named_line(tmp_path, "circuits", "a") is None

@@ -24,7 +24,7 @@ class Step:
         environ = {"GITHUB_WORKSPACE": "/home/ada", "GITHUB_STEP_SUMMARY": str(self.summary)}
         self.writer = GithubWriter(self.log, cwd, self.line_of, environ)
 
-    def line_of(self, folder: Path, circuit: str) -> int | None:
+    def line_of(self, folder: Path, table: str, circuit: str) -> int | None:
         return 14 if (folder.name, circuit) == ("checkout", "command") else None
 
     def commands(self, result: RunResult) -> list[str]:

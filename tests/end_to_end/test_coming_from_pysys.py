@@ -1,0 +1,125 @@
+"""What users of PySys rely on: one behaviour each, several in one run where that is cheaper."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.end_to_end.conftest import Outcome, Workplace
+
+
+def by_name(outcome: Outcome) -> dict[str, Any]:
+    return {test["name"]: test for test in outcome.group["tests"]}
+
+
+OUTCOMES = """
+from testrium import testing
+
+def test_skips(): testing.skip("no printer")
+
+def test_inspects():
+    testing.inspect("does the chart look right?")
+    assert True
+
+def test_asserts_nothing():
+    total = 3
+
+def test_calls_what_asserts(): _check()
+def _check(): assert True
+
+def test_collects():
+    with testing.collect():
+        testing.check_value(2, equals=3)
+        testing.check_that("a == 1", a=2)
+        assert [] == [1]
+    with testing.collect():
+        raise KeyError("later")
+
+def test_shows_values():
+    price, order = 11, {"total": [30]}
+    print("told by the test")
+    testing.write_file("evidence.txt", "kept")
+    testing.attach("evidence.txt")
+    assert order["total"][0] == price * len(order) + 1
+"""
+
+
+def test_outcomes_of_tests_stand_in_every_report(workplace: Workplace) -> None:
+    folder = workplace.group({}, OUTCOMES)
+    workplace.env |= {"GITHUB_ACTIONS": "true"}
+    outcome = workplace.run("--junit", "junit.xml", "--html", "page.html", "--plain")
+    tests = by_name(outcome)
+    assert {name: test["verdict"] for name, test in tests.items()} == {
+        "test_skips": "skip",
+        "test_inspects": "pass",
+        "test_asserts_nothing": "pass",
+        "test_calls_what_asserts": "pass",
+        "test_collects": "fail",
+        "test_shows_values": "fail",
+    }
+    notes = [(note["code"], note["where"]) for note in outcome.group["notes"]]
+    assert notes == [("inspect", "test_inspects"), ("test", "test_asserts_nothing")]
+    collected = tests["test_collects"]["message"]
+    assert collected.startswith("4 failures:")
+    for part in ("the value is 2, expected 3", "a = 2", "assert [] == [1]", "later"):
+        assert part in collected
+    shown = tests["test_shows_values"]
+    assert "(30 == 12)" in shown["message"]
+    assert "price = 11" in shown["message"]
+    assert shown["output"] == "told by the test\n"
+    [attached] = shown["attachments"]
+    assert (folder.parent / outcome.group["run_dir"] / attached).read_text() == "kept"
+    lines = (folder / "test_case.py").read_text().splitlines()
+    line = 1 + next(n for n, text in enumerate(lines) if "assert order" in text)
+    assert (shown["file"], shown["line"]) == (str(folder / "test_case.py"), line)
+    assert "told by the test" in outcome.stdout
+    first = 1 + next(n for n, text in enumerate(lines) if "check_value(2" in text)
+    assert f"::error file=group/test_case.py,line={first}," in outcome.stdout
+    junit = (folder.parent / "junit.xml").read_text()
+    assert f'file="group/test_case.py" line="{line}"' in junit
+    assert "told by the test" in junit
+    assert "told by the test" in (folder.parent / "page.html").read_text()
+
+
+def test_abort_ends_the_group_in_error_and_strict_asks_for_inspection(workplace: Workplace) -> None:
+    aborting = """
+    from testrium import testing
+    def test_first(): testing.abort("no database here")
+    def test_second(): assert False
+    """
+    workplace.group({}, aborting, name="aborting")
+    inspecting = "from testrium import testing\ndef test_it(): testing.inspect('look')\n"
+    workplace.group({}, inspecting, name="inspecting")
+    outcome = workplace.run("--strict")
+    first, second = outcome.report["groups"]
+    assert (first["verdict"], outcome.exit_code) == ("error", 5)
+    [finding] = first["findings"]
+    assert finding["code"] == "infra"
+    assert "no database here" in finding["message"]
+    assert [test["verdict"] for test in first["tests"]] == ["error"]
+    assert [finding["code"] for finding in second["findings"]] == ["inspect"]
+
+
+VERIFICATION = """
+import os, pathlib
+from testrium import testing
+
+def test_writes():
+    pathlib.Path(os.environ["TESTRIUM_RUN_DIR"], "total").write_text("29")
+
+@testing.verification
+def test_total():
+    total = pathlib.Path(os.environ["TESTRIUM_RUN_DIR"], "total").read_text()
+    assert total == "30"
+"""
+
+
+def test_verify_repeats_marked_tests_on_the_stored_run(workplace: Workplace) -> None:
+    folder = workplace.group({}, VERIFICATION)
+    assert workplace.run().codes == ["test test_total"]
+    code = folder / "test_case.py"
+    code.write_text(code.read_text().replace('"30"', '"29"').replace('_text("29")', '_text("x")'))
+    report = str(workplace.folder / "report.json")
+    again = workplace.finish(workplace.start("verify", "--json", report))
+    assert (again.exit_code, again.codes) == (0, [])
+    assert [test["name"] for test in again.group["tests"]] == ["test_writes", "test_total"]
