@@ -152,13 +152,19 @@ def _made_apart(check: Check, alone: Callable[[], Made]) -> Made:
 
     started = time.perf_counter()
     try:
-        return call_isolated(alone, PLUGIN_LIMIT_S)
+        left: list[str] = []
+        made = call_isolated(alone, PLUGIN_LIMIT_S, left.append)
+        return Made(made.results, (*made.notices, *map(_left_by(check), left)))
     except LostError as error:
         fields = (check.plugged, *(one.plugged for one in check.normalize))
         plugins = [Plugin(*one) for one in fields if one]
         called = " or ".join(f"{plugin.name} of {plugin.origin}" for plugin in plugins)
         took_s = time.perf_counter() - started
         return Made((CheckResult(check.name, False, f"{called}: {error}", duration_s=took_s),))
+
+
+def _left_by(check: Check) -> Callable[[str], str]:
+    return lambda process: f"check {check.name!r} left a process behind, which was ended: {process}"
 
 
 def _made_alone(

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import select
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from testrium.errors import InfraError, TestriumError
@@ -98,14 +101,18 @@ class LostError(TestriumError):
     """The process ended, or took too long, before it had an answer."""
 
 
-def call_isolated(work: Callable[[], _Answer], limit_s: float) -> _Answer:
+def call_isolated(
+    work: Callable[[], _Answer], limit_s: float, left: Callable[[str], None] = lambda _: None
+) -> _Answer:
     """What `work` returns in a process of its own; both are pickled, and `work` must not raise.
 
-    Whatever it writes to standard output goes to standard error.
+    Whatever it writes to standard output goes to standard error. A keeper ends whatever it has
+    started: once it has its answer, when the time is over, and when this process is gone.
 
     Args:
         work: what is done there.
         limit_s: seconds after which the process is killed.
+        left: told of each process that was alive 200 ms after the answer, and was ended.
 
     Raises:
         LostError: there is no answer; says why.
@@ -114,33 +121,120 @@ def call_isolated(work: Callable[[], _Answer], limit_s: float) -> _Answer:
     alone = sys.platform == "linux" and threading.active_count() == 1
     context: Any = multiprocessing.get_context("fork" if alone else "spawn")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_serve, args=(theirs, work, os.getpid()), daemon=True)
+    told, telling = context.Pipe(duplex=False)
+    life, held = context.Pipe(duplex=False)  # its other end is closed: nobody waits any more
+    process = context.Process(
+        target=_keep, args=(theirs, telling, life, (held,) if alone else (), work, os.getpid())
+    )
     process.start()
-    theirs.close()
+    for end in (theirs, telling, life):
+        end.close()
     try:
         if not ours.poll(limit_s):
-            process.kill()
             raise LostError(f"took longer than {limit_s:g} s")
         answer: _Answer = ours.recv()
     except EOFError:
-        process.join()
-        code = process.exitcode
+        code = told.recv()[0] if told.poll(_END_LIMIT_S) else -signal.SIGKILL
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         raise LostError(f"its process ended with {how}") from None
-    except KeyboardInterrupt:  # nobody wants the answer any more
-        process.kill()
-        raise
+    else:
+        with suppress(EOFError):  # it was killed
+            for text in told.recv()[1]:
+                left(text)
     finally:
-        ours.close()
+        held.close()
+        for end in (ours, told):
+            end.close()
         process.join()
     return answer
 
 
-def _serve(answers: Connection, work: Callable[[], object], parent: int) -> None:
+#: So long the keeper may take to tell how a process has ended (seconds).
+_END_LIMIT_S = 10.0
+#: What is alive so long after the end of the process that started it was left behind (seconds).
+_LEFT_S = 0.2
+_PAUSE_S = 0.005
+
+
+def _keep(
+    answers: Connection,
+    telling: Connection,
+    life: Connection,
+    inherited: tuple[Connection, ...],
+    work: Callable[[], object],
+    parent: int,
+) -> None:
+    """In the keeper's process: have the work done by a child, and end all that it leaves."""
     from testrium.system.platform import system
 
+    for end in inherited:
+        end.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the runner's
-    system.die_with_parent(parent)
+    if sys.platform != "linux":
+        system.die_with_parent(parent)
+        _serve(answers, work)
+        return
+    from testrium.system import kernel
+
+    os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    kernel.become_subreaper()
+    kernel.set_title("testrium: keeper of a check")
+    keeper = os.getpid()
+    if (pid := os.fork()) == 0:
+        for end in (telling, life):
+            end.close()
+        code = 1
+        try:
+            kernel.die_with_parent(keeper)
+            os.setsid()
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            _serve(answers, work)
+            code = 0
+        finally:
+            with suppress(OSError, ValueError):
+                sys.stderr.flush()
+            os._exit(code)
+    answers.close()
+    status = _end_of(pid, life)
+    if status is not None:
+        left = _left_behind(life)
+        with suppress(OSError):
+            telling.send((os.waitstatus_to_exitcode(status), left))
+    kernel.kill_descendants()
+    os._exit(0)  # what the interpreter would do at its end is the parent's
+
+
+def _end_of(pid: int, life: Connection) -> int | None:
+    """How the child has ended; None where nobody waits for that any more."""
+    ended = os.pidfd_open(pid)
+    try:
+        poll = select.poll()
+        for fd in (ended, life.fileno()):
+            poll.register(fd, select.POLLIN)
+        poll.poll()
+    finally:
+        os.close(ended)
+    found, status = os.waitpid(pid, os.WNOHANG)
+    return status if found else None
+
+
+def _left_behind(life: Connection) -> list[str]:
+    """The processes that are still there after a while, in words."""
+    from testrium.system import kernel
+
+    limit = time.monotonic() + _LEFT_S
+    while True:
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        alive = [entry.pid for entry in kernel.descendants(os.getpid()) if entry.alive]
+        if not alive or time.monotonic() >= limit or life.poll():
+            return [f"pid {pid}: {kernel.command_line(pid)}" for pid in alive]
+        time.sleep(_PAUSE_S)  # grandchildren have no end that can be waited for
+
+
+def _serve(answers: Connection, work: Callable[[], object]) -> None:
     sys.stdout.flush()
     os.dup2(2, 1)
     answers.send(work())
