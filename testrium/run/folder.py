@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from testrium.system.files import decoded, read_regular
 
@@ -52,6 +55,25 @@ class RunFolder(NamedTuple):
         above = [folder for folder in self.path.parents if not folder.exists()]
         for folder in (*reversed(above), self.path, self.path / "units", *map(self.unit, units)):
             folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+
+
+def hiding_file(folders: Iterable[Path], output: Iterable[str]) -> str:
+    """A sentence about a file of these folders that Python took for a module of its own, or "".
+
+    A script's folder comes before Python's own library: with a `json.py` there, every library gets
+    that one. `output` is where a traceback would say so.
+    """
+    named = {match[1] for line in output for match in _MODULE.finditer(line)}
+    for name in sorted(named & sys.stdlib_module_names):
+        for folder in folders:
+            for path in (folder / f"{name}.py", folder / name / "__init__.py"):
+                if path.is_file():
+                    return f"{path} hides Python's own module {name!r}: rename it"
+    return ""
+
+
+#: How Python's messages name a module that is not what was expected.
+_MODULE: Final = re.compile(r"(?:from |module |named )'([a-z_][a-z_0-9]*)(?:\.[\w.]*)?'")
 
 
 def last_lines(

@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from testrium.declared.units import Unit, is_accepted
@@ -23,7 +24,7 @@ from testrium.evidence import (
 )
 from testrium.run.change import ChangeSignal
 from testrium.run.context import GroupContext
-from testrium.run.folder import last_lines
+from testrium.run.folder import hiding_file, last_lines
 from testrium.run.launch import (
     UnresolvedError,
     Values,
@@ -243,11 +244,19 @@ class RunningUnit:
             folder = self.context.folder
             for log in (folder.stderr(self.name), folder.stdout(self.name)):
                 lines = lines or last_lines(log, encoding=self.unit.encoding)
+        if lines and not end.message and self.unit.is_python:
+            end = end._replace(message=hiding_file(self._code_folders(), lines))
         threads: tuple[str, ...] = ()
         if end.cause in (EndCause.OVERDUE, EndCause.TIMEOUT, EndCause.UNREADY):
             threads = self.context.diagnostics.threads(self.name)
         self.end = end._replace(state=state, last_lines=lines, threads=threads, use=self.use)
         self._set_state(state)
+
+    def _code_folders(self) -> tuple[Path, ...]:
+        """Where Python looks before its own library."""
+        group = self.context.scenario.group.folder
+        script = next((w for w in self.unit.command or () if w.endswith(".py")), "")
+        return tuple(dict.fromkeys((self.unit.folder or group, group, (group / script).parent)))
 
     async def fail(self, message: str) -> None:
         """The runner or the machine has failed the unit: end it with nothing that may be broken."""

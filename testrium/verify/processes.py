@@ -443,7 +443,8 @@ class ProcessFacts:
             end = self.ends.get(events[0].owner)
             if end is not None and self._died_of(end, events):
                 self._note_end(Code.EXCEPTION, finding.where, end, finding.t_ns)
-                hints = (*finding.hints, *self._planned_hints(end))
+                said = [end.message] if end.message else []
+                hints = (*finding.hints, *said, *self._planned_hints(end))
                 finding = finding._replace(hints=hints, explained_by=_planned(end.fault))
                 self.findings.append(finding)
                 continue

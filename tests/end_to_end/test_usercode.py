@@ -334,3 +334,10 @@ def test_a_command_that_is_python_dies_of_its_exception(workplace: Workplace) ->
     script = "import testrium\ntestrium.unit().probe('up')\nraise ValueError('no')\n"
     workplace.group({"a": unit}, script=script)
     assert workplace.run().codes == ["exception a:ValueError"]
+
+
+def test_a_module_of_the_group_that_hides_one_of_python_is_named(workplace: Workplace) -> None:
+    code = "def a():\n    testrium.unit().probe('x', y=1)\n"
+    folder = workplace.group({"a": 'entrypoint = "test_case:a"'}, code, json="X = 1\n")
+    finding = workplace.run().group["findings"][0]
+    assert f"{folder / 'json.py'} hides Python's own module 'json': rename it" in finding["hints"]

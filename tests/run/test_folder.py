@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from testrium.run.folder import RunFolder, last_lines
+import pytest
+
+from testrium.run.folder import RunFolder, hiding_file, last_lines
 
 
 def test_the_folders_are_private(tmp_path: Path) -> None:
@@ -31,3 +33,28 @@ def test_a_line_that_is_cut_by_the_limit_is_left_out(tmp_path: Path) -> None:
 
 def test_no_log_has_no_lines(tmp_path: Path) -> None:
     assert last_lines(tmp_path / "none") == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "file"),
+    [
+        ("AttributeError: module 'queue' has no attribute 'SimpleQueue'", "queue.py"),
+        ("ImportError: cannot import name 'X' from 'json' (/g/json.py)", "json.py"),
+        (
+            "ImportError: cannot import name 'X' from partially initialized module 'json'",
+            "json/__init__.py",
+        ),
+        ("ModuleNotFoundError: No module named 'json.decoder'; 'json' is not a package", "json.py"),
+    ],
+)
+def test_a_file_that_hides_a_module_of_python_is_named(
+    tmp_path: Path, line: str, file: str
+) -> None:
+    path = tmp_path / file
+    assert hiding_file([tmp_path], [line]) == ""
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    name = file.partition("/")[0].removesuffix(".py")
+    told = f"{path} hides Python's own module {name!r}: rename it"
+    assert hiding_file([tmp_path], ["Traceback", line]) == told
+    assert hiding_file([tmp_path], [f"KeyError: {name!r}"]) == ""

@@ -194,7 +194,7 @@ def _emit(error: BaseException, uncaught: str) -> None:
 
     try:
         testrium.probe.unit().exception(error, uncaught=uncaught)
-    except (OSError, ValueError, TypeError) as failure:
+    except (OSError, ValueError, TypeError, ImportError, AttributeError) as failure:
         sys.stderr.write(f"testrium: the exception could not be stored: {failure}\n")
 
 
