@@ -107,6 +107,7 @@ class Watching:
         number = None if self._inotify is None else self._inotify.add(file.path)
         if number is not None:
             self._by_number[number] = file
+            file.is_watched = True
         else:
             self._unseen.append(file)
             if len(self._unseen) == 1:
@@ -132,11 +133,14 @@ class Watching:
         assert self._inotify is not None
         numbers = self._inotify.read()
         if numbers is None:
+            for file in self._by_number.values():
+                file.was_modified()
             self._look_at_all()
             return
         for number in numbers:
-            if number in self._by_number:
-                self._callback(self._by_number[number])
+            if (written := self._by_number.get(number)) is not None:
+                written.was_modified()
+                self._callback(written)
 
     def _sweep_all(self) -> None:
         began = self._loop.time()

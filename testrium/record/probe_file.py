@@ -378,6 +378,8 @@ class ProbeFile:
         self._identity = (status.st_dev, status.st_ino)
         self._tail = b""  # the end of what was read
         self._mtime_ns: int | None = None  # of the file when all of it was read
+        self.is_watched = False  # somebody calls `was_modified`
+        self._modified = False  # something was written that made it no longer
         self._damages = 0
         self._displaced = False
         self._skipping = False  # inside a line that is too long
@@ -404,6 +406,14 @@ class ProbeFile:
     def has_grown(self) -> bool:
         """Whether there is something that was not read."""
         return self.size() != self.offset
+
+    def was_modified(self) -> None:
+        """Somebody has written to it just now; a `touch` changes its time without that."""
+        if self._mtime_ns is None or self._modified:
+            return
+        status = self._status_of_path()
+        if status is not None and status.st_size == self.offset:
+            self._modified = status.st_mtime_ns != self._mtime_ns
 
     def _status_of_path(self) -> os.stat_result | None:
         try:
@@ -486,6 +496,7 @@ class ProbeFile:
             status is not None
             and status.st_size == self.offset > 0
             and self._mtime_ns not in (None, status.st_mtime_ns)
+            and (self._modified or not self.is_watched)
         ):
             self._mtime_ns = status.st_mtime_ns
             self._damage(damages, "the probe file was written over: append to it (>>)", b"")

@@ -83,6 +83,15 @@ def test_a_unit_that_swaps_its_evidence_does_not_pass(workplace: Workplace, done
     assert (outcome.exit_code, outcome.codes) == (4, ["gap a"])
 
 
+def test_a_probe_file_that_is_touched_is_as_it_was(workplace: Workplace) -> None:
+    folder = workplace.group({"a": 'command = ["sh", "unit.sh"]\nevents = ["last"]'})
+    (folder / "unit.sh").write_text(
+        """echo '{"step":"last"}' >> $TESTRIUM_PROBES\nsleep 0.2\ntouch $TESTRIUM_PROBES\n"""
+    )
+    outcome = workplace.run()
+    assert (outcome.exit_code, outcome.codes) == (0, [])
+
+
 @pytest.mark.parametrize(
     ("done", "code"),
     [("rm $LOG", 4), ("cp $LOG copy; mv copy $LOG", 4), (": > $LOG", 4), ("echo more", 0)],
