@@ -80,7 +80,7 @@ async def open_group(
 
 
 #: So long probes are still stored after Ctrl-C; the others wait in their files.
-BACKLOG_LIMIT_S = 1.0
+BACKLOG_LIMIT_S = 0.3
 
 
 class GroupRun:
