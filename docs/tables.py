@@ -44,6 +44,7 @@ KINDS: Final[dict[str, type[Any]]] = {
         checks.Metric,
         histories.OperationHistory,
         project.ProjectTable,
+        project.Quarantine,
     )
 }
 _TABLE: Final = re.compile(

@@ -28,7 +28,15 @@ from testrium.errors import ExitCode, InfraError, Problem, UsageError
 from testrium.evidence import CheckResult, End, Event, Finding, TestResult, UnitState
 from testrium.judging.group import EXIT_CODES, run_verdict
 from testrium.plan.selection import ResultKey, Selection
-from testrium.results import Awaited, CircuitResult, GroupResult, Measure, Observer, RunResult
+from testrium.results import (
+    Awaited,
+    CircuitResult,
+    FailedTry,
+    GroupResult,
+    Measure,
+    Observer,
+    RunResult,
+)
 from testrium.retention import Keep
 from testrium.run.schedule import usable_cores
 from testrium.run.services import HeldGroup
@@ -74,6 +82,10 @@ class Options(TypedDict, total=False):
     """Only what did not pass when it was last run."""
     repeat: int | None
     """Run each group so many more times; None: as its `repeat` says."""
+    retries: int
+    """Run what does not pass so many more times; what passes then has the note `flaky`."""
+    fail_on_flaky: bool
+    """Fail what passes only when it is tried again."""
     until_fail: bool
     """Repeat the whole run until something does not pass; with `repeat` at most so often."""
     max_failures: int | None
@@ -197,6 +209,11 @@ class JudgedGroup:
     def notes(self) -> tuple[Finding, ...]:
         """What was found and decides nothing."""
         return self.result.judgement.notes
+
+    @property
+    def tries(self) -> tuple[FailedTry, ...]:
+        """With `retries`: the tries before the last one, none of which passed."""
+        return self.result.tries
 
     @property
     def circuits(self) -> tuple[CircuitResult, ...]:
@@ -558,6 +575,8 @@ def request(paths: _Paths = (), **options: Unpack[Options]) -> Request:
         ),
         observer=options.get("observer") or SilentObserver(),
         repeat=options.get("repeat"),
+        retries=options.get("retries", 0),
+        fail_on_flaky=options.get("fail_on_flaky", False),
         jobs=jobs or usable_cores(),
         verbose=options.get("verbose", False),
         strict=options.get("strict", False),

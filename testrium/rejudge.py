@@ -9,8 +9,8 @@ from pathlib import Path
 
 from testrium.declared.groups import Scenario
 from testrium.errors import InfraError, NoGroupsError, UsageError
-from testrium.judging.group import EXIT_CODES, judged, run_verdict
-from testrium.load.project import state_folder
+from testrium.judging.group import EXIT_CODES, judged, quarantined, run_verdict
+from testrium.load.project import find_project, state_folder
 from testrium.plan.selection import ResultKey, Selection
 from testrium.record.scenario import FILE, read_scenario, restored_scenario
 from testrium.record.store import recover_unread
@@ -65,7 +65,8 @@ def verify_again(
                 strict=_was_strict(old.run_dir / FILE),
             )
             result = judged(scenario, old.run_dir / DATABASE, stored.folder, anew=True)
-        results.append(result._replace(duration_s=old.duration_s, run_dir=old.run_dir))
+        result = result._replace(duration_s=old.duration_s, run_dir=old.run_dir, tries=old.tries)
+        results.append(quarantined(result, find_project(cwd).quarantine))
     verdicts = [result.verdict for result in results]
     if not finished:  # nobody knows what else it would have run
         verdicts.append(Verdict.ERROR)

@@ -97,6 +97,15 @@ class Judgement(NamedTuple):
     metrics: tuple[MetricResult, ...] = ()
 
 
+class FailedTry(NamedTuple):
+    """An earlier try of a result, which `--retries` has run again; its root cause is `finding`."""
+
+    verdict: Verdict
+    duration_s: float = 0.0
+    run_dir: Path | None = None
+    finding: Finding | None = None
+
+
 class GroupResult(NamedTuple):
     """One scenario, run and judged. `witnesses` are the events that its findings refer to."""
 
@@ -119,6 +128,8 @@ class GroupResult(NamedTuple):
     answer: str = ""
     #: A copy of `run_dir` for a while, where that is a member of an archive (`a.zip/RUN/GROUP`).
     unpacked: Path | None = None
+    #: What came before it, with `--retries`: none of them passed.
+    tries: tuple[FailedTry, ...] = ()
 
     @property
     def files(self) -> Path | None:

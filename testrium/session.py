@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from testrium.declared.groups import Group, Scenario
 from testrium.errors import ExitCode, InfraError, NoGroupsError
-from testrium.judging.group import EXIT_CODES, GroupJudge, failed_runner, run_verdict
+from testrium.judging.group import (
+    EXIT_CODES,
+    GroupJudge,
+    failed_runner,
+    idle_entries,
+    quarantined,
+    run_verdict,
+    tried_again,
+)
 from testrium.phrases import plural
 from testrium.results import GroupResult, Observer, RunResult
 from testrium.retention import Keep, keep_group, record_run
@@ -56,7 +64,8 @@ class Request(NamedTuple):
     `until_fail` begins no other round: with it `repeat` counts extra rounds of the whole selection.
     `shuffle` is a seed. With `max_regression` (0.2: 20 %) figures are compared with earlier runs.
     `update_golden` rewrites the reference files of checks that differ. `keep` tells which
-    groups' folders stay.
+    groups' folders stay. What does not pass is tried `retries` more times; with `fail_on_flaky` it
+    fails even if it passes then.
     """
 
     paths: tuple[str, ...]
@@ -73,6 +82,8 @@ class Request(NamedTuple):
     max_regression: float | None = None
     update_golden: bool = False
     keep: Keep = "all"
+    retries: int = 0
+    fail_on_flaky: bool = False
     command_line: tuple[str, ...] = ()
 
     @property
@@ -198,6 +209,9 @@ class Session:
 
     async def recorded(self, results: Sequence[GroupResult]) -> RunResult:
         """The run, over now: its report and the history are written, the supervisor ends."""
+        if self._signal is None:
+            for told in idle_entries(self._project.quarantine, results):
+                self._request.observer.notice(told)
         closing = asyncio.create_task(self._supervisor.close())
         await asyncio.sleep(0)  # it ends while the run is recorded
         verdict = run_verdict(tuple(result.verdict for result in results))
@@ -282,6 +296,21 @@ class Session:
 
         With `hold` its units stay up until they are released, and its test functions are not run.
         """
+        result, tries = await self._try(scenario, hold), list[GroupResult]()
+        while len(tries) < self._request.retries and self._may_pass_yet(result):
+            tries.append(self._kept(result))
+            self._tell_retry(result, len(tries) + 1)
+            again = f"{scenario.folder_name}~try{len(tries) + 1}"
+            result = await self._try(scenario._replace(folder_name=again), hold)
+        if tries:
+            result = tried_again(result, tries, fails=self._request.fail_on_flaky)
+        if not result.scenario.skip:
+            result = await self._keep(result)
+        self._report(result)
+        return result
+
+    async def _try(self, scenario: Scenario, hold: Hold | None) -> GroupResult:
+        """Run one scenario once, and judge it."""
         started = time.monotonic()
         if scenario.skip:
             result = GroupResult(scenario, Verdict.SKIP, reason=scenario.skip)
@@ -296,9 +325,26 @@ class Session:
                 result = GroupResult(scenario, Verdict.ERROR, judgement=judgement)
             run_dir = self.folder / scenario.folder_name
             result = result._replace(duration_s=time.monotonic() - started, run_dir=run_dir)
-            result = await self._keep(result)
-        self._report(result)
-        return result
+        return quarantined(result, self._project.quarantine)
+
+    def _may_pass_yet(self, result: GroupResult) -> bool:
+        """Whether it did not pass, and nothing has decided that it cannot."""
+        roots = result.judgement.findings[:1]
+        return (
+            result.verdict in BAD_VERDICTS
+            and not result.scenario.unmet
+            and not any(root.code is Code.UNEXPECTED_PASS for root in roots)
+            and not self._services.interrupt.asked.is_set()
+        )
+
+    def _tell_retry(self, result: GroupResult, number: int) -> None:
+        from testrium.report.group_text import outcome
+        from testrium.report.wording import label
+
+        self._request.observer.notice(
+            f"{label(result.scenario)}: {result.verdict} ({outcome(result)}): try {number} of"
+            f" {self._request.retries + 1}"
+        )
 
     async def _run_group(self, scenario: Scenario, hold: Hold | None) -> GroupResult:
         """The phases of one group's run, and its judgement."""
@@ -343,6 +389,9 @@ class Session:
         """Ask for advice on a failure where the group wants it; write the group's summaries."""
         if result.scenario.group.use_ai and result.verdict in BAD_VERDICTS:
             result = await self._advised(result)
+        return self._kept(result)
+
+    def _kept(self, result: GroupResult) -> GroupResult:
         return keep_group(
             result,
             self.folder,

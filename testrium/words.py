@@ -88,6 +88,7 @@ class Code(StrEnum):
     METRIC = "metric"
     UNEXPECTED_PASS = "unexpected-pass"  # noqa: S105
     INSPECT = "inspect"
+    FLAKY = "flaky"
     GAP = "gap"
     CLOCK = "clock"
     SAMPLES = "samples"

@@ -79,6 +79,8 @@ class RunOptions:
     paths: tuple[str, ...]
     verbose: bool
     strict: bool
+    retries: int
+    fail_on_flaky: bool
     repeat: int | None
     until_fail: bool
     fail_fast: bool
@@ -180,6 +182,14 @@ def _as_given(option: click.Option, value: Any) -> Any:
     help="Treat a missing requirement as an error, not as a skip, and a group that proves nothing"
     " as a failure.",
 )
+@click.option(
+    "--retries",
+    type=click.IntRange(0, _MOST_REPEATS),
+    default=0,
+    metavar="N",
+    help="Run what does not pass up to N more times; what passes then is noted as flaky.",
+)
+@click.option("--fail-on-flaky", is_flag=True, help="Fail what passes only with --retries.")
 @click.option(
     "--repeat",
     type=click.IntRange(0, _MOST_REPEATS),
@@ -334,6 +344,8 @@ def _request(
         requirements=selected.requirement,
         all_modes=selected.all_modes,
         failed=selected.failed,
+        retries=options.retries,
+        fail_on_flaky=options.fail_on_flaky,
         repeat=options.repeat,
         until_fail=options.until_fail,
         max_failures=1 if options.fail_fast else options.maxfail,

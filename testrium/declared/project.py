@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import field
+from datetime import date, datetime
 from typing import Annotated, Any, Final, Literal
 
 from annotated_types import MinLen
@@ -17,6 +18,8 @@ from testrium.declared.quantities import (
     Text,
     Variables,
 )
+from testrium.phrases import did_you_mean
+from testrium.words import Code
 
 #: Tables of defaults, which may stand in a `testrium.toml` of any folder.
 CONFIGS_TABLE: Final = "Configs"
@@ -50,6 +53,43 @@ class PluginsTable:
     normalizers: _Plugins = field(default_factory=nothing)
     readiness: _Plugins = field(default_factory=nothing)
     units: _Plugins = field(default_factory=nothing)
+
+
+def _code(value: Any) -> str:
+    if value in set(Code):
+        return str(value)
+    raise ValueError(f"must be the code of a finding{did_you_mean(str(value), map(str, Code))}")
+
+
+def _day(value: Any) -> date:
+    if isinstance(value, str):
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            pass
+    elif isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    raise ValueError("must be a date: 2027-01-31")
+
+
+@table
+class Quarantine:
+    """A table of `[[quarantine]]`: a failure that is known, and does not fail the run."""
+
+    group: Annotated[FilledText, Key(required=True)] = ""
+    """The id of the group, or a shell pattern for it."""
+    code: Annotated[
+        str, Written(_code, {"enum": [str(code) for code in Code]}), Key(required=True)
+    ] = ""
+    """The code of the finding that is the root cause."""
+    where: FilledText | None = None
+    """The place of the finding, or a shell pattern for it; without it any place."""
+    until: Annotated[
+        date | None, Written(_day, {"type": "string", "format": "date"}, date.isoformat)
+    ] = None
+    """The last day on which the entry counts: `2027-01-31`."""
+    reason: Annotated[FilledText, Key(required=True)] = ""
+    """Why the failure is known, shown with it."""
 
 
 def _jobs(value: Any) -> int | str:
@@ -98,6 +138,10 @@ class RunTable:
     """Select what did not pass when it was last run."""
     strict: bool | None = None
     """Treat a missing requirement as an error, and a group that proves nothing as a failure."""
+    retries: Count | None = None
+    """Run what does not pass so many more times."""
+    fail_on_flaky: bool | None = None
+    """Fail what passes only when it is tried again."""
     repeat: Count | None = None
     """Run each group so many more times."""
     until_fail: bool | None = None
@@ -164,6 +208,8 @@ class ProjectTable:
     """
     plugins: PluginsTable | None = None
     """the project's own [plugins](plugins.md), by kind and name"""
+    quarantine: tuple[Quarantine, ...] = ()
+    """Known failures, which do not fail the run."""
     templates: FilledText | None = None
     """the folder with the project's own [templates of groups](command-line.md#testrium-gen);
     without it, `testrium-templates` beside this file

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import date, datetime
+from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,7 +16,8 @@ from testrium.declared.groups import Scenario
 from testrium.errors import ExitCode, InfraError
 from testrium.evidence import CheckResult, End, Evidence, Finding, UnitState
 from testrium.judging.workers import GivenUpError, Worker
-from testrium.results import GroupResult, Judgement
+from testrium.load.project import KnownFailure
+from testrium.results import FailedTry, GroupResult, Judgement
 from testrium.run.supervisor.protocol import signal_number
 from testrium.variables import EnvValues, env_names
 from testrium.words import BAD_VERDICTS, Code, Verdict
@@ -144,6 +147,93 @@ def failed_runner(scenario: Scenario, error: InfraError) -> Judgement:
 def run_verdict(verdicts: tuple[Verdict, ...]) -> Verdict:
     """The worst of the groups: error, fail, unknown, pass; skip and xfail count as pass."""
     return next((verdict for verdict in BAD_VERDICTS if verdict in verdicts), Verdict.PASS)
+
+
+def tried_again(
+    result: GroupResult, tries: Sequence[GroupResult], *, fails: bool = False
+) -> GroupResult:
+    """The last of several tries, with what is to be said of those before it: none has passed.
+
+    Where it passed it is `flaky`: a note, or with `fails` a finding.
+    """
+    roots = [next(iter(one.judgement.findings), None) for one in tries]
+    earlier = tuple(
+        FailedTry(one.verdict, one.duration_s, one.run_dir, root)
+        for one, root in zip(tries, roots, strict=True)
+    )
+    result = result._replace(tries=earlier)
+    if result.verdict is not Verdict.PASS:
+        return result
+    first = earlier[0].finding
+    why = f": {first.code} at {first.where}: {first.message}" if first else ""
+    message = f"passed at try {len(earlier) + 1}; the first was {earlier[0].verdict}{why}"
+    flaky = Finding(Code.FLAKY, result.scenario.id, message)
+    judgement = result.judgement
+    if not fails:
+        return result._replace(judgement=judgement._replace(notes=(*judgement.notes, flaky)))
+    judgement = judgement._replace(verdict=Verdict.FAIL, findings=(flaky,))
+    return result._replace(verdict=Verdict.FAIL, judgement=judgement)
+
+
+def quarantined(
+    result: GroupResult, entries: Sequence[KnownFailure], today: date | None = None
+) -> GroupResult:
+    """The result, as an expected failure where each of its root causes is known until today."""
+    if result.verdict is not Verdict.FAIL or not entries:
+        return result
+    counting = [one for one in entries if not _is_outdated(one, today)]
+    roots = [one for one in result.judgement.findings if one.explained_by is None]
+    known = [next((one for one in counting if _knows(one, result, root)), None) for root in roots]
+    reasons = [one.rule.reason for one in known if one is not None]
+    if not roots or len(reasons) < len(roots):
+        return result
+    first = roots[0]
+    reason = f"quarantined, {first.code} at {first.where}: {'; '.join(dict.fromkeys(reasons))}"
+    judgement = result.judgement._replace(verdict=Verdict.XFAIL)
+    return result._replace(verdict=Verdict.XFAIL, judgement=judgement, reason=reason)
+
+
+def idle_entries(
+    entries: Sequence[KnownFailure], results: Sequence[GroupResult], today: date | None = None
+) -> Iterator[str]:
+    """What to say of entries of `[[quarantine]]` that do not count any more, or were not needed.
+
+    Nothing of those whose group was not run.
+    """
+    for entry in entries:
+        rule = entry.rule
+        run = [one for one in results if _is_of(entry, one) and one.verdict is not Verdict.SKIP]
+        about = f"{entry.place}: quarantine: {rule.code} of {rule.group}"
+        if _is_outdated(entry, today):
+            yield f"{about}: outdated, until = {rule.until} is over: it does not count; remove it"
+        elif run and not any(
+            _knows(entry, one, finding) for one in run for finding in _all_findings(one)
+        ):
+            yield f"{about}: unused, no such finding in this run; remove it if the fault is gone"
+
+
+def _all_findings(result: GroupResult) -> Iterator[Finding]:
+    yield from result.judgement.findings
+    yield from (one.finding for one in result.tries if one.finding is not None)
+
+
+def _is_outdated(entry: KnownFailure, today: date | None) -> bool:
+    until = entry.rule.until
+    return until is not None and until < (today or datetime.now().astimezone().date())
+
+
+def _is_of(entry: KnownFailure, result: GroupResult) -> bool:
+    pattern, ids = entry.rule.group, {result.scenario.id, result.scenario.group.id}
+    return pattern in ids or any(fnmatchcase(id_, pattern) for id_ in ids)
+
+
+def _knows(entry: KnownFailure, result: GroupResult, finding: Finding) -> bool:
+    place = entry.rule.where
+    return (
+        entry.rule.code == finding.code
+        and (place is None or place == finding.where or fnmatchcase(finding.where, place))
+        and _is_of(entry, result)
+    )
 
 
 def judging_weight(scenario: Scenario, database: Path) -> int:

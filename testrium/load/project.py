@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from testrium.declared.project import CONFIGS_TABLE, UNIT_TABLE, RunTable
+from testrium.declared.project import CONFIGS_TABLE, UNIT_TABLE, Quarantine, RunTable
 from testrium.load.document import Complaints, Spot, read_document, shown_path
 from testrium.plugins.registry import KINDS, Plugin
 from testrium.words import EMPTY
@@ -23,6 +23,13 @@ TEMPLATES_FOLDER: Final = "testrium-templates"
 _REPOSITORY: Final = ".git"
 
 
+class KnownFailure(NamedTuple):
+    """An entry of `[[quarantine]]`, and its `file:line`."""
+
+    rule: Quarantine
+    place: str
+
+
 class Project(NamedTuple):
     """What holds for all groups.
 
@@ -31,7 +38,7 @@ class Project(NamedTuple):
     variables for every process, `pythonpath` folders for the Python code of groups. `ai_command`
     is () where none is given. `templates` is the folder of the project's own templates of groups,
     which need not exist. `requirements` are ids with what they require; None where the project
-    lists none.
+    lists none. `quarantine` are failures that are known.
     """
 
     state_folder: Path
@@ -45,6 +52,7 @@ class Project(NamedTuple):
     templates: Path | None = None
     requirements: Mapping[str, str] | None = None
     plugins: tuple[Plugin, ...] = ()
+    quarantine: tuple[KnownFailure, ...] = ()
 
 
 def find_project(cwd: Path) -> Project:
@@ -144,6 +152,9 @@ def _project(found: _File, cwd: Path) -> Project:
         templates=file.parent / (project.templates or TEMPLATES_FOLDER),
         requirements=project.requirements,
         plugins=_plugins(reading.inner("plugins"), file, cwd),
+        quarantine=tuple(
+            KnownFailure(one.value, one.spot.place) for one in reading.inners("quarantine")
+        ),
     )
 
 

@@ -210,7 +210,7 @@ def totals(result: RunResult) -> Line:
 
 
 def unproved(result: RunResult) -> Iterator[Line]:
-    """The groups that passed because they declare nothing, in one line."""
+    """The groups that passed because they declare nothing, in one line; those that are flaky."""
     names = [
         note.where
         for group in result.groups
@@ -220,6 +220,11 @@ def unproved(result: RunResult) -> Iterator[Line]:
     if names:
         what = "nothing but exit codes was checked (--strict makes this a failure)"
         yield line(Span(f"note: vacuous at {phrases.listed(names)}: {what}", "warn"), hanging=2)
+    for group in result.groups:
+        for note in group.judgement.notes:
+            if note.code is Code.FLAKY:
+                text = f"note: flaky at {wording.label(group.scenario)}: {note.message}"
+                yield line(Span(cut(text, _MESSAGE_WIDTH), "warn"), hanging=2)
 
 
 def group_block(

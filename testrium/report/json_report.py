@@ -17,7 +17,7 @@ from testrium.evidence import TestResult as Test
 from testrium.report import wording
 from testrium.report.escape import json_text
 from testrium.report.writer import STDOUT_FILES, Report, Writer, write_stdout
-from testrium.results import CircuitResult, GroupResult, MetricResult, RunResult
+from testrium.results import CircuitResult, FailedTry, GroupResult, MetricResult, RunResult
 from testrium.system.files import open_new, write_text
 from testrium.words import Place, Verdict
 
@@ -90,6 +90,7 @@ def group_json(result: GroupResult) -> dict[str, Any]:
         },
         "tests": [_test(test) for test in result.tests],
         "checks": [_check(check) for check in result.checks],
+        "tries": [_try(one) for one in result.tries],
         "title": scenario.group.title,
         "mask": list(scenario.group.rules.mask),
         "folder": str(scenario.group.folder),
@@ -109,6 +110,15 @@ def _problem(problem: Problem) -> dict[str, Any]:
         "line": problem.line,
         "key": problem.key,
         "message": problem.message,
+    }
+
+
+def _try(earlier: FailedTry) -> dict[str, Any]:
+    return {
+        "verdict": str(earlier.verdict),
+        "duration_s": _seconds(earlier.duration_s),
+        "run_dir": None if earlier.run_dir is None else str(earlier.run_dir),
+        "finding": None if earlier.finding is None else _finding(earlier.finding),
     }
 
 

@@ -31,6 +31,7 @@ from testrium.report.masking import mask_of
 from testrium.report.wording import label
 from testrium.results import (
     CircuitResult,
+    FailedTry,
     GroupResult,
     Judgement,
     Measure,
@@ -258,6 +259,7 @@ def _group(data: Mapping[str, Any], run_dir: Path | None, modes: tuple[Any, ...]
         average_latency_s=data.get("average_latency_s"),
         answer=ai.get("answer", ""),
         faults=tuple(map(_fault, data.get("faults", ()))),
+        tries=tuple(map(_try, data.get("tries", ()))),
     )
 
 
@@ -320,6 +322,16 @@ def _all(kind: Callable[..., T], data: Iterable[Mapping[str, Any]]) -> tuple[T, 
 def _finding(data: Mapping[str, Any]) -> Finding:
     finding = _made(Finding, data, code=Code(data["code"]))
     return finding._replace(key_count=0) if finding.key_count == len(finding.keys) else finding
+
+
+def _try(data: Mapping[str, Any]) -> FailedTry:
+    folder, finding = data.get("run_dir"), data.get("finding")
+    return FailedTry(
+        Verdict(data["verdict"]),
+        _number(data, "duration_s", 0.0),
+        None if folder is None else Path(folder),
+        None if finding is None else _finding(finding),
+    )
 
 
 def _circuit(data: Mapping[str, Any]) -> CircuitResult:

@@ -21,6 +21,8 @@ from testrium.words import Code
 FOLLOWS = {"notrun"}
 #: Needs an earlier run to leave something behind.
 RUN_TWICE = "stale"
+#: Options that the circuit of a page is run with.
+OPTIONS = {"flaky": ("--retries", "1", "--fail-on-flaky")}
 
 _BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
@@ -40,7 +42,9 @@ class Page:
     def output(self) -> list[str]:
         [shown] = [body for language, name, body in _BLOCK.findall(self.text) if not name]
         lines: list[str] = shown.splitlines()
-        assert lines[0] in (f"$ testrium run {option}{self.code}" for option in ("", "--strict "))
+        options = " ".join(OPTIONS.get(self.code, ("--strict",)))
+        calls = (f"$ testrium run {self.code}", f"$ testrium run {options} {self.code}")
+        assert lines[0] in calls
         return lines[1:]
 
     @property
@@ -84,9 +88,14 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
         page.write(folder)
     assert _testrium(folder, "run", RUN_TWICE).returncode == 0
     report = folder / "report.json"
-    done = _testrium(folder, "run", "--strict", "--plain", "--json", str(report))
-    groups = json.loads(report.read_text())["groups"]
-    return Outcome({group["id"]: group for group in groups}, done.stdout)
+    less = [f"--less={code}" for code in OPTIONS]
+    done = _testrium(folder, "run", "--strict", "--plain", "--json", str(report), *less)
+    groups, output = json.loads(report.read_text())["groups"], done.stdout
+    for code, options in OPTIONS.items():
+        done = _testrium(folder, "run", code, "--plain", "--json", str(report), *options)
+        groups += json.loads(report.read_text())["groups"]
+        output += done.stdout
+    return Outcome({group["id"]: group for group in groups}, output)
 
 
 def _testrium(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -223,7 +224,7 @@ def test_requirements_that_the_project_does_not_list(workspace: Workspace) -> No
     ("reference", "problem"),
     [
         ("tools:fwe", "module 'tools' has no function 'fwe'; did you mean 'few'?"),
-        ("toolz:few", "module 'toolz' is neither in the project's folder nor importable"),
+        ("toolss:few", "module 'toolss' is neither in the project's folder nor importable"),
         ("tools", 'must use "module:function" format'),
     ],
 )
@@ -242,3 +243,20 @@ def test_plugins_that_are_there(workspace: Workspace) -> None:
     workspace.write({"testrium.toml": text, **files})
     plugins = find_project(workspace.folder).plugins
     assert [plugin.reference for plugin in plugins] == ["tools:few", "more.checks:A"]
+
+
+def test_known_failures_have_a_day_and_a_place(workspace: Workspace) -> None:
+    text = '[[quarantine]]\ngroup = "a"\ncode = "lost"\nreason = "#1"\nuntil = {}'
+    for day in ("2027-01-31", '"2027-01-31"'):
+        workspace.write({"testrium.toml": text.format(day)})
+        (known,) = find_project(workspace.folder).quarantine
+        assert (known.place, known.rule.until) == ("testrium.toml:1", date(2027, 1, 31))
+    wrong = '[[quarantine]]\ngroup = "a"\ncode = "losst"\nuntil = 2027-01-31T10:00:00'
+    workspace.write({"testrium.toml": wrong})
+    with pytest.raises(ConfigError) as caught:
+        find_project(workspace.folder)
+    text = str(caught.value)
+    assert "testrium.toml:1: quarantine[1].reason: is required" in text
+    assert "testrium.toml:3: quarantine[1].code: must be the code of a finding, got 'losst'" in text
+    assert "did you mean 'lost'?" in text
+    assert "testrium.toml:4: quarantine[1].until: must be a date: 2027-01-31" in text
