@@ -6,10 +6,10 @@ BIN    := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint coverage bench docs tables clean
+.PHONY: help demo test lint coverage bench docs tables screenshot clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
 demo: $(STAMPS)/package ## run every example circuit
 	@$(BIN)/testrium run example_groups
@@ -45,6 +45,9 @@ docs: $(STAMPS)/test ## build the documentation site into build/site; a warning 
 
 tables: $(STAMPS)/package ## write the tables of keys in docs/reference from their declaration
 	@$(BIN)/python docs/tables.py
+
+screenshot: $(STAMPS)/package ## take the picture of a report that README.md shows; needs chromium
+	@$(BIN)/python docs/screenshot.py
 
 clean: ## remove what the other commands made
 	rm -rf $(VENV) build dist .testrium .hypothesis .*_cache

@@ -63,6 +63,9 @@ def read(app: Any, name: str, source: list[str]) -> None:
     if name in AT_THE_ROOT:
         file = ROOT / AT_THE_ROOT[name]
         text = file.read_text(encoding="utf-8")
+    if name == "index":  # what Testrium is, on one screen
+        readme = (ROOT / "README.md").read_text(encoding="utf-8")
+        text = readme.partition("## Start")[0] + text[text.index("## Where to begin") :]
     if name == "examples":
         text += "".join(map(section, groups()))
     if name == "findings/README":

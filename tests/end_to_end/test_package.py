@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import sysconfig
 import venv
 import zipfile
+from email import message_from_bytes
 from importlib.metadata import version
 from pathlib import Path
 
@@ -77,6 +79,18 @@ def test_the_wheel_holds_the_package_and_its_files(wheel: Path) -> None:
     tops = {name.split("/")[0] for name in names}
     assert tops == {"testrium", f"testrium-{version('testrium')}.dist-info"}
     assert not [name for name in names if "__pycache__" in name]
+
+
+def test_the_long_description_has_no_link_that_needs_the_checkout(wheel: Path) -> None:
+    folder = f"testrium-{version('testrium')}.dist-info"
+    metadata = message_from_bytes(zipfile.ZipFile(wheel).read(f"{folder}/METADATA"))
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    text = metadata.get_payload()
+    assert isinstance(text, str)
+    assert text.startswith("# Testrium\n\nTestrium is ")
+    assert [link for link in re.findall(r"\]\(([^)]*)\)", text) if link[:6] != "https:"] == []
+    for shown in ("follow the tutorial:", "$ testrium run", "route = ["):
+        assert shown in text
 
 
 def test_a_generated_group_runs_in_an_empty_folder(programs: Path, tmp_path: Path) -> None:
