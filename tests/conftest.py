@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,14 @@ class Workplace:
         self.folder = folder
         self.mark = mark
         self.env = {**os.environ, MARK: mark, "PYTHONDONTWRITEBYTECODE": "1"}
+        self._started: list[subprocess.Popen[str]] = []
+
+    def close(self) -> None:
+        """End what a failed test has left: else its open pipes fail a test that comes later."""
+        for process in self._started:
+            with process:  # closes its pipes and waits
+                if process.poll() is None:
+                    process.kill()
 
     def group(
         self,
@@ -90,7 +98,7 @@ class Workplace:
         self, *arguments: str, program: Sequence[str] = (sys.executable, "-m", "testrium")
     ) -> subprocess.Popen[str]:
         """Begin a command; `program` is what gets its arguments."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [*program, *arguments],
             cwd=self.folder,
             env=self.env,
@@ -99,6 +107,8 @@ class Workplace:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self._started.append(process)
+        return process
 
     def run(self, *arguments: str, limit_s: float = 60) -> Outcome:
         """`testrium run` with a JSON report; nothing may be left of what it started."""
@@ -144,8 +154,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture
-def workplace(tmp_path: Path, request: pytest.FixtureRequest) -> Workplace:
-    return Workplace(tmp_path, f"{os.getpid()}-{request.node.name}")
+def workplace(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Workplace]:
+    place = Workplace(tmp_path, f"{os.getpid()}-{request.node.name}")
+    yield place
+    place.close()
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,12 +30,13 @@ class Endings:
         #: unit that is about to be stopped must not first fail of another's end.
         self.stopping = False
         self._ends: dict[str, str] = {}
-        self._asked: list[tuple[str, str, Answer]] = []
+        self._asked: dict[str, dict[int, tuple[str, Answer]]] = {}  # by unit; in their order
+        self._numbers = count()
 
     def tell(self, end: End) -> None:
         """A unit has come to its last end."""
         self._ends[end.unit] = described(end)
-        self._answer()
+        self._answer(end.unit)
 
     def forget(self) -> None:
         """All units begin again."""
@@ -43,20 +45,23 @@ class Endings:
 
     def ask(self, unit: str, asker: str, answer: Answer) -> Callable[[], None]:
         """Have `answer` called once when `unit` has ended; what is returned takes it back."""
-        entry = (unit, asker, answer)
-        self._asked.append(entry)
-        self._answer()
-        return partial(self._forget, entry)
+        number = next(self._numbers)
+        self._asked.setdefault(unit, {})[number] = (asker, answer)
+        self._answer(unit)
+        return partial(self._forget, unit, number)
 
-    def _forget(self, entry: tuple[str, str, Answer]) -> None:
-        if entry in self._asked:
-            self._asked.remove(entry)
+    def _forget(self, unit: str, number: int) -> None:
+        asked = self._asked.get(unit, {})
+        asked.pop(number, None)
+        if not asked:
+            self._asked.pop(unit, None)
 
-    def _answer(self) -> None:
-        for entry in tuple(self._asked):
-            unit, asker, answer = entry
-            if unit in self._ends and not (self.stopping and asker not in RESERVED_UNITS):
-                self._asked.remove(entry)
+    def _answer(self, unit: str) -> None:
+        if unit not in self._ends:
+            return
+        for number, (asker, answer) in tuple(self._asked.get(unit, {}).items()):
+            if not (self.stopping and asker not in RESERVED_UNITS):
+                self._forget(unit, number)
                 answer(self._ends[unit])
 
 
@@ -149,7 +154,7 @@ class _Asker(asyncio.Protocol):
         self._recorder = recorder
         self._units = units
         self._endings = endings
-        self._take_back: list[Callable[[], None]] = []
+        self._take_back: dict[Callable[[], None], None] = {}
         self._reached = reached
         self._opened = opened
         self._opened.add(self)
@@ -199,7 +204,7 @@ class _Asker(asyncio.Protocol):
             case "end":
                 unit, asker = str(request["unit"]), str(request["asker"])
                 answer = self._endings.ask(unit, asker, lambda how: self._reply({"end": how}))
-                self._take_back.append(answer)
+                self._take_back[answer] = None
             case "sync":
                 self._begin(self._sync())
             case "reached" if self._reached is not None:
@@ -237,6 +242,7 @@ class _Asker(asyncio.Protocol):
             self._waits.difference_update(waits)
             for each in take_back:
                 each()
+                self._take_back.pop(each, None)
             self._reply(_answer(event))
 
         wait = self._recorder.ask(unit, step, key, answer)
@@ -250,7 +256,7 @@ class _Asker(asyncio.Protocol):
                 self._begin(self._look_a_last_time(wait, how))
 
             take_back.append(self._endings.ask(unit, str(request["asker"]), ended))
-            self._take_back += take_back
+            self._take_back.update(dict.fromkeys(take_back))
 
     async def _look_a_last_time(self, wait: Wait, how: str) -> None:
         """The unit has ended: what it emitted at last may not have been read yet."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from operator import attrgetter
@@ -126,19 +126,17 @@ class Hole(NamedTuple):
 
 def holes(events: Sequence[Event]) -> list[Hole]:
     """Where the sequences of processes have holes, or numbers that were given twice."""
-    numbers: defaultdict[Process, set[int]] = defaultdict(set)
-    counts: Counter[Process] = Counter()
+    numbers: defaultdict[Process, list[int]] = defaultdict(list)
     for process, number in zip(map(_process, events), map(_number, events), strict=True):
         if number is not None:
-            numbers[process].add(number)
-            counts[process] += 1
-    return [
-        Hole(
-            process, last - len(seen), _first_missing(seen, last), last, counts[process] - len(seen)
-        )
-        for process, seen in numbers.items()
-        if len(seen) != (last := max(seen)) or len(seen) != counts[process]
-    ]
+            numbers[process].append(number)
+    found = []
+    for process, given in numbers.items():
+        seen, last = set(given), max(given)
+        missing, twice = last - len(seen), len(given) - len(seen)
+        if missing or twice:
+            found.append(Hole(process, missing, _first_missing(seen, last), last, twice))
+    return found
 
 
 def _first_missing(seen: set[int], last: int) -> int:

@@ -70,12 +70,10 @@ def orphans(index: EventIndex, earlier_causes: Collection[str]) -> list[Draft]:
     """
     sent: dict[str, list[Event]] = defaultdict(list)
     received: dict[str, list[Event]] = defaultdict(list)
-    for event in index.events:
-        if event.key is not None:
-            if event.type == EventType.SEND:
-                sent[event.key].append(event)
-            elif event.type == EventType.RECEIVE:
-                received[event.key].append(event)
+    for kind, found in ((EventType.SEND, sent), (EventType.RECEIVE, received)):
+        for event in index.of_type(kind):
+            if event.key is not None:
+                found[event.key].append(event)
 
     def rows(key: str | None) -> Row:
         return () if key is None else (sent.get(key, ()), received.get(key, ()))

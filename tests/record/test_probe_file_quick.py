@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from testrium.record import probe_file
 from testrium.record.probe_file import BadLineError, ProbeFile, ProbeLine, parse_line
+from testrium.record.quick_lines import NOT_QUICK, QUICK_FROM, quick_reader
 
-quick = probe_file._quick_reader()
+quick = quick_reader()
 
 NAMES = ("step", "type", "key", "cause", "t_ns", "wall_ns", "pid", "seq", "domain", "unit", "meta")
 GOOD: dict[str, st.SearchStrategy[Any]] = {
@@ -42,11 +42,12 @@ GOOD["meta"] = st.dictionaries(st.text(max_size=3), JSON, max_size=3)
 
 def agrees(line: bytes) -> bool:
     """Whether it was read quickly; fails where it then says something else than `parse_line`."""
-    if any(odd in line for odd in probe_file._NOT_QUICK):
+    if any(odd in line for odd in NOT_QUICK):
         return False  # never given to it
-    said = quick(line)
-    if said is None:
+    columns = quick.read([line])
+    if columns is None:
         return False
+    (said,) = zip(*columns, strict=True)
     slow = parse_line(line)
     assert isinstance(slow, ProbeLine)
     *fields, meta_json = said
@@ -113,7 +114,7 @@ def test_lines_at_the_edge_are_read_alike(line: bytes) -> None:
     try:
         parse_line(line)
     except BadLineError:
-        assert quick(line) is None
+        assert quick.read([line]) is None
     else:
         agrees(line)
 
@@ -145,3 +146,34 @@ def test_a_burst_is_read_like_single_lines(tmp_path: Path) -> None:
         "a step is empty",
         "unknown field: 'stepp'",
     ]
+
+
+LINES = st.one_of(
+    st.fixed_dictionaries({}, optional=GOOD).map(json.dumps),
+    st.fixed_dictionaries({"step": st.just("s"), "t_ns": st.integers(0, 9)}).map(json.dumps),
+    st.sampled_from(
+        ("", "{", '{"step": "s", "step": "t"}', '{"metric": "m", "value": 1}', '{"step":"s"},{}')
+    ),
+)
+
+
+@given(st.lists(LINES, min_size=QUICK_FROM, max_size=QUICK_FROM + 30), st.sampled_from(("u", "")))
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_many_lines_are_read_as_one_by_one(tmp_path: Path, lines: list[str], unit: str) -> None:
+    path = tmp_path / "p"
+    path.write_text("\n".join((*lines, "")))
+    found = []
+    for quickly in (True, False):
+        file = ProbeFile(str(path), unit, domain="clock", quick=quickly)
+        batch = file.read(1, read_ns=5)
+        found.append((file.low_ns, batch.damages, [row[:8] for row, *_ in batch.readings]))
+    assert found[0] == found[1]
+
+
+def test_columns_follow_their_lines() -> None:
+    """A name that is given twice in one line is seen, whatever the other lines are."""
+    good = b'{"step":"s","key":"k","meta":{"a":1}}'
+    assert quick.read([good] * 60) is not None
+    assert quick.read([good] * 60 + [b'{"step":"s","key":"k","key":"j","meta":{"a":1}}']) is None
+    assert quick.read([good] * 60 + [b'{"type":"Send","step":"s"}']) is None
+    assert quick.read([b'{"step":"a b"}', b'{"step":"s","unit":"a b"}']) is None

@@ -62,3 +62,15 @@ def test_all_begin_again() -> None:
     endings.forget()
     endings.ask("api", "tests", told.append)
     assert told == []
+
+
+def test_an_answer_is_kept_for_the_end_of_its_own_unit_only() -> None:
+    endings, told = Endings(), list[str]()
+    take_back = [endings.ask("api", "tests", told.append) for _ in range(3)]
+    endings.tell(end()._replace(unit="other"))
+    assert told == []
+    take_back[1]()
+    endings.tell(end(exit_code=0))
+    assert told == ["unit api ended with exit code 0"] * 2
+    take_back[0]()
+    assert endings._asked == {}
