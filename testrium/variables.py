@@ -68,6 +68,25 @@ def substitute(text: str, lookup: Callable[[str], str]) -> str:
     return _TOKEN.sub(replace, text)
 
 
+def replaced_parameters(text: str, values: Mapping[str, str]) -> tuple[str, list[str]]:
+    """`text` with every `${param.NAME}` replaced, and the names that have no value.
+
+    Everything else stays as it is written, `$$` too.
+    """
+    unknown: list[str] = []
+
+    def replace(match: re.Match[str]) -> str:
+        name = match["name"] or ""
+        if not match["end"] or not name.startswith("param."):
+            return match[0]
+        name = name.removeprefix("param.")
+        if name not in values:
+            unknown.append(name)
+        return values.get(name, match[0])
+
+    return _TOKEN.sub(replace, text), unknown
+
+
 def escape(text: str) -> str:
     """The text that `substitute` turns back into `text`."""
     return text.replace("$", "$$")

@@ -51,6 +51,8 @@ class Combination(NamedTuple):
 
     params: Mapping[str, str]
     primary: bool = True
+    #: Of values that are tables: `browser.name` -> its text.
+    fields: Mapping[str, str] = EMPTY
 
     @property
     def suffix(self) -> str:
@@ -199,6 +201,8 @@ class Group(Configs):
     fixture_units: Annotated[tuple[Unit, ...], DECIDED] = ()
     #: Empty without `[matrix]`: then there is one result for each mode and repeat.
     matrix: tuple[Combination, ...] = ()
+    #: By the suffix of a combination: the group as it is then, where texts name parameters.
+    variants: Annotated[Mapping[str, Any], DECIDED] = field(default_factory=nothing)
     has_setup: Annotated[bool, DECIDED] = False
     has_teardown: Annotated[bool, DECIDED] = False
     #: The modules with `test_*` functions or callbacks, test_case (which may define more) first.
@@ -228,6 +232,8 @@ class Scenario(NamedTuple):
     units: tuple[Unit, ...]
     mode: str = "DEBUG"
     params: Mapping[str, str] = EMPTY
+    #: Of parameters that are tables: `browser.name` -> its text.
+    fields: Mapping[str, str] = EMPTY
     repeat: int = 0
     skip: str = ""
     folder_name: str = ""
@@ -236,6 +242,11 @@ class Scenario(NamedTuple):
     max_regression: float | None = None
     #: `--strict`: a group that proves nothing is a finding, not a note.
     strict: bool = False
+
+    @property
+    def parameters(self) -> Mapping[str, str]:
+        """The value of every `${param.NAME}`."""
+        return {**self.params, **self.fields}
 
     @property
     def proves(self) -> bool:

@@ -45,10 +45,17 @@ class Complaints:
     def __init__(self) -> None:
         self._problems: dict[Problem, None] = {}
         self._notices: dict[Problem, None] = {}
+        self._told: set[tuple[str, int | None, str]] = set()
 
     def problem(self, file: str, line: int | None, key: str, message: str) -> None:
         """Note a mistake because of which nothing is run."""
+        if (file, line, key) in self._told:
+            return
         self._problems[Problem(file, line, key, message)] = None
+
+    def tell_no_more(self) -> None:
+        """What is wrong at each place with a problem is told: what follows from it is not."""
+        self._told = {(one.file, one.line, one.key) for one in self._problems}
 
     def notice(self, file: str, line: int | None, key: str, message: str) -> None:
         """Note something that is worth a look and changes nothing."""

@@ -6,6 +6,7 @@ import ast
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields as dataclass_fields
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -17,7 +18,13 @@ from testrium.load.circuits import Stations, read_circuits, read_rules
 from testrium.load.defaults import ADDED, FolderDefaults
 from testrium.load.discover import CONFIG_FILE, Found
 from testrium.load.document import Complaints, Document, Spot, read_document, shown_path
-from testrium.load.matrix import parameter_names, read_matrix
+from testrium.load.matrix import (
+    known_parameters,
+    read_matrix,
+    tables_of,
+    uses_parameters,
+    with_parameters,
+)
 from testrium.load.project import Project
 from testrium.load.python_code import PythonCode
 from testrium.load.texts import Scope, check_text, check_unit_texts, enabled_ports
@@ -222,16 +229,52 @@ def load_group(found: Found, around: LoadingInputs, complaints: Complaints) -> G
     document = read_document(path, shown_path(path, around.cwd), complaints)
     if document is None:
         return None
-    return _Loading(document, found, around, complaints).group()
+    combinations = _combinations(document, found, around, complaints)
+    if not combinations or not uses_parameters(document.data):
+        return _Loading(document, found, around, complaints, combinations).group()
+    variants: dict[str, Group] = {}
+    for one in combinations:
+        whole = Spot(document, (), complaints)
+        data = with_parameters(document.data, one, whole)
+        complaints.tell_no_more()
+        filled = Document(document.name, document.text, data, document.main)
+        variants[one.suffix] = _Loading(filled, found, around, complaints, combinations).group()
+        if complaints.problems:  # those of the next one would mostly be the same
+            break
+    first = next(iter(variants.values()))
+    notices = tuple(dict.fromkeys(first.notices))
+    return replace(first, variants=variants, notices=notices)
+
+
+def _combinations(
+    document: Document, found: Found, around: LoadingInputs, complaints: Complaints
+) -> tuple[Combination, ...]:
+    """What the matrix of a group comes to, as far as it is asked for."""
+    matrix = document.data.get("matrix")
+    combinations: tuple[Combination, ...] = ()
+    if matrix is not None:
+        path = around.project.pythonpath
+        combinations = read_matrix(
+            matrix,
+            Spot(document, (), complaints).at("matrix"),
+            lambda entrypoint: tables_of(entrypoint, found.folder, path),
+        )
+    return _wanted(found, combinations) if found.only else combinations
 
 
 class _Loading:
     """One group while it is read: what every table of it may refer to."""
 
     def __init__(
-        self, document: Document, found: Found, around: LoadingInputs, complaints: Complaints
+        self,
+        document: Document,
+        found: Found,
+        around: LoadingInputs,
+        complaints: Complaints,
+        combinations: tuple[Combination, ...],
     ) -> None:
         self.data = document.data
+        self.combinations = combinations
         self.whole = Spot(document, (), complaints)
         self.found = found
         self.around = around
@@ -266,11 +309,7 @@ class _Loading:
         """All that the files say."""
         folder, configs, files = self.found.folder, self.configs, self.files
         given = configs.spots.keys() | self.defaults.configs.keys()
-        matrix = self.data.get("matrix")
-        combinations = () if matrix is None else read_matrix(matrix, self.whole.at("matrix"))
-        if self.found.only:
-            combinations = _wanted(self.found, combinations)
-        params = parameter_names(matrix)
+        params = known_parameters(self.data.get("matrix"), self.combinations)
         env = self._env(params)
         tables = self._tables(env, params)
         tests = test_modules(folder, self.code, files, self.around.cwd, self.complaints)
@@ -295,7 +334,7 @@ class _Loading:
             folder=folder,
             env=env,
             fixture_units=self.fixtures,
-            matrix=combinations,
+            matrix=self.combinations,
             has_setup=has_setup,
             has_teardown=has_teardown,
             test_modules=tests,

@@ -15,6 +15,7 @@ from testrium.declared.units import Unit
 from testrium.errors import TestriumError
 from testrium.plan.selection import Selection, combinations_of, select
 from testrium.variables import substitute
+from testrium.words import EMPTY
 
 
 class CycleError(TestriumError):
@@ -161,18 +162,20 @@ def _scenarios_of(
     if not skip and not group.test_modules and not any(unit.enabled for unit in group.units):
         skip = "none of its units is enabled"
     unmet = "" if skip else missing_requirement(group, machine) or ""
-    units = start_order(_with_fixtures(group))
     extra = group.repeat if repeat is None else repeat
     for combination in combinations_of(group):
+        variant: Group = group.variants.get(combination.suffix, group)
+        units = start_order(_with_fixtures(variant))
         own = tuple(_with_exit_codes(unit, combination) for unit in units)
         for mode in group.test_modes:
             for number in range(extra + 1):
                 yield Scenario(
                     id=group.id + combination.suffix,
-                    group=group,
+                    group=replace(variant, variants=EMPTY),
                     units=own,
                     mode=mode,
                     params=combination.params,
+                    fields=combination.fields,
                     repeat=number,
                     skip=skip or ("" if strict else unmet),
                     folder_name=_folder_name(group, combination, mode, number),
@@ -185,7 +188,8 @@ def _with_exit_codes(unit: Unit, combination: Combination) -> Unit:
     """The unit with numbers where its `exit` names parameters of the matrix."""
     if not any(isinstance(code, str) and "${" in code for code in unit.exit):
         return unit
-    values = {f"param.{name}": value for name, value in combination.params.items()}
+    given = {**combination.params, **combination.fields}
+    values = {f"param.{name}": value for name, value in given.items()}
     codes = [
         substitute(code, values.__getitem__) if isinstance(code, str) else code
         for code in unit.exit

@@ -60,3 +60,48 @@ def test_accepted_exits_are_numbers_words_and_parameters(workplace: Workplace) -
     none, three = outcome.report["groups"]
     assert [finding["where"] for finding in none["findings"]] == ["bad"]
     assert three["findings"] == []
+
+
+def test_parameters_from_code_reach_circuits_checks_and_units(workplace: Workplace) -> None:
+    code = """
+        import os
+        n = int(os.environ["TESTRIUM_PARAM_SIZE"])
+        def a():
+            print(n, "keys for", os.environ["TESTRIUM_PARAM_BROWSER_NAME"])
+            for key in range(n):
+                testrium.unit().send("sent", key=str(key))
+        def b():
+            me = testrium.unit()
+            for key in range(n):
+                me.wait_for("a:sent", key=str(key))
+                me.receive("got", key=str(key))
+    """
+    tables = """
+        [matrix]
+        from = "modes:modes"
+        [[circuits]]
+        name = "c"
+        route = ["a:sent", "b:got"]
+        keys = "${param.size}"
+        within = "${param.browser.within}"
+        [[checks]]
+        name = "log for ${param.browser.name}"
+        log = "a"
+        contains = "${param.browser.name}"
+        extract = '(?P<n>[0-9]+) keys'
+        expect = "n == ${param.size}"
+    """
+    modes = """
+        def modes():
+            return [
+                {"browser": {"id": "ff", "name": "F.x", "within": "9s"}, "size": 1},
+                {"browser": {"id": "ch", "name": "C.m", "within": "1us"}, "size": 2},
+            ]
+    """
+    units = {name: f'entrypoint = "test_case:{name}"' for name in ("a", "b")}
+    workplace.group(units, code, tables=tables, modes=modes)
+    outcome = workplace.run()
+    good, late = outcome.report["groups"]
+    assert (good["verdict"], good["params"]) == ("pass", {"browser": "ff", "size": "1"})
+    assert [finding["code"] for finding in late["findings"]] == ["late"]
+    assert [check["name"] for check in late["checks"]] == ["log for C.m"]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from testrium.load.matrix import MOST
+from testrium.plan.scenarios import plan_scenarios
+from testrium.plan.selection import Selection
 
 if TYPE_CHECKING:
     from tests.load.conftest import Workspace
@@ -80,7 +82,7 @@ def test_texts_may_name_parameters(workspace: Workspace) -> None:
         ("[matrix]", "3: matrix: names no parameter"),
         (
             "[matrix]\nsize = 1",
-            "4: matrix.size: must be a list of strings, numbers or booleans, got 1",
+            "4: matrix.size: must be a list of strings, numbers, booleans or tables, got 1",
         ),
         ("[matrix]\nsize = []", "4: matrix.size: must not be empty"),
         ("[matrix]\nsize = [1, '1']", "4: matrix.size: contains duplicate values: 1"),
@@ -127,3 +129,99 @@ def test_texts_may_name_parameters(workspace: Workspace) -> None:
 )
 def test_what_is_wrong(problems_of: Problems, text: str, problem: str) -> None:
     assert problems_of(text) == [f"g/config.toml:{problem}"]
+
+
+FROM = "[matrix]\nfrom = 'modes:all_modes'\n"
+
+
+def modes(workspace: Workspace, returned: str, config: str = FROM) -> None:
+    workspace.group(config, a="")
+    workspace.write({"g/modes.py": f"import os, sys\n\ndef all_modes():\n    return {returned}\n"})
+
+
+def test_a_function_gives_combinations_for_each_of_the_other_parameters(
+    workspace: Workspace,
+) -> None:
+    returned = "[{'browser': {'id': 'ff', 'path': '/f', 'opts': {'deep': 1}}}, {'browser': 'ie'}]"
+    modes(workspace, returned, FROM + "size = [1, 2]\nexclude = [{browser = 'ie', size = 2}]\n")
+    combinations = workspace.loaded().matrix
+    assert [one.suffix for one in combinations] == [
+        "[browser=ff,size=1]",
+        "[browser=ff,size=2]",
+        "[browser=ie,size=1]",
+    ]
+    assert combinations[0].fields == {
+        "browser.id": "ff",
+        "browser.path": "/f",
+        "browser.opts.deep": "1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("returned", "problem"),
+    [
+        ("[]", "gives no combination"),
+        ("[1]", "item 1 must be a table of parameters"),
+        ("{'a': 1}", "item 1 must be a table of parameters"),
+        ("[{'b': {'name': 'x'}}]", "item 1: b: a table needs 'id', which names it in the"),
+        ("[{'b': [1]}]", "item 1: b: must be a string without control characters, a number or"),
+        ("[{'size': 1}]", "item 1: size: is a parameter of the file too"),
+        ("1 / 0", "it raised ZeroDivisionError: division by zero"),
+        ("[{'a': object()}]", "it raised TypeError: Object of type object is not JSON serial"),
+        ("os._exit(0)", "its process ended before it returned"),
+        ("os._exit(3)", "its process ended half-way"),
+    ],
+)
+def test_a_function_that_gives_no_tables(workspace: Workspace, returned: str, problem: str) -> None:
+    modes(workspace, returned, FROM + "size = [1]\n")
+    (told,) = workspace.problems()
+    assert told.startswith(f"g/config.toml:4: matrix.from: modes:all_modes: {problem}")
+
+
+def test_every_text_may_name_parameters(workspace: Workspace) -> None:
+    workspace.group(
+        """
+        timeout = "${param.limit}"
+        title = "$$ ${param.browser.name}"
+        [matrix]
+        browser = [{id = "ff", name = "Firefox"}, {id = "ch", name = "Chromium"}]
+        limit = ["5s"]
+        [[circuits]]
+        name = "c"
+        route = ["a:x", "b:y"]
+        keys = "${param.limit.none}"
+        """,
+        a="",
+        b="",
+    )
+    (told,) = workspace.problems()
+    place = "g/config.toml:12: circuits[1].keys"
+    assert told == f"{place}: unknown variable ${{param.limit.none}}; did you mean 'param.limit'?"
+
+
+def test_each_combination_is_a_group_of_its_own(workspace: Workspace) -> None:
+    config = """
+        timeout = "${param.limit}"
+        title = "$$ ${param.browser.name} ${other}"
+        [matrix]
+        browser = [{id = "ff", name = "Firefox"}, {id = "ch", name = "Chromium"}]
+        limit = ["5s"]
+        [verify]
+        linger = "${param.limit}"
+        [[circuits]]
+        name = "c"
+        route = ["a:x", "b:y"]
+        keys = "2..${param.limit}"
+        """
+    workspace.group(config.replace("2..${param.limit}", "1.."), a="", b="")
+    scenarios = plan_scenarios([workspace.loaded()], Selection())
+    assert [(one.id, one.group.title, one.group.timeout_s) for one in scenarios] == [
+        ("g[browser=ff,limit=5s]", "$$ Firefox ${other}", 5.0),
+        ("g[browser=ch,limit=5s]", "$$ Chromium ${other}", 5.0),
+    ]
+    assert scenarios[0].group.rules.linger_ns == 5_000_000_000
+    assert scenarios[0].group.variants == {}
+    workspace.group(config, a="", b="")
+    (told,) = workspace.problems()
+    assert told.startswith("g/config.toml:14: circuits[1].keys: must be a number or a range")
+    assert told.endswith("got '2..5s'")
