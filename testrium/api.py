@@ -27,6 +27,7 @@ from testrium.declared.groups import Scenario
 from testrium.errors import ExitCode, InfraError, Problem, UsageError
 from testrium.evidence import CheckResult, End, Event, Finding, TestResult, UnitState
 from testrium.judging.group import EXIT_CODES, run_verdict
+from testrium.plan.scenarios import shard_of
 from testrium.plan.selection import ResultKey, Selection
 from testrium.results import (
     Awaited,
@@ -86,6 +87,8 @@ class Options(TypedDict, total=False):
     """Run what does not pass so many more times; what passes then has the note `flaky`."""
     fail_on_flaky: bool
     """Fail what passes only when it is tried again."""
+    shard: str
+    """Run only one part of the selection: `"2/4"`."""
     until_fail: bool
     """Repeat the whole run until something does not pass; with `repeat` at most so often."""
     max_failures: int | None
@@ -560,6 +563,14 @@ def request(paths: _Paths = (), **options: Unpack[Options]) -> Request:
     jobs = options.get("jobs")
     if jobs is not None and jobs < 1:
         raise UsageError(f"jobs={jobs}: expected a number from 1, or None")
+    shard, command_line = None, tuple(options.get("command_line", ()))
+    if text := options.get("shard"):
+        try:
+            shard = shard_of(text)
+        except ValueError as error:
+            raise UsageError(f"shard: {error}") from None
+        if not any(word.startswith("--shard") for word in command_line):
+            command_line += ("--shard", str(shard))  # by this the history knows it as a part
     listed = [paths] if isinstance(paths, str | Path) else paths
     tags = options.get("tags", "")
     return Request(
@@ -577,6 +588,7 @@ def request(paths: _Paths = (), **options: Unpack[Options]) -> Request:
         repeat=options.get("repeat"),
         retries=options.get("retries", 0),
         fail_on_flaky=options.get("fail_on_flaky", False),
+        shard=shard,
         jobs=jobs or usable_cores(),
         verbose=options.get("verbose", False),
         strict=options.get("strict", False),
@@ -586,7 +598,7 @@ def request(paths: _Paths = (), **options: Unpack[Options]) -> Request:
         max_regression=options.get("max_regression"),
         update_golden=options.get("update_golden", False),
         keep=options.get("keep", "all"),
-        command_line=options.get("command_line", ()),
+        command_line=command_line,
     )
 
 

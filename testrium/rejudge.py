@@ -1,22 +1,27 @@
-"""Runs that are over: judged again with the rules as they are now, and asked what failed."""
+"""Runs that are over: judged again with the rules as they are now, merged, asked what failed."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from testrium.declared.groups import Scenario
-from testrium.errors import InfraError, NoGroupsError, UsageError
+from testrium.errors import ExitCode, InfraError, NoGroupsError, TestriumError, UsageError
 from testrium.judging.group import EXIT_CODES, judged, quarantined, run_verdict
 from testrium.load.project import find_project, state_folder
+from testrium.plan.scenarios import shard_of
 from testrium.plan.selection import ResultKey, Selection
 from testrium.record.scenario import FILE, read_scenario, restored_scenario
 from testrium.record.store import recover_unread
 from testrium.report.json_report import RUN_FILE
 from testrium.report.stored import StoredReportError, read_report, read_run
+from testrium.report.wording import label
 from testrium.results import GroupResult, RunResult
+from testrium.retention import record_run
 from testrium.session import DATABASE, load
 from testrium.system.files import regular_text
 from testrium.variables import env_names
@@ -170,3 +175,107 @@ def failed_results(cwd: Path) -> frozenset[ResultKey]:
     if not failed:
         raise NoGroupsError("--failed: everything passed when it was last run")
     return frozenset(failed)
+
+
+def merge_runs(
+    folders: Sequence[Path],
+    cwd: Path,
+    *,
+    command_line: tuple[str, ...],
+    notice: Callable[[str], None],
+) -> RunResult:
+    """Make one run of several that had a part of the groups each, as if they had been run at once.
+
+    The folders of groups are copied into the new run, its report is written, and it is appended to
+    the history. Durations of groups are theirs; that of the run is the sum of the runs'.
+
+    Raises:
+        UsageError: a part is missing, a result is in two of them, or a run is not over.
+        StoredReportError: a report cannot be read.
+        InfraError: the new run's folder cannot be written.
+    """
+    from testrium.history.rows import revision_of
+    from testrium.record.runs import FOLDER, claimed, make_state_folder, new_run_id
+
+    runs = [_ended_run(folder) for folder in folders]
+    _check_parts(runs)
+    state = state_folder(cwd)
+    folder = state / FOLDER / new_run_id()
+    try:
+        make_state_folder(state)
+        folder.mkdir(mode=0o700, parents=True)
+        with claimed(folder):
+            groups = [_copied(one, run, folder, state.parent) for run in runs for one in run.groups]
+    except OSError as error:
+        raise InfraError(f"cannot make the run folder {folder}: {error}") from error
+    groups.sort(key=lambda one: (one.scenario.group.order, one.scenario.group.id))
+    verdict = run_verdict(tuple(run.verdict for run in runs))
+    ended_by = next((run.exit_code for run in runs if run.exit_code in _INTERRUPTED), None)
+    result = RunResult(
+        run=folder.name,
+        verdict=verdict,
+        exit_code=ended_by or EXIT_CODES[verdict],
+        duration_s=sum(run.duration_s for run in runs),
+        groups=tuple(groups),
+        folder=folder,
+        started_wall=min(run.started_wall for run in runs),
+    )
+    record_run(result, state, command_line=command_line, revision=revision_of(cwd), notice=notice)
+    return result
+
+
+_INTERRUPTED = (ExitCode.INTERRUPTED, ExitCode.TERMINATED)
+
+
+def _ended_run(folder: Path) -> RunResult:
+    if not is_finished(folder):
+        raise UsageError(f"run {folder.name} did not come to its end: see testrium verify")
+    return read_run(folder)
+
+
+def _check_parts(runs: Sequence[RunResult]) -> None:
+    """Raise UsageError where these are not the parts of one run."""
+    if twice := [run.run for run in runs if sum(one.run == run.run for one in runs) > 1]:
+        raise UsageError(f"run {twice[0]} is named twice")
+    seen: dict[tuple[object, ...], str] = {}
+    for run in runs:
+        for one in run.groups:
+            params = frozenset(one.scenario.params.items())
+            key = (one.scenario.id, one.scenario.mode, params, one.scenario.repeat)
+            if (first := seen.setdefault(key, run.run)) != run.run:
+                raise UsageError(f"{label(one.scenario)} is in run {first} and in run {run.run}")
+    try:
+        shards = sorted({shard_of(run.shard) for run in runs if run.shard})
+    except ValueError as error:
+        raise UsageError(f"shard of a run: {error}") from error
+    if len({shard.total for shard in shards}) > 1:
+        raise UsageError(f"these are shards of different runs: {', '.join(map(str, shards))}")
+    if shards:
+        total = shards[0].total
+        parts = set(range(1, total + 1)) - {shard.part for shard in shards}
+        if missing := ", ".join(f"{part}/{total}" for part in sorted(parts)):
+            raise UsageError(f"shard {missing} is missing: merge all shards of a run at once")
+
+
+def _copied(one: GroupResult, run: RunResult, folder: Path, base: Path) -> GroupResult:
+    """The result with a copy of its folder in the merged run, and with its group as it is here."""
+    scenario = one.scenario
+    group_folder = scenario.group.folder
+    here = base / scenario.id.partition("[")[0]
+    if not group_folder.is_dir() and here.is_dir():  # it was run on another machine
+        group_folder = here
+    group = replace(scenario.group, folder=group_folder)
+    place = one.run_dir
+    if place is None or run.folder is None or not place.is_dir():
+        return one._replace(scenario=scenario._replace(group=group), run_dir=None)
+    with suppress(OSError, ValueError, TestriumError):
+        group = replace(group, order=read_scenario(place / FILE).group.order)
+    name, number = place.relative_to(run.folder), 1
+    target = folder / name
+    while target.exists():
+        number += 1
+        target = folder / name.with_name(f"{name.name}~{number}")
+    for above in reversed(target.relative_to(folder).parents[:-1]):
+        (folder / above).mkdir(mode=0o700, exist_ok=True)
+    shutil.copytree(place, target, symlinks=True)
+    return one._replace(scenario=scenario._replace(group=group), run_dir=target)

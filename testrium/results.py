@@ -148,6 +148,8 @@ class RunResult(NamedTuple):
     errors: tuple[Problem, ...] = ()
     folder: Path | None = None
     started_wall: float = 0.0
+    #: Which part of a larger run it is, `2/4`; "" for a whole one.
+    shard: str = ""
 
 
 #: A wait that takes so long is told even where no line changes.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -26,6 +25,7 @@ from testrium.judging.group import (
     tried_again,
 )
 from testrium.phrases import plural
+from testrium.record.runs import new_run_id
 from testrium.results import GroupResult, Observer, RunResult
 from testrium.retention import Keep, keep_group, record_run
 from testrium.words import BAD_VERDICTS, Code, Verdict
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from testrium.history.rows import Revision
     from testrium.load.project import Project
+    from testrium.plan.scenarios import Shard
     from testrium.plan.selection import Selection
     from testrium.run.group import GroupRun
     from testrium.run.services import Hold, Interrupt, RunServices
@@ -65,7 +66,8 @@ class Request(NamedTuple):
     `shuffle` is a seed. With `max_regression` (0.2: 20 %) figures are compared with earlier runs.
     `update_golden` rewrites the reference files of checks that differ. `keep` tells which
     groups' folders stay. What does not pass is tried `retries` more times; with `fail_on_flaky` it
-    fails even if it passes then.
+    fails even if it passes then. Of several machines that run the same selection this one runs its
+    `shard`.
     """
 
     paths: tuple[str, ...]
@@ -84,6 +86,7 @@ class Request(NamedTuple):
     keep: Keep = "all"
     retries: int = 0
     fail_on_flaky: bool = False
+    shard: Shard | None = None
     command_line: tuple[str, ...] = ()
 
     @property
@@ -111,9 +114,27 @@ def run(request: Request) -> RunResult:
         if request.max_regression is not None:
             allowed = request.max_regression
             scenarios = tuple(one._replace(max_regression=allowed) for one in scenarios)
+        if request.shard is not None:
+            scenarios = _in_shard(scenarios, request.shard, project, request.observer)
         for notice in dict.fromkeys(notice for group in groups for notice in group.notices):
             request.observer.notice(notice)
         return asyncio.run(Session(request, project, supervisor).run(scenarios))
+
+
+def _in_shard(
+    scenarios: tuple[Scenario, ...], shard: Shard, project: Project, observer: Observer
+) -> tuple[Scenario, ...]:
+    from testrium.history.database import expected_durations
+    from testrium.plan.scenarios import sharded
+
+    # Shards that have ended already must not change what those that are to come run.
+    durations, notices = expected_durations(project.state_folder, of_shards=False)
+    for notice in notices:
+        observer.notice(notice)
+    mine = sharded(scenarios, shard, durations)
+    known = "balanced by earlier durations" if durations else "no earlier durations are known"
+    observer.notice(f"shard {shard}: {len(mine)} of {plural(len(scenarios), 'result')}, {known}")
+    return mine
 
 
 def run_scenario(request: Request, project: Project, scenario: Scenario) -> RunResult:
@@ -166,7 +187,7 @@ class Session:
         self._project = project
         self._state = project.state_folder
         self._supervisor = supervisor
-        self.id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.urandom(2).hex()}"
+        self.id = new_run_id()
         self._signal: ExitCode | None = None  # which one asked the run to end
         self._judge = GroupJudge(
             update_golden=request.update_golden, notice=request.observer.notice
@@ -223,6 +244,7 @@ class Session:
             groups=tuple(results),
             folder=self.folder,
             started_wall=self._started_wall,
+            shard=str(self._request.shard or ""),
         )
         try:
             record_run(

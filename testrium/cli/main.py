@@ -22,6 +22,7 @@ COMMANDS = {
     "check": ("groups:check_command", "Validate groups; run nothing."),
     "show": ("runs:show_command", "Print a stored run again."),
     "verify": ("runs:verify_command", "Judge a stored run again."),
+    "merge": ("runs:merge_command", "Make one run of several, such as the shards of one."),
     "report": ("runs:report_command", "Write a stored run's report as HTML, JSON or JUnit XML."),
     "clean": ("runs:clean_command", "Remove stored runs."),
     "benchmark": ("machine:benchmark_command", "Measure how fast this machine is."),

@@ -61,6 +61,15 @@ def _shuffle(_: click.Context, __: click.Parameter, value: str | None) -> str | 
     return value
 
 
+def _shard(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    from testrium.plan.scenarios import shard_of
+
+    try:
+        return None if value is None else str(shard_of(value))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
 def _percentage(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
     if value is None:
         return None
@@ -81,6 +90,7 @@ class RunOptions:
     strict: bool
     retries: int
     fail_on_flaky: bool
+    shard: str | None
     repeat: int | None
     until_fail: bool
     fail_fast: bool
@@ -190,6 +200,12 @@ def _as_given(option: click.Option, value: Any) -> Any:
     help="Run what does not pass up to N more times; what passes then is noted as flaky.",
 )
 @click.option("--fail-on-flaky", is_flag=True, help="Fail what passes only with --retries.")
+@click.option(
+    "--shard",
+    metavar="I/N",
+    callback=_shard,
+    help="Run part I of N of the groups, balanced by earlier durations; see `testrium merge`.",
+)
 @click.option(
     "--repeat",
     type=click.IntRange(0, _MOST_REPEATS),
@@ -346,6 +362,7 @@ def _request(
         failed=selected.failed,
         retries=options.retries,
         fail_on_flaky=options.fail_on_flaky,
+        shard=options.shard or "",
         repeat=options.repeat,
         until_fail=options.until_fail,
         max_failures=1 if options.fail_fast else options.maxfail,

@@ -206,6 +206,31 @@ def verify_command(run: str) -> int:
     return result.exit_code
 
 
+@click.command(name="merge")
+@click.argument("runs", type=RUN, nargs=-1, required=True, metavar="RUN|FILE.zip...")
+@report_options
+def merge_command(runs: tuple[str, ...]) -> int:
+    """Make one run of several that had a part of the groups each (`testrium run --shard`).
+
+    Each is the beginning of a run's id, or an archive. The new run is in the history, can be shown
+    and reported like any other, and decides the exit code, as if all had been run at once.
+    """
+    from testrium.rejudge import merge_runs
+    from testrium.report.console import Console
+    from testrium.report.writer import Writers
+
+    reports = chosen()
+    cwd = Path.cwd()
+    writers = make_writers(reports, cwd)
+    stream = sys.stderr if any(report.on_stdout for report in reports) else sys.stdout
+    with Console(stream, cwd=cwd) as console, contextlib.ExitStack() as opened:
+        folders = [opened.enter_context(run_folder(run, cwd)) for run in runs]
+        result = merge_runs(folders, cwd, command_line=tuple(sys.argv[1:]), notice=console.notice)
+        console.show(result)
+        Writers(writers, console.notice).replay(result)
+    return result.exit_code
+
+
 DEFAULT_FILE = "report.html"
 
 

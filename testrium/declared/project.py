@@ -142,6 +142,8 @@ class RunTable:
     """Run what does not pass so many more times."""
     fail_on_flaky: bool | None = None
     """Fail what passes only when it is tried again."""
+    shard: FilledText | None = None
+    """Run only this part of the groups: `"1/4"`."""
     repeat: Count | None = None
     """Run each group so many more times."""
     until_fail: bool | None = None

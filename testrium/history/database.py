@@ -404,13 +404,19 @@ class History:
         with self._understanding():
             return tuple(result_record(row, {}) for row in rows)
 
-    def durations(self) -> dict[str, float]:
-        """Group id -> mean duration in seconds of its latest results that were run."""
+    def durations(self, *, of_shards: bool = True) -> dict[str, float]:
+        """Group id -> mean duration in seconds of its latest results that were run.
+
+        Without `of_shards` only of runs that were complete.
+        """
         rows = self._rows(
             "SELECT group_id, AVG(duration_s) AS mean FROM ("
             " SELECT group_id, duration_s,"
             " ROW_NUMBER() OVER (PARTITION BY group_id ORDER BY id DESC) AS age"
-            " FROM results WHERE verdict <> 'skip') WHERE age <= ? GROUP BY group_id",
+            " FROM results WHERE verdict <> 'skip' AND (? OR run NOT IN"
+            " (SELECT run FROM runs WHERE command_line LIKE '%--shard%'))"
+            ") WHERE age <= ? GROUP BY group_id",
+            of_shards,
             _RECENT,
         )
         return {row["group_id"]: row["mean"] for row in rows}
@@ -491,7 +497,9 @@ def append_run(
         return (f"{error}; this run is not in it",)
 
 
-def expected_durations(state_folder: Path) -> tuple[dict[str, float], tuple[str, ...]]:
+def expected_durations(
+    state_folder: Path, *, of_shards: bool = True
+) -> tuple[dict[str, float], tuple[str, ...]]:
     """`History.durations`, and notices; {} where there is no history yet, or it cannot be read.
 
     A run never fails because of its history.
@@ -500,7 +508,7 @@ def expected_durations(state_folder: Path) -> tuple[dict[str, float], tuple[str,
         return {}, ()
     try:
         with History(state_folder, wait_s=GLANCE_S) as history:
-            return history.durations(), history.notices
+            return history.durations(of_shards=of_shards), history.notices
     except InfraError:  # told when the run is appended
         return {}, ()
 

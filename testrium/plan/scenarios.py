@@ -14,6 +14,7 @@ from testrium.declared.groups import Combination, Group, Scenario
 from testrium.declared.units import Unit
 from testrium.errors import TestriumError
 from testrium.plan.selection import Selection, combinations_of, select
+from testrium.statistics import median
 from testrium.variables import substitute
 from testrium.words import EMPTY
 
@@ -246,6 +247,51 @@ def _with_unique_folders(scenarios: Sequence[Scenario]) -> tuple[Scenario, ...]:
         inner |= above
         unique.append(scenario._replace(folder_name=name))
     return tuple(unique)
+
+
+class Shard(NamedTuple):
+    """Part `part` of `total`, from 1."""
+
+    part: int
+    total: int
+
+    def __str__(self) -> str:
+        return f"{self.part}/{self.total}"
+
+
+def shard_of(text: str) -> Shard:
+    """What `2/4` says. Raises ValueError."""
+    found = re.fullmatch(r"(\d{1,5})/(\d{1,5})", text)
+    shard = Shard(int(found[1]), int(found[2])) if found else Shard(0, 0)
+    if not 1 <= shard.part <= shard.total:
+        raise ValueError(f"expected I/N, as 1/4, with I from 1 to N, got {text[:40]!r}")
+    return shard
+
+
+def sharded(
+    scenarios: Sequence[Scenario], shard: Shard, durations: Mapping[str, float]
+) -> tuple[Scenario, ...]:
+    """The part of a plan that one of several machines runs, in the plan's order.
+
+    Results of one group stay together, as they share its folder. The longest group is given out
+    first, to the shard that has least to do: each comes to the same parts if it knows the same.
+
+    Args:
+        durations: id -> seconds that it took before; what is unknown counts as the median.
+    """
+    usual_s = median(list(durations.values())) if durations else 1.0
+    costs: dict[str, float] = {}
+    for one in scenarios:
+        cost_s = 0.0 if one.skip else durations.get(one.id, usual_s)
+        costs[one.group.id] = costs.get(one.group.id, 0.0) + cost_s
+    loads = [(0.0, 0, part) for part in range(1, shard.total + 1)]  # seconds, groups, shard
+    mine = set()
+    for id_ in sorted(costs, key=lambda id_: (-costs[id_], id_)):
+        load_s, count, part = heapq.heappop(loads)
+        heapq.heappush(loads, (load_s + costs[id_], count + 1, part))
+        if part == shard.part:
+            mine.add(id_)
+    return tuple(one for one in scenarios if one.group.id in mine)
 
 
 def longest_first(

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -115,6 +116,11 @@ def find_run(state_folder: Path, beginning: str = "") -> Path:
     if found:
         raise UsageError(f"{beginning!r} begins several runs: {_names(found)}")
     raise UsageError(f"no run begins with {beginning!r}; the latest are {_names(list(runs))}")
+
+
+def new_run_id() -> str:
+    """The id of a run that begins now."""
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.urandom(2).hex()}"
 
 
 @contextlib.contextmanager

@@ -59,6 +59,7 @@ def run_json(result: RunResult) -> dict[str, Any]:
         "exit_code": int(result.exit_code),
         "duration_s": _seconds(result.duration_s),
         "started": result.started_wall,
+        "shard": result.shard or None,
         "errors": [_problem(problem) for problem in result.errors],
         "groups": [group_json(group) for group in result.groups],
     }

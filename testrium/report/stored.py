@@ -182,6 +182,7 @@ def _run(data: Mapping[str, Any], folder: Path) -> RunResult:
         errors=_all(Problem, data.get("errors", ())),
         folder=folder,
         started_wall=_number(data, "started", 0.0),
+        shard=data.get("shard") or "",
     )
 
 
