@@ -165,3 +165,65 @@ def test_a_pool_finishes_its_job_unless_its_children_are_told_too(
         assert outcome.codes == []
     else:
         assert "lost worker:stored" in outcome.codes
+
+
+#: RabbitMQ without its wrapper, which would become another user; all of its files are the unit's.
+RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+BROKER_KEYS = f"""
+    command = ["{RABBITMQ}"]
+    ports = ["amqp", "dist", "epmd"]
+    ready = {{tcp = "${{port.amqp}}"}}
+    ready_timeout = 100
+    grace = 60
+    [rabbit.env]
+    HOME = "${{unit.dir}}"
+    RABBITMQ_NODENAME = "t@localhost"
+    RABBITMQ_NODE_IP_ADDRESS = "127.0.0.1"
+    RABBITMQ_NODE_PORT = "${{port.amqp}}"
+    RABBITMQ_DIST_PORT = "${{port.dist}}"
+    ERL_EPMD_PORT = "${{port.epmd}}"
+    RABBITMQ_MNESIA_BASE = "${{unit.dir}}/mnesia"
+    RABBITMQ_LOG_BASE = "${{unit.dir}}/log"
+    RABBITMQ_ENABLED_PLUGINS_FILE = "${{unit.dir}}/plugins"
+    RABBITMQ_PID_FILE = "${{unit.dir}}/pid"
+"""
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(not RABBITMQ.is_file(), reason="rabbitmq-server is not installed")
+@pytest.mark.parametrize(("keys", "codes"), [('may_leave = ["epmd"]', []), ("", ["leak rabbit"])])
+def test_rabbitmq_may_leave_the_daemon_that_it_starts(
+    workplace: Workplace, keys: str, codes: list[str]
+) -> None:
+    code = """
+        import os, socket
+        def client():
+            port = int(os.environ["TESTRIUM_PORT_RABBIT_AMQP"])
+            with socket.create_connection(("127.0.0.1", port)) as peer:
+                peer.sendall(b"AMQP" + bytes((0, 0, 9, 1)))
+                assert peer.recv(1) == b"\\x01"
+            testrium.unit().probe("greeted")
+    """
+    client = 'entrypoint = "test_case:client"\nevents = ["greeted"]\n'
+    client += 'unit_dependencies = ["rabbit"]\n'
+    workplace.group(
+        {"rabbit": f"{keys}{BROKER_KEYS}", "client": client}, code, configs="timeout = 200"
+    )
+    assert workplace.run(limit_s=300).codes == codes
+
+
+@pytest.mark.skipif(shutil.which("epmd") is None, reason="Erlang is not installed")
+@pytest.mark.parametrize(("keys", "codes"), [('may_leave = ["epmd"]', []), ("", ["leak node"])])
+def test_a_node_of_erlang_may_leave_its_daemon(
+    workplace: Workplace, keys: str, codes: list[str]
+) -> None:
+    node = f"""
+        command = ["sh", "-c", "epmd -daemon -port $TESTRIUM_PORT_EPMD; exec sleep 100"]
+        ports = ["epmd"]
+        ready = {{tcp = "${{port.epmd}}"}}
+        stop = "runner"
+        {keys}
+    """
+    client = 'command = ["true"]\nunit_dependencies = ["node"]'
+    workplace.group({"node": node, "client": client})
+    assert workplace.run().codes == codes
