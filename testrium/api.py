@@ -82,17 +82,17 @@ class Options(TypedDict, total=False):
     failed: bool
     """Only what did not pass when it was last run."""
     repeat: int | None
-    """Run each group so many more times; None: as its `repeat` says."""
+    """Run each group N more times; None: as its `repeat` says."""
     retries: int
-    """Run what does not pass so many more times; what passes then has the note `flaky`."""
+    """Run what does not pass N more times; what passes then has the note `flaky`."""
     fail_on_flaky: bool
     """Fail what passes only when it is tried again."""
     shard: str
     """Run only one part of the selection: `"2/4"`."""
     until_fail: bool
-    """Repeat the whole run until something does not pass; with `repeat` at most so often."""
+    """Repeat the whole run until something does not pass; with `repeat` at most N times more."""
     max_failures: int | None
-    """Start nothing more after so many failures."""
+    """Start nothing more after N failures."""
     strict: bool
     """Treat a missing requirement as an error, not as a skip."""
     shuffle: int | None
@@ -102,11 +102,11 @@ class Options(TypedDict, total=False):
     update_golden: bool
     """Rewrite the reference files of checks that differ."""
     keep: Keep
-    """Which groups' folders to keep: "all", "failed" or "none". Without it there are no events."""
+    """Which groups' folders to keep: "all", "failed" or "none"; only these have events."""
     verbose: bool
     """Tell the observer what units print."""
     observer: Observer
-    """Told of the run while it goes on, in the thread that runs it."""
+    """Gets the events of the run while it runs, in the thread that runs it."""
     command_line: tuple[str, ...]
     """What the history shows as the command."""
 
@@ -610,11 +610,10 @@ def _failed(cwd: Path) -> frozenset[ResultKey]:
 
 def _check_names(options: Options) -> None:
     """Raise UsageError where an option does not exist."""
-    from testrium.phrases import close_to
+    from testrium.phrases import did_you_mean
 
     for name in options.keys() - Options.__annotations__.keys():
-        near = close_to(name, Options.__annotations__)
-        hint = f"; did you mean {near!r}?" if near else ""
+        hint = did_you_mean(name, Options.__annotations__)
         raise UsageError(f"testrium.api.run has no option {name!r}{hint}")
 
 

@@ -20,8 +20,9 @@ from typing import Literal, NamedTuple
 
 from testrium import __version__
 from testrium.declared.groups import Group
-from testrium.errors import ConfigError, ExitCode, InfraError, UsageError
+from testrium.errors import ConfigError, ExitCode, InfraError, NoGroupsError, UsageError
 from testrium.load import Project, find_project, load_groups
+from testrium.phrases import plural
 from testrium.plan.scenarios import Machine, missing
 from testrium.system.start_method import is_portable
 
@@ -175,9 +176,7 @@ def check_python() -> MachineCheck:
 def check_processes() -> MachineCheck:
     """Whether a child can be forked, adopted from its parent, and tied to the life of another."""
     if is_portable():
-        return MachineCheck(
-            "processes", "ok", "units are spawned; docs/platforms.md tells what that means"
-        )
+        return MachineCheck("processes", "ok", "units are spawned; see docs/platforms.md")
     from testrium.system import kernel
 
     me = os.getpid()
@@ -205,7 +204,7 @@ def check_inotify() -> MachineCheck:
             "inotify",
             "warning",
             "not available: probe files are looked at every 20 ms instead",
-            "raise fs.inotify.max_user_instances, where that is what is used up",
+            "raise fs.inotify.max_user_instances if all are in use",
         )
     with tempfile.NamedTemporaryFile() as file:
         watched = watcher.add(file.name) is not None
@@ -278,7 +277,7 @@ def check_limits() -> MachineCheck:
 
     limits = read_limits()
     cores = usable_cores()
-    facts = [f"{cores} core{'' if cores == 1 else 's'}"]
+    facts = [plural(cores, "core")]
     advice = ""
     if limits.cpus is not None and limits.cpus < cores:
         facts[0] += f", of which {limits.cpus:g} may be used"
@@ -298,7 +297,10 @@ def check_git() -> MachineCheck:
     """Whether results can name the revision of the code."""
     if shutil.which("git") is None:
         return MachineCheck(
-            "git", "warning", "not found: results do not name the revision", "install git, or not"
+            "git",
+            "warning",
+            "not found: results do not name the revision",
+            "install git to see revisions in the history",
         )
     return MachineCheck("git", "ok", "results name the revision of the code")
 
@@ -334,7 +336,7 @@ def check_state_folder(folder: Path) -> MachineCheck:
         with tempfile.TemporaryDirectory(dir=there, prefix=".testrium-doctor-") as own:
             open_database(f"{own}/Data.db", "wal").close()
     except (OSError, InfraError) as error:
-        advice = "let it be written, or name another folder: state = PATH in testrium.toml"
+        advice = "make it writable, or name another folder: state = PATH in testrium.toml"
         return MachineCheck("state folder", "problem", f"{folder}: {_words(error)}", advice)
     free = shutil.disk_usage(there).free
     if free < _FREE_BYTES:
@@ -353,15 +355,15 @@ def _checked_groups(project: Project, cwd: Path) -> list[MachineCheck]:
         groups = load_groups((), cwd=cwd, project=project)
     except ConfigError as error:
         number = len(error.problems)
-        wrong = f"{number} problem{'' if number == 1 else 's'} in the groups below"
+        wrong = f"{plural(number, 'problem')} in the groups below"
         return [MachineCheck("groups", "problem", f"{wrong} {cwd}", "testrium check")]
-    except UsageError as error:
-        return [MachineCheck("groups", "problem", str(error))]
-    if not groups:
+    except NoGroupsError:
         advice = "testrium gen group NAME --from TEMPLATE"
         return [MachineCheck("groups", "warning", f"none below {cwd}", advice)]
+    except UsageError as error:
+        return [MachineCheck("groups", "problem", str(error))]
     number = len(groups)
-    shown = f"{number} group{'' if number == 1 else 's'} below {cwd}"
+    shown = f"{plural(number, 'group')} below {cwd}"
     return [MachineCheck("groups", "ok", shown), *check_requirements(groups, Machine())]
 
 

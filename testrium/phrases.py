@@ -130,6 +130,8 @@ def with_value(message: str, value: object) -> str:
         if mark in message:
             said, _, rest = message.partition(mark)
             advice = mark + rest
+    if said == "must be a boolean":
+        said += ", true or false"
     return f"{said}{';' if 'one of:' in said else ','} got {shown_value}{advice}"
 
 
@@ -161,6 +163,12 @@ def did_you_mean(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
     """`; did you mean 'x'?` where one of `known` looks like `word`, else nothing."""
     nearest = nearest_word(word, known, likeness)
     return f"; did you mean {nearest!r}?" if nearest else ""
+
+
+def one_of(word: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?`, or `; known: x, y` where nothing looks like `word`."""
+    known = list(known)
+    return did_you_mean(word, known) or f"; known: {', '.join(known) or 'none'}"
 
 
 def nearest_word(word: str, known: Iterable[str], likeness: float = 0.6) -> str | None:

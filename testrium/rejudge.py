@@ -57,7 +57,7 @@ def verify_again(
         if stored_rules is not None and not old.scenario.group.folder.is_dir():
             stored_rules(
                 f"{old.scenario.id}: judged with the rules of that run;"
-                f" there is no {old.scenario.group.folder} here"
+                f" {old.scenario.group.folder} is not on this machine"
             )
             scenario = restored_scenario(old.run_dir / FILE)
             result = judged(scenario, old.run_dir / DATABASE, stored.folder)
@@ -140,7 +140,9 @@ def _declared_now(old: Scenario, cwd: Path) -> Scenario:
     for scenario in plan_scenarios(groups, Selection(all_modes=True), repeat=0):
         if scenario.mode == old.mode and scenario.params == old.params:
             return scenario
-    raise UsageError(f"{old.id} in mode {old.mode} cannot be judged again: it is not declared now")
+    raise UsageError(
+        f"{old.id} in mode {old.mode} cannot be judged again: the group no longer has it"
+    )
 
 
 def failed_results(cwd: Path) -> frozenset[ResultKey]:
@@ -155,11 +157,11 @@ def failed_results(cwd: Path) -> frozenset[ResultKey]:
 
     state = state_folder(cwd)
     if not (state / FILE).exists():
-        raise NoGroupsError("--failed: there is no earlier run")
+        raise NoGroupsError("--failed: no earlier run is kept")
     with History(state) as history:
         last = history.last_run()
         if last is None:
-            raise NoGroupsError("; ".join(("--failed: there is no earlier run", *history.notices)))
+            raise NoGroupsError("; ".join(("--failed: no earlier run is kept", *history.notices)))
         rows = history.latest_results()
     failed = {
         ResultKey.of((state.parent / row.folder).resolve(), row.mode, row.params)

@@ -96,7 +96,7 @@ def test_a_state_folder_that_cannot_be_written(
     (found,) = [check for check in run_checks(tmp_path) if check.name == "state folder"]
     assert found.state == "problem"
     assert found.found.endswith(".testrium: cannot open Data.db: disk I/O error")
-    assert found.advice.startswith("let it be written")
+    assert found.advice.startswith("make it writable")
     assert exit_code([found]) == ExitCode.ERROR
 
 

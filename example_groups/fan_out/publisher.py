@@ -17,6 +17,8 @@ def main() -> None:
         connections = [server.accept()[0] for _ in range(SUBSCRIBERS)]
     for number in range(1, NOTICES + 1):
         key, text = f"notice-{number:02}", f"article-{number}-sold"
+        # The first probe of the route: a Send, emitted before the message leaves this unit. Its key
+        # travels with the message, and every subscriber names it.
         me.send("published", key=key, text=text)
         for connection in connections:
             connection.sendall(f"{key} {text}\n".encode())

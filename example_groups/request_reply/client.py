@@ -18,6 +18,8 @@ async def talk() -> None:
     for number in range(REQUESTS):
         key, size = f"request-{number}", 2_000_000 if number % 10 == 0 else number
         waiting[key] = size
+        # The first probe of the route: a Send, emitted before the request leaves this unit. Its key
+        # travels with the request and with its answer.
         me.send("requested", key=key, size=size)
         writer.write(json.dumps({"id": key, "size": size}).encode() + b"\n")
     await writer.drain()

@@ -204,7 +204,7 @@ class Examiner:
         encoding = self._encoding(check.target)
         streams = [Stream(name, FileLines(path, encoding)) for name, path in written.items()]
         if not streams:
-            text = f"there is no output of {check.target}: it was not started, or its logs are gone"
+            text = f"{check.target} has no output: it was not started, or its logs were removed"
             return [Failure(text)]
         return self._text(check, Text(f"the output of {check.target}", tuple(streams)))
 

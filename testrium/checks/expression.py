@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 
 from testrium.checks.patterns import NotationError
 from testrium.errors import TestriumError
+from testrium.phrases import one_of
 
 FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
     "len": len,
@@ -156,7 +157,7 @@ class _ExpressionReader:
                 self._check_all((left, *others))
             case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
                 if name not in FUNCTIONS:
-                    self._refuse(node, f"no function {name!r}; there are {', '.join(FUNCTIONS)}")
+                    self._refuse(node, f"unknown function {name!r}{one_of(name, FUNCTIONS)}")
                 self._check_all(args)
             case _:
                 what = ast.get_source_segment(self._text.strip(), node) or type(node).__name__
@@ -284,4 +285,4 @@ def _number(value: Any) -> Any:
             return int(value)
         if _NUMERAL.fullmatch(value):
             return float(value)
-    raise ExpressionError(f"{told_value(value)} is no number")
+    raise ExpressionError(f"{told_value(value)} is not a number")

@@ -72,12 +72,12 @@ def read_json(text: str, name: str) -> tuple[Any, Failure | None]:
     try:
         return json.loads(text), None
     except RecursionError:
-        return None, Failure(f"{name} is no JSON: it is nested too deeply", owed=False)
+        return None, Failure(f"{name} is not valid JSON: it is nested too deeply", owed=False)
     except ValueError as error:
         lines = text.splitlines()
         number = getattr(error, "lineno", 0)
         line = (f"{number}: {shown(lines[number - 1])}",) if 0 < number <= len(lines) else ()
-        return None, Failure(f"{name} is no JSON: {error}", line, owed=False)
+        return None, Failure(f"{name} is not valid JSON: {error}", line, owed=False)
 
 
 def _as_json(text: Any) -> Any:

@@ -68,7 +68,9 @@ class Events_Manager:
             OSError: it could not be written.
         """
         if self.Unit == "*":
-            raise ValueError("an event belongs to one unit, and '*' stands for all of them")
+            raise ValueError(
+                "an event belongs to one unit, and '*' means all of them: name the unit"
+            )
         if metadata is not None and not isinstance(metadata, dict):
             raise ValueError(f"metadata is a dictionary, not {type(metadata).__name__}")
         if isinstance(step, int):
@@ -181,9 +183,8 @@ class UnitStatus_Manager:
     def set_status(self, unit: str, status: str) -> None:
         """Raises ValueError for a status that is not in `VALID_STATES`."""
         if status not in self.VALID_STATES:
-            raise ValueError(
-                f"{status!r} is no status of a unit: {', '.join(sorted(self.VALID_STATES))}"
-            )
+            known = ", ".join(sorted(self.VALID_STATES))
+            raise ValueError(f"{status!r} is not a status of a unit: use one of {known}")
         self._log.set_status(str(unit), status)
 
     def get_status(self, unit: str) -> str | None:

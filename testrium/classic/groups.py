@@ -71,7 +71,7 @@ def normalize_config(config: dict[str, Any]) -> dict[str, Any]:
     table = config.get("Configs")
     if not isinstance(table, dict):
         raise ValueError('config.toml must contain a ["Configs"] table')  # noqa: TRY004 - classic
-    complaints = Complaints()
+    complaints = Complaints(repeats_values=False)
     read(Configs, table, _spot(table, "Configs", complaints))
     _raise_if_any(complaints.problems, "Configs.")
     return config | {"Configs": _copy(CONFIG_DEFAULTS) | _canonical(Configs, table)}
@@ -86,7 +86,7 @@ def normalize_unit_config(config: dict[str, Any], unit_name: str | None = None) 
     if not isinstance(config, dict):
         raise ValueError("unit config must load into a dictionary")  # noqa: TRY004 - classic
     table, name = _without_name(config)
-    complaints = Complaints()
+    complaints = Complaints(repeats_values=False)
     spot = _spot(table, "unit", complaints)
     if "init" not in table:
         spot.at("init").wrong("is required")  # as it always was of a dictionary
@@ -115,7 +115,7 @@ def validate_unit_collection(units: Sequence[dict[str, Any]], configured_units: 
     ]
     if differences:
         raise ValueError(f"unit config mismatch ({', '.join(differences)})")
-    complaints = Complaints()
+    complaints = Complaints(repeats_values=False)
     files = [_unit_file(unit, complaints) for unit in units]
     _raise_if_any(complaints.problems, "unit ")
     check_units(files, names)
@@ -211,7 +211,7 @@ def discover_tests(
     if not base.is_dir():
         raise FileNotFoundError(f"no such folder: {base_dir}")
     excluded = set(exclude_tests)
-    complaints = Complaints()
+    complaints = Complaints(repeats_values=False)
     try:
         project = find_project(base)
     except ConfigError as error:
@@ -229,7 +229,7 @@ def discover_tests(
 
 
 def _read_group(found: Found, around: LoadingInputs, *, strict: bool) -> FoundTest | None:
-    complaints = Complaints()
+    complaints = Complaints(repeats_values=False)
     group = load_group(found, around, complaints)
     if complaints.problems or group is None:
         if strict:

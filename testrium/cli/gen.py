@@ -19,7 +19,7 @@ from testrium.cli.completion import Completed
 from testrium.declared.quantities import NAME, is_entrypoint
 from testrium.errors import UsageError
 from testrium.load.document import list_tail
-from testrium.phrases import close_to, did_you_mean
+from testrium.phrases import did_you_mean, one_of
 from testrium.resources import template_folder
 from testrium.words import RESERVED_UNITS
 
@@ -64,9 +64,7 @@ def find_template(name: str, own: Path | None = None) -> Template:
         if (folder / CONFIG_FILE).is_file():
             return Template(name, folder, _title(folder))
         raise UsageError(f"{name}: not a group: {CONFIG_FILE} is missing")
-    near = close_to(name, known)
-    meant = f"did you mean {near!r}?" if near else f"there is {', '.join(known)}"
-    raise UsageError(f"no template {name!r}; {meant}")
+    raise UsageError(f"no template {name!r}{one_of(name, known)}")
 
 
 def copy_template(template: Template, target: Path) -> tuple[Path, ...]:
@@ -83,7 +81,29 @@ def copy_template(template: Template, target: Path) -> tuple[Path, ...]:
         raise UsageError(f"{target}: lies in the template itself")
     wanted = [path.relative_to(source) for path in sorted(source.rglob("*")) if path.is_file()]
     wanted = [path for path in wanted if _is_copied(path)]
-    return write_new({target / path: source / path for path in wanted}, target)
+    files: dict[Path, Path | str] = {target / path: source / path for path in wanted}
+    if source.is_relative_to(template_folder()):
+        for path in wanted:
+            if line := _schema_line(target, path):
+                files[target / path] = line + (source / path).read_text(encoding="utf-8")
+    return write_new(files, target)
+
+
+#: Of each file of a group the name of its schema (see `testrium schema`).
+_SCHEMAS = {"config.toml": "config", "units": "unit", "fixtures": "fixture"}
+_SCHEMA_MARK = "#:schema"
+
+
+def _schema_line(group: Path, file: Path) -> str:
+    """The line that tells an editor where the schema of a file of the group is; "" for others."""
+    schema = _SCHEMAS.get(file.parts[0]) if file.suffix == ".toml" else None
+    if schema is None:
+        return ""
+    from testrium.load.project import schema_folder
+
+    folder = schema_folder(Path.cwd())
+    place = os.path.relpath(folder / f"{schema}.json", (Path.cwd() / group / file).parent)
+    return f"{_SCHEMA_MARK} {Path(place).as_posix()}\n"
 
 
 def write_new(files: Mapping[Path, Path | str], target: Path) -> tuple[Path, ...]:
@@ -126,7 +146,8 @@ def _title(folder: Path) -> str:
     title = table.get("title") if isinstance(table, dict) else None
     if isinstance(title, str):
         return title
-    first = text.partition("\n")[0]
+    lines = (line for line in text.splitlines() if not line.startswith(_SCHEMA_MARK))
+    first = next(lines, "")
     return first.lstrip("# ") if first.startswith("#") else ""
 
 
@@ -350,7 +371,10 @@ def _new_files(folder: Path, unit: NewUnit) -> dict[Path, Path | str]:
             lines.append('events = ["ready"]')
     if unit.after:
         lines.append(f"unit_dependencies = {_value(list(unit.after))}")
-    files[folder / "units" / f"{unit.name}.toml"] = "\n".join(lines) + "\n"
+    file = Path("units") / f"{unit.name}.toml"
+    has_schemas = (folder / CONFIG_FILE).read_text(encoding="utf-8-sig").startswith(_SCHEMA_MARK)
+    schema = _schema_line(folder, file) if has_schemas else ""
+    files[folder / file] = schema + "\n".join(lines) + "\n"
     return files
 
 

@@ -17,6 +17,7 @@ from testrium.declared.groups import Group, Scenario
 from testrium.errors import ConfigError, UsageError
 from testrium.load.defaults import DEFAULT, Setting, settings_of
 from testrium.load.project import Project
+from testrium.phrases import plural
 from testrium.plan.selection import ResultKey, Selection
 from testrium.report.escape import json_text, visible
 from testrium.words import BAD_VERDICTS, Verdict
@@ -42,13 +43,8 @@ def check_command(paths: tuple[str, ...]) -> int:
     for notice in dict.fromkeys(notice for group in groups for notice in group.notices):
         click.echo(f"notice: {notice}")
     units = sum(len(group.units) for group in groups)
-    click.echo(f"{counted(len(groups), 'group')}, {counted(units, 'unit')}: no problem")
+    click.echo(f"{plural(len(groups), 'group')}, {plural(units, 'unit')}: no problem")
     return 0
-
-
-def counted(number: int, noun: str) -> str:
-    """ "1 unit", "2 units"."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 _VIEWS = ("effective", "tags", "requirements")
@@ -150,7 +146,7 @@ def _print_groups(firsts: list[Scenario], *, as_json: bool) -> None:
 def _facts(scenario: Scenario) -> list[str]:
     group = scenario.group
     own = [unit for unit in scenario.units if not unit.scope]
-    facts = [counted(len(own), "unit"), counted(len(group.circuits), "circuit")]
+    facts = [plural(len(own), "unit"), plural(len(group.circuits), "circuit")]
     if group.fixtures:
         facts.append(f"with {' '.join(group.fixtures)}")
     if len(group.test_modes) > 1:

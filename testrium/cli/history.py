@@ -15,7 +15,7 @@ from testrium import phrases
 from testrium.cli.completion import GROUP, RUN
 from testrium.errors import UsageError
 from testrium.history import Change, Flaky, Point, ResultRecord, RunRecord, Slow, normalized_s
-from testrium.phrases import close_to, figure
+from testrium.phrases import did_you_mean, figure
 from testrium.report.escape import cut, json_text
 from testrium.report.lines import STYLES, Line, Span, Style, line, table
 from testrium.results import Measure
@@ -268,9 +268,7 @@ def _unknown_group(group: str) -> UsageError:
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> UsageError:
-    near = close_to(name, list(known))
-    hint = f"; did you mean {near!r}?" if near else ""
-    return UsageError(f"no {what} {name!r} is in the history{hint}")
+    return UsageError(f"no {what} {name!r} is in the history{did_you_mean(name, known)}")
 
 
 _AT_100 = ("at score 100",)

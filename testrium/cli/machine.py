@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from testrium.cli.groups import counted
 from testrium.errors import InfraError
+from testrium.phrases import plural
 from testrium.report.escape import json_text
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def doctor_command(as_json: bool) -> int:
         _print(check, width)
     counts = Counter(check.state for check in checks)
     click.echo(
-        f"\n{counts['ok']} ok, {counted(counts['warning'], 'warning')},"
-        f" {counted(counts['problem'], 'problem')}"
+        f"\n{counts['ok']} ok, {plural(counts['warning'], 'warning')},"
+        f" {plural(counts['problem'], 'problem')}"
     )
     return exit_code(checks)
 

@@ -11,6 +11,7 @@ import click
 
 from testrium import __version__
 from testrium.errors import ConfigError, ExitCode, TestriumError
+from testrium.phrases import plural
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -140,7 +141,7 @@ def entry(arguments: Sequence[str] | None = None) -> int:
         for problem in error.problems:
             click.echo(_harmless(problem), err=True)
         count = len(error.problems)
-        click.echo(f"{count} problem{'s' if count != 1 else ''}; nothing was started", err=True)
+        click.echo(f"{plural(count, 'problem')}; nothing was started", err=True)
         return error.exit_code
     except TestriumError as error:
         click.echo(_harmless(f"testrium: {error}"), err=True)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 
 import click
 
 from testrium.cli.completion import Completed
 from testrium.errors import UsageError
-from testrium.phrases import close_to
+from testrium.phrases import one_of
 from testrium.resources import findings_folder
 from testrium.words import Code
 
@@ -34,9 +36,7 @@ def explain_command(code: str) -> int:
     elif code in known:
         _show(known[code])
     else:
-        near = close_to(code, known)
-        hint = f"did you mean {near!r}?" if near else f"there is {', '.join(known)}"
-        raise UsageError(f"unknown finding {code!r}; {hint}")
+        raise UsageError(f"unknown finding {code!r}{one_of(code, known)}")
     return 0
 
 
@@ -83,7 +83,12 @@ _FILES = {
 
 @click.command(name="schema")
 @click.argument("file", type=click.Choice(list(_FILES)), required=False)
-def schema_command(file: str | None) -> int:
+@click.option(
+    "--write",
+    is_flag=True,
+    help="Write all four into the state folder, where `#:schema` lines of templates find them.",
+)
+def schema_command(file: str | None, write: bool) -> int:
     """Print the JSON Schema of FILE; without FILE an object with all four, by file.
 
     config is a group's config.toml, unit a file in units/, fixture one in fixtures/,
@@ -93,5 +98,20 @@ def schema_command(file: str | None) -> int:
     from testrium.load.schema import json_schemas
 
     schemas = json_schemas()
+    if write:
+        _write_schemas({name: schemas[title] for name, title in _FILES.items()})
+        return 0
     click.echo(json.dumps(schemas[_FILES[file]] if file else schemas, indent=2))
     return 0
+
+
+def _write_schemas(schemas: Mapping[str, object]) -> None:
+    from testrium.load.project import find_project, schema_folder
+    from testrium.record.runs import make_state_folder
+
+    folder = schema_folder(Path.cwd())
+    make_state_folder(find_project(Path.cwd()).state_folder)
+    folder.mkdir(exist_ok=True)
+    for name, schema in schemas.items():
+        (folder / f"{name}.json").write_text(json.dumps(schema, indent=2) + "\n", encoding="utf-8")
+        click.echo(f"wrote {folder / f'{name}.json'}")

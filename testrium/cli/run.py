@@ -180,8 +180,8 @@ def _as_given(option: click.Option, value: Any) -> Any:
 @click.command(
     name="run",
     cls=_WithDefaults,
-    epilog="Options may also stand in TESTRIUM_ADDOPTS, and in the table [run] of the project file;"
-    " the command line wins.",
+    epilog="Defaults for options come from TESTRIUM_ADDOPTS and from the table [run] of the project"
+    " file; the command line wins.",
 )
 @click.argument("paths", nargs=-1, type=PATH, metavar="[PATH]...")
 @click.option("-v", "--verbose", is_flag=True, help="Show the output of units while they run.")
@@ -253,7 +253,7 @@ def _as_given(option: click.Option, value: Any) -> Any:
     type=click.Choice(["all", "failed", "none"]),
     default="all",
     show_default=True,
-    help="Which groups' folders to keep. The report is always kept.",
+    help="Keep the folders of all groups, of failed ones, or none. The report is always kept.",
 )
 @click.option(
     "--archive",

@@ -18,7 +18,7 @@ import click
 from testrium.cli.completion import RESULT, RUN, RUN_OR_GROUP
 from testrium.cli.options import chosen, make_writers, report_options
 from testrium.errors import TestriumError, UsageError
-from testrium.phrases import close_to
+from testrium.phrases import did_you_mean, one_of, plural
 from testrium.report.writer import ReportChoice
 from testrium.results import GroupResult, RunResult
 from testrium.words import Verdict
@@ -155,8 +155,7 @@ def _show_events(
             shown += 1
     if not shown:
         what = "" if key is None else f" with the key {key!r}"
-        near = close_to(key or "", keys)
-        hint = f"; did you mean {near!r}?" if near else ""
+        hint = did_you_mean(key or "", keys)
         raise UsageError(f"run {run.run} has no event{what}{hint}")
 
 
@@ -173,9 +172,7 @@ def _results_of(result: RunResult, group: str) -> tuple[GroupResult, ...]:
     if found:
         return found
     names = sorted({one.scenario.id for one in result.groups})
-    near = close_to(group, names)
-    hint = f"; did you mean {near!r}?" if near else f"; it has {', '.join(names) or 'none'}"
-    raise UsageError(f"run {result.run} has no group {group!r}{hint}")
+    raise UsageError(f"run {result.run} has no group {group!r}{one_of(group, names)}")
 
 
 @click.command(name="verify")
@@ -199,7 +196,9 @@ def verify_command(run: str) -> int:
     with Console(stream, cwd=cwd) as console, run_folder(run, cwd) as folder:
         notice = console.notice if is_archive(run) else None
         if not is_finished(folder):
-            console.notice("the runner was killed: what it had not begun is missing here")
+            console.notice(
+                "the runner was killed: results that it had not started are missing here"
+            )
         result = as_shown(run, cwd, verify_again(folder, cwd, stored_rules=notice))
         console.show(result)
         Writers(writers, console.notice).replay(result)
@@ -359,19 +358,17 @@ def clean_command(older_than: float | None, keep: int | None, everything: bool) 
         click.echo(notice)
     runs = [run for run in list_runs(state) if is_run(run)]
     if not everything and older_than is None and keep is None:
-        click.echo(f"{_counted(len(runs))} kept; remove some with --older-than, --keep or --all")
+        click.echo(
+            f"{plural(len(runs), 'run')} kept; remove some with --older-than, --keep or --all"
+        )
         return 0
     doomed = runs[: max(0, len(runs) - (keep or 0))]
     if older_than is not None:
         oldest = time.time() - older_than
         doomed = [run for run in doomed if run.stat().st_mtime < oldest]
     removed = remove(doomed)
-    click.echo(f"{_counted(len(removed))} removed, {len(runs) - len(removed)} kept")
+    click.echo(f"{plural(len(removed), 'run')} removed, {len(runs) - len(removed)} kept")
     return 0
-
-
-def _counted(number: int) -> str:
-    return f"{number} run{'' if number == 1 else 's'}"
 
 
 @click.command(name="serve")

@@ -116,7 +116,7 @@ class Check:
     last: FilledText | None = None
     """condition: the last line that is not empty matches"""
     counted: Annotated[tuple[str, int] | None, COMPARISON, Key("count")] = None
-    """condition: so many lines match `contains`: `"== 3"`, `">= 1"`, `"!= 0"`, `3`"""
+    """condition: how many lines match `contains`: `"== 3"`, `">= 1"`, `"!= 0"`, `3`"""
     literal: bool = False
     """`true`: the patterns of this check are plain text, not regular expressions"""
     join: FilledText = ""

@@ -76,7 +76,7 @@ def parse_hop(text: str) -> Hop:
         places.append(_place(text, alternative, start))
         start += len(alternative) + 1
     if len(set(places)) < len(places):
-        raise RouteError(text, 1, "an alternative stands there twice")
+        raise RouteError(text, 1, "an alternative is given twice")
     return Hop(text[:end].strip(), tuple(places), least, most)
 
 
@@ -119,7 +119,7 @@ def _place(text: str, alternative: str, start: int) -> Place:
     if not colon:
         raise RouteError(text, begin, f"expected unit:step, found {word!r}")
     if unit != ANY and not NAME.fullmatch(unit):
-        raise RouteError(text, begin, f"{unit!r} is no name of a unit")
+        raise RouteError(text, begin, f"{unit!r} is not a name of a unit")
     step_column = begin + len(word) - len(step)
     if not step:
         raise RouteError(text, step_column, "the step is missing")
@@ -147,7 +147,7 @@ def _check_step(text: str, step: str, column: int) -> None:
         )
     if ANY in step:
         raise RouteError(
-            text, column + step.index(ANY), "'*' stands for a whole step, not for a part of it"
+            text, column + step.index(ANY), "'*' matches a whole step, not a part of it"
         )
 
 

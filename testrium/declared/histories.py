@@ -68,7 +68,7 @@ def _read_place(value: Any) -> OperationPlace:
         raise ValueError('must be a text such as "client:*-asked"')
     unit, _, step = value.strip().partition(":")
     if step.count(ANY) > 1:
-        raise ValueError(f"{value!r}: one '*' in the step stands for the operation's name")
+        raise ValueError(f"{value!r}: one '*' in the step is the operation's name")
     parse_place(f"{unit}:{step.replace(ANY, 'x')}" if step else value)
     return OperationPlace(unit.strip(), step.strip())
 

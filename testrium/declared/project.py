@@ -139,17 +139,17 @@ class RunTable:
     strict: bool | None = None
     """Treat a missing requirement as an error, and a group that proves nothing as a failure."""
     retries: Count | None = None
-    """Run what does not pass so many more times."""
+    """Run what does not pass N more times."""
     fail_on_flaky: bool | None = None
     """Fail what passes only when it is tried again."""
     shard: FilledText | None = None
     """Run only this part of the groups: `"1/4"`."""
     repeat: Count | None = None
-    """Run each group so many more times."""
+    """Run each group N more times."""
     until_fail: bool | None = None
     """Repeat the whole run until something does not pass."""
     maxfail: PositiveCount | None = None
-    """Stop after so many failures; 1 is `-x`."""
+    """Stop after N failures; 1 is `-x`."""
     shuffle: _Seed | None = None
     """Start groups in random order; a number is the seed."""
     max_regression: FilledText | None = None
@@ -167,7 +167,7 @@ class RunTable:
     quiet: bool | None = None
     """Print only failures and the last lines."""
     durations: Count | None = None
-    """Show so many of the slowest groups."""
+    """Show the N slowest groups."""
     plain: bool | None = None
     """Print whole lines only."""
     color: Literal["yes", "no", "auto"] | None = None

@@ -232,7 +232,7 @@ class Named:
 
     def _checked(self, key: str) -> str:
         if not self.pattern.fullmatch(key):
-            raise ValueError(f"is no {self.what}")
+            raise ValueError(f"is not a valid {self.what}")
         return key
 
 

@@ -268,7 +268,7 @@ class Unit:
     """seconds, or a duration, from the stop signal to SIGKILL"""
     stop_to: Literal["process", "session"] = "process"
     """who gets the stop signal. `"process"`: its main process, as in a container; when that has
-    ended, Testrium kills the rest of its session at once, which is no leak. `"session"`: all
+    ended, Testrium kills the rest of its session at once, and that is not a leak. `"session"`: all
     processes of its session at once
     """
     graceful: bool = False
@@ -277,7 +277,7 @@ class Unit:
     """
     may_leave: Annotated[tuple[FilledText, ...], Unique(), Key(items="programs")] = ()
     """names of programs that it may leave running (`["epmd"]`): Testrium ends them with the group,
-    and they are no [`leak`](../findings/leak.md)
+    and they are not a [`leak`](../findings/leak.md)
     """
     exit: ExitCodes = (0,)
     """accepted exit codes: a number, `"!=0"`, `"any"`, a text with `${param.NAME}`, or a list of
@@ -306,11 +306,11 @@ class Unit:
     """
     max_rss: Annotated[int | None, SIZE] = None  # bytes
     """a size such as `"200MB"`: the most memory of the unit and its descendants. Over it is a
-    finding [`limit`](../findings/limit.md); the unit goes on
+    finding [`limit`](../findings/limit.md); the unit continues
     """
     max_cpu: Positive | None = None  # percent of one core
     """the most CPU, in percent of one core (mean over 1 s). Over it is a finding `limit`; the unit
-    goes on
+    continues
     """
     probes: Annotated[tuple[LogProbe, ...], Key(items="tables")] = ()
     """lines of its output that count as probes: [log probes](groups.md#lines-of-output-as-probes)
@@ -374,12 +374,12 @@ class Fixture:
     """seconds, or a duration, within which it must become ready"""
     stop_to: Literal["process", "session"] = "process"
     """who gets the stop signal. `"process"`: its main process, as in a container; when that has
-    ended, Testrium kills the rest of its session at once, which is no leak. `"session"`: all
+    ended, Testrium kills the rest of its session at once, and that is not a leak. `"session"`: all
     processes of its session at once
     """
     may_leave: Annotated[tuple[FilledText, ...], Unique(), Key(items="programs")] = ()
     """names of programs that it may leave running (`["epmd"]`): Testrium ends them with the group,
-    and they are no [`leak`](../findings/leak.md)
+    and they are not a [`leak`](../findings/leak.md)
     """
     exit: ExitCodes = (0,)
     """of a function: accepted exit codes"""

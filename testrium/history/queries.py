@@ -194,7 +194,7 @@ def find_run(beginning: str = "", *, before: str | None = None, project: Path | 
         known = known[known.index(before) + 1 :]
     found = [run for run in known if run.startswith(beginning)]
     if not found:
-        what = f"no run {beginning!r} is in the history" if beginning else "there is no earlier run"
+        what = f"no run {beginning!r} is in the history" if beginning else "no earlier run is kept"
         raise UsageError(f"{what}: testrium history lists them")
     if beginning and len(found) > 1 and beginning not in found:
         raise UsageError(f"{len(found)} runs begin with {beginning!r}: {', '.join(found[:3])} ...")

@@ -63,7 +63,7 @@ class Adviser(NamedTuple):
         if os.sep in program:
             program = str(self.folder / program)
         if shutil.which(program) is None:
-            raise _NoAnswerError("there is no such program")
+            raise _NoAnswerError("no such program")
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-S", "-P", "-c", _LEASHED, str(os.getpid())),
             *(program, *self.command[1:]),

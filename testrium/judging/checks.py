@@ -252,7 +252,7 @@ class _Maker:
         unit, step, field = place
         metadata = probe_metadata(self._database, unit, step)
         if metadata is None:
-            raise UnknownValueError(f"${{{name}}}: there is no probe {unit}:{step}")
+            raise UnknownValueError(f"${{{name}}}: no probe {unit}:{step} was emitted")
         if field not in metadata:
             raise UnknownValueError(f"${{{name}}}: the probe {unit}:{step} has no field {field!r}")
         value = metadata[field]

@@ -339,7 +339,7 @@ class GroupJudge:
         rewrite = self._update_golden and any(one.golden for one in scenario.group.checks)
         if rewrite and not may_rewrite:
             rewrite = False
-            self._notice(f"{scenario.id}: it failed, so none of its reference files is rewritten")
+            self._notice(f"{scenario.id}: it failed: its reference files are not rewritten")
         foreign = any(check.calls_plugin for check in scenario.group.checks)
         if not rewrite and not foreign and weight(scenario, database) < INLINE_LIMIT:
             with suppress(TookTooLongError):

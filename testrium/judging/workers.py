@@ -70,7 +70,7 @@ class Worker:
         except BrokenExecutor as error:  # killed from outside, most likely for want of memory
             self._pool = None
             if given_up is not None and given_up.is_set():
-                raise GivenUpError("nobody waits for it any more") from error
+                raise GivenUpError("its caller has given up") from error
             raise InfraError(f"the process that {what} was killed") from error
 
 

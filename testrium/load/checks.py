@@ -297,8 +297,12 @@ def _unknown(
         return f"of a circuit there are {', '.join(OF_CIRCUIT)}{guess}"
     if owner in units:
         return f"of a unit there are {', '.join(OF_UNIT)}{guess}"
-    whose = "enabled unit" if name.rpartition(".")[2] in OF_UNIT else "circuit and no hop of one"
-    return f"{owner!r} is no {whose}{guess}"
+    whose = (
+        "not an enabled unit"
+        if name.rpartition(".")[2] in OF_UNIT
+        else "neither a circuit nor a hop of one"
+    )
+    return f"{owner!r} is {whose}{guess}"
 
 
 def _limited(metric: Metric, reading: Table[Metric]) -> Metric:

@@ -174,7 +174,7 @@ class Search:
                     )
         return (
             f"a group is a folder with {CONFIG_FILE} and {UNITS_FOLDER}/*.toml"
-            " (make one with: testrium init)"
+            " (make one with: testrium init, or testrium gen config-template PATH)"
         )
 
     def _search(self, folder: Path, root: Path, seen: set[Path]) -> Iterator[Found]:

@@ -40,9 +40,13 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class Complaints:
-    """All problems and notices of one loading, each once."""
+    """All problems and notices of one loading, each once.
 
-    def __init__(self) -> None:
+    With `repeats_values` a message repeats the wrong value.
+    """
+
+    def __init__(self, *, repeats_values: bool = True) -> None:
+        self.repeats_values = repeats_values
         self._problems: dict[Problem, None] = {}
         self._notices: dict[Problem, None] = {}
         self._told: set[tuple[str, int | None, str]] = set()
@@ -175,7 +179,10 @@ class Spot(NamedTuple):
     def wrong(self, message: str) -> None:
         """Note a problem here. A message that begins with "must" speaks of this very value."""
         if message.startswith("must "):
-            message = with_value(message, self.raw)
+            if self.complaints.repeats_values:
+                message = with_value(message, self.raw)
+            else:
+                message = message.partition(": write ")[0]
             last = self.path[-1] if self.path else None
             if isinstance(last, int) and not isinstance(self.raw, dict):
                 message = f"item {last + 1} {message}"

@@ -478,7 +478,7 @@ def _check_requirements(configs: Table[Configs], project: Project) -> None:
     for index, name in enumerate(configs["requirements"]):
         if name not in known:
             configs.item("requirements", index).wrong(
-                f"{name!r} is no requirement of the project{did_you_mean(name, known)}"
+                f"{name!r} is not a requirement of the project{did_you_mean(name, known)}"
             )
 
 

@@ -141,7 +141,7 @@ def read_matrix(table: Any, spot: Spot, call: Call) -> tuple[Combination, ...]:
         spot.at(EXCLUDE).wrong("leaves no combination")
     for entry, place in primary:
         if kept and not any(_has(one.params, entry) for one in kept):
-            place.wrong("is no combination that exclude leaves")
+            place.wrong("names no combination: exclude removes all that match")
     return tuple(
         one._replace(primary=not primary or any(_has(one.params, entry) for entry, _ in primary))
         for one in kept
@@ -175,7 +175,7 @@ def _given(
         for name, value in table.items():
             problem = ""
             if not NAME.fullmatch(name) or name in _KEYS:
-                problem = "is no name of a parameter"
+                problem = "must be a name of a parameter"
             elif name in parameters:
                 problem = "is a parameter of the file too"
             else:
@@ -345,7 +345,7 @@ def _read_parameters(table: Mapping[str, Any], spot: Spot) -> Parameters:
         place = spot.at(name)
         if not NAME.fullmatch(name):
             place.wrong(
-                "is no name of a parameter: up to 64 letters, digits, '_', '.' and '-',"
+                "must be a name of a parameter: up to 64 letters, digits, '_', '.' and '-',"
                 " with a letter or digit first"
             )
         variable = re.sub(r"[^A-Z0-9]", "_", name.upper())

@@ -71,6 +71,11 @@ def find_project(cwd: Path) -> Project:
     return project
 
 
+def schema_folder(cwd: Path) -> Path:
+    """Where `testrium schema --write` puts the schemas, for editors."""
+    return state_folder(cwd) / "schemas"
+
+
 def state_folder(cwd: Path) -> Path:
     """Where runs and the history are kept for someone who calls from `cwd`."""
     return find_project(cwd).state_folder

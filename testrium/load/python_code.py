@@ -185,7 +185,7 @@ def _uncallable(body: list[ast.stmt]) -> Iterator[tuple[str, str]]:
             case ast.Assign(targets=[ast.Name(id=name)], value=value) if isinstance(
                 value, ast.Constant | ast.List | ast.Tuple | ast.Dict | ast.Set | ast.JoinedStr
             ):
-                yield name, "is no function"
+                yield name, "is not a function"
             case _:
                 pass
 

@@ -98,7 +98,7 @@ class Scope:
             unit = rest.partition(".")[0]
             guess = did_you_mean(unit, sorted(units))
             where = "of this group" if self.unit is None else f"that {self.unit!r} depends on"
-            return f"${{{_PROBE}{rest}}}: {unit!r} is no unit {where}{guess}"
+            return f"${{{_PROBE}{rest}}}: {unit!r} is not a unit {where}{guess}"
         if probe_field(_PROBE + rest, units) is None:
             return f"${{{_PROBE}{rest}}} must have the form ${{probe.UNIT.STEP.FIELD}}"
         return None
@@ -241,7 +241,7 @@ def _http_fault(text: str) -> str:
         parts = urlsplit(text)
         port = parts.port
     except ValueError as error:
-        return f"is no URL: {error}"
+        return f"is not a URL: {error}"
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
         return "must be a URL that begins with http://HOST or https://HOST"
     return "" if text.isprintable() and " " not in text else "must be a URL without spaces"

@@ -340,7 +340,9 @@ def check_setup(files: Sequence[UnitFile], *, has_setup: bool) -> None:
     for file in files:
         given = file.gives("use_setup")  # else it is a default, for groups that have one
         if given and file["use_setup"] and file["enabled"] and not has_setup:
-            file.at("use_setup").notice("there is no setup.py to wait for in the group's folder")
+            file.at("use_setup").notice(
+                "waits for setup.py, which is missing in the group's folder"
+            )
 
 
 def _check_restarts(file: UnitFile) -> None:

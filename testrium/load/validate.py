@@ -369,7 +369,7 @@ def _message(error: Any, kind: Any) -> str:
         case "says":
             return str(error["msg"])
         case "bool_type":
-            return "must be a boolean, true or false"
+            return "must be a boolean"
         case "string_type":
             return "must be a string"
         case "int_type" | "int_from_float":

@@ -161,7 +161,7 @@ def _scenarios_of(
 ) -> Iterator[Scenario]:
     skip = group.skip if group.enabled else "disabled (enabled = false)"
     if not skip and not group.test_modules and not any(unit.enabled for unit in group.units):
-        skip = "none of its units is enabled"
+        skip = "all of its units are disabled"
     unmet = "" if skip else missing_requirement(group, machine) or ""
     extra = group.repeat if repeat is None else repeat
     for combination in combinations_of(group):

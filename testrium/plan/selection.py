@@ -13,7 +13,7 @@ from typing import NamedTuple
 from testrium.checks.patterns import TookTooLongError, at_most
 from testrium.declared.groups import Combination, Group, Scenario
 from testrium.errors import UsageError
-from testrium.phrases import close_to, shown
+from testrium.phrases import did_you_mean, shown
 from testrium.words import EMPTY
 
 #: Whether the tags of a group satisfy an expression.
@@ -224,7 +224,7 @@ def _check_requirements(groups: Sequence[Group], wanted: Iterable[str]) -> None:
     known = {name for group in groups for name in group.requirements}
     for each in wanted:
         if not any(fnmatchcase(name, each) for name in known):
-            raise UsageError(f"--requirement {each}: no group covers it{_suggestion(each, known)}")
+            raise UsageError(f"--requirement {each}: no group covers it{did_you_mean(each, known)}")
 
 
 def _left_out(groups: Sequence[Group], names: Iterable[str]) -> frozenset[str]:
@@ -242,7 +242,7 @@ def _left_out(groups: Sequence[Group], names: Iterable[str]) -> frozenset[str]:
         wanted = name.rstrip("/")
         ids = by_name.get(wanted) or {each.id for each in groups if _matches(each, wanted)}
         if not ids:
-            raise UsageError(f"--less {name}: no such group{_suggestion(name, by_name)}")
+            raise UsageError(f"--less {name}: no such group{did_you_mean(name, by_name)}")
         out |= ids
     return frozenset(out)
 
@@ -253,11 +253,6 @@ def _matches(group: Group, pattern: str) -> bool:
         return PurePosixPath(group.id).match(pattern) or group.folder.match(pattern)
     except ValueError:  # "" and "." are no patterns
         return False
-
-
-def _suggestion(name: str, known: Iterable[str]) -> str:
-    nearest = close_to(name, known)
-    return f"; did you mean {nearest!r}?" if nearest else ""
 
 
 def _pattern(text: str) -> re.Pattern[str]:

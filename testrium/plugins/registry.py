@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from testrium.errors import UsageError
-from testrium.phrases import close_to
+from testrium.phrases import one_of
 
 #: What a plugin can be, as `[plugins]` calls it; packages use the entry point `testrium.KIND`.
 KINDS: Final = ("writers", "units", "readiness", "checks", "normalizers")
@@ -56,9 +56,7 @@ def find_plugin(
         owners = " and ".join(sorted(plugin.origin for plugin in found))
         raise UsageError(f"{kind}: both {owners} have one that is called {name!r}")
     known = sorted({*builtin, *(p.name for p in (*own, *installed) if p.kind == kind)})
-    near = close_to(name, known)
-    hint = f"did you mean {near!r}?" if near else f"known: {', '.join(known) or 'none'}"
-    raise UsageError(f"{kind}: unknown name {name!r}; {hint}")
+    raise UsageError(f"{kind}: unknown name {name!r}{one_of(name, known)}")
 
 
 def installed_plugins(kind: str) -> tuple[Plugin, ...]:

@@ -63,7 +63,7 @@ def check_unit(name: object) -> None:
     rest = name.replace("_", "").replace(".", "").replace("-", "")
     if not (0 < len(name) <= 64 and name.isascii() and name[0].isalnum() and rest.isalnum()):
         raise ValueError(
-            f"{shown(name)} is no unit's name: "
+            f"{shown(name)} is not a valid name of a unit: "
             "a letter or digit, then up to 63 letters, digits, '_', '.' or '-'"
         )
 
@@ -99,7 +99,7 @@ def check_key(key: object) -> None:
 def check_type(kind: object, key: object) -> None:
     """Raises ValueError unless `kind` is a type of probe, and has the key that it needs."""
     if kind not in TYPES:
-        raise ValueError(f"{shown(kind)} is no type of probe: {', '.join(TYPES)}")
+        raise ValueError(f"{shown(kind)} is not a type of probe: use one of {', '.join(TYPES)}")
     if key is None and kind in KEYED:
         raise ValueError(f"{kind} needs a key")
 
@@ -157,7 +157,7 @@ def check_names(value: object) -> None:
     if isinstance(value, dict):
         for name, inner in value.items():
             if not isinstance(name, str):
-                raise TypeError(f"metadata has a name that is no text: {name!r}")
+                raise TypeError(f"the names of metadata must be text, got {name!r}")
             check_names(inner)
     elif isinstance(value, list | tuple):
         for inner in value:

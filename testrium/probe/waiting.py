@@ -120,14 +120,14 @@ def wait_request(
         raise TypeError(f"a place is text, 'unit:step', not {type(place).__name__}")
     unit, colon, step = place.partition(":")
     if not colon:
-        raise ValueError(f"{place!r} is no place: expected 'unit:step'")
+        raise ValueError(f"{place!r} is not a place: expected 'unit:step'")
     if unit != "*":
         check_unit(unit)
     check_step(step)
     if key is not None:
         check_key(key)
     if timeout is not None and isnan(timeout):
-        raise ValueError("the timeout is no number")
+        raise ValueError("the timeout must be a number, got nan")
     now = timeout is not None and timeout <= 0
     request = {"op": "wait", "unit": unit, "step": step, "key": key, "now": now}
     return request if asker is None else {**request, "asker": asker}
@@ -191,9 +191,7 @@ async def _ask_async(request: dict[str, Any]) -> dict[str, Any]:
 def _address() -> str:
     address = os.environ.get(names.SOCKET)
     if not address:
-        raise RuntimeError(
-            "nobody answers a wait here: this process does not belong to a run of testrium"
-        )
+        raise RuntimeError("wait_for works only in a process that testrium run has started")
     return address
 
 

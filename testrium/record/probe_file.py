@@ -186,7 +186,9 @@ def _number(value: dict[str, Any], name: str, least: int = 0) -> int | None:
     if number is None:
         return None
     if type(number) is not int or not least <= number <= MAX_NUMBER:  # a bool is no number
-        raise BadLineError(f"{name} is no whole number from {least} on: {shown(number)}")
+        raise BadLineError(
+            f"{name} must be a whole number of at least {least}, got {shown(number)}"
+        )
     return number
 
 
@@ -571,4 +573,4 @@ class ProbeFile:
         if self._damages < MAX_DAMAGES:
             damages.append((self.unit, reason, shown_line(line), self.attempt))
         elif self._damages == MAX_DAMAGES:
-            damages.append((self.unit, "and more lines that are no probes", "", self.attempt))
+            damages.append((self.unit, "and more lines that are not probes", "", self.attempt))

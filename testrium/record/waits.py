@@ -227,7 +227,7 @@ class _Asker(asyncio.Protocol):
             if self._units is not None and unit not in self._units:
                 guess = close_to(unit, self._units)
                 hint = "" if guess is None else f": did you mean {guess!r}?"
-                self._reply({"unknown": f"there is no unit {unit!r} in this run{hint}"})
+                self._reply({"unknown": f"this run has no unit {unit!r}{hint}"})
                 return
         check_step(step)
         if key is not None:

@@ -95,7 +95,7 @@ def read_run(folder: Path) -> RunResult:
     summaries = [(path, _load(path)) for path in sorted(folder.rglob(GROUP_FILE))]
     if not summaries:
         raise StoredReportError(
-            f"no report was kept in {folder}: the run did not come to its end"
+            f"no report was kept in {folder}: the run did not finish"
             f" (testrium verify {folder.name} judges what is left of it)"
         )
     groups = []
@@ -163,7 +163,7 @@ def _check_depth(data: object) -> None:
 
 
 def _unreadable(path: Path, error: Exception) -> StoredReportError:
-    return StoredReportError(f"{path} is no readable report: {type(error).__name__}: {error}")
+    return StoredReportError(f"{path} cannot be read as a report: {type(error).__name__}: {error}")
 
 
 def _run(data: Mapping[str, Any], folder: Path) -> RunResult:

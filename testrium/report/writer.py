@@ -136,7 +136,7 @@ def _check_file(choice: ReportChoice, path: Path) -> None:
     if path.is_dir():
         raise UsageError(f"{told}: it is a folder")
     if not folder.is_dir():
-        raise UsageError(f"{told}: there is no folder {str(folder)!r}")
+        raise UsageError(f"{told}: the folder {str(folder)!r} does not exist")
     # A regular file is replaced by a new one; what is none (a pipe) is written to.
     replaced = folder if path.is_file() or not path.exists() else path
     if not os.access(replaced, os.W_OK | (os.X_OK if replaced is folder else 0)):

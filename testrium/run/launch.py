@@ -255,7 +255,7 @@ def terminal_variables(environ: Mapping[str, str] = os.environ) -> dict[str, str
     """What tells a manual unit where to ask, or why nobody is asked."""
     for name in _SERVERS:
         if environ.get(name, "").lower() not in _OFF:
-            return {protocol.UNASKED: f"this is no person's run ({name} is set)"}
+            return {protocol.UNASKED: f"no person watches this run ({name} is set)"}
     try:
         if os.isatty(0) and os.isatty(1):
             return {protocol.TERMINAL: os.ttyname(0)}

@@ -163,7 +163,9 @@ async def _own(attempt: Awaitable[str], process: SupervisedProcess, taken: int |
 async def _listens(target: str) -> str:
     host, _, number = target.rpartition(":")
     if not number.isdecimal() or not 0 < (port := int(number)) < 65536:
-        return f"{target!r} is no port"  # a value of the environment; loading has checked the rest
+        return (
+            f"{target!r} is not a port"  # a value of the environment; loading has checked the rest
+        )
     reason = ""
     for address in (host.strip("[]"),) if host else _LOOPBACK:
         try:
@@ -225,7 +227,7 @@ def _any_tls() -> ssl.SSLContext:
 
 async def _is_there(path: Path) -> str:
     there = path.exists()  # noqa: ASYNC240 - one call of the kernel; a thread would cost more
-    return "" if there else f"there is no {path}"
+    return "" if there else f"{path} does not exist"
 
 
 async def _succeeds(command: tuple[str, ...], process: SupervisedProcess) -> str:

@@ -50,7 +50,7 @@ from testrium.words import EventType
 CANNOT_START = 127
 
 #: Why a unit was not started that nothing else was in the way of.
-EARLIER_END = "the group was over before its turn came"
+EARLIER_END = "the group ended before this unit could start"
 
 
 class RunningUnit:
@@ -156,7 +156,7 @@ class RunningUnit:
         try:
             probes = await self._probe_values()
             if probes is None:
-                why = "no probe has given it its ${probe...} value"
+                why = "no probe has given the value of its ${probe...}"
                 return self._made_end(self._stop_cause or EndCause.ABANDONED, message=why)
             async with self.context.services.gate:
                 if self._stop_cause is not None:

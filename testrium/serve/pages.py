@@ -69,7 +69,7 @@ class Pages:
             return self.told(500, str(error))
         except ValueError:  # brackets that hold no address
             pass
-        return self.told(404, "there is no such page")
+        return self.told(404, "page not found")
 
     def told(self, status: int, text: str) -> Page:
         """A page that says one thing."""

@@ -29,7 +29,7 @@ def main() -> None:
     steps = protocol.steps()
     if reason := os.environ.get(protocol.UNASKED, ""):
         for step in steps:
-            teller.tell(step["name"], "unknown", message=f"nobody was asked: {reason}")
+            teller.tell(step["name"], "unknown", message=f"could not be asked: {reason}")
         return
     with _terminal(os.environ[protocol.TERMINAL]) as (answers, questions):
         unit = f"{os.environ['TESTRIUM_GROUP']}, {os.environ['TESTRIUM_UNIT']}"

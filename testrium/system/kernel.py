@@ -45,7 +45,7 @@ def proc_problem() -> str:
         if os.path.isdir("/proc/1"):  # noqa: PTH112
             own = ""
         else:
-            return "there is no /proc: mount it (mount -t proc proc /proc)"
+            return "/proc is missing: mount it (mount -t proc proc /proc)"
     except OSError as error:
         return f"/proc cannot be read: {error.strerror}"
     if own == str(os.getpid()):

@@ -27,7 +27,7 @@ from testrium.checks.examine import Examiner, UnreadableError, lines_of, whole_t
 from testrium.checks.expression import FoundText
 from testrium.declared.checks import Check, Normalizer
 from testrium.errors import TestriumError
-from testrium.phrases import close_to
+from testrium.phrases import did_you_mean, one_of
 from testrium.probe import environment as names
 from testrium.testing.files import is_unit, run_dir, unit_encoding
 from testrium.testing.functions import current_test
@@ -286,12 +286,12 @@ def _check(kind: Any, target: str, conditions: Conditions) -> Check:
             fields[name] = given.pop(name)
     if given:
         first = next(iter(given))
-        near = _nearest(first, Conditions.__annotations__)
-        raise TypeError(f"{first!r} is no condition of a check{near}")
+        near = did_you_mean(first, Conditions.__annotations__)
+        raise TypeError(f"{first!r} is not a condition of a check{near}")
     subject: Any = {str(kind): target}
     check = Check("", **subject, **fields)
     if kind in ("file", "log") and check == Check("", **subject):
-        raise TypeError("there is no condition: nothing would be checked")
+        raise TypeError("give a condition, such as contains=...: nothing would be checked")
     return check
 
 
@@ -309,17 +309,10 @@ def _listed(wanted: Normalizing | Iterable[Normalizing]) -> Iterable[Normalizing
     return cast("Iterable[Normalizing]", wanted)
 
 
-def _nearest(word: str, known: Iterable[str]) -> str:
-    near = close_to(word, known)
-    return f"; did you mean {near!r}?" if near else ""
-
-
 def _normalizer(wanted: Normalizing) -> Normalizer:
     if isinstance(wanted, str):
         if wanted not in NAMED:
-            raise ValueError(
-                f"no normaliser {wanted!r}; there are {', '.join(NAMED)}{_nearest(wanted, NAMED)}"
-            )
+            raise ValueError(f"unknown normaliser {wanted!r}{one_of(wanted, NAMED)}")
         return Normalizer(wanted)
     sub, by = wanted
     return Normalizer("", sub, by)

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from testrium.errors import TestriumError
-from testrium.phrases import close_to
+from testrium.phrases import did_you_mean
 from testrium.probe import environment as names
 
 
@@ -70,11 +70,11 @@ def unit_logs(unit: str) -> dict[str, Path]:
     """The files that hold the output of a unit of this run. Raises ValueError, RuntimeError."""
     run = run_dir()
     if run is None:
-        raise RuntimeError(f"{unit!r} cannot be a unit outside of a run, and there is no such file")
+        raise RuntimeError(f"{unit!r}: outside of a run this must be a file, and it does not exist")
     folder = run / "units" / unit
     if not folder.is_dir():
         hint = _nearest_unit(unit)
-        raise ValueError(f"there is no unit {unit!r} in this run, and no such file{hint}")
+        raise ValueError(f"this run has no unit {unit!r}, and no file of this name{hint}")
     return {"stdout": folder / "stdout.log", "stderr": folder / "stderr.log"}
 
 
@@ -88,7 +88,7 @@ def check_unit(unit: str) -> None:
     """Raise ValueError where there is a run, and it has no such unit: it would never be seen."""
     run = run_dir()
     if run is not None and (run / "units").is_dir() and not (run / "units" / unit).is_dir():
-        raise ValueError(f"there is no unit {unit!r} in this run{_nearest_unit(unit)}")
+        raise ValueError(f"this run has no unit {unit!r}{_nearest_unit(unit)}")
 
 
 def emitted_steps(unit: str) -> list[str]:
@@ -106,8 +106,7 @@ def emitted_steps(unit: str) -> list[str]:
 def _nearest_unit(unit: str) -> str:
     run = run_dir()
     names = [] if run is None else [folder.name for folder in (run / "units").iterdir()]
-    near = close_to(unit, names)
-    return f"; did you mean {near!r}?" if near else ""
+    return did_you_mean(unit, names)
 
 
 def unused(folder: Path, name: str) -> Path:

@@ -54,7 +54,7 @@ def start(
         options: name, cwd, env, inherit_env, stdin: see `ProcessOptions`.
 
     Raises:
-        FileNotFoundError, PermissionError: there is no such program.
+        FileNotFoundError, PermissionError: no such program.
         WaitError: it did not become ready, and was stopped.
     """
     if ready is not None and (len(ready) != 1 or next(iter(ready)) not in _READY_KINDS):
@@ -108,7 +108,7 @@ def _started(
     stdin: str | bytes | Path | int | None = None,
 ) -> Process:
     if isinstance(command, str | bytes):
-        raise TypeError(f"the command is a list of words, as there is no shell: not {command!r}")
+        raise TypeError(f"the command must be a list of words (no shell reads it), got {command!r}")
     words = [os.fspath(word) for word in command]
     if not words:
         raise ValueError("the command is empty")

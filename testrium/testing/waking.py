@@ -331,7 +331,8 @@ class Log:
         rests = (decoder.rest for decoder in self._decoders.values())
         lines = [*self._last, *filter(None, rests)]
         if not lines and not any(path.exists() for path in self.paths):
-            return f"there is no {' and no '.join(map(str, self.paths))}"
+            do = "does" if len(self.paths) == 1 else "do"
+            return f"{' and '.join(map(str, self.paths))} {do} not exist"
         if not lines:
             return "nothing was written yet"
         return "the last lines were:\n" + "\n".join(f"  | {shown(line)}" for line in lines)

@@ -292,7 +292,7 @@ def _suspended(scenario: Scenario, evidence: Evidence) -> list[Finding]:
         return []
     message = (
         f"the machine was suspended for {evidence.suspended_ns / 1e9:.1f} s while the group ran:"
-        " the clock of latencies stood still meanwhile, timers and peers may not have"
+        " measured latencies leave this time out, timeouts and other machines may not"
     )
     return [Finding(Code.CLOCK, scenario.id, message)]
 

@@ -167,7 +167,7 @@ class _Wording:
         assert draft.other is not None
         one, other = draft.other.unit, draft.event.unit
         return f"{one} and {other} both sent {self._whose(draft)}", [
-            f"a key stands for one instance: let its text begin with the unit ({one}-1, {other}-1)"
+            f"a key names one instance: begin its text with the unit ({one}-1, {other}-1)"
         ]
 
     def _misrouted(self, draft: Draft) -> Told:
@@ -186,7 +186,7 @@ class _Wording:
 
     def _forbidden(self, draft: Draft) -> Told:
         whose = f" for {listed(draft.keys)}" if draft.keys else ""
-        return f"{draft.where} happened {times(draft.count)}{whose}, and never should", []
+        return f"{draft.where} happened {times(draft.count)}{whose}, which must never happen", []
 
     # What is different, or in the wrong order -----------------------------------------------------
 
@@ -249,7 +249,9 @@ class _Wording:
         ]
 
     def _clock(self, draft: Draft) -> Told:
-        message = f"the clocks cannot tell about {self._whose(draft)} at {draft.where}"
+        message = (
+            f"the clocks cannot decide whether {self._whose(draft)} was in time at {draft.where}"
+        )
         if draft.event is None:
             return message, ["emit t_ns (CLOCK_MONOTONIC) with the probes of this route"]
         one, other = draft.event, draft.other

@@ -296,6 +296,11 @@ def _too_late(fault: Fault, reached: list[Event]) -> str:
     owner = reached[fault.on - 1].owner
     if fault.do in OUTSIDE_ACTS:
         if owner in RESERVED_UNITS:
-            return f"{fault.target} was emitted by {owner}, which is never killed or paused"
-        return f"the process of {owner} had ended when that was to be done"
-    return f"only testrium's own library obeys at a probe, and {fault.target} came another way"
+            return (
+                f"{fault.target} was emitted by {owner}, and a fault cannot kill or pause that unit"
+            )
+        return f"the process of {owner} ended before the fault could act"
+    return (
+        f"a fault acts only at probes of Testrium's library,"
+        f" and {fault.target} was emitted another way"
+    )

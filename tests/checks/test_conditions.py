@@ -90,7 +90,7 @@ def test_what_holds(conditions: dict[str, Any]) -> None:
         ),
         (
             {"extract": (r"(?P<word>start)",), "expect": ("word > 3",)},
-            "'word > 3': 'start' is no number: word = start",
+            "'word > 3': 'start' is not a number: word = start",
         ),
         ({"extract": (r"sum=(?P<sum>\d+)",)}, r"out.txt: no line matches 'sum=(?P<sum>\d+)'"),
     ],
@@ -268,6 +268,6 @@ def test_values_are_shown_as_json_writes_them() -> None:
     [failure] = compare(["value == 1"], {"value": None})
     assert failure.message == "value == 1 does not hold: value = null"
     [failure] = compare(["value + 1 == 2"], {"value": None})
-    assert failure.message == "'value + 1 == 2': null is no number: value = null"
+    assert failure.message == "'value + 1 == 2': null is not a number: value = null"
     [failure] = compare(["value == 2"], {"value": [True, "a"]})
     assert failure.message == 'value == 2 does not hold: value = [true, "a"]'

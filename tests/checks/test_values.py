@@ -49,6 +49,6 @@ def test_a_difference_of_documents_is_a_diff() -> None:
 def test_what_is_no_json_shows_its_line() -> None:
     _, failure = read_json('{\n "a": nope\n}', "out.json")
     assert failure is not None
-    assert failure.message.startswith("out.json is no JSON: Expecting value: line 2")
+    assert failure.message.startswith("out.json is not valid JSON: Expecting value: line 2")
     assert failure.details == ('2:  "a": nope',)
     assert read_json("[" * 100_000, "x")[1] is not None

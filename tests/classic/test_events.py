@@ -187,9 +187,9 @@ def test_numbers_become_text(anywhere: str) -> None:
 
 
 def test_names_of_units(path: str) -> None:
-    with pytest.raises(ValueError, match="stands for all"):
+    with pytest.raises(ValueError, match="means all of them"):
         Events_Manager("*", path).Set_Event("s")
-    with pytest.raises(ValueError, match="no unit's name"):
+    with pytest.raises(ValueError, match="not a valid name of a unit"):
         Events_Manager("a b", path)
     with pytest.raises(TypeError):
         Events_Manager(None, path)  # type: ignore[arg-type]
@@ -205,7 +205,7 @@ def test_statuses(anywhere: str) -> None:
     assert statuses.get_status("a") == "ready"
     assert statuses.list_statuses() == {"a": "ready", "b": "failed"}
     for wrong in ("READY", "", "gone"):
-        with pytest.raises(ValueError, match="no status"):
+        with pytest.raises(ValueError, match="not a status"):
             statuses.set_status("a", wrong)
 
 

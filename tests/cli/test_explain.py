@@ -48,7 +48,7 @@ def test_a_terminal_shows_the_structure(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize(
     ("code", "message"),
-    [("losst", "did you mean 'lost'?"), ("zzz", "there is infra, crash, ")],
+    [("losst", "did you mean 'lost'?"), ("zzz", "known: infra, crash, ")],
 )
 def test_an_unknown_code_gets_a_suggestion(
     code: str, message: str, capsys: pytest.CaptureFixture[str]

@@ -184,7 +184,7 @@ def test_a_template_that_does_not_exist_gets_a_suggestion() -> None:
     result = invoke("group", "mine", "--from", "helo")
     assert str(result.exception) == "no template 'helo'; did you mean 'hello'?"
     result = invoke("group", "mine", "--from", "zzz")
-    assert str(result.exception).startswith("no template 'zzz'; there is broker, cli, fan-out")
+    assert str(result.exception).startswith("no template 'zzz'; known: broker, celery, cli,")
     assert not Path("mine").exists()
 
 
@@ -193,3 +193,33 @@ def test_a_file_in_the_place_of_the_folder_is_a_usage_error() -> None:
     result = invoke("group", "taken")
     assert isinstance(result.exception, UsageError)
     assert str(result.exception).startswith("cannot write taken")
+
+
+def test_files_of_a_template_name_their_schema() -> None:
+    invoke("group", "a/mine", "--from", "hello")
+    first = {
+        name: Path("a/mine", name).read_text().splitlines()[0]
+        for name in ("config.toml", "units/source.toml")
+    }
+    assert first == {
+        "config.toml": "#:schema ../../.testrium/schemas/config.json",
+        "units/source.toml": "#:schema ../../../.testrium/schemas/unit.json",
+    }
+
+
+def test_a_unit_that_is_added_names_its_schema_where_the_group_does() -> None:
+    invoke("group", "mine", "--from", "hello")
+    invoke("unit", "third", "--group", "mine")
+    text = Path("mine/units/third.toml").read_text()
+    assert text.startswith("#:schema ../../.testrium/schemas/unit.json\n[third]\n")
+
+
+@pytest.mark.parametrize("name", known_templates())
+def test_a_template_explains_itself(name: str) -> None:
+    folder = known_templates()[name].folder
+    config = (folder / "config.toml").read_text()
+    assert config.startswith("# ")
+    assert "# Next: " in config or "Next: " in config
+    assert "[[circuits]]" not in config or "\nlinger = " in config
+    code = "".join(path.read_text() for path in folder.glob("*.*") if path.suffix != ".toml")
+    assert "[[circuits]]" not in config or "first probe" in code

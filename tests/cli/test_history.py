@@ -135,7 +135,7 @@ def test_what_is_not_there(five: Path, arguments: tuple[str, ...], message: str)
 
 
 def test_nothing_to_compare(state: Path) -> None:
-    with pytest.raises(UsageError, match="there is no earlier run"):
+    with pytest.raises(UsageError, match="no earlier run is kept"):
         history("compare")
 
 

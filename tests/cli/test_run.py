@@ -115,7 +115,7 @@ def test_a_wrong_value_is_refused(
     [
         (("gone",), 3, "gone: no such folder"),
         (("empty",), 2, "no group found"),
-        (("--failed", "empty"), 2, "there is no earlier run"),
+        (("--failed", "empty"), 2, "no earlier run is kept"),
         (("--grep", "[", "empty"), 2, "no group found"),
     ],
 )
@@ -143,7 +143,7 @@ def test_what_is_not_started_is_reported_too(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--json", "gone/report.json"), "there is no folder"),
+        (("--json", "gone/report.json"), "does not exist"),
         (("--json", "-", "--html", "-"), "--json and --html would both write to standard output"),
         (("--writer", "jnit=x"), "writers: unknown name 'jnit'; did you mean 'junit'?"),
         (("--writer", "tap"), "--writer tap needs a file: --writer tap=FILE"),

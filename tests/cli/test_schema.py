@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from testrium.cli.reference import schema_command
 from testrium.load.group import TABLES
+from testrium.record.runs import is_state_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 GROUPS = sorted(
@@ -106,3 +107,19 @@ def test_every_key_says_what_it_means() -> None:
         'seconds, or a duration such as `"2m"`, for the whole circuit, from the start of the first'
         " unit. Default: `30`."
     )
+
+
+def test_schemas_are_written_where_templates_look_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert CliRunner().invoke(schema_command, ["--write"]).exit_code == 0
+    folder = tmp_path / ".testrium" / "schemas"
+    assert json.loads((folder / "config.json").read_text()) == schema("config")
+    assert sorted(path.stem for path in folder.iterdir()) == [
+        "config",
+        "fixture",
+        "project",
+        "unit",
+    ]
+    assert is_state_folder(tmp_path / ".testrium")

@@ -1,65 +1,13 @@
-"""What the command line says follows the project's voice: what is, what is wrong, what to do."""
+"""The help of the command line: sentences that begin with a verb."""
 
 from __future__ import annotations
 
-import ast
-import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import click
 import pytest
 
-from testrium import cli
 from testrium.cli.main import COMMANDS, main
-
-FOLDER = Path(cli.__file__).parent
-FILES = sorted(FOLDER.glob("*.py"))
-
-#: Riddles: what is not instead of what is, and words that hide who acts.
-RIDDLES = re.compile(
-    r"\b(is|are) no\b|\bwhoever\b|\bwhat became\b|\bbecomes of\b|\bnobody\b|\blest\b|\bso many\b"
-    r"|\bso long ago\b|\bcannot stand beside\b|\bgoes on\b|\bsays? who\b|\bwho says\b"
-    r"|\bno (TOML|Python|duration|regular expression)\b|\bfor machines\b",
-    re.IGNORECASE,
-)
-
-
-def spoken(file: Path) -> Iterator[tuple[int, str]]:
-    """The texts of a module that users may read: all strings, and the help of commands."""
-    tree = ast.parse(file.read_text())
-    silent: set[int] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and node.body:
-            first = node.body[0]
-            is_command = isinstance(node, ast.FunctionDef) and node.decorator_list
-            if isinstance(first, ast.Expr) and not is_command:
-                silent.add(id(first.value))
-    for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Constant)
-            and isinstance(node.value, str)
-            and id(node) not in silent
-        ):
-            yield node.lineno, node.value
-
-
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
-def test_texts_of_the_command_line_say_what_is(file: Path) -> None:
-    found = [
-        f"{file.name}:{line}: {match[0]!r} in {text!r}"
-        for line, text in spoken(file)
-        if (match := RIDDLES.search(" ".join(text.split())))
-    ]
-    assert found == []
-
-
-@pytest.mark.parametrize("text", ["there is no run", "So many runs.", "no TOML: x", "Whoever asks"])
-def test_a_riddle_is_found(text: str, tmp_path: Path) -> None:
-    file = tmp_path / "module.py"
-    file.write_text(f'"""There is no matter here."""\nTEXT = "{text}"\n')
-    ((_, told),) = spoken(file)
-    assert RIDDLES.search(told)
 
 
 def commands(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
@@ -93,4 +41,4 @@ def test_the_help_of_an_option_is_a_sentence_that_begins_with_a_verb(
 
 
 #: Words with which help once began that said what something was, not what happens.
-NO_VERBS = frozenset({"A", "An", "All", "The", "Only", "So", "What", "Whose", "No", "For"})
+NO_VERBS = frozenset({"A", "An", "All", "The", "Only", "So", "What", "Whose", "No", "For", "Which"})

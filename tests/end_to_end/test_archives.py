@@ -95,7 +95,7 @@ def test_an_archive_that_is_damaged_is_named(workplace: Workplace) -> None:
     with zipfile.ZipFile(workplace.folder / "bad.zip", "w") as archive:
         archive.writestr("20261121-1/report.json", "{")
     told = command(workplace, "report", "bad.zip").stderr
-    assert told.startswith("testrium: bad.zip/20261121-1/report.json is no readable report")
+    assert told.startswith("testrium: bad.zip/20261121-1/report.json cannot be read as a report")
 
 
 def test_of_a_group_that_is_here_the_rules_are_those_of_now(workplace: Workplace) -> None:
@@ -112,7 +112,7 @@ def test_an_archive_needs_something_to_pack(workplace: Workplace) -> None:
     for arguments, told in (
         (("--keep", "none", "--archive", "a.zip"), "nothing to pack with --keep none"),
         (("--archive", "a.tar"), "'a.tar' must be a file NAME.zip"),
-        (("--archive", "gone/a.zip"), "there is no folder"),
+        (("--archive", "gone/a.zip"), "does not exist"),
     ):
         done = command(workplace, "run", *arguments)
         assert done.returncode == 3

@@ -12,6 +12,7 @@ import tomllib
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,13 @@ def test_processes_are_found_by_their_mark() -> None:
 
 def missing_programs(group: Path) -> list[str]:
     required = tomllib.loads((group / "config.toml").read_text())["Configs"].get("requires", [])
-    return [name for name in required if shutil.which(name) is None]
+    return [name for name in required if not is_here(name)]
+
+
+def is_here(requirement: str) -> bool:
+    """Whether a program, or a module of `python:NAME`, is installed."""
+    _, python, module = requirement.partition("python:")
+    return find_spec(module) is not None if python else shutil.which(requirement) is not None
 
 
 def test_every_example_passes_and_leaves_no_process(tmp_path: Path) -> None:
@@ -116,7 +123,7 @@ def test_every_example_explains_itself() -> None:
     for folder in folders:
         assert (folder / "README.md").read_text().startswith(f"# {folder.name}")
         config = tomllib.loads((folder / "config.toml").read_text())
-        assert config.keys() & {"circuits", "checks"}
+        assert config.keys() & {"circuits", "checks", "histories"}
 
 
 def test_every_template_makes_a_group_that_passes(tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def test_failed_knows_groups_that_are_not_in_the_history(workplace: Workplace) -
 def test_failed_without_a_failure_says_so(workplace: Workplace) -> None:
     groups(workplace, good=PASSING)
     never = workplace.run("--failed")
-    assert (never.exit_code, never.stderr) == (2, "testrium: --failed: there is no earlier run\n")
+    assert (never.exit_code, never.stderr) == (2, "testrium: --failed: no earlier run is kept\n")
     workplace.run()
     none = workplace.run("--failed")
     assert none.exit_code == 2

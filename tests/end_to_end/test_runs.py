@@ -72,7 +72,7 @@ def test_what_is_reported_at_once_ends_the_wait_for_readiness(workplace: Workpla
     ("command", "timeout_s", "why"),
     [
         ("true", 60, "unit server ended with exit code 0, without the probe server:up"),
-        ("sleep 30", 1, "no probe has given it its ${probe...} value"),
+        ("sleep 30", 1, "no probe has given the value of its ${probe...}"),
     ],
 )
 def test_a_value_that_never_comes_is_no_pass(

@@ -101,7 +101,10 @@ def test_what_a_killed_runner_had_not_begun_is_never_a_pass(workplace: Workplace
     process.communicate()
     wait_until(lambda: not workplace.survivors())
     (run,) = (workplace.folder / ".testrium" / "runs").iterdir()
-    for group, said in (("second", "what it had not begun"), ("first", "before any group")):
+    for group, said in (
+        ("second", "results that it had not started"),
+        ("first", "before any group"),
+    ):
         shutil.rmtree(run / group)
         outcome = workplace.finish(workplace.start("verify"))
         assert outcome.exit_code == 5

@@ -62,7 +62,7 @@ def test_a_program_that_is_not_there(tmp_path: Path) -> None:
     told: list[str] = []
     adviser = Adviser(("./explain",), tmp_path)
     assert asyncio.run(adviser.ask(RESULT, asyncio.Event(), told.append)) == ""
-    assert told == ["shop: [ai] ./explain gave no answer: there is no such program"]
+    assert told == ["shop: [ai] ./explain gave no answer: no such program"]
 
 
 WAITS = """

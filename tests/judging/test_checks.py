@@ -76,7 +76,7 @@ def test_references(run: Run, text: str, value: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message", "owed"),
     [
-        ("${probe.api.down.x}", "${probe.api.down.x}: there is no probe api:down", "probe"),
+        ("${probe.api.down.x}", "${probe.api.down.x}: no probe api:down was emitted", "probe"),
         ("${probe.api.up.x}", "${probe.api.up.x}: the probe api:up has no field 'x'", "probe"),
         ("${unit.db.port.x}", "${unit.db.port.x}: the run has not stored it", "output"),
     ],

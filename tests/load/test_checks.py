@@ -75,7 +75,7 @@ def test_a_check_is_read(workspace: Workspace) -> None:
         ('log = "a"\nlacks = ["y", "[z"]', "checks[1].lacks: '[z', column 1: invalid regular"),
         ('log = "a"\nlast = "${unit.a.port.htp}"', "unknown variable ${unit.a.port.htp}"),
         ('log = "a"\nlast = "${unit.dir}"', "unknown variable ${unit.dir}"),
-        ('value = "${probe.b.x.y}"\nequals = 1', "${probe.b.x.y}: 'b' is no unit of this group"),
+        ('value = "${probe.b.x.y}"\nequals = 1', "${probe.b.x.y}: 'b' is not a unit of this group"),
         ('value = "${probe.a.x}"\nequals = 1', "must have the form ${probe.UNIT.STEP.FIELD}"),
         ('json = "x"\nat = "a..b"', "7: checks[1].at: 'a..b', column 2: expected a path"),
         ('file = "x"\nat = "a"\nlast = "y"', "checks[1].at: needs 'json' beside it"),

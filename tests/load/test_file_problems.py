@@ -112,7 +112,7 @@ def test_a_setup_that_is_not_there(workspace: Workspace) -> None:
     units = {"a": "use_setup = true", "b": "enabled = false\nuse-setup = true", "c": ""}
     workspace.group(**units)
     assert [str(notice) for notice in workspace.loaded().notices] == [
-        "g/units/a.toml:3: use_setup: there is no setup.py to wait for in the group's folder"
+        "g/units/a.toml:3: use_setup: waits for setup.py, which is missing in the group's folder"
     ]
     workspace.write({"g/setup.py": "def main(): pass"})
     assert workspace.loaded().has_setup

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 A_VALUE = "must be a string without control characters, a number or a boolean, got nan"
 NO_NAME = (
-    "is no name of a parameter: up to 64 letters, digits, '_', '.' and '-',"
+    "must be a name of a parameter: up to 64 letters, digits, '_', '.' and '-',"
     " with a letter or digit first"
 )
 
@@ -115,7 +115,7 @@ def test_texts_may_name_parameters(workspace: Workspace) -> None:
         ),
         (
             BROWSERS + "exclude = [{size = 1}]\nprimary = [{size = 1}]",
-            "7: matrix.primary[1]: is no combination that exclude leaves",
+            "7: matrix.primary[1]: names no combination: exclude removes all that match",
         ),
         (
             f"[matrix]\na = {list(range(40))}\nb = {list(range(40))}",

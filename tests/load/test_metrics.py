@@ -97,7 +97,7 @@ def test_a_circuit_s_max_without_quotes(workspace: Workspace) -> None:
         (
             '"comand.p95" = {}',
             (
-                "metrics.'comand.p95': 'comand' is no circuit and no hop of one;"
+                "metrics.'comand.p95': 'comand' is neither a circuit nor a hop of one;"
                 " did you mean 'command.p95'?"
             ),
         ),
@@ -115,12 +115,12 @@ def test_a_circuit_s_max_without_quotes(workspace: Workspace) -> None:
                 " did you mean 'client.cpu'?"
             ),
         ),
-        ('"host.rss" = {}', "metrics.'host.rss': 'host' is no enabled unit"),
+        ('"host.rss" = {}', "metrics.'host.rss': 'host' is not an enabled unit"),
         (
             '"command.host:receivd.p50" = {}',
             (
-                "metrics.'command.host:receivd.p50': 'command.host:receivd' is no circuit and no"
-                " hop of one; did you mean 'command.host:received.p50'?"
+                "metrics.'command.host:receivd.p50': 'command.host:receivd' is neither a circuit"
+                " nor a hop of one; did you mean 'command.host:received.p50'?"
             ),
         ),
         (

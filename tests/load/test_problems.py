@@ -94,7 +94,7 @@ def test_both_spellings_of_a_key(problems_of: Problems) -> None:
         ("[verifi]", "3: verifi: unknown table; did you mean 'verify'?"),
         ("[[checks]]\nexists = 'x'", "3: checks[1].name: is required"),
         ("[env]\nA = 3", "4: env.A: must be a string, got 3"),
-        ("[env]\n'A=B' = ''", "4: env.'A=B': is no name of an environment variable"),
+        ("[env]\n'A=B' = ''", "4: env.'A=B': is not a valid name of an environment variable"),
         ("[env]\nA = '${port.http}'", "4: env.A: unknown variable ${port.http}"),
         ("[env]\nA = '${mod}'", "4: env.A: unknown variable ${mod}; did you mean 'mode'?"),
         (
@@ -189,7 +189,7 @@ HISTORY = {"name": "h", "model": "register", "invoke": "a:*-asked", "answer": "a
             "module 'models' is neither in the group's folder nor importable",
         ),
         ("invoke", "b:*-asked", "'b:*-asked': unknown unit 'b'"),
-        ("invoke", "a:*-*", "'a:*-*': one '*' in the step stands for the operation's name"),
+        ("invoke", "a:*-*", "'a:*-*': one '*' in the step is the operation's name"),
         ("answer", "a:*-asked", "must differ from invoke, got 'a:*-asked'"),
         (
             "key",

@@ -216,7 +216,7 @@ def test_requirements_that_the_project_does_not_list(workspace: Workspace) -> No
     workspace.write({"testrium.toml": "[requirements]\nR-10 = 'x'\nZ = ''"})
     workspace.group("requirements = ['R-10', 'R-12']", a="")
     (problem,) = workspace.problems()
-    message = "'R-12' is no requirement of the project; did you mean 'R-10'?"
+    message = "'R-12' is not a requirement of the project; did you mean 'R-10'?"
     assert problem == f"g/config.toml:3: requirements: {message}"
 
 

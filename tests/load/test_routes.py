@@ -60,8 +60,8 @@ def test_hops(text: str, expected: Hop) -> None:
         ("client", "column 1: expected unit:step, found 'client'"),
         ("client:", "column 8: the step is missing"),
         ("client:?", "column 8: the step is missing"),
-        (":sent", "column 1: '' is no name of a unit"),
-        ("cl ient:x", "column 1: 'cl ient' is no name of a unit"),
+        (":sent", "column 1: '' is not a name of a unit"),
+        ("cl ient:x", "column 1: 'cl ient' is not a name of a unit"),
         ("client:a|", "column 10: expected unit:step, found ''"),
         ("host:x{3,1}", "column 7: the count {3,1}: 1 is less than 3"),
         ("host:x{0}", "column 7: the count {0}: must allow at least one"),
@@ -81,9 +81,9 @@ def test_hops(text: str, expected: Hop) -> None:
             "host:x++",
             "column 7: unexpected '+': a hop has one count, behind its last alternative",
         ),
-        ("host:x*y", "column 7: '*' stands for a whole step, not for a part of it"),
+        ("host:x*y", "column 7: '*' matches a whole step, not a part of it"),
         ("host:a\tb", "column 6: a step has up to 200 characters and no control characters"),
-        ("host:x|host:x", "column 1: an alternative stands there twice"),
+        ("host:x|host:x", "column 1: an alternative is given twice"),
     ],
 )
 def test_errors_point_into_the_hop(text: str, message: str) -> None:

@@ -49,7 +49,7 @@ ENCODINGS = "(Python's names: utf-8, latin-1, cp1252, shift_jis, ...)"
             ),
         ),
         ("entrypoint = 'test_case:os'", "entrypoint: 'os' of module 'test_case' is a module"),
-        ("entrypoint = 'test_case:N'", "entrypoint: 'N' of module 'test_case' is no function"),
+        ("entrypoint = 'test_case:N'", "entrypoint: 'N' of module 'test_case' is not a function"),
         (
             "entrypoint = 'test_case:two'",
             "entrypoint: 'two' of module 'test_case' needs arguments: a, c",
@@ -113,7 +113,7 @@ ENCODINGS = "(Python's names: utf-8, latin-1, cp1252, shift_jis, ...)"
         (
             "ready = {http = 'http://a:x/'}",
             (
-                "ready.http: 'http://a:x/': is no URL: Port could not be cast to integer value"
+                "ready.http: 'http://a:x/': is not a URL: Port could not be cast to integer value"
                 " as 'x'"
             ),
         ),
@@ -170,7 +170,7 @@ ENCODINGS = "(Python's names: utf-8, latin-1, cp1252, shift_jis, ...)"
         ("unit_dependencies = ['off']", "unit_dependencies: unit a depends on disabled unit off"),
         (
             "env = {A = '${probe.other.ready.port}'}",
-            "env.A: ${probe.other.ready.port}: 'other' is no unit that 'a' depends on",
+            "env.A: ${probe.other.ready.port}: 'other' is not a unit that 'a' depends on",
         ),
         (
             "unit_dependencies = ['other']\nenv = {A = '${probe.other.ready}'}",

@@ -214,7 +214,7 @@ def test_outside_a_run_nothing_happens(tmp_path: Path) -> None:
     me.receive("s", key="k")
     me.exception(ValueError())
     emitter.emit("s")
-    with pytest.raises(RuntimeError, match="does not belong to a run"):
+    with pytest.raises(RuntimeError, match="only in a process that testrium run"):
         me.wait_for("a:b", timeout=1)
     assert list(tmp_path.iterdir()) == []
 

@@ -14,7 +14,7 @@ def test_names_of_units(name: str) -> None:
     "name", ["", "*", ".a", "-a", "_a", "a b", "a/b", "ä", "a\n", "x" * 65, "a:b", "²"]
 )
 def test_no_names_of_units(name: str) -> None:
-    with pytest.raises(ValueError, match="unit's name"):
+    with pytest.raises(ValueError, match="valid name of a unit"):
         check_unit(name)
 
 
@@ -59,5 +59,5 @@ def test_types() -> None:
     with pytest.raises(ValueError, match="Receive needs a key"):
         check_type("Receive", None)
     for unknown in ("send", "", None, ["Send"]):
-        with pytest.raises(ValueError, match="no type of probe"):
+        with pytest.raises(ValueError, match="not a type of probe"):
             check_type(unknown, "k")

@@ -78,8 +78,8 @@ def test_null_is_as_good_as_left_out() -> None:
         (b'{"step": "s", "stepp": "t"}', "unknown field: 'stepp'"),
         (b'{"step": "s", "step": "t"}', "twice"),
         (b'{"step": "s", "meta": {"a": 1, "a": 2}}', "twice"),
-        (b'{"step": "s", "type": "send"}', "no type of probe"),
-        (b'{"step": "s", "type": ["Send"]}', "no type of probe"),
+        (b'{"step": "s", "type": "send"}', "not a type of probe"),
+        (b'{"step": "s", "type": ["Send"]}', "not a type of probe"),
         (b'{"step": "s", "type": "Send"}', "Send needs a key"),
         (b'{"step": "s", "key": 5}', "a key is text"),
         (b'{"step": "s", "key": ""}', "a key is empty"),
@@ -95,7 +95,7 @@ def test_null_is_as_good_as_left_out() -> None:
         (b'{"step": "s", "t_ns": 9223372036854775808}', "t_ns"),
         (b'{"step": "s", "seq": 0}', "seq"),
         (b'{"step": "s", "pid": []}', "pid"),
-        (b'{"step": "s", "unit": "a b"}', "unit's name"),
+        (b'{"step": "s", "unit": "a b"}', "valid name of a unit"),
         (b'{"step": "s", "domain": 1}', "text"),
         (b'{"step": "s", "meta": {"x": NaN}}', "not JSON: NaN"),
         (b'{"step": "s", "meta": {"x": 1e999}}', "JSON compliant"),
@@ -184,7 +184,7 @@ def test_a_metric_s_line() -> None:
         (b'{"metric": "rate", "value": 1, "unit": 3}', "unit is text"),
         (b'{"metric": "rate", "value": 1, "better": "higher"}', "'smaller' or 'larger'"),
         (b'{"metric": "rate", "value": 1, "step": "s"}', "unknown field: 'step'"),
-        (b'{"metric": "rate", "value": 1, "pid": "x"}', "pid is no whole number"),
+        (b'{"metric": "rate", "value": 1, "pid": "x"}', "pid must be a whole number"),
     ],
 )
 def test_a_line_that_is_no_metric(line: bytes, reason: str) -> None:

@@ -91,10 +91,10 @@ def test_of_a_suite_that_was_started_again_the_last_result_counts() -> None:
 def test_what_was_not_answered_is_unknown() -> None:
     (finding,) = results(
         event(1, test="a", outcome="passed"),
-        event(2, test="b", outcome="unknown", message="nobody was asked: CI is set"),
+        event(2, test="b", outcome="unknown", message="could not be asked: CI is set"),
     ).findings
     assert (finding.code, finding.where) == (Code.GAP, "suite")
-    assert finding.message == ("1 of 2 steps of suite has no answer: nobody was asked: CI is set")
+    assert finding.message == ("1 of 2 steps of suite has no answer: could not be asked: CI is set")
 
 
 def test_where_everything_was_skipped_nothing_was_proved() -> None:

@@ -96,7 +96,7 @@ def test_a_run_that_was_killed_shows_the_groups_that_ended(
 
 
 def test_no_report_at_all(tmp_path: Path) -> None:
-    with pytest.raises(stored.StoredReportError, match="did not come to its end"):
+    with pytest.raises(stored.StoredReportError, match="did not finish"):
         stored.read_run(tmp_path)
 
 
@@ -108,7 +108,7 @@ def test_what_is_no_report_is_an_error_that_names_it(text: str, tmp_path: Path) 
     path = tmp_path / json_report.RUN_FILE
     path.write_bytes(text.encode("latin-1"))
 
-    with pytest.raises(stored.StoredReportError, match=r"report\.json is no readable report"):
+    with pytest.raises(stored.StoredReportError, match=r"report\.json cannot be read as a report"):
         stored.read_run(tmp_path)
 
 

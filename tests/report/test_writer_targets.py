@@ -16,10 +16,10 @@ def choices(*targets: str | None) -> list[ReportChoice]:
 @pytest.mark.parametrize(
     ("targets", "message"),
     [
-        (("gone/report",), "--0: cannot write 'gone/report': there is no folder '.*gone'"),
+        (("gone/report",), "--0: cannot write 'gone/report': the folder '.*gone' does not exist"),
         (("folder",), "--0: cannot write 'folder': it is a folder"),
         (("",), "--0 needs the name of a file"),
-        (("file/report",), "there is no folder '.*file'"),
+        (("file/report",), "the folder '.*file' does not exist"),
         (("-", "-"), "--0 and --1 would both write to standard output"),
         (("-", "/dev/stdout"), "--0 and --1 would both write to standard output"),
         (("a", "b", "folder/../a"), "--0 and --2 would both write to folder/../a"),

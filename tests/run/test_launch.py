@@ -27,7 +27,7 @@ def test_at_a_terminal(environ: dict[str, str]) -> None:
 @pytest.mark.parametrize("name", ["CI", "TF_BUILD", "JENKINS_URL"])
 def test_never_in_ci(name: str) -> None:
     assert terminal_variables({name: "true"}) == {
-        protocol.UNASKED: f"this is no person's run ({name} is set)"
+        protocol.UNASKED: f"no person watches this run ({name} is set)"
     }
 
 

@@ -151,9 +151,9 @@ def test_a_url_that_does_not_answer_well(folder: UnitFolder, answer: bytes, reas
 @pytest.mark.parametrize(
     ("ready", "reason"),
     [
-        (Readiness(tcp="abc"), "'abc' is no port"),
-        (Readiness(tcp="localhost:99999"), "'localhost:99999' is no port"),
-        (Readiness(tcp=""), "'' is no port"),
+        (Readiness(tcp="abc"), "'abc' is not a port"),
+        (Readiness(tcp="localhost:99999"), "'localhost:99999' is not a port"),
+        (Readiness(tcp=""), "'' is not a port"),
         (Readiness(http="http://127.0.0.1:abc/"), "http://127.0.0.1:abc/: Port could not"),
     ],
 )
@@ -182,7 +182,7 @@ def test_a_file_appears(folder: UnitFolder) -> None:
     async def make() -> None:
         path.touch()
 
-    assert became_ready(folder, Readiness(file="pid"), make) == f"there is no {path}"
+    assert became_ready(folder, Readiness(file="pid"), make) == f"{path} does not exist"
 
 
 def test_a_command_succeeds(folder: UnitFolder) -> None:

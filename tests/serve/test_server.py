@@ -132,7 +132,7 @@ def test_a_report_that_cannot_be_read_is_told(dashboard: Dashboard, state: Path)
     (state / "runs" / "20261121-000001-bbbb" / "report.json").write_text("{")
     status, text = read(dashboard, "/run/20261121-000001-bbbb")
     assert status == 500
-    assert "is no readable report" in text
+    assert "cannot be read as a report" in text
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])

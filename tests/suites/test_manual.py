@@ -75,4 +75,4 @@ def test_nobody_is_asked_where_nobody_is(
     for name, text in {**variables, protocol.UNASKED: "CI is set"}.items():
         monkeypatch.setenv(name, text)
     manual.main()
-    assert outcomes() == {"page": ("unknown", "nobody was asked: CI is set")}
+    assert outcomes() == {"page": ("unknown", "could not be asked: CI is set")}

@@ -129,11 +129,11 @@ def test_texts() -> None:
 @pytest.mark.parametrize(
     ("conditions", "error", "message"),
     [
-        ({}, TypeError, "there is no condition"),
+        ({}, TypeError, "give a condition"),
         (
             {"contain": "x"},
             TypeError,
-            "'contain' is no condition of a check; did you mean 'contains'?",
+            "'contain' is not a condition of a check; did you mean 'contains'?",
         ),
         ({"count": 3}, ValueError, "count needs one pattern in contains"),
         (
@@ -141,7 +141,11 @@ def test_texts() -> None:
             ValueError,
             "invalid comparison with a number: 'many'",
         ),
-        ({"golden": "x", "normalize": "date"}, ValueError, "no normaliser 'date'; there are"),
+        (
+            {"golden": "x", "normalize": "date"},
+            ValueError,
+            "unknown normaliser 'date'; did you mean 'datetime'",
+        ),
         ({"contains": "("}, ValueError, r"'\(', column 1: invalid regular expression"),
         ({"extract": "(?P<n>x)", "expect": "m > 1"}, ValueError, "unknown name 'm'"),
     ],

@@ -114,7 +114,7 @@ def test_what_does_not_become_ready_is_stopped(python: Start) -> None:
 def test_wrong_calls() -> None:
     with pytest.raises(ValueError, match="ready has one of log, tcp, file"):
         start(["true"], ready={"http": "x"})
-    with pytest.raises(TypeError, match=r"the command is a list of words.*not 'cat file'"):
+    with pytest.raises(TypeError, match=r"the command must be a list of words.*got 'cat file'"):
         start("cat file")
     with pytest.raises(ValueError, match="the command is empty"):
         start([])

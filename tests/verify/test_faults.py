@@ -87,12 +87,12 @@ def test_judgement(findings_of: Callable[[str], str], case: str, expected: str) 
         ("fault b:zzz do=kill", "b:zzz was never emitted"),
         (
             "b:t owner=tests;fault b:t do=kill",
-            "b:t was emitted by tests, which is never killed or paused",
+            "b:t was emitted by tests, and a fault cannot kill or pause that unit",
         ),
-        ("fault b:r do=kill", "the process of b had ended when that was to be done"),
+        ("fault b:r do=kill", "the process of b ended before the fault could act"),
         (
             "fault b:r do=raise",
-            "only testrium's own library obeys at a probe, and b:r came another way",
+            "a fault acts only at probes of Testrium's library, and b:r was emitted another way",
         ),
     ],
 )

@@ -53,13 +53,13 @@ TABLE = {
     ],
     "circuit a:s|b:s c:r+;a:s> k;b:s> k;c:r< k": [
         "a and b both sent k",
-        "a key stands for one instance: let its text begin with the unit (a-1, b-1)",
+        "a key names one instance: begin its text with the unit (a-1, b-1)",
     ],
     "circuit a:s b:r?;a:s> k;b:r;b:r": [
         "b:r happened twice without a key: it cannot be assigned to an instance",
         'give the probe its key, or declare the circuit with per = "run"',
     ],
-    "circuit a:s never=b:x;a:s> k;b:x k;b:x": ["b:x happened twice for k, and never should"],
+    "circuit a:s never=b:x;a:s> k;b:x k;b:x": ["b:x happened twice for k, which must never happen"],
     "circuit a:s b:r same=n;a:s> k meta.n=1;b:r< k meta.n=2": [
         "n of k is '2' at b:r, and '1' at a:s",
     ],
@@ -91,13 +91,19 @@ TABLE = {
         "send more keys, or limit every single one with `within`",
     ],
     "circuit a:s b:r within=5;a:s> k;b:r< k domain=x": [
-        "the clocks cannot tell about k at b:r: it and a:s have two clocks with unknown offset",
+        (
+            "the clocks cannot decide whether k was in time at b:r:"
+            " it and a:s have two clocks with unknown offset"
+        ),
         "b:r: clock x",
         "a:s: clock here",
         "measure both ends on one host, or declare no time limit across hosts",
     ],
     "circuit a:s b:r within=5;a:s> k @0;b:r< k @9 low=1": [
-        "the clocks cannot tell about k at b:r: b:r has only the time at which its line was read",
+        (
+            "the clocks cannot decide whether k was in time at b:r:"
+            " b:r has only the time at which its line was read"
+        ),
         "it may have happened up to 8 ms earlier",
         "emit t_ns (CLOCK_MONOTONIC) with the probe, or use `testrium probe`",
     ],

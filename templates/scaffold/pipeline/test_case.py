@@ -17,6 +17,8 @@ def extract() -> None:
     with following("transform") as wire:
         for number in range(1, RECORDS + 1):
             record = {"id": number, "name": f"article {number}"}
+            # The first probe: a Send says that a message leaves this unit. The key is what every
+            # stage can tell of a record: here its number.
             me.send("read", key=f"record-{number:02}", id=number)
             write(record, wire)
 

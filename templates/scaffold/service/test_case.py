@@ -18,6 +18,8 @@ def client() -> None:
     me = testrium.unit()
     for number in range(1, 6):
         key = f"request-{number}"
+        # The first probe: a Send, emitted before the request. The key is in the URL, so in the
+        # service's log too, where units/service.toml finds it.
         me.send("asked", key=key)
         status = ask(f"?id={key}")
         me.receive("answered", key=key, status=status)

@@ -245,7 +245,7 @@ class Supervisor:
         """Start a process; returns when it runs.
 
         Raises:
-            LaunchError: there is no such program or folder.
+            LaunchError: no such program or folder.
             InfraError: the machine cannot start it, or the supervisor is dead.
         """
         if self._failure is not None:

@@ -386,7 +386,7 @@ class Connection:
 async def _forever() -> NoReturn:
     """Wait to be cancelled."""
     await asyncio.get_running_loop().create_future()
-    raise AssertionError("nobody sets this future")
+    raise AssertionError("nothing sets this future")
 
 
 def _make_resetting(end: socket.socket) -> None:
