@@ -27,6 +27,7 @@ from testrium.words import FAULTS, RESERVED_UNITS
 
 if TYPE_CHECKING:
     from testrium.run.faults.failpoints import Injector
+    from testrium.run.supervisor.client import SupervisedProcess
 
 
 class LinkSwitch(Protocol):
@@ -70,6 +71,7 @@ class GroupContext:
         diagnostics.hide = self.env_values.hidden
         self.links: LinkSwitch | None = None
         self.attempt = 1
+        self.started: list[SupervisedProcess] = []
         self.late_ports: list[LatePort] = []
         self.waits: list[OpenWait] = []
         self.started_ns: int | None = None

@@ -27,7 +27,9 @@ from testrium.system.files import read_regular
 from testrium.words import EventType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+
+    from testrium.run.supervisor.client import SupervisedProcess
 
 #: Bytes of each of a fixture's logs that a group's folder gets at most: the last ones.
 LOG_LIMIT = 1_000_000
@@ -166,6 +168,11 @@ class RunFixture:
         """Who plays it, once its context is open."""
         assert self._actor is not None
         return self._actor
+
+    @property
+    def started(self) -> Sequence[SupervisedProcess]:
+        """The processes of all its starts."""
+        return () if self._actor is None else self._actor.context.started
 
     @property
     def logs(self) -> tuple[Path, Path]:

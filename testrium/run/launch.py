@@ -7,6 +7,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from testrium.run.folder import RunFolder
 from testrium.run.readiness import ask_once, port_taken, wait_line, wait_until
 from testrium.run.supervisor.client import Launch, SupervisedProcess
 from testrium.suites import protocol
+from testrium.system.platform import system
 from testrium.variables import references
 from testrium.words import RESERVED_UNITS
 
@@ -141,19 +143,15 @@ async def ready_condition(
     start: int,
     process: SupervisedProcess,
     on_try: Callable[[str], None],
-    taken: int | None,
 ) -> None:
     """Wait until the unit's own condition for readiness holds.
 
-    `on_try` is told in words what the last try came to, where there are tries; `taken` is the port
-    at which somebody else listened before the unit started.
+    `on_try` is told in words what the last try came to, where there are tries.
     """
     if unit.ready_event is not None:
         await recorder.wait_for(unit.name, unit.ready_event, start=start)
     for ready in unit.ready:  # one that holds may fail again, as a health check may: it held
-        await wait_until(
-            _filled(ready, values.lookup), process, on_try, taken=taken, encoding=unit.encoding
-        )
+        await wait_until(_filled(ready, values.lookup), process, on_try, encoding=unit.encoding)
 
 
 async def error_line(unit: Unit, values: Values, process: SupervisedProcess) -> str:
@@ -163,10 +161,33 @@ async def error_line(unit: Unit, values: Values, process: SupervisedProcess) -> 
     return await wait_line(pattern, process, unit.encoding)
 
 
-def taken_port(unit: Unit, values: Values) -> int | None:
-    """The port of a condition at which another process listens before the unit starts."""
+def check_ports(unit: Unit, values: Values, context: GroupContext) -> None:
+    """See that no stranger listens at a port that the unit's readiness asks for.
+
+    Who answers there would not be the unit. Other units of the group may, and fixtures of the run.
+
+    Raises:
+        UnresolvedError: somebody does; says who.
+    """
     ports = (port_taken(_filled(ready, values.lookup)) for ready in unit.ready)
-    return next((port for port in ports if port is not None), None)
+    for port in dict.fromkeys(port for port in ports if port is not None):
+        from testrium.system import processes
+
+        fixtures = (one.started for one in context.services.fixtures.values())
+        own = {
+            pid
+            for process in chain(context.started, *fixtures)
+            if process.pid is not None
+            for pid in system.unit_pids(process.pid, process.keeper)
+        }
+        strangers = processes.listeners(port) - own
+        if not strangers:
+            continue
+        known = next((pid for pid in strangers if pid is not None), None)
+        who = "" if known is None else f": pid {known}, {processes.command_line(known)}"
+        raise UnresolvedError(
+            f"another process listened at port {port} before the unit started{who}"
+        )
 
 
 async def ready_at_its_end(unit: Unit, values: Values, process: SupervisedProcess) -> bool:

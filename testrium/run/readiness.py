@@ -41,7 +41,7 @@ _CHUNK = 1 << 16
 def port_taken(ready: Readiness | None) -> int | None:
     """The local port of a condition where somebody listens already, before the unit starts.
 
-    An answer at it says nothing of the unit: `wait_until` then looks who listens.
+    An answer at it says nothing of the unit.
     """
     if ready is None or ready.kind not in ("tcp", "http"):
         return None
@@ -66,7 +66,6 @@ async def wait_until(
     process: SupervisedProcess,
     on_try: Callable[[str], None] = lambda _: None,
     *,
-    taken: int | None = None,
     encoding: str = "utf-8",
 ) -> None:
     """Return when the condition holds; the caller gives up, after a time or when the unit ended.
@@ -75,7 +74,6 @@ async def wait_until(
         ready: the condition; its values are final, without `${...}`.
         process: the unit's; relative paths and commands start from its folder.
         on_try: told why the last try failed, in words that follow "not ready: ".
-        taken: the port at which another process listened before the unit started.
         encoding: of its output.
 
     Raises:
@@ -83,10 +81,10 @@ async def wait_until(
     """
     match ready.kind:
         case "tcp":
-            await _again(lambda: _own(_listens(ready.target), process, taken), on_try)
+            await _again(lambda: _listens(ready.target), on_try)
         case "http":
             answer = partial(_answers, ready.target, ready.status or 200)
-            await _again(lambda: _own(answer(), process, taken), on_try)
+            await _again(answer, on_try)
         case "file":
             path = process.launch.cwd / ready.target
             await _again(lambda: _is_there(path), on_try)
@@ -142,22 +140,6 @@ async def _again(attempt: Callable[[], Awaitable[str]], on_try: Callable[[str], 
         on_try(reason)
         await asyncio.sleep(pause_s)
         pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-
-
-async def _own(attempt: Awaitable[str], process: SupervisedProcess, taken: int | None) -> str:
-    """The reason of the attempt, or that it is not the unit that has answered."""
-    reason = await attempt
-    if reason or taken is None:
-        return reason
-    from testrium.system import processes
-    from testrium.system.platform import system
-
-    assert process.pid is not None
-    if any(processes.listens(pid, taken) for pid in system.unit_pids(process.pid, process.keeper)):
-        return ""
-    owner = processes.listener(taken)
-    who = "" if owner is None else f": pid {owner}, {processes.command_line(owner)}"
-    return f"another process listened at port {taken} before the unit started{who}"
 
 
 async def _listens(target: str) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import signal
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from testrium.results import Observer
 from testrium.run.change import ChangeSignal
 from testrium.run.monitor import SamplingPace
 from testrium.run.ports import PortAllocator
-from testrium.run.supervisor.client import Supervisor
+from testrium.run.supervisor.client import SupervisedProcess, Supervisor
 
 
 @dataclass(slots=True)
@@ -37,6 +37,10 @@ class SharedFixture(Protocol):
 
     listeners: set[ChangeSignal]
     """Who is notified when something has changed."""
+
+    @property
+    def started(self) -> Sequence[SupervisedProcess]:
+        """The processes of all its starts."""
 
     @property
     def logs(self) -> tuple[Path, Path]:

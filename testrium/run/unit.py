@@ -29,6 +29,7 @@ from testrium.run.launch import (
     UnresolvedError,
     Values,
     awaited,
+    check_ports,
     conclusion_marker,
     error_line,
     launch_of,
@@ -36,7 +37,6 @@ from testrium.run.launch import (
     probe_values,
     ready_at_its_end,
     ready_condition,
-    taken_port,
     values_of,
     wanted_probes,
 )
@@ -71,7 +71,6 @@ class RunningUnit:
         self._stop_cause: EndCause | None = None
         self._restarting = False
         self._started_ns: int | None = None
-        self._taken_port: int | None = None  # where somebody else listened before its start
         self._ready_ns: int | None = None
         self._expected_death = False
         self._reported: asyncio.Future[Event] | None = None
@@ -186,7 +185,8 @@ class RunningUnit:
         recorder, surroundings = self.context.recorder, self.context.surroundings
         self._started_ns = began_ns = time.monotonic_ns()
         values = values_of(self.unit, surroundings, self.starts, probes)
-        self._taken_port = taken_port(self.unit, values)
+        if self.unit.ready:
+            check_ports(self.unit, values, self.context)
         launch = launch_of(self.unit, surroundings, values)
         file = self.context.folder.probes(self.name, self.starts)
         recorder.watch(self.name, self.starts, self.context.attempt, file, began_ns)
@@ -194,6 +194,7 @@ class RunningUnit:
         self.process = await self.context.services.supervisor.spawn(
             launch._replace(deadline_ns=self._deadline_ns())
         )
+        self.context.started.append(self.process)
         if self._stop_cause is not None:  # asked while it was being started
             self.process.stop(stacks=self.context.diagnostics.wanted)
         return values
@@ -352,7 +353,6 @@ class RunningUnit:
                 self.starts,
                 process,
                 tries.append,
-                self._taken_port,
             )
         )
         timeout_s = self.unit.ready_timeout_s

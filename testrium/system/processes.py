@@ -97,22 +97,15 @@ def pids() -> set[int]:
         return set()
 
 
-def listens(pid: int, port: int) -> bool:
-    """Whether the process accepts connections at a TCP port; False where it cannot be told."""
-    with contextlib.suppress(psutil.Error):
-        for connection in _allowed(lambda: psutil.Process(pid).net_connections(kind="tcp")) or ():
-            if _is_listening(connection.status, connection.laddr, port):
-                return True
-    return False
-
-
-def listener(port: int) -> int | None:
-    """The process that accepts connections at a TCP port; None where it cannot be told."""
+def listeners(port: int) -> set[int | None]:
+    """The processes that accept connections at a TCP port; None stands for one of another user."""
     with contextlib.suppress(psutil.Error, OSError):
-        for connection in psutil.net_connections(kind="tcp"):
-            if _is_listening(connection.status, connection.laddr, port):
-                return connection.pid
-    return None
+        return {
+            connection.pid
+            for connection in psutil.net_connections(kind="tcp")
+            if _is_listening(connection.status, connection.laddr, port)
+        }
+    return {None}
 
 
 def _is_listening(status: str, address: tuple[object, ...], port: int) -> bool:

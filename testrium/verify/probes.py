@@ -244,20 +244,30 @@ def _numbers(hole: Hole) -> str:
 def unproved_faults(scenario: Scenario, evidence: Evidence, index: EventIndex) -> list[Finding]:
     """A finding for each planned fault that never happened.
 
-    Of a clock that only the stored times of probes were told, the program has seen nothing.
+    Of a clock that only the stored times of probes were told, the program has seen nothing. Nor has
+    anybody seen what was done to a link to which nobody connected.
     """
+    unused = {event.step for event in evidence.faults if _is_unused(event)}
     happened = {event.step for event in evidence.faults if event.meta.get("by") != "probes"}
+    happened -= unused
     return [
         Finding(
             Code.VACUOUS,
             fault.name,
-            f"the planned fault never happened, so it proved nothing: {fault.name}",
+            "the planned fault"
+            f" {'met nobody' if fault.name in unused else 'never happened'}, so it proved nothing:"
+            f" {fault.name}",
             hints=tuple(_why(fault, scenario, evidence, index)),
             unit=fault.unit,
         )
         for fault in scenario.group.faults
         if fault.name not in happened
     ]
+
+
+def _is_unused(event: Event) -> bool:
+    """Whether nobody had connected to a link until a fault of it ended; a cut may refuse all."""
+    return event.meta.get("used") is False and event.meta.get("do") != "cut"
 
 
 def _why(fault: Fault, scenario: Scenario, evidence: Evidence, index: EventIndex) -> list[str]:
@@ -269,6 +279,9 @@ def _why(fault: Fault, scenario: Scenario, evidence: Evidence, index: EventIndex
         if any(event.step == fault.name for event in evidence.faults):  # by its probes alone
             hint = f"the clock of {fault.unit} did not move: it needs faketime's library"
             return [f"{hint} (libfaketime), for Python a newer one than 0.9.10"]
+    if any(event.step == fault.name and _is_unused(event) for event in evidence.faults):
+        port = f"${{unit.{fault.unit}.port.{fault.port}}}"
+        return [f"nobody connected through its link meanwhile: clients find it as {port}"]
     if place is None:
         return []
     reached = [

@@ -264,47 +264,40 @@ def test_a_foreign_server_at_the_port_does_not_make_a_unit_ready(workplace: Work
                 "api": f"""
                 command = ["sleep", "60"]
                 ready = {{ tcp = "127.0.0.1:{port}" }}
-                ready_timeout = 0.5
+                ready_timeout = 60
                 stop = "runner"
                 """
-            }
+            },
+            configs="timeout = 60",
         )
         outcome = workplace.run()
     assert outcome.codes == ["unready api"]
+    assert outcome.group["duration_s"] < 30  # at once, however long it would be waited for
+    assert outcome.unit("api")["pid"] is None
     message = outcome.group["findings"][0]["message"]
     assert f"another process listened at port {port} before the unit started" in message
     assert f"pid {os.getpid()}" in message
 
 
-def test_a_unit_that_shares_a_taken_port_is_ready_when_it_listens(workplace: Workplace) -> None:
-    with socket.socket() as foreign:
-        foreign.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        foreign.bind(("127.0.0.1", 0))
-        foreign.listen()
-        port = foreign.getsockname()[1]
-        workplace.group(
-            {
-                "api": f"""
-                entrypoint = "test_case:api"
-                ready = {{ tcp = "127.0.0.1:{port}" }}
-                stop = "runner"
-                """,
-                "a": 'entrypoint = "test_case:a"\nunit_dependencies = ["api"]',
-            },
-            f"""
-            import signal, socket
-            def api():
-                server = socket.socket()
-                server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-                server.bind(("127.0.0.1", {port}))
-                server.listen()
+def test_another_unit_of_the_group_may_listen_at_the_port(workplace: Workplace) -> None:
+    code = """
+        import os, signal, socket
+        def api():
+            with socket.create_server(("127.0.0.1", int(os.environ["TESTRIUM_PORT_HTTP"]))):
                 testrium.unit().probe("listens")
                 signal.pause()
-            def a():
-                testrium.unit().probe("done")
-            """,
-        )
-        assert workplace.run().codes == []
+        def a():
+            testrium.unit().probe("done")
+    """
+    second = """
+        command = ["sleep", "60"]
+        ready = {tcp = "127.0.0.1:${unit.api.port.http}"}
+        unit_dependencies = ["api"]
+    """
+    api = 'entrypoint = "test_case:api"\nports = ["http"]\nready_event = "listens"\n'
+    client = 'entrypoint = "test_case:a"\nunit_dependencies = ["second"]'
+    workplace.group({"api": api, "second": second, "a": client}, code)
+    assert workplace.run().codes == []
 
 
 def test_a_wait_ends_with_the_unit_that_should_emit(workplace: Workplace) -> None:

@@ -269,3 +269,24 @@ def client():
     outcome = workplace.run()
     assert outcome.exit_code == 1
     assert outcome.codes == ["vacuous cut on api.tcp"]
+
+
+def test_a_fault_of_a_link_that_nobody_uses_proves_nothing(workplace: Workplace) -> None:
+    code = """
+        import os, signal, socket
+        def srv():
+            with socket.create_server(("127.0.0.1", int(os.environ["TESTRIUM_PORT_HTTP"]))):
+                testrium.unit().probe("ready")
+                signal.pause()
+        def client():
+            testrium.unit().probe("up")
+    """
+    fault = '[[faults]]\nlink = "srv.http"\ndo = "latency"\nvalue = "50ms"\n'
+    units = {
+        "srv": 'entrypoint = "test_case:srv"\nports = ["http"]\nready_event = "ready"',
+        "client": 'entrypoint = "test_case:client"\nunit_dependencies = ["srv"]',
+    }
+    workplace.group(units, code, tables=fault)
+    outcome = workplace.run()
+    assert outcome.codes == ["vacuous latency on srv.http"]
+    assert "nobody connected" in outcome.group["findings"][0]["hints"][0]

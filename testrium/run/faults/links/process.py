@@ -274,4 +274,5 @@ class _Links:
         link, before = self._active.pop(fault)
         seen = link.seen.since(before)
         link.end(fault)
-        self.tell("ended", fault=fault, t_ns=time.monotonic_ns(), seen=seen._asdict())
+        told = {**seen._asdict(), "used": link.seen.connections > 0}
+        self.tell("ended", fault=fault, t_ns=time.monotonic_ns(), seen=told)
