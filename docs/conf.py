@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import tomllib
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -121,7 +122,19 @@ def section(group: Path) -> str:
         key=lambda path: _rank(path.relative_to(group)),
     )
     shown = "".join(_block(path, path.relative_to(group).as_posix()) for path in files)
-    return f"\n## {group.name}\n\n`testrium run {group.relative_to(ROOT).as_posix()}`\n{shown}"
+    call = f"`testrium run {group.relative_to(ROOT).as_posix()}`"
+    return f"\n## {group.name}\n\n{_told(group)}\n\n{call}\n{shown}"
+
+
+def _told(group: Path) -> str:
+    """The title and the purpose of a group, or of the groups in it."""
+    tables = [
+        tomllib.loads(path.read_text(encoding="utf-8")).get("Configs", {})
+        for path in sorted(group.rglob("config.toml"))
+        if not _made(path.relative_to(group))
+    ]
+    texts = [each.get(key, "") for each in tables for key in ("title", "purpose")]
+    return " ".join(text if text.endswith(".") else f"{text}." for text in texts if text)
 
 
 def _made(path: PurePosixPath) -> bool:
@@ -151,7 +164,7 @@ def as_rst(_: Any, context: Any, lines: list[str]) -> None:
         if part.startswith("``")
         else re.sub(r"(?<=\w)(?=:\w)|(?=\*)|(?m:^)(?=- )", r"\\", part)
         for part in parts
-    ).splitlines()
+    ).split("\n")  # the last line is empty, and has to stay
 
 
 def setup(app: Any) -> None:

@@ -152,6 +152,16 @@ def test_links_resolve(page: Path) -> None:
             assert anchor in anchors(target), link
 
 
+def test_a_page_begins_with_what_the_reader_can_do_after_it() -> None:
+    pages = [
+        *ROOT.glob("docs/*.md"),
+        *(page for name in ("how-to", "reference") for page in ROOT.glob(f"docs/{name}/*.md")),
+    ]
+    first = {page_id(page): page.read_text().partition("\n\n")[2] for page in pages}
+    begin = {name for name, text in first.items() if text.startswith("After this page ")}
+    assert first.keys() - begin == {"docs/index.md", "docs/changelog.md"}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_files_that_are_named_exist(page: Path) -> None:
     named = re.findall(r"`((?:testrium|docs|tests|example_groups)/[\w./-]+)`", page.read_text())

@@ -60,7 +60,9 @@ def changed(text: str, diff: str) -> str:
 def write(block: Block, folder: Path) -> None:
     path = folder / block.name
     if block.language == "diff":
-        path.write_text(changed(path.read_text(), block.body))
+        head, _, diff = block.body.partition("\n")
+        assert head == f"@@ {block.name} @@", "readers see the name in the first line"
+        path.write_text(changed(path.read_text(), diff))
         return
     assert block.body.startswith(f"# {block.name}\n"), "readers see the name in the first line"
     path.parent.mkdir(parents=True, exist_ok=True)
