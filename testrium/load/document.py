@@ -39,6 +39,10 @@ _STRING = re.compile(r'"""(?s:.*?)"""|"(?:[^"\\\n]|\\.)*"' + r"|'''(?s:.*?)'''|'
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
+#: Characters of a message about a file; of a longer one both ends are shown.
+MOST_OF_MESSAGE = 1000
+
+
 class Complaints:
     """All problems and notices of one loading, each once.
 
@@ -55,6 +59,8 @@ class Complaints:
         """Note a mistake because of which nothing is run."""
         if (file, line, key) in self._told:
             return
+        if len(message) > MOST_OF_MESSAGE:  # a value may be as long as the file
+            message = f"{message[: MOST_OF_MESSAGE // 2]}…{message[-MOST_OF_MESSAGE // 2 :]}"
         self._problems[Problem(file, line, key, message)] = None
 
     def tell_no_more(self) -> None:

@@ -204,3 +204,11 @@ def test_histories(problems_of: Problems, key: str, value: str, problem: str) ->
     line = 4 + list(table).index(key)
     told = f"{CONFIG}:{line}: histories[1].{key}: {problem}"
     assert problems_of(f"[[histories]]\n{lines}") == [told]
+
+
+def test_of_a_long_value_the_message_shows_both_ends(problems_of: Problems) -> None:
+    route = "|".join(["a:x"] * 20_000)
+    (told,) = problems_of(f"[[circuits]]\nname = 'c'\nroute = ['{route}', 'a:y']")
+    assert len(told) < 1100
+    assert told.startswith("g/config.toml:5: circuits[1].route: 'a:x|a:x")
+    assert told.endswith("column 1: an alternative is given twice")
