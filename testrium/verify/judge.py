@@ -132,15 +132,8 @@ def _judge(scenario: Scenario, evidence: Evidence) -> Judgement:
         *regressions.findings,
         *evidence.findings,
     ]
-    explanations = Explanations(
-        scenario,
-        found,
-        processes,
-        index,
-        torn,
-        evidence.checks,
-        unreported(scenario, evidence),
-    )
+    owed = (evidence.checks, unreported(scenario, evidence))
+    explanations = Explanations(scenario, found, processes, index, torn, *owed)
     ranked = explanations.ranked(_worded(explanations.nodes, facts, index))
     ranked = _with_waits(ranked, scenario, evidence.waits)
     unproved = [] if ranked else _unproved(scenario, evidence, index)
