@@ -472,25 +472,71 @@ class Explanations:
                 self._explain_keys(number, sent)
 
     def _by_gaps(self) -> None:
-        """A gap: what its process may have emitted, unless more is missing than probes can be."""
-        for gap in self._gaps:
-            cause = self._numbers[id(gap.finding)]
-            missing: dict[frozenset[str], list[int]] = {}
-            for number in self._with_codes(*_BY_GAPS):
-                units = gap.units & self._told_by(number, gap.units)
-                open_still = self._cause[number] is None or (
-                    self.nodes[number].code is Code.LOST
-                    and self._code_of_cause(number) is Code.LOST
-                )
-                if units and open_still:
-                    missing.setdefault(frozenset(units), []).append(number)
-            everything = [number for found in missing.values() for number in found]
-            if self._probes_missing(everything) > gap.capacity(gap.units):
+        """A gap: what its process may have emitted, unless more is missing than probes can be.
+
+        What several gaps may explain goes to one that has room for it.
+        """
+        candidates = self._candidates_of_gaps()
+        taken: list[dict[int, frozenset[str]]] = [{} for _ in self._gaps]
+        overfull: set[int] = set()
+        pending = dict(candidates)
+        while pending:
+            number = min(pending, key=lambda each: len(pending[each]))
+            possible = pending.pop(number)
+            chosen = next(
+                (gap for gap in possible if self._has_room(gap, taken[gap], number, possible[gap])),
+                None,
+            )
+            if chosen is not None:
+                taken[chosen][number] = possible[chosen]
                 continue
-            for units, numbers in missing.items():
-                if self._probes_missing(numbers) <= gap.capacity(units):
-                    for number in numbers:
-                        self._explain(number, cause)
+            overfull.update(possible)
+            for gap in possible:  # it explains none of them: another one may
+                for other in taken[gap]:
+                    pending[other] = candidates[other]
+                taken[gap] = {}
+            for other in list(pending):
+                left = {gap: u for gap, u in pending[other].items() if gap not in overfull}
+                pending[other] = candidates[other] = left
+                if not left:
+                    del pending[other]
+        for cause, numbers in zip(self._gaps, taken, strict=True):
+            for number in numbers:
+                self._explain(number, self._numbers[id(cause.finding)])
+
+    def _candidates_of_gaps(self) -> dict[int, dict[int, frozenset[str]]]:
+        """What is open still: for each finding the gaps that may explain it, with the units.
+
+        An effect without cause follows from a gap where the cause was to come from; only where
+        there is none, from one at its own place.
+        """
+        found: dict[int, dict[int, frozenset[str]]] = {}
+        for number in self._with_codes(*_BY_GAPS):
+            open_still = self._cause[number] is None or (
+                self.nodes[number].code is Code.LOST and self._code_of_cause(number) is Code.LOST
+            )
+            if not open_still:
+                continue
+            for told_by in (self._told_by, self._told_beside):
+                possible = {
+                    position: frozenset(units)
+                    for position, gap in enumerate(self._gaps)
+                    if (units := gap.units & told_by(number, gap.units))
+                }
+                if possible:
+                    found[number] = possible
+                    break
+        return found
+
+    def _has_room(
+        self, gap: int, taken: Mapping[int, frozenset[str]], number: int, units: frozenset[str]
+    ) -> bool:
+        """Whether a gap may explain one more finding, beside those that it explains already."""
+        whole = self._gaps[gap]
+        if self._probes_missing((*taken, number)) > whole.capacity(whole.units):
+            return False
+        same = (one for one, others in taken.items() if others == units)
+        return self._probes_missing((*same, number)) <= whole.capacity(units)
 
     def _probes_missing(self, numbers: Iterable[int]) -> int:
         """How many probes are not there; of several circuits that miss the same ones the most."""
@@ -511,13 +557,18 @@ class Explanations:
         if node.code is Code.LOST:
             return {unit for unit in units if self._owes_loss(unit, number, ended=False)}
         if node.code in (Code.PHANTOM, Code.STALE):
-            return {
-                unit for unit in units if unit == node.unit or self._may_have_caused(unit, number)
-            }
+            return {unit for unit in units if self._may_have_caused(unit, number)}
         if node.code is Code.INCONSISTENT:
             return {unit for unit in units if self._takes_part(node.where, unit)}
         events = (node.event, node.other) if isinstance(node, Draft) else ()
         return {event.unit for event in events if event is not None}
+
+    def _told_beside(self, number: int, units: Collection[str]) -> set[str]:
+        """Of some units the one at whose place an effect without a cause is."""
+        node = self.nodes[number]
+        if node.code not in (Code.PHANTOM, Code.STALE):
+            return set()
+        return {unit for unit in units if unit == node.unit}
 
     def _takes_part(self, history: str, unit: str) -> bool:
         """Whether a unit emits calls or answers of a history."""

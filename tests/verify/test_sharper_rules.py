@@ -205,6 +205,24 @@ TABLE = {
         f"{UNITS};circuit a:s b:r;a:s> 1;b:x pid=9 seq=1;b:x pid=9 seq=1",
         "fail;lost b:r 1;gap b",
     ),
+    "two gaps share what is missing": (
+        (
+            f"{UNITS};circuit a:s b:r;b:r< 1 pid=2 seq=1;a:s> 2 pid=1 seq=2;b:r< 2 pid=2 seq=2;"
+            "a:s> 3 pid=1 seq=3;a:s> 4 pid=1 seq=4;b:r< 4 pid=2 seq=4"
+        ),
+        "unknown;gap b;lost b:r 3 < gap b;gap a;phantom b:r 1 < gap a",
+    ),
+    "two gaps hide no more than both together": (
+        (
+            f"{UNITS};circuit a:s b:r;b:r< 1 pid=2 seq=1;a:s> 2 pid=1 seq=2;b:r< 2 pid=2 seq=2;"
+            "a:s> 3 5 pid=1;a:s> 4 pid=1 seq=3;b:r< 4 pid=2 seq=4"
+        ),
+        "fail;lost b:r 3,5;gap a;phantom b:r 1 < gap a;gap b",
+    ),
+    "an effect without cause follows from a gap at its own place where no other is": (
+        f"{UNITS};circuit a:s b:r;a:s> 2;b:r< 1 pid=2 seq=1;b:r< 2 pid=2 seq=3",
+        "unknown;gap b;phantom b:r 1 < gap b",
+    ),
     "a gap of another process": (
         f"{UNITS};circuit a:s b:r;a:s> 1;c:x pid=9 seq=1;c:x pid=9 seq=3",
         "fail;lost b:r 1;gap c",
