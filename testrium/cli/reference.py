@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import click
@@ -25,7 +26,8 @@ _WIDTH = 100
 def explain_command(code: str) -> int:
     """Tell what the finding CODE means, how it comes about and what to do.
 
-    Without CODE: list all of them, in the order in which they rank as root causes.
+    CODE may also be a key of a file: verify.linger, stop_to. Without CODE: list all findings,
+    in the order in which they rank as root causes.
     """
     known = pages()
     if not code:
@@ -35,9 +37,30 @@ def explain_command(code: str) -> int:
         click.echo("\nMore about one of them: testrium explain CODE")
     elif code in known:
         _show(known[code])
+    elif told := "\n\n".join(_about_key(code)):
+        click.echo(told)
     else:
         raise UsageError(f"unknown finding {code!r}{one_of(code, known)}")
     return 0
+
+
+def _about_key(name: str) -> Iterator[str]:
+    """What each key of this name means; the name of its table may stand before it."""
+    from testrium.load.schema import json_schemas
+
+    wanted, key = (part.replace("-", "_") for part in name.rpartition(".")[::2])
+    for file, schema in json_schemas().items():
+        own = schema.get("additionalProperties")
+        tables = {file.partition("s/")[0]: own} if own else schema["properties"]
+        for table, keys in tables.items() if file != "testrium.toml" else ():
+            known = keys.get("properties") or keys.get("items", {}).get("properties", {})
+            if wanted not in ("", table):
+                continue
+            for one, about in known.items():
+                if one.replace("-", "_") == key and "description" in about:
+                    text = textwrap.fill(about["description"], _WIDTH)
+                    yield f"{table}.{one}  ({file})\n\n{text}"
+                    break
 
 
 def pages() -> dict[str, str]:

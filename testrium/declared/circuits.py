@@ -279,7 +279,7 @@ class Rules:
     linger_ns: Annotated[int | None, DURATION, Key("linger", default="the deadline")] = None
     """seconds, or a duration: how long Testrium waits for open expectations (a key on its way, a
     missing probe) after the last unit that ends by itself has ended. A short value makes a loss
-    fail fast
+    fail fast; without it Testrium waits until the deadline (`timeout`)
     """
     stderr: Literal["uncaught", "forbid", "allow"] = "uncaught"
     """`"uncaught"`: exceptions that the interpreter reports count. `"forbid"`: any traceback on the

@@ -133,8 +133,10 @@ def _resolved(schema: Any, definitions: Mapping[str, Any], inner: Any) -> Any:
     return found
 
 
-def _spellings(key: str) -> set[str]:
-    return {key, key.replace("-", "_"), key.replace("_", "-")} if key else set()
+def _spellings(key: str) -> tuple[str, ...]:
+    """How a key may be written, as it is declared first."""
+    written = (key, key.replace("-", "_"), key.replace("_", "-"))
+    return tuple(dict.fromkeys(written)) if key else ()
 
 
 def _sentence(text: str) -> str:

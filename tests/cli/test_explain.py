@@ -57,3 +57,17 @@ def test_an_unknown_code_gets_a_suggestion(
     told = capsys.readouterr().err
     assert told.startswith(f"testrium: unknown finding {code!r}; ")
     assert message in told
+
+
+@pytest.mark.parametrize(
+    ("name", "heads"),
+    [
+        ("verify.linger", ["verify.linger  (config.toml)"]),
+        ("linger", ["verify.linger  (config.toml)"]),
+        ("unit.stop-to", ["unit.stop_to  (units/*.toml)"]),
+        ("stop_to", ["unit.stop_to  (units/*.toml)", "fixture.stop_to  (fixtures/*.toml)"]),
+    ],
+)
+def test_a_key_is_explained_by_its_declaration(name: str, heads: list[str]) -> None:
+    told = CliRunner().invoke(explain_command, [name]).output
+    assert [line for line in told.splitlines() if line.endswith("toml)")] == heads
