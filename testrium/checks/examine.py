@@ -308,7 +308,7 @@ class Examiner:
     def _shown(self, path: Path) -> str:
         """A path as messages name it: below the group's or the run's folder if it lies there."""
         if self._run_dir is not None and path.is_relative_to(self._run_dir):
-            return f"${{run.dir}}/{path.relative_to(self._run_dir)}"
+            return f"run folder/{path.relative_to(self._run_dir)}"
         return str(path.relative_to(self._folder) if path.is_relative_to(self._folder) else path)
 
 

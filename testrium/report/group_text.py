@@ -154,10 +154,16 @@ def _result_rows(results: Sequence[Test] | Sequence[CheckResult]) -> list[list[S
                 Span(str(verdict), STYLES[verdict]),
                 Span(test.name),
                 Span(phrases.duration(test.duration_s)),
-                Span(" ".join(test.message.split()), "dim"),
+                Span(_first_line(test.message), "dim"),
             ]
         )
     return rows
+
+
+def _first_line(message: str) -> str:
+    """The first line of a message, and a sign that there is more: the findings show all of it."""
+    first, _, rest = message.strip().partition("\n")
+    return f"{' '.join(first.split())} …" if rest else " ".join(first.split())
 
 
 #: Independent findings after the root cause that are shown; the rest is counted.

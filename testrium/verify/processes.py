@@ -29,6 +29,9 @@ _STOPPED = frozenset(
 _RAISED_IN = re.compile(r'[\s|+]*(?P<frame>File "(?P<file>[^"]*)", line \d+.*)')
 
 
+_NO_MODULE = re.compile(r"(?:(?P<python>\S*python[\d.]*): )?No module named '?(?P<module>[\w.]+)'?")
+
+
 class Exceptions:
     """The Exception events of a run, as they count under its rules."""
 
@@ -105,16 +108,18 @@ def exception_finding(events: list[Event]) -> Finding:
     """The finding for the exceptions of one place."""
     first = events[0]
     said = str(first.meta.get("message") or "")
-    how = {"main": "died of", "thread": "lost a thread to", "task": "lost a task to"}.get(
-        str(first.meta.get("uncaught")), "reported"
-    )
+    how = {
+        "main": f"{first.unit} died of",
+        "thread": f"a thread of {first.unit} died of",
+        "task": f"a task of {first.unit} died of",
+    }.get(str(first.meta.get("uncaught")), f"{first.unit} reported")
     more = f" ({times(len(events))})" if len(events) > 1 else ""
     raised_at = _raised_at(str(first.meta.get("traceback") or ""))
     keys = tuple(dict.fromkeys(event.key for event in events if event.key is not None))
     return Finding(
         Code.EXCEPTION,
         place_of(first),
-        f"{first.unit} {how} {first.step}" + (f": {shown(said)}" if said else "") + more,
+        f"{how} {first.step}" + (f": {shown(said)}" if said else "") + more,
         key=keys[0] if keys else None,
         keys=keys,
         events=tuple(event.id for event in events[:20]),
@@ -350,6 +355,7 @@ class ProcessFacts:
             hints.append(end.message)
         hints += end.threads
         hints += self._planned_hints(end)
+        hints += self._module_hints(end)
         if code is Code.UNREADY:
             hints += self._ready_hints(end)
         elif code is Code.CRASH and any("refused" in line.lower() for line in end.last_lines):
@@ -366,6 +372,22 @@ class ProcessFacts:
                 explained_by=_planned(end.fault),
             )
         )
+
+    def _module_hints(self, end: End) -> list[str]:
+        """That a command found another Python than the one that was meant."""
+        unit = self._units.get(end.unit)
+        if unit is None or unit.command is None:
+            return []
+        found = next(filter(None, map(_NO_MODULE.search, reversed(end.last_lines))), None)
+        if found is None:
+            return []
+        program = found["python"] or unit.command[0]
+        return [
+            (
+                f"{shown(program)} has no module {shown(found['module'])}: activate the environment"
+                " that has it, or use an entrypoint, which runs with Testrium's own Python"
+            )
+        ]
 
     def _planned_hints(self, end: End) -> list[str]:
         """That it was planned, and what `in-except` made of it."""

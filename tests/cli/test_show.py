@@ -76,7 +76,7 @@ def test_the_last_run_has_a_name(state: Path) -> None:
     ("arguments", "message"),
     [
         (("2026", "helo"), "run 20261121-1 has no group 'helo'; did you mean 'hello'?"),
-        (("2026", "zzz"), "run 20261121-1 has no group 'zzz'; it has far/away, hello"),
+        (("2026", "zzz"), "run 20261121-1 has no group 'zzz'; known: far/away, hello"),
         (("helo",), "run 20261121-1 has no group 'helo'; did you mean 'hello'?"),
         (("2025",), "no run begins with '2025'; the latest are 20261121-1"),
     ],

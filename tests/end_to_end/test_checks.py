@@ -75,7 +75,7 @@ def test_each_subject(workplace: Workplace) -> None:
     out.unlink()
     gone = workplace.finish(workplace.start("verify", "--json", "report.json"))
     assert gone.exit_code == 1
-    assert checks_of(gone)["wrong"]["message"] == "${run.dir}/out.json does not exist"
+    assert checks_of(gone)["wrong"]["message"] == "run folder/out.json does not exist"
 
 
 def test_reference_files(workplace: Workplace) -> None:

@@ -96,7 +96,7 @@ def test_paths_are_below_the_groups_folder(run: Run) -> None:
         Check("absolute", exists=str(run.folder)),
     )
     assert [result.passed for result in results] == [True, False, True]
-    assert results[1].message == "${run.dir}/a.txt: no line matches 'x'"
+    assert results[1].message == "run folder/a.txt: no line matches 'x'"
 
 
 def test_the_output_of_a_unit(run: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -249,7 +250,7 @@ def test_what_an_exception_says(table: Callable[[str], Any]) -> None:
     meta = {"uncaught": "thread", "message": "1", "traceback": TRACEBACK}
     events = tuple(event._replace(meta=meta) for event in evidence.events)
     (finding,) = judge(case.scenario(), evidence._replace(events=events)).findings
-    assert finding.message == "a lost a thread to KeyError: 1 (twice)"
+    assert finding.message == "a thread of a died of KeyError: 1 (twice)"
     assert finding.hints == ('raised at File "x.py", line 1',)
 
 
@@ -281,3 +282,13 @@ def test_a_planned_fault_explains_the_end_it_caused(findings_of: Callable[[str],
     assert findings_of("unit a\na:up\nend a signal=SIGKILL fault=kill") == (
         "fail\ncrash a < fault kill"
     )
+
+
+def test_a_command_without_its_module_gets_advice(table: Callable[[str], Any]) -> None:
+    case = table("unit a\na:up\nend a exit=1")
+    evidence, scenario = case.evidence(), case.scenario()
+    unit = replace(scenario.units[0], command=("python3", "-m", "uvicorn"), entrypoint=None)
+    said = ("/usr/bin/python3: No module named uvicorn",)
+    ends = tuple(end._replace(last_lines=said) for end in evidence.ends)
+    judged = judge(scenario._replace(units=(unit,)), evidence._replace(ends=ends))
+    assert judged.findings[0].hints[-1].startswith("/usr/bin/python3 has no module uvicorn: activ")
