@@ -41,7 +41,7 @@ from testrium.results import (
 from testrium.retention import Keep
 from testrium.run.schedule import usable_cores
 from testrium.run.services import HeldGroup
-from testrium.session import DATABASE, Request, Session
+from testrium.session import DATABASE, Elsewhere, Request, Session
 from testrium.session import run as run_session
 from testrium.words import GOOD_VERDICTS, Place, Verdict
 
@@ -101,6 +101,8 @@ class Options(TypedDict, total=False):
     """How much worse figures may be than in earlier runs: 0.2 is 20 %."""
     update_golden: bool
     """Rewrite the reference files of checks that differ."""
+    on: Elsewhere | None
+    """Where groups run instead of here: `testrium.cluster.Dask("tcp://HOST:8786")`."""
     keep: Keep
     """Which groups' folders to keep: "all", "failed" or "none"; only these have events."""
     verbose: bool
@@ -461,6 +463,10 @@ class OpenRun:
         id_, folder = self._session.id, self._session.folder
         return Run(RunResult(id_, verdict, EXIT_CODES[verdict], took_s, results, folder=folder))
 
+    def interrupt(self) -> None:
+        """Ask the groups that are running to end; from any thread."""
+        self._loop.call_soon_threadsafe(self._interrupt.ask)
+
     def close(self) -> Run:
         """Stop what all groups share; the report and the history are written. Raises InfraError."""
         self._loop.call_soon_threadsafe(self._closing.set)
@@ -597,6 +603,7 @@ def request(paths: _Paths = (), **options: Unpack[Options]) -> Request:
         shuffle=options.get("shuffle"),
         max_regression=options.get("max_regression"),
         update_golden=options.get("update_golden", False),
+        on=options.get("on"),
         keep=options.get("keep", "all"),
         command_line=command_line,
     )

@@ -130,6 +130,9 @@ class GroupResult(NamedTuple):
     unpacked: Path | None = None
     #: What came before it, with `--retries`: none of them passed.
     tries: tuple[FailedTry, ...] = ()
+    #: The machine of a cluster where it was run, and its class for comparisons; "": this one.
+    host: str = ""
+    machine: str = ""
 
     @property
     def files(self) -> Path | None:

@@ -11,7 +11,7 @@ import contextlib
 import gc
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from testrium.declared.groups import Group, Scenario
 from testrium.errors import ExitCode, InfraError, NoGroupsError
@@ -31,10 +31,11 @@ from testrium.retention import Keep, keep_group, record_run
 from testrium.words import BAD_VERDICTS, Code, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
     from random import Random
 
+    from testrium.evidence import Finding
     from testrium.history.rows import Revision
     from testrium.load.project import Project
     from testrium.plan.scenarios import Shard
@@ -56,6 +57,34 @@ _SIGNALS = {
 }
 
 
+class Workers(Protocol):
+    """Other machines, while a run has them: `slots` groups run there at once."""
+
+    slots: int
+
+    async def run(
+        self, scenario: Scenario, folder: Path, begun: Callable[[], None]
+    ) -> RanElsewhere: ...
+
+    async def end_with(self, interrupt: Interrupt) -> None: ...
+
+
+class Elsewhere(Protocol):
+    """Where groups can run instead of here, as `cluster.Dask` is."""
+
+    def opened(
+        self, run: str, project: Project, cwd: Path
+    ) -> AbstractAsyncContextManager[Workers]: ...
+
+
+class RanElsewhere(NamedTuple):
+    """The machine on which a group has run, its class for comparisons, and what to note."""
+
+    host: str
+    machine: str
+    notes: tuple[Finding, ...] = ()
+
+
 class Request(NamedTuple):
     """What the user asked for.
 
@@ -64,6 +93,7 @@ class Request(NamedTuple):
     After `max_failures` results that did not pass nothing more starts, and after the first of them
     `until_fail` begins no other round: with it `repeat` counts extra rounds of the whole selection.
     `shuffle` is a seed. With `max_regression` (0.2: 20 %) figures are compared with earlier runs.
+    `on` is where groups run instead of here.
     `update_golden` rewrites the reference files of checks that differ. `keep` tells which
     groups' folders stay. What does not pass is tried `retries` more times; with `fail_on_flaky` it
     fails even if it passes then. Of several machines that run the same selection this one runs its
@@ -83,6 +113,7 @@ class Request(NamedTuple):
     shuffle: int | None = None
     max_regression: float | None = None
     update_golden: bool = False
+    on: Elsewhere | None = None
     keep: Keep = "all"
     retries: int = 0
     fail_on_flaky: bool = False
@@ -197,12 +228,29 @@ class Session:
         self._started_wall, self._started = time.time(), time.monotonic()
         self.folder = self._state / "runs" / self.id
         self._services: RunServices
+        self._cluster: Workers | None = None  # where groups run instead of here
 
     async def run(self, scenarios: tuple[Scenario, ...]) -> RunResult:
         """Run all scenarios and record the run. Raises InfraError."""
-        async with self.opened(scenarios):
+        async with self.opened(scenarios) as interrupt, self._on_cluster(interrupt):
             results = await self._run_rounds(scenarios)
         return await self.recorded(results)
+
+    @contextlib.asynccontextmanager
+    async def _on_cluster(self, interrupt: Interrupt) -> AsyncIterator[None]:
+        """Connect to the cluster that the user has named, if any. Raises UsageError, InfraError."""
+        if self._request.on is None:
+            yield
+            return
+        opening = self._request.on.opened(self.id, self._project, self._request.cwd)
+        async with opening as cluster:
+            self._cluster = cluster
+            ending = asyncio.create_task(cluster.end_with(interrupt))
+            try:
+                yield
+            finally:
+                self._cluster = None
+                ending.cancel()
 
     @contextlib.asynccontextmanager
     async def opened(self, scenarios: tuple[Scenario, ...] = ()) -> AsyncIterator[Interrupt]:
@@ -270,7 +318,8 @@ class Session:
             done = await run_scheduled(
                 planned,
                 self.run_one,
-                jobs=self._request.jobs,
+                jobs=self._request.jobs if self._cluster is None else self._cluster.slots,
+                apart=self._cluster is not None,
                 stop=self._is_over,
                 sequence=self._in_sequence(planned),
             )
@@ -341,7 +390,10 @@ class Session:
             result = GroupResult(scenario, Verdict.ERROR, judgement=judgement)
         else:
             try:
-                result = await self._run_group(scenario, hold)
+                if self._cluster is not None:
+                    result = await self._run_elsewhere(scenario, self._cluster)
+                else:
+                    result = await self._run_group(scenario, hold)
             except InfraError as error:
                 judgement = failed_runner(scenario, error)
                 result = GroupResult(scenario, Verdict.ERROR, judgement=judgement)
@@ -380,6 +432,18 @@ class Session:
             await self._check(scenario, group)
             await group.conclude(await self._results_so_far(scenario, group))
         return await self._judge.judge(scenario, group.database, self.folder)
+
+    async def _run_elsewhere(self, scenario: Scenario, cluster: Workers) -> GroupResult:
+        """Run a group on the cluster; what it has recorded is judged here."""
+        folder = self.folder / scenario.folder_name
+
+        def begun() -> None:
+            self._request.observer.group_started(scenario, folder)
+
+        host, machine, notes = await cluster.run(scenario, folder, begun)
+        result = await self._judge.judge(scenario, folder / DATABASE, self.folder)
+        judgement = result.judgement._replace(notes=(*notes, *result.judgement.notes))
+        return result._replace(judgement=judgement, host=host, machine=machine)
 
     async def _check(self, scenario: Scenario, group: GroupRun) -> None:
         """Make the declared checks, before teardown.py removes what they look at."""

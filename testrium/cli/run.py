@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from testrium.report.console import Console, HopTime
     from testrium.report.writer import ReportChoice, Writer, Writers
     from testrium.results import GroupResult, RunResult
-    from testrium.session import Request
+    from testrium.session import Elsewhere, Request
 
 
 #: The variable whose options are added to those of `testrium run`.
@@ -99,6 +99,7 @@ class RunOptions:
     max_regression: float | None
     update_golden: bool
     jobs: int
+    on: str
     keep: Literal["all", "failed", "none"]
     archive: str | None
     quiet: bool
@@ -249,6 +250,13 @@ def _as_given(option: click.Option, value: Any) -> Any:
     help="Run N groups side by side; auto is the number of cores.",
 )
 @click.option(
+    "--on",
+    default="",
+    metavar="ADDRESS",
+    help="Run groups on a Dask cluster: the address of its scheduler, or local:N for N workers"
+    " on this machine.",
+)
+@click.option(
     "--keep",
     type=click.Choice(["all", "failed", "none"]),
     default="all",
@@ -370,12 +378,22 @@ def _request(
         shuffle=_seed(console, options.shuffle),
         max_regression=options.max_regression,
         update_golden=options.update_golden,
+        on=_elsewhere(options.on),
         keep=options.keep,
         observer=Fanout(console, writers),
         jobs=options.jobs,
         verbose=options.verbose,
         command_line=tuple(sys.argv[1:]),
     )
+
+
+def _elsewhere(address: str) -> Elsewhere | None:
+    """Where groups run instead of here. Raises UsageError."""
+    if not address:
+        return None
+    from testrium.cluster import Dask
+
+    return Dask(address)
 
 
 def _expected_durations(console: Console) -> Mapping[str, float]:

@@ -21,11 +21,14 @@ from testrium.declared.keys import (
     table,
 )
 from testrium.declared.quantities import (
+    NAME,
     POSITIVE_SECONDS,
     FilledText,
     Labels,
     Name,
+    Named,
     Names,
+    Positive,
     PositiveCount,
     Text,
     Unique,
@@ -174,6 +177,12 @@ class Configs:
     """`true`: the rule of testrium 0.3.0 for units that do not end. A `stop = "self"` unit whose
     `events` were all emitted, and on which no other unit depends, is stopped with a note instead
     of being a `hang`
+    """
+    resources: Annotated[Mapping[str, Positive], Named(NAME.pattern, "name of a resource")] = field(
+        default_factory=nothing
+    )
+    """what a worker of a [cluster](command-line.md#groups-on-a-cluster) must offer to run the
+    group: `{gpu = 1}`
     """
     inherit_env: Annotated[bool, Key("inherit-env")] = True
     """`false`: units get only `PATH`, `HOME`, `LANG`, `TMPDIR` and the variables that the group

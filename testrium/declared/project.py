@@ -45,6 +45,14 @@ class AiTable:
 
 
 @table
+class ClusterTable:
+    """The table `[cluster]`: what goes with groups that run on other machines."""
+
+    files: tuple[FilledText, ...] = ()
+    """patterns of files and folders, below the folder of this file, that groups need"""
+
+
+@table
 class PluginsTable:
     """The table `[plugins]`: the project's own plugins, by kind and name."""
 
@@ -172,6 +180,8 @@ class RunTable:
     """Print whole lines only."""
     color: Literal["yes", "no", "auto"] | None = None
     """Print colors."""
+    on: FilledText | None = None
+    """Run groups on a Dask cluster."""
     coverage: bool | None = None
     """Measure which lines Python units run."""
     json: FilledText | None = None
@@ -204,6 +214,8 @@ class ProjectTable:
     """environment variables for every process of every group"""
     pythonpath: tuple[FilledText, ...] = ()
     """folders, below the folder of this file, for all Python code of groups"""
+    cluster: ClusterTable | None = None
+    """what goes with groups to [other machines](command-line.md#groups-on-a-cluster): `files`"""
     ai: AiTable | None = None
     """the [command that is asked about failures](groups.md#asking-a-command-about-failures):
     `command`, a list

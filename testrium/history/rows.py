@@ -186,7 +186,7 @@ def result_row(run: str, result: GroupResult, project: Path) -> tuple[Any, ...]:
         root and str(root.code),
         root and text(root.where),
         result.average_latency_s,
-        machine_class() if scenario.group.save_scores else None,
+        (result.machine or machine_class()) if scenario.group.save_scores else None,
     )
 
 

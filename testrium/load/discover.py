@@ -22,7 +22,7 @@ CONFIG_FILE = "config.toml"
 UNITS_FOLDER = "units"
 IGNORE_FILE = ".testriumignore"
 
-_NOT_SEARCHED = frozenset({"__pycache__", "node_modules"})
+NOT_SEARCHED = frozenset({"__pycache__", "node_modules"})
 _WILDCARD = re.compile(r"[*?[]")
 #: `FROM..TO`, of which one may be left out. No part of a path: `..` has no name beside it there.
 _RANGE = re.compile(r"(?P<first>|.*[^/.])\.\.(?P<last>|[^/.].*)")
@@ -235,7 +235,7 @@ class Search:
     def _is_searched(self, folder: Path, root: Path) -> bool:
         try:
             return (
-                folder.name not in _NOT_SEARCHED
+                folder.name not in NOT_SEARCHED
                 and folder.is_dir()
                 and not (folder / "pyvenv.cfg").is_file()
                 and not self._is_ignored(folder, root)

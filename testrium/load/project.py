@@ -35,7 +35,8 @@ class Project(NamedTuple):
 
     `configs` and `unit` tell where the file says what holds for keys of `[Configs]` and of units
     that a group leaves out, by field. `run` has defaults for the options of `testrium run`, `env`
-    variables for every process, `pythonpath` folders for the Python code of groups. `ai_command`
+    variables for every process, `pythonpath` folders for the Python code of groups,
+    `cluster_files` patterns of what groups need on other machines. `ai_command`
     is () where none is given. `templates` is the folder of the project's own templates of groups,
     which need not exist. `requirements` are ids with what they require; None where the project
     lists none. `quarantine` are failures that are known.
@@ -49,6 +50,7 @@ class Project(NamedTuple):
     env: Mapping[str, str] = EMPTY
     pythonpath: tuple[Path, ...] = ()
     ai_command: tuple[str, ...] = ()
+    cluster_files: tuple[str, ...] = ()
     templates: Path | None = None
     requirements: Mapping[str, str] | None = None
     plugins: tuple[Plugin, ...] = ()
@@ -153,6 +155,7 @@ def _project(found: _File, cwd: Path) -> Project:
         run=_given(project.run) if project.run else EMPTY,
         env=project.env,
         pythonpath=tuple(file.parent / folder for folder in project.pythonpath),
+        cluster_files=project.cluster.files if project.cluster else (),
         ai_command=project.ai.command if project.ai else (),
         templates=file.parent / (project.templates or TEMPLATES_FOLDER),
         requirements=project.requirements,

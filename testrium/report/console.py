@@ -340,6 +340,8 @@ class Console:
         told = group_text.outcome(result)
         took = "" if result.verdict is Verdict.SKIP else phrases.duration(result.duration_s)
         parts = [Span(mark, style), Span(f" {name}{gap}  "), Span(f"{took:>8}", "dim")]
+        if result.host:
+            parts.append(Span(f"  on {result.host}", "dim"))
         if told:
             parts.append(Span(f"  {told}", "dim" if result.verdict is Verdict.SKIP else style))
         return line(*parts, hanging=4)

@@ -81,6 +81,7 @@ def group_json(result: GroupResult) -> dict[str, Any]:
         "reason": wording.reason(result) or None,
         "duration_s": _seconds(result.duration_s),
         "run_dir": None if result.run_dir is None else str(result.run_dir),
+        "host": result.host or None,
         "notes": [_finding(note) for note in judgement.notes],
         "findings": [_finding(finding) for finding in judgement.findings],
         "units": [_unit(end, result.started_ns) for end in result.ends],

@@ -51,6 +51,7 @@ async def run_scheduled(
     jobs: int,
     stop: Callable[[list[Result]], bool],
     sequence: Iterable[Scenario] | None = None,
+    apart: bool = False,
 ) -> list[Result]:
     """Run all, at most `jobs` at once.
 
@@ -60,6 +61,7 @@ async def run_scheduled(
         jobs: how many may run side by side.
         stop: asked before each start whether, given the results so far, nothing more shall begin.
         sequence: the same scenarios in the order in which they start; None for their own order.
+        apart: each runs on a machine or in a copy of its own, so that only `jobs` holds.
     """
     pending = list(scenarios if sequence is None else sequence)
     running: dict[asyncio.Future[Result], Scenario] = {}
@@ -69,9 +71,13 @@ async def run_scheduled(
         if stop(list(results.values())):
             pending.clear()
         for scenario in list(pending):
-            if scenario.group.exclusive and running:
+            if apart:
+                fits = len(running) < jobs
+            elif scenario.group.exclusive and running:
                 break  # it comes next, alone; nobody overtakes it
-            if may_start(scenario, running.values(), jobs):
+            else:
+                fits = may_start(scenario, running.values(), jobs)
+            if fits:
                 pending.remove(scenario)
                 running[asyncio.ensure_future(run(scenario))] = scenario
         if not running:

@@ -1,0 +1,529 @@
+"""Groups as tasks of a Dask cluster: `testrium run --on tcp://SCHEDULER:8786`.
+
+Dask decides which worker runs which group, moves what tasks need, and notices lost workers. A group
+goes there with its folder, as an archive that each worker gets once; what its run has recorded
+comes back in chunks, and is judged at home. On a worker all groups of one run share a `testrium`
+run in a temporary folder, so that fixtures and the supervisor are started once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import io
+import os
+import platform
+import shutil
+import socket
+import tempfile
+import threading
+import time
+import zipfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from testrium.declared.groups import Scenario
+from testrium.errors import InfraError, UsageError
+from testrium.evidence import Finding
+from testrium.session import RanElsewhere
+from testrium.words import Code, Verdict
+
+if TYPE_CHECKING:
+    from testrium.api import OpenRun
+    from testrium.load.project import Project
+    from testrium.run.services import Interrupt
+
+#: Bytes that come back at a time.
+CHUNK: Final = 8_000_000
+#: Seconds for a scheduler to answer.
+CONNECT_S: Final = 10.0
+#: How often a group is started: once, and once more where its worker was lost.
+MOST_STARTS: Final = 2
+#: A worker ends what it runs where the runner has not been heard of for so long (seconds).
+SILENCE_S: Final = 20.0
+_HEARTBEAT_S: Final = 4.0
+_LOCAL: Final = "local:"
+_MOST_LOCAL: Final = 1000
+
+
+class Host(NamedTuple):
+    """Where a group has run: the name of the machine, and its class for comparisons of figures."""
+
+    name: str
+    machine: str
+
+
+class RanThere(NamedTuple):
+    """What a worker has of one group: `archive` is a file there, of `size` bytes."""
+
+    host: Host
+    worker: str
+    archive: str
+    size: int
+    error: str = ""
+
+
+class GroupTask(NamedTuple):
+    """One group to be run: the scenario, where its folder is in the files, and of which run."""
+
+    run: str
+    scenario: Scenario
+    place: str
+    root: str
+
+
+# At home --------------------------------------------------------------------------------------
+
+
+class Dask:
+    """The scheduler at `tcp://HOST:PORT`, or `local:N` workers that are started on this machine.
+
+    Raises UsageError for another address, or where the package distributed is missing.
+    """
+
+    def __init__(self, address: str) -> None:
+        count = address.removeprefix(_LOCAL)
+        self._address, self._workers = address, 0
+        if count != address:
+            if not count.isdecimal() or not 1 <= int(count) <= _MOST_LOCAL:
+                raise UsageError(f"--on {address}: expected local:N with N from 1 to {_MOST_LOCAL}")
+            self._workers = int(count)
+        elif "://" not in address:
+            raise UsageError(f"--on {address}: expected tcp://HOST:PORT or local:N")
+        _distributed()
+
+    @asynccontextmanager
+    async def opened(self, run: str, project: Project, cwd: Path) -> AsyncIterator[Cluster]:
+        """Connect, for one run; what was started for it is gone at the end.
+
+        Raises UsageError for workers of another version, InfraError where no scheduler answers.
+        """
+        async with self._scheduler() as target, _connected(target, self._address) as client:
+            cluster = Cluster(client, self._address, run, project, cwd)
+            await cluster.check()
+            beating = asyncio.create_task(cluster.beat())
+            try:
+                yield cluster
+            finally:
+                beating.cancel()
+                await cluster.close()
+
+    @asynccontextmanager
+    async def _scheduler(self) -> AsyncIterator[Any]:
+        if not self._workers:
+            yield self._address
+            return
+        local = await _distributed().LocalCluster(
+            n_workers=self._workers,
+            threads_per_worker=1,
+            memory_limit=0,
+            dashboard_address=None,
+            asynchronous=True,
+        )
+        try:
+            yield local
+        finally:
+            await local.close()
+
+
+def _distributed() -> Any:
+    try:
+        import distributed
+    except ImportError:
+        raise UsageError(
+            "--on needs the package distributed: pip install 'testrium[cluster]'"
+        ) from None
+    return distributed
+
+
+@asynccontextmanager
+async def _connected(target: Any, address: str) -> AsyncIterator[Any]:
+    distributed = _distributed()
+    try:
+        client = await distributed.Client(target, asynchronous=True, timeout=CONNECT_S)
+    except (OSError, ValueError) as error:
+        raise InfraError(f"no scheduler answers at {address}: {error}") from error
+    try:
+        yield client
+    finally:
+        with suppress(Exception):  # a scheduler that is gone cannot be told
+            await asyncio.wait_for(client.close(), CONNECT_S)
+
+
+class Cluster:
+    """The workers of one scheduler, as the run sees them."""
+
+    def __init__(self, client: Any, address: str, run: str, project: Project, cwd: Path) -> None:
+        self._client = client
+        self._address = address
+        self._run = run
+        self._root = project.file.parent if project.file else cwd
+        self._project = project
+        self._archives: dict[Path, Any] = {}
+        self._starts: dict[str, list[str]] = {}
+        self._heard: dict[str, Callable[[], None]] = {}
+        self._futures: dict[str, Any] = {}
+        self.slots = 0
+
+    async def check(self) -> None:
+        """Refuse workers of another version; count the groups that can run at once."""
+        ours = (importlib.metadata.version("testrium"), platform.python_version_tuple()[:2])
+        theirs = await self._client.run(importlib.metadata.version, "testrium", on_error="return")
+        pythons = await self._client.run(platform.python_version_tuple)
+        if not theirs:
+            raise InfraError(f"the scheduler at {self._address} has no workers")
+        for worker, version in theirs.items():
+            python = tuple(pythons[worker][:2])
+            if isinstance(version, Exception):
+                raise UsageError(f"{worker}: Testrium is not installed there")
+            if (version, python) != ours:
+                raise UsageError(
+                    f"{worker} has Testrium {version} and Python {'.'.join(python)}, here are"
+                    f" {ours[0]} and {'.'.join(ours[1])}: install the same there"
+                )
+        self.slots = sum((await self._client.nthreads()).values())
+        self._client.subscribe_topic(_topic(self._run), self._hear)
+
+    async def run(
+        self, scenario: Scenario, folder: Path, begun: Callable[[], None]
+    ) -> RanElsewhere:
+        """Run one group somewhere, and put what it recorded into `folder`.
+
+        Args:
+            scenario: what is run.
+            folder: the folder of the group's run at home; must not exist yet.
+            begun: called once it has started on a worker.
+
+        Raises InfraError: it could not be run; says why.
+        """
+        await self._check_resources(scenario)
+        key = f"{scenario.id}-{scenario.mode}-{scenario.repeat}-{os.urandom(4).hex()}"
+        self._heard[key] = begun
+        try:
+            ran = await self._ran(scenario, key)
+        finally:
+            del self._heard[key]
+        if ran.error:
+            raise InfraError(f"{ran.host.name}: {ran.error}")
+        await self._fetch(ran, folder)
+        lost = self._starts.get(key, [])[:-1]
+        return RanElsewhere(*ran.host, tuple(_note(scenario, worker) for worker in lost))
+
+    async def _ran(self, scenario: Scenario, key: str) -> RanThere:
+        """Run a group, and once more if its worker is lost. Raises InfraError."""
+        while True:
+            place, files = await self._files(scenario)
+            starts = len(self._starts.get(key, ()))
+            task = GroupTask(self._run, scenario, place, str(self._root))
+            future = self._client.submit(
+                execute,
+                task,
+                files,
+                key,
+                key=f"{key}-{starts}",
+                pure=False,
+                resources=dict(scenario.group.resources) or None,
+            )
+            self._futures[key] = future
+            try:
+                return await future  # type: ignore[no-any-return]
+            except asyncio.CancelledError as error:
+                ours = asyncio.current_task()
+                if ours is not None and ours.cancelling():
+                    raise
+                reason: BaseException = error
+            except Exception as error:  # noqa: BLE001 - of Dask, for workers and schedulers that went
+                reason = error
+            # With its worker the archive may be lost that Dask would need to run it elsewhere.
+            self._archives.pop(scenario.group.folder, None)
+            now = len(self._starts.get(key, ()))
+            if self._client.status != "running" or not starts < now < MOST_STARTS:
+                raise InfraError(self._lost(key)) from reason
+
+    async def end_with(self, interrupt: Interrupt) -> None:
+        """Once the user interrupts, ask all workers to end what they run for this run."""
+        await interrupt.asked.wait()
+        with suppress(Exception):  # what cannot be reached ends by itself
+            await self._client.run(interrupt_run, self._run)
+
+    async def beat(self) -> None:
+        """Tell the workers again and again that this run is alive."""
+        while True:
+            with suppress(Exception):
+                await self._client.run(hear_of, self._run)
+            await asyncio.sleep(_HEARTBEAT_S)
+
+    async def close(self) -> None:
+        """End the run on all workers; nothing of it stays there."""
+        with suppress(Exception):
+            await asyncio.wait_for(self._client.run(end_run, self._run), CONNECT_S)
+
+    async def _check_resources(self, scenario: Scenario) -> None:
+        wanted = scenario.group.resources
+        if not wanted:
+            return
+        workers = (await self._client.scheduler.identity(n_workers=-1))["workers"].values()
+        if not any(
+            all(worker.get("resources", {}).get(name, 0) >= n for name, n in wanted.items())
+            for worker in workers
+        ):
+            listed = ", ".join(f"{name}={n:g}" for name, n in wanted.items())
+            raise InfraError(f"no worker of {self._address} has the resources {listed}")
+
+    async def _files(self, scenario: Scenario) -> tuple[str, Any]:
+        """Where the group's folder is in the archive, and the archive, sent to workers once."""
+        group = scenario.group.folder
+        inside = group.is_relative_to(self._root)
+        place = str(group.relative_to(self._root)) if inside else group.name
+        if group not in self._archives:
+            data = packed(self._root, group, place, self._project)
+            self._archives[group] = await self._client.scatter(data, hash=True)
+        return place, self._archives[group]
+
+    async def _fetch(self, ran: RanThere, folder: Path) -> None:
+        """The archive of a run, chunk by chunk, unpacked into `folder`."""
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile() as file:
+            try:
+                for offset in range(0, ran.size, CHUNK):
+                    chunk = await self._client.submit(
+                        read_chunk, ran.archive, offset, workers=[ran.worker], pure=False
+                    )
+                    file.write(chunk)
+                await self._client.submit(os.unlink, ran.archive, workers=[ran.worker], pure=False)
+            except (Exception, asyncio.CancelledError) as error:
+                raise InfraError(
+                    f"{ran.host.name} was lost before its files had come back"
+                ) from error
+            unpacked(file, folder)
+
+    def _hear(self, event: Any) -> None:
+        """A worker has begun a group: for the third time it is given up."""
+        _, told = event
+        key, worker = told["key"], told["worker"]
+        starts = self._starts.setdefault(key, [])
+        starts.append(worker)
+        if len(starts) > MOST_STARTS:
+            self._futures[key].cancel()
+        elif (begun := self._heard.get(key)) is not None and len(starts) == 1:
+            begun()
+
+    def _lost(self, key: str) -> str:
+        starts = self._starts.get(key, [])
+        if self._client.status != "running":
+            return f"the scheduler at {self._address} went away"
+        if not starts:
+            return "no worker has started it"
+        return f"the workers that ran it were lost: {', '.join(starts[:MOST_STARTS])}"
+
+
+def _note(scenario: Scenario, worker: str) -> Finding:
+    text = f"the worker {worker} was lost while it ran; this is another try"
+    return Finding(Code.INFRA, scenario.id, text)
+
+
+def _topic(run: str) -> str:
+    return f"testrium-{run}"
+
+
+# Files ----------------------------------------------------------------------------------------
+
+
+def packed(root: Path, group: Path, place: str, project: Project) -> bytes:
+    """A ZIP archive of the group's folder and of what goes with it.
+
+    The same files give the same bytes, so that they are sent once.
+    """
+    files = {f"{place}/{name}": path for name, path in _files_below(group)}
+    for folder in (*project.pythonpath, *_named(project)):
+        if folder.is_file():
+            files[str(folder.relative_to(root))] = folder
+        elif folder.is_dir() and folder.is_relative_to(root):
+            inside = folder.relative_to(root)
+            files |= {str(inside / name): path for name, path in _files_below(folder)}
+    if project.file is not None:
+        files[project.file.name] = project.file
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, path in sorted(files.items()):
+            entry = zipfile.ZipInfo(name)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = (path.stat().st_mode & 0o777) << 16
+            archive.writestr(entry, path.read_bytes())
+    return memory.getvalue()
+
+
+def _named(project: Project) -> Iterator[Path]:
+    """What `[cluster] files` names."""
+    if project.file is None:
+        return
+    root = project.file.parent
+    for pattern in project.cluster_files:
+        yield from sorted(root.glob(pattern))
+
+
+def _files_below(folder: Path) -> Iterator[tuple[str, Path]]:
+    from testrium.load.discover import NOT_SEARCHED
+
+    for base, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name not in NOT_SEARCHED and name[:1] != "."]
+        for name in names:
+            path = Path(base, name)
+            if path.is_file():
+                yield str(path.relative_to(folder)), path
+
+
+def unpacked(file: Any, folder: Path) -> None:
+    """Unpack an archive that `packed` or a worker has made into a folder that is not there yet."""
+    folder.mkdir(mode=0o700)
+    with zipfile.ZipFile(file) as archive:
+        for entry in archive.infolist():
+            path = Path(archive.extract(entry, folder))
+            if mode := entry.external_attr >> 16:
+                path.chmod(mode)
+
+
+# On a worker ----------------------------------------------------------------------------------
+
+
+class _RunThere:
+    """One run on this worker: a folder, and the run that its groups share."""
+
+    def __init__(self, run: str) -> None:
+        self.run = run
+        self.folder = Path(tempfile.mkdtemp(prefix=f"testrium-{run}-"))
+        self.heard = time.monotonic()
+        self._open: OpenRun | None = None
+        self._lock = threading.Lock()
+
+    def opened(self) -> OpenRun:
+        """The run; it begins with the first group."""
+        from testrium import api
+
+        with self._lock:
+            if self._open is None:
+                self._open = api.OpenRun(api.request((), cwd=self.folder))
+            return self._open
+
+    def interrupt(self) -> None:
+        if self._open is not None:
+            self._open.interrupt()
+
+    def close(self) -> None:
+        """End it, and remove all that is there of it."""
+        with self._lock:
+            if self._open is not None:
+                with suppress(InfraError):
+                    self._open.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+_runs: dict[str, _RunThere] = {}
+_runs_lock = threading.Lock()
+
+
+def _run_there(run: str) -> _RunThere:
+    with _runs_lock:
+        there = _runs.get(run)
+        if there is None:
+            there = _runs[run] = _RunThere(run)
+            threading.Thread(target=_end_when_silent, args=(there,), daemon=True).start()
+        return there
+
+
+def _end_when_silent(there: _RunThere) -> None:
+    """End a run whose runner is gone: it can no longer ask for it."""
+    while _runs.get(there.run) is there:
+        if time.monotonic() - there.heard > SILENCE_S:
+            there.interrupt()
+            end_run(there.run)
+        time.sleep(1)
+
+
+def execute(task: GroupTask, files: bytes, key: str) -> RanThere:
+    """Run one group on this worker: the task."""
+    from distributed import get_worker
+
+    from testrium.history.rows import machine_class
+
+    worker = get_worker()
+    worker.log_event(_topic(task.run), {"key": key, "worker": worker.address})
+    host = Host(socket.gethostname(), machine_class() or "")
+    there = _run_there(task.run)
+    root = there.folder / os.urandom(6).hex()
+    try:
+        unpacked(io.BytesIO(files), root)
+        scenario = _moved(task.scenario, root / task.place, task.root, str(root))
+        with _host_shared(exclusive=scenario.group.exclusive):
+            judged = there.opened().run(scenario)
+        if judged.verdict is Verdict.ERROR or judged.run_dir is None:
+            return RanThere(host, worker.address, "", 0, judged.message)
+        archive = root.with_suffix(".zip")
+        size = _pack_run(judged.run_dir, archive)
+        shutil.rmtree(judged.run_dir, ignore_errors=True)
+    except (InfraError, OSError) as error:
+        return RanThere(host, worker.address, "", 0, str(error))
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+    return RanThere(host, worker.address, str(archive), size)
+
+
+def _moved(scenario: Scenario, folder: Path, old: str, new: str) -> Scenario:
+    """The scenario with its files where they are on this worker. Its figures are judged at home."""
+    env = {
+        name: text.replace(old, new) if name == "PYTHONPATH" else text
+        for name, text in scenario.group.env.items()
+    }
+    group = replace(scenario.group, folder=folder, env=env, save_metrics=False, use_ai=False)
+    return scenario._replace(group=group, max_regression=None)
+
+
+@contextmanager
+def _host_shared(*, exclusive: bool) -> Iterator[None]:
+    """Hold the machine for one group alone, or with others that need not be alone."""
+    import fcntl
+
+    path = Path(tempfile.gettempdir()) / f"testrium-host-{os.getuid()}.lock"
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+        yield
+
+
+def _pack_run(folder: Path, archive: Path) -> int:
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packing:
+        for base, _, names in os.walk(folder):
+            for name in names:
+                path = Path(base, name)
+                if path.is_file() and not path.is_symlink():
+                    packing.write(path, str(path.relative_to(folder)))
+    return archive.stat().st_size
+
+
+def read_chunk(archive: str, offset: int) -> bytes:
+    """A part of an archive on this worker."""
+    with open(archive, "rb") as file:  # noqa: PTH123 - a name of another machine
+        file.seek(offset)
+        return file.read(CHUNK)
+
+
+def hear_of(run: str) -> None:
+    """Note on this worker that the runner is alive."""
+    if (there := _runs.get(run)) is not None:
+        there.heard = time.monotonic()
+
+
+def interrupt_run(run: str) -> None:
+    """Ask the groups of a run on this worker to end."""
+    if (there := _runs.get(run)) is not None:
+        there.interrupt()
+
+
+def end_run(run: str) -> None:
+    """End a run on this worker."""
+    with _runs_lock:
+        there = _runs.pop(run, None)
+    if there is not None:
+        there.close()

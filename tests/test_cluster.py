@@ -1,0 +1,142 @@
+"""Groups on a Dask cluster: what comes back, and what happens to workers that are lost."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+pytest.importorskip("distributed")
+
+CODE = """
+    import os, psutil, testrium
+
+    def works():
+        testrium.unit().probe("done", host=os.uname().nodename)
+
+    def kills_its_worker():
+        here = psutil.Process()
+        worker = next(p for p in here.parents() if "spawn_main" in " ".join(p.cmdline()))
+        mark = os.environ["MARK"]
+        times = len(open(mark).read()) if os.path.exists(mark) else 0
+        if times < int(os.environ["KILLS"]):
+            open(mark, "a").write("x")
+            worker.kill()
+        testrium.unit().probe("done")
+"""
+
+
+def group(
+    folder: Path, name: str, function: str = "works", configs: str = "", tables: str = ""
+) -> None:
+    unit = f'[a]\nentrypoint = "case:{function}"\nevents = ["done"]\n'
+    files = {
+        "config.toml": f'[Configs]\nunits = ["a"]\n{configs}\n{tables}',
+        "units/a.toml": unit,
+        "case.py": textwrap.dedent(CODE),
+    }
+    for file, text in files.items():
+        path = folder / name / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def started(folder: Path, *options: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "testrium", "run", "--plain", "--json", "out.json", *options]
+    return subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def finished(process: subprocess.Popen[str], folder: Path) -> tuple[int, dict[str, Any], str]:
+    output, _ = process.communicate(timeout=100)
+    file = folder / "out.json"
+    report = json.loads(file.read_text()) if file.exists() else {}
+    return process.returncode, report, output
+
+
+def test_groups_run_on_workers_and_are_judged_at_home(tmp_path: Path) -> None:
+    group(tmp_path, "passes")
+    group(tmp_path, "fails", configs="", tables="[[checks]]\nname = 'c'\nvalue = '1'\nequals = '2'")
+    mark = f"[env]\nMARK = '{tmp_path}/KILLS'\nKILLS = '{{}}'"
+    group(tmp_path, "loses_a_worker", "kills_its_worker", tables=mark.format(1))
+    group(tmp_path, "wants_much", configs="resources = {gpu = 1}")
+    code, report, output = finished(started(tmp_path, "--on", "local:1"), tmp_path)
+    groups = {one["id"]: one for one in report["groups"]}
+    assert {name: one["verdict"] for name, one in groups.items()} == {
+        "passes": "pass",
+        "fails": "fail",
+        "loses_a_worker": "pass",
+        "wants_much": "error",
+    }, output
+    assert code == 5
+    assert groups["passes"]["host"] == socket.gethostname()
+    assert groups["passes"]["required"]["completed"] == [{"unit": "a", "step": "done"}]
+    assert (Path(groups["passes"]["run_dir"]) / "Data.db").is_file()
+    [note] = groups["loses_a_worker"]["notes"]
+    assert "was lost while it ran" in note["message"]
+    assert "gpu=1" in groups["wants_much"]["findings"][0]["message"]
+    assert " on " + socket.gethostname() in output
+    assert not _left_over(tmp_path)
+
+
+def _left_over(folder: Path) -> list[str]:
+    """Processes of groups that a folder's run has started."""
+    environs = [one.info["environ"] or {} for one in psutil.process_iter(["environ"])]
+    return [one["TESTRIUM_UNIT"] for one in environs if str(folder) in one.get("MARK", "")]
+
+
+@pytest.mark.soak
+def test_a_group_that_loses_two_workers_is_an_error_of_its_own(tmp_path: Path) -> None:
+    group(tmp_path, "passes")
+    mark = f"[env]\nMARK = '{tmp_path}/KILLS'\nKILLS = '9'"
+    group(tmp_path, "loses_workers", "kills_its_worker", tables=mark)
+    code, report, output = finished(started(tmp_path, "--on", "local:2"), tmp_path)
+    groups = {one["id"]: one for one in report["groups"]}
+    assert groups["passes"]["verdict"] == "pass", output
+    assert groups["loses_workers"]["verdict"] == "error"
+    [finding] = groups["loses_workers"]["findings"]
+    assert "the workers that ran it were lost: " in finding["message"]
+    assert (tmp_path / "KILLS").read_text() == "xx"
+    assert code == 5
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("local:none", "expected local:N with N from 1 to 1000"),
+        ("somewhere", "expected tcp://HOST:PORT or local:N"),
+    ],
+)
+def test_a_wrong_address_is_refused(tmp_path: Path, address: str, told: str) -> None:
+    group(tmp_path, "passes")
+    code, _, output = finished(started(tmp_path, "--on", address), tmp_path)
+    assert code == 3
+    assert f"--on {address}: {told}" in output
+    assert "Traceback" not in output
+
+
+@pytest.mark.soak
+def test_an_interrupt_ends_the_groups_on_all_workers(tmp_path: Path) -> None:
+    for name in ("one", "two", "three"):
+        group(tmp_path, name, "waits", configs="timeout = 60")
+        code = tmp_path / name / "case.py"
+        text = f"\ndef waits():\n    open({str(tmp_path / name)!r} + '.up', 'w').close()\n"
+        code.write_text(code.read_text() + text + "    import time; time.sleep(60)\n")
+    process = started(tmp_path, "--on", "local:2")
+    while len(list(tmp_path.glob("*.up"))) < 2:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    code_, report, output = finished(process, tmp_path)
+    assert code_ == 130, output
+    assert {one["verdict"] for one in report["groups"]} <= {"error"}
