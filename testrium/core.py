@@ -1,10 +1,21 @@
-"""Old import path: the command line as a function, and its exit codes."""
+"""Old import path: the command line as a function, its exit codes, and its parts."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 
+from testrium.classic.events import EVENT_DB_ENV
+from testrium.classic.running import (
+    build_parser,
+    call_tail_function,
+    handle_exception,
+    print_summary,
+    run_group,
+    run_setup,
+    run_test_functions,
+    run_unit_processes,
+)
 from testrium.cli.main import entry
 from testrium.errors import ExitCode
 
@@ -17,12 +28,21 @@ EXIT_NO_TESTS = int(ExitCode.NO_GROUPS)
 EXIT_CONFIG_ERROR = int(ExitCode.CONFIG_ERROR)
 
 __all__ = [
+    "EVENT_DB_ENV",
     "EXIT_CONFIG_ERROR",
     "EXIT_FAILURE",
     "EXIT_NO_TESTS",
     "EXIT_SUCCESS",
+    "build_parser",
+    "call_tail_function",
+    "handle_exception",
     "main",
+    "print_summary",
     "run_cli",
+    "run_group",
+    "run_setup",
+    "run_test_functions",
+    "run_unit_processes",
 ]
 
 

@@ -15,6 +15,7 @@ from testrium.probe.event import TYPES, check_unit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterable, Mapping
     from typing import Any
 
@@ -33,7 +34,26 @@ __all__ = [
 VALID_EVENT_TYPES = set(TYPES)
 
 
-class Events_Manager:
+class _Connected:
+    """What the managers have in common: a database, and a connection for those who use SQL."""
+
+    database_path: str
+    _log: AloneLog | RunLog
+    _connection: sqlite3.Connection | None = None
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The same one at each use, with all that was emitted until now; in a run for reading only.
+
+        `list_events` and `list_statuses` tell the same without SQL.
+        """
+        self._log.flush()
+        if self._connection is None:
+            self._connection = self._log.connection()
+        return self._connection
+
+
+class Events_Manager(_Connected):
     """Emits the events of one unit and reads those of all.
 
     `Unit` is the unit's name, or "*" to read, wait for and correlate the events of every unit.
@@ -169,7 +189,7 @@ class Events_Manager:
         return None if meant == "*" else meant
 
 
-class UnitStatus_Manager:
+class UnitStatus_Manager(_Connected):
     """Reads and writes the states of units."""
 
     VALID_STATES = frozenset(
@@ -197,7 +217,7 @@ class UnitStatus_Manager:
             return dict(connection.execute("SELECT Unit, Status FROM UnitStatus ORDER BY Unit"))
 
 
-class Results_Manager:
+class Results_Manager(_Connected):
     """Stores results of user code in the table `Results`."""
 
     def __init__(self, path: str | os.PathLike[str] | None = ".") -> None:

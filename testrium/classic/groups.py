@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import sys
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 
 from testrium.declared.groups import MODES, Configs
@@ -14,10 +18,12 @@ from testrium.declared.units import Unit
 from testrium.errors import ConfigError, Problem
 from testrium.load.discover import UNITS_FOLDER, Found, Search, find_groups
 from testrium.load.document import Complaints, Document, Spot
-from testrium.load.group import LoadingInputs, load_group
+from testrium.load.group import CALLBACKS, LoadingInputs, load_group, test_modules
 from testrium.load.project import find_project
+from testrium.load.python_code import PythonCode
 from testrium.load.units import UnitFile, check_units
 from testrium.load.validate import read
+from testrium.resources import template_folder
 
 CONFIG_DEFAULTS: Final[dict[str, Any]] = {
     "enabled": True,
@@ -226,6 +232,116 @@ def discover_tests(
         if found.id not in excluded and found.folder.name not in excluded
     )
     return [test for test in tests if test is not None]
+
+
+def resolve_units(
+    path: str | os.PathLike[str], config_path: str | os.PathLike[str]
+) -> list[dict[str, Any]]:
+    """The units that a config.toml names, as dictionaries with defaults, sorted by `init`.
+
+    Args:
+        path: the folder of the unit files.
+        config_path: the group's config.toml.
+
+    Raises:
+        FileNotFoundError: the folder or a file is missing.
+        ValueError: a file is wrong.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no such folder: {path}")
+    names = load_config(config_path)["Configs"]["units"]
+    tables = {name: _read_toml(folder / f"{name}.toml") for name in names}
+    missing = [name for name, table in tables.items() if name not in table]
+    if missing:
+        raise ValueError("; ".join(f"{name}.toml has no table [{name}]" for name in missing))
+    units = [
+        normalize_unit_config({"init": place, **tables[name][name]}, name)
+        for place, name in enumerate(names)
+    ]
+    return sorted(units, key=lambda unit: int(unit["init"]))
+
+
+def load_test_functions(dir_path: str | os.PathLike[str]) -> dict[str, Callable[[], object]]:
+    """Import the modules of a group's folder here; their `test_*` functions by name.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        ValueError: a module cannot be read, or has what a group may not have.
+    """
+    found = {
+        name: value
+        for module in _test_modules(Path(dir_path))
+        for name, value in vars(module).items()
+        if name.startswith("test_") and name != "test_config" and inspect.isroutine(value)
+    }
+    return dict(sorted(found.items()))
+
+
+def load_special_callbakcs(
+    dir_path: str | os.PathLike[str],
+) -> dict[str, Callable[..., object] | None]:
+    """Import the modules of a group's folder here; its callbacks, None for one that it has not.
+
+    Raises as `load_test_functions`.
+    """
+    modules = _test_modules(Path(dir_path))
+    return {
+        name: next((vars(each)[name] for each in modules if name in vars(each)), None)
+        for name in CALLBACKS
+    }
+
+
+def _test_modules(folder: Path) -> list[ModuleType]:
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no such folder: {folder}")
+    complaints = Complaints()
+    code = PythonCode(folder, Path.cwd(), complaints)
+    names = test_modules(folder, code, (), Path.cwd(), complaints)
+    if complaints.problems:
+        raise ValueError("; ".join(map(str, complaints.problems)))
+    return [imported(folder / f"{name}.py") for name in names]
+
+
+def imported(file: Path) -> ModuleType:
+    """A Python file as a module, made anew; its folder is searched for what it imports."""
+    if not file.is_file():
+        raise FileNotFoundError(f"no such file: {file}")
+    spec = spec_from_file_location(file.stem, file)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{file} is not a Python file")
+    folder = str(file.resolve().parent)
+    module = module_from_spec(spec)
+    sys.path.insert(0, folder)
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(folder)
+    return module
+
+
+def resolve_generation_path(path: str | os.PathLike[str] | None) -> str:
+    """The folder in which a template is made; None is the current one."""
+    return str(Path.cwd() / (path or "."))
+
+
+def resolve_template(type: str, path: str | os.PathLike[str] | None = ".") -> None:  # noqa: A002
+    """Make the files of a template that are not there yet, and print what was made.
+
+    Raises:
+        ValueError: there is no template of this `type` ("config-template").
+    """
+    if type != "config-template":
+        raise ValueError(f"no template {type!r}: use 'config-template'")
+    source, target = template_folder() / "scaffold" / "hello", Path(resolve_generation_path(path))
+    for file in sorted(each for each in source.rglob("*") if each.is_file()):
+        new = target / file.relative_to(source)
+        if new.exists():
+            print(f"{new.name} already exists")  # noqa: T201 - as 0.3.0 did
+            continue
+        new.parent.mkdir(parents=True, exist_ok=True)
+        new.write_bytes(file.read_bytes())
+    print(f"config template generated in {target}")  # noqa: T201
 
 
 def _read_group(found: Found, around: LoadingInputs, *, strict: bool) -> FoundTest | None:

@@ -48,6 +48,13 @@ class RunLog:
         with contextlib.closing(open_reader(self._database)) as connection:
             yield connection
 
+    def connection(self) -> sqlite3.Connection:
+        """A connection for those who read with SQL; what a run stores is the runner's to write."""
+        from testrium.record.database import open_reader
+
+        self.flush()
+        return open_reader(self._database)
+
     def wait(
         self,
         unit: str,

@@ -23,6 +23,7 @@ from testrium.errors import InfraError
 from testrium.probe.emitter import emitter_of
 from testrium.probe.environment import clock_domain
 from testrium.record.database import (
+    BUSY_S,
     in_transaction,
     insert_events,
     make_tables,
@@ -90,6 +91,11 @@ class AloneLog:
             connection = self._open()
             self._store_new(connection)
             yield connection
+
+    def connection(self) -> sqlite3.Connection:
+        """A connection of their own for those who use SQL, with all that was emitted until now."""
+        self.flush()
+        return connected_to(self._database)
 
     def wait(self, unit: str, step: str, key: str | None, timeout_s: float, poll_s: float) -> bool:
         end = time.monotonic() + timeout_s
@@ -256,6 +262,47 @@ class AloneLog:
         if self.is_current():
             with contextlib.suppress(InfraError, OSError):
                 self.flush()
+
+
+class SQLiteConnectionPool:
+    """At most so many connections to one SQLite file, each used by one thread at a time."""
+
+    def __init__(self, max_connections: int, database_path: str) -> None:
+        """Raises ValueError for a number below 1."""
+        if max_connections < 1:
+            raise ValueError(f"max_connections must be at least 1, got {max_connections}")
+        self.max_connections = max_connections
+        self.data_base = database_path
+        self._free: list[sqlite3.Connection] = []
+        self._taken: list[sqlite3.Connection] = []
+        self._guard = threading.Lock()
+
+    def get_connection(self) -> sqlite3.Connection:
+        """One that nobody uses. Raises RuntimeError where all are in use."""
+        with self._guard:
+            if not self._free and len(self._taken) == self.max_connections:
+                raise RuntimeError("No available connections in the pool")
+            connection = self._free.pop() if self._free else connected_to(self.data_base)
+            self._taken.append(connection)
+            return connection
+
+    def release_connection(self, connection: sqlite3.Connection) -> None:
+        """Give one back, for others."""
+        with self._guard:
+            if connection in self._taken:
+                self._taken.remove(connection)
+                self._free.append(connection)
+
+    def close_all_connections(self) -> None:
+        """Close those that nobody uses."""
+        with self._guard:
+            while self._free:
+                self._free.pop().close()
+
+
+def connected_to(database: str) -> sqlite3.Connection:
+    """A connection for code of others, as `sqlite3.connect` makes it; threads may share it."""
+    return sqlite3.connect(database, timeout=BUSY_S, check_same_thread=False)
 
 
 _logs: dict[str, AloneLog] = {}

@@ -1,5 +1,19 @@
 """Old import path of `testrium.classic.groups`."""
 
-from testrium.classic.groups import FoundTest, discover_tests, load_config
+from testrium.classic.groups import (
+    FoundTest,
+    discover_tests,
+    load_config,
+    load_special_callbakcs,
+    load_test_functions,
+    resolve_units,
+)
 
-__all__ = ["FoundTest", "discover_tests", "load_config"]
+__all__ = [
+    "FoundTest",
+    "discover_tests",
+    "load_config",
+    "load_special_callbakcs",
+    "load_test_functions",
+    "resolve_units",
+]
