@@ -129,8 +129,17 @@ def test_each_name_takes_the_parameters_that_it_took(module: str) -> None:
 
 
 def test_what_is_gone_says_what_took_its_place() -> None:
-    with pytest.raises(ImportError, match="`testrium serve` took its place"):
+    with pytest.warns(UserWarning, match="`testrium serve` took its place"):
         importlib.import_module("testrium.tools.dashborad")
+    with pytest.raises(ImportError, match="`testrium serve` took its place"):
+        from testrium.tools.dashborad import app  # noqa: F401
+    done = subprocess.run(
+        [sys.executable, "-m", "testrium.tools.dashborad", "--help"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert "Usage: testrium serve" in done.stdout
 
 
 @pytest.fixture
