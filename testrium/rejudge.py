@@ -84,6 +84,17 @@ def is_finished(folder: Path) -> bool:
     return (folder / RUN_FILE).exists()
 
 
+def incomplete(folder: Path) -> str:
+    """What is missing of a run that has not come to its end, in words; "" of one that has."""
+    from testrium.record.runs import is_claimed
+
+    if is_finished(folder):
+        return ""
+    if is_claimed(folder):
+        return f"run {folder.name} is still running: these are the results so far"
+    return "the runner was killed: results that it had not started are missing here"
+
+
 def _unfinished(folder: Path) -> RunResult:
     """A run whose runner was killed: what its units had emitted by then is recovered.
 

@@ -9,7 +9,7 @@ import contextlib
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,14 +90,13 @@ def show_command(run: str, group: str, plain: bool, key: str | None, timeline: b
     if key is not None and timeline:
         raise UsageError("--key shows one key, --timeline all of them: choose one")
     from testrium.report.console import Console, Display
-    from testrium.report.stored import read_run
 
     cwd = Path.cwd()
     console = Console(sys.stdout, cwd=cwd, display=Display(plain=plain))
     if run and not group and not _may_be_run(run, cwd):
         run, group = "", run
     with run_folder(run, cwd) as folder:
-        result = as_shown(run, cwd, read_run(folder))
+        result = as_shown(run, cwd, _so_far(folder, console.notice))
         if key is not None or timeline:
             results = _results_of(result, group) if group else result.groups
             _show_events(result, results, key, console)
@@ -109,6 +108,28 @@ def show_command(run: str, group: str, plain: bool, key: str | None, timeline: b
                 click.echo()
             console.show_group(found)
     return 0
+
+
+def _so_far(folder: Path, notice: Callable[[str], None]) -> RunResult:
+    """What is known of a run; where it is not all, a notice says so.
+
+    Raises UsageError: it is running, and none of its groups has ended.
+    """
+    from testrium.rejudge import incomplete
+    from testrium.report.stored import StoredReportError, read_run
+
+    left_out = incomplete(folder)
+    try:
+        result = read_run(folder)
+    except StoredReportError:
+        if "still running" in left_out:
+            raise UsageError(
+                f"run {folder.name} is still running: no group has ended yet"
+            ) from None
+        raise
+    if left_out:
+        notice(left_out)
+    return result
 
 
 def _may_be_run(word: str, cwd: Path) -> bool:
@@ -185,7 +206,7 @@ def verify_command(run: str) -> int:
     groups that are not here are judged with the rules that they had. Nothing is started; exit
     codes are those of `testrium run`.
     """
-    from testrium.rejudge import is_finished, verify_again
+    from testrium.rejudge import incomplete, verify_again
     from testrium.report.console import Console
     from testrium.report.writer import Writers
 
@@ -195,11 +216,10 @@ def verify_command(run: str) -> int:
     cwd = Path.cwd()
     with Console(stream, cwd=cwd) as console, run_folder(run, cwd) as folder:
         notice = console.notice if is_archive(run) else None
-        if not is_finished(folder):
-            console.notice(
-                "the runner was killed: results that it had not started are missing here"
-            )
+        left_out = incomplete(folder)
         result = as_shown(run, cwd, verify_again(folder, cwd, stored_rules=notice))
+        if left_out:
+            console.notice(left_out)
         console.show(result)
         Writers(writers, console.notice).replay(result)
     return result.exit_code
@@ -242,15 +262,17 @@ def report_command(run: str) -> int:
 
     The same files as `testrium run` writes; report.html, an HTML page, where nothing is asked for.
     """
-    from testrium.report.stored import read_run
     from testrium.report.writer import Writers
+
+    def notice(text: str) -> None:
+        click.echo(f"notice: {text}", err=True)
 
     cwd = Path.cwd()
     reports = chosen() or (ReportChoice("--html", "html", DEFAULT_FILE),)
     writers = make_writers(reports, cwd)
     with run_folder(run, cwd) as folder:
-        result = as_shown(run, cwd, read_run(folder))
-        Writers(writers, lambda text: click.echo(f"notice: {text}", err=True)).replay(result)
+        result = as_shown(run, cwd, _so_far(folder, notice))
+        Writers(writers, notice).replay(result)
     on_stdout = any(report.on_stdout for report in reports)
     for report in reports:
         if report.target is not None and not report.on_stdout:
