@@ -242,7 +242,7 @@ _INTERRUPTED = (ExitCode.INTERRUPTED, ExitCode.TERMINATED)
 
 def _ended_run(folder: Path) -> RunResult:
     if not is_finished(folder):
-        raise UsageError(f"run {folder.name} did not come to its end: see testrium verify")
+        raise UsageError(f"run {folder.name} has not finished: see testrium verify")
     return read_run(folder)
 
 

@@ -161,8 +161,9 @@ CLASSIC_END_NS = 500_000_000
 TURN = 50
 
 
-#: So often it is told at most what is waited for.
+#: So often it is told at most what is waited for, and this part of the time is spent on it.
 TELL_NS = 100_000_000
+TELL_SHARE = 0.05
 
 
 class Completion(Enum):
@@ -216,7 +217,8 @@ class GroupUnits:
         )
         self._classic_end_ns: int | None = None  # until when the end of those is waited for
         self._open_wait: OpenWait | None = None  # since then, while something is expected
-        self._told_ns = 0  # when it was told last what is waited for
+        self._tell_again_ns = 0  # when it is told again what is waited for
+        self._will_tell = False  # a timer wakes for that
         for running in self.running_units.values():
             running.on_change = self._dependencies.update
         context.recorder.subscribe(self._see)
@@ -505,11 +507,14 @@ class GroupUnits:
     def _tell_waiting(self, limit_ns: int | None) -> None:
         """Tell the observer what is waited for, some times a second at most."""
         now_ns = time.monotonic_ns()
-        if (left_ns := self._told_ns + TELL_NS - now_ns) > 0:
-            asyncio.get_running_loop().call_later(left_ns / 1e9, self.context.change.notify)
+        if (left_ns := self._tell_again_ns - now_ns) > 0:
+            if not self._will_tell:
+                self._will_tell = True
+                asyncio.get_running_loop().call_later(left_ns / 1e9, self._wake_to_tell)
             return
-        self._told_ns = now_ns
         what, idle_ns = self._waiting(), self._idle_since_ns
+        cost_ns = time.monotonic_ns() - now_ns
+        self._tell_again_ns = now_ns + max(TELL_NS, int(cost_ns / TELL_SHARE))
         if idle_ns is not None and self._open_wait is None:
             limit = "deadline" if limit_ns == self.context.deadline_ns else "linger"
             self._open_wait = OpenWait(idle_ns, 0, limit, what)
@@ -517,6 +522,10 @@ class GroupUnits:
             asyncio.get_running_loop().call_later(long_s, self.context.change.notify)
         awaited = Awaited(what, limit_ns, units=idle_ns is None) if what else None
         self.context.services.observer.waiting(self.context.scenario, awaited)
+
+    def _wake_to_tell(self) -> None:
+        self._will_tell = False
+        self.context.change.notify()
 
     def _waiting(self) -> tuple[str, ...]:
         """What is waited for, and in whom; units that should become ready or end come first."""

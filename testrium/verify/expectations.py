@@ -106,6 +106,10 @@ class OpenKeys:
         return tuple(f"the {end} of {plural(number, 'key')}" for number, end in counted if number)
 
 
+#: Keys of a circuit that are looked at one by one, to say what is waited for: 10 ms.
+MOST_LOOKED_AT = 10_000
+
+
 class OpenCircuit:
     """The instances of one circuit, and at how many of their hops something is missing."""
 
@@ -148,6 +152,8 @@ class OpenCircuit:
         """How many keys are waited for at each hop: at the first one that a key has not passed."""
         if self.met():
             return ()
+        if len(self._counts) > MOST_LOOKED_AT:
+            return (f"keys of circuit {self._circuit.name}, {len(self._counts)} so far",)
         waited: dict[int, list[str]] = {}
         for key, counts in self._counts.items():
             short = (n for n, hop in enumerate(self._hops) if counts[n] < hop.least)

@@ -255,7 +255,8 @@ def unproved_faults(scenario: Scenario, evidence: Evidence, index: EventIndex) -
             Code.VACUOUS,
             fault.name,
             "the planned fault"
-            f" {'met nobody' if fault.name in unused else 'never happened'}, so it proved nothing:"
+            f" {'met no connection' if fault.name in unused else 'never happened'}, so it proved"
+            " nothing:"
             f" {fault.name}",
             hints=tuple(_why(fault, scenario, evidence, index)),
             unit=fault.unit,
@@ -281,7 +282,7 @@ def _why(fault: Fault, scenario: Scenario, evidence: Evidence, index: EventIndex
             return [f"{hint} (libfaketime), for Python a newer one than 0.9.10"]
     if any(event.step == fault.name and _is_unused(event) for event in evidence.faults):
         port = f"${{unit.{fault.unit}.port.{fault.port}}}"
-        return [f"nobody connected through its link meanwhile: clients find it as {port}"]
+        return [f"no client connected through its link meanwhile: clients find it as {port}"]
     if place is None:
         return []
     reached = [

@@ -289,4 +289,4 @@ def test_a_fault_of_a_link_that_nobody_uses_proves_nothing(workplace: Workplace)
     workplace.group(units, code, tables=fault)
     outcome = workplace.run()
     assert outcome.codes == ["vacuous latency on srv.http"]
-    assert "nobody connected" in outcome.group["findings"][0]["hints"][0]
+    assert "no client connected" in outcome.group["findings"][0]["hints"][0]

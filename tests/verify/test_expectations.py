@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testrium.verify.expectations import Expectations
+from testrium.verify.expectations import MOST_LOOKED_AT, Expectations
 from testrium.verify.judge import judge
 from testrium.words import Code
 
@@ -126,3 +126,11 @@ def test_joined_keys_are_one_instance(
     judgement = judge(case.scenario(), case.evidence())
     not_there = {Code.LOST, Code.PHANTOM, Code.VACUOUS}
     assert expectations.met() == not_there.isdisjoint(f.code for f in judgement.findings)
+
+
+def test_of_very_many_keys_none_is_looked_at(table: Tables) -> None:
+    keys = " ".join(f"k{number}" for number in range(MOST_LOOKED_AT + 1))
+    case = table(f"circuit a:s b:r\na:s> {keys}")
+    expectations = Expectations(case.scenario())
+    expectations.feed(case.evidence().events)
+    assert expectations.waiting() == ("keys of circuit command, 10001 so far",)
