@@ -31,6 +31,7 @@ COMMANDS = {
     "chaos": ("chaos:command", "Break a group by random faults; find the smallest that breaks it."),
     "serve": ("runs:serve_command", "Show trends and kept runs in a browser."),
     "learn": ("runs:learn_command", "Propose circuits from a run that passed."),
+    "migrate": ("migrate:command", "Show and write what to change in groups of testrium 0.3.0."),
     "explain": (
         "reference:explain_command",
         "Explain what a finding means, with a circuit that shows it.",

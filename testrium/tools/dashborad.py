@@ -10,7 +10,7 @@ import warnings
 from typing import NoReturn
 
 _GONE = (
-    "testrium.tools.dashborad is gone: the command `testrium serve` took its place, and"
+    "the dashboard of 0.3.0 is gone: the command `testrium serve` took its place, and"
     " `testrium report` makes pages (docs/reference/classic-api.md#what-is-different)"
 )
 
