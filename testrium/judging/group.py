@@ -23,8 +23,8 @@ from testrium.variables import EnvValues, env_names
 from testrium.words import BAD_VERDICTS, Code, Verdict
 
 #: Of the keys of one finding so many are kept: a report of a million lost keys can be opened.
-MOST_KEYS = 10_000
-MOST_CHARACTERS = 200_000
+MOST_KEYS = 8_000
+MOST_CHARACTERS = 160_000
 
 EXIT_CODES = {
     Verdict.ERROR: ExitCode.ERROR,

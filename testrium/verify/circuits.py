@@ -45,25 +45,33 @@ class InstanceChecks:
         self._earlier_causes = earlier_causes
         self.stale: set[str] = set()
 
-    def check(self, name: str, row: Row, outside: Sequence[Event] = ()) -> None:
+    def check(self, name: str, row: Row, outside: Sequence[Event] = ()) -> bool:
         """Check that one instance passed each hop, as often as declared, in order.
 
         Args:
             outside: its events beside the route that have a field that must be the `same`.
+
+        Returns:
+            Whether it has a cause.
         """
         orphan = self._route.is_orphan(row)
         if orphan and self._is_left_over(name, row):
-            return
+            return False
+        reached = 0
         for number, hop in enumerate(self._route.hops):
             count = len(row[number])
+            if count:
+                reached += 1
             if count < hop.least and not orphan:
                 self._add_lost(name, row, number)
             elif count > 1 or hop.most == 0:
                 self._check_repeated(name, row, number)
-        for one in misplaced(self._route.stages, row):
-            self._add_misplaced(name, row, one)
+        if reached > 1:
+            for one in misplaced(self._route.stages, row):
+                self._add_misplaced(name, row, one)
         if self._circuit.same:
             self._check_same(name, row, outside)
+        return not orphan
 
     def _is_left_over(self, name: str, row: Row) -> bool:
         """Note an effect without a cause; whether its cause occurred in an earlier run."""
@@ -323,8 +331,8 @@ class _Examination:
             for name in self._instances:
                 if name not in plain:
                     row = self._instances.row(name)
-                    self._checks.check(name, row, outside.get(name, ()))
-                    if self._route.last and not self._route.is_orphan(row):
+                    has_cause = self._checks.check(name, row, outside.get(name, ()))
+                    if self._route.last and has_cause:
                         others[name] = self._route.latency(row)
         return Latencies(plain, others)
 

@@ -217,10 +217,14 @@ class Route:
         begin = self.stages[: required[0] + 1] if required else []
         self.origin = [hop for stage in begin for hop, _ in stage]
         self.last = [hop for hop in self.stages[required[-1]] if hop[1]] if required else []
+        self._stage_of = {hop: n for n, stage in enumerate(self.stages) for hop, _ in stage}
 
     def is_orphan(self, row: Row) -> bool:
         """Whether an instance has effects without a cause."""
-        return bool(self.origin) and not any(row[hop] for hop in self.origin)
+        for hop in self.origin:  # a loop, as this and the next ones are asked of every instance
+            if row[hop]:
+                return False
+        return bool(self.origin)
 
     def first_events(self, row: Row) -> Sequence[Event]:
         """The events of the first stage that has any, by time."""
@@ -234,10 +238,12 @@ class Route:
 
     def latency(self, row: Row) -> Latency:
         """From the first event of the first stage to what completes the last required stage."""
-        ends = [(row[hop], least) for hop, least in self.last]
-        if any(len(events) < least for events, least in ends):
-            return UNANSWERED
-        return latency_between(self.first_events(row), ends)
+        for hop, least in self.last:
+            if len(row[hop]) < least:
+                return UNANSWERED
+        return latency_between(
+            self.first_events(row), [(row[hop], least) for hop, least in self.last]
+        )
 
     def completion(self, row: Row, *, late: bool) -> Event:
         """The event that completes the last required stage of an answered instance.
@@ -255,20 +261,27 @@ class Route:
     def last_reached(self, row: Row, hop: int) -> Event | None:
         """The last event of the stages up to that of `hop`; else the first of all."""
         reached = self.came_from(row, hop)
-        stage = next(stage for stage in self.stages if hop in dict(stage))
-        here = flat([row[number] for number, _ in stage])
-        if here and (reached is None or here[-1].t_ns >= reached.t_ns):
-            return here[-1]
+        here = _last_of(self.stages[self._stage_of[hop]], row)
+        if here is not None and (reached is None or here.t_ns >= reached.t_ns):
+            return here
         return reached or next(iter(flat(row)), None)
 
     def came_from(self, row: Row, hop: int) -> Event | None:
         """The last event of the nearest stage before `hop` that has any."""
-        before: list[Event] = []
-        for stage in self.stages:
-            if hop in dict(stage):
-                break
-            before = flat([row[number] for number, _ in stage]) or before
-        return before[-1] if before else None
+        for number in range(self._stage_of[hop] - 1, -1, -1):
+            last = _last_of(self.stages[number], row)
+            if last is not None:
+                return last
+        return None
+
+
+def _last_of(stage: Stage, row: Row) -> Event | None:
+    """The last event in a stage, if it has any."""
+    if len(stage) == 1:
+        events = row[stage[0][0]]
+        if len(events) < 2:
+            return events[0] if events else None
+    return next(reversed(flat([row[hop] for hop, _ in stage])), None)
 
 
 def earlier_causes(
