@@ -43,7 +43,7 @@ def judged(
     Raises InfraError if the store cannot be read.
     """
     from testrium.record.reader import earlier_runs, gather_evidence
-    from testrium.verify.correlations import correlate
+    from testrium.verify.correlations import average_latency_s
     from testrium.verify.instances import earlier_causes
     from testrium.verify.judge import judge
 
@@ -86,7 +86,7 @@ def judged(
         checks=evidence.checks,
         witnesses={event.id: event for event in evidence.events if event.id in shown},
         started_ns=evidence.started_ns,
-        average_latency_s=correlate(evidence.events).average_latency_s,
+        average_latency_s=average_latency_s(evidence.events),
         faults=evidence.faults,
     )
 

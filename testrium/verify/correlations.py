@@ -43,8 +43,7 @@ def pair(sends: KeyColumn, receives: KeyColumn) -> Pairing:
     that something arrived before it was sent is a finding of its own (`causality`).
     """
     both, sent_at, received_at = _matches(sends, receives)
-    took_ns = map(sub, _at(receives.times, received_at), _at(sends.times, sent_at))
-    latencies = [ns / 1e9 if ns > 0 else 0.0 for ns in took_ns]
+    latencies = _latencies_s(sends, receives, sent_at, received_at)
     paired: list[dict[str, Any]] = [
         {
             "event_key": key,
@@ -72,6 +71,13 @@ def pair(sends: KeyColumn, receives: KeyColumn) -> Pairing:
         [] if simple else _duplicates(sends, receives),
         sum(latencies) / len(latencies) if latencies else None,
     )
+
+
+def _latencies_s(
+    sends: KeyColumn, receives: KeyColumn, sent_at: Sequence[int], received_at: Sequence[int]
+) -> list[float]:
+    took_ns = map(sub, _at(receives.times, received_at), _at(sends.times, sent_at))
+    return [ns / 1e9 if ns > 0 else 0.0 for ns in took_ns]
 
 
 def _matches(
@@ -125,6 +131,17 @@ def classic_correlations(events: Sequence[Event]) -> dict[str, Any]:
     }
 
 
+def average_latency_s(events: Sequence[Event]) -> float | None:
+    """That of `correlate`, without a list of all that has no other half."""
+    sends, receives, one_clock = _keyed(events)
+    if not sends or not receives:
+        return None
+    columns = _column(sends, one_clock), _column(receives, one_clock)
+    _, sent_at, received_at = _matches(*columns)
+    latencies = _latencies_s(columns[0], columns[1], sent_at, received_at)
+    return sum(latencies) / len(latencies) if latencies else None
+
+
 def correlate(events: Sequence[Event]) -> Correlations:
     """The same as a `Correlations`, where an average of nothing is None."""
     found, sends, receives = _pair_events(events)
@@ -151,13 +168,21 @@ def classic_event(event: Event) -> dict[str, Any]:
 
 
 def _pair_events(events: Sequence[Event]) -> tuple[Pairing, list[Event], list[Event]]:
+    sends, receives, one_clock = _keyed(events)
+    found = pair(_column(sends, one_clock), _column(receives, one_clock))
+    return found, sends, receives
+
+
+def _keyed(events: Sequence[Event]) -> tuple[list[Event], list[Event], bool]:
+    """The Sends and Receives, and whether monotonic times tell what they took.
+
+    Those of two clocks do not compare; then the wall clock has to do.
+    """
     keyed = [event for event in events if event.key is not None]
     sends = [event for event in keyed if event.type == "Send"]
     receives = [event for event in keyed if event.type == "Receive"]
-    # Monotonic times of two clocks do not compare; then the wall clock has to do.
-    one_clock = len({event.domain for event in (*sends, *receives)}) <= 1
-    found = pair(_column(sends, one_clock), _column(receives, one_clock))
-    return found, sends, receives
+    domains = {event.domain for event in sends}.union(event.domain for event in receives)
+    return sends, receives, len(domains) <= 1
 
 
 def _column(events: Sequence[Event], one_clock: bool) -> KeyColumn:

@@ -109,6 +109,7 @@ def _split(
         stronger, weaker: what explains an instance before that, and else.
     """
     first: dict[str | None, Draft] = {}
+    last = max((draft.position or 0 for draft in drafts), default=-1)
     for stage in facts.route.stages:
         here: list[Draft] = []
         positions = {hop for hop, _ in stage}
@@ -124,6 +125,8 @@ def _split(
                 part = draft if len(groups) == 1 else draft.part(keys)
                 here.append(part)
                 yield Part(part, units, behind)
+        if last in positions:
+            break  # nothing comes behind it
         for part in here:
             for key in part.facts:
                 first.setdefault(key, part)
