@@ -16,7 +16,7 @@ import functools
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -107,6 +107,10 @@ class Options(TypedDict, total=False):
     """Which groups' folders to keep: "all", "failed" or "none"; only these have events."""
     verbose: bool
     """Tell the observer what units print."""
+    hold_failures: Callable[[HeldGroup, asyncio.Event], Awaitable[None]] | None
+    """Called with each group that has failed, before its units are stopped."""
+    first: Iterable[str]
+    """Ids of groups that start first."""
     observer: Observer
     """Gets the events of the run while it runs, in the thread that runs it."""
     command_line: tuple[str, ...]
@@ -349,13 +353,24 @@ class Run:
         return f"<Run {self.id} {self.verdict}{''.join(f'; {line}' for line in lines)}>"
 
 
+def unit_lines(group: HeldGroup) -> tuple[str, ...]:
+    """The units of a group that is held: name, state, pid, ports, one line each."""
+    ports = group.ports
+    lines = []
+    for name, (state, pid) in group.states().items():
+        facts = [name, str(state), f"pid {pid}" if pid else "no process"]
+        facts += [f"{port} 127.0.0.1:{number}" for port, number in ports.get(name, {}).items()]
+        lines.append("  ".join(facts))
+    return tuple(lines)
+
+
 class HeldUnits:
     """The units of a group that are kept up, for who talks to them; `testrium_units` yields one."""
 
-    patience_s: float | None = None
-
-    def __init__(self) -> None:
+    def __init__(self, patience_s: float | None = None) -> None:
+        self.patience_s = patience_s
         self.ready = threading.Event()
+        self.over = threading.Event()  # the group has ended
         self._group: HeldGroup
         self._loop: asyncio.AbstractEventLoop | None = None  # once they are ready
         self._released: asyncio.Event
@@ -400,6 +415,10 @@ class HeldUnits:
             about = f" with key {key!r}" if key is not None else ""
             raise TimeoutError(f"no event {place}{about} within {timeout_s:g} s") from None
 
+    def overview(self) -> tuple[str, ...]:
+        """A line for each unit: its state, its pid, its ports."""
+        return unit_lines(self._group)
+
     async def until_released(self, group: HeldGroup) -> None:
         """Hold: called in the thread of the run."""
         self._group, self._released = group, asyncio.Event()
@@ -434,14 +453,18 @@ class OpenRun:
         return JudgedGroup(self._waited(self._submitted(scenario, None)))
 
     @contextmanager
-    def held(self, scenario: Scenario) -> Iterator[tuple[HeldUnits | None, list[JudgedGroup]]]:
+    def held(
+        self, scenario: Scenario, patience_s: float | None = None
+    ) -> Iterator[tuple[HeldUnits | None, list[JudgedGroup]]]:
         """Keep the units of a scenario up for the block.
 
         Yields the units, None where they did not become ready, and a list that has the group's
-        result once the block is left; without units at once.
+        result once the block is left; without units at once. What is open then is waited for
+        `patience_s` seconds, None: the group's timeout.
         """
-        units, results = HeldUnits(), list[JudgedGroup]()
+        units, results = HeldUnits(patience_s), list[JudgedGroup]()
         running = self._submitted(scenario, units)
+        running.add_done_callback(lambda _: units.over.set())
         running.add_done_callback(lambda _: units.ready.set())
         try:
             self._waited_for(units.ready)
@@ -595,6 +618,8 @@ def request(paths: _Paths = (), **options: Unpack[Options]) -> Request:
         retries=options.get("retries", 0),
         fail_on_flaky=options.get("fail_on_flaky", False),
         shard=shard,
+        hold_failures=options.get("hold_failures"),
+        first=frozenset(options.get("first", ())),
         jobs=jobs or usable_cores(),
         verbose=options.get("verbose", False),
         strict=options.get("strict", False),

@@ -31,7 +31,7 @@ from testrium.retention import Keep, keep_group, record_run
 from testrium.words import BAD_VERDICTS, Code, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
     from random import Random
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from testrium.plan.scenarios import Shard
     from testrium.plan.selection import Selection
     from testrium.run.group import GroupRun
-    from testrium.run.services import Hold, Interrupt, RunServices
+    from testrium.run.services import HeldGroup, Hold, Interrupt, RunServices
     from testrium.run.supervisor.client import Supervisor
 
 DATABASE = "Data.db"
@@ -97,7 +97,8 @@ class Request(NamedTuple):
     `update_golden` rewrites the reference files of checks that differ. `keep` tells which
     groups' folders stay. What does not pass is tried `retries` more times; with `fail_on_flaky` it
     fails even if it passes then. Of several machines that run the same selection this one runs its
-    `shard`.
+    `shard`. `hold_failures` is called with each group that has failed, while its units are alive,
+    and with what tells that the user asks to stop. Results of the groups in `first` start first.
     """
 
     paths: tuple[str, ...]
@@ -118,6 +119,8 @@ class Request(NamedTuple):
     retries: int = 0
     fail_on_flaky: bool = False
     shard: Shard | None = None
+    hold_failures: Callable[[HeldGroup, asyncio.Event], Awaitable[None]] | None = None
+    first: frozenset[str] = frozenset()
     command_line: tuple[str, ...] = ()
 
     @property
@@ -219,6 +222,7 @@ class Session:
         self._state = project.state_folder
         self._supervisor = supervisor
         self.id = new_run_id()
+        self._holding = asyncio.Lock()
         self._signal: ExitCode | None = None  # which one asked the run to end
         self._judge = GroupJudge(
             update_golden=request.update_golden, notice=request.observer.notice
@@ -351,6 +355,11 @@ class Session:
         """The scenarios in the order in which they start."""
         from testrium.plan.scenarios import longest_first, shuffled
 
+        if self._request.first:
+            first = self._request.first
+            return tuple(
+                sorted(scenarios, key=lambda one: (one.group.order, one.group.id not in first))
+            )
         if self._random is not None:
             return shuffled(scenarios, self._random.random)
         if 1 < self._request.jobs < len(scenarios):  # else it makes no difference
@@ -428,6 +437,7 @@ class Session:
         async with open_group(scenario, self._services, Expectations(scenario), hold) as group:
             await group.start()
             await group.observe()
+            await self._hold_failure(scenario, group)
             await group.stop()
             await self._check(scenario, group)
             await group.conclude(await self._results_so_far(scenario, group))
@@ -444,6 +454,18 @@ class Session:
         result = await self._judge.judge(scenario, folder / DATABASE, self.folder)
         judgement = result.judgement._replace(notes=(*notes, *result.judgement.notes))
         return result._replace(judgement=judgement, host=host, machine=machine)
+
+    async def _hold_failure(self, scenario: Scenario, group: GroupRun) -> None:
+        """Let the user look at a group that has failed, while its units are alive."""
+        hold = self._request.hold_failures
+        if hold is None or self._services.interrupt.asked.is_set():
+            return
+        if not group.has_failed_so_far():
+            await group.store_so_far()
+            if not await self._judge.broken_so_far(scenario, group.database):
+                return
+        async with self._holding:  # one after the other
+            await hold(group, self._services.interrupt.asked)
 
     async def _check(self, scenario: Scenario, group: GroupRun) -> None:
         """Make the declared checks, before teardown.py removes what they look at."""
@@ -523,6 +545,7 @@ class Session:
             pace=SamplingPace(),
             gate=asyncio.Semaphore(STARTING),
             fixtures={},
+            holds_failures=self._request.hold_failures is not None,
         )
 
     def _heeding_signals(self, interrupt: Interrupt) -> AbstractContextManager[None]:

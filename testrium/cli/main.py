@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 #: Subcommand -> where it is defined (module of testrium.cli:attribute), and its one-line help.
 COMMANDS = {
     "run": ("run:command", "Run groups and judge them (the default command)."),
+    "watch": ("watching:watch_command", "Run groups again when their files change."),
+    "up": ("watching:up_command", "Start the units of a group; judge it after Ctrl-C."),
     "list": ("groups:list_command", "List the groups and what would be run."),
     "check": ("groups:check_command", "Validate groups; run nothing."),
     "show": ("runs:show_command", "Print a stored run again."),

@@ -8,6 +8,7 @@ import shlex
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,12 +28,14 @@ from testrium.cli.options import (
 from testrium.errors import ConfigError, TestriumError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    import asyncio
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from testrium.cli.coverage import Measurement
     from testrium.report.console import Console, HopTime
     from testrium.report.writer import ReportChoice, Writer, Writers
     from testrium.results import GroupResult, RunResult
+    from testrium.run.services import HeldGroup
     from testrium.session import Elsewhere, Request
 
 
@@ -90,6 +93,7 @@ class RunOptions:
     strict: bool
     retries: int
     fail_on_flaky: bool
+    hold: bool
     shard: str | None
     repeat: int | None
     until_fail: bool
@@ -201,6 +205,11 @@ def _as_given(option: click.Option, value: Any) -> Any:
     help="Run what does not pass up to N more times; what passes then is noted as flaky.",
 )
 @click.option("--fail-on-flaky", is_flag=True, help="Fail what passes only with --retries.")
+@click.option(
+    "--hold",
+    is_flag=True,
+    help="After a failure keep everything alive until Enter; print ports and pids. Not in CI.",
+)
 @click.option(
     "--shard",
     metavar="I/N",
@@ -371,6 +380,7 @@ def _request(
         retries=options.retries,
         fail_on_flaky=options.fail_on_flaky,
         shard=options.shard or "",
+        hold_failures=_holder(options, console),
         repeat=options.repeat,
         until_fail=options.until_fail,
         max_failures=1 if options.fail_fast else options.maxfail,
@@ -394,6 +404,17 @@ def _elsewhere(address: str) -> Elsewhere | None:
     from testrium.cluster import Dask
 
     return Dask(address)
+
+
+def _holder(
+    options: RunOptions, console: Console
+) -> Callable[[HeldGroup, asyncio.Event], Awaitable[None]] | None:
+    if not options.hold:
+        return None
+    from testrium.cli.watching import refuse_in_ci, until_enter
+
+    refuse_in_ci("--hold")
+    return partial(until_enter, console.notice)
 
 
 def _expected_durations(console: Console) -> Mapping[str, float]:

@@ -150,6 +150,8 @@ class RunTable:
     """Run what does not pass N more times."""
     fail_on_flaky: bool | None = None
     """Fail what passes only when it is tried again."""
+    hold: bool | None = None
+    """Keep everything alive after a failure until Enter."""
     shard: FilledText | None = None
     """Run only this part of the groups: `"1/4"`."""
     repeat: Count | None = None

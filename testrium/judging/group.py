@@ -212,6 +212,22 @@ def idle_entries(
             yield f"{about}: unused, no such finding in this run; remove it if the fault is gone"
 
 
+#: Findings about events, which no end of a unit has to come before.
+_OF_EVENTS = (
+    *(Code.UNKEYED, Code.CAUSALITY, Code.MISROUTED, Code.PHANTOM, Code.COLLISION, Code.DUPLICATE),
+    *(Code.LOST, Code.MISSING, Code.MISMATCH, Code.ORDER, Code.REORDER, Code.FORBIDDEN),
+    *(Code.LATE, Code.BUDGET),
+)
+
+
+def _breaks_a_rule(scenario: Scenario, database: Path, _: None) -> bool:
+    from testrium.record.reader import gather_evidence
+    from testrium.verify.judge import judge
+
+    findings = judge(scenario, gather_evidence(scenario, database)).findings
+    return any(finding.code in _OF_EVENTS for finding in findings)
+
+
 def _all_findings(result: GroupResult) -> Iterator[Finding]:
     yield from result.judgement.findings
     yield from (one.finding for one in result.tries if one.finding is not None)
@@ -318,6 +334,10 @@ class GroupJudge:
     async def judge(self, scenario: Scenario, database: Path, folder: Path) -> GroupResult:
         """Verify what was recorded. Raises InfraError."""
         return await self._computed(scenario, database, judged, folder)
+
+    async def broken_so_far(self, scenario: Scenario, database: Path) -> bool:
+        """Whether what was recorded breaks a rule about events, while the units are alive."""
+        return await self._computed(scenario, database, _breaks_a_rule, None)
 
     async def results_so_far(
         self, scenario: Scenario, database: Path, duration_s: float

@@ -40,7 +40,7 @@ class LinkSwitch(Protocol):
 class GroupContext:
     """What the units of one group share. `deadline_ns` is known once the first of them starts.
 
-    While it is `held` it has no deadline.
+    While it is `held` it has no deadline. It was not `patient` where nothing was waited for then.
 
     `injector` is there where a failpoint is declared; `links` are those that the group breaks on
     purpose, None where it breaks none.
@@ -77,6 +77,7 @@ class GroupContext:
         self.started_ns: int | None = None
         self.deadline_ns: int | None = None
         self.held = False
+        self.patient = True
 
     def keep_values(self, event: Event) -> None:
         """Tell all processes from now on what a fixture has said when it became ready."""
@@ -96,6 +97,7 @@ class GroupContext:
         self.held = False
         limit_s = self.scenario.group.timeout_s if patience_s is None else patience_s
         self.deadline_ns = time.monotonic_ns() + int(limit_s * 1e9)
+        self.patient = limit_s > 0
         self.change.notify()
 
 

@@ -247,7 +247,7 @@ class GroupRun:
         if not self._failed and (reason := self._failure()) is not None:
             self._failed = True
             context.diagnostics.note(reason)
-        await self._units.stop(EndCause.ABANDONED if self._interrupted else EndCause.STOPPED)
+        await self._units.stop(self._why_stopped())
         self._ends.extend(self._units.ends())
         if self._setup and self._setup_end and self._setup_over:
             self._setup.stop(EndCause.STOPPED)
@@ -395,6 +395,26 @@ class GroupRun:
         if not teardown.ended_well(self._ends[-1]):
             self._failed = True
             context.diagnostics.note("teardown.py failed")
+
+    def _why_stopped(self) -> EndCause:
+        """What is said of units that end by themselves, and are alive yet."""
+        if self._interrupted:
+            return EndCause.ABANDONED
+        if self._context.services.holds_failures:  # else they are stopped already
+            if self._units.aborted:
+                return EndCause.ABANDONED
+            if self._completion is Completion.DEADLINE:
+                return EndCause.OVERDUE
+        return EndCause.STOPPED
+
+    def has_failed_so_far(self) -> bool:
+        """Whether something is known to be wrong, while the units are still there."""
+        return bool(self._infra) or self._units.aborted or self._failure() is not None
+
+    async def store_so_far(self) -> None:
+        """Store what there is, so that it can be looked at before the group ends."""
+        await self._context.recorder.sync()
+        self._store_results()
 
     def _is_asked_to_stop(self) -> bool:
         return self._context.services.interrupt.asked.is_set()

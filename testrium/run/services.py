@@ -190,3 +190,5 @@ class RunServices(NamedTuple):
     gate: asyncio.Semaphore
     #: The fixtures that are shared by groups and were needed so far, by their file.
     fixtures: dict[str, SharedFixture]
+    #: Whether units of a group that has failed stay alive until it is stopped.
+    holds_failures: bool = False

@@ -286,7 +286,8 @@ class RunningUnit:
     def _deadline_ns(self) -> int | None:
         own = self.unit.timeout_s
         candidates = [] if own is None else [time.monotonic_ns() + int(own * 1e9)]
-        if self.unit.stop == "self" and self.context.deadline_ns is not None:
+        held = self.context.services.holds_failures
+        if self.unit.stop == "self" and self.context.deadline_ns is not None and not held:
             candidates.append(self.context.deadline_ns)
         return min(candidates, default=None)
 

@@ -304,7 +304,8 @@ class GroupUnits:
             reason = f"the end of {culprit} stops the group" if culprit else self.infra
             self.context.diagnostics.note(reason)
             for running in self.running_units.values():
-                running.stop(EndCause.ABANDONED)
+                if not (self.context.services.holds_failures and running.alive):
+                    running.stop(EndCause.ABANDONED)
             self.wake()
 
     def wake(self) -> None:
@@ -572,9 +573,12 @@ class GroupUnits:
             waits = running.unit.stop == "runner" or not running.alive  # nothing else would stop it
             if running.state is UnitState.STARTING and waits:
                 running.stop(EndCause.UNREADY)
+        if self.context.services.holds_failures:
+            return outcome
         for running in self.running_units.values():
             if running.unit.stop == "self" and running.alive and self._was_held:
-                running.stop(EndCause.OVERDUE)  # it was started without a deadline
+                # It was started without a deadline. Who wants no patience has ended it himself.
+                running.stop(EndCause.OVERDUE if self.context.patient else EndCause.STOPPED)
             while running.unit.stop == "self" and running.alive:
                 await self.context.change.wait()  # the supervisor is stopping it
         return outcome
