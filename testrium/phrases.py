@@ -115,6 +115,10 @@ def written(value: object) -> str:
     return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 3]}..."
 
 
+#: Of a number in their place, what is missing are the quotes.
+_TEXT_WANTED = ("must be a string", "must be a non-empty string")
+
+
 def with_value(message: str, value: object) -> str:
     """`must be a boolean` with what was found: `must be a boolean, got 'yes'`.
 
@@ -132,6 +136,8 @@ def with_value(message: str, value: object) -> str:
             advice = mark + rest
     if said == "must be a boolean":
         said += ", true or false"
+    elif said in _TEXT_WANTED and isinstance(value, int | float) and not isinstance(value, bool):
+        advice = f': write "{value}"'
     return f"{said}{';' if 'one of:' in said else ','} got {shown_value}{advice}"
 
 

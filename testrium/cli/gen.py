@@ -309,7 +309,11 @@ def add_unit(folder: Path, unit: NewUnit) -> tuple[Path, ...]:
         text = config.read_bytes().decode("utf-8-sig")
         document = tomllib.loads(text)
     except OSError as error:
-        advice = "" if config.exists() else "; --group PATH names the group's folder"
+        advice = (
+            ""
+            if config.exists()
+            else "; --group PATH names the group's folder, and testrium init makes a first one"
+        )
         raise UsageError(f"{config}: cannot be read: {error.strerror}{advice}") from error
     except ValueError as error:
         raise UsageError(f"{config}: invalid TOML: {error}") from error

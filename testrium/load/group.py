@@ -315,7 +315,10 @@ class _Loading:
         tests = test_modules(folder, self.code, files, self.around.cwd, self.complaints)
         given_none = configs.gives("unit_names") and not configs["unit_names"]
         if given_none and not tests:
-            configs.at("unit_names").wrong("must not be empty: the group has no test functions")
+            configs.at("unit_names").wrong(
+                "must not be empty, as the group has no test functions:"
+                " testrium gen unit NAME adds a unit"
+            )
         check_entrypoints(files, self.code, env, configs["requires"])
         check_suite_paths(files, folder)
         has_setup = self._has_main("setup")

@@ -252,6 +252,12 @@ def _check_log_probe(probe: Table[LogProbe], scope: Scope) -> None:
     check_text(probe["key"] or "", probe.at("key"), scope, groups)
     for name, text in probe["meta"].items():
         check_text(text, probe.at("meta").at(name), scope, groups)
+    texts = (probe["key"] or "", *probe["meta"].values())
+    if groups and not any(f"${{{group}}}" in text for group in groups for text in texts):
+        first = min(groups)
+        probe.at("pattern").notice(
+            f'its group {first!r} is not used: for the key of the event add key = "${{{first}}}"'
+        )
 
 
 def check_suite_texts(file: UnitFile, scope: Scope) -> None:

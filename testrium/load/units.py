@@ -16,6 +16,7 @@ from shutil import which
 from typing import Any, Final
 
 from testrium.declared.groups import Configs, Group
+from testrium.declared.keys import field_named
 from testrium.declared.units import (
     FIXTURE_PREFIX,
     KINDS,
@@ -165,11 +166,23 @@ def read_only_table(
         whole.at(title).wrong(f'the table must be named like the file: ["{name}"]')
     for key in document.data:
         if key != title:
-            whole.at(key).wrong(f'unexpected: ["{name}"] is the only table of this file')
+            whole.at(key).wrong(_unexpected(key, document.data[key], name))
     if title is None:
         return None
     document.main = (title,)
     return document.data[title], whole.at(title)
+
+
+def _unexpected(key: str, value: Any, unit: str) -> str:
+    """What is wrong with a second table in a unit's file, or with a key before the first one."""
+    message = f'unexpected: ["{unit}"] is the only table of this file'
+    field = field_named(Unit, key)
+    if field is None:
+        return message
+    if not isinstance(value, dict | list):
+        return f'unexpected here: write it below ["{unit}"]'
+    header = f'["{unit}".{key}]'
+    return f"{message}: write {f'[{header}]' if key == 'probes' else header}"
 
 
 def make_units(files: Sequence[UnitFile]) -> tuple[Unit, ...]:

@@ -451,6 +451,17 @@ class ProcessFacts:
             )
         return hints
 
+    def _no_readiness_hints(self, name: str) -> list[str]:
+        """That a unit which was refused depends on one that is ready once its process runs."""
+        unit = self._units.get(name)
+        needed = (self._units.get(each) for each in (unit.dependencies if unit else ()))
+        return [
+            f"{one.name} counts as ready once its process runs: give it ready = {{tcp = PORT}},"
+            " or a ready_event"
+            for one in needed
+            if one is not None and not one.ready and not one.ready_event
+        ]
+
     def _add_exceptions(self, evidence: Evidence) -> None:
         """Exception events, and under `stderr = "forbid"` tracebacks; a finding for each place."""
         mode = self._scenario.group.rules.stderr
@@ -458,6 +469,7 @@ class ProcessFacts:
             finding = exception_finding(events)
             if "refused" in f"{events[0].step} {events[0].meta.get('message')}".lower():
                 late = self._late_port_hints(events[0].unit, finding.t_ns)
+                late = late or self._no_readiness_hints(events[0].unit)
                 finding = finding._replace(hints=(*finding.hints, *late))
             waits = [_wait_of(event) for event in events]
             if None not in waits:

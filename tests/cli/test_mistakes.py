@@ -265,6 +265,19 @@ IN_FILES = [
     ),
     mistake(
         API,
+        "ports",
+        "ready = {tcp = 8080}\nports",
+        f'{API}:4: ready.tcp: must be a non-empty string, got 8080: write "8080"',
+    ),
+    mistake(
+        API,
+        "ports",
+        '[probes]\nlog = "x"\nstep = "y"\nports',
+        f'{API}:4: probes: unexpected: ["api"] is the only table of this file:'
+        ' write [["api".probes]]',
+    ),
+    mistake(
+        API,
         "[api]",
         "[apo]",
         f'{API}:1: apo: the table must be named like the file: ["api"]',

@@ -403,7 +403,10 @@ def test_a_group_of_test_functions_needs_no_units(workspace: Workspace) -> None:
     workspace.group()
     (workspace.folder / "g/units").mkdir()
     assert workspace.problems() == [
-        "g/config.toml:2: units: must not be empty: the group has no test functions"
+        (
+            "g/config.toml:2: units: must not be empty, as the group has no test functions:"
+            " testrium gen unit NAME adds a unit"
+        )
     ]
     workspace.write({"g/test_case.py": "def test_it():\n    pass\n"})
     assert workspace.loaded().units == ()

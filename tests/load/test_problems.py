@@ -43,7 +43,7 @@ DURATION = 'use a number of seconds or a text such as "80ms" (us, ms, s, m, h, d
             "timeout: must be at most 1000000000 seconds, got a number of too many digits",
         ),
         ("timeout = 1e300", "timeout: must be at most 1000000000 seconds, got 1e+300"),
-        ("title = 3", "title: must be a string, got 3"),
+        ("title = 3", 'title: must be a string, got 3: write "3"'),
         ('title = "a\\u0000"', "title: must be a string, got 'a\\x00'"),
         ("tags = 'x'", "tags: must be a list of strings, got 'x': write [\"x\"]"),
         (
@@ -93,7 +93,7 @@ def test_both_spellings_of_a_key(problems_of: Problems) -> None:
     [
         ("[verifi]", "3: verifi: unknown table; did you mean 'verify'?"),
         ("[[checks]]\nexists = 'x'", "3: checks[1].name: is required"),
-        ("[env]\nA = 3", "4: env.A: must be a string, got 3"),
+        ("[env]\nA = 3", '4: env.A: must be a string, got 3: write "3"'),
         ("[env]\n'A=B' = ''", "4: env.'A=B': is not a valid name of an environment variable"),
         ("[env]\nA = '${port.http}'", "4: env.A: unknown variable ${port.http}"),
         ("[env]\nA = '${mod}'", "4: env.A: unknown variable ${mod}; did you mean 'mode'?"),

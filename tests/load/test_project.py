@@ -97,7 +97,7 @@ def test_all_mistakes_are_reported(workspace: Workspace) -> None:
         find_project(workspace.folder)
     assert str(caught.value).splitlines() == [
         "testrium.toml:1: stat: unknown key; did you mean 'state'?",
-        "testrium.toml:2: state: must be a non-empty string, got 3",
+        'testrium.toml:2: state: must be a non-empty string, got 3: write "3"',
         "testrium.toml:4: Configs.tiemout: unknown key; did you mean 'timeout'?",
         "testrium.toml:5: Configs.timeout: must be a positive number, got 0",
         (

@@ -68,8 +68,8 @@ ENCODINGS = "(Python's names: utf-8, latin-1, cp1252, shift_jis, ...)"
         ),
         ("command = 'serve'", "command: must be a list of strings, got 'serve': write [\"serve\"]"),
         ("command = []", "command: must not be empty"),
-        ("command = ['x', 8080]", "command: item 2 must be a string, got 8080"),
-        ("env = {PORT = 8080}", "env.PORT: must be a string, got 8080"),
+        ("command = ['x', 8080]", 'command: item 2 must be a string, got 8080: write "8080"'),
+        ("env = {PORT = 8080}", 'env.PORT: must be a string, got 8080: write "8080"'),
         (
             "env = {PORT = '${env.PATHH}'}",
             "env.PORT: ${env.PATHH}: PATHH is not set in the environment; did you mean 'env.PATH'?",

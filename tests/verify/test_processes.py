@@ -292,3 +292,14 @@ def test_a_command_without_its_module_gets_advice(table: Callable[[str], Any]) -
     ends = tuple(end._replace(last_lines=said) for end in evidence.ends)
     judged = judge(scenario._replace(units=(unit,)), evidence._replace(ends=ends))
     assert judged.findings[0].hints[-1].startswith("/usr/bin/python3 has no module uvicorn: activ")
+
+
+def test_a_refused_connection_asks_for_readiness(table: Callable[[str], Any]) -> None:
+    case = table("unit a\nunit b\na:up\nb:ConnectionRefusedError!")
+    scenario = case.scenario()
+    first, second = scenario.units
+    units = (first, replace(second, dependencies=("a",)))
+    judged = judge(scenario._replace(units=units), case.evidence())
+    assert judged.findings[0].hints[-1] == (
+        "a counts as ready once its process runs: give it ready = {tcp = PORT}, or a ready_event"
+    )
