@@ -12,7 +12,12 @@ from pathlib import Path
 from testrium.declared.groups import Scenario
 from testrium.errors import ExitCode, InfraError, NoGroupsError, TestriumError, UsageError
 from testrium.judging.group import EXIT_CODES, judged, quarantined, run_verdict
-from testrium.load.project import find_project, state_folder
+from testrium.load.project import (
+    find_project,
+    given_properties,
+    properties_given,
+    state_folder,
+)
 from testrium.plan.scenarios import shard_of
 from testrium.plan.selection import ResultKey, Selection
 from testrium.record.scenario import FILE, read_scenario, restored_scenario
@@ -62,7 +67,7 @@ def verify_again(
             scenario = restored_scenario(old.run_dir / FILE)
             result = judged(scenario, old.run_dir / DATABASE, stored.folder)
         else:
-            with _as_if_set(old.run_dir / FILE):
+            with _as_if_set(old.run_dir / FILE), _with_its_properties(old.run_dir / FILE, cwd):
                 now = _declared_now(old.scenario, cwd)
             scenario = now._replace(
                 id=old.scenario.id,
@@ -141,6 +146,20 @@ def _as_if_set(scenario_file: Path) -> Iterator[None]:
     finally:
         for name in unset:
             del os.environ[name]
+
+
+@contextmanager
+def _with_its_properties(scenario_file: Path, cwd: Path) -> Iterator[None]:
+    """Let a group be loaded with the properties of its run, but for those given anew by `-X`."""
+    known = find_project(cwd).properties.keys()
+    values = read_scenario(scenario_file).values
+    stored = {
+        name: text
+        for whole, text in values.items()
+        if (name := whole.removeprefix("property.")) != whole and name in known
+    }
+    with properties_given({**stored, **given_properties()}):
+        yield
 
 
 def _declared_now(old: Scenario, cwd: Path) -> Scenario:

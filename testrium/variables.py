@@ -26,6 +26,11 @@ class VariableError(TestriumError):
         self.reason = reason
 
 
+def as_text(value: object) -> str:
+    """A value as TOML writes it; a string as it is."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def references(text: str) -> tuple[str, ...]:
     """The names in `${...}`, in the order of the text, each as often as it occurs.
 
@@ -66,25 +71,6 @@ def substitute(text: str, lookup: Callable[[str], str]) -> str:
             raise VariableError(text, column, f"unknown variable {name!r}") from None
 
     return _TOKEN.sub(replace, text)
-
-
-def replaced_parameters(text: str, values: Mapping[str, str]) -> tuple[str, list[str]]:
-    """`text` with every `${param.NAME}` replaced, and the names that have no value.
-
-    Everything else stays as it is written, `$$` too.
-    """
-    unknown: list[str] = []
-
-    def replace(match: re.Match[str]) -> str:
-        name = match["name"] or ""
-        if not match["end"] or not name.startswith("param."):
-            return match[0]
-        name = name.removeprefix("param.")
-        if name not in values:
-            unknown.append(name)
-        return values.get(name, match[0])
-
-    return _TOKEN.sub(replace, text), unknown
 
 
 def escape(text: str) -> str:

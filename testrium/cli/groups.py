@@ -12,7 +12,7 @@ import click
 
 from testrium.cli.completion import PATH
 from testrium.cli.main import Common
-from testrium.cli.options import Selected, selection_options
+from testrium.cli.options import Selected, property_option, selection_options
 from testrium.declared.groups import Group, Scenario
 from testrium.errors import ConfigError, UsageError
 from testrium.load.defaults import DEFAULT, Setting, settings_of
@@ -25,6 +25,7 @@ from testrium.words import BAD_VERDICTS, Verdict
 
 @click.command(name="check")
 @click.argument("paths", nargs=-1, type=PATH, metavar="[PATH]...")
+@property_option
 def check_command(paths: tuple[str, ...]) -> int:
     """Validate the groups below PATH (default: the current folder); run nothing.
 

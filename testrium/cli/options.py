@@ -51,6 +51,30 @@ class Selected:
         )
 
 
+def _take_properties(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> None:
+    """For all that this command loads."""
+    from testrium.load.project import give_properties
+
+    given = {}
+    for value in values:
+        name, equals, text = value.partition("=")
+        if not name:
+            raise click.BadParameter(f"expected NAME=VALUE, got {value!r}")
+        given[name] = text if equals else "true"
+    give_properties(given)
+
+
+property_option = click.option(
+    "-X",
+    multiple=True,
+    metavar="NAME=VALUE",
+    expose_value=False,
+    is_eager=True,
+    callback=_take_properties,
+    help="Set a property of the project (repeatable); NAME alone is NAME=true.",
+)
+
+
 def selection_options(command: _Command) -> Callable[..., Any]:
     """Give a command the options of a `Selection`; it gets them as one value, `selected`."""
     names = [field.name for field in fields(Selected)]
@@ -63,7 +87,7 @@ def selection_options(command: _Command) -> Callable[..., Any]:
     gathered: Callable[..., Any] = gather
     for option in reversed(_SELECTION_OPTIONS):
         gathered = option(gathered)
-    return gathered
+    return property_option(gathered)
 
 
 _SELECTION_OPTIONS = (

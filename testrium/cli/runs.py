@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from testrium.cli.completion import RESULT, RUN, RUN_OR_GROUP
-from testrium.cli.options import chosen, make_writers, report_options
+from testrium.cli.options import chosen, make_writers, property_option, report_options
 from testrium.errors import TestriumError, UsageError
 from testrium.phrases import did_you_mean, one_of, plural
 from testrium.report.writer import ReportChoice
@@ -198,6 +198,7 @@ def _results_of(result: RunResult, group: str) -> tuple[GroupResult, ...]:
 
 @click.command(name="verify")
 @click.argument("run", type=RUN, default="", metavar="[RUN]")
+@property_option
 @report_options
 def verify_command(run: str) -> int:
     """Judge a stored run again, with the rules of its groups as they are now.

@@ -49,13 +49,13 @@ ALL_MODES: Final = ("All",)
 class Combination(NamedTuple):
     """One value, as text, of each parameter of the `[matrix]`.
 
-    One that is not `primary` is run only with `--all-modes`.
+    One that is not `primary` is run only with `--all-modes`. `values` has what `${param.NAME}`
+    gives, as it was written: of a parameter that is a table also `NAME.KEY`.
     """
 
     params: Mapping[str, str]
     primary: bool = True
-    #: Of values that are tables: `browser.name` -> its text.
-    fields: Mapping[str, str] = EMPTY
+    values: Mapping[str, Any] = EMPTY
 
     @property
     def suffix(self) -> str:
@@ -210,7 +210,12 @@ class Group(Configs):
     fixture_units: Annotated[tuple[Unit, ...], DECIDED] = ()
     #: Empty without `[matrix]`: then there is one result for each mode and repeat.
     matrix: tuple[Combination, ...] = ()
-    #: By the suffix of a combination: the group as it is then, where texts name parameters.
+    #: What defaults for all units say of `env`: setup.py, tests and teardown.py have it too.
+    shared_env: Annotated[Mapping[str, str], DECIDED] = field(default_factory=nothing)
+    #: The project's properties, as texts.
+    properties: Annotated[Mapping[str, str], DECIDED] = field(default_factory=nothing)
+    #: By the suffix of a combination: the group as that makes it, where validated keys name its
+    #: values. A scenario has the one of its combination, and that has none itself.
     variants: Annotated[Mapping[str, Any], DECIDED] = field(default_factory=nothing)
     has_setup: Annotated[bool, DECIDED] = False
     has_teardown: Annotated[bool, DECIDED] = False
@@ -241,8 +246,6 @@ class Scenario(NamedTuple):
     units: tuple[Unit, ...]
     mode: str = "DEBUG"
     params: Mapping[str, str] = EMPTY
-    #: Of parameters that are tables: `browser.name` -> its text.
-    fields: Mapping[str, str] = EMPTY
     repeat: int = 0
     skip: str = ""
     folder_name: str = ""
@@ -251,11 +254,8 @@ class Scenario(NamedTuple):
     max_regression: float | None = None
     #: `--strict`: a group that proves nothing is a finding, not a note.
     strict: bool = False
-
-    @property
-    def parameters(self) -> Mapping[str, str]:
-        """The value of every `${param.NAME}`."""
-        return {**self.params, **self.fields}
+    #: What `${param.…}` and `${property.…}` give, by the whole name.
+    values: Mapping[str, str] = EMPTY
 
     @property
     def proves(self) -> bool:

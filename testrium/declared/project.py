@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import field
 from datetime import date, datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from annotated_types import MinLen
 
@@ -35,6 +35,49 @@ def _any_table(value: Any) -> Any:
 #: A table that is checked elsewhere.
 _TABLE: Final = Written(_any_table, {"type": "object"})
 _Plugins = Annotated[Mapping[str, Entrypoint], Named(NAME.pattern, "name of a plugin")]
+
+
+class Property(NamedTuple):
+    """A property of the project: what `${property.NAME}` gives.
+
+    `default` is None where there is none; its type is that of the value. `env` is the variable that
+    gives another value, or "".
+    """
+
+    default: str | int | float | bool | None = None
+    env: str = ""
+
+
+def _property(value: Any) -> Property:
+    if not isinstance(value, dict):
+        value = {"default": value}
+    default, env = value.get("default"), value.get("env", "")
+    if wrong := value.keys() - {"default", "env"}:
+        raise ValueError(f"has only the keys 'default' and 'env', not {min(wrong)!r}")
+    if not value:
+        raise ValueError("must have 'default', 'env', or both")
+    if default is not None and not isinstance(default, str | int | float):
+        raise ValueError("must be a text, a number or a boolean")
+    if not isinstance(env, str) or ("env" in value and not env):
+        raise ValueError("must name a variable in 'env'")
+    return Property(default, env)
+
+
+_PROPERTY_SCHEMA: Final = {
+    "anyOf": [
+        {"type": ["string", "number", "boolean"]},
+        {
+            "type": "object",
+            "properties": {
+                "default": {"type": ["string", "number", "boolean"]},
+                "env": {"type": "string"},
+            },
+            "additionalProperties": False,
+            "minProperties": 1,
+        },
+    ]
+}
+_Property = Annotated[Property, Written(_property, _PROPERTY_SCHEMA)]
 
 
 @table
@@ -218,6 +261,12 @@ class ProjectTable:
     """folders, below the folder of this file, for all Python code of groups"""
     cluster: ClusterTable | None = None
     """what goes with groups to [other machines](command-line.md#groups-on-a-cluster): `files`"""
+    properties: Annotated[
+        Mapping[str, _Property], Named(r"[A-Za-z_][A-Za-z0-9_-]*", "name of a property")
+    ] = field(default_factory=nothing)
+    """Values that texts of groups name with `${property.NAME}`: a value, or a table with `default`
+    and `env`, a variable that gives another one. `-X NAME=VALUE` wins.
+    """
     ai: AiTable | None = None
     """the [command that is asked about failures](groups.md#asking-a-command-about-failures):
     `command`, a list

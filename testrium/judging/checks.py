@@ -27,7 +27,7 @@ from testrium.evidence import CheckResult, TestResult
 from testrium.plugins.registry import Plugin
 from testrium.probe import environment as names
 from testrium.record.reader import probe_metadata, stored_ports
-from testrium.run.environment import Ports, Surroundings, event_field
+from testrium.run.environment import Ports, Surroundings, event_field, substituted
 from testrium.run.folder import RunFolder
 from testrium.variables import EnvValues, references
 from testrium.words import EMPTY
@@ -123,6 +123,8 @@ def _repeated(scenario: Scenario, database: Path) -> list[dict[str, Any]]:
     around = Surroundings(scenario, "", folder, stored_ports(database), "", "")
     # What is emitted now would change the stored run.
     env = {**around.environment("tests", 1), names.PROBES: os.devnull}
+    lookup = around.lookup("tests", env)
+    env |= {name: substituted(text, lookup) for name, text in scenario.group.shared_env.items()}
     del env[names.SOCKET]
     os.environ.clear()
     os.environ.update(env)

@@ -18,16 +18,18 @@ from testrium.load.circuits import Stations, read_circuits, read_rules
 from testrium.load.defaults import ADDED, FolderDefaults
 from testrium.load.discover import CONFIG_FILE, Found
 from testrium.load.document import Complaints, Document, Spot, read_document, shown_path
-from testrium.load.matrix import (
-    known_parameters,
-    read_matrix,
-    tables_of,
-    uses_parameters,
-    with_parameters,
-)
+from testrium.load.matrix import called_apart, parameter_names, read_matrix
 from testrium.load.project import Project
 from testrium.load.python_code import PythonCode
-from testrium.load.texts import Scope, check_text, check_unit_texts, enabled_ports
+from testrium.load.texts import (
+    Filling,
+    Scope,
+    check_text,
+    check_unit_texts,
+    enabled_ports,
+    is_later,
+    is_later_in_unit,
+)
 from testrium.load.units import (
     UnitFile,
     check_entrypoints,
@@ -42,8 +44,8 @@ from testrium.load.units import (
 )
 from testrium.load.validate import Table, read, read_list, read_value
 from testrium.phrases import did_you_mean, nearest_word
-from testrium.variables import escape
-from testrium.words import RESERVED_UNITS
+from testrium.variables import as_text, escape
+from testrium.words import EMPTY, RESERVED_UNITS
 
 if TYPE_CHECKING:
     from testrium.load.fixtures import GroupFixture
@@ -230,36 +232,70 @@ def load_group(found: Found, around: LoadingInputs, complaints: Complaints) -> G
     if document is None:
         return None
     combinations = _combinations(document, found, around, complaints)
-    if not combinations or not uses_parameters(document.data):
-        return _Loading(document, found, around, complaints, combinations).group()
-    variants: dict[str, Group] = {}
-    for one in combinations:
-        whole = Spot(document, (), complaints)
-        data = with_parameters(document.data, one, whole)
-        complaints.tell_no_more()
-        filled = Document(document.name, document.text, data, document.main)
-        variants[one.suffix] = _Loading(filled, found, around, complaints, combinations).group()
+    first, *others = combinations or (Combination(EMPTY),)
+    group, used = _load_with(document, first, combinations, found, around, complaints)
+    same_names = all(each.values.keys() == first.values.keys() for each in others)
+    if same_names and not any(name.startswith("param.") for name in used):
+        return group
+    # What is filled in before a table is validated makes a group of its own of each combination.
+    variants = {first.suffix: group}
+    for each in others:
         if complaints.problems:  # those of the next one would mostly be the same
             break
-    first = next(iter(variants.values()))
-    notices = tuple(dict.fromkeys(first.notices))
-    return replace(first, variants=variants, notices=notices)
+        loaded = _load_with(document, each, combinations, found, around, complaints)
+        variants[each.suffix] = loaded[0]
+    return replace(group, variants=variants)
 
 
 def _combinations(
     document: Document, found: Found, around: LoadingInputs, complaints: Complaints
 ) -> tuple[Combination, ...]:
-    """What the matrix of a group comes to, as far as it is asked for."""
-    matrix = document.data.get("matrix")
-    combinations: tuple[Combination, ...] = ()
-    if matrix is not None:
-        path = around.project.pythonpath
-        combinations = read_matrix(
-            matrix,
-            Spot(document, (), complaints).at("matrix"),
-            lambda entrypoint: tables_of(entrypoint, found.folder, path),
-        )
+    table = document.data.get("matrix")
+    if table is None:
+        return ()
+    spot = Spot(document, ("matrix",), complaints)
+    project = around.project
+
+    def call(reference: str) -> Any:
+        code = PythonCode(found.folder, around.cwd, complaints)
+        if why := code.entrypoint_error(reference, elsewhere=bool(project.pythonpath)):
+            raise ValueError(why)
+        return called_apart(reference, found.folder, project.pythonpath, project.env)
+
+    combinations = read_matrix(table, spot, call)
     return _wanted(found, combinations) if found.only else combinations
+
+
+def _load_with(
+    document: Document,
+    combination: Combination,
+    combinations: tuple[Combination, ...],
+    found: Found,
+    around: LoadingInputs,
+    complaints: Complaints,
+) -> tuple[Group, set[str]]:
+    """The group as one combination makes it, and which values were needed to validate it."""
+    project = around.project
+    values = {f"property.{name}": value for name, value in project.properties.items()}
+    values |= {f"param.{name}": value for name, value in combination.values.items()}
+    for name in parameter_names(document.data.get("matrix")):
+        values.setdefault(f"param.{name}", "")  # its values are wrong, which is told
+    unset = {f"property.{name}": how for name, how in project.unset_properties.items()}
+
+    def loaded(as_written: frozenset[tuple[str, int | None]]) -> tuple[Group, Filling, Complaints]:
+        noted = Complaints()
+        filling = Filling(values, as_written, unset)
+        loading = _Loading(document, found, around, noted, filling)
+        return loading.group(combinations), filling, noted
+
+    group, filling, noted = loaded(frozenset())
+    wrong = {(problem.file, problem.line) for problem in noted.problems}
+    if numbers := filling.whole & wrong:  # a text where a number is asked for
+        again = loaded(frozenset(numbers))
+        if len(again[2].problems) < len(noted.problems):
+            group, filling, noted = again
+    complaints.add(noted)
+    return group, filling.used
 
 
 class _Loading:
@@ -271,10 +307,11 @@ class _Loading:
         found: Found,
         around: LoadingInputs,
         complaints: Complaints,
-        combinations: tuple[Combination, ...],
+        filling: Filling,
     ) -> None:
+        document = filling.filled(document, is_later, complaints)
+        self.filling = filling
         self.data = document.data
-        self.combinations = combinations
         self.whole = Spot(document, (), complaints)
         self.found = found
         self.around = around
@@ -285,7 +322,13 @@ class _Loading:
         self.defaults = around.defaults.of(found, complaints)
         self.configs = self._configs(document)
         names = self.configs["unit_names"]
-        self.files = read_unit_files(found.folder, self.configs, self.defaults.unit, around.cwd)
+        self.files = read_unit_files(
+            found.folder,
+            self.configs,
+            self.defaults.unit,
+            around.cwd,
+            lambda file: filling.filled(file, is_later_in_unit, complaints),
+        )
         self.code = PythonCode(found.folder, around.cwd, complaints)
         # A file that is not listed is one mistake: what names its unit is none.
         names = (*names, *unlisted_units(found.folder, names))
@@ -305,11 +348,11 @@ class _Loading:
             found.folder,
         )
 
-    def group(self) -> Group:
+    def group(self, combinations: tuple[Combination, ...]) -> Group:
         """All that the files say."""
         folder, configs, files = self.found.folder, self.configs, self.files
         given = configs.spots.keys() | self.defaults.configs.keys()
-        params = known_parameters(self.data.get("matrix"), self.combinations)
+        params = frozenset(self.filling.values)
         env = self._env(params)
         tables = self._tables(env, params)
         tests = test_modules(folder, self.code, files, self.around.cwd, self.complaints)
@@ -337,7 +380,13 @@ class _Loading:
             folder=folder,
             env=env,
             fixture_units=self.fixtures,
-            matrix=self.combinations,
+            matrix=combinations,
+            shared_env=self.shared_env,
+            properties={
+                name.removeprefix("property."): as_text(value)
+                for name, value in self.filling.values.items()
+                if name.startswith("property.")
+            },
             has_setup=has_setup,
             has_teardown=has_teardown,
             test_modules=tests,
@@ -423,9 +472,22 @@ class _Loading:
         scope = Scope(enabled_ports(self.files), inherited, params, fixtures=self.fixtures)
         for name, text in own.items():
             check_text(text, spot.at(name), scope)
+        self.shared_env = self._shared_env(scope)
         env = {**self._project_env(inherited), **own}
         check_unit_texts(self.files, inherited | env.keys(), params, self.fixtures)
         return env
+
+    def _shared_env(self, scope: Scope) -> dict[str, str]:
+        """The `env` of the defaults for units, but for texts that need a unit."""
+        spot = self.defaults.unit.get("env")
+        if spot is None:
+            return {}
+        texts: dict[str, str] = read_value(Variables, spot.raw, spot) or {}
+        return {
+            name: text
+            for name, text in texts.items()
+            if check_text(text, Spot(spot.document, spot.path, Complaints()), scope)
+        }
 
     def _project_env(self, inherited: Collection[str]) -> dict[str, str]:
         """What the project file says for every process: `[env]`, and `pythonpath`."""

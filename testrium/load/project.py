@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from testrium.declared.project import CONFIGS_TABLE, UNIT_TABLE, Quarantine, RunTable
+from testrium.declared.project import (
+    CONFIGS_TABLE,
+    UNIT_TABLE,
+    Property,
+    Quarantine,
+    RunTable,
+)
+from testrium.errors import UsageError
 from testrium.load.document import Complaints, Spot, read_document, shown_path
+from testrium.phrases import did_you_mean
 from testrium.plugins.registry import KINDS, Plugin
 from testrium.words import EMPTY
 
@@ -36,7 +46,8 @@ class Project(NamedTuple):
     `configs` and `unit` tell where the file says what holds for keys of `[Configs]` and of units
     that a group leaves out, by field. `run` has defaults for the options of `testrium run`, `env`
     variables for every process, `pythonpath` folders for the Python code of groups,
-    `cluster_files` patterns of what groups need on other machines. `ai_command`
+    `cluster_files` patterns of what groups need on other machines. `properties`
+    have their values; `unset_properties` lack one, and say how to give it. `ai_command`
     is () where none is given. `templates` is the folder of the project's own templates of groups,
     which need not exist. `requirements` are ids with what they require; None where the project
     lists none. `quarantine` are failures that are known.
@@ -49,6 +60,8 @@ class Project(NamedTuple):
     run: Mapping[str, Any] = EMPTY
     env: Mapping[str, str] = EMPTY
     pythonpath: tuple[Path, ...] = ()
+    properties: Mapping[str, Any] = EMPTY
+    unset_properties: Mapping[str, str] = EMPTY
     ai_command: tuple[str, ...] = ()
     cluster_files: tuple[str, ...] = ()
     templates: Path | None = None
@@ -69,6 +82,8 @@ def find_project(cwd: Path) -> Project:
     project = Project(cwd / STATE_FOLDER, templates=cwd / TEMPLATES_FOLDER)
     if found := _project_file(cwd, complaints):
         project = _project(found, cwd)
+    elif _given_properties:
+        raise UsageError(f"-X {min(_given_properties)}: there is no project file with [properties]")
     complaints.raise_if_any()
     return project
 
@@ -81,6 +96,70 @@ def schema_folder(cwd: Path) -> Path:
 def state_folder(cwd: Path) -> Path:
     """Where runs and the history are kept for someone who calls from `cwd`."""
     return find_project(cwd).state_folder
+
+
+#: What `-X NAME=VALUE` says; a process has one command line.
+_given_properties: dict[str, str] = {}
+
+
+@contextmanager
+def properties_given(values: Mapping[str, str]) -> Iterator[None]:
+    """Let these values win over what the project file and the environment say."""
+    before = dict(_given_properties)
+    _given_properties.update(values)
+    try:
+        yield
+    finally:
+        _given_properties.clear()
+        _given_properties.update(before)
+
+
+def give_properties(values: Mapping[str, str]) -> None:
+    """The same, for all that this command does."""
+    _given_properties.clear()
+    _given_properties.update(values)
+
+
+def given_properties() -> Mapping[str, str]:
+    """What `-X` says."""
+    return dict(_given_properties)
+
+
+def _property_values(
+    declared: Mapping[str, Property], spot: Spot
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The values of properties, and how to give one to those that have none."""
+    values: dict[str, Any] = {}
+    unset: dict[str, str] = {}
+    for name, one in declared.items():
+        origin, text = f"-X {name}", _given_properties.get(name)
+        if text is None and one.env:
+            origin, text = one.env, os.environ.get(one.env)
+        if text is None and one.default is None:
+            unset[name] = f"set {one.env}, or give -X {name}=VALUE"
+        elif text is None or one.default is None:
+            values[name] = one.default if text is None else text
+        else:
+            try:
+                values[name] = _typed(text, one.default)
+            except ValueError as error:
+                spot.at(name).wrong(f"{origin} is {text!r}: {error}, as its default is")
+    return values, unset
+
+
+def _typed(text: str, default: str | float | bool) -> str | int | float | bool:
+    """The text as a value of the type of the default. Raises ValueError."""
+    if isinstance(default, str):
+        return text
+    if isinstance(default, bool):
+        if text.lower() in ("true", "false"):
+            return text.lower() == "true"
+        raise ValueError("expected true or false")
+    try:
+        return type(default)(text)
+    except ValueError:
+        kind = "an integer" if isinstance(default, int) else "a number"
+        raise ValueError(f"expected {kind}") from None
 
 
 class _File(NamedTuple):
@@ -142,6 +221,12 @@ def _project(found: _File, cwd: Path) -> Project:
     file = found.path
     reading = read(ProjectTable, found.table.value, found.table)
     project = reading.value
+    if "properties" in reading.spots or _given_properties:
+        for name in _given_properties.keys() - project.properties.keys():
+            guess = did_you_mean(name, project.properties)
+            known = "has no [properties]" if not project.properties else "has no property"
+            raise UsageError(f"-X {name}: {file.name} {known} {name!r}{guess}")
+    values, unset = _property_values(project.properties, reading.at("properties"))
     given = {
         field: check_given(kind, getattr(project, field), reading.at(field))
         for field, kind in (("configs", Configs), ("unit", Unit))
@@ -156,6 +241,8 @@ def _project(found: _File, cwd: Path) -> Project:
         env=project.env,
         pythonpath=tuple(file.parent / folder for folder in project.pythonpath),
         cluster_files=project.cluster.files if project.cluster else (),
+        properties=values,
+        unset_properties=unset,
         ai_command=project.ai.command if project.ai else (),
         templates=file.parent / (project.templates or TEMPLATES_FOLDER),
         requirements=project.requirements,

@@ -2,21 +2,122 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
+from typing import Any
 from urllib.parse import urlsplit
 
 from testrium.declared.units import LogProbe, Readiness, Unit
-from testrium.load.document import Spot
+from testrium.load.document import Complaints, Document, KeyPath, Spot
 from testrium.load.units import UnitFile
 from testrium.load.validate import Table
 from testrium.phrases import did_you_mean
-from testrium.variables import VariableError, probe_field, references, substitute
+from testrium.variables import VariableError, as_text, probe_field, references, substitute
+from testrium.words import EMPTY
 
 _PROBE = "probe."
 _FOLDERS = ("group.dir", "run.dir", "unit.dir", "mode")
 #: Set by Testrium in the environment of every process.
 _OWN_PREFIX = "env.TESTRIUM_"
+
+
+#: The keys of a check that keep `${...}` until it is made.
+_LATER_IN_CHECKS = frozenset(
+    (
+        *("file", "json", "exists", "absent", "value", "golden", "settings", "equals", "contains"),
+        *("lacks", "sequence", "last", "ignore", "join", "extract"),
+    )
+)
+#: The keys of a unit that keep it until the unit starts.
+_LATER_IN_UNITS = frozenset(
+    ("command", "env", "cwd", "exit", "paths", "args", "steps", "ready", "probes", "settings")
+)
+
+_AT_LOADING = re.compile(r"\$\$|\$\{(?P<name>(?:param|property)\.[^{}]*)\}")
+
+
+def is_later(path: KeyPath) -> bool:
+    """Whether a text of config.toml is filled in when the group runs."""
+    return path[0] in ("env", "matrix") or (
+        path[0] == "checks" and len(path) > 2 and path[2] in _LATER_IN_CHECKS
+    )
+
+
+def is_later_in_unit(path: KeyPath) -> bool:
+    """Whether a text of a unit's file is filled in when the group runs."""
+    return len(path) > 1 and path[1] in _LATER_IN_UNITS
+
+
+class Filling:
+    """Fills `${param.…}` and `${property.…}` into documents before they are validated.
+
+    Args:
+        values: by the whole name; as they were written, so that numbers stay numbers.
+        as_written: file and line of texts that are nothing but one reference, and that become
+            what was written and not its text.
+        unset: names of properties without a value, and how to give them one.
+    """
+
+    def __init__(
+        self,
+        values: Mapping[str, Any],
+        as_written: frozenset[tuple[str, int | None]] = frozenset(),
+        unset: Mapping[str, str] = EMPTY,
+    ) -> None:
+        self.values = values
+        self.unset = unset
+        self._as_written = as_written
+        #: Names that were filled in, and where a text was only a reference to no text.
+        self.used: set[str] = set()
+        self.whole: set[tuple[str, int | None]] = set()
+
+    def filled(
+        self, document: Document, is_later: Callable[[KeyPath], bool], complaints: Complaints
+    ) -> Document:
+        """The document with what its texts name; what has no meaning is noted."""
+        if not any(f"${{{kind}." in document.text for kind in ("param", "property")):
+            return document
+        tables = [key for key, value in document.data.items() if isinstance(value, dict)]
+        document.main = document.main or tuple(tables[:1])
+        spot = Spot(document, (), complaints)
+        data = {
+            key: self._filled(value, spot.at(key), is_later) for key, value in document.data.items()
+        }
+        complaints.tell_no_more()
+        return Document(document.name, document.text, data, document.main)
+
+    def _filled(self, value: Any, spot: Spot, is_later: Callable[[KeyPath], bool]) -> Any:
+        if isinstance(value, dict):
+            return {key: self._filled(each, spot.at(key), is_later) for key, each in value.items()}
+        if isinstance(value, list):
+            return [self._filled(each, spot.at(n), is_later) for n, each in enumerate(value)]
+        if not isinstance(value, str) or "${" not in value or is_later(spot.path):
+            return value
+        place = (spot.document.name, spot.document.line(spot.path))
+        found = _AT_LOADING.fullmatch(value)
+        if found and found["name"] in self.values:
+            native = self.values[found["name"]]
+            if not isinstance(native, str):
+                self.whole.add(place)
+                if place in self._as_written:
+                    self.used.add(found["name"])
+                    return native
+        return _AT_LOADING.sub(lambda match: self._one(match, spot), value)
+
+    def _one(self, match: re.Match[str], spot: Spot) -> str:
+        name = match["name"]
+        if name is None:  # `$$`, which is read later
+            return match[0]
+        if name in self.values:
+            self.used.add(name)
+            return as_text(self.values[name])
+        if (how := self.unset.get(name)) is not None:
+            spot.wrong(f"${{{name}}} has no value: {how}")
+        else:
+            scope = Scope({}, frozenset(), frozenset(self.values))
+            spot.wrong(scope.error(name) or f"unknown variable ${{{name}}}")
+        return match[0]
 
 
 class Scope:
@@ -25,7 +126,8 @@ class Scope:
     Args:
         ports: the ports of every enabled unit.
         environment: the variables that `${env.NAME}` may name.
-        params: the parameters that `${param.NAME}` may name.
+        params: the parameters and properties, by their whole names: `param.size`,
+            `property.server`.
         unit: the unit whose texts these are; None for `[env]` and `[[checks]]`.
         needs: tells the units whose events `${probe...}` may name; None where it cannot be used.
             A check may name all. Asked only where a text has such a reference.
@@ -55,7 +157,7 @@ class Scope:
         names = {
             *(name for name in _FOLDERS if name != "unit.dir" or not is_check),
             *(f"env.{name}" for name in self.environment),
-            *(f"param.{name}" for name in self.params),
+            *self.params,
             *(f"unit.{unit}.port.{port}" for unit, ports in self.ports.items() for port in ports),
             *(f"port.{port}" for port in self.ports.get(self.unit or "", ())),
             *(f"{unit.name}.port.{port}" for unit in self.fixtures for port in unit.ports),
@@ -86,8 +188,12 @@ class Scope:
         guess = did_you_mean(name, sorted({*self.names, *extra}), 0.8)
         if name.startswith("env."):
             return f"${{{name}}}: {name.removeprefix('env.')} is not set in the environment{guess}"
-        if name.startswith("param.") and not self.params:
+        if name.startswith("param.") and not any(one.startswith("param.") for one in self.params):
             return f"${{{name}}}: the group has no [matrix] with parameters"
+        if name.startswith("property.") and not any(
+            one.startswith("property.") for one in self.params
+        ):
+            return f"${{{name}}}: the project file has no [properties] with a value"
         return f"unknown variable ${{{name}}}{guess}"
 
     def _probe_error(self, rest: str) -> str | None:
@@ -160,7 +266,7 @@ def check_unit_texts(
     Args:
         files: the units of the group.
         environment: the variables that `${env.NAME}` may name: inherited ones and `[env]`.
-        params: the parameters of the matrix.
+        params: the parameters and properties, see `Scope`.
         fixtures: those of the group.
     """
     variables = frozenset(environment)

@@ -9,7 +9,7 @@ import contextlib
 import graphlib
 import os
 import re
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from shutil import which
@@ -81,6 +81,7 @@ def read_unit_files(
     configs: Table[Configs],
     defaults: Mapping[str, Spot],
     cwd: Path,
+    fill: Callable[[Document], Document] = lambda document: document,
 ) -> tuple[UnitFile, ...]:
     """The units of a group, in the order of `Configs.units`; what is wrong is noted.
 
@@ -89,6 +90,7 @@ def read_unit_files(
         configs: the group's [Configs], which lists them.
         defaults: where a file says what holds for all units, by field.
         cwd: what file names in messages are relative to.
+        fill: fills in what texts name before they are validated.
     """
     complaints, names = configs.spot.complaints, configs.value.unit_names
     try:
@@ -122,6 +124,7 @@ def read_unit_files(
         else:
             shown = shown_path(present[name], cwd)
             document = read_document(present[name], shown, complaints)
+            document = document and fill(document)
             if document and (found := read_only_table(document, name, complaints)):
                 table, spot = found
                 units.append(UnitFile(name, document.name, read(Unit, table, spot, defaults)))

@@ -15,8 +15,7 @@ from testrium.declared.units import Unit
 from testrium.errors import TestriumError
 from testrium.plan.selection import Selection, combinations_of, select
 from testrium.statistics import median
-from testrium.variables import substitute
-from testrium.words import EMPTY
+from testrium.variables import as_text, substitute
 
 
 class CycleError(TestriumError):
@@ -163,34 +162,39 @@ def _scenarios_of(
     if not skip and not group.test_modules and not any(unit.enabled for unit in group.units):
         skip = "all of its units are disabled"
     unmet = "" if skip else missing_requirement(group, machine) or ""
-    extra = group.repeat if repeat is None else repeat
+    units = start_order(_with_fixtures(group))
     for combination in combinations_of(group):
-        variant: Group = group.variants.get(combination.suffix, group)
-        units = start_order(_with_fixtures(variant))
-        own = tuple(_with_exit_codes(unit, combination) for unit in units)
+        variant = group.variants.get(combination.suffix)
+        if variant is not None:
+            yield from _scenarios_of(
+                replace(variant, matrix=(combination,)), repeat, machine, strict=strict
+            )
+            continue
+        extra = group.repeat if repeat is None else repeat
+        values = {f"property.{name}": text for name, text in group.properties.items()}
+        values |= {f"param.{name}": as_text(each) for name, each in combination.values.items()}
+        own = tuple(_with_exit_codes(unit, values) for unit in units)
         for mode in group.test_modes:
             for number in range(extra + 1):
                 yield Scenario(
                     id=group.id + combination.suffix,
-                    group=replace(variant, variants=EMPTY),
+                    group=group,
                     units=own,
                     mode=mode,
                     params=combination.params,
-                    fields=combination.fields,
                     repeat=number,
                     skip=skip or ("" if strict else unmet),
                     folder_name=_folder_name(group, combination, mode, number),
                     unmet=unmet if strict else "",
                     strict=strict,
+                    values=values,
                 )
 
 
-def _with_exit_codes(unit: Unit, combination: Combination) -> Unit:
-    """The unit with numbers where its `exit` names parameters of the matrix."""
+def _with_exit_codes(unit: Unit, values: Mapping[str, str]) -> Unit:
+    """The unit with numbers where its `exit` names parameters of the matrix, or properties."""
     if not any(isinstance(code, str) and "${" in code for code in unit.exit):
         return unit
-    given = {**combination.params, **combination.fields}
-    values = {f"param.{name}": value for name, value in given.items()}
     codes = [
         substitute(code, values.__getitem__) if isinstance(code, str) else code
         for code in unit.exit

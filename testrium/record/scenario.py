@@ -54,6 +54,7 @@ def read_scenario(path: Path) -> Scenario:
             repeat=scenario["repeat"],
             folder_name=scenario["folder_name"],
             strict=scenario.get("strict", False) is True,
+            values=scenario.get("values", {}),
         )
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise InfraError(f"cannot read {path}: {error}") from error

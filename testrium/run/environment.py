@@ -98,8 +98,7 @@ class Surroundings(NamedTuple):
             env |= {names.COVERAGE: measured_by, "COVERAGE_PROCESS_START": measured_by}
             env.pop("COVERAGE_PROCESS_CONFIG", None)  # of whoever measures us; it would win
         env |= {
-            f"TESTRIUM_PARAM_{variable_name(name)}": value
-            for name, value in self.scenario.parameters.items()
+            f"TESTRIUM_{variable_name(name)}": value for name, value in self.scenario.values.items()
         }
         if any(fault.do == "clock" and fault.unit == unit for fault in group.faults):
             from testrium.run.clocks import clock_environment
@@ -147,7 +146,7 @@ class Surroundings(NamedTuple):
             "unit.dir": str(self.folder.unit(unit)),
             "mode": self.scenario.mode,
         }
-        fixed |= {f"param.{name}": text for name, text in self.scenario.parameters.items()}
+        fixed |= self.scenario.values
         for owner, ports in self.ports_for(unit).items():
             place = owner if owner.startswith(FIXTURE_PREFIX) else f"unit.{owner}"
             fixed |= {f"{place}.port.{name}": str(port) for name, port in ports.items()}

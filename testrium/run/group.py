@@ -342,7 +342,7 @@ class GroupRun:
             return True
         from testrium.run.tests import setup_unit
 
-        self._setup = RunningUnit(setup_unit(), self._context)
+        self._setup = RunningUnit(setup_unit(group), self._context)
         self._setup_end = asyncio.create_task(self._run_setup(self._setup))
         ready = asyncio.ensure_future(self._context.recorder.wait_for("*", "setup-ready"))
         self._setup_over = asyncio.create_task(self._set_up_over(self._setup_end, ready))
@@ -390,7 +390,7 @@ class GroupRun:
         from testrium.run.tests import run_to_end, teardown_unit
 
         context = self._context
-        teardown = RunningUnit(teardown_unit(context.scenario.group.timeout_s), context)
+        teardown = RunningUnit(teardown_unit(context.scenario.group), context)
         self._ends.append(await run_to_end(teardown))
         if not teardown.ended_well(self._ends[-1]):
             self._failed = True

@@ -12,6 +12,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from testrium.declared.groups import Group
 from testrium.declared.units import Unit
 from testrium.evidence import End, EndCause, TestResult
 from testrium.loaded_by_name import TEST_FUNCTIONS
@@ -27,15 +28,16 @@ _LONGEST_LINE = 16 * 2**20
 TEARDOWN_LIMIT_S = 30.0
 
 
-def setup_unit() -> Unit:
-    return _reserved("setup", "setup:main", None)
+def setup_unit(group: Group) -> Unit:
+    return _reserved("setup", "setup:main", None, group.shared_env)
 
 
-def teardown_unit(timeout_s: float) -> Unit:
-    return _reserved("teardown", "teardown:main", min(timeout_s, TEARDOWN_LIMIT_S))
+def teardown_unit(group: Group) -> Unit:
+    timeout_s = min(group.timeout_s, TEARDOWN_LIMIT_S)
+    return _reserved("teardown", "teardown:main", timeout_s, group.shared_env)
 
 
-def _reserved(name: str, entrypoint: str, timeout_s: float | None, **env: str) -> Unit:
+def _reserved(name: str, entrypoint: str, timeout_s: float | None, env: Mapping[str, str]) -> Unit:
     return Unit(
         name=name,
         init=0,
@@ -248,7 +250,8 @@ class Tests:
 
         server, address = await listen_streams(connected, path, _LONGEST_LINE)
         async with server:
-            unit = _reserved("tests", TEST_FUNCTIONS, None, **{CONTROL: address})
+            env = {**self._context.scenario.group.shared_env, CONTROL: address}
+            unit = _reserved("tests", TEST_FUNCTIONS, None, env)
             running = RunningUnit(unit, self._context)
             running.starts = self._count - 1  # a probe file of its own for each process
             process = TestProcess(running, asyncio.create_task(run_to_end(running)))

@@ -123,3 +123,62 @@ def test_verify_repeats_marked_tests_on_the_stored_run(workplace: Workplace) -> 
     again = workplace.finish(workplace.start("verify", "--json", report))
     assert (again.exit_code, again.codes) == (0, [])
     assert [test["name"] for test in again.group["tests"]] == ["test_writes", "test_total"]
+
+
+MODES = """
+import os
+from testrium import testing
+
+def browsers():
+    return [
+        {"browser": {"id": "ff", "name": "Firefox", "engine": {"code": 0}}},
+        {"browser": {"id": "ch", "name": "Chrome", "engine": {"code": 3}}},
+    ]
+
+def test_what_is_given():
+    assert os.environ["TESTRIUM_PARAM_BROWSER_NAME"] in ("Firefox", "Chrome")
+    assert os.environ["TESTRIUM_PROPERTY_SERVER"] == os.environ["TIER"] == "given"
+"""
+MODES_PROJECT = """
+[properties]
+server = {default = "localhost", env = "SERVER"}
+[run]
+writer = ["junit=all.xml"]
+[Configs]
+tags = ["nightly"]
+[unit]
+env = {TIER = "${property.server}"}
+"""
+
+
+def test_modes_come_from_code_and_properties_from_the_project(workplace: Workplace) -> None:
+    workplace.write(workplace.folder / "testrium.toml", MODES_PROJECT)
+    workplace.group(
+        {
+            "a": 'command = ["sh", "-c", "echo ${param.browser.name} $TIER; exit '
+            '${param.browser.engine.code}"]\nexit = "${param.browser.engine.code}"'
+        },
+        MODES,
+        configs='title = "with ${param.browser.name}"\ntags = ["web"]',
+        tables="""
+        [matrix]
+        from = "test_case:browsers"
+        [[checks]]
+        name = "greeting"
+        log = "a"
+        extract = "(?P<who>.*) given"
+        expect = "who == '${param.browser.name}'"
+        """,
+    )
+    outcome = workplace.run("-X", "server=given", "--tag", "web and nightly")
+    assert outcome.exit_code == 0, outcome.stdout
+    groups = outcome.report["groups"]
+    assert [group["id"] for group in groups] == ["group[browser=ff]", "group[browser=ch]"]
+    assert [group["params"] for group in groups] == [{"browser": "ff"}, {"browser": "ch"}]
+    assert (workplace.folder / "all.xml").exists()
+    report = str(workplace.folder / "report.json")
+    again = workplace.finish(workplace.start("verify", "--json", report))
+    assert again.exit_code == 0, again.stdout
+    wrong = workplace.run("-X", "sever=given")
+    assert wrong.exit_code == 3
+    assert "did you mean 'server'?" in wrong.stderr

@@ -150,32 +150,40 @@ def test_a_function_gives_combinations_for_each_of_the_other_parameters(
         "[browser=ff,size=2]",
         "[browser=ie,size=1]",
     ]
-    assert combinations[0].fields == {
+    assert combinations[0].values == {
+        "browser": "ff",
         "browser.id": "ff",
         "browser.path": "/f",
-        "browser.opts.deep": "1",
+        "browser.opts.deep": 1,
+        "size": 1,
     }
 
 
 @pytest.mark.parametrize(
     ("returned", "problem"),
     [
-        ("[]", "gives no combination"),
-        ("[1]", "item 1 must be a table of parameters"),
-        ("{'a': 1}", "item 1 must be a table of parameters"),
-        ("[{'b': {'name': 'x'}}]", "item 1: b: a table needs 'id', which names it in the"),
-        ("[{'b': [1]}]", "item 1: b: must be a string without control characters, a number or"),
-        ("[{'size': 1}]", "item 1: size: is a parameter of the file too"),
-        ("1 / 0", "it raised ZeroDivisionError: division by zero"),
-        ("[{'a': object()}]", "it raised TypeError: Object of type object is not JSON serial"),
-        ("os._exit(0)", "its process ended before it returned"),
-        ("os._exit(3)", "its process ended half-way"),
+        ("[]", "modes:all_modes returned an empty list: there is no combination"),
+        ("[1]", "modes:all_modes must return a list of dictionaries: parameter -> value"),
+        ("[{'b': {'name': 'x'}}]", "a value that is a table needs `id`, its name"),
+        ("[{'b': [1]}]", "must be a string without control characters, a number or"),
+        ("1 / 0", "modes:all_modes failed: ZeroDivisionError: division by zero"),
+        ("[{'a': object()}]", "modes:all_modes failed: TypeError: Object of type object is not JS"),
+        ("os._exit(0)", "modes:all_modes returned nothing that JSON can hold"),
+        ("os._exit(3)", "modes:all_modes failed: exit code 3"),
     ],
 )
 def test_a_function_that_gives_no_tables(workspace: Workspace, returned: str, problem: str) -> None:
-    modes(workspace, returned, FROM + "size = [1]\n")
+    modes(workspace, returned, FROM)
     (told,) = workspace.problems()
-    assert told.startswith(f"g/config.toml:4: matrix.from: modes:all_modes: {problem}")
+    assert told.startswith(f"g/config.toml:4: matrix.from: {problem}")
+
+
+def test_a_function_gives_no_parameter_of_the_file(workspace: Workspace) -> None:
+    modes(workspace, "[{'size': 1}]", FROM + "size = [1]\n")
+    (told,) = workspace.problems()
+    assert told == (
+        "g/config.toml:5: matrix.size: the function of 'from' gives a parameter of this name too"
+    )
 
 
 def test_every_text_may_name_parameters(workspace: Workspace) -> None:
@@ -225,3 +233,65 @@ def test_each_combination_is_a_group_of_its_own(workspace: Workspace) -> None:
     (told,) = workspace.problems()
     assert told.startswith("g/config.toml:14: circuits[1].keys: must be a number or a range")
     assert told.endswith("got '2..5s'")
+
+
+CASES = """
+def browsers():
+    print("is not in the way")
+    yield {"browser": {"id": "ff", "name": "Firefox", "engine": {"port": 9}}, "size": 1}
+    yield {"browser": {"id": "ch", "name": "Chrome", "engine": {"port": 8}}, "size": 2}
+"""
+
+
+def test_a_function_gives_combinations_with_nested_values(workspace: Workspace) -> None:
+    config = """
+    timeout = "${param.limit}"
+    [matrix]
+    from = "cases:browsers"
+    limit = [7, "8s"]
+    exclude = [{browser = "ch", limit = 7}]
+    [[circuits]]
+    name = "of ${param.browser.name}"
+    route = ["a:sent", "a:got"]
+    keys = "${param.size}"
+    within = "${param.limit}"
+    """
+    workspace.write({"g/cases.py": CASES})
+    workspace.group(config, a="timeout = '${param.limit}'")
+    group = workspace.loaded()
+    assert [each.suffix for each in group.matrix] == [
+        "[browser=ff,size=1,limit=7]",
+        "[browser=ff,size=1,limit=8s]",
+        "[browser=ch,size=2,limit=8s]",
+    ]
+    scenarios = plan_scenarios([group])
+    assert [one.values["param.browser.engine.port"] for one in scenarios] == ["9", "9", "8"]
+    assert [one.group.timeout_s for one in scenarios] == [7.0, 8.0, 8.0]
+    assert [one.units[0].timeout_s for one in scenarios] == [7.0, 8.0, 8.0]
+    circuits = [one.group.circuits[0] for one in scenarios]
+    assert [circuit.name for circuit in circuits] == ["of Firefox", "of Firefox", "of Chrome"]
+    assert [circuit.keys[0] for circuit in circuits] == [1, 1, 2]
+    assert [circuit.within_ns for circuit in circuits] == [7e9, 8e9, 8e9]
+
+
+def test_a_function_that_is_not_there(workspace: Workspace) -> None:
+    workspace.write({"g/cases.py": CASES})
+    workspace.group("[matrix]\nfrom = 'cases:brwsers'", a="")
+    (told,) = workspace.problems()
+    assert told == (
+        "g/config.toml:4: matrix.from: module 'cases' has no function 'brwsers'; did you mean"
+        " 'browsers'?"
+    )
+
+
+def test_a_value_that_is_a_table_has_an_id(problems_of: Problems) -> None:
+    (problem,) = problems_of("[matrix]\nbrowser = [{name = 'x'}]")
+    assert "a value that is a table needs `id`" in problem
+
+
+def test_a_wrong_value_of_one_combination_is_found(workspace: Workspace) -> None:
+    config = "timeout = '${param.limit}'\n[matrix]\nlimit = ['5s', 'soon']"
+    workspace.group(config, a="")
+    (problem,) = workspace.problems()
+    assert problem.startswith("g/config.toml:3: timeout: ")
+    assert "soon" in problem

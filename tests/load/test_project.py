@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testrium.errors import ConfigError
+from testrium.errors import ConfigError, UsageError
 from testrium.load import find_project
+from testrium.load.project import properties_given
 
 if TYPE_CHECKING:
     from tests.load.conftest import Workspace
@@ -260,3 +261,62 @@ def test_known_failures_have_a_day_and_a_place(workspace: Workspace) -> None:
     assert "testrium.toml:3: quarantine[1].code: must be the code of a finding, got 'losst'" in text
     assert "did you mean 'lost'?" in text
     assert "testrium.toml:4: quarantine[1].until: must be a date: 2027-01-31" in text
+
+
+PROPERTIES = """
+[properties]
+server = {default = "localhost", env = "TEST_SERVER"}
+limit = {default = 5}
+user = {env = "TEST_USER"}
+[unit]
+env = {TIER = "${property.server}"}
+"""
+
+
+def test_properties_have_values_by_option_environment_and_default(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace.write({"testrium.toml": PROPERTIES})
+    monkeypatch.setenv("TEST_SERVER", "prod")
+    config = "timeout = '${property.limit}'\ntitle = 'on ${property.server}'"
+    workspace.group(config, a="command = ['ping', '${property.server}']")
+    group = workspace.loaded()
+    assert (group.timeout_s, group.title) == (5.0, "on prod")
+    assert group.properties == {"server": "prod", "limit": "5"}
+    assert group.shared_env == {"TIER": "${property.server}"}
+    with properties_given({"limit": "8", "server": "test"}):
+        group = workspace.loaded()
+    assert (group.timeout_s, group.title) == (8.0, "on test")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("${property.user}", "has no value: set TEST_USER, or give -X user=VALUE"),
+        (
+            "${property.sever}",
+            "unknown variable ${property.sever}; did you mean 'property.server'?",
+        ),
+    ],
+)
+def test_a_property_without_a_value_is_told_where_it_is_used(
+    workspace: Workspace, text: str, problem: str
+) -> None:
+    workspace.write({"testrium.toml": PROPERTIES})
+    workspace.group(f"title = '{text}'", a="")
+    (told,) = workspace.problems()
+    assert told.startswith("g/config.toml:3: title: ")
+    assert problem in told
+
+
+def test_a_value_of_the_wrong_type_is_told(workspace: Workspace) -> None:
+    workspace.write({"testrium.toml": PROPERTIES})
+    workspace.group("", a="")
+    with properties_given({"limit": "soon"}):
+        (told,) = workspace.problems()
+    assert told == (
+        "testrium.toml:3: properties.limit: -X limit is 'soon': expected an integer, as its"
+        " default is"
+    )
+    with properties_given({"limits": "1"}), pytest.raises(UsageError, match="did you mean 'limit'"):
+        workspace.load()
