@@ -1,4 +1,4 @@
-"""Write the tables of keys in docs/reference from their declaration.
+"""Write the tables of keys in docs/reference, and the report's schema, from their declaration.
 
     python docs/tables.py            write them
     python docs/tables.py --check    say which pages differ, and write nothing
@@ -10,6 +10,7 @@ A table stands between `<!-- keys: Unit -->` and `<!-- end of keys -->`. One tha
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -23,8 +24,10 @@ sys.path.insert(0, str(ROOT))
 from testrium.declared import checks, circuits, faults, groups, histories, project, units  # noqa: E402
 from testrium.declared.keys import as_written, default_of, key_of, keys_of  # noqa: E402
 from testrium.load.schema import descriptions  # noqa: E402
+from testrium.report.fields import report_schema  # noqa: E402
 
 PAGES: Final = ROOT / "docs" / "reference"
+SCHEMA: Final = PAGES / "report.schema.json"
 #: What a table may show.
 KINDS: Final[dict[str, type[Any]]] = {
     kind.__name__: kind
@@ -119,6 +122,11 @@ def _toml(value: Any) -> str:
             return f"`{value}`"
 
 
+def schema() -> str:
+    """The JSON Schema of the report as it is declared now."""
+    return json.dumps(report_schema(), indent=1) + "\n"
+
+
 def main(arguments: list[str]) -> int:
     """Write the tables, or check them."""
     differing = []
@@ -128,6 +136,10 @@ def main(arguments: list[str]) -> int:
             differing.append(page.name)
             if "--check" not in arguments:
                 page.write_text(new, encoding="utf-8")
+    if not SCHEMA.exists() or SCHEMA.read_text(encoding="utf-8") != schema():
+        differing.append(SCHEMA.name)
+        if "--check" not in arguments:
+            SCHEMA.write_text(schema(), encoding="utf-8")
     verb = "differ from the declaration" if "--check" in arguments else "written"
     print(f"tables of keys: {', '.join(differing) or 'none'} {verb}")
     return 1 if differing and "--check" in arguments else 0

@@ -271,7 +271,7 @@ class JudgedGroup:
         """The group as `--json` reports it."""
         from testrium.report.json_report import group_json
 
-        return group_json(self.result)
+        return dict(group_json(self.result))
 
     def text(self, cwd: Path | None = None) -> str:
         """The group as the command line shows it, the root cause first."""
@@ -344,7 +344,7 @@ class Run:
         """The run as `--json` reports it."""
         from testrium.report.json_report import run_json
 
-        return run_json(self.result)
+        return dict(run_json(self.result))
 
     def __repr__(self) -> str:
         """The verdict, and the root cause of each group that did not pass."""

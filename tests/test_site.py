@@ -69,6 +69,10 @@ def test_tables_of_keys_are_as_declared(page: Path) -> None:
     assert TABLES.filled(text) == text, "call: python docs/tables.py"
 
 
+def test_the_schema_of_the_report_is_as_declared() -> None:
+    assert TABLES.SCHEMA.read_text() == TABLES.schema(), "call: python docs/tables.py"
+
+
 def test_every_key_has_its_row() -> None:
     pages = [page.read_text() for page in TABLES.PAGES.glob("*.md")]
     declared = {(name, key) for name, kind in TABLES.KINDS.items() for _, key in keys_of(kind)}

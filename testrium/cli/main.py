@@ -43,7 +43,10 @@ COMMANDS = {
     "gen-configs": ("gen:old_command", "The old name of `gen config-template`."),
     "completion": ("completion:command", "Print a script for shell completion."),
     "probe": ("probe:command", "Emit a probe from a shell script."),
-    "schema": ("reference:schema_command", "Print JSON Schemas of groups' files, for editors."),
+    "schema": (
+        "reference:schema_command",
+        "Print JSON Schemas of groups and of the report.",
+    ),
     "doctor": ("machine:doctor_command", "Check this machine and project, with advice."),
 }
 

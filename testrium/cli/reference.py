@@ -102,22 +102,28 @@ _FILES = {
     "fixture": "fixtures/*.toml",
     "project": "testrium.toml",
 }
+#: What it calls the report that Testrium writes.
+_REPORT = "report"
 
 
 @click.command(name="schema")
-@click.argument("file", type=click.Choice(list(_FILES)), required=False)
+@click.argument("file", type=click.Choice([*_FILES, _REPORT]), required=False)
 @click.option(
     "--write",
     is_flag=True,
     help="Write all four into the state folder, where `#:schema` lines of templates find them.",
 )
 def schema_command(file: str | None, write: bool) -> int:
-    """Print the JSON Schema of FILE; without FILE an object with all four, by file.
+    """Print the JSON Schema of FILE; without FILE an object with those that users write, by file.
 
     config is a group's config.toml, unit a file in units/, fixture one in fixtures/,
-    project is testrium.toml.
+    project is testrium.toml; report is the JSON report (--json, report.json).
     """
+    if file == _REPORT and not write:
+        from testrium.report.fields import report_schema
 
+        click.echo(json.dumps(report_schema(), indent=2))
+        return 0
     from testrium.load.schema import json_schemas
 
     schemas = json_schemas()

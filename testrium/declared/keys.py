@@ -31,6 +31,8 @@ from testrium.words import EMPTY
 
 T = TypeVar("T")
 
+#: The JSON Schema that Testrium's schemas are written in.
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 #: Before the name of a key that its table does not know, so that it is no field by accident.
 UNKNOWN: Final = "\0"
 #: In the context of a validation: the table was written by Testrium, decided fields included.

@@ -17,14 +17,13 @@ from testrium.declared.circuits import Circuit, Rules
 from testrium.declared.faults import Chaos, Fault
 from testrium.declared.groups import Configs, Monitored
 from testrium.declared.histories import OperationHistory
-from testrium.declared.keys import as_written, default_of, key_of, keys_of
+from testrium.declared.keys import DIALECT, as_written, default_of, key_of, keys_of
 from testrium.declared.project import CONFIGS_TABLE, UNIT_TABLE, ProjectTable
 from testrium.declared.quantities import Variables
 from testrium.declared.units import Fixture, Unit
 from testrium.load.matrix import SCHEMA as MATRIX
 from testrium.load.validate import adapter, table_kind
 
-DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _LINK: Final = re.compile(r"\[([^\]]+)\]\([^)]+\)")
 
 

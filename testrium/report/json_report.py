@@ -1,15 +1,18 @@
-"""The report as JSON: of a whole run, or a line for each thing that happens while it happens."""
+"""The report as JSON: of a whole run, or a line for each thing that happens while it happens.
+
+What is written is declared in `testrium.report.fields`. Undefined is null.
+"""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
 from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from testrium.declared.checks import Metric
 from testrium.declared.groups import Scenario
 from testrium.errors import InfraError, Problem
 from testrium.evidence import CheckResult, End, Event, Finding, UnitState
@@ -17,9 +20,35 @@ from testrium.evidence import TestResult as Test
 from testrium.report import wording
 from testrium.report.escape import json_text
 from testrium.report.writer import STDOUT_FILES, Report, Writer, write_stdout
-from testrium.results import CircuitResult, FailedTry, GroupResult, MetricResult, RunResult
+from testrium.results import (
+    CircuitResult,
+    FailedTry,
+    GroupResult,
+    Measure,
+    MetricResult,
+    RunResult,
+)
 from testrium.system.files import open_new, write_text
 from testrium.words import Place, Verdict
+
+if TYPE_CHECKING:
+    from testrium.report.fields import (
+        CheckReport,
+        CircuitReport,
+        EventReport,
+        FaultReport,
+        FindingReport,
+        GroupReport,
+        MeasureReport,
+        MetricReport,
+        PlaceReport,
+        ProblemReport,
+        RuleReport,
+        RunReport,
+        TestReport,
+        TryReport,
+        UnitReport,
+    )
 
 #: The reports in a run's folder, and in the folder of each of its groups.
 RUN_FILE = "report.json"
@@ -50,7 +79,7 @@ def write_group(result: GroupResult, path: Path) -> None:
     write_text(path, _dump(group_json(result)), among_units=True)
 
 
-def run_json(result: RunResult) -> dict[str, Any]:
+def run_json(result: RunResult) -> RunReport:
     """The run as a dictionary of what JSON can hold."""
     return {
         "testrium": _version(),
@@ -65,7 +94,7 @@ def run_json(result: RunResult) -> dict[str, Any]:
     }
 
 
-def group_json(result: GroupResult) -> dict[str, Any]:
+def group_json(result: GroupResult) -> GroupReport:
     """One group as a dictionary of what JSON can hold.
 
     `events` are the events that the findings name, so that the report can be read without Data.db.
@@ -100,13 +129,13 @@ def group_json(result: GroupResult) -> dict[str, Any]:
         "average_latency_s": result.average_latency_s,
         "ai": {"answer": result.answer, "verified": False} if result.answer else None,
         "faults": [_fault(event, result.started_ns) for event in result.faults],
-        "metrics": [measure._asdict() for measure in judgement.measures],
+        "metrics": [_measure(measure) for measure in judgement.measures],
         "metric_results": [_metric(metric) for metric in judgement.metrics],
         "events": [_event(result.witnesses[id_]) for id_ in sorted(result.witnesses)],
     }
 
 
-def _problem(problem: Problem) -> dict[str, Any]:
+def _problem(problem: Problem) -> ProblemReport:
     return {
         "file": problem.file,
         "line": problem.line,
@@ -115,7 +144,7 @@ def _problem(problem: Problem) -> dict[str, Any]:
     }
 
 
-def _try(earlier: FailedTry) -> dict[str, Any]:
+def _try(earlier: FailedTry) -> TryReport:
     return {
         "verdict": str(earlier.verdict),
         "duration_s": _seconds(earlier.duration_s),
@@ -124,7 +153,7 @@ def _try(earlier: FailedTry) -> dict[str, Any]:
     }
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def _finding(finding: Finding) -> FindingReport:
     return {
         "code": str(finding.code),
         "where": finding.where,
@@ -141,7 +170,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _unit(end: End, started_ns: int | None) -> dict[str, Any]:
+def _unit(end: End, started_ns: int | None) -> UnitReport:
     def seconds(t_ns: int | None) -> float | None:
         return None if t_ns is None or started_ns is None else _seconds((t_ns - started_ns) / 1e9)
 
@@ -164,11 +193,16 @@ def _unit(end: End, started_ns: int | None) -> dict[str, Any]:
         "last_lines": list(end.last_lines),
         "threads": list(end.threads),
         "fault": end.fault or None,
-        **end.use._asdict(),
+        "cpu_s": end.use.cpu_s,
+        "max_rss": end.use.max_rss,
+        "peak_cpu": end.use.peak_cpu,
+        "peak_threads": end.use.peak_threads,
+        "peak_fds": end.use.peak_fds,
+        "peak_children": end.use.peak_children,
     }
 
 
-def _circuit(circuit: CircuitResult) -> dict[str, Any]:
+def _circuit(circuit: CircuitResult) -> CircuitReport:
     return {
         "name": circuit.name,
         "instances": circuit.instances,
@@ -180,16 +214,47 @@ def _circuit(circuit: CircuitResult) -> dict[str, Any]:
     }
 
 
-def _metric(result: MetricResult) -> dict[str, Any]:
-    rule = None if result.rule is None else asdict(result.rule)
-    return {**result._asdict(), "rule": rule}
+def _metric(result: MetricResult) -> MetricReport:
+    return {
+        "name": result.name,
+        "rule": None if result.rule is None else _rule(result.rule),
+        "held": result.held,
+        "baseline": result.baseline,
+        "lowest": result.lowest,
+        "highest": result.highest,
+    }
 
 
-def _place(place: Place) -> dict[str, str]:
+def _rule(rule: Metric) -> RuleReport:
+    return {
+        "name": rule.name,
+        "source": rule.source,
+        "owner": rule.owner,
+        "most": rule.most,
+        "least": rule.least,
+        "unit": rule.unit,
+        "max_regression": rule.max_regression,
+    }
+
+
+def _measure(measure: Measure) -> MeasureReport:
+    return {
+        "name": measure.name,
+        "value": measure.value,
+        "unit": measure.unit,
+        "source": measure.source,
+        "better": measure.better,
+        "n": measure.n,
+        "mean": measure.mean,
+        "deviation": measure.deviation,
+    }
+
+
+def _place(place: Place) -> PlaceReport:
     return {"unit": place.unit, "step": place.step}
 
 
-def _test(test: Test) -> dict[str, Any]:
+def _test(test: Test) -> TestReport:
     return {
         "name": test.name,
         "verdict": str(test.verdict),
@@ -207,7 +272,7 @@ def _test(test: Test) -> dict[str, Any]:
     }
 
 
-def _check(check: CheckResult) -> dict[str, Any]:
+def _check(check: CheckResult) -> CheckReport:
     return {
         "name": check.name,
         "passed": check.passed,
@@ -220,16 +285,28 @@ def _check(check: CheckResult) -> dict[str, Any]:
     }
 
 
-def _event(event: Event) -> dict[str, Any]:
+def _event(event: Event) -> EventReport:
     return {
-        **event._asdict(),
+        "id": event.id,
+        "unit": event.unit,
+        "step": event.step,
         "type": str(event.type),
+        "key": event.key,
         "cause": list(event.cause),
+        "t_ns": event.t_ns,
+        "t_low_ns": event.t_low_ns,
+        "wall_ns": event.wall_ns,
+        "domain": event.domain,
+        "pid": event.pid,
+        "seq": event.seq,
+        "start": event.start,
+        "attempt": event.attempt,
+        "owner": event.owner,
         "meta": _plain(event.meta),
     }
 
 
-def _fault(event: Event, started_ns: int | None) -> dict[str, Any]:
+def _fault(event: Event, started_ns: int | None) -> FaultReport:
     """A planned fault that has happened; `at_s` counts from the group's start."""
     at_s = None if started_ns is None else _seconds((event.t_ns - started_ns) / 1e9)
     return {
@@ -315,8 +392,8 @@ class StreamWriter(Writer):
     def run_ended(self, result: RunResult) -> None:
         """`run_ended`: the run's report without its groups; nothing follows."""
         report = run_json(result._replace(groups=()))
-        del report["groups"]
-        self._tell("run_ended", report)
+        without = {name: value for name, value in report.items() if name != "groups"}
+        self._tell("run_ended", without)
         self._close()
 
     def _tell(self, event: str, fields: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Reads a kept report back into the types that every renderer takes.
+"""Reads a kept report back, by its declaration, into the types that every renderer takes.
 
 What a report does not hold (the declaration of units and circuits) is empty in what comes back; so
 is what an older version did not write yet.
@@ -6,26 +6,38 @@ is what an older version did not write yet.
 
 from __future__ import annotations
 
-import functools
-import inspect
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
+
+from pydantic import ValidationError
 
 from testrium.declared.checks import Metric
 from testrium.declared.circuits import Rules
 from testrium.declared.groups import Group, Scenario
 from testrium.errors import ExitCode, InfraError, Problem, TestriumError
-from testrium.evidence import CheckResult, End, EndCause, Event, Finding, Leak, UnitState, Use
+from testrium.evidence import CheckResult, End, Event, Finding, Leak, Use
 from testrium.evidence import TestResult as Test
 from testrium.record.reader import load_evidence, load_logs, load_moments
 from testrium.record.scenario import read_circuits
 from testrium.report.console import HopTime
+from testrium.report.fields import (
+    FaultReport,
+    FindingReport,
+    GroupReport,
+    MetricReport,
+    RunReport,
+    TestReport,
+    TryReport,
+    UnitReport,
+    group_adapter,
+    run_adapter,
+)
 from testrium.report.json_report import GROUP_FILE, RUN_FILE
 from testrium.report.masking import mask_of
 from testrium.report.wording import label
@@ -43,7 +55,7 @@ from testrium.run.folder import RunFolder
 from testrium.statistics import median
 from testrium.system.files import regular_text
 from testrium.verify.instances import key_paths
-from testrium.words import FAULTS, RESERVED_UNITS, Code, EventType, Place, Verdict
+from testrium.words import FAULTS, RESERVED_UNITS, EventType, Place, Verdict
 
 T = TypeVar("T")
 
@@ -56,14 +68,6 @@ _MOST_DEPTH = 200
 
 _TOO_DEEP = f"it is nested more than {_MOST_DEPTH} deep"
 
-#: The types of fields as they are annotated. Others are read by functions of their own.
-_FIELD_TYPES: Mapping[str, type | tuple[type, ...]] = {
-    "str": str,
-    "bool": bool,
-    "int": int,
-    "float": (int, float),
-}
-
 
 class StoredReportError(TestriumError):
     """A kept report is missing or cannot be read."""
@@ -75,11 +79,8 @@ def read_report(path: Path) -> RunResult:
     Folders of groups are found again where the whole run was moved together with the report.
     Raises StoredReportError where there is no such file or it is no report.
     """
-    data = _load(path)
-    try:
-        return _run(data, path.parent)
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise _unreadable(path, error) from error
+    with _readable(path):
+        return _run(run_adapter().validate_python(_load(path)), path.parent)
 
 
 def read_run(folder: Path) -> RunResult:
@@ -92,18 +93,16 @@ def read_run(folder: Path) -> RunResult:
     if (folder / RUN_FILE).exists():
         result = read_report(folder / RUN_FILE)
         return result._replace(groups=tuple(_kept_in(folder, group) for group in result.groups))
-    summaries = [(path, _load(path)) for path in sorted(folder.rglob(GROUP_FILE))]
-    if not summaries:
+    groups = []
+    for path in sorted(folder.rglob(GROUP_FILE)):
+        with _readable(path):
+            data = group_adapter().validate_python(_load(path))
+            groups.append(_group(data, path.parent, (data["mode"],)))
+    if not groups:
         raise StoredReportError(
             f"no report was kept in {folder}: the run did not finish"
             f" (testrium verify {folder.name} judges what is left of it)"
         )
-    groups = []
-    for path, data in summaries:
-        try:
-            groups.append(_group(data, path.parent, (data["mode"],)))
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            raise _unreadable(path, error) from error
     return RunResult(
         run=folder.name,
         verdict=Verdict.ERROR,
@@ -114,20 +113,60 @@ def read_run(folder: Path) -> RunResult:
     )
 
 
-def _load(path: Path) -> Any:
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Raises StoredReportError for what the file does not hold, in words."""
     try:
-        _check_size(path.stat().st_size)
-        data = json.loads(
-            regular_text(path),
-            parse_int=_whole_number,
-            parse_float=_finite_number,
-            parse_constant=_finite_number,
-        )
-        _check_depth(data)
+        yield
     except RecursionError as error:
-        raise _unreadable(path, ValueError(_TOO_DEEP)) from error
+        raise _unreadable(path, _TOO_DEEP) from error
+    except ValidationError as error:
+        raise _unreadable(path, _first_of(error)) from error
     except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
+        raise _unreadable(path, f"{type(error).__name__}: {error}") from error
+
+
+def _unreadable(path: Path, reason: str) -> StoredReportError:
+    return StoredReportError(f"{path} cannot be read as a report: {reason}")
+
+
+#: What pydantic calls a mistake -> what was expected.
+_EXPECTED: Mapping[str, str] = {
+    "bool_type": "true or false",
+    "dict_type": "an object",
+    "float_type": "a number",
+    "int_type": "a whole number",
+    "list_type": "a list",
+    "string_type": "a text",
+}
+
+
+def _first_of(error: ValidationError) -> str:
+    """`groups.0.duration_s: expected a number, got 'long'`."""
+    found = error.errors(include_url=False)[0]
+    place = ".".join(map(str, found["loc"]))
+    given = str(found["input"])[:40]
+    match found["type"]:
+        case "missing":
+            reason = "is missing"
+        case "enum":
+            reason = f"expected {found['ctx']['expected']}, got {given!r}"
+        case kind if kind in _EXPECTED:
+            reason = f"expected {_EXPECTED[kind]}, got {given!r}"
+        case _:
+            reason = f"{found['msg']}, got {given!r}"
+    return f"{place}: {reason}" if place else reason
+
+
+def _load(path: Path) -> Any:
+    _check_size(path.stat().st_size)
+    data = json.loads(
+        regular_text(path),
+        parse_int=_whole_number,
+        parse_float=_finite_number,
+        parse_constant=_finite_number,
+    )
+    _check_depth(data)
     return data
 
 
@@ -162,27 +201,23 @@ def _check_depth(data: object) -> None:
     raise ValueError(_TOO_DEEP)
 
 
-def _unreadable(path: Path, error: Exception) -> StoredReportError:
-    return StoredReportError(f"{path} cannot be read as a report: {type(error).__name__}: {error}")
-
-
-def _run(data: Mapping[str, Any], folder: Path) -> RunResult:
-    modes: dict[str, dict[str, None]] = {}
+def _run(data: RunReport, folder: Path) -> RunResult:
+    modes: dict[str, dict[Any, None]] = {}
     for group in data["groups"]:
         modes.setdefault(group["id"], {})[group["mode"]] = None
     return RunResult(
         run=data["run"],
         verdict=Verdict(data["verdict"]),
         exit_code=ExitCode(data["exit_code"]),
-        duration_s=_number(data, "duration_s"),
+        duration_s=data["duration_s"],
         groups=tuple(
             _group(group, _moved(group["run_dir"], data["run"], folder), tuple(modes[group["id"]]))
             for group in data["groups"]
         ),
-        errors=_all(Problem, data.get("errors", ())),
+        errors=_all(Problem, data["errors"]),
         folder=folder,
-        started_wall=_number(data, "started", 0.0),
-        shard=data.get("shard") or "",
+        started_wall=data["started"],
+        shard=data["shard"] or "",
     )
 
 
@@ -204,63 +239,50 @@ def _kept_in(folder: Path, group: GroupResult) -> GroupResult:
     return group._replace(run_dir=None)
 
 
-def _group(data: Mapping[str, Any], run_dir: Path | None, modes: tuple[Any, ...]) -> GroupResult:
+def _group(data: GroupReport, run_dir: Path | None, modes: tuple[Any, ...]) -> GroupResult:
     group = Group(
         id=data["id"],
-        folder=Path(data.get("folder", data["id"])),
+        folder=Path(data["folder"] or data["id"]),
         units=(),
-        title=data.get("title", ""),
+        title=data["title"],
         test_modes=modes,
-        rules=Rules(mask=_patterns(data.get("mask", ()))),
+        rules=Rules(mask=_patterns(data["mask"])),
     )
-    required = data.get("required", {})
-    ai = data.get("ai") or {}
     scenario = Scenario(
         id=data["id"],
         group=group,
         units=(),
         mode=data["mode"],
-        params=data.get("params", {}),
-        repeat=data.get("repeat", 0),
-        skip=data.get("reason") or "",
+        params=data["params"],
+        repeat=data["repeat"],
+        skip=data["reason"] or "",
     )
-    started_ns = data.get("started_ns")
-    _check_type("started_ns", started_ns, "int | None")
     return GroupResult(
         scenario=scenario,
         verdict=Verdict(data["verdict"]),
-        duration_s=_number(data, "duration_s"),
+        duration_s=data["duration_s"],
         run_dir=run_dir,
-        reason=data.get("reason") or "",
+        reason=data["reason"] or "",
         judgement=Judgement(
             verdict=Verdict(data["verdict"]),
-            findings=tuple(map(_finding, data.get("findings", ()))),
-            notes=tuple(map(_finding, data.get("notes", ()))),
-            circuits=tuple(map(_circuit, data.get("circuits", ()))),
-            completed=_all(Place, required.get("completed", ())),
-            missing=_all(Place, required.get("missing", ())),
-            measures=_all(Measure, data.get("metrics", ())),
-            metrics=tuple(map(_metric, data.get("metric_results", ()))),
+            findings=tuple(map(_finding, data["findings"])),
+            notes=tuple(map(_finding, data["notes"])),
+            circuits=_all(CircuitResult, data["circuits"]),
+            completed=_all(Place, data["required"]["completed"]),
+            missing=_all(Place, data["required"]["missing"]),
+            measures=_all(Measure, data["metrics"]),
+            metrics=tuple(map(_metric, data["metric_results"])),
         ),
-        ends=tuple(_end(unit, started_ns) for unit in data.get("units", ())),
-        tests=tuple(
-            _made(
-                Test,
-                each,
-                skipped=each.get("verdict") == "skip",
-                aborted=each.get("verdict") == "error",
-                file=each.get("file") or "",
-                remarks=tuple((n["code"], n["message"]) for n in each.get("notes", ())),
-            )
-            for each in data.get("tests", ())
-        ),
-        checks=_all(CheckResult, data.get("checks", ())),
-        witnesses={event["id"]: _event(event) for event in data.get("events", ())},
-        started_ns=started_ns,
-        average_latency_s=data.get("average_latency_s"),
-        answer=ai.get("answer", ""),
-        faults=tuple(map(_fault, data.get("faults", ()))),
-        tries=tuple(map(_try, data.get("tries", ()))),
+        ends=tuple(_end(unit, data["started_ns"]) for unit in data["units"]),
+        tests=tuple(map(_test, data["tests"])),
+        checks=_all(CheckResult, data["checks"]),
+        witnesses={event["id"]: _made(Event, event) for event in data["events"]},
+        started_ns=data["started_ns"],
+        average_latency_s=data["average_latency_s"],
+        answer=data["ai"]["answer"] if data["ai"] else "",
+        faults=tuple(map(_fault, data["faults"])),
+        tries=tuple(map(_try, data["tries"])),
+        host=data["host"] or "",
     )
 
 
@@ -275,76 +297,54 @@ def _patterns(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def _made(kind: Callable[..., T], data: Mapping[str, Any], **converted: object) -> T:
-    """A tuple or dataclass of `data`: what is missing has its default, what is unknown is left out.
+    """A tuple or dataclass of what the report says: lists are tuples there.
 
-    Other versions of Testrium have written fields that are not ours, and not all of ours.
+    `converted` are fields that are called or written otherwise in the report.
     """
-    fields = _fields(kind)
     known = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in data.items()
-        if name in fields
+        if name in kind.__annotations__
     }
-    for name in known.keys() - converted.keys():
-        _check_type(name, known[name], fields[name])
     return kind(**known | converted)
-
-
-@functools.cache
-def _fields(kind: Callable[..., object]) -> Mapping[str, str]:
-    """The fields and their types, as they are annotated."""
-    parameters = inspect.signature(kind).parameters.values()
-    return {
-        one.name: str(getattr(one.annotation, "__forward_arg__", one.annotation))
-        for one in parameters
-    }
-
-
-def _check_type(name: str, value: object, annotated: str) -> None:
-    """Raise TypeError where a text stands for a number or the reverse."""
-    wanted, _, optional = annotated.partition(" | ")
-    expected = _FIELD_TYPES.get(wanted)
-    if expected is None or (value is None and optional == "None"):
-        return
-    if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
-        raise TypeError(f"{name}: expected {wanted}, got {str(value)[:40]!r}")
-
-
-def _number(data: Mapping[str, Any], name: str, default: Any = None) -> Any:
-    value = data[name] if default is None else data.get(name, default)
-    _check_type(name, value, "float")
-    return value
 
 
 def _all(kind: Callable[..., T], data: Iterable[Mapping[str, Any]]) -> tuple[T, ...]:
     return tuple(_made(kind, each) for each in data)
 
 
-def _finding(data: Mapping[str, Any]) -> Finding:
-    finding = _made(Finding, data, code=Code(data["code"]))
+def _finding(data: FindingReport) -> Finding:
+    finding = _made(Finding, data)
     return finding._replace(key_count=0) if finding.key_count == len(finding.keys) else finding
 
 
-def _try(data: Mapping[str, Any]) -> FailedTry:
-    folder, finding = data.get("run_dir"), data.get("finding")
+def _test(data: TestReport) -> Test:
+    return _made(
+        Test,
+        data,
+        skipped=data["verdict"] == Verdict.SKIP,
+        aborted=data["verdict"] == Verdict.ERROR,
+        file=data["file"] or "",
+        remarks=tuple((note["code"], note["message"]) for note in data["notes"]),
+    )
+
+
+def _try(data: TryReport) -> FailedTry:
+    folder, finding = data["run_dir"], data["finding"]
     return FailedTry(
         Verdict(data["verdict"]),
-        _number(data, "duration_s", 0.0),
+        data["duration_s"],
         None if folder is None else Path(folder),
         None if finding is None else _finding(finding),
     )
 
 
-def _circuit(data: Mapping[str, Any]) -> CircuitResult:
-    return _made(CircuitResult, data, verdict=Verdict(data["verdict"]))
-
-
-def _metric(data: Mapping[str, Any]) -> MetricResult:
-    rule = data.get("rule")
+def _metric(data: MetricReport) -> MetricResult:
+    rule = data["rule"]
     return _made(MetricResult, data, rule=None if rule is None else _made(Metric, rule))
 
 
-def _end(data: Mapping[str, Any], started_ns: int | None) -> End:
+def _end(data: UnitReport, started_ns: int | None) -> End:
     def moment(seconds: float | None) -> int | None:
         if seconds is None or started_ns is None:
             return None
@@ -354,18 +354,16 @@ def _end(data: Mapping[str, Any], started_ns: int | None) -> End:
         End,
         data,
         unit=data["name"],
-        cause=EndCause(data.get("cause", EndCause.SELF)),
-        state=UnitState(data["state"]),
-        started_ns=moment(data.get("started_s")),
-        ready_ns=moment(data.get("ready_s")),
-        ended_ns=moment(data.get("ended_s")),
-        leaks=_all(Leak, data.get("leaks", ())),
-        fault=data.get("fault") or "",
+        started_ns=moment(data["started_s"]),
+        ready_ns=moment(data["ready_s"]),
+        ended_ns=moment(data["ended_s"]),
+        leaks=_all(Leak, data["leaks"]),
+        fault=data["fault"] or "",
         use=_made(Use, data),
     )
 
 
-def _fault(data: Mapping[str, Any]) -> Event:
+def _fault(data: FaultReport) -> Event:
     return Event(
         id=data["id"],
         unit=FAULTS,
@@ -384,10 +382,6 @@ def _fault(data: Mapping[str, Any]) -> Event:
         owner="",
         meta=data["meta"],
     )
-
-
-def _event(data: Mapping[str, Any]) -> Event:
-    return _made(Event, data)
 
 
 def details_of(result: GroupResult) -> RunDetail:

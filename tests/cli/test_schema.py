@@ -45,7 +45,7 @@ def test_all_schemas_are_one_document() -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["config", "unit", "fixture", "project"])
+@pytest.mark.parametrize("name", ["config", "unit", "fixture", "project", "report"])
 def test_each_is_a_schema(name: str) -> None:
     jsonschema = pytest.importorskip("jsonschema")
     jsonschema.Draft202012Validator.check_schema(schema(name))

@@ -16,7 +16,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from jsonschema import Draft202012Validator
+
 from testrium.cli.gen import copy_template, known_templates
+from testrium.report.fields import report_schema
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "example_groups"
@@ -59,7 +62,9 @@ def run_groups(path: Path, cwd: Path) -> Outcome:
     )
     left = marked_processes(mark)
     assert report.exists(), done.stdout
-    return Outcome(done.returncode, json.loads(report.read_text()), done.stdout, left)
+    data = json.loads(report.read_text())
+    assert list(Draft202012Validator(report_schema()).iter_errors(data)) == []
+    return Outcome(done.returncode, data, done.stdout, left)
 
 
 def marked_processes(mark: str) -> list[str]:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from testrium.errors import ExitCode, InfraError, Problem
 from testrium.report import json_report
+from testrium.report.fields import report_schema
 from testrium.results import GroupResult, RunResult
 from testrium.words import Verdict
 
@@ -90,6 +92,35 @@ def test_hostile_text_is_kept_as_it_is(
     assert group["id"] == hostile_text
     assert group["circuits"][0]["max_ms"] is None
     assert group["events"][0]["meta"] == {hostile_text: [hostile_text, None]}
+
+
+def closed(schema: Any) -> Any:
+    """The same schema, which refuses what it does not name."""
+    if isinstance(schema, list):
+        return [closed(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    more = {"additionalProperties": False} if isinstance(schema.get("properties"), dict) else {}
+    return {name: closed(each) for name, each in schema.items()} | more
+
+
+def test_the_schema_names_every_field_that_is_written(
+    run_result: RunResult, hostile: GroupResult, lost: GroupResult
+) -> None:
+    schema = report_schema()
+    validator = Draft202012Validator(closed(schema))
+    for groups in (run_result.groups, (hostile,), (lost,)):
+        data = json.loads(json_report.render(run_result._replace(groups=groups)))
+        assert [error.message for error in validator.iter_errors(data)] == []
+        assert list(data) == list(schema["properties"])
+        assert list(data["groups"][0]) == list(schema["$defs"]["GroupReport"]["properties"])
+
+
+def test_the_schema_refuses_another_verdict(run_result: RunResult) -> None:
+    data = json.loads(json_report.render(run_result))
+    data["groups"][0]["verdict"] = "perhaps"
+    (error,) = Draft202012Validator(report_schema()).iter_errors(data)
+    assert (error.json_path, error.message.split()[0]) == ("$.groups[0].verdict", "'perhaps'")
 
 
 def test_files_are_written_whole_and_private(run_result: RunResult, tmp_path: Path) -> None:
