@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from testrium.probe.emitter import UnitProbes as Unit
     from testrium.probe.emitter import metric, unit
     from testrium.probe.event import ProbeRecord as Event
+    from testrium.probe.log_handler import logging_handler
 
 __version__ = "1.0.0"
 
-__all__ = ["Event", "InjectedFault", "Unit", "__version__", "metric", "unit"]
+__all__ = ["Event", "InjectedFault", "Unit", "__version__", "logging_handler", "metric", "unit"]
 
 
 def __getattr__(name: str) -> object:
@@ -30,6 +31,10 @@ def __getattr__(name: str) -> object:
         from testrium.probe.emitter import metric
 
         return metric
+    if name == "logging_handler":
+        from testrium.probe.log_handler import logging_handler
+
+        return logging_handler
     if name == "Event":
         from testrium.probe.event import ProbeRecord
 

@@ -51,11 +51,17 @@ if TYPE_CHECKING:
     from testrium.testing.starting import PIPE, run, start
     from testrium.testing.waiting import (
         wait_for_exit,
+        wait_for_exit_async,
         wait_for_file,
+        wait_for_file_async,
         wait_for_log,
+        wait_for_log_async,
         wait_for_port,
+        wait_for_port_async,
         wait_for_probe,
+        wait_for_probe_async,
         wait_until,
+        wait_until_async,
     )
     from testrium.testing.waking import (
         ErrorLineError,
@@ -101,11 +107,17 @@ __all__ = [
     "unpack",
     "verification",
     "wait_for_exit",
+    "wait_for_exit_async",
     "wait_for_file",
+    "wait_for_file_async",
     "wait_for_log",
+    "wait_for_log_async",
     "wait_for_port",
+    "wait_for_port_async",
     "wait_for_probe",
+    "wait_for_probe_async",
     "wait_until",
+    "wait_until_async",
     "work_folder",
     "write_file",
 ]
@@ -149,11 +161,17 @@ def __getattr__(name: str) -> object:
             from testrium.testing import starting as home
         case (
             "wait_for_exit"
+            | "wait_for_exit_async"
             | "wait_for_file"
+            | "wait_for_file_async"
             | "wait_for_log"
+            | "wait_for_log_async"
             | "wait_for_port"
+            | "wait_for_port_async"
             | "wait_for_probe"
+            | "wait_for_probe_async"
             | "wait_until"
+            | "wait_until_async"
         ):
             from testrium.testing import waiting as home
         case "ErrorLineError" | "Log" | "ProcessEndedError" | "WaitError" | "WaitTimeoutError":

@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 from testrium.checks.comparison import shown
 from testrium.testing.files import check_unit, emitted_steps, is_unit
@@ -256,3 +257,51 @@ def _look(wakes: Waking, condition: Callable[[], bool], seen: Callable[[], str])
 def _give_up(wakes: Waking, seen: str) -> NoReturn:
     wakes.raise_ended(seen)
     raise AssertionError
+
+
+_Given = ParamSpec("_Given")
+_Found = TypeVar("_Found")
+
+
+def _async_twin(wait: Callable[_Given, _Found]) -> Callable[_Given, Coroutine[Any, Any, _Found]]:
+    """The wait in a thread of its own: those of the loop are few, and a wait may last."""
+
+    @wraps(wait)
+    async def twin(*args: _Given.args, **kwargs: _Given.kwargs) -> _Found:
+        import asyncio
+        from contextlib import suppress
+        from contextvars import copy_context
+        from threading import Thread
+
+        loop = asyncio.get_running_loop()
+        found: asyncio.Future[_Found] = loop.create_future()
+
+        def tell(set_it: Callable[[Any], None], value: object) -> None:
+            if not found.done():  # whoever waited may have given up
+                set_it(value)
+
+        def work() -> None:
+            set_it: Callable[[Any], None] = found.set_result
+            value: object
+            try:
+                value = context.run(wait, *args, **kwargs)
+            except Exception as error:  # noqa: BLE001 - raised again where it is awaited
+                set_it, value = found.set_exception, error
+            with suppress(RuntimeError):  # the loop is over
+                loop.call_soon_threadsafe(tell, set_it, value)
+
+        context = copy_context()
+        Thread(target=work, daemon=True).start()
+        return await found
+
+    twin.__name__ = twin.__qualname__ = f"{wait.__name__}_async"
+    twin.__doc__ = f"As `{wait.__name__}`, without blocking the event loop."
+    return twin
+
+
+wait_for_exit_async = _async_twin(wait_for_exit)
+wait_for_file_async = _async_twin(wait_for_file)
+wait_for_log_async = _async_twin(wait_for_log)
+wait_for_port_async = _async_twin(wait_for_port)
+wait_for_probe_async = _async_twin(wait_for_probe)
+wait_until_async = _async_twin(wait_until)
