@@ -29,7 +29,7 @@ from testrium.report.escape import (
 from testrium.report.lines import symbols_for
 from testrium.report.view import view_group
 from testrium.report.writer import Report, Writer
-from testrium.results import GroupResult, RunResult
+from testrium.results import CircuitResult, GroupResult, RunResult
 from testrium.words import BAD_VERDICTS, Code, Verdict
 
 _ELEMENTS = {
@@ -50,28 +50,50 @@ class JunitWriter(Report):
 
 
 def _document(result: RunResult, cwd: Path) -> str:
+    """A suite per result: a case for it, and for each of its circuits, checks and tests.
+
+    The elements and their order are those of Jenkins' schema (junit-10.xsd), which knows no
+    properties of a case; `file` and `line` of a case are what GitLab and pytest have.
+    """
     suites = ET.Element("testsuites")
-    started = datetime.fromtimestamp(result.started_wall, UTC).isoformat(timespec="seconds")
-    suite = ET.SubElement(suites, "testsuite")
     for group in result.groups:
-        _add_group(suite, group, cwd)
+        suite = ET.SubElement(suites, "testsuite")
+        _fill_suite(suite, group, cwd)
+        _count(suite, wording.label(group.scenario), group.duration_s)
+        suite.set("id", result.run)
+        suite.set("timestamp", _moment(result.started_wall))
+        if group.host:
+            suite.set("hostname", xml_text(group.host))
     if result.errors:
-        case = ET.SubElement(suite, "testcase", classname="testrium", name="configuration")
+        suite = ET.SubElement(suites, "testsuite")
+        case = _new_case(suite, "testrium", "configuration", 0)
         error = ET.SubElement(case, "error", type="config", message="nothing was started")
         error.text = xml_text("\n".join(map(str, result.errors)))
-    totals = {"name": "testrium", **_totals(suite, result.duration_s)}
-    suites.attrib = totals
-    suite.attrib = {**totals, "id": result.run, "timestamp": started}
+        _count(suite, "configuration", 0)
+    _count(suites, "testrium", result.duration_s)
+    del suites.attrib["skipped"]  # only suites have it
     ET.indent(suites)
     return ET.tostring(suites, encoding="unicode", xml_declaration=False) + "\n"
 
 
-def _add_group(suite: ET.Element, result: GroupResult, cwd: Path) -> None:
-    """The group as a case of the folder above it; its tests and checks as cases of the group."""
+def _moment(wall: float) -> str:
+    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="seconds")
+
+
+def _fill_suite(suite: ET.Element, result: GroupResult, cwd: Path) -> None:
+    properties = ET.SubElement(suite, "properties")
+    for name, value in _properties(result):
+        ET.SubElement(properties, "property", name=name, value=xml_text(value))
     above, _, _ = result.scenario.id.rpartition("/")
-    label = wording.label(result.scenario)
+    label, folder = wording.label(result.scenario), result.scenario.group.folder
+    config = folder / "config.toml"
     case = _new_case(suite, above or "testrium", label, result.duration_s)
+    _point_to(case, config, 1, cwd)
     _fill_case(case, result, cwd)
+    for circuit in result.judgement.circuits:
+        part = _new_case(suite, label, f"circuit {circuit.name}", 0)
+        _point_to(part, config, named_line(folder, "circuits", circuit.name), cwd)
+        _fill_circuit(part, result, circuit)
     for test in result.tests:
         part = _new_case(suite, label, test.name, test.duration_s)
         if test.file:
@@ -79,16 +101,29 @@ def _add_group(suite: ET.Element, result: GroupResult, cwd: Path) -> None:
         if test.skipped:
             ET.SubElement(part, "skipped", message=xml_text(test.message))
         elif not test.passed:
-            _fail(part, result, test.message, test.traceback)
+            _fail(part, result, "test", test.message, test.traceback)
         if test.output:
             ET.SubElement(part, "system-out").text = xml_text(test.output)
     for check in result.checks:
         part = _new_case(suite, label, f"check {check.name}", check.duration_s)
-        folder = result.scenario.group.folder
-        if (line := named_line(folder, "checks", check.name)) is not None:
-            _point_to(part, folder / "config.toml", line, cwd)
+        _point_to(part, config, named_line(folder, "checks", check.name), cwd)
         if not check.passed:
-            _fail(part, result, check.message, "\n".join(check.details))
+            _fail(part, result, "check", check.message, "\n".join(check.details))
+
+
+def _fill_circuit(case: ET.Element, result: GroupResult, circuit: CircuitResult) -> None:
+    """What is wrong with a circuit, or what else concerns it; its figures."""
+    own = [one for one in result.judgement.findings if one.circuit == circuit.name]
+    lines = [f"{one.code} at {one.where}: {one.message}" for one in own]
+    if circuit.verdict in BAD_VERDICTS:
+        message = lines[0] if lines else f"the circuit is {circuit.verdict}"
+        code = str(own[0].code) if own else str(circuit.verdict)
+        undecided = circuit.verdict is not Verdict.FAIL
+        _fail(case, result, code, message, "\n".join(lines), undecided=undecided)
+    figures = {"p50": circuit.p50_ms, "p95": circuit.p95_ms, "max": circuit.max_ms}
+    known = [f"{name} {value:g} ms" for name, value in figures.items() if value is not None]
+    text = ", ".join((phrases.plural(circuit.instances, "instance"), *known))
+    ET.SubElement(case, "system-out").text = xml_text(text)
 
 
 def _new_case(suite: ET.Element, above: str, name: str, duration_s: float) -> ET.Element:
@@ -109,40 +144,89 @@ def _point_to(case: ET.Element, file: Path, line: int | None, cwd: Path) -> None
         case.set("line", str(line))
 
 
-def _fail(case: ET.Element, group: GroupResult, message: str, details: str) -> None:
+def _fail(
+    case: ET.Element,
+    group: GroupResult,
+    kind: str,
+    message: str,
+    details: str,
+    *,
+    undecided: bool = False,
+) -> None:
     """A part of a group that was expected to fail is no failure either."""
-    element = "skipped" if group.verdict is Verdict.XFAIL else "failure"
-    ET.SubElement(case, element, message=xml_text(message)).text = xml_text(details)
+    element = "error" if undecided else "failure"
+    if group.verdict is Verdict.XFAIL:
+        element = "skipped"
+    told = ET.SubElement(case, element, type=xml_text(kind), message=xml_text(message))
+    told.text = xml_text(details)
 
 
 def _fill_case(case: ET.Element, result: GroupResult, cwd: Path) -> None:
-    properties = ET.SubElement(case, "properties")
-    for name, value in _properties(result).items():
-        ET.SubElement(properties, "property", name=name, value=xml_text(value))
+    """What the group came to, its earlier tries, and the files to look at."""
     element = _ELEMENTS.get(result.verdict)
-    if element is None:
-        return
-    outcome = ET.SubElement(case, element, message=xml_text(group_text.message(result)))
-    if element != "skipped":
-        outcome.set("type", _type(result))
-        lines = group_text.group_block(view_group(result, cwd=cwd), symbols_for("utf-8"))
-        outcome.text = xml_text("\n".join(line.text for line in lines))
+    if element is not None:
+        outcome = ET.SubElement(case, element, message=xml_text(group_text.message(result)))
+        if element != "skipped":
+            outcome.set("type", _type(result))
+            lines = group_text.group_block(view_group(result, cwd=cwd), symbols_for("utf-8"))
+            outcome.text = xml_text("\n".join(line.text for line in lines))
+    for one in result.tries:
+        root = one.finding
+        message = f"{root.code} at {root.where}: {root.message}" if root else str(one.verdict)
+        again = "flaky" if result.verdict is Verdict.PASS else "rerun"
+        kind = "Failure" if one.verdict is Verdict.FAIL else "Error"
+        code = str(root.code if root else one.verdict)
+        told = ET.SubElement(case, again + kind, type=code, message=xml_text(message))
+        ET.SubElement(told, "stackTrace").text = xml_text(message)
+    if files := _attachments(result, cwd):
+        text = "\n".join(f"[[ATTACHMENT|{file}]]" for file in files)
+        ET.SubElement(case, "system-out").text = xml_text(text)
 
 
-def _totals(suite: ET.Element, duration_s: float) -> dict[str, str]:
-    return {
-        "tests": str(len(suite)),
-        "failures": str(len(suite.findall("testcase/failure"))),
-        "errors": str(len(suite.findall("testcase/error"))),
-        "skipped": str(len(suite.findall("testcase/skipped"))),
-        "time": f"{duration_s:.3f}",
-    }
+def _attachments(result: GroupResult, cwd: Path) -> list[str]:
+    """The files of a group that did not pass: its summary, and what its units have printed."""
+    folder = result.run_dir
+    if folder is None or result.verdict not in BAD_VERDICTS:
+        return []
+    logs = [folder / "units" / end.unit / f"{name}.log" for end in result.ends for name in _STREAMS]
+    found = [file for file in (folder / "summary.txt", *logs) if _has_text(file)]
+    return [str(one.relative_to(cwd) if one.is_relative_to(cwd) else one) for one in found]
 
 
-def _properties(result: GroupResult) -> dict[str, str]:
-    run_dir = {} if result.run_dir is None else {"run_dir": str(result.run_dir)}
-    params = {f"param.{name}": value for name, value in result.scenario.params.items()}
-    return {"verdict": str(result.verdict), "mode": result.scenario.mode, **params, **run_dir}
+_STREAMS = ("stdout", "stderr")
+
+
+def _has_text(file: Path) -> bool:
+    try:
+        return file.stat().st_size > 0
+    except (OSError, ValueError):  # a name that comes from elsewhere may hold anything
+        return False
+
+
+def _count(element: ET.Element, name: str, duration_s: float) -> None:
+    """Set the attributes of a suite, or of all suites."""
+    cases = list(element.iter("testcase"))
+    element.set("name", xml_text(name))
+    element.set("tests", str(len(cases)))
+    for attribute, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        element.set(attribute, str(sum(case.find(tag) is not None for case in cases)))
+    element.set("time", f"{duration_s:.3f}")
+
+
+def _properties(result: GroupResult) -> Iterator[tuple[str, str]]:
+    group = result.scenario.group
+    yield "verdict", str(result.verdict)
+    yield "mode", result.scenario.mode
+    for name, value in result.scenario.params.items():
+        yield f"param.{name}", value
+    if group.title:
+        yield "title", group.title
+    for tag in group.tags:
+        yield "tag", tag
+    for requirement in group.requirements:
+        yield "requirement", requirement
+    if result.run_dir is not None:
+        yield "run_dir", str(result.run_dir)
 
 
 def _type(result: GroupResult) -> str:
