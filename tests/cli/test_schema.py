@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ GROUPS = sorted(
 )
 
 
+@cache
 def schema(*arguments: str) -> dict[str, Any]:
     result = CliRunner().invoke(schema_command, arguments)
     assert result.exit_code == 0
@@ -30,10 +32,14 @@ def schema(*arguments: str) -> dict[str, Any]:
     return parsed
 
 
-def problems(name: str, document: object) -> list[str]:
+@cache
+def validator(name: str) -> Any:
     jsonschema = pytest.importorskip("jsonschema")
-    validator = jsonschema.Draft202012Validator(schema(name))
-    return [error.message for error in validator.iter_errors(document)]
+    return jsonschema.Draft202012Validator(schema(name))
+
+
+def problems(name: str, document: object) -> list[str]:
+    return [error.message for error in validator(name).iter_errors(document)]
 
 
 def test_all_schemas_are_one_document() -> None:

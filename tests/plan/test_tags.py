@@ -22,7 +22,7 @@ TAGS = ("smoke", "slow", "net-work", "Not")
         ("smoke and not(slow or net-work)", ["smoke", "slow"], False),
         ("a or b and c", ["a"], True),
         ("(a or b) and c", ["a"], False),
-        ("not a", ["a"], True),
+        ("not not a", ["a"], True),
         ("issue:12", ["issue:12"], True),
     ],
 )
