@@ -159,10 +159,12 @@ def close_to(word: str, words: Iterable[str], *, likeness: float = 0.6) -> str |
 
     `likeness` is that of `difflib`, from 0 to 1: the more that depends on it, the higher.
     """
+    others = [other for other in words if other != word]
+    if not others:
+        return None
     from difflib import get_close_matches  # 2 ms, which only a mistake is worth
 
-    found = get_close_matches(word, [other for other in words if other != word], 1, likeness)
-    return next(iter(found), None)
+    return next(iter(get_close_matches(word, others, 1, likeness)), None)
 
 
 def did_you_mean(word: str, known: Iterable[str], likeness: float = 0.6) -> str:

@@ -7,8 +7,10 @@ rest of the group can be checked too.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Collection, Container, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from typing import Any, Final, Generic, TypeVar, get_args
 
@@ -31,6 +33,7 @@ T = TypeVar("T")
 
 #: TOML's integers have 64 bits; Python would read any number of digits.
 _MOST: Final = (1 << 63) - 1
+_DISABLE: Final = "PYDANTIC_DISABLE_PLUGINS"
 _QUOTED: Final = re.compile(r"'([^']*)'")
 
 
@@ -91,8 +94,26 @@ def _nested(value: Any, spot: Spot) -> Table[Any]:
 def adapter(kind: Any) -> TypeAdapter[Any]:
     """What validates a kind of value; made when the first one is read."""
     if kind not in _ADAPTERS:
-        _ADAPTERS[kind] = TypeAdapter(kind)
+        with _without_plugins():
+            _ADAPTERS[kind] = TypeAdapter(kind)
     return _ADAPTERS[kind]
+
+
+@contextmanager
+def _without_plugins() -> Iterator[None]:
+    """Have pydantic look for no plugins of other packages.
+
+    They would run in the runner, and reading what every installed package offers takes time.
+    """
+    before = os.environ.get(_DISABLE)
+    os.environ[_DISABLE] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_DISABLE]
+        else:
+            os.environ[_DISABLE] = before
 
 
 _ADAPTERS: dict[Any, TypeAdapter[Any]] = {}

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from pydantic.plugin import _loader
+
+from testrium.declared.circuits import Circuit
+from testrium.load import validate
 
 if TYPE_CHECKING:
     from tests.load.conftest import Workspace
@@ -45,3 +50,14 @@ def test_loading_a_group_imports_pydantic(workspace: Workspace) -> None:
         check=True,
     )
     assert "pydantic" in done.stdout.split()
+
+
+def test_plugins_of_pydantic_stay_out_of_the_runner(monkeypatch: pytest.MonkeyPatch) -> None:
+    def looked(**_: object) -> list[object]:
+        raise AssertionError("looked for plugins")
+
+    monkeypatch.setattr(_loader, "_plugins", None)
+    monkeypatch.setattr(_loader, "entry_points", looked)
+    monkeypatch.setattr(validate, "_ADAPTERS", {})
+    validate.adapter(Circuit)
+    assert "PYDANTIC_DISABLE_PLUGINS" not in os.environ
