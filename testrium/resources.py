@@ -21,11 +21,6 @@ def findings_folder() -> Path:
     return _brought("_docs/findings", "docs/findings")
 
 
-def reference_folder() -> Path:
-    """The folder with the pages of the reference."""
-    return _brought("_docs/reference", "docs/reference")
-
-
 def _brought(installed: str, checkout: str) -> Path:
     inside = _PACKAGE / installed
     return inside if inside.is_dir() else _PACKAGE.parent / checkout

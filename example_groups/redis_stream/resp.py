@@ -39,5 +39,5 @@ class Redis:
         if kind == "$":
             return None if rest == "-1" else self._wire.read(int(rest) + 2)[:-2].decode()
         if kind == "*":
-            return [self._reply() for _ in range(int(rest))]
+            return None if rest == "-1" else [self._reply() for _ in range(int(rest))]
         raise RedisError(rest or "the connection was closed")

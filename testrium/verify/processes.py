@@ -140,9 +140,6 @@ def _raised_at(traceback: str) -> str:
 #: The ends of a unit, as causes; of exceptions only those that ended something.
 ENDS = (Code.INFRA, Code.CRASH, Code.EXCEPTION, Code.UNREADY, Code.HANG, Code.NOTRUN)
 
-#: When each true end of a unit happened: time (ns), then the unit's `init`.
-EndTimes = Mapping[tuple[Code, str], tuple[float, int]]
-
 
 _BUFFERED = (
     "it wrote nothing: a program that buffers its output shows it late"

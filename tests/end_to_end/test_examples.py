@@ -131,6 +131,13 @@ def test_every_example_explains_itself() -> None:
         assert config.keys() & {"circuits", "checks", "histories"}
 
 
+def test_examples_have_the_client_of_the_template_to_the_letter() -> None:
+    template = (ROOT / "templates" / "scaffold" / "broker" / "resp.py").read_text()
+    copies = {path: path.read_text() for path in EXAMPLES.glob("*/resp.py")}
+    assert copies
+    assert [path for path, text in copies.items() if text != template] == []
+
+
 def test_every_template_makes_a_group_that_passes(tmp_path: Path) -> None:
     expected: dict[str, tuple[str, list[str]]] = {}
     for name, template in known_templates().items():
