@@ -196,7 +196,7 @@ def make_writers(choices: tuple[ReportChoice, ...], cwd: Path) -> list[Writer]:
 
     Raises UsageError where one could not do its work: then nothing must be started.
     """
-    check_targets(choices, cwd)
+    check_targets((one for one in choices if one.name != "allure"), cwd)  # that is a folder
     return [_make(choice, cwd) for choice in choices if choice.name != _GITHUB]
 
 
@@ -221,7 +221,7 @@ def github_writers(
 
 
 def _make(choice: ReportChoice, cwd: Path) -> Writer:
-    if choice.name not in _REPORT_HELP:
+    if choice.name not in (*_REPORT_HELP, *_ONLY_WRITERS):
         return _of_plugin(choice, cwd)
     writer = _format(choice.name)(choice.target, cwd)
     if writer.needs_target and choice.target is None:
@@ -247,9 +247,13 @@ def _format(name: str) -> type[Writer]:
         from testrium.report.html import PageWriter
 
         return PageWriter
-    from testrium.report.ci import TapWriter
+    from testrium.report.ci import AllureWriter, TapWriter, TeamcityWriter
 
-    return TapWriter
+    return {"teamcity": TeamcityWriter, "allure": AllureWriter}.get(name, TapWriter)
+
+
+#: Formats that have no option of their own: `--writer teamcity`, `--writer allure=FOLDER`.
+_ONLY_WRITERS = ("teamcity", "allure")
 
 
 def _of_plugin(choice: ReportChoice, cwd: Path) -> Writer:
@@ -258,6 +262,6 @@ def _of_plugin(choice: ReportChoice, cwd: Path) -> Writer:
     from testrium.report.plugin_writer import PluginWriter
 
     plugin = find_plugin(
-        "writers", choice.name, find_project(cwd).plugins, (*_REPORT_HELP, _GITHUB)
+        "writers", choice.name, find_project(cwd).plugins, (*_REPORT_HELP, *_ONLY_WRITERS, _GITHUB)
     )
     return PluginWriter(plugin, choice.target, cwd)

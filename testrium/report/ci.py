@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
+import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 from xml.etree import ElementTree as ET
 
 from testrium import phrases
-from testrium.errors import Problem
+from testrium.errors import InfraError, Problem
 from testrium.evidence import Finding
 from testrium.load.document import named_line
 from testrium.report import group_text, wording
@@ -27,9 +30,11 @@ from testrium.report.escape import (
     xml_text,
 )
 from testrium.report.lines import symbols_for
+from testrium.report.masking import mask_of
 from testrium.report.view import view_group
-from testrium.report.writer import Report, Writer
+from testrium.report.writer import STDOUT_FILES, Report, Writer, write_stdout
 from testrium.results import CircuitResult, GroupResult, RunResult
+from testrium.system.files import regular_text, write_text
 from testrium.words import BAD_VERDICTS, Code, Verdict
 
 _ELEMENTS = {
@@ -232,6 +237,155 @@ def _properties(result: GroupResult) -> Iterator[tuple[str, str]]:
 def _type(result: GroupResult) -> str:
     root = next(iter(result.judgement.findings), None)
     return str(result.verdict) if root is None else str(root.code)
+
+
+class TeamcityWriter(Writer):
+    """Writes TeamCity's service messages: a suite per result, a test for it and for its parts.
+
+    Source: https://www.jetbrains.com/help/teamcity/service-messages.html
+    """
+
+    def group_ended(self, result: GroupResult) -> None:
+        """A group is judged: its messages go to standard output, or to the target."""
+        text = "".join(f"{one}\n" for one in self.messages(result))
+        if self.target in (None, *STDOUT_FILES):
+            write_stdout(text)
+            return
+        assert self.target is not None
+        try:
+            with (self.cwd / self.target).open("a", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            raise InfraError(f"cannot write {self.target}: {error.strerror}") from error
+
+    def messages(self, result: GroupResult) -> Iterator[str]:
+        """The messages about one group."""
+        suite = ET.Element("testsuite")
+        _fill_suite(suite, result, self.cwd)
+        name = wording.label(result.scenario)
+        yield _message("testSuiteStarted", name=name)
+        for case in suite.iter("testcase"):
+            own = case.get("name") or ""
+            yield _message("testStarted", name=own)
+            for child in case:
+                told = {"name": own, "message": child.get("message") or ""}
+                if child.tag == "skipped":
+                    yield _message("testIgnored", **told)
+                elif child.tag in ("failure", "error"):
+                    yield _message("testFailed", **told, details=child.text or "")
+            milliseconds = round(float(case.get("time") or 0) * 1000)
+            yield _message("testFinished", name=own, duration=str(milliseconds))
+        yield _message("testSuiteFinished", name=name)
+
+
+def _message(kind: str, **attributes: str) -> str:
+    written = "".join(f" {name}='{_teamcity_text(text)}'" for name, text in attributes.items())
+    return f"##teamcity[{kind}{written}]"
+
+
+def _teamcity_text(text: str) -> str:
+    lines = "\n".join(visible(line) for line in text.split("\n"))
+    for char, escaped in {"|": "||", "'": "|'", "[": "|[", "]": "|]", "\n": "|n"}.items():
+        lines = lines.replace(char, escaped)
+    return lines
+
+
+_ALLURE = {
+    Verdict.PASS: "passed",
+    Verdict.FAIL: "failed",
+    Verdict.UNKNOWN: "broken",
+    Verdict.ERROR: "broken",
+    Verdict.SKIP: "skipped",
+    Verdict.XFAIL: "skipped",
+}
+
+
+class AllureWriter(Writer):
+    """Writes results of Allure into a folder: a step per circuit and hop, logs attached.
+
+    It needs nothing of Allure, whose reports are made from these files.
+    Source: https://allurereport.org/docs/how-it-works-test-result-file/
+    """
+
+    needs_target = True
+
+    def group_ended(self, result: GroupResult) -> None:
+        """A group is judged. Raises InfraError where the folder cannot be written."""
+        folder = self.cwd / (self.target or "")
+        name = str(uuid.uuid4())
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            document = self._result(result, name, folder)
+            write_text(folder / f"{name}-result.json", json_text(document))
+        except OSError as error:
+            raise InfraError(f"cannot write {folder}: {error.strerror}") from error
+
+    def _result(self, result: GroupResult, name: str, folder: Path) -> dict[str, Any]:
+        scenario = result.scenario
+        label = wording.label(scenario)
+        now_ms = round(time.time() * 1000)
+        view = view_group(result, cwd=self.cwd)
+        lines = group_text.group_block(view, symbols_for("utf-8"))
+        bad = result.verdict in BAD_VERDICTS
+        labels = [
+            ("suite", scenario.id.rpartition("/")[0] or "testrium"),
+            ("framework", "testrium"),
+        ]
+        labels += [("tag", tag) for tag in scenario.group.tags]
+        return {
+            "uuid": name,
+            "historyId": hashlib.sha256(label.encode("utf-8", "replace")).hexdigest(),
+            "fullName": label,
+            "name": scenario.group.title or label,
+            "status": _ALLURE[result.verdict],
+            "statusDetails": {
+                "message": group_text.message(result),
+                "trace": "\n".join(line.text for line in lines) if bad else "",
+                "flaky": any(note.code is Code.FLAKY for note in result.judgement.notes),
+            },
+            "stage": "finished",
+            "start": now_ms - round(result.duration_s * 1000),
+            "stop": now_ms,
+            "labels": [{"name": kind, "value": value} for kind, value in labels],
+            "parameters": [{"name": "mode", "value": scenario.mode}]
+            + [{"name": key, "value": value} for key, value in scenario.params.items()],
+            "steps": [self._circuit(result, one) for one in result.judgement.circuits],
+            "attachments": list(self._attached(result, name, folder)),
+        }
+
+    @staticmethod
+    def _circuit(result: GroupResult, circuit: CircuitResult) -> dict[str, Any]:
+        """A circuit as a step, and below it a step for each hop of its route."""
+        declared = {one.name: one for one in result.scenario.group.circuits}.get(circuit.name)
+        own = [one for one in result.judgement.findings if one.circuit == circuit.name]
+        hops = []
+        for hop in declared.hops if declared else ():
+            wrong = [one.message for one in own if one.where == hop.text]
+            status = "failed" if wrong else "passed"
+            details = {"message": "\n".join(wrong)}
+            hops.append({"name": hop.written, "status": status, "statusDetails": details})
+        return {
+            "name": f"circuit {circuit.name} ({phrases.plural(circuit.instances, 'instance')})",
+            "status": _ALLURE[circuit.verdict],
+            "statusDetails": {"message": "\n".join(one.message for one in own)},
+            "steps": hops,
+        }
+
+    @staticmethod
+    def _attached(result: GroupResult, name: str, folder: Path) -> Iterator[dict[str, str]]:
+        """What the units have printed, hidden as `mask` says."""
+        if result.run_dir is None:
+            return
+        mask = mask_of(result.scenario)
+        for number, end in enumerate(result.ends):
+            for stream in _STREAMS:
+                log = result.run_dir / "units" / end.unit / f"{stream}.log"
+                if not _has_text(log):
+                    continue
+                target = f"{name}-{number}-{stream}-attachment.txt"
+                text = regular_text(log, errors="backslashreplace")
+                write_text(folder / target, mask.text(text))
+                yield {"name": f"{end.unit} {stream}", "source": target, "type": "text/plain"}
 
 
 class TapWriter(Report):
