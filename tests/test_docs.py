@@ -20,6 +20,7 @@ from testrium.declared.checks import Check, Metric
 from testrium.declared.circuits import Circuit, Rules
 from testrium.declared.faults import Chaos, Fault
 from testrium.declared.groups import Configs, Monitored
+from testrium.declared.histories import OperationHistory
 from testrium.declared.keys import keys_of
 from testrium.declared.project import ProjectTable
 from testrium.declared.units import Fixture, Unit
@@ -94,6 +95,7 @@ CONFIG = {
     "faults": Fault,
     "checks": Check,
     "monitor": Monitored,
+    "histories": OperationHistory,
 }
 #: Tables that hold anything by name, and files of other programs.
 OTHERS = {"env", "matrix", "metrics", "rule", "project", "tool", "build-system"}

@@ -72,7 +72,7 @@ def command(path: str, write: bool, no_run: bool) -> int:
 
     PATH is a group or a folder with groups (default: the current folder). Old spellings of keys
     become the new ones. Each group is run once: a unit that others depend on gets its `stop`, a
-    group with a unit that goes on after its events gets `classic = true`, and a group that passed
+    group with a unit that continues after its events gets `classic = true`, and a group that passed
     gets the circuits that `testrium learn` would propose. Comments stay.
     """
     _need_tomlkit()

@@ -217,7 +217,7 @@ def _read_given(reference: Any, spot: Spot, call: Caller) -> list[dict[str, _Opt
         spot.wrong(f"{name} must return a list of dictionaries: parameter -> value")
         return []
     if not tables:
-        spot.wrong(f"{name} returned an empty list: there is no combination")
+        spot.wrong(f"{name} returned an empty list: the matrix has no combination")
     found: list[dict[str, _Option]] = []
     for table in tables:
         options = {

@@ -83,7 +83,9 @@ def find_project(cwd: Path) -> Project:
     if found := _project_file(cwd, complaints):
         project = _project(found, cwd)
     elif _given_properties:
-        raise UsageError(f"-X {min(_given_properties)}: there is no project file with [properties]")
+        raise UsageError(
+            f"-X {min(_given_properties)}: a project file with [properties] is missing"
+        )
     complaints.raise_if_any()
     return project
 

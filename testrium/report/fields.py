@@ -123,7 +123,7 @@ class UnitReport(TypedDict):
     pid: MaybeWhole
     exit_code: MaybeWhole
     signal: MaybeText
-    """its name, such as `SIGSEGV`; then there is no exit code"""
+    """its name, such as `SIGSEGV`; then the exit code is null"""
     starts: Annotated[int, Field(default=0)]
     """how often it was started"""
     started_s: MaybeNumber

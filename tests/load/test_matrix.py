@@ -162,7 +162,7 @@ def test_a_function_gives_combinations_for_each_of_the_other_parameters(
 @pytest.mark.parametrize(
     ("returned", "problem"),
     [
-        ("[]", "modes:all_modes returned an empty list: there is no combination"),
+        ("[]", "modes:all_modes returned an empty list: the matrix has no combination"),
         ("[1]", "modes:all_modes must return a list of dictionaries: parameter -> value"),
         ("[{'b': {'name': 'x'}}]", "a value that is a table needs `id`, its name"),
         ("[{'b': [1]}]", "must be a string without control characters, a number or"),
