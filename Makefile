@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint coverage bench docs tables screenshot clean
+.PHONY: help demo test lint coverage bench mutants docs tables screenshot clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -35,6 +35,9 @@ coverage: $(STAMPS)/test ## measure which branches the tests go through; fails b
 		--ignore tests/cli/test_coverage.py $(MEASURED)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
+
+mutants: $(STAMPS)/test ## break the program in 120 places, and see whether the tests notice (18 minutes)
+	@$(BIN)/python tests/mutants.py
 
 bench: $(STAMPS)/test ## measure the figures of docs/performance.md
 	@$(BIN)/python -m benchmarks

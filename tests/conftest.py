@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,6 +153,38 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if item.get_closest_marker("soak"):
                 item.add_marker(pytest.mark.skip(reason="a long form: pytest --soak"))
+
+
+_COMPLAIN = asyncio.BaseEventLoop.default_exception_handler
+
+
+@contextmanager
+def ending_at_defects() -> Iterator[list[Exception]]:
+    """End what runs in an event loop as soon as one of its callbacks raises, and note that.
+
+    Else a test would wait for what never comes.
+    """
+    failed: list[Exception] = []
+
+    def fail(loop: asyncio.BaseEventLoop, context: dict[str, Any]) -> None:
+        _COMPLAIN(loop, context)
+        error = context.get("exception")
+        if isinstance(error, Exception) and ("handle" in context or "protocol" in context):
+            failed.append(error)
+            for task in asyncio.all_tasks(loop):
+                task.cancel()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asyncio.BaseEventLoop, "default_exception_handler", fail)
+        yield failed
+
+
+@pytest.fixture(autouse=True)
+def callbacks_fail_at_once() -> Iterator[None]:
+    with ending_at_defects() as failed:
+        yield
+    if failed:
+        raise failed[0]
 
 
 @pytest.fixture

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+
+import pytest
 
 import testrium
 
@@ -55,3 +58,17 @@ def test_functions_take_few_parameters() -> None:
         named = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
         counts[place] = sum(one is not None and one.arg not in ("self", "cls") for one in named)
     assert {place: count for place, count in counts.items() if count > MOST_PARAMETERS} == {}
+
+
+def test_a_defect_in_a_callback_of_the_loop_ends_its_test_at_once() -> None:
+    from tests.conftest import ending_at_defects
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_soon(lambda: dict[str, int]()["defect"])
+        async with asyncio.timeout(60):
+            await loop.create_future()
+
+    with ending_at_defects() as failed, pytest.raises(asyncio.CancelledError):
+        asyncio.run(work())
+    assert [type(error) for error in failed] == [KeyError]

@@ -236,6 +236,19 @@ def test_a_short_file_does_not_wait_behind_long_ones(tmp_path: Path, append: App
     assert sum(sizes) == 24_001
 
 
+def test_the_rest_of_a_burst_is_not_left_to_the_next_look_at_the_files(
+    tmp_path: Path, append: Append
+) -> None:
+    async def work() -> None:
+        async with Recorder(tmp_path / "Data.db", DOMAIN) as recorder:
+            recorder.watch("burst", 1, 1, tmp_path / "burst")
+            append("burst", *({"step": "s", "seq": i + 1} for i in range(20_000)), {"step": "last"})
+            async with asyncio.timeout(10):  # 50 looks, each half a second after the one before
+                await recorder.wait_for("burst", "last")
+
+    run(work())
+
+
 def test_a_burst_is_stored_in_bounded_turns(tmp_path: Path, append: Append) -> None:
     sizes: list[int] = []
 
