@@ -53,6 +53,10 @@ def told(failures: Iterable[Failure]) -> tuple[str, tuple[str, ...]]:
 Join = Callable[[], Callable[[str], bool]]
 
 
+#: What is read in the place of a line; None: the line is left out.
+LineMap = Callable[[str], str | None]
+
+
 class JoinedLine(str):
     """Several lines as one, in which patterns search; `lines` are what a failure shows."""
 
@@ -149,17 +153,21 @@ def _one_line(parts: list[str]) -> str:
 class Stream(NamedTuple):
     """Lines whose order is known: a file. `lines` can be gone through again and again.
 
-    `join` makes one line of several, then lines that one of `ignored` matches are left out.
+    `read` gives what stands in the place of each line, or None. Then `join` makes one line of
+    several, then lines that one of `ignored` matches are left out.
     """
 
     name: str
     lines: Iterable[str]
     join: Join | None = None
     ignored: tuple[Matcher, ...] = ()
+    read: LineMap | None = None
 
     def numbered(self) -> Iterator[tuple[int, str]]:
         """The lines, each with its number in the file; a joined one with that of its first."""
         numbered: Iterator[tuple[int, str]] = enumerate(self.lines, 1)
+        if (mapped := self.read) is not None:
+            numbered = ((n, new) for n, line in numbered if (new := mapped(line)) is not None)
         if self.join is not None:
             numbered = joined(numbered, self.join)
         if self.ignored:
@@ -187,11 +195,16 @@ class Text(NamedTuple):
             for number, line in stream.numbered():
                 yield f"{prefix}{number}", line
 
-    def read_as(self, join: Join | None, ignored: tuple[Matcher, ...]) -> Text:
-        """The text with lines joined, and without those that one of `ignored` matches."""
-        if join is None and not ignored:
+    def read_as(
+        self, join: Join | None, ignored: tuple[Matcher, ...], read: LineMap | None = None
+    ) -> Text:
+        """The text with lines mapped and joined, and without those that one of `ignored`
+        matches."""
+        if join is None and not ignored and read is None:
             return self
-        streams = (stream._replace(join=join, ignored=ignored) for stream in self.streams)
+        streams = (
+            stream._replace(join=join, ignored=ignored, read=read) for stream in self.streams
+        )
         return Text(self.name, tuple(streams))
 
 
@@ -200,14 +213,18 @@ def text_of(name: str, text: str) -> Text:
     return Text(name, (Stream(name, text.splitlines()),))
 
 
-def text_failures(check: Check, text: Text, lookup: Lookup = None) -> list[Failure]:
+def text_failures(
+    check: Check, text: Text, lookup: Lookup = None, read: LineMap | None = None
+) -> list[Failure]:
     """What is wrong with a text, but for its reference file. Raises NotationError."""
 
     def match(pattern: str) -> Matcher:
         return matcher(pattern, literal=check.literal, lookup=lookup)
 
     text = text.read_as(
-        join_of(check.join, lookup) if check.join else None, tuple(map(match, check.ignore))
+        join_of(check.join, lookup) if check.join else None,
+        tuple(match(pattern) for pattern in check.ignore),
+        read,
     )
     found: list[Failure | None] = []
     if check.counted is None:
@@ -220,16 +237,53 @@ def text_failures(check: Check, text: Text, lookup: Lookup = None) -> list[Failu
     if check.last is not None:
         found.append(_last(text, check.last, match(check.last)))
     if check.extract:
-        found += extracted(text, check.extract, check.expect, lookup)
+        found += extracted(text, check.extract, check.expect, lookup, every=check.every)
     return [failure for failure in found if failure is not None]
 
 
 def extracted(
-    text: Text, patterns: Sequence[str], expectations: Sequence[str], lookup: Lookup = None
+    text: Text,
+    patterns: Sequence[str],
+    expectations: Sequence[str],
+    lookup: Lookup = None,
+    *,
+    every: bool = False,
 ) -> list[Failure]:
-    """The named groups of the first line that matches each pattern, compared."""
-    values, lines, failure = extracted_values(text, patterns, lookup)
+    """The named groups of the first line that matches each pattern, compared; of every line as
+    lists."""
+    if every:
+        found, lines, failure = every_match(text, patterns, lookup)
+        names = dict.fromkeys(name for one in found for name in one)
+        values = {name: [one[name] for one in found if name in one] for name in names}
+    else:
+        values, lines, failure = extracted_values(text, patterns, lookup)
     return [failure] if failure else compare(expectations, values, lines)
+
+
+def every_match(
+    text: Text, patterns: Sequence[str], lookup: Lookup = None
+) -> tuple[list[dict[str, Any]], tuple[str, ...], Failure | None]:
+    """The named groups of each match in each line, pattern by pattern; the first of these lines,
+    and why there are none."""
+    found: list[dict[str, Any]] = []
+    lines: list[str] = []
+    for pattern in patterns:
+        compiled_pattern = compiled(filled(pattern, lookup), pattern)
+        before = len(found)
+        for place, line in text.numbered():
+            matches = [_groups(match) for match in compiled_pattern.finditer(line)]
+            found += matches
+            if matches and len(lines) < MOST_SHOWN:
+                lines += _at(place, line)
+        if len(found) == before:
+            message = f"{text.name}: no line matches '{pattern}'"
+            return [], (), Failure(message, last_lines(text))
+    return found, tuple(lines), None
+
+
+def _groups(match: re.Match[str]) -> dict[str, FoundText | None]:
+    groups = match.groupdict()
+    return {name: None if value is None else FoundText(value) for name, value in groups.items()}
 
 
 def extracted_values(
@@ -246,27 +300,33 @@ def extracted_values(
             return values, (), Failure(message, last_lines(text))
         place, line, match = hit
         lines += _at(place, line)
-        groups = match.groupdict()
-        values |= {
-            name: None if value is None else FoundText(value) for name, value in groups.items()
-        }
+        values |= _groups(match)
     return values, tuple(lines), None
 
 
 def compare(
-    expectations: Iterable[str], values: Mapping[str, Any], details: tuple[str, ...] = ()
+    expectations: Iterable[str],
+    values: Mapping[str, Any],
+    details: tuple[str, ...] = (),
+    *,
+    own_code: bool = False,
 ) -> list[Failure]:
-    """The expressions that do not hold for these values, with the values they speak of."""
+    """The expressions that do not hold for these values, with the values they speak of.
+
+    With `own_code` they are the user's, in the user's process: methods may be called, and a failure
+    shows all values.
+    """
     failures = []
     for text in expectations:
-        expression = parse_expression(text, values)
+        expression = parse_expression(text, values, with_methods=own_code)
         try:
             if expression.value(values):
                 continue
             reason = f"{text} does not hold"
         except ExpressionError as error:
             reason = str(error)
-        named = ", ".join(f"{name} = {_said(values[name])}" for name in expression.names)
+        names = dict.fromkeys((*expression.names, *(values if own_code else ())))
+        named = ", ".join(f"{name} = {_said(values[name])}" for name in names)
         failures.append(Failure(f"{reason}: {named}" if named else reason, details, owed=False))
     return failures
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from testrium.checks import comparison, conditions, values
-from testrium.checks.comparison import called, normalized_by
-from testrium.checks.conditions import Failure, Lookup, Stream, Text
+from testrium.checks.comparison import PluginFailedError, called, normalized_by
+from testrium.checks.conditions import Failure, LineMap, Lookup, Stream, Text
 from testrium.checks.expression import FoundText
 from testrium.checks.patterns import matcher
 from testrium.declared.checks import Check
@@ -131,6 +131,7 @@ class Examiner:
         run_dir: the folder of the run, which messages call `${run.dir}`.
         update_golden: rewrite reference files that differ; `notices` tells which.
         encoding: the encoding of a unit's output.
+        read: gives what is read in the place of each line, where the check itself names nothing.
     """
 
     def __init__(
@@ -142,7 +143,9 @@ class Examiner:
         run_dir: Path | None = None,
         update_golden: bool = False,
         encoding: Callable[[str], str] = lambda _: "utf-8",
+        read: LineMap | None = None,
     ) -> None:
+        self._map = read
         self._encoding = encoding
         self.notices: list[str] = []
         self._folder = folder
@@ -213,7 +216,7 @@ class Examiner:
         name = self._shown(path)
         if not is_there(path):
             return [Failure(f"{name} does not exist")]
-        return self._text(check, Text(name, (Stream(name, FileLines(path)),)))
+        return self._text(check, Text(name, (Stream(name, FileLines(path, check.encoding)),)))
 
     def _json(self, check: Check) -> list[Failure]:
         path = self.path(check.target)
@@ -234,7 +237,8 @@ class Examiner:
     # Conditions -------------------------------------------------------------------------------
 
     def _text(self, check: Check, text: Text) -> list[Failure]:
-        failures = conditions.text_failures(check, text, self._lookup)
+        read = self._line_map(check)
+        failures = conditions.text_failures(check, text, self._lookup, read)
         if check.golden is not None:
             lines = (line for stream in text.streams for line in stream.lines)
             failures += self._golden(check, text.name, lines)
@@ -243,8 +247,8 @@ class Examiner:
     def value_failures(self, check: Check, name: str, value: Any) -> list[Failure]:
         """The conditions of a check on a value: on itself, and on its lines."""
         failures: list[Failure] = []
-        if check.equals is not None:
-            expected = check.equals[0]
+        if check.expected is not None:
+            expected = check.expected[0]
             if isinstance(expected, str):
                 expected = self._filled(expected)
             normalize = normalized_by(check.normalize)
@@ -254,7 +258,7 @@ class Examiner:
         text = Text(name, (Stream(name, lines),))
         if check.expect and not check.extract:
             failures += conditions.compare(check.expect, {"value": value})
-        failures += conditions.text_failures(check, text, self._lookup)
+        failures += conditions.text_failures(check, text, self._lookup, self._line_map(check))
         if check.golden is not None:
             failures += self._golden(check, name, lines, is_json=check.kind == "json")
         return failures
@@ -266,15 +270,17 @@ class Examiner:
         assert check.golden is not None
         path = self.path(check.golden)
         shown = self._shown(path)
-        ignored = [
-            matcher(text, literal=check.literal, lookup=self._lookup) for text in check.ignore
-        ]
-        actual = _kept(lines, ignored)
+        ignored, included = (
+            [matcher(text, literal=check.literal, lookup=self._lookup) for text in patterns]
+            for patterns in (check.ignore, check.includes)
+        )
+        read = self._line_map(check)
+        actual = _kept(lines, ignored, included, read)
         there = is_there(path)
         if there:
             expected = self._reference(path, shown, is_json=is_json)
             difference = comparison.diff(
-                _kept(expected, ignored),
+                _kept(expected, ignored, included, read),
                 actual,
                 normalized_by(check.normalize),
                 names=(shown, name),
@@ -294,6 +300,21 @@ class Examiner:
             return [Failure(f"{shown} does not exist: {_WRITE_IT}", owed=False)]
         return [Failure(f"{name} differs from {shown} ({_REWRITE_IT})", difference)]
 
+    def _line_map(self, check: Check) -> LineMap | None:
+        """What reads each line."""
+        if not check.mapped:
+            return self._map
+
+        def read(line: str) -> str | None:
+            new = called(check.mapped, line)
+            if new is None or isinstance(new, str):
+                return new
+            raise PluginFailedError(
+                f"{check.map} returned {new!r}: it must return a line, or None to leave it out"
+            )
+
+        return read
+
     def _reference(self, path: Path, shown: str, *, is_json: bool) -> list[str]:
         text = whole_text(path)
         if is_json:
@@ -312,11 +333,19 @@ class Examiner:
         return str(path.relative_to(self._folder) if path.is_relative_to(self._folder) else path)
 
 
-def _kept(lines: Iterable[str], ignored: Iterable[Callable[[str], object]]) -> list[str]:
-    ignores = tuple(ignored)
+def _kept(
+    lines: Iterable[str],
+    ignored: Sequence[Callable[[str], object]],
+    included: Sequence[Callable[[str], object]],
+    read: LineMap | None,
+) -> list[str]:
+    """The lines to be compared, as they are read."""
     kept, size = [], 0
-    for line in lines:
-        if not any(matches(line) for matches in ignores):
+    for each in lines:
+        line = each if read is None else read(each)
+        if line is None or (included and not any(matches(line) for matches in included)):
+            continue
+        if not any(matches(line) for matches in ignored):
             kept.append(line)
             size += len(line)
             if size > MOST_AT_ONCE:

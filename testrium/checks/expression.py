@@ -91,14 +91,21 @@ class Expression(NamedTuple):
             raise ExpressionError(f"{self.text!r}: {error}") from None
         except (TypeError, ValueError, ArithmeticError, RecursionError) as error:
             raise ExpressionError(f"{self.text!r}: {error}") from error
+        except Exception as error:  # a method of the user's own, see `parse`
+            kind = type(error).__name__
+            raise ExpressionError(f"{self.text!r}: {kind}: {error}") from error
 
 
-def parse(text: str, known: Iterable[str] | None = None) -> Expression:
+def parse(
+    text: str, known: Iterable[str] | None = None, *, with_methods: bool = False
+) -> Expression:
     """Read an expression.
 
     Args:
         text: what the user wrote.
         known: the names that have a value; None: any.
+        with_methods: whether `name.attribute`, `name.method(...)` and `name[index]` are allowed: in
+            the user's own process they can do no more than the code around them.
 
     Raises:
         NotationError: it is none, or names something unknown.
@@ -117,7 +124,8 @@ def parse(text: str, known: Iterable[str] | None = None) -> Expression:
         raise NotationError(text, 1, f"no expression: {error}") from None
     if _is_deeper(tree, _DEEPEST):
         raise NotationError(f"{text[:40]}…", 1, f"is nested more than {_DEEPEST} levels deep")
-    reader = _ExpressionReader(text, None if known is None else frozenset(known))
+    names = None if known is None else frozenset(known)
+    reader = _ExpressionReader(text, names, with_methods=with_methods)
     reader.check(tree)
     return Expression(text, tree, tuple(reader.names))
 
@@ -134,7 +142,8 @@ def _is_deeper(tree: ast.expr, levels: int) -> bool:
 class _ExpressionReader:
     """Refuses everything that the language does not have."""
 
-    def __init__(self, text: str, known: frozenset[str] | None) -> None:
+    def __init__(self, text: str, known: frozenset[str] | None, *, with_methods: bool) -> None:
+        self._with_methods = with_methods
         self.names: dict[str, None] = {}
         self._text = text
         self._known = known
@@ -159,6 +168,17 @@ class _ExpressionReader:
                 if name not in FUNCTIONS:
                     self._refuse(node, f"unknown function {name!r}{one_of(name, FUNCTIONS)}")
                 self._check_all(args)
+            case ast.Constant(value=None) | ast.Slice() if self._with_methods:
+                parts = (getattr(node, name, None) for name in ("lower", "upper", "step"))
+                self._check_all(part for part in parts if part is not None)
+            case ast.Attribute(value=value) if self._with_methods:
+                self.check(value)
+            case ast.Subscript(value=value, slice=index) if self._with_methods:
+                self._check_all((value, index))
+            case ast.Call(func=ast.Attribute(value=value), args=args, keywords=keywords) if (
+                self._with_methods
+            ):
+                self._check_all((value, *args, *(keyword.value for keyword in keywords)))
             case _:
                 what = ast.get_source_segment(self._text.strip(), node) or type(node).__name__
                 self._refuse(node, f"{what!r} is not allowed in an expression")
@@ -207,6 +227,16 @@ def _value(node: ast.expr, values: Mapping[str, Any]) -> Any:
             return _compared(_value(left, values), ops, others, values)
         case ast.Call(func=ast.Name(id=name), args=args):
             return _called(name, [_value(argument, values) for argument in args])
+        case ast.Attribute(value=inner, attr=name):
+            return getattr(_value(inner, values), name)
+        case ast.Subscript(value=inner, slice=index):
+            return _value(inner, values)[_value(index, values)]
+        case ast.Slice():
+            bounds = (node.lower, node.upper, node.step)
+            return slice(*(None if one is None else _value(one, values) for one in bounds))
+        case ast.Call(func=ast.Attribute() as method, args=args, keywords=keywords):
+            given = {str(one.arg): _value(one.value, values) for one in keywords}
+            return _value(method, values)(*(_value(one, values) for one in args), **given)
     raise AssertionError(f"{type(node).__name__} was not refused")  # pragma: no cover
 
 

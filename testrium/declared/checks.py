@@ -1,6 +1,7 @@
 """What must hold beside circuits: the tables `[[checks]]` and `[metrics]`."""
 
 from dataclasses import field
+from json import loads
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from annotated_types import MinLen
@@ -10,6 +11,8 @@ from testrium.declared.quantities import (
     COMPARISON,
     DATA,
     PERCENTAGE,
+    Encoding,
+    Entrypoint,
     FilledText,
     Label,
     Name,
@@ -82,7 +85,7 @@ class Check:
     number. `equals` is a tuple of the one expected value, or None: any value may be expected.
     """
 
-    EXCLUSIVE: ClassVar = (CHECK_SUBJECTS,)
+    EXCLUSIVE: ClassVar = (CHECK_SUBJECTS, ("equals", "equals_json"))
 
     name: Annotated[Label, Key(required=True)] = ""
     """the name in reports, and the place of its finding"""
@@ -117,6 +120,16 @@ class Check:
     """condition: the last line that is not empty matches"""
     counted: Annotated[tuple[str, int] | None, COMPARISON, Key("count")] = None
     """condition: how many lines match `contains`: `"== 3"`, `">= 1"`, `"!= 0"`, `3`"""
+    map: Entrypoint | None = None
+    """`"module:function"` in the group's folder: called with each line before anything is searched
+    or compared, and returns the line to be read in its place, or `None` to leave it out
+    """
+    includes: OneOrMore = ()
+    """patterns: only lines that match are compared with `golden`, on both sides"""
+    encoding: Encoding = "utf-8"
+    """the encoding of `file`: a name that Python knows, such as `"latin-1"`. That of `log` is the
+    unit's
+    """
     literal: bool = False
     """`true`: the patterns of this check are plain text, not regular expressions"""
     join: FilledText = ""
@@ -133,9 +146,14 @@ class Check:
     """condition: the value `at` the place, or `value`, is this one: a string, number, boolean, list
     or table
     """
+    equals_json: Annotated[FilledText | None, Key("equals-json")] = None
+    """condition: `equals`, written as JSON, which has `null`: `'{"paid": null}'`"""
     extract: OneOrMore = ()
     """condition: a line matches. The named groups of the first match are values for `expect`; with
     a list, each pattern gives its own
+    """
+    every: bool = False
+    """`true`: `extract` takes all lines that match, and each value is a list: `"sum(total) == 10"`
     """
     expect: OneOrMore = ()
     """condition: an [expression](checks.md#expressions), or each of a list, is true"""
@@ -155,6 +173,13 @@ class Check:
     """`true`: the lines of `golden` may come in another order"""
     #: The fields of the `testrium.plugins.Plugin` that makes the check.
     plugged: Annotated[tuple[str, ...], DECIDED] = ()
+    #: The same of the function that `map` names.
+    mapped: Annotated[tuple[str, ...], DECIDED] = ()
+
+    @property
+    def expected(self) -> tuple[Any] | None:
+        """The value that `equals` or `equals-json` asks for, in a tuple; None: any may be."""
+        return self.equals if self.equals_json is None else (loads(self.equals_json),)
 
     @property
     def kind(self) -> SubjectKind:
@@ -169,7 +194,7 @@ class Check:
     @property
     def calls_plugin(self) -> bool:
         """Whether code of somebody else is called to make it."""
-        return bool(self.plugged) or any(one.plugged for one in self.normalize)
+        return bool(self.plugged or self.mapped) or any(one.plugged for one in self.normalize)
 
 
 Better = Literal["smaller", "larger"]

@@ -158,7 +158,7 @@ def _made_apart(check: Check, alone: Callable[[], Made]) -> Made:
         made = call_isolated(alone, PLUGIN_LIMIT_S, left.append)
         return Made(made.results, (*made.notices, *map(_left_by(check), left)))
     except LostError as error:
-        fields = (check.plugged, *(one.plugged for one in check.normalize))
+        fields = (check.plugged, check.mapped, *(one.plugged for one in check.normalize))
         plugins = [Plugin(*one) for one in fields if one]
         called = " or ".join(f"{plugin.name} of {plugin.origin}" for plugin in plugins)
         took_s = time.perf_counter() - started

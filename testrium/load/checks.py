@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -15,6 +16,7 @@ from testrium.declared.keys import field_named
 from testrium.declared.quantities import SIZE, duration_ns, is_number
 from testrium.declared.units import Unit
 from testrium.load.document import Spot
+from testrium.load.python_code import PythonCode
 from testrium.load.texts import Scope, check_pattern, check_text, enabled_ports
 from testrium.load.units import UnitFile, found_plugin
 from testrium.load.validate import Table, read, read_list
@@ -28,21 +30,28 @@ _LOGS_BESIDE = ("setup", "tests")
 
 _PATTERNS = ("contains", "lacks", "sequence", "last")
 
-_CONDITIONS = (*_PATTERNS, "counted", "equals", "extract", "expect", "golden")
+_CONDITIONS = (*_PATTERNS, "counted", "equals", "equals_json", "extract", "expect", "golden")
 
-_CHOICE = ", ".join(("contains", *_CONDITIONS[1:])).replace("counted", "count")
+_CHOICE = (
+    ", ".join(("contains", *_CONDITIONS[1:])).replace("counted", "count").replace("_json", "-json")
+)
 
 #: What a key needs beside it, one of these.
 _NEEDS: Mapping[str, tuple[str, ...]] = {
     "at": ("json",),
     "equals": ("json", "value"),
+    "equals_json": ("json", "value"),
     "counted": ("contains",),
     "expect": ("extract", "json", "value"),
     "literal": _PATTERNS,
     "join": (*_PATTERNS, "extract"),
     "ignore": (*_PATTERNS, "extract", "golden"),
-    "normalize": ("golden", "equals"),
+    "normalize": ("golden", "equals", "equals_json"),
     "unordered": ("golden",),
+    "map": (*_PATTERNS, "extract", "golden"),
+    "includes": ("golden",),
+    "every": ("extract",),
+    "encoding": ("file",),
 }
 
 
@@ -54,6 +63,7 @@ def read_checks(
     params: Iterable[str],
     own: tuple[Plugin, ...] = (),
     fixtures: tuple[Unit, ...] = (),
+    code: PythonCode | None = None,
 ) -> tuple[Check, ...]:
     """The `[[checks]]` tables; what is wrong is noted.
 
@@ -65,6 +75,7 @@ def read_checks(
         params: the parameters of the matrix.
         own: the plugins of the project.
         fixtures: those of the group.
+        code: its Python files, in which `map` is looked up.
     """
     enabled = {file.name for file in files if file["enabled"]}
     scope = Scope(
@@ -79,7 +90,7 @@ def read_checks(
         _check_unit(reading, files)
         _check_company(reading)
         _check_notation(reading, scope)
-        check = _plugged(reading, own)
+        check = _mapped(_plugged(reading, own), reading, code)
         if check.name and check.name in checks:
             reading.at("name").wrong(f"another check has the name {check.name!r}")
         checks[check.name] = check
@@ -100,6 +111,17 @@ def _plugged(reading: Table[Check], own: tuple[Plugin, ...]) -> Check:
         plugin = found_plugin("checks", check.target, reading.at("plugin"), own, ())
         plugged = tuple(plugin or ())
     return replace(check, normalize=tuple(normalize), plugged=plugged)
+
+
+def _mapped(check: Check, reading: Table[Check], code: PythonCode | None) -> Check:
+    """The check, with the place of the function that reads its lines."""
+    if check.map is None or code is None:
+        return check
+    if why := code.reference_error(check.map, "group"):
+        reading.at("map").wrong(why)
+    document = reading.spot.document.name
+    plugin = Plugin("maps", check.map, check.map, document, str(code.folder))
+    return replace(check, mapped=tuple(plugin))
 
 
 def _check_unit(reading: Table[Check], files: Sequence[UnitFile]) -> None:
@@ -156,12 +178,17 @@ def _check_notation(reading: Table[Check], scope: Scope) -> None:
         check_text(text, reading.at("settings").at(name), scope)
     if reading["equals"] is not None and isinstance(reading["equals"][0], str):
         check_text(reading["equals"][0], reading.at("equals"), scope)
-    for name in (*_PATTERNS, "ignore"):
+    for name in (*_PATTERNS, "ignore", "includes"):
         for spot, text in _texts(reading, name):
             if reading["literal"]:
                 check_text(text, spot, scope)
             else:
                 check_pattern(text, spot, scope)
+    if reading["equals_json"] is not None:
+        try:
+            json.loads(reading["equals_json"])
+        except ValueError as error:
+            reading.at("equals_json").wrong(f"must be JSON: {error}")
     if reading["join"] not in ("", "traceback"):
         check_pattern(reading["join"], reading.at("join"), scope)
     _check_expressions(reading, _groups(reading, scope))

@@ -439,6 +439,7 @@ class _Loading:
                 params,
                 own,
                 self.fixtures,
+                self.code,
             )
         return tables
 

@@ -44,7 +44,7 @@ class PythonCode:
     """
 
     def __init__(self, folder: Path, cwd: Path, complaints: Complaints) -> None:
-        self._folder = folder
+        self.folder = self._folder = folder
         self._cwd = cwd
         self._complaints = complaints
         self._trees: dict[Path, ast.Module | None] = {}

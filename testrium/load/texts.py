@@ -26,7 +26,7 @@ _OWN_PREFIX = "env.TESTRIUM_"
 _LATER_IN_CHECKS = frozenset(
     (
         *("file", "json", "exists", "absent", "value", "golden", "settings", "equals", "contains"),
-        *("lacks", "sequence", "last", "ignore", "join", "extract"),
+        *("lacks", "sequence", "last", "ignore", "includes", "join", "extract"),
     )
 )
 #: The keys of a unit that keep it until the unit starts.

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         collect,
         diff,
         extract,
+        extract_all,
         normalize,
     )
     from testrium.testing.files import (
@@ -95,6 +96,7 @@ __all__ = [
     "copy",
     "diff",
     "extract",
+    "extract_all",
     "fill_template",
     "free_port",
     "free_ports",
@@ -139,6 +141,7 @@ def __getattr__(name: str) -> object:
             | "collect"
             | "diff"
             | "extract"
+            | "extract_all"
             | "normalize"
         ):
             from testrium.testing import asserting as home

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -17,7 +17,10 @@ from testrium.checks import comparison
 from testrium.checks.comparison import NAMED, normalized_by
 from testrium.checks.conditions import (
     Failure,
+    LineMap,
+    Text,
     compare,
+    every_match,
     extracted_values,
     join_of,
     text_of,
@@ -57,6 +60,10 @@ class Conditions(TypedDict, total=False):
     literal: bool
     join: str
     ignore: Patterns
+    includes: Patterns
+    map: Callable[[str], str | None]
+    encoding: str
+    every: bool
     extract: Patterns
     expect: Patterns
     golden: str | os.PathLike[str]
@@ -71,7 +78,7 @@ def check_file(
     if isinstance(source, Process | Log):
         check_log(source, **conditions)
     else:
-        _made(_check("file", os.fspath(source), conditions))
+        _made(_check("file", os.fspath(source), conditions), read=conditions.get("map"))
 
 
 def check_log(source: Process | Log | Path | str, **conditions: Unpack[Conditions]) -> None:
@@ -82,12 +89,14 @@ def check_log(source: Process | Log | Path | str, **conditions: Unpack[Condition
             name is the path of a file.
         conditions: see `Conditions`.
     """
-    files = log_of(source).paths
+    log = log_of(source)
+    files = log.paths
     if isinstance(source, Process):
         name = source.name
     else:
         name = str(source) if is_unit(source) else " and ".join(map(str, files))
-    _made(_check("log", name, conditions), {path.stem: path for path in files})
+    logs = {path.stem: path for path in files}
+    _made(_check("log", name, conditions), logs, conditions.get("map"), log.encoding)
 
 
 def check_json(
@@ -99,14 +108,14 @@ def check_json(
 ) -> None:
     """Check a JSON document, or what stands `at` a place in it."""
     check = replace(_check("json", os.fspath(path), conditions), at=at or None)
-    _made(_equal_to(check, equals))
+    _made(_equal_to(check, equals), read=conditions.get("map"))
 
 
 def check_value(value: Any, *, equals: Any = ..., **conditions: Unpack[Conditions]) -> None:
     """Check a text, a number, or what JSON can hold. In `expect` its name is `value`."""
     check = _equal_to(_check("value", "", conditions), equals)
     value = FoundText(value) if isinstance(value, str) else value
-    examiner = _examiner()
+    examiner = _examiner(read=conditions.get("map"))
     _finish(examiner, examiner.value_failures(check, "the value", value))
 
 
@@ -121,11 +130,15 @@ def check_absent(path: str | os.PathLike[str]) -> None:
 
 
 def check_that(expression: str, **values: Any) -> None:
-    """Check an expression of the small language of `expect`; a failure shows the values.
+    """Check an expression; a failure shows all values.
 
-    Example: `check_that("total == price * n", total=30, price=10, n=3)`
+    It is of the small language of `expect`, with attributes, methods and indices besides.
+
+    Examples:
+        `check_that("total == price * n", total=30, price=10, n=3)`
+        `check_that("body['state'].lower() == 'paid'", body=answer.json(), url=url)`
     """
-    _raise(compare([expression], values))
+    _raise(compare([expression], values, own_code=True))
 
 
 def extract(
@@ -141,13 +154,36 @@ def extract(
     Raises:
         CheckError: no line matches.
     """
-    log = log_of(source)
-    lines = "\n".join(line for file in log.paths for line in _lines(file, log.encoding))
-    text = text_of(_name(source), lines).read_as(join_of(join) if join else None, ())
-    values, _, failure = extracted_values(text, patterns)
+    values, _, failure = extracted_values(_text_of(source, join), patterns)
     if failure is not None:  # there is nothing to return: this ends a `collect` block too
         raise _error([failure])
     return {name: None if value is None else str(value) for name, value in values.items()}
+
+
+def extract_all(
+    source: Process | Log | Path | str, *patterns: str, join: str = ""
+) -> list[dict[str, str | None]]:
+    """The named groups of every match, pattern by pattern, in the order of the lines.
+
+    Args:
+        source, patterns, join: as `extract` takes them.
+
+    Raises:
+        CheckError: no line matches one of the patterns.
+    """
+    found, _, failure = every_match(_text_of(source, join), patterns)
+    if failure is not None:
+        raise _error([failure])
+    return [
+        {name: None if value is None else str(value) for name, value in one.items()}
+        for one in found
+    ]
+
+
+def _text_of(source: Process | Log | Path | str, join: str) -> Text:
+    log = log_of(source)
+    lines = "\n".join(line for file in log.paths for line in _lines(file, log.encoding))
+    return text_of(_name(source), lines).read_as(join_of(join) if join else None, ())
 
 
 def normalize(text: str, *normalizers: Normalizing) -> str:
@@ -240,8 +276,13 @@ def _together(failures: Sequence[BaseException]) -> BaseException:
     return CheckError("\n".join(lines))
 
 
-def _made(check: Check, logs: Mapping[str, Path] | None = None) -> None:
-    examiner = _examiner(logs)
+def _made(
+    check: Check,
+    logs: Mapping[str, Path] | None = None,
+    read: LineMap | None = None,
+    encoding: str | None = None,
+) -> None:
+    examiner = _examiner(logs, read, encoding)
     try:
         failures = examiner.failures(check)
     except UnreadableError as error:
@@ -255,13 +296,18 @@ def _finish(examiner: Examiner, failures: Sequence[Failure]) -> None:
     _raise(failures)
 
 
-def _examiner(logs: Mapping[str, Path] | None = None) -> Examiner:
+def _examiner(
+    logs: Mapping[str, Path] | None = None,
+    read: LineMap | None = None,
+    encoding: str | None = None,
+) -> Examiner:
     return Examiner(
         Path.cwd(),
         lambda _: logs or {},
         run_dir=run_dir(),
         update_golden=bool(os.environ.get(names.UPDATE_GOLDEN)),
-        encoding=unit_encoding,
+        encoding=unit_encoding if encoding is None else lambda _: encoding,
+        read=read,
     )
 
 
@@ -270,7 +316,8 @@ def _check(kind: Any, target: str, conditions: Conditions) -> Check:
 
     given: dict[str, Any] = dict(conditions)
     fields: dict[str, Any] = {}
-    for name in ("contains", "lacks", "sequence", "ignore", "extract", "expect"):
+    given.pop("map", None)  # the examiner has it
+    for name in ("contains", "lacks", "sequence", "ignore", "includes", "extract", "expect"):
         value = given.pop(name, ())
         fields[name] = (value,) if isinstance(value, str) else tuple(value)
     if "count" in given:
@@ -281,7 +328,7 @@ def _check(kind: Any, target: str, conditions: Conditions) -> Check:
         fields["golden"] = os.fspath(given.pop("golden"))
     if (wanted := given.pop("normalize", None)) is not None:
         fields["normalize"] = tuple(map(_normalizer, _listed(wanted)))
-    for name in ("last", "literal", "join", "unordered"):
+    for name in ("last", "literal", "join", "unordered", "encoding", "every"):
         if name in given:
             fields[name] = given.pop(name)
     if given:

@@ -42,23 +42,27 @@ def wait_for_log(
     pattern: str,
     *,
     error: str | Sequence[str] = (),
+    ignore: str | Sequence[str] = (),
+    count: int = 1,
     literal: bool = False,
     process: Process | str | int | None = None,
     timeout: float | None = 10.0,
 ) -> re.Match[str]:
-    """Wait for a line.
+    """Wait for a line, or for so many.
 
     Args:
         source: a `Process`; the name of a unit of the run; the path of a file, as a Path; or a
             `Log`, which goes on behind the line that was found last.
         pattern: a regular expression, searched in each line; plain text if `literal`.
         error: patterns of lines that mean that it will not come any more.
+        ignore: patterns of lines that do not count, for `pattern` and for `error`.
+        count: how many lines must match.
         literal: the patterns are plain text.
         process: whose end ends the wait; if the source is a process or a unit, that one.
         timeout: seconds.
 
     Returns:
-        The match: `match["port"]` is the named group, `match.string` the line.
+        The match, of several the last: `match["port"]` is the named group, `match.string` the line.
 
     Raises:
         ErrorLineError: a line matches `error`.
@@ -67,8 +71,12 @@ def wait_for_log(
     if process is None and isinstance(source, Process | str):
         process = source
     errors = (error,) if isinstance(error, str) else tuple(error)
-    search = LogSearch(pattern, errors, literal=literal)
-    what = f"a line that matches {pattern!r} in {_named(source)}"
+    ignored = (ignore,) if isinstance(ignore, str) else tuple(ignore)
+    if count < 1:
+        raise ValueError(f"count must be at least 1, got {count}")
+    search = LogSearch(pattern, errors, ignored, count, literal=literal)
+    lines = "a line that matches" if count == 1 else f"{count} lines that match"
+    what = f"{lines} {pattern!r} in {_named(source)}"
     with waking(what, timeout, process, log.paths) as wakes:
         while True:
             over = wakes.is_over()

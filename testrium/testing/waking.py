@@ -362,15 +362,30 @@ def unit_log(unit: str) -> Log:
 class LogSearch:
     """Looks for a pattern in new lines, and for those that mean failure."""
 
-    def __init__(self, pattern: str, errors: Sequence[str], *, literal: bool) -> None:
+    def __init__(
+        self,
+        pattern: str,
+        errors: Sequence[str],
+        ignored: Sequence[str] = (),
+        count: int = 1,
+        *,
+        literal: bool,
+    ) -> None:
+        self._left = count
+        self._ignored = [_compiled(text, literal=literal) for text in ignored]
         self._pattern = _compiled(pattern, literal=literal)
         self._errors = [_compiled(error, literal=literal) for error in errors]
 
     def found(self, log: Log, *, final: bool = False) -> re.Match[str] | str | None:
-        """The first match, or the line that means failure; None where there is neither."""
+        """The match that is enough, or the line that means failure; None where there is neither."""
         for line in log.lines(final=final):
+            if any(ignored.search(line) for ignored in self._ignored):
+                continue
             if match := self._pattern.search(line):
-                return match
+                self._left -= 1
+                if self._left <= 0:
+                    return match
+                continue
             if any(error.search(line) for error in self._errors):
                 return line
         return None

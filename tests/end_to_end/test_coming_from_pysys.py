@@ -182,3 +182,68 @@ def test_modes_come_from_code_and_properties_from_the_project(workplace: Workpla
     wrong = workplace.run("-X", "sever=given")
     assert wrong.exit_code == 3
     assert "did you mean 'server'?" in wrong.stderr
+
+
+TEXTS = r"""
+from testrium import testing
+
+def upper(line): return line.upper() if line else None
+
+def test_waits_and_finds_all():
+    testing.write_file("out.txt", "tick 1\nnoise tick 9\ntick 2\n")
+    from pathlib import Path
+    match = testing.wait_for_log(Path("out.txt"), r"tick (\d)", count=2, ignore="noise")
+    assert match[1] == "2"
+    found = testing.extract_all(Path("out.txt"), r"^tick (?P<n>\d)")
+    assert found == [{"n": "1"}, {"n": "2"}]
+    testing.check_file("out.txt", map=str.upper, contains="TICK 1", lacks="tick")
+    Path("latin.txt").write_bytes("caf\xe9".encode("latin-1"))
+    testing.check_file("latin.txt", encoding="latin-1", contains="^caf\xe9$")
+
+def test_expressions_have_methods():
+    body = {"state": "PAID"}
+    testing.check_that("body['state'].lower() == 'paid' and items[-1] == 2", body=body, items=[2])
+    try:
+        testing.check_that("body['state'] == 'open'", body=body, url="http://shop")
+    except testing.CheckError as error:
+        assert "url = http://shop" in str(error)
+    else:
+        raise AssertionError("nothing was raised")
+"""
+TEXT_CHECKS = """
+    [[checks]]
+    name = "mapped"
+    log = "a"
+    map = "test_case:upper"
+    contains = "^N=1 N=2$"
+    [[checks]]
+    name = "all matches"
+    log = "a"
+    extract = 'n=(?P<n>[0-9]+)'
+    every = true
+    expect = "sum(n) == 6 and len(n) == 3"
+    [[checks]]
+    name = "only what is included"
+    log = "a"
+    golden = "expected.txt"
+    includes = "^n="
+    [[checks]]
+    name = "null"
+    json = "body.json"
+    equals-json = '{"paid": null}'
+    [[checks]]
+    name = "not null"
+    json = "body.json"
+    at = "paid"
+    equals = 1
+"""
+
+
+def test_texts_are_mapped_included_and_matched_everywhere(workplace: Workplace) -> None:
+    unit = "command = ['printf', 'n=1 n=2\\nother\\nn=3\\n']"
+    folder = workplace.group({"a": unit}, TEXTS, tables=TEXT_CHECKS)
+    (folder / "expected.txt").write_text("n=1 n=2\nn=3\nnever\n")
+    (folder / "body.json").write_text('{"paid": null}')
+    outcome = workplace.run()
+    assert outcome.codes == ["check not null"], outcome.stdout
+    assert "is null, expected 1" in outcome.group["findings"][0]["message"]
