@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -247,3 +249,17 @@ def test_texts_are_mapped_included_and_matched_everywhere(workplace: Workplace) 
     outcome = workplace.run()
     assert outcome.codes == ["check not null"], outcome.stdout
     assert "is null, expected 1" in outcome.group["findings"][0]["message"]
+
+
+def test_the_first_example_of_the_page_runs_as_shown(workplace: Workplace) -> None:
+    page = Path(__file__).parents[2] / "docs" / "coming-from-pysys.md"
+    config, code, shell = re.findall(
+        r"^```\w+\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL
+    )[:3]
+    workplace.write(workplace.folder / "orders" / "config.toml", config)
+    workplace.write(workplace.folder / "orders" / "test_case.py", code)
+    make, run = shell.splitlines()
+    assert run == "testrium run orders"
+    (workplace.folder / make.removeprefix("mkdir ")).mkdir()
+    outcome = workplace.run("orders")
+    assert (outcome.exit_code, outcome.group["notes"]) == (0, []), outcome.stdout
