@@ -83,6 +83,8 @@ class Options(TypedDict, total=False):
     """Only what did not pass when it was last run."""
     repeat: int | None
     """Run each group N more times; None: as its `repeat` says."""
+    debug: bool
+    """Give `breakpoint()` the terminal, and suspend deadlines."""
     retries: int
     """Run what does not pass N more times; what passes then has the note `flaky`."""
     fail_on_flaky: bool
@@ -615,6 +617,7 @@ def request(paths: _Paths = (), **options: Unpack[Options]) -> Request:
         ),
         observer=options.get("observer") or SilentObserver(),
         repeat=options.get("repeat"),
+        debug=options.get("debug", False),
         retries=options.get("retries", 0),
         fail_on_flaky=options.get("fail_on_flaky", False),
         shard=shard,

@@ -117,6 +117,7 @@ class Request(NamedTuple):
     on: Elsewhere | None = None
     keep: Keep = "all"
     retries: int = 0
+    debug: bool = False  # there are no deadlines
     fail_on_flaky: bool = False
     shard: Shard | None = None
     hold_failures: Callable[[HeldGroup, asyncio.Event], Awaitable[None]] | None = None
@@ -148,6 +149,8 @@ def run(request: Request) -> RunResult:
         if request.max_regression is not None:
             allowed = request.max_regression
             scenarios = tuple(one._replace(max_regression=allowed) for one in scenarios)
+        if request.debug:
+            scenarios = tuple(map(_without_deadlines, scenarios))
         if request.shard is not None:
             scenarios = _in_shard(scenarios, request.shard, project, request.observer)
         for notice in dict.fromkeys(notice for group in groups for notice in group.notices):
@@ -169,6 +172,21 @@ def _in_shard(
     known = "balanced by earlier durations" if durations else "no earlier durations are known"
     observer.notice(f"shard {shard}: {len(mine)} of {plural(len(scenarios), 'result')}, {known}")
     return mine
+
+
+#: As good as none, and no more than clocks and timers can hold (seconds).
+_A_YEAR_S = 365 * 86400.0
+
+
+def _without_deadlines(scenario: Scenario) -> Scenario:
+    """The same with time for a person at a debugger."""
+    from dataclasses import replace
+
+    units = tuple(
+        replace(unit, timeout_s=None, ready_timeout_s=_A_YEAR_S) for unit in scenario.units
+    )
+    group = replace(scenario.group, timeout_s=_A_YEAR_S)
+    return scenario._replace(group=group, units=units)
 
 
 def run_scenario(request: Request, project: Project, scenario: Scenario) -> RunResult:

@@ -91,6 +91,7 @@ class RunOptions:
     paths: tuple[str, ...]
     verbose: bool
     strict: bool
+    debug: bool
     retries: int
     fail_on_flaky: bool
     hold: bool
@@ -128,7 +129,8 @@ class RunOptions:
             paths=paths,
             shuffle=shuffle,
             verbose=self.verbose or common.verbose,
-            jobs=self.jobs or usable_cores(),
+            jobs=1 if self.debug else self.jobs or usable_cores(),
+            plain=self.plain or self.debug,
         )
 
 
@@ -196,6 +198,11 @@ def _as_given(option: click.Option, value: Any) -> Any:
     is_flag=True,
     help="Treat a missing requirement as an error, not as a skip, and a group that proves nothing"
     " as a failure.",
+)
+@click.option(
+    "--debug",
+    is_flag=True,
+    help="Give breakpoint() the terminal, and suspend deadlines; one group at a time.",
 )
 @click.option(
     "--retries",
@@ -318,6 +325,11 @@ def command(common: Common | None, /, selected: Selected, **values: Any) -> int:
         from testrium.probe.environment import UPDATE_GOLDEN
 
         os.environ[UPDATE_GOLDEN] = "1"  # for the checks that test functions make
+    if options.debug:
+        from testrium.probe.environment import DEBUG
+
+        files = (f"/proc/{os.getpid()}/fd/{fd}" for fd in (0, 1))
+        os.environ[DEBUG] = "\n".join(files)
     cwd = Path.cwd()
     reports = chosen()
     stream = sys.stderr if any(report.on_stdout for report in reports) else sys.stdout
@@ -378,6 +390,7 @@ def _request(
         all_modes=selected.all_modes,
         failed=selected.failed,
         retries=options.retries,
+        debug=options.debug,
         fail_on_flaky=options.fail_on_flaky,
         shard=options.shard or "",
         hold_failures=_holder(options, console),

@@ -189,6 +189,8 @@ class RunTable:
     """Select what did not pass when it was last run."""
     strict: bool | None = None
     """Treat a missing requirement as an error, and a group that proves nothing as a failure."""
+    debug: bool | None = None
+    """Give `breakpoint()` the terminal, and suspend deadlines."""
     retries: Count | None = None
     """Run what does not pass N more times."""
     fail_on_flaky: bool | None = None

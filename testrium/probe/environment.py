@@ -15,6 +15,9 @@ TRACEPARENT = "TRACEPARENT"
 #: Set where reference files are to be rewritten, by `testrium run --update-golden` or by hand.
 UPDATE_GOLDEN = "TESTRIUM_UPDATE_GOLDEN"
 
+#: With `testrium run --debug`: the two files that `breakpoint()` reads and writes, one a line.
+DEBUG = "TESTRIUM_DEBUG"
+
 # Between the runner and Testrium's own code in the unit; users do not rely on them.
 
 #: The address that answers waits, see `testrium.probe.waiting`.

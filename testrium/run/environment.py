@@ -92,8 +92,9 @@ class Surroundings(NamedTuple):
             names.DOMAIN: self.domain,
             names.TRACEPARENT: traceparent(self.run, f"{self.scenario.folder_name}/{unit}/{start}"),
         }
-        if names.UPDATE_GOLDEN in os.environ:
-            env[names.UPDATE_GOLDEN] = os.environ[names.UPDATE_GOLDEN]
+        for name in (names.UPDATE_GOLDEN, names.DEBUG):
+            if name in os.environ:
+                env[name] = os.environ[name]
         if (measured_by := os.environ.get(names.COVERAGE)) is not None:
             env |= {names.COVERAGE: measured_by, "COVERAGE_PROCESS_START": measured_by}
             env.pop("COVERAGE_PROCESS_CONFIG", None)  # of whoever measures us; it would win

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -263,3 +265,20 @@ def test_the_first_example_of_the_page_runs_as_shown(workplace: Workplace) -> No
     (workplace.folder / make.removeprefix("mkdir ")).mkdir()
     outcome = workplace.run("orders")
     assert (outcome.exit_code, outcome.group["notes"]) == (0, []), outcome.stdout
+
+
+def test_breakpoint_gets_the_terminal_of_the_run(workplace: Workplace) -> None:
+    code = "def test_it():\n    value = 41\n    breakpoint()\n    assert value == 42\n"
+    workplace.group({}, code, configs="timeout = 1")
+    debugged = subprocess.run(
+        [sys.executable, "-m", "testrium", "run", "--debug"],
+        cwd=workplace.folder,
+        env=workplace.env,
+        input="p value + 100\n!value = 42\nc\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert debugged.returncode == 0, debugged.stdout
+    assert "141" in debugged.stdout
+    assert "testrium run --debug" in workplace.run().group["findings"][0]["message"]

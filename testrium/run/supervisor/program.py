@@ -27,11 +27,13 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from testrium.probe.environment import DEBUG
 from testrium.run.supervisor.protocol import Launch, Message, encoded
 from testrium.system.files import open_regular
 
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
+    from pdb import Pdb
     from types import ModuleType, TracebackType
 
 #: The root logger's level for each mode. EXCEPT: only what went wrong.
@@ -76,9 +78,32 @@ def prepare(launch: Launch, stacks_fd: int) -> None:
 
         coverage.process_startup()  # nothing where the interpreter did so when it started
     threading.excepthook = _thread_died
+    if "PYTHONBREAKPOINT" not in launch.env:
+        sys.breakpointhook = _breakpoint
     sys.meta_path.insert(0, _AsyncioFinder())
     _import_from(launch.folder, launch.env.get("PYTHONPATH", ""))
 
+
+def _breakpoint() -> None:
+    """`breakpoint()`: the debugger at the runner's terminal, which `--debug` gives it."""
+    files = os.environ.get(DEBUG, "")
+    if not files:
+        raise RuntimeError("breakpoint() has no terminal here: call `testrium run --debug`")
+    global _debugger  # noqa: PLW0603 - what it has read ahead must not get lost
+    if _debugger is None:
+        import pdb
+
+        reading, writing = files.split("\n")
+        _debugger = pdb.Pdb(
+            stdin=open(reading, encoding="utf-8"),  # noqa: SIM115, PTH123 - open to the end
+            stdout=open(writing, "a", encoding="utf-8"),  # noqa: SIM115, PTH123
+            nosigint=True,  # Ctrl-C is the runner's
+        )
+        _debugger.use_rawinput = False
+    _debugger.set_trace(sys._getframe(1))  # noqa: SLF001 - as the hook of Python does
+
+
+_debugger: Pdb | None = None
 
 #: Units that sys.exit() ends well; a suite would leave out the tests that were to come.
 _MAY_EXIT = ("setup", "teardown")
