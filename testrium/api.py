@@ -649,7 +649,7 @@ def _check_names(options: Options) -> None:
 
     for name in options.keys() - Options.__annotations__.keys():
         hint = did_you_mean(name, Options.__annotations__)
-        raise UsageError(f"testrium.api.run has no option {name!r}{hint}")
+        raise UsageError(f"api.run has no option {name!r}{hint}")
 
 
 def _outside_of_loops(work: Callable[[], _T]) -> _T:

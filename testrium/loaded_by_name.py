@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 # What the programs of a run call first: `module:function`.
 SUPERVISOR = "testrium.run.supervisor.server:main"
 SPAWNING_SUPERVISOR = "testrium.run.supervisor.spawn:main"
-SPAWNED_UNIT = "testrium.run.supervisor.program:run_spawned_unit"
+#: It calls entrypoints, and reports what they raise.
+UNIT_PROGRAM = "testrium.run.supervisor.program"
+SPAWNED_UNIT = f"{UNIT_PROGRAM}:run_spawned_unit"
 FRESH_UNIT = "testrium.run.supervisor.keeper:run_fresh_unit"
 PLUGIN_WRITER = "testrium.report.plugin_writer:serve"
 

@@ -364,8 +364,9 @@ def _report_deaths() -> None:
     What calls an entrypoint does so itself. A process that a unit has started has no say in how the
     unit ends.
     """
-    modules = sys.modules
-    if "testrium.run.supervisor.program" in modules or not _leads_session():
+    from testrium.loaded_by_name import UNIT_PROGRAM
+
+    if UNIT_PROGRAM in sys.modules or not _leads_session():
         return
     uncaught = sys.excepthook
 
@@ -375,7 +376,7 @@ def _report_deaths() -> None:
         uncaught(kind, error, trace)
 
     sys.excepthook = died
-    threading: Any = modules.get("threading")
+    threading: Any = sys.modules.get("threading")
     if threading is None:  # then there are no threads whose end it tells
         return
     thread_uncaught = threading.excepthook
