@@ -135,6 +135,8 @@ class Injector:
             match fault.do:
                 case "restart":
                     done = self.targets[event.owner].restart()
+                    if done:  # what is asked next is answered once the stop signal was sent
+                        await process.signal("CONT", "process", event.pid)
                 case "pause":
                     done = await process.pause(fault.for_ns, to, event.pid)
                 case "signal":
