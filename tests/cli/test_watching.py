@@ -84,6 +84,7 @@ def start(workplace: Workplace, *arguments: str) -> Iterator[subprocess.Popen[st
         process.kill()
 
 
+@pytest.mark.soak
 def test_watching_runs_what_has_changed(attended: Workplace) -> None:
     folder = attended.group({"a": 'entrypoint = "test_case:a"'}, SENDER, name="one")
     attended.group({"a": 'entrypoint = "test_case:a"'}, SENDER, name="two")
@@ -99,6 +100,7 @@ def test_watching_runs_what_has_changed(attended: Workplace) -> None:
     assert attended.survivors() == []
 
 
+@pytest.mark.soak
 def test_a_group_is_up_until_it_is_interrupted(attended: Workplace) -> None:
     attended.group({"a": SERVICE, "b": 'entrypoint = "test_case:a"'}, SENDER, name="shop")
     with start(attended, "up", "shop") as process:
