@@ -67,6 +67,32 @@ def test_texts_of_the_package_say_what_is() -> None:
     assert [found for file in FILES for found in riddles(file)] == []
 
 
+ROOT = FOLDER.parent
+#: Every page but the one that lists the words to avoid.
+PAGES = [
+    page
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md")))
+    if page.name != "wording.md"
+]
+
+
+def prose(page: Path) -> str:
+    """A page without its code: what programs print and people write is not ours to word."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    return " ".join(re.sub(r"`[^`\n]*`", "CODE", text).split())
+
+
+def test_pages_say_what_is() -> None:
+    assert len(PAGES) > 60
+    found = [
+        f"{page.relative_to(ROOT)}: {text[max(match.start() - 40, 0) : match.end() + 40]}"
+        for page in PAGES
+        for text in [prose(page)]
+        for match in RIDDLES.finditer(text)
+    ]
+    assert found == []
+
+
 @pytest.mark.parametrize(
     "text", ["there is no run", "So many runs.", "no TOML: x", "Whoever asks", "it is told"]
 )
