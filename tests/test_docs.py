@@ -218,7 +218,7 @@ def told_of(name: str) -> str:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_of_a_command_is_documented(name: str) -> None:
-    named = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", told_of(name)))
+    named = set(re.findall(r"(?<![\w-])--?[A-Za-z][a-z-]*", told_of(name)))
     if name == "list":
         assert "as `testrium run` does" in told_of(name)
         named |= options(command_of("run"))
