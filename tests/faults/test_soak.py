@@ -27,7 +27,7 @@ CIRCUIT = f'[[circuits]]\nname = "c"\nroute = ["a:sent", "b:received"]\nkeys = "
 SERVICE = 'entrypoint = "test_case:b"\nready_event = "up"\nports = ["p"]'
 CLIENT = 'entrypoint = "test_case:a"\nunit_dependencies = ["b"]'
 CODE = """
-import signal, subprocess, sys, threading, time
+import os, signal, socket, subprocess, sys, threading, time
 
 KEYS = 50
 
@@ -60,7 +60,7 @@ KINDS = {
         '[[faults]]\nat = "b:received"\ndo = "delay"\nfor = "5ms"',
     ),
     "linked": (
-        "pass",
+        "socket.create_connection(('127.0.0.1', int(os.environ['TESTRIUM_PORT_B_P']))).close()",
         "pass",
         '[[faults]]\nlink = "b.p"\ndo = "latency"\nvalue = "1ms"',
     ),
