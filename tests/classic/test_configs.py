@@ -81,19 +81,19 @@ def test_normalising_twice_changes_nothing() -> None:
         ({"Configs": {}}, "Configs.units is required"),
         (
             {"Configs": {"units": "a"}},
-            """Configs.units must be a list of strings, got 'a': write ["a"]""",
+            "Configs.units must be a list of strings",
         ),
         ({"Configs": {"units": ["a", "a"]}}, "Configs.units contains duplicate values: a"),
         (
             {"Configs": {"units": ["a"], "timeout": 0, "repeat": 11}},
             (
-                "Configs.repeat must be an integer between 0 and 10, got 11; "
-                "Configs.timeout must be a positive number, got 0"
+                "Configs.repeat must be an integer between 0 and 10; "
+                "Configs.timeout must be a positive number"
             ),
         ),
         (
             {"Configs": {"units": ["a"], "enabled": 1}},
-            "Configs.enabled must be a boolean, true or false, got 1",
+            "Configs.enabled must be a boolean",
         ),
         (
             {"Configs": {"units": ["a"], "tiemout": 1}},
@@ -112,12 +112,12 @@ def test_wrong_configs(config: Any, message: str) -> None:
     [
         (None, "unit config must load into a dictionary"),
         ({}, "unit init is required"),
-        ({"init": -1}, "unit init must be a non-negative integer, got -1"),
+        ({"init": -1}, "unit init must be a non-negative integer"),
         (
             {"init": 0, "entrypoint": "x"},
-            """unit entrypoint must use "module:function" format, got 'x'""",
+            'unit entrypoint must use "module:function" format',
         ),
-        ({"init": 0, "ready_timeout": 0}, "unit ready_timeout must be a positive number, got 0"),
+        ({"init": 0, "ready_timeout": 0}, "unit ready_timeout must be a positive number"),
         ({"init": 0, "events": ["x", "x"]}, "unit events contains duplicate values: x"),
     ],
 )
@@ -151,7 +151,7 @@ def test_right_ones() -> None:
             "unit a depends on disabled unit b",
         ),
         ([unit("a", 0, "b"), unit("b", 1, "a")], ["a", "b"], "cycle: a -> b -> a"),
-        ([{"name": "a", "init": -1}], ["a"], "unit init must be a non-negative integer, got -1"),
+        ([{"name": "a", "init": -1}], ["a"], "unit init must be a non-negative integer"),
     ],
 )
 def test_wrong_collections(

@@ -117,7 +117,7 @@ def test_a_campaign_that_cannot_begin_as_json(workplace: Workplace) -> None:
     assert "needs a table [chaos]" in error["message"]
     wrong = chaos(workplace, "group", "--json", "nowhere/told.json")
     assert wrong.exit_code == 3
-    assert "--json: cannot write 'nowhere/told.json': there is no folder" in wrong.stderr
+    assert "--json: cannot write 'nowhere/told.json': the folder '" in wrong.stderr
 
 
 def test_the_same_seed_draws_the_same_plans(workplace: Workplace) -> None:

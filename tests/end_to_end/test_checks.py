@@ -149,7 +149,7 @@ def test_what_a_dead_unit_owed_and_what_it_wrote(workplace: Workplace) -> None:
         "no file": "crash app",
     }
     message = checks_of(outcome)["never started"]["message"]
-    assert message == "there is no output of late: it was not started, or its logs are gone"
+    assert message == "late has no output: it was not started, or its logs were removed"
 
 
 def test_checks_come_before_teardown_and_count_for_the_callback(workplace: Workplace) -> None:

@@ -275,7 +275,7 @@ def test_a_machine_without_proc_is_told(workplace: Workplace) -> None:
     program = (*unshare, "sh", "-c", script, "sh", sys.executable, "-m", "testrium")
     code, words = told(workplace.start("run", program=program))
     assert code == 5
-    assert "there is no /proc" in words
+    assert "/proc is missing: mount it" in words
 
 
 def test_sockets_go_elsewhere_where_the_temporary_folder_has_a_long_path(

@@ -42,7 +42,7 @@ class Run:
 
     def scenario(self, *checks: Check) -> Scenario:
         group = Group("g", self.group, (API,), checks=checks, env={"MINE": "yes"})
-        return Scenario("g", group, (API,), params={"size": "7"})
+        return Scenario("g", group, (API,), values={"param.size": "7"})
 
     def made(self, *checks: Check, **options: Any) -> tuple[CheckResult, ...]:
         return make_checks(self.scenario(*checks), self.database, **options).results
