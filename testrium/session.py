@@ -402,7 +402,7 @@ class Session:
             result = await self._try(scenario._replace(folder_name=again), hold)
         if tries:
             result = tried_again(result, tries, fails=self._request.fail_on_flaky)
-        if not result.scenario.skip:
+        if result.run_dir is not None:  # it was run
             result = await self._keep(result)
         self._report(result)
         return result

@@ -331,7 +331,7 @@ def test_a_wait_ends_with_the_unit_that_should_emit(workplace: Workplace) -> Non
     outcome = workplace.run()
     assert outcome.codes == ["exception cli:ValueError"]
     message = outcome.group["findings"][0]["message"]
-    assert "there is no unit 'svr' in this run: did you mean 'srv'?" in message
+    assert "this run has no unit 'svr': did you mean 'srv'?" in message
     assert outcome.group["required"]["missing"] == []
 
 
@@ -384,7 +384,7 @@ def test_a_wait_ends_at_once_when_its_unit_has_ended(workplace: Workplace) -> No
     assert text("wait") == f"TimeoutError: no probe srv:never with key 'k': {ended} True"
     assert text("late") == text("async") == f"TimeoutError: no probe srv:never: {ended} True"
     assert text("past") == "up True"
-    unknown = "ValueError: there is no unit 'svr' in this run: did you mean 'srv'? True"
+    unknown = "ValueError: this run has no unit 'svr': did you mean 'srv'? True"
     assert text("unknown") == text("classic-unknown") == unknown
     assert text("classic") == "False True"
     assert text("warning") == f"wait_for_event: no srv:never will come: {ended} True"

@@ -140,9 +140,12 @@ def test_plugins_that_are_not_there_are_refused(place: Workplace) -> None:
     assert [(error["key"], error["message"]) for error in outcome.report["errors"]] == [
         (
             "kind",
-            f"must be one of: {', '.join((*KINDS, 'countdown'))}; did you mean 'countdown'?",
+            (
+                f"must be one of: {', '.join((*KINDS, 'countdown'))}; got 'cuontdown';"
+                " did you mean 'countdown'?"
+            ),
         ),
-        ("ready.plugin", "must be one of: line-in"),
+        ("ready.plugin", "must be one of: line-in; got 'gone'"),
         ("settings", "belongs to a unit whose kind is a plugin"),
     ]
 

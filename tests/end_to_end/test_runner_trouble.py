@@ -131,4 +131,4 @@ def test_a_group_without_an_enabled_unit_is_skipped(workplace: Workplace) -> Non
     workplace.group({"a": PROBE.format(name="a") + "\nenabled = false"}, DONE)
     outcome = workplace.run()
     assert outcome.group["verdict"] == "skip"
-    assert "enabled" in outcome.group["reason"]
+    assert outcome.group["reason"] == "all of its units are disabled"

@@ -204,7 +204,7 @@ def test_without_a_terminal_nobody_is_asked(workplace: Workplace) -> None:
     outcome = workplace.run()
     assert outcome.exit_code == 4
     assert outcome.codes == ["gap look"]
-    assert "2 of 2 steps of look have no answer: nobody was asked" in outcome.stdout
+    assert "2 of 2 steps of look have no answer: " in outcome.stdout
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def idle():
 
 def test_a_short_unit_with_a_limit_is_sampled_from_its_start(workplace: Workplace) -> None:
     workplace.group(
-        {"a": 'command = ["sleep", "0.15"]\nmax_rss = "100kB"', "b": 'command = ["sleep", "0.15"]'}
+        {"a": 'command = ["sleep", "0.15"]\nmax_rss = "100kB"', "b": 'command = ["sleep", "0.05"]'}
     )
     outcome = workplace.run()
     assert outcome.codes == ["limit a"]

@@ -15,7 +15,9 @@ from testrium.run.folder import RunFolder
 def surroundings(tmp_path: Path, **group: object) -> Surroundings:
     units = (Unit("api", 0, "units/api.toml", ports=("http",)), Unit("db-1", 1, "units/db-1.toml"))
     declared = Group("shop", tmp_path / "shop", units, **group)  # type: ignore[arg-type]
-    scenario = Scenario("shop", declared, units, mode="INFO", params={"size": "2"})
+    scenario = Scenario(
+        "shop", declared, units, mode="INFO", params={"size": "2"}, values={"param.size": "2"}
+    )
     folder = RunFolder(tmp_path / "run")
     ports = {"api": {"http": 20001}, "db-1": {"sql": 20002}}
     return Surroundings(scenario, "r1", folder, ports, "/tmp/s", "domain")
