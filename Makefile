@@ -15,8 +15,8 @@ demo: $(STAMPS)/package ## run every example circuit
 	@$(BIN)/testrium run example_groups
 
 test: lint ## run every check of this project
-	@TESTRIUM_SOAK_S=40 $(BIN)/pytest --quiet tests/faults/test_soak.py
-	@$(BIN)/pytest --numprocesses 2
+	@TESTRIUM_SOAK_S=20 $(BIN)/pytest --quiet tests/faults/test_soak.py
+	@$(BIN)/pytest --numprocesses 2 --dist worksteal
 
 lint: $(STAMPS)/test ## check style, types and the direction of imports
 	@$(BIN)/ruff check --quiet .

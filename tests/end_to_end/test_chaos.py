@@ -128,6 +128,7 @@ def test_the_same_seed_draws_the_same_plans(workplace: Workplace) -> None:
     assert drawn(first) == drawn(second)
 
 
+@pytest.mark.soak
 def test_a_bug_of_an_example(workplace: Workplace) -> None:
     """An order is acknowledged before it is stored: an ordinary run passes."""
     shutil.copytree(EXAMPLES / "ack_too_early", workplace.folder / "ack_too_early")

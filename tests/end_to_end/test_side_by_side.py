@@ -52,6 +52,7 @@ def beside(workplace: Workplace) -> dict[str, list[tuple[Any, ...]]]:
     return findings(workplace.run("-j", "8", "groups").report)
 
 
+@pytest.mark.soak
 def test_two_groups_side_by_side_are_judged_as_alone(workplace: Workplace) -> None:
     names = (PROCESS[2], HANG[0])
     placed(workplace, names)

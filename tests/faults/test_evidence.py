@@ -215,6 +215,7 @@ def test_an_empty_history_is_begun(workplace: Workplace, sound: Soundness) -> No
     sound.of(workplace.run(), 0)
 
 
+@pytest.mark.soak
 def test_a_history_that_others_hold_is_left_alone_and_the_run_is_judged(
     workplace: Workplace, sound: Soundness
 ) -> None:

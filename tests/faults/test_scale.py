@@ -53,7 +53,11 @@ def short_processes(number: int, count: int) -> str:
 
 
 @pytest.mark.parametrize(
-    ("keys", "sizes"), [(without_processes, (60, 120, 240)), (short_processes, (20, 40, 80))]
+    ("keys", "sizes"),
+    [
+        (without_processes, (60, 120, 240)),
+        pytest.param(short_processes, (20, 40, 80), marks=pytest.mark.soak),
+    ],
 )
 def test_twice_the_units_are_twice_the_work(
     workplace: Workplace, keys: Callable[[int, int], str], sizes: tuple[int, int, int]
@@ -75,6 +79,7 @@ def counted(workplace: Workplace, keys: Callable[[int, int], str], size: int) ->
     return int(Path(workplace.folder, "calls").read_text())
 
 
+@pytest.mark.soak
 def test_the_deadline_holds_while_many_are_started(workplace: Workplace) -> None:
     """One that lives on, and many more than can be started in the time."""
     units = {"a": 'command = ["sleep", "60"]\nstop = "self"'}

@@ -119,6 +119,7 @@ def test_five_thousand_units_can_be_declared(workplace: Workplace) -> None:
     assert outcome.exit_code == 0
 
 
+@pytest.mark.soak
 def test_five_thousand_units_in_a_chain_are_checked(workplace: Workplace) -> None:
     units = {"unit-0": 'command = ["true"]'}
     units |= {
@@ -289,7 +290,7 @@ def test_sockets_go_elsewhere_where_the_temporary_folder_has_a_long_path(
     assert list(long.iterdir()) == []
 
 
-@pytest.mark.parametrize("above", [False, True])
+@pytest.mark.parametrize("above", [pytest.param(False, marks=pytest.mark.soak), True])
 def test_folders_need_not_be_utf8(workplace: Workplace, above: bool) -> None:
     name = os.fsdecode(b"caf\xe9")
     if above:

@@ -158,7 +158,7 @@ LINES = st.one_of(
 
 
 @given(st.lists(LINES, min_size=QUICK_FROM, max_size=QUICK_FROM + 30), st.sampled_from(("u", "")))
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_many_lines_are_read_as_one_by_one(tmp_path: Path, lines: list[str], unit: str) -> None:
     path = tmp_path / "p"
     path.write_text("\n".join((*lines, "")))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from testrium.declared.circuits import Circuit
@@ -344,6 +344,7 @@ def _event(draw: st.DrawFn, number: int) -> Event:
 
 
 @given(st.data(), st.integers(0, 25))
+@settings(max_examples=40)
 def test_whatever_happened_passes_with_what_was_learned(data: st.DataObject, count: int) -> None:
     events = tuple(data.draw(_event(number)) for number in range(1, count + 1))
     group = Group("group", Path("group"), UNITS)
