@@ -161,7 +161,7 @@ CASES = {
         READY + "    time.sleep(60)\n",
         configs="timeout = 1",
         now=1,
-        difference="A unit that goes on.",
+        difference="A unit that continues.",
     ),
     "no event declared": Case(
         0,
