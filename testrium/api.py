@@ -15,6 +15,7 @@ import asyncio
 import functools
 import os
 import signal
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
@@ -623,7 +624,7 @@ def request(paths: _Paths = (), **options: Unpack[Options]) -> Request:
         shard=shard,
         hold_failures=options.get("hold_failures"),
         first=frozenset(options.get("first", ())),
-        jobs=jobs or usable_cores(),
+        jobs=jobs or (sys.maxsize if options.get("on") else usable_cores()),
         verbose=options.get("verbose", False),
         strict=options.get("strict", False),
         max_failures=options.get("max_failures"),

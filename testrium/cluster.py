@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 import zipfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -161,7 +161,7 @@ class Cluster:
         self._address = address
         self._run = run
         self._root = project.file.parent if project.file else cwd
-        self._project = project
+        self._shared = shared_files(project)
         self._archives: dict[Path, Any] = {}
         self._starts: dict[str, list[str]] = {}
         self._heard: dict[str, Callable[[], None]] = {}
@@ -279,7 +279,7 @@ class Cluster:
         inside = group.is_relative_to(self._root)
         place = str(group.relative_to(self._root)) if inside else group.name
         if group not in self._archives:
-            data = packed(self._root, group, place, self._project)
+            data = packed(group, place, self._shared)
             self._archives[group] = await self._client.scatter(data, hash=True)
         return place, self._archives[group]
 
@@ -332,20 +332,42 @@ def _topic(run: str) -> str:
 # Files ----------------------------------------------------------------------------------------
 
 
-def packed(root: Path, group: Path, place: str, project: Project) -> bytes:
-    """A ZIP archive of the group's folder and of what goes with it.
+def shared_files(project: Project) -> dict[str, Path]:
+    """What goes with every group, by its name below the project's folder.
+
+    Raises UsageError for a folder of `pythonpath` or a pattern of `[cluster] files` that is not
+    below the project's folder, or that is not there.
+    """
+    if project.file is None:
+        return {}
+    root = project.file.parent
+    named = [(f"pythonpath: {folder}", [folder]) for folder in project.pythonpath]
+    for pattern in project.cluster_files:
+        found = [] if Path(pattern).is_absolute() else sorted(root.glob(pattern))
+        named.append((f"cluster.files: {pattern!r}", found))
+    files = {project.file.name: project.file}
+    for told, found in named:
+        paths = [Path(os.path.normpath(path)) for path in found]
+        if not paths or not all(path.exists() and path.is_relative_to(root) for path in paths):
+            raise UsageError(
+                f"{project.file.name}: {told}: expected what is there, below {root}: only that goes"
+                " to other machines"
+            )
+        for path in paths:
+            place = path.relative_to(root)
+            if path.is_dir():
+                files |= {str(place / name): each for name, each in _files_below(path)}
+            else:
+                files[str(place)] = path
+    return files
+
+
+def packed(group: Path, place: str, shared: Mapping[str, Path]) -> bytes:
+    """A ZIP archive of the group's folder, as `place`, and of what goes with it.
 
     The same files give the same bytes, so that they are sent once.
     """
-    files = {f"{place}/{name}": path for name, path in _files_below(group)}
-    for folder in (*project.pythonpath, *_named(project)):
-        if folder.is_file():
-            files[str(folder.relative_to(root))] = folder
-        elif folder.is_dir() and folder.is_relative_to(root):
-            inside = folder.relative_to(root)
-            files |= {str(inside / name): path for name, path in _files_below(folder)}
-    if project.file is not None:
-        files[project.file.name] = project.file
+    files = {**shared, **{f"{place}/{name}": path for name, path in _files_below(group)}}
     memory = io.BytesIO()
     with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, path in sorted(files.items()):
@@ -354,15 +376,6 @@ def packed(root: Path, group: Path, place: str, project: Project) -> bytes:
             entry.external_attr = (path.stat().st_mode & 0o777) << 16
             archive.writestr(entry, path.read_bytes())
     return memory.getvalue()
-
-
-def _named(project: Project) -> Iterator[Path]:
-    """What `[cluster] files` names."""
-    if project.file is None:
-        return
-    root = project.file.parent
-    for pattern in project.cluster_files:
-        yield from sorted(root.glob(pattern))
 
 
 def _files_below(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -493,7 +506,10 @@ def _host_shared(*, exclusive: bool) -> Iterator[None]:
 
 
 def _pack_run(folder: Path, archive: Path) -> int:
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packing:
+    compression = zipfile.ZIP_DEFLATED
+    with zipfile.ZipFile(
+        archive, "w", compression, compresslevel=1, strict_timestamps=False
+    ) as packing:
         for base, _, names in os.walk(folder):
             for name in names:
                 path = Path(base, name)

@@ -340,7 +340,7 @@ class Session:
             done = await run_scheduled(
                 planned,
                 self.run_one,
-                jobs=self._request.jobs if self._cluster is None else self._cluster.slots,
+                jobs=self._slots(),
                 apart=self._cluster is not None,
                 stop=self._is_over,
                 sequence=self._in_sequence(planned),
@@ -361,6 +361,11 @@ class Session:
         if forgotten:
             self._request.observer.notice(f"{forgotten} more results passed, and are not reported")
         return sorted(results, key=lambda one: (one.scenario.group.order, one.scenario.group.id))
+
+    def _slots(self) -> int:
+        """How many groups may run at once."""
+        jobs = self._request.jobs
+        return jobs if self._cluster is None else min(jobs, self._cluster.slots)
 
     def _is_over(self, results: list[GroupResult]) -> bool:
         """Whether nothing more may start."""

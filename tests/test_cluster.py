@@ -15,6 +15,10 @@ from typing import Any
 import psutil
 import pytest
 
+from testrium.cluster import shared_files
+from testrium.errors import UsageError
+from testrium.load.project import Project
+
 pytest.importorskip("distributed")
 
 CODE = """
@@ -123,6 +127,35 @@ def test_a_wrong_address_is_refused(tmp_path: Path, address: str, told: str) -> 
     assert code == 3
     assert f"--on {address}: {told}" in output
     assert "Traceback" not in output
+
+
+@pytest.mark.parametrize(
+    "option", ["--verbose", "--update-golden", "--coverage", "--debug", "--hold"]
+)
+def test_what_needs_units_on_this_machine_is_refused(tmp_path: Path, option: str) -> None:
+    group(tmp_path, "passes")
+    code, _, output = finished(started(tmp_path, "--on", "local:1", option), tmp_path)
+    assert code == 3
+    assert f"--on conflicts with {option}: remove one of them" in output
+
+
+def test_what_goes_with_groups_is_found_below_the_project(tmp_path: Path) -> None:
+    root = tmp_path / "project"
+    for name in ("lib/a.py", "data/x/y.json", "testrium.toml", "../other/z"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    project = Project(
+        root / ".testrium",
+        file=root / "testrium.toml",
+        pythonpath=(root / "lib",),
+        cluster_files=("data/*",),
+    )
+    assert set(shared_files(project)) == {"testrium.toml", "lib/a.py", "data/x/y.json"}
+    for wrong in ("none/*", "/etc/hosts", "../*"):
+        with pytest.raises(UsageError, match="only that goes to other machines"):
+            shared_files(project._replace(cluster_files=(wrong,)))
+    with pytest.raises(UsageError, match="pythonpath"):
+        shared_files(project._replace(pythonpath=(tmp_path,)))
 
 
 @pytest.mark.soak

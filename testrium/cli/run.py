@@ -124,14 +124,31 @@ class RunOptions:
                     f"--shuffle {shuffle}: expected a number as SEED, or a PATH that exists"
                 )
             paths, shuffle = (shuffle, *paths), ""
+        verbose = self.verbose or common.verbose
+        if self.on:
+            self._refuse_what_is_for_here(verbose)
         return replace(
             self,
             paths=paths,
             shuffle=shuffle,
-            verbose=self.verbose or common.verbose,
-            jobs=1 if self.debug else self.jobs or usable_cores(),
+            verbose=verbose,
+            # The threads of a cluster's workers bound it anyway.
+            jobs=1 if self.debug else self.jobs or (sys.maxsize if self.on else usable_cores()),
             plain=self.plain or self.debug,
         )
+
+    def _refuse_what_is_for_here(self, verbose: bool) -> None:
+        """Raises UsageError for options that need the units to run on this machine."""
+        given = {
+            "--verbose": verbose,
+            "--update-golden": self.update_golden,
+            "--coverage": self.coverage,
+            "--debug": self.debug,
+            "--hold": self.hold,
+        }
+        for option, is_given in given.items():
+            if is_given:
+                raise UsageError(f"--on conflicts with {option}: remove one of them")
 
 
 class _WithDefaults(click.Command):
