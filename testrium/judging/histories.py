@@ -55,7 +55,7 @@ def _findings(
     try:
         answer = call_isolated(partial(_with_own_model, history, concerned, folders), LIMIT_S)
     except LostError as error:
-        answer = f"its process {error}"
+        answer = str(error)
     if isinstance(answer, str):
         text = f"{history.name} cannot be judged: the model {history.model}: {answer}"
         yield Finding(Code.UNDECIDED, history.name, text)

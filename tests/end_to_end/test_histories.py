@@ -17,6 +17,8 @@ key = "${{meta.owner}}"
 """
 
 CODE = """
+    import os
+
     def client():
         me = testrium.unit()
         for number, (name, owner, value, result) in enumerate(OPERATIONS):
@@ -40,6 +42,9 @@ CODE = """
 
     def broken():
         raise OSError("no such bank")
+
+    def leaving():
+        os._exit(3)
 """
 
 UNIT = {"client": 'entrypoint = "test_case:client"'}
@@ -57,12 +62,15 @@ def test_histories_are_judged_by_object_and_by_models_of_the_group(workplace: Wo
     workplace.group(UNIT, code(overdrawn), tables=own, name="overdrawn")
     raising = HISTORY.format(model="test_case:broken")
     workplace.group(UNIT, code(covered), tables=raising, name="raising")
+    leaving = HISTORY.format(model="test_case:leaving")
+    workplace.group(UNIT, code(covered), tables=leaving, name="leaving")
     writes = [("write", "ann", 1, None), ("write", "ann", 2, None), ("read", "ann", None, 1)]
     workplace.group(UNIT, code(writes), tables=HISTORY.format(model="register"), name="stale")
     outcome = workplace.run()
     groups = {group["id"]: group for group in outcome.report["groups"]}
     assert {name: group["verdict"] for name, group in groups.items()} == {
         "covered": "pass",
+        "leaving": "unknown",
         "overdrawn": "fail",
         "raising": "unknown",
         "stale": "fail",
@@ -76,6 +84,8 @@ def test_histories_are_judged_by_object_and_by_models_of_the_group(workplace: Wo
     assert (finding["code"], finding["where"]) == ("undecided", "account")
     assert "OSError: no such bank (" in finding["message"]
     assert "test_case.py:" in finding["message"]
+    [finding] = groups["leaving"]["findings"]
+    assert finding["message"].endswith("test_case:leaving: its process ended with exit code 3")
     [finding] = groups["stale"]["findings"]
     assert finding["keys"] == ["o-1", "o-2"]
     assert len(finding["events"]) == 4
