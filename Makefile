@@ -14,7 +14,9 @@ help: ## this list
 demo: $(STAMPS)/package ## run every example circuit
 	@$(BIN)/testrium run example_groups
 
+# Compiled before: the units of most tests may not write bytecode, and each would compile it all again.
 test: lint ## run every check of this project
+	@$(BIN)/python -m compileall -q testrium
 	@TESTRIUM_SOAK_S=20 $(BIN)/pytest --quiet tests/faults/test_soak.py
 	@$(BIN)/pytest --numprocesses 2 --dist worksteal
 

@@ -102,8 +102,10 @@ def emitted(run_dir: Path) -> list[tuple[str, int, int]]:
 
 
 def stored(run_dir: Path) -> list[tuple[str, int, int]]:
-    """The same of every event in its database."""
+    """The same of every event in its database: of none, when its tables had not been made yet."""
     with closing(sqlite3.connect(run_dir / "Data.db")) as connection:
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'Events'").fetchall():
+            return []
         rows = connection.execute("SELECT Owner, Pid, Seq FROM Events WHERE Seq IS NOT NULL")
         return sorted(rows.fetchall())
 
