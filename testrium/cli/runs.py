@@ -85,7 +85,7 @@ def show_command(run: str, group: str, plain: bool, key: str | None, timeline: b
     """Print what was found in RUN: the beginning of its id, or an archive; default: the last run.
 
     With GROUP, print everything about that group: its circuits, units and tests too. `show GROUP`
-    looks in the last run.
+    looks in the last run. Where every group has passed, their tables are printed anyway.
     """
     if key is not None and timeline:
         raise UsageError("--key shows one key, --timeline all of them: choose one")

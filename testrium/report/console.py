@@ -306,10 +306,16 @@ class Console:
         return asked or None
 
     def show(self, result: RunResult) -> None:
-        """Tell of a stored run what was told at its end: a line per group, then `finish`."""
+        """Tell of a stored run what was told at its end: a line per group, then `finish`.
+
+        Where all passed there is nothing else to read: so their tables are shown.
+        """
         result = masked_run(result)
         self._align(result.groups)
         self._write(self._finished_line(group) for group in result.groups)
+        if result.verdict is Verdict.PASS:
+            views = [view_group(group, cwd=self._cwd) for group in result.groups]
+            self._write(group_text.tables_of_run(views, self.width()))
         self.finish(result, stored=True)
 
     def show_group(self, result: GroupResult) -> None:

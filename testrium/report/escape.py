@@ -15,7 +15,7 @@ import re
 import shlex
 import string
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +152,35 @@ def cut(text: str, width: int, ellipsis: str = "…") -> str:
             break
         kept.append(char)
     return "".join(kept) + ellipsis
+
+
+def cut_names(names: Sequence[str], width: int, ellipsis: str = "…") -> list[str]:
+    """Names of at most so many columns that can still be told apart.
+
+    One that is too wide loses its middle: names that lie in one folder differ at their ends. Where
+    no place of the cut tells all of them apart, those that would look alike get a number.
+    """
+    shown = [visible(name) for name in names]
+    room = max(1, width - cells(ellipsis))
+    cuts: list[str] = []
+    for behind in dict.fromkeys((room * 2 // 3, room, room // 2, room // 3, 0)):
+        cuts = [_without_middle(name, width, room - behind, behind, ellipsis) for name in shown]
+        if len(set(cuts)) == len(set(shown)):
+            return cuts
+    numbers: dict[str, dict[str, int]] = {}  # of the names behind each cut
+    told = []
+    for name, short in zip(shown, cuts, strict=True):
+        alike = numbers.setdefault(short, {})
+        number = alike.setdefault(name, len(alike) + 1)
+        mark = f"#{number}"
+        told.append(short if number == 1 else cut(short, max(1, width - len(mark)), "") + mark)
+    return told
+
+
+def _without_middle(text: str, width: int, before: int, behind: int, ellipsis: str) -> str:
+    if cells(text) <= width:
+        return text
+    return cut(text, before, "") + ellipsis + cut(text[::-1], behind, "")[::-1]
 
 
 def _is_shown(char: str) -> bool:

@@ -10,7 +10,7 @@ from testrium.errors import ExitCode
 from testrium.evidence import CheckResult
 from testrium.evidence import TestResult as Test
 from testrium.report import wording
-from testrium.report.escape import cut, log_line
+from testrium.report.escape import cut, cut_names, log_line
 from testrium.report.json_report import GROUP_FILE
 from testrium.report.lines import STYLES, Line, Span, Style, Symbols, line, symbols_for, table
 from testrium.report.view import (
@@ -31,6 +31,10 @@ _INDENT = 2
 #: Of a metric's name, which may have 200 characters: the others say more in that room.
 _NAME_WIDTH = 40
 
+_CIRCUIT_HEADS = ("name", "verdict", "instances", "p50", "p95", "p99", "max")
+
+_VERDICT = _CIRCUIT_HEADS.index("verdict")
+
 
 def tables(view: GroupView, width: int | None) -> Iterator[Line]:
     """A table for each of the five that the group has."""
@@ -48,6 +52,27 @@ def tables(view: GroupView, width: int | None) -> Iterator[Line]:
         yield from _titled("tests", _result_rows(view.tests), width, right=(2,))
 
 
+def tables_of_run(views: Sequence[GroupView], width: int | None) -> Iterator[Line]:
+    """The tables of a run's only group; of several groups a table of all their circuits."""
+    if len(views) == 1:
+        yield from tables(views[0], width)
+        return
+    circuits = [(view.label, circuit) for view in views for circuit in view.circuits]
+    if circuits:
+        labels = [label for label, _ in circuits]
+        named = labels if width is None else cut_names(labels, width // 2)
+        rows = [
+            [
+                Span(label),
+                *(cell for at, cell in enumerate(_circuit_row(circuit)) if at != _VERDICT),
+            ]
+            for label, (_, circuit) in zip(named, circuits, strict=True)
+        ]
+        heads = ["group", *(head for at, head in enumerate(_CIRCUIT_HEADS) if at != _VERDICT)]
+        rows.insert(0, [Span(head, "dim") for head in heads])
+        yield from _titled("circuits", rows, width, right=range(2, 7))
+
+
 def _titled(
     title: str, rows: list[list[Span]], width: int | None, *, right: Collection[int]
 ) -> Iterator[Line]:
@@ -59,8 +84,7 @@ def _titled(
 
 
 def _circuit_rows(circuits: Sequence[CircuitResult]) -> list[list[Span]]:
-    heads = ("name", "verdict", "instances", "p50", "p95", "p99", "max")
-    return [[Span(head, "dim") for head in heads], *map(_circuit_row, circuits)]
+    return [[Span(head, "dim") for head in _CIRCUIT_HEADS], *map(_circuit_row, circuits)]
 
 
 def _circuit_row(circuit: CircuitResult) -> list[Span]:

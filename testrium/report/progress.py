@@ -13,7 +13,7 @@ from testrium import phrases
 from testrium.declared.groups import Scenario
 from testrium.evidence import Event, UnitState
 from testrium.report import wording
-from testrium.report.escape import cells, cut
+from testrium.report.escape import cells, cut, cut_names
 from testrium.report.lines import ASCII, Line, Span, Style, Symbols, line
 from testrium.results import Awaited
 
@@ -30,9 +30,9 @@ _SIGNS: dict[UnitState, tuple[str, str, Style]] = {
     UnitState.STOPPED: ("■", "-", "dim"),
 }
 
-_NAME_WIDTH = 24
-
 _LEAST_PROBE_WIDTH = 12
+
+_LEAST_NAME = 8
 
 #: What is waited for takes the place of the last probe when that is so old.
 _QUIET_S = 0.5
@@ -71,6 +71,7 @@ class Progress:
         self._expected = 0
         self._ended = 0
         self._failed = 0
+        self._name_width = 0  # it only grows: lines must not jump as groups come and go
 
     @property
     def running(self) -> int:
@@ -137,7 +138,8 @@ class Progress:
         with self._lock:
             now = time.monotonic()
             groups = list(self._running.values())
-            rows = [self._row(group, now, width) for group in groups[:most]]
+            names = self._names(groups[:most], width)
+            rows = [self._row(*named, now, width) for named in zip(groups, names, strict=False)]
             left_s = self._left_s(now)
         if self._expected > 1 or (left_s or 0.0) >= _LONG_S:
             hidden = f", {len(groups) - most} of them not shown" if len(groups) > most else ""
@@ -148,11 +150,17 @@ class Progress:
             rows.append(line(Span(cut(text, width, self._symbols.ellipsis), "dim")))
         return rows
 
-    def _row(self, group: _Running, now: float, width: int) -> Line:
-        name_width = min(_NAME_WIDTH, max(8, width // 3))
-        name = cut(group.label, name_width, self._symbols.ellipsis)
+    def _names(self, groups: Sequence[_Running], width: int) -> list[str]:
+        """The names of the groups in one width: whole where that leaves half of the line."""
+        labels = [group.label for group in groups]
+        widest = max(map(cells, labels), default=0)
+        self._name_width = min(max(self._name_width, widest, _LEAST_NAME), max(8, width // 2))
+        names = cut_names(labels, self._name_width, self._symbols.ellipsis)
+        return [name + " " * (self._name_width - cells(name)) for name in names]
+
+    def _row(self, group: _Running, name: str, now: float, width: int) -> Line:
         elapsed = f"{phrases.duration(now - group.started):>9}"
-        head = f"{name}{' ' * (name_width - cells(name))} {elapsed}"
+        head = f"{name} {elapsed}"
         spans = [Span(head)]
         room = width - cells(head)
         states = self._states(group)
@@ -161,7 +169,7 @@ class Progress:
         if group.awaited and quiet:
             awaited = wording.waiting(group.awaited, now_ns)
         if sum(cells(span.text) for span in states) + cells(awaited) > room:
-            states = self._tally(group)
+            states = self._tally(group, room - cells(awaited))
         if sum(cells(span.text) for span in states) <= room:
             spans += states
             room -= sum(cells(span.text) for span in states)
@@ -182,15 +190,25 @@ class Progress:
             spans += [Span("  "), Span(sign, style), Span(f" {unit}")]
         return spans
 
-    def _tally(self, group: _Running) -> list[Span]:
-        """How many units are in each state, for groups with many."""
-        states = list(group.units.values())
-        spans = []
+    def _tally(self, group: _Running, room: int) -> list[Span]:
+        """How many units are in each state, in words where there is room for them."""
+        counts = Counter(group.units.values())
+        spans: list[Span] = []
         for state in UnitState:
-            if state in states:
+            if counts[state]:
                 sign, style = self._sign(state)
-                spans += [Span("  "), Span(sign, style), Span(str(states.count(state)))]
-        return spans
+                spans += [Span("  "), Span(sign, style), Span(f" {counts[state]} {state}")]
+        if sum(cells(span.text) for span in spans) <= room:
+            return spans
+        signs: dict[tuple[str, Style], int] = {}  # ready and running have one
+        for state in UnitState:
+            if counts[state]:
+                signs[self._sign(state)] = signs.get(self._sign(state), 0) + counts[state]
+        return [
+            part
+            for (sign, style), count in signs.items()
+            for part in (Span("  "), Span(sign, style), Span(str(count)))
+        ]
 
     def _sign(self, state: UnitState) -> tuple[str, Style]:
         unicode, ascii_, style = _SIGNS[state]

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from testrium.declared.groups import Scenario
 from testrium.evidence import End, EndCause
 from testrium.phrases import duration
-from testrium.report.escape import cut
+from testrium.report.escape import cells, cut
 from testrium.results import Awaited, GroupResult
 from testrium.words import Verdict
 
@@ -36,6 +36,9 @@ _CAUSES = {
 #: So many things that are waited for are named.
 _MOST_AWAITED = 2
 
+#: In less room than this, what is waited for cannot be recognised: the time alone is shown.
+_LEAST_AWAITED = 20
+
 
 def waiting(awaited: Awaited, now_ns: int, width: int | None = None) -> str:
     """`waiting for 3 keys at notifier:notified, 28 s left`; in `width` columns the time stays."""
@@ -46,7 +49,11 @@ def waiting(awaited: Awaited, now_ns: int, width: int | None = None) -> str:
     if awaited.until_ns is not None:
         left = f", {max(0, round((awaited.until_ns - now_ns) / 1e9))} s left"
     text = f"waiting for {named}{more}"
-    return (text if width is None else cut(text, max(1, width - len(left)))) + left
+    if width is None:
+        return text + left
+    if width - len(left) < min(_LEAST_AWAITED, cells(text)) and left:
+        return cut(left.removeprefix(", "), width)
+    return cut(text, max(1, width - len(left))) + left
 
 
 def label(scenario: Scenario) -> str:

@@ -94,6 +94,20 @@ def test_no_codes_where_they_are_not_wanted(
     assert stream.getvalue().startswith("SKIP    browser")
 
 
+def test_a_passing_run_shows_its_tables(passed: GroupResult, cwd: Path) -> None:
+    run = RunResult("20261121-031500-ab12", Verdict.PASS, ExitCode.SUCCESS, 1.0, (passed,))
+    stream = io.StringIO()
+    Console(stream, cwd=cwd, environ={}).show(run)
+    assert [line for line in stream.getvalue().splitlines() if line.strip() == "circuits"]
+
+    stream = io.StringIO()
+    again = passed._replace(scenario=passed.scenario._replace(repeat=1))
+    Console(stream, cwd=cwd, environ={}).show(run._replace(groups=(passed, again)))
+    circuit = passed.judgement.circuits[0].name
+    rows = [line.split()[:2] for line in stream.getvalue().splitlines()]
+    assert [row[0] for row in rows if circuit in row[1:]] == ["hello", "hello+1"]
+
+
 def test_hostile_text_reaches_no_terminal(
     hostile: GroupResult, run_result: RunResult, cwd: Path, hostile_text: str
 ) -> None:

@@ -13,6 +13,7 @@ from testrium.report.escape import (
     cells,
     csv_cell,
     cut,
+    cut_names,
     encodable,
     json_text,
     log_line,
@@ -138,3 +139,24 @@ def test_cut_says_so() -> None:
     assert cut("abcdef", 5) == "abcd…"
     assert cut("名前名前", 6) == "名前…"
     assert cut("abcdef", 5, "...") == "ab..."
+
+
+@given(st.lists(ANY_TEXT, max_size=6), st.integers(4, 30))
+def test_cut_names_fit_and_stay_apart(names: list[str], width: int) -> None:
+    short = cut_names(names, width)
+    assert all(cells(name) <= width for name in short)
+    assert len(set(short)) == len({visible(name) for name in names})
+
+
+@pytest.mark.parametrize(
+    ("names", "short"),
+    [
+        (["shop/orders", "a"], ["shop/orders", "a"]),
+        (["shop/tests/orders", "shop/tests/orderly"], ["shop…s/orders", "shop…/orderly"]),
+        (["orders-of-a-customer", "orders-by-a-customer"], ["…f-a-customer", "…y-a-customer"]),
+        (["middle-1-of-the-name", "middle-2-of-the-name"], ["middle-1…name", "middle-2…name"]),
+        ([f"{'-' * 16}{n}{'-' * 16}" for n in (1, 2)], ["------------…", "-----------#2"]),
+    ],
+)
+def test_a_long_name_loses_its_middle(names: list[str], short: list[str]) -> None:
+    assert cut_names(names, 13) == short

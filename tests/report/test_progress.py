@@ -41,9 +41,7 @@ def test_a_line_tells_states_and_the_last_probe() -> None:
     progress.unit_changed(checkout, "host", UnitState.READY)
     progress.events_stored(checkout, (EVENT,))
 
-    assert texts(progress) == [
-        "checkout                    0.00 s  ● host  · client  client:sent order-名-1"
-    ]
+    assert texts(progress) == ["checkout    0.00 s  ● host  · client  client:sent order-名-1"]
 
 
 def test_many_units_are_counted() -> None:
@@ -52,7 +50,18 @@ def test_many_units_are_counted() -> None:
     progress.started(many)
     progress.unit_changed(many, "worker-3", UnitState.READY)
 
-    assert texts(progress) == ["many                        0.00 s  .39  *1"]
+    assert texts(progress) == ["many        0.00 s  . 39 created  * 1 ready"]
+    progress.unit_changed(many, "worker-4", UnitState.RUNNING)
+    assert texts(progress, 40) == ["many        0.00 s  .38  *2"]  # both are up
+
+
+def test_a_long_name_is_whole_where_half_of_the_line_holds_it() -> None:
+    progress = Progress(symbols_for("utf-8"))
+    for name in ("shop/checkout_by_card", "shop/checkout_by_cash"):
+        progress.started(scenario(name))
+    assert texts(progress, 60)[0].startswith("shop/checkout_by_card ")
+    narrow = [text.split()[0] for text in texts(progress, 40)]
+    assert narrow == ["shop/ch…kout_by_card", "shop/ch…kout_by_cash"]
 
 
 def test_groups_that_do_not_fit_are_counted() -> None:
@@ -149,7 +158,8 @@ def test_what_is_waited_for_takes_the_place_of_a_probe_that_is_old(
     monkeypatch.setattr("testrium.report.progress.time.monotonic", lambda: 101.0)
     wide = texts(progress, 100)[0]
     assert wide.endswith("  waiting for 3 keys at notifier:notified, 28 s left")
-    assert texts(progress)[0].endswith("  waiting for 3 keys at notifi…, 28 s left")
+    assert texts(progress, 60)[0].endswith("  waiting for 3 keys at no…, 28 s left")
+    assert texts(progress, 40)[0].endswith("  ·1  28 s left")
     progress.waiting(checkout, None)
     assert texts(progress)[0].endswith("client:sent order-名-1")
 
