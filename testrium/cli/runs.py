@@ -346,7 +346,7 @@ def _age(_: click.Context, __: click.Parameter, value: str | None) -> float | No
         return None
     match = re.fullmatch(r"([0-9]{1,6})([smhdw])", value)
     if match is None:
-        raise click.BadParameter("expected an age such as 90s, 30m, 12h, 7d or 2w")
+        raise click.BadParameter(f"invalid age {value!r}: use 90s, 30m, 12h, 7d or 2w")
     return int(match[1]) * _SECONDS[match[2]]
 
 

@@ -27,11 +27,11 @@ _MOST: Final = (1 << 63) - 1
 #: 31 years. The kernel's timers hold 292.
 MOST_SECONDS: Final = 1_000_000_000
 
-_DURATION: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*(us|ms|s|m|h|d)")
+_DURATION: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)(us|ms|s|m|h|d)")
 _NEARLY_DURATION: Final = re.compile(
     r"\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*([A-Za-z\u00b5\u03bc]+)\.?\s*"
 )
-_SHIFT: Final = re.compile(r"([+-][0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(ms|s|m|h|d)")
+_SHIFT: Final = re.compile(r"([+-][0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)")
 NANOSECONDS: Final[Mapping[str, int]] = {
     "us": 1_000,
     "ms": 1_000_000,

@@ -95,7 +95,7 @@ def test_no_state_folder_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 @pytest.mark.parametrize("age", ["7", "d", "-7d", "1.5d", "7 d"])
 def test_what_is_no_age_is_refused(state: Path, age: str) -> None:
     result = CliRunner().invoke(clean_command, ["--older-than", age])
-    assert "expected an age such as 90s, 30m, 12h, 7d or 2w" in result.output
+    assert "use 90s, 30m, 12h, 7d or 2w" in result.output
 
 
 def test_all_and_some_is_refused(runs: list[Path]) -> None:

@@ -19,12 +19,12 @@ from testrium.load.schema import descriptions, json_schemas
     [
         ("1us", 1_000),
         ("200ms", 200_000_000),
-        ("1.5 s", 1_500_000_000),
+        ("1.5s", 1_500_000_000),
         ("2m", 120_000_000_000),
         ("0s", 0),
         ("0.001us", 1),
         ("1h", 3_600_000_000_000),
-        ("2 d", 172_800_000_000_000),
+        ("2d", 172_800_000_000_000),
         (3, 3_000_000_000),
         (0.25, 250_000_000),
     ],
@@ -34,7 +34,7 @@ def test_durations(text: str | float, ns: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "200", "ms", "-1s", "1e3s", "1 y", "\u0661s", "nans", -1, True, None, float("nan")]
+    "text", ["", "200", "ms", "-1s", "1e3s", "1 y", "3 h", "\u0661s", "nans", -1, True, None, float("nan")]
 )
 def test_what_is_no_duration(text: object) -> None:
     with pytest.raises(ValueError, match="invalid duration"):
