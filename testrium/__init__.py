@@ -11,6 +11,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # as `typing.TYPE_CHECKING`, without the 5 ms that importing typing takes
 if TYPE_CHECKING:
+    from testrium import api, testing
     from testrium.errors import InjectedFault
     from testrium.probe.emitter import UnitProbes as Unit
     from testrium.probe.emitter import metric, unit
@@ -19,10 +20,24 @@ if TYPE_CHECKING:
 
 __version__ = "1.0.0"
 
-__all__ = ["Event", "InjectedFault", "Unit", "__version__", "logging_handler", "metric", "unit"]
+__all__ = [
+    "Event",
+    "InjectedFault",
+    "Unit",
+    "__version__",
+    "api",
+    "logging_handler",
+    "metric",
+    "testing",
+    "unit",
+]
 
 
 def __getattr__(name: str) -> object:
+    if name in ("api", "testing"):
+        from importlib import import_module
+
+        return import_module(f"{__name__}.{name}")
     if name in ("Unit", "unit"):
         from testrium.probe import emitter
 

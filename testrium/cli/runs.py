@@ -85,7 +85,8 @@ def show_command(run: str, group: str, plain: bool, key: str | None, timeline: b
     """Print what was found in RUN: the beginning of its id, or an archive; default: the last run.
 
     With GROUP, print everything about that group: its circuits, units and tests too. `show GROUP`
-    looks in the last run. Where every group has passed, their tables are printed anyway.
+    looks in the last run that has this group. Where every group has passed, their tables are
+    printed anyway.
     """
     if key is not None and timeline:
         raise UsageError("--key shows one key, --timeline all of them: choose one")
@@ -94,7 +95,9 @@ def show_command(run: str, group: str, plain: bool, key: str | None, timeline: b
     cwd = Path.cwd()
     console = Console(sys.stdout, cwd=cwd, display=Display(plain=plain))
     if run and not group and not _may_be_run(run, cwd):
-        run, group = "", run
+        run, group = _last_with(run, cwd), run
+        if run:
+            console.notice(f"{group} was not in the last run: this is run {run}")
     with run_folder(run, cwd) as folder:
         result = as_shown(run, cwd, _so_far(folder, console.notice))
         if key is not None or timeline:
@@ -142,6 +145,20 @@ def _may_be_run(word: str, cwd: Path) -> bool:
     return (
         known or not runs or is_archive(word) or re.fullmatch(r"[0-9]{4,8}(-.*)?", word) is not None
     )
+
+
+def _last_with(group: str, cwd: Path) -> str:
+    """The id of the last run that has results of a group; "" for the last of all, or none."""
+    from testrium.load.project import state_folder
+    from testrium.record.runs import list_runs
+    from testrium.report.stored import StoredReportError, read_run
+
+    runs = list_runs(state_folder(cwd))
+    for folder in reversed(runs):
+        with contextlib.suppress(StoredReportError, UsageError):
+            if _results_of(read_run(folder), group):
+                return folder.name if folder != runs[-1] else ""
+    return ""
 
 
 def _show_events(

@@ -34,7 +34,7 @@ CONTROL = "TESTRIUM_CONTROL"
 #: Characters of a value that is told.
 _LONGEST_VALUE = 200
 
-_ASSERTS_NOTHING = "asserts nothing: only an error on its way can fail it"
+_ASSERTS_NOTHING = "asserts nothing: it fails only when it raises an exception"
 
 #: So much of what a failed test has printed is told: its end (bytes).
 _MOST_OUTPUT = 8_000
@@ -293,7 +293,7 @@ def _is_skip_of_unittest(error: BaseException) -> bool:
 def _test_problem(value: object) -> str:
     """A test that returns something has most likely forgotten an `assert`."""
     if inspect.isgenerator(value) or inspect.isasyncgen(value):
-        return "is a generator: its body was not run (it contains `yield`)"
+        return "it is a generator (it contains `yield`): its body was not run"
     if value is None or value is True:
         return ""
     return f"returned {repr(value)[:_LONGEST_VALUE]}: a test passes when it returns None or True"

@@ -65,6 +65,18 @@ def test_a_group_of_the_last_run_is_shown(state: Path, arguments: tuple[str, ...
     assert show(*arguments).output.startswith("PASS hello  0.50 s\n")
 
 
+def test_a_group_is_shown_from_the_last_run_that_has_it(state: Path) -> None:
+    store(state, "20261119-1", "hello")
+    store(state, "20261120-1", "hello", "old")
+    store(state, "20261121-1", "far/away")
+
+    notice, *rest = show("hello").output.splitlines()
+    assert notice == "notice: hello was not in the last run: this is run 20261120-1"
+    assert rest[0] == "PASS hello  0.50 s"
+    with pytest.raises(UsageError, match="run 20261121-1 has no group 'hello'; known: far/away"):
+        show("last", "hello")
+
+
 def test_the_last_run_has_a_name(state: Path) -> None:
     store(state, "20261120-1", "old")
     store(state, "20261121-1", "hello")

@@ -34,7 +34,8 @@ def test_durations(text: str | float, ns: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "200", "ms", "-1s", "1e3s", "1 y", "3 h", "\u0661s", "nans", -1, True, None, float("nan")]
+    "text",
+    ["", "200", "ms", "-1s", "1e3s", "1 y", "3 h", "\u0661s", "nans", -1, True, None, float("nan")],
 )
 def test_what_is_no_duration(text: object) -> None:
     with pytest.raises(ValueError, match="invalid duration"):

@@ -374,6 +374,12 @@ def test_public_names() -> None:
         _ = testrium.nothing
 
 
+def test_api_and_testing_are_attributes_without_an_import_of_their_own() -> None:
+    code = "import testrium; print(testrium.testing.skip.__name__, testrium.api.run.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["skip", "run"]
+
+
 DIES = """
 import threading, testrium
 testrium.unit().probe("up")
