@@ -143,7 +143,7 @@ def run(request: Request) -> RunResult:
     from testrium.run.supervisor.client import Supervisor
 
     with Supervisor.launch() as supervisor:  # it starts while the groups are loaded
-        project, groups = load(request.paths, request.cwd)
+        project, groups = load(request.paths, request.cwd, request.selection)
         repeat = 0 if request.until_fail else request.repeat
         scenarios = plan(groups, request.selection, repeat, strict=request.strict)
         if request.max_regression is not None:
@@ -201,13 +201,21 @@ def run_scenario(request: Request, project: Project, scenario: Scenario) -> RunR
         return asyncio.run(Session(request, project, supervisor).run((scenario,)))
 
 
-def load(paths: tuple[str, ...], cwd: Path) -> tuple[Project, tuple[Group, ...]]:
-    """The project file and the groups below `paths`. Raises ConfigError, UsageError."""
+def load(
+    paths: tuple[str, ...], cwd: Path, selection: Selection | None = None
+) -> tuple[Project, tuple[Group, ...]]:
+    """The project file and the groups below `paths`. Raises ConfigError, UsageError.
+
+    Mistakes in a group that `selection` leaves out by its name do not count.
+    """
     from testrium.load import load_groups
     from testrium.load.project import find_project
 
     project = find_project(cwd)
-    return project, load_groups(paths, cwd=cwd, project=project)
+    if selection is None:
+        return project, load_groups(paths, cwd=cwd, project=project)
+    left_out = selection.leaves_out
+    return project, load_groups(paths, cwd=cwd, project=project, left_out=left_out)
 
 
 def plan(

@@ -7,17 +7,21 @@ is over, in a process of its own: plugins of coverage.py are code of others.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
 from testrium.errors import UsageError
 from testrium.probe import environment as names
+from testrium.results import GroupResult
 
 #: Below the run's folder.
 FOLDER = "coverage"
@@ -76,8 +80,36 @@ class Measurement:
         del os.environ[names.COVERAGE]
         shutil.rmtree(self._parts, ignore_errors=True)
 
-    def report(self, run_folder: Path) -> str:
-        """Combine what was measured below the run's folder; the report, for the console."""
+    def report(self, run_folder: Path, groups: Iterable[GroupResult] = ()) -> str:
+        """Combine what was measured below the run's folder; the report, for the console.
+
+        Commands of `groups` whose Python has no coverage.py are named in it.
+        """
+        unmeasured = [f"\ncoverage: {text}" for text in self._unmeasured(groups)]
+        return self._combined(run_folder) + "".join(unmeasured)
+
+    def _unmeasured(self, groups: Iterable[GroupResult]) -> Iterator[str]:
+        """The units that have started another Python, each program once."""
+        pids = {match[1] for part in self._parts.iterdir() if (match := _PID.search(part.name))}
+        asked: dict[str, bool] = {}
+        for group in groups:
+            commands = {unit.name: unit.command for unit in group.scenario.units if unit.command}
+            for end in group.ends:
+                command = commands.get(end.unit, ())
+                if not command or end.pid is None or str(end.pid) in pids:
+                    continue
+                program = shutil.which(command[0])
+                if not program or program in asked or not _PYTHON.match(Path(program).name):
+                    continue
+                asked[program] = _can_import_coverage(program)
+                if not asked[program]:
+                    yield (
+                        f"{command[0]!r} of unit {end.unit!r} in {group.scenario.id} was not"
+                        f" measured: {program} has no coverage.py. Install it there, or give"
+                        f" {sys.executable} as the command"
+                    )
+
+    def _combined(self, run_folder: Path) -> str:
         folder = run_folder / FOLDER
         folder.mkdir(mode=0o700, exist_ok=True)
         page = folder / "html"
@@ -96,6 +128,22 @@ class Measurement:
             lines = made.stderr.strip().splitlines() or ["it was not combined"]
             return f"coverage: {lines[-1]}"
         return f"{made.stdout.rstrip()}\ncoverage: {page / 'index.html'}"
+
+
+_PYTHON = re.compile(r"python[\d.]*$")
+
+#: In the name of a file of data: `.coverage.HOST.pid1234.XaBcDx`, in older versions without "pid".
+_PID = re.compile(r"\.(?:pid)?(\d+)\.[^.]+$")
+
+
+def _can_import_coverage(python: str) -> bool:
+    command = [python, "-c", "import coverage"]
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False
+        )
+        return done.returncode == 0
+    return True  # it cannot be asked: nothing is claimed
 
 
 def _config(own: object, cwd: Path) -> str:

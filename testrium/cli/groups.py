@@ -91,8 +91,8 @@ def list_command(
     if len(wanted := [name for name in _VIEWS if views[name]]) > 1:
         raise UsageError(f"--{wanted[0]} conflicts with --{wanted[1]}: use one of them")
     cwd = Path.cwd()
-    project, groups = load(paths, cwd)
     selection = selected.without(*common.less).selection(cwd)
+    project, groups = load(paths, cwd, selection)
     scenarios = plan(groups, selection, repeat=0)
     match wanted:
         case ["tags"]:

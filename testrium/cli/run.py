@@ -381,7 +381,7 @@ def command(common: Common | None, /, selected: Selected, **values: Any) -> int:
         console.finish(result)
         writers.finish(result)
         if measurement is not None and result.folder is not None:
-            click.echo(f"\n{measurement.report(result.folder)}", file=stream)
+            click.echo(f"\n{measurement.report(result.folder, result.groups)}", file=stream)
     return result.exit_code
 
 

@@ -215,9 +215,10 @@ def _results_of(result: RunResult, group: str) -> tuple[GroupResult, ...]:
 
 @click.command(name="verify")
 @click.argument("run", type=RUN, default="", metavar="[RUN]")
+@click.option("--plain", is_flag=True, help="Print without colors and wrapping.")
 @property_option
 @report_options
-def verify_command(run: str) -> int:
+def verify_command(run: str, plain: bool) -> int:
     """Judge a stored run again, with the rules of its groups as they are now.
 
     RUN is the beginning of a run's id, or an archive (default: the last run); of an archive those
@@ -225,14 +226,15 @@ def verify_command(run: str) -> int:
     codes are those of `testrium run`.
     """
     from testrium.rejudge import incomplete, verify_again
-    from testrium.report.console import Console
+    from testrium.report.console import Console, Display
     from testrium.report.writer import Writers
 
     reports = chosen()
     writers = make_writers(reports, Path.cwd())
     stream = sys.stderr if any(report.on_stdout for report in reports) else sys.stdout
     cwd = Path.cwd()
-    with Console(stream, cwd=cwd) as console, run_folder(run, cwd) as folder:
+    display = Display(plain=plain)
+    with Console(stream, cwd=cwd, display=display) as console, run_folder(run, cwd) as folder:
         notice = console.notice if is_archive(run) else None
         left_out = incomplete(folder)
         result = as_shown(run, cwd, verify_again(folder, cwd, stored_rules=notice))
@@ -342,12 +344,13 @@ def _leave_out(reason: str) -> None:
 def _learned(result: GroupResult, run: str) -> str:
     """The circuits of a group; "" where there is none."""
     from testrium.record.reader import load_evidence
-    from testrium.session import DATABASE, load
+    from testrium.record.scenario import FILE, restored_scenario
+    from testrium.session import DATABASE
     from testrium.verify.learn import as_toml, learn
 
     assert result.files is not None
-    _, (group,) = load((str(result.scenario.group.folder),), Path.cwd())
-    proposals = learn(group.units, load_evidence(result.files / DATABASE).events)
+    units = restored_scenario(result.files / FILE).units
+    proposals = learn(units, load_evidence(result.files / DATABASE).events)
     if not proposals:
         return ""
     head = f"# Learned from run {run} of {result.scenario.id}: read every line.\n\n"

@@ -5,7 +5,7 @@ All problems of all files are found at once, each with its file, line and key.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from testrium.declared.groups import Group
@@ -16,7 +16,11 @@ __all__ = ["Project", "find_project", "load_groups"]
 
 
 def load_groups(
-    paths: Sequence[str | Path], *, cwd: Path, project: Project | None = None
+    paths: Sequence[str | Path],
+    *,
+    cwd: Path,
+    project: Project | None = None,
+    left_out: Callable[[str, Path], bool] = lambda *_: False,
 ) -> tuple[Group, ...]:
     """The groups under `paths`, in sorted id order.
 
@@ -24,6 +28,8 @@ def load_groups(
         paths: groups, or folders that are searched at any depth; none means `cwd`.
         cwd: the current folder; messages name files relative to it.
         project: defaults for all groups; None looks for a project file from `cwd` upwards.
+        left_out: tells by id and folder which groups will not be run: their mistakes are no
+            reason not to run the others. Such a group is returned with its id and folder alone.
 
     Raises:
         UsageError: a path does not exist, a range is none, or two groups have the same id.
@@ -38,11 +44,12 @@ def load_groups(
     everything = Complaints()
     project = project or find_project(cwd)
     search = Search.of(cwd, project, everything)
+    search.left_out = left_out
     found_groups = find_groups([Path(path) for path in paths] or [cwd], search)
-    if not found_groups and (left_out := search.left_out()):
+    if not found_groups and (ignored := search.ignored_groups()):
         everything.raise_if_any()
-        groups_were = "group was" if left_out == 1 else "groups were"
-        raise NoGroupsError(f"no group found: {left_out} {groups_were} left out by .testriumignore")
+        groups_were = "group was" if ignored == 1 else "groups were"
+        raise NoGroupsError(f"no group found: {ignored} {groups_were} left out by .testriumignore")
     if not found_groups:
         everything.raise_if_any()
         roots = [Path(path) for path in paths] or [cwd]
@@ -52,6 +59,9 @@ def load_groups(
     for found in found_groups:
         complaints = Complaints()
         group = load_group(found, around, complaints)
+        if complaints.problems and left_out(found.id, found.folder):
+            groups.append(Group(id=found.id, folder=found.folder, units=()))
+            continue
         everything.add(complaints)
         if group is not None:
             groups.append(group)

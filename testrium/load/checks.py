@@ -138,7 +138,7 @@ def _check_unit(reading: Table[Check], files: Sequence[UnitFile]) -> None:
         spot.wrong(f"unknown unit {name!r}{did_you_mean(name, known)}")
     elif not file["enabled"]:
         spot.wrong(f"{name!r} is not enabled, so it writes no log")
-    elif file["entrypoint"] is None and file["command"] is None:
+    elif file["entrypoint"] is None and file["command"] is None and file["kind"] is None:
         spot.wrong(f"{name!r} has no process of its own, so it writes no log")
 
 

@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -112,6 +112,8 @@ class Search:
         self.complaints = complaints
         self.spared = spared
         self.home = top or cwd
+        #: Tells by id and folder which groups will not be run, so that no mistake there counts.
+        self.left_out: Callable[[str, Path], bool] = lambda *_: False
         self._ignore_files = None if top is None else IgnoreFiles(top, cwd, complaints)
         self._ignored: list[Path] = []
         self._without_units: list[Path] = []
@@ -149,7 +151,7 @@ class Search:
             folder = folder.parent
         return True
 
-    def left_out(self) -> int:
+    def ignored_groups(self) -> int:
         """How many groups were not found so far because of `.testriumignore` files."""
         search = Search(self.cwd, Complaints(), None, self.spared)
         found = (each for folder in self._ignored for each in search.below(folder, [folder]))
@@ -187,7 +189,12 @@ class Search:
                 yield Found(self.id_of(folder, root), real, root=root)
                 yield from self._inside(folder, root, seen)
                 return
-            if self._complained(folder):
+            if self._has_units_alone(folder):
+                id_ = self.id_of(folder, root)
+                if self.left_out(id_, folder):
+                    yield Found(id_, real, root=root)
+                else:
+                    self._complain_of(folder)
                 return
             if _has_configs(folder):
                 self._without_units.append(folder)
@@ -206,9 +213,10 @@ class Search:
         for child in sorted(group.iterdir()):
             if not child.name.startswith(".") and self._is_searched(child, root):
                 inner += list(self._search(child, root, seen))
-        if inner and not _has_subgroups(group):
+        undeclared = [each for each in inner if not self.left_out(each.id, each.folder)]
+        if undeclared and not _has_subgroups(group):
             outer = shown_path(group, self.cwd)
-            for found in inner:
+            for found in undeclared:
                 self.complaints.problem(
                     shown_path(found.folder / CONFIG_FILE, self.cwd),
                     None,
@@ -219,18 +227,19 @@ class Search:
             return
         yield from inner
 
-    def _complained(self, folder: Path) -> bool:
-        """Whether this should be a group and is none, which was noted."""
-        units, config = folder / UNITS_FOLDER, folder / CONFIG_FILE
-        if not units.is_dir() or not any(units.glob("*.toml")):
-            return False
+    def _has_units_alone(self, folder: Path) -> bool:
+        """Whether this should be a group and has no config.toml."""
+        units = folder / UNITS_FOLDER
+        return units.is_dir() and any(units.glob("*.toml"))
+
+    def _complain_of(self, folder: Path) -> None:
+        config = folder / CONFIG_FILE
         reason = (
             f"is not a file, which {UNITS_FOLDER}/*.toml beside it needs"
             if config.exists()
             else f"is missing beside {UNITS_FOLDER}/*.toml: write it, or take the folder away"
         )
         self.complaints.problem(shown_path(config, self.cwd), None, "", reason)
-        return True
 
     def _is_searched(self, folder: Path, root: Path) -> bool:
         try:

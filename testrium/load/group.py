@@ -36,6 +36,7 @@ from testrium.load.units import (
     check_setup,
     check_suite_paths,
     check_units,
+    check_units_alone,
     make_units,
     plug_in,
     read_unit_files,
@@ -230,6 +231,8 @@ def load_group(found: Found, around: LoadingInputs, complaints: Complaints) -> G
     path = found.folder / CONFIG_FILE
     document = read_document(path, shown_path(path, around.cwd), complaints)
     if document is None:
+        defaults = around.defaults.of(found, complaints)
+        check_units_alone(found.folder, defaults.unit, around.cwd, complaints)
         return None
     combinations = _combinations(document, found, around, complaints)
     first, *others = combinations or (Combination(EMPTY),)

@@ -131,6 +131,28 @@ def read_unit_files(
     return tuple(units)
 
 
+def check_units_alone(
+    folder: Path, defaults: Mapping[str, Spot], cwd: Path, complaints: Complaints
+) -> None:
+    """Note what is wrong in the unit files of a group whose config.toml cannot be read.
+
+    Values with what config.toml may declare, `${param.size}`, are not looked at.
+    """
+    written: dict[str, list[str]] = {}
+
+    def noted(document: Document) -> Document:
+        written[document.name] = document.text.splitlines()
+        return document
+
+    own = Complaints()
+    configs = Table(Configs(), Spot(Document("", "", {}), (), own), {})
+    check_units(read_unit_files(folder, configs, defaults, cwd, noted), unlisted_units(folder, ()))
+    for problem in own.problems:
+        line = "".join(written.get(problem.file, [])[(problem.line or 0) - 1 : problem.line])
+        if "${param." not in line and "${property." not in line:
+            complaints.problem(*problem)
+
+
 def is_listing(configs: Table[Configs]) -> bool:
     """Whether the group lists its units; where it does not, or wrongly, all files count."""
     return configs.gives("unit_names") or "unit_names" in configs.inherited

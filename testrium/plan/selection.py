@@ -143,6 +143,10 @@ class Selection(NamedTuple):
         """Whether it leaves anything out on purpose."""
         return bool(self.less or self.tag or self.grep or self.requirements or self.failed)
 
+    def leaves_out(self, id_: str, folder: Path) -> bool:
+        """Whether `less` names this group as a whole."""
+        return any(_names(name.rstrip("/"), id_, folder) for name in self.less)
+
     def wants(self, scenario: Scenario) -> bool:
         """Whether `failed` has this result."""
         key = ResultKey.of(scenario.group.folder, scenario.mode, scenario.params)
@@ -240,17 +244,21 @@ def _left_out(groups: Sequence[Group], names: Iterable[str]) -> frozenset[str]:
     out: set[str] = set()
     for name in names:
         wanted = name.rstrip("/")
-        ids = by_name.get(wanted) or {each.id for each in groups if _matches(each, wanted)}
+        ids = by_name.get(wanted) or {
+            each.id for each in groups if _names(wanted, each.id, each.folder)
+        }
         if not ids:
             raise UsageError(f"--less {name}: no such group{did_you_mean(name, by_name)}")
         out |= ids
     return frozenset(out)
 
 
-def _matches(group: Group, pattern: str) -> bool:
-    """Whether the end of the group's id or path is what a shell would match."""
+def _names(name: str, id_: str, folder: Path) -> bool:
+    """Whether a name is that of a group, or what a shell would match at the end of its path."""
+    if name in (id_, folder.name):
+        return True
     try:
-        return PurePosixPath(group.id).match(pattern) or group.folder.match(pattern)
+        return PurePosixPath(id_).match(name) or folder.match(name)
     except ValueError:  # "" and "." are no patterns
         return False
 

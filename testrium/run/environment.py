@@ -32,14 +32,22 @@ def variable_name(text: str) -> str:
     return re.sub(r"[^A-Z0-9]", "_", text.upper())
 
 
-def traceparent(run: str, place: str) -> str:
-    """A W3C trace context: one trace per run, one span per process.
+_TRACE_CONTEXT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})(?P<trace>[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-(?P<flags>[0-9a-f]{2})"
+    r"(-.*)?"
+)
 
+
+def traceparent(run: str, place: str, incoming: str = "") -> str:
+    """A W3C trace context: one span per process, in one trace per run.
+
+    `incoming` is what the runner was called with: its trace continues where it is a valid one.
     Source: https://www.w3.org/TR/trace-context/#traceparent-header
     """
-    trace = hashlib.sha256(run.encode()).hexdigest()[:32]
+    found = _TRACE_CONTEXT.fullmatch(incoming)
+    trace = found["trace"] if found else hashlib.sha256(run.encode()).hexdigest()[:32]
     span = hashlib.sha256(f"{run}/{place}".encode()).hexdigest()[:16]
-    return f"00-{trace}-{span}-01"
+    return f"00-{trace}-{span}-{found['flags'] if found else '01'}"
 
 
 @cache
@@ -90,7 +98,7 @@ class Surroundings(NamedTuple):
             names.EVENT_DB: str(self.folder.database),
             names.SOCKET: self.socket,
             names.DOMAIN: self.domain,
-            names.TRACEPARENT: traceparent(self.run, f"{self.scenario.folder_name}/{unit}/{start}"),
+            names.TRACEPARENT: self._traceparent(unit, start),
         }
         for name in (names.UPDATE_GOLDEN, names.DEBUG):
             if name in os.environ:
@@ -123,6 +131,10 @@ class Surroundings(NamedTuple):
         for name, port in self.ports.get(unit, {}).items():
             env[f"TESTRIUM_PORT_{variable_name(name)}"] = str(port)
         return env
+
+    def _traceparent(self, unit: str, start: int) -> str:
+        place = f"{self.scenario.folder_name}/{unit}/{start}"
+        return traceparent(self.run, place, os.environ.get(names.TRACEPARENT, ""))
 
     def ports_for(self, unit: str) -> Ports:
         """Where `unit` finds each port: its own, and the links to those of others."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from testrium.record.scenario import write_scenario
 from testrium.run.context import GroupContext, open_context
 from testrium.run.environment import Ports
 from testrium.run.folder import RunFolder
+from testrium.run.monitor import joined
 from testrium.run.services import CompletionCheck, Hold, RunServices
 from testrium.run.unit import RunningUnit
 from testrium.run.units import Completion, GroupUnits
@@ -284,7 +286,7 @@ class GroupRun:
             if results is not None:
                 await self._tests.conclude(results)
             await self._tests.close()
-            self._ends.extend(_one_end(self._tests.ends))
+            self._ends.extend(one_end(self._tests.ends))
         if context.scenario.group.has_teardown:
             await self._tear_down()
         if self._links is not None:
@@ -476,10 +478,11 @@ def tests_drive(scenario: Scenario) -> bool:
     )
 
 
-def _one_end(ends: list[End]) -> tuple[End, ...]:
-    """The processes of `tests` as one unit: a bad end if there was one, and all leaks."""
+def one_end(ends: list[End]) -> tuple[End, ...]:
+    """The processes of `tests` as one unit: a bad end if there was one, all leaks, all use."""
     if not ends:
         return ()
     worst = next((end for end in ends if end.exit_code != 0), ends[-1])
     leaks = tuple(leak for end in ends for leak in end.leaks)
-    return (worst._replace(leaks=leaks, starts=len(ends)),)
+    use = functools.reduce(joined, (end.use for end in ends))
+    return (worst._replace(leaks=leaks, starts=len(ends), use=use),)

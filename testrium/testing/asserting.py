@@ -74,9 +74,14 @@ class Conditions(TypedDict, total=False):
 def check_file(
     source: str | os.PathLike[str] | Process | Log, **conditions: Unpack[Conditions]
 ) -> None:
-    """Check the lines of a text file; of a process or a Log, as `check_log` does."""
+    """Check the lines of a text file; of a process, a Log or a unit, as `check_log` does.
+
+    A text is the name of a unit of this run only where no file has this name.
+    """
     if isinstance(source, Process | Log):
         check_log(source, **conditions)
+    elif is_unit(source) and not Path(source).exists():
+        check_log(str(source), **conditions)
     else:
         _made(_check("file", os.fspath(source), conditions), read=conditions.get("map"))
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import atexit
+import bz2
 import contextlib
+import gzip
 import json
+import lzma
 import os
 import shutil
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from testrium.errors import TestriumError
 from testrium.phrases import did_you_mean
@@ -21,7 +25,7 @@ from testrium.probe import environment as names
 
 
 class UnpackError(TestriumError, ValueError):
-    """An archive holds something that would leave the folder into which it is unpacked."""
+    """An archive cannot be read, or holds something that would leave its folder."""
 
     __module__ = "testrium.testing"
 
@@ -186,40 +190,61 @@ def fill_template(
     return write_file(target, substitute(text, lambda name: str(values[name])))
 
 
+#: What packs a single file, by the end of its name: `access.log.gz` holds `access.log`.
+_SINGLE: dict[str, Callable[[Path], Any]] = {
+    ".gz": gzip.GzipFile,
+    ".xz": lzma.LZMAFile,
+    ".bz2": bz2.BZ2File,
+}
+
+
 def unpack(archive: str | os.PathLike[str], folder: str | os.PathLike[str]) -> Path:
-    """Unpack a .zip, .tar, .tar.gz, .tar.xz or .tar.bz2.
+    """Unpack a .zip or .tar (packed as .gz, .xz or .bz2 too), or a single file: .gz, .xz, .bz2.
 
     Returns the folder.
 
     Raises:
-        UnpackError: something in it would leave the folder; then a zip is not unpacked at all.
+        UnpackError: it is no such archive, or something in it would leave the folder; then a zip
+            is not unpacked at all.
     """
-    goal = Path(folder)
+    source, goal = Path(archive), Path(folder)
     goal.mkdir(parents=True, exist_ok=True)
     try:
-        _unpack(archive, goal)
+        _unpack(source, goal)
     except tarfile.FilterError as error:
-        raise UnpackError(f"{os.fspath(archive)} is refused: {error}") from error
+        raise UnpackError(f"{source} is refused: {error}") from error
+    except (tarfile.ReadError, zipfile.BadZipFile, EOFError) as error:
+        raise UnpackError(f"{source} cannot be unpacked: {error}") from error
     return goal
 
 
-def _unpack(archive: str | os.PathLike[str], goal: Path) -> None:
-    if tarfile.is_tarfile(archive):
-        with tarfile.open(archive) as tar:
+def _unpack(source: Path, goal: Path) -> None:
+    if tarfile.is_tarfile(source):
+        with tarfile.open(source) as tar:
             tar.extractall(goal, filter="data")
-    elif zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as packed:
+    elif zipfile.is_zipfile(source):
+        with zipfile.ZipFile(source) as packed:
             # `extractall` would put such a file somewhere below the folder, in silence.
             inside = goal.resolve()
             for name in packed.namelist():
                 if not (inside / name).resolve().is_relative_to(inside):
                     raise UnpackError(
-                        f"{os.fspath(archive)} is refused: {name!r} would be extracted to"
+                        f"{source} is refused: {name!r} would be extracted to"
                         f" {(inside / name).resolve()}, which is outside of the folder"
                     )
             packed.extractall(goal)  # noqa: S202 - every name was looked at
+    elif source.suffix in _SINGLE:
+        _unpack_single(source, goal / source.stem)
     else:
-        shutil.unpack_archive(archive, goal)
+        raise UnpackError(f"{source} cannot be unpacked: expected a .zip, .tar, .gz, .xz or .bz2")
+
+
+def _unpack_single(source: Path, target: Path) -> None:
+    try:
+        with _SINGLE[source.suffix](source) as packed, target.open("wb") as file:
+            shutil.copyfileobj(packed, file)
+    except (OSError, lzma.LZMAError) as error:
+        raise UnpackError(f"{source} cannot be unpacked: {error}") from error
 
 
 @contextmanager

@@ -72,12 +72,19 @@ def test_every_python_process_is_measured(workplace: Workplace) -> None:
     assert str(run_folder / "coverage" / "html" / "index.html") in outcome.stdout
 
 
-def test_a_run_without_python(workplace: Workplace) -> None:
-    workplace.group({"a": 'command = ["true"]'})
+def test_a_python_without_coverage_is_named(workplace: Workplace) -> None:
+    python = workplace.folder / "python3.9"
+    workplace.write(python, "#!/bin/sh\nexit ${2:+1}\n")
+    python.chmod(0o755)
+    workplace.group({"a": f'command = ["{python}", "x.py"]', "b": 'command = ["true"]'})
     outcome = workplace.run("--coverage")
     assert outcome.exit_code == 0
-    told = "coverage: nothing was measured: units ran no code of this project"
-    assert outcome.stdout.rstrip().endswith(told)
+    nothing, unmeasured = outcome.stdout.rstrip().splitlines()[-2:]
+    assert nothing == "coverage: nothing was measured: units ran no code of this project"
+    assert unmeasured == (
+        f"coverage: '{python}' of unit 'a' in group was not measured: {python} has no coverage.py."
+        f" Install it there, or give {sys.executable} as the command"
+    )
 
 
 def test_the_own_configuration_counts(workplace: Workplace) -> None:

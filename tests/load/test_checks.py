@@ -110,6 +110,15 @@ def test_what_is_wrong(problems_of: Callable[..., list[str]], text: str, problem
     assert any(problem in line for line in problems_of(checks(text), **UNITS))
 
 
+@pytest.mark.parametrize("kind", ["pytest", "unittest", "doctest"])
+def test_a_suite_writes_a_log_too(workspace: Workspace, kind: str) -> None:
+    workspace.group(
+        checks('log = "suite"\nlacks = "x"'), suite=f'kind = "{kind}"\npaths = ["code.py"]'
+    )
+    workspace.write({"g/code.py": ""})
+    assert workspace.loaded().checks == (Check("c", log="suite", lacks=("x",)),)
+
+
 def test_names_are_unique(problems_of: Callable[..., list[str]]) -> None:
     twice = checks('exists = "x"') * 2
     assert problems_of(twice) == ["g/config.toml:9: checks[2].name: another check has the name 'c'"]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from testrium.errors import ConfigError, NoGroupsError, UsageError
+from testrium.load import load_groups
+from testrium.plan.selection import Selection, select
 
 if TYPE_CHECKING:
     from tests.load.conftest import Workspace
@@ -118,6 +120,22 @@ def test_unit_files_without_a_config_are_an_error(groups: Workspace) -> None:
     groups.write({"c/units/u.toml": "", "c/units/d/config.toml": ""})
     with pytest.raises(ConfigError, match=r"^c/config.toml: is missing beside units/\*.toml"):
         groups.load()
+
+
+def test_mistakes_in_what_is_left_out_do_not_count(groups: Workspace) -> None:
+    groups.write(
+        {
+            "b/config.toml": "[Configs",
+            "c/units/u.toml": "",
+            "a.b/x/config.toml": "[Configs]\nunits = ['u']",
+            "a.b/x/units/u.toml": "[u]",
+        }
+    )
+    selection = Selection(less=("b", "c/", "*/x"))
+    loaded = load_groups((), cwd=groups.folder, left_out=selection.leaves_out)
+    assert [group.id for group in loaded] == ["a.b", "a.b/x", "a/deep/er", "b", "c"]
+    assert [group.id for group in select(loaded, selection)] == ["a.b", "a/deep/er"]
+    assert len(groups.problems()) == 3
 
 
 def test_links_are_followed_once(groups: Workspace) -> None:

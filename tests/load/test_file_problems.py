@@ -71,6 +71,22 @@ def test_a_config_that_cannot_be_read(workspace: Workspace, text: str, problem: 
     assert found.startswith(problem)
 
 
+def test_a_config_that_cannot_be_read_hides_no_mistake_in_unit_files(workspace: Workspace) -> None:
+    workspace.write(
+        {
+            "g/config.toml": "[Configs",
+            "g/units/a.toml": "[a]\ntimeout = '${param.t}'\ncomand = ['x', '${env.NONE}']",
+            "g/units/b.toml": "[b]\nunit_dependencies = ['a', 'c']",
+        }
+    )
+    first, *others = workspace.problems()
+    assert first.startswith("g/config.toml:1: invalid TOML: expected ']'")
+    assert others == [
+        "g/units/a.toml:3: comand: unknown key; did you mean 'command'?",
+        "g/units/b.toml:2: unit_dependencies: unit b depends on unknown unit c",
+    ]
+
+
 @pytest.mark.parametrize(
     "text",
     [

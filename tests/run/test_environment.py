@@ -85,3 +85,28 @@ def test_trace_contexts_share_the_trace_and_differ_by_span() -> None:
     assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", first)
     assert first.split("-")[1] == second.split("-")[1]
     assert first != second
+
+
+INCOMING = "0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331"
+
+
+@pytest.mark.parametrize(
+    ("incoming", "continues"),
+    [
+        (f"00-{INCOMING}-01", True),
+        (f"00-{INCOMING}-00", True),
+        (f"cc-{INCOMING}-01-of-a-later-version", True),
+        (f"ff-{INCOMING}-01", False),
+        (f"00-{'0' * 32}-b7ad6b7169203331-01", False),
+        (f"00-0af7651916cd43dd8448eb211c80319c-{'0' * 16}-01", False),
+        ("nonsense", False),
+    ],
+)
+def test_a_valid_incoming_trace_continues(incoming: str, continues: bool) -> None:
+    own = traceparent("r", "a/1").split("-")
+    version, trace, span, flags = traceparent("r", "a/1", incoming).split("-")
+    assert (version, span) == ("00", own[2])
+    if continues:
+        assert (trace, flags) == (INCOMING[:32], incoming[53:55])
+    else:
+        assert (trace, flags) == (own[1], "01")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
+import lzma
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -50,6 +54,24 @@ def test_archives() -> None:
         tar.addfile(info, io.BytesIO(b"tarred"))
     assert (unpack("a.zip", "out") / "x" / "y.txt").read_text() == "zipped"
     assert (unpack("b.tar.gz", "out") / "x" / "z.txt").read_text() == "tarred"
+
+
+@pytest.mark.parametrize(
+    ("name", "pack"),
+    [("a.log.gz", gzip.compress), ("a.log.xz", lzma.compress), ("a.log.bz2", bz2.compress)],
+)
+def test_a_single_packed_file(name: str, pack: Callable[[bytes], bytes]) -> None:
+    Path(name).write_bytes(pack(b"line"))
+    assert (unpack(name, "out") / "a.log").read_bytes() == b"line"
+    Path(name).write_bytes(pack(b"line")[:-5])
+    with pytest.raises(UnpackError, match=r"a\.log\.\w+ cannot be unpacked: "):
+        unpack(name, "out")
+
+
+def test_what_is_no_archive() -> None:
+    Path("a.txt").write_text("text")
+    with pytest.raises(UnpackError, match=r"a\.txt cannot be unpacked: expected a \.zip, \.tar"):
+        unpack("a.txt", "out")
 
 
 def test_an_archive_that_would_leave_its_folder() -> None:
