@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, fields, is_dataclass
 from dataclasses import field as dataclass_field
 from enum import Enum
 from functools import cache, partial
@@ -127,13 +127,98 @@ class Says:
 @dataclass_transform(frozen_default=True, field_specifiers=(dataclass_field,))
 def table(kind: type[T]) -> type[T]:
     """A class decorator: a frozen dataclass whose fields are the keys of a table."""
-    return dataclass(frozen=True)(_validated(kind))
+    return _frozen(dataclass(init=False, repr=False, eq=False)(_validated(kind)))
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclass_field,))
 def keyword_table(kind: type[T]) -> type[T]:
     """The same, with fields that are given by name only."""
-    return dataclass(frozen=True, kw_only=True)(_validated(kind))
+    return _frozen(dataclass(init=False, repr=False, eq=False, kw_only=True)(_validated(kind)))
+
+
+def _frozen(kind: type[T]) -> type[T]:
+    """Give a dataclass the methods that `dataclass(frozen=True)` would write for it.
+
+    Compiling them takes 1 ms for each class, at every start of the program; these are shared.
+    """
+    for method in (_init, _repr, _eq, _hash, _setattr, _delattr):
+        setattr(kind, f"_{method.__name__}__", method)
+    return kind
+
+
+class _Shape(NamedTuple):
+    """What making and comparing the instances of a table need to know of its fields."""
+
+    positional: tuple[str, ...]
+    values: Mapping[str, Any]  # defaults
+    factories: Mapping[str, Callable[[], Any]]
+    names: tuple[str, ...]
+    compared: tuple[str, ...]
+
+
+@cache
+def _shape(kind: type) -> _Shape:
+    each = fields(kind)
+    return _Shape(
+        positional=tuple(field.name for field in each if not field.kw_only),
+        values={field.name: field.default for field in each if field.default is not MISSING},
+        factories={
+            field.name: field.default_factory
+            for field in each
+            if field.default_factory is not MISSING
+        },
+        names=tuple(field.name for field in each),
+        compared=tuple(field.name for field in each if field.compare),
+    )
+
+
+def _init(self: Any, /, *values: Any, **named: Any) -> None:
+    kind: type = type(self)
+    shape = _shape(kind)
+    if len(values) > len(shape.positional):
+        most = len(shape.positional)
+        raise TypeError(f"{kind.__name__} takes {most} values by position, got {len(values)}")
+    given = dict(zip(shape.positional, values, strict=False))
+    if twice := given.keys() & named.keys():
+        raise TypeError(f"{kind.__name__} got two values for {', '.join(sorted(twice))}")
+    given |= named
+    if unknown := given.keys() - shape.names:
+        raise TypeError(f"{kind.__name__} has no field {', '.join(sorted(unknown))}")
+    for name in shape.names:
+        if name not in given:
+            if name in shape.values:
+                given[name] = shape.values[name]
+            elif name in shape.factories:
+                given[name] = shape.factories[name]()
+            else:
+                raise TypeError(f"{kind.__name__} needs a value for {name}")
+    self.__dict__.update((name, given[name]) for name in shape.names)
+
+
+def _repr(self: Any) -> str:
+    kind: type = type(self)
+    values = (f"{name}={getattr(self, name)!r}" for name in _shape(kind).names)
+    return f"{kind.__qualname__}({', '.join(values)})"
+
+
+def _compared(self: Any) -> tuple[Any, ...]:
+    return tuple(getattr(self, name) for name in _shape(self.__class__).compared)
+
+
+def _eq(self: Any, other: object) -> Any:
+    return _compared(self) == _compared(other) if type(other) is type(self) else NotImplemented
+
+
+def _hash(self: Any) -> int:
+    return hash(_compared(self))
+
+
+def _setattr(self: Any, name: str, value: Any) -> None:
+    raise FrozenInstanceError(f"cannot assign to field {name!r}")
+
+
+def _delattr(self: Any, name: str) -> None:
+    raise FrozenInstanceError(f"cannot delete field {name!r}")
 
 
 def _validated(kind: type[T]) -> type[T]:
