@@ -24,7 +24,7 @@ from testrium.declared.histories import OperationHistory
 from testrium.declared.keys import keys_of
 from testrium.declared.project import ProjectTable
 from testrium.declared.units import Fixture, Unit
-from testrium.load.validate import adapter
+from testrium.load.validate import validator
 from testrium.modules.events import Events_Manager, Results_Manager, UnitStatus_Manager
 from testrium.words import Code
 
@@ -131,7 +131,7 @@ def test_toml_has_only_keys_and_values_that_load(page: Path) -> None:
     for block in blocks(page.read_text(), r"toml(?: \S+)?"):
         for kind, table in declared_tables(tomllib.loads(block)):
             try:
-                adapter(kind).validate_python(table)
+                validator(kind).validate_python(table)
             except ValidationError as error:
                 pytest.fail(f"{block}\n{error}")
 

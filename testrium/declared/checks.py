@@ -4,12 +4,11 @@ from dataclasses import field
 from json import loads
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from annotated_types import MinLen
-
 from testrium.declared.keys import DECIDED, Key, Prepared, Written, nothing, table
 from testrium.declared.quantities import (
     COMPARISON,
     DATA,
+    FILLED,
     PERCENTAGE,
     Encoding,
     Entrypoint,
@@ -113,7 +112,7 @@ class Check:
     """condition: a line matches; with a list, a line for each pattern"""
     lacks: OneOrMore = ()
     """condition: no line matches"""
-    sequence: Annotated[tuple[FilledText, ...], MinLen(1)] = ()
+    sequence: Annotated[tuple[FilledText, ...], FILLED] = ()
     """condition: the patterns match lines in this order, each in a later line than the one before
     """
     last: FilledText | None = None
@@ -161,7 +160,7 @@ class Check:
     """condition: the lines are those of a [reference file](checks.md#reference-files)"""
     normalize: Annotated[
         tuple[NormalizerText, ...],
-        MinLen(1),
+        FILLED,
         Prepared(
             _one_or_more,
             {"anyOf": [_NORMALIZER_SCHEMA, {"type": "array", "items": _NORMALIZER_SCHEMA}]},

@@ -4,12 +4,11 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
-from annotated_types import MinLen
-
 from testrium.declared.keys import Key, Prepared, Written, table
 from testrium.declared.quantities import (
     CONTROL,
     DURATION,
+    FILLED,
     KEY_RANGE,
     NAME,
     STEP_LENGTH,
@@ -203,7 +202,7 @@ _ROUTE_SCHEMA: Final = {
 HopText = Annotated[Hop, Written(_read_hop, _HOP_SCHEMA, lambda hop: hop.written)]
 NeverText = Annotated[Hop, Written(_read_never, _HOP_SCHEMA, lambda hop: hop.written)]
 PlaceText = Annotated[Place, Written(_read_place, _HOP_SCHEMA, str)]
-Stage = Annotated[tuple[HopText, ...], MinLen(1), Prepared(_stage, _HOP_SCHEMA)]
+Stage = Annotated[tuple[HopText, ...], FILLED, Prepared(_stage, _HOP_SCHEMA)]
 
 
 @table
@@ -217,7 +216,7 @@ class Circuit:
     name: Annotated[Label, Key(required=True)] = ""
     """the name in reports; unique in the group"""
     stages: Annotated[
-        tuple[Stage, ...], MinLen(1), Prepared(_route, _ROUTE_SCHEMA), Key("route", required=True)
+        tuple[Stage, ...], FILLED, Prepared(_route, _ROUTE_SCHEMA), Key("route", required=True)
     ] = ()
     """the stages that each key must pass, in order: [hops](circuits.md#hops); a nested list is one
     stage whose hops come in any order

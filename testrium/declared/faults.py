@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from annotated_types import MinLen
-
 from testrium.declared.circuits import PlaceText
 from testrium.declared.keys import DECIDED, Key, Written, table
 from testrium.declared.quantities import (
     DURATION,
+    FILLED,
     LONGER_THAN_NOTHING,
     FilledText,
     Name,
@@ -162,7 +161,7 @@ class Chaos:
     budget: Annotated[int, *between(1, 5)] = 2
     """the most faults in one plan, 1 to 5"""
     do: Annotated[
-        tuple[ChaosAct, ...], MinLen(1), Unique(), Key(default="what units recover from")
+        tuple[ChaosAct, ...], FILLED, Unique(), Key(default="what units recover from")
     ] = ()
     """the only kinds of faults that a plan may use; the default is
     [below](faults.md#what-a-plan-may-do)

@@ -5,8 +5,6 @@ from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple
 
-from annotated_types import MinLen
-
 from testrium.declared.checks import Check, Metric
 from testrium.declared.circuits import Circuit, Rules
 from testrium.declared.faults import Chaos, Fault
@@ -21,6 +19,7 @@ from testrium.declared.keys import (
     table,
 )
 from testrium.declared.quantities import (
+    FILLED,
     NAME,
     POSITIVE_SECONDS,
     FilledText,
@@ -108,12 +107,12 @@ class Configs:
     repeat: Annotated[int, *between(0, 10)] = 0
     """how many more times the group runs, 0 to 10; each run is a result of its own"""
     debug_modes: Annotated[
-        tuple[Mode, ...], MinLen(1), Unique(), Key("debug-modes", default="all four")
+        tuple[Mode, ...], FILLED, Unique(), Key("debug-modes", default="all four")
     ] = MODES
     """the log levels that the group supports: `DEBUG`, `INFO`, `WARNING`, `EXCEPT`"""
     test_modes: Annotated[
         tuple[Literal["DEBUG", "INFO", "WARNING", "EXCEPT", "All"], ...],
-        MinLen(1),
+        FILLED,
         Unique(),
         Prepared(_modes, {"anyOf": [{"enum": [*MODES, "All"]}, _MODES_SCHEMA]}),
         Key("test-modes", default='`["DEBUG"]`'),

@@ -19,6 +19,7 @@ from typing import (
     Annotated,
     Any,
     Final,
+    Literal,
     NamedTuple,
     TypeVar,
     Union,
@@ -124,6 +125,41 @@ class Says:
         }
 
 
+class Limit:
+    """A bound of a number (`ge`, `gt`, `le`), or the least length of a list (`min_length`).
+
+    As those of the package annotated-types, importing which takes a tenth of a short command.
+    """
+
+    def __init__(self, name: Literal["ge", "gt", "le", "min_length"], value: int) -> None:
+        self.name = name
+        self.value = value
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
+        return self._bounded(handler(source))
+
+    def _bounded(self, schema: dict[str, Any]) -> dict[str, Any]:
+        match schema["type"]:
+            case "int" | "float" | "tuple":
+                return {**schema, self.name: self.value}
+            case "nullable":
+                return {**schema, "schema": self._bounded(schema["schema"])}
+            case "custom-error":  # behind what `Says` speaks for: this bound has its own message
+                inner = self._bounded({"type": schema["schema"]["type"]})
+                return {"type": "chain", "steps": [schema, inner]}
+            case "chain":
+                *before, last = schema["steps"]
+                return {**schema, "steps": [*before, self._bounded(last)]}
+        raise TypeError(f"{schema['type']} has no bounds")
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        found: dict[str, Any] = handler(schema)
+        if schema["type"] == "chain":  # of which pydantic describes the first step
+            word = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum"}[self.name]
+            found = {**found, word: self.value}
+        return found
+
+
 @dataclass_transform(frozen_default=True, field_specifiers=(dataclass_field,))
 def table(kind: type[T]) -> type[T]:
     """A class decorator: a frozen dataclass whose fields are the keys of a table."""
@@ -213,11 +249,11 @@ def _hash(self: Any) -> int:
     return hash(_compared(self))
 
 
-def _setattr(self: Any, name: str, value: Any) -> None:
+def _setattr(_: Any, name: str, __: Any) -> None:
     raise FrozenInstanceError(f"cannot assign to field {name!r}")
 
 
-def _delattr(self: Any, name: str) -> None:
+def _delattr(_: Any, name: str) -> None:
     raise FrozenInstanceError(f"cannot delete field {name!r}")
 
 

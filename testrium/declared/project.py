@@ -5,10 +5,9 @@ from dataclasses import field
 from datetime import date, datetime
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
-from annotated_types import MinLen
-
 from testrium.declared.keys import Key, Prepared, Written, nothing, table
 from testrium.declared.quantities import (
+    FILLED,
     NAME,
     Count,
     Entrypoint,
@@ -84,7 +83,7 @@ _Property = Annotated[Property, Written(_property, _PROPERTY_SCHEMA)]
 class AiTable:
     """The table `[ai]`: the command that is asked about failures."""
 
-    command: Annotated[tuple[FilledText, ...], MinLen(1), Key(required=True)] = ()
+    command: Annotated[tuple[FilledText, ...], FILLED, Key(required=True)] = ()
 
 
 @table

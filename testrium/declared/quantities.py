@@ -12,9 +12,7 @@ import signal
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final
 
-from annotated_types import Ge, Gt, Le, MinLen
-
-from testrium.declared.keys import Prepared, Says, Written
+from testrium.declared.keys import Limit, Prepared, Says, Written
 from testrium.phrases import did_you_mean, duration_text, written
 
 #: Names of units, ports and circuits' parts (the contract's pattern).
@@ -57,15 +55,23 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-Whole = Annotated[int, Says("must be an integer"), Ge(-_MOST), Le(_MOST)]
-Count = Annotated[int, Ge(0), Says("must be a non-negative integer"), Le(_MOST)]
-PositiveCount = Annotated[int, Gt(0), Says("must be a positive integer"), Le(_MOST)]
-Positive = Annotated[float, Gt(0), Says("must be a positive number"), Le(MOST_SECONDS)]
+Whole = Annotated[int, Says("must be an integer"), Limit("ge", -_MOST), Limit("le", _MOST)]
+Count = Annotated[int, Limit("ge", 0), Says("must be a non-negative integer"), Limit("le", _MOST)]
+PositiveCount = Annotated[
+    int, Limit("gt", 0), Says("must be a positive integer"), Limit("le", _MOST)
+]
+Positive = Annotated[
+    float, Limit("gt", 0), Says("must be a positive number"), Limit("le", MOST_SECONDS)
+]
 
 
 def between(low: int, high: int) -> tuple[Any, ...]:
     """Annotations of an integer from `low` to `high`, both included."""
-    return (Ge(low), Le(high), Says(f"must be an integer between {low} and {high}"))
+    return (
+        Limit("ge", low),
+        Limit("le", high),
+        Says(f"must be an integer between {low} and {high}"),
+    )
 
 
 # --- texts ---
@@ -186,6 +192,9 @@ Encoding = Annotated[str, Written(_encoding, {"type": "string"})]
 
 # --- lists and tables of texts ---
 
+#: A list with one item or more.
+FILLED: Final = Limit("min_length", 1)
+
 _SINGLE_OR_MANY: Final = Prepared(
     lambda value: value if isinstance(value, tuple | list) else (value,), {}
 )
@@ -240,7 +249,7 @@ Names = Annotated[tuple[Name, ...], Unique()]
 Steps = Annotated[tuple[Step, ...], Unique()]
 Labels = Annotated[tuple[Label, ...], Unique()]
 Words = tuple[Text, ...]
-OneOrMore = Annotated[tuple[FilledText, ...], MinLen(1), _SINGLE_OR_MANY]
+OneOrMore = Annotated[tuple[FilledText, ...], FILLED, _SINGLE_OR_MANY]
 Variables = Annotated[Mapping[str, Text], Named(r"[^=\0]+", "name of an environment variable")]
 #: What a plugin is told, as texts.
 Settings = Annotated[Mapping[str, Text], Named(r"[A-Za-z][A-Za-z0-9_-]*", "name of a setting")]

@@ -7,10 +7,9 @@ from pathlib import Path
 from shutil import which
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from annotated_types import MinLen
-
 from testrium.declared.keys import DECIDED, Key, Prepared, Written, nothing, table
 from testrium.declared.quantities import (
+    FILLED,
     POSITIVE_SECONDS,
     SECONDS,
     SIZE,
@@ -60,7 +59,7 @@ class Readiness:
     """a regular expression that matches a line of the unit's output"""
     file: FilledText | None = None
     """a path that exists; a relative one is below the unit's `cwd`"""
-    command: Annotated[tuple[Text, ...], MinLen(1)] = ()
+    command: Annotated[tuple[Text, ...], FILLED] = ()
     """a program and its arguments, run again until it ends with exit code 0"""
     plugin: Name | None = None
     """a [readiness plugin](plugins.md#readiness)"""
@@ -181,7 +180,7 @@ _EXIT_SCHEMA: Final = {
 }
 ExitCodes = Annotated[
     tuple[Annotated[int | str, Written(_exit_code, _EXIT_SCHEMA)], ...],
-    MinLen(1),
+    FILLED,
     Prepared(
         lambda value: value if isinstance(value, tuple) else (value,),
         {"anyOf": [*_EXIT_SCHEMA["anyOf"], {"type": "array", "items": _EXIT_SCHEMA}]},
@@ -217,7 +216,7 @@ class Unit:
     """`module:function`, in the group's folder or importable: a Python function in a process of its
     own
     """
-    command: Annotated[tuple[Text, ...] | None, MinLen(1)] = None
+    command: Annotated[tuple[Text, ...] | None, FILLED] = None
     """a program and its arguments, a list of strings; no shell. Give one of `entrypoint` and
     `command`, or neither for a unit whose probes come from other processes
     """
@@ -322,11 +321,11 @@ class Unit:
     """
     settings: Settings = field(default_factory=nothing)
     """settings of a `kind` that is a plugin: texts by name"""
-    paths: Annotated[tuple[FilledText, ...], MinLen(1), Key(items="paths")] = ()
+    paths: Annotated[tuple[FilledText, ...], FILLED, Key(items="paths")] = ()
     """of a suite: its files and folders, below the group's folder"""
     args: Words = ()
     """of a suite with `kind = "pytest"`: more arguments for pytest"""
-    steps: Annotated[tuple[ManualStep, ...], MinLen(1), Key(items="tables")] = ()
+    steps: Annotated[tuple[ManualStep, ...], FILLED, Key(items="tables")] = ()
     """of `kind = "manual"`: [what to do and what to expect](groups.md#checks-by-hand)"""
     #: Of a fixture: whether all groups of the run share one, or each has its own; "" of a unit.
     scope: Annotated[Literal["", "run", "group"], DECIDED] = ""
@@ -356,7 +355,7 @@ class Fixture:
     """`"run"`: one for all groups. `"group"`: each group starts its own, like a unit"""
     entrypoint: Entrypoint | None = None
     """`module:function` beside the fixture's file, or importable"""
-    command: Annotated[tuple[Text, ...] | None, MinLen(1)] = None
+    command: Annotated[tuple[Text, ...] | None, FILLED] = None
     """a program and its arguments; no shell. Give one of `entrypoint` and `command`"""
     cwd: Annotated[FilledText | None, Key(default="`fixtures/`")] = None
     """the folder in which the process starts"""

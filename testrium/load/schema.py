@@ -6,11 +6,15 @@ import ast
 import inspect
 import itertools
 import json
+import os
 import re
 import textwrap
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import Field, fields
 from typing import Any, Final
+
+from pydantic import TypeAdapter
 
 from testrium.declared.checks import Check, Metric
 from testrium.declared.circuits import Circuit, Rules
@@ -22,8 +26,9 @@ from testrium.declared.project import CONFIGS_TABLE, UNIT_TABLE, ProjectTable
 from testrium.declared.quantities import Variables
 from testrium.declared.units import Fixture, Unit
 from testrium.load.matrix import SCHEMA as MATRIX
-from testrium.load.validate import adapter, table_kind
+from testrium.load.validate import table_kind
 
+_DISABLE: Final = "PYDANTIC_DISABLE_PLUGINS"
 _LINK: Final = re.compile(r"\[([^\]]+)\]\([^)]+\)")
 
 
@@ -101,6 +106,29 @@ def table_schema(kind: type[Any], *, partial: bool = False) -> dict[str, Any]:
     required = [] if partial else [key for field, key in keys_of(kind) if key_of(field).required]
     schema = {"type": "object", "properties": properties, "additionalProperties": False}
     return schema | ({"required": required} if required else {})
+
+
+def adapter(kind: Any) -> TypeAdapter[Any]:
+    """pydantic's view of a kind of value, for its JSON Schema."""
+    with _without_plugins():
+        return TypeAdapter(kind)
+
+
+@contextmanager
+def _without_plugins() -> Iterator[None]:
+    """Have pydantic look for no plugins of other packages.
+
+    They would run in the runner, and reading what every installed package offers takes time.
+    """
+    before = os.environ.get(_DISABLE)
+    os.environ[_DISABLE] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_DISABLE]
+        else:
+            os.environ[_DISABLE] = before
 
 
 def _default(field: Field[Any]) -> str:

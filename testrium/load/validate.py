@@ -7,14 +7,14 @@ rest of the group can be checked too.
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Collection, Container, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import fields, is_dataclass
-from typing import Any, Final, Generic, TypeVar, get_args
+from dataclasses import MISSING, Field, fields, is_dataclass
+from functools import partial
+from types import UnionType
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic_core import CoreConfig, SchemaValidator, ValidationError
 
 from testrium.declared.keys import (
     UNKNOWN,
@@ -33,7 +33,6 @@ T = TypeVar("T")
 
 #: TOML's integers have 64 bits; Python would read any number of digits.
 _MOST: Final = (1 << 63) - 1
-_DISABLE: Final = "PYDANTIC_DISABLE_PLUGINS"
 _QUOTED: Final = re.compile(r"'([^']*)'")
 
 
@@ -91,32 +90,102 @@ def _nested(value: Any, spot: Spot) -> Table[Any]:
     return Table(value, spot, spots_of(type(value), raw if isinstance(raw, dict) else {}, spot))
 
 
-def adapter(kind: Any) -> TypeAdapter[Any]:
+def validator(kind: Any) -> SchemaValidator:
     """What validates a kind of value; made when the first one is read."""
-    if kind not in _ADAPTERS:
-        with _without_plugins():
-            _ADAPTERS[kind] = TypeAdapter(kind)
-    return _ADAPTERS[kind]
+    if kind not in _VALIDATORS:
+        _VALIDATORS[kind] = SchemaValidator(core_schema(kind), CONFIG)
+    return _VALIDATORS[kind]
 
 
-@contextmanager
-def _without_plugins() -> Iterator[None]:
-    """Have pydantic look for no plugins of other packages.
+_VALIDATORS: dict[Any, SchemaValidator] = {}
 
-    They would run in the runner, and reading what every installed package offers takes time.
+
+def core_schema(kind: Any) -> Any:
+    """What pydantic's core is to ask of a kind of value, as `TypeAdapter` makes it too.
+
+    The declaration has few sorts of types, and its annotations make their part themselves.
+    Importing the rest of pydantic for that takes a quarter of a short command.
     """
-    before = os.environ.get(_DISABLE)
-    os.environ[_DISABLE] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[_DISABLE]
-        else:
-            os.environ[_DISABLE] = before
+    if isinstance(kind, type) and is_dataclass(kind):
+        return kind.__get_pydantic_core_schema__(kind, _OfTable())  # type: ignore[attr-defined]
+    if kind in _PLAIN:
+        return {"type": _PLAIN[kind]}
+    of = get_args(kind)
+    match get_origin(kind):
+        case origin if origin is Annotated:
+            return _annotated(kind, list(kind.__metadata__))
+        case origin if origin is Literal:
+            return {"type": "literal", "expected": list(of)}
+        case origin if origin in (Union, UnionType) and len(of) == 2 and of[1] is type(None):
+            return {"type": "nullable", "schema": core_schema(of[0])}
+        case origin if origin is tuple and of[1:] == (Ellipsis,):
+            items = [core_schema(of[0])]
+            return {"type": "tuple", "items_schema": items, "variadic_item_index": 0}
+        case origin if origin is Mapping:
+            keys, values = map(core_schema, of)
+            return {"type": "dict", "keys_schema": keys, "values_schema": values, "strict": False}
+    raise TypeError(f"the declaration has no such types: {kind}")
 
 
-_ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
+#: What holds where a table does not say otherwise.
+CONFIG: Final = CoreConfig(strict=True, allow_inf_nan=False)
+_PLAIN: Final[Mapping[Any, str]] = {
+    bool: "bool",
+    int: "int",
+    float: "float",
+    str: "str",
+    Any: "any",
+}
+
+
+def _annotated(kind: Any, notes: list[Any]) -> Any:
+    """The schema of a type with annotations: each wraps what the ones before it have made."""
+    while notes:
+        note = notes.pop()
+        if hasattr(note, "__get_pydantic_core_schema__"):
+            return note.__get_pydantic_core_schema__(kind, partial(_before, notes))
+    return core_schema(kind.__origin__)
+
+
+def _before(notes: list[Any], kind: Any) -> Any:
+    return _annotated(kind, notes)
+
+
+class _OfTable:
+    """Makes the schema of a table; what `declared.keys` adds to it asks as pydantic's does."""
+
+    def __call__(self, kind: Any) -> Any:
+        each = fields(kind)
+        return {
+            "type": "dataclass",
+            "cls": kind,
+            "fields": [field.name for field in each],
+            "schema": {
+                "type": "dataclass-args",
+                "dataclass_name": kind.__name__,
+                "fields": [
+                    {
+                        "type": "dataclass-field",
+                        "name": field.name,
+                        "schema": _with_default(field),
+                    }
+                    for field in each
+                ],
+            },
+            "config": {"extra_fields_behavior": "forbid", **CONFIG},
+        }
+
+    def resolve_ref_schema(self, schema: Any) -> Any:
+        return schema
+
+
+def _with_default(field: Field[Any]) -> Any:
+    schema = core_schema(field.type)
+    if field.default is not MISSING:
+        return {"type": "default", "schema": schema, "default": field.default}
+    if field.default_factory is not MISSING:
+        return {"type": "default", "schema": schema, "default_factory": field.default_factory}
+    return schema
 
 
 def read(
@@ -145,7 +214,7 @@ def read(
     kept: dict[str, list[int]] = {}
     while True:
         try:
-            value = adapter(kind).validate_python(values)
+            value = validator(kind).validate_python(values)
         except ValidationError as error:
             _leave_out(note(error, kind, values, spot, spots, noted), values, kind, noted, kept)
         else:
@@ -184,7 +253,7 @@ def read_list(kind: type[T], tables: Any, spot: Spot, header: str) -> list[Table
 def read_value(kind: Any, value: Any, spot: Spot) -> Any:
     """What a value that is no table of keys means; None, and problems noted, where it is wrong."""
     try:
-        return adapter(kind).validate_python(tuples(value))
+        return validator(kind).validate_python(tuples(value))
     except ValidationError as error:
         for each in _errors(error):
             _at(spot, None, each["loc"]).wrong(_message(each, kind))
@@ -202,7 +271,7 @@ def check_given(kind: type[Any], table: Any, spot: Spot) -> Mapping[str, Spot]:
     noted: set[str] = set()
     while True:
         try:
-            adapter(kind).validate_python(values)
+            validator(kind).validate_python(values)
         except ValidationError as error:
             for spelling in note(error, kind, values, spot, given, noted):
                 values.pop(spelling, None)

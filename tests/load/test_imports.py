@@ -11,7 +11,7 @@ import pytest
 from pydantic.plugin import _loader
 
 from testrium.declared.circuits import Circuit
-from testrium.load import validate
+from testrium.load.schema import adapter
 
 if TYPE_CHECKING:
     from tests.load.conftest import Workspace
@@ -37,8 +37,9 @@ def test_a_module_that_never_needs_pydantic(module: str) -> None:
     assert done.stdout.split() == []
 
 
-def test_loading_a_group_imports_pydantic(workspace: Workspace) -> None:
+def test_loading_a_group_imports_the_core_of_pydantic_alone(workspace: Workspace) -> None:
     workspace.group(a="command = ['true']")
+    workspace.write({"testrium.toml": "[env]\nA = '1'\n"})
     code = CODE.format(
         "testrium.load; testrium.load.load_groups([], cwd=__import__('pathlib').Path())"
     )
@@ -49,7 +50,9 @@ def test_loading_a_group_imports_pydantic(workspace: Workspace) -> None:
         text=True,
         check=True,
     )
-    assert "pydantic" in done.stdout.split()
+    modules = done.stdout.split()
+    assert "pydantic_core" in modules
+    assert "pydantic" not in modules
 
 
 def test_plugins_of_pydantic_stay_out_of_the_runner(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,6 +61,5 @@ def test_plugins_of_pydantic_stay_out_of_the_runner(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(_loader, "_plugins", None)
     monkeypatch.setattr(_loader, "entry_points", looked)
-    monkeypatch.setattr(validate, "_ADAPTERS", {})
-    validate.adapter(Circuit)
+    adapter(Circuit)
     assert "PYDANTIC_DISABLE_PLUGINS" not in os.environ

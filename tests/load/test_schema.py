@@ -3,15 +3,59 @@
 from __future__ import annotations
 
 import re
+from functools import partial
+from typing import Any
 
 import pytest
 
+from testrium.declared.checks import Check, Metric
 from testrium.declared.circuits import Circuit, Rules
-from testrium.declared.groups import Configs
+from testrium.declared.faults import Chaos, Fault
+from testrium.declared.groups import Configs, Monitored
+from testrium.declared.histories import OperationHistory
 from testrium.declared.keys import keys_of
-from testrium.declared.quantities import duration_ns, key_range, size_in_bytes
-from testrium.declared.units import Unit
-from testrium.load.schema import descriptions, json_schemas
+from testrium.declared.project import ProjectTable
+from testrium.declared.quantities import (
+    Entrypoint,
+    Variables,
+    duration_ns,
+    key_range,
+    size_in_bytes,
+)
+from testrium.declared.units import Fixture, Unit
+from testrium.load.matrix import Value
+from testrium.load.schema import adapter, descriptions, json_schemas
+from testrium.load.validate import core_schema
+
+#: What is read from files.
+KINDS = (
+    *(Configs, Unit, Fixture, ProjectTable, Rules, Circuit, Fault, Chaos, Check, Metric),
+    *(Monitored, OperationHistory, Value, Entrypoint, Variables),
+)
+#: What decides nothing about a dictionary: for other input, for descriptions, or the default.
+NOT_ASKED = {
+    *("metadata", "ref", "title", "init", "kw_only", "collect_init_only", "computed_fields"),
+    *("post_init", "slots", "frozen", "default_factory_takes_data"),
+}
+
+
+def asked(schema: Any) -> Any:
+    """What a core schema asks, so that two can be compared."""
+    if isinstance(schema, dict):
+        return {name: asked(each) for name, each in schema.items() if name not in NOT_ASKED}
+    if isinstance(schema, partial):
+        return schema.func, schema.args, schema.keywords
+    return [asked(each) for each in schema] if type(schema) in (list, tuple) else schema
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: getattr(kind, "__name__", "value"))
+def test_files_are_asked_what_pydantic_makes_of_the_declaration(kind: Any) -> None:
+    assert asked(core_schema(kind)) == asked(adapter(kind).core_schema)
+
+
+def test_a_type_that_the_declaration_does_not_have_is_refused() -> None:
+    with pytest.raises(TypeError, match="has no such types"):
+        core_schema(set[int])
 
 
 @pytest.mark.parametrize(
