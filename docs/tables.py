@@ -21,7 +21,16 @@ from typing import Any, Final
 ROOT: Final = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from testrium.declared import checks, circuits, faults, groups, histories, project, units  # noqa: E402
+from testrium.declared import (  # noqa: E402
+    checks,
+    circuits,
+    faults,
+    groups,
+    histories,
+    project,
+    telemetry,
+    units,
+)
 from testrium.declared.keys import as_written, default_of, key_of, keys_of  # noqa: E402
 from testrium.load.schema import descriptions  # noqa: E402
 from testrium.report.fields import report_schema  # noqa: E402
@@ -46,6 +55,9 @@ KINDS: Final[dict[str, type[Any]]] = {
         faults.Chaos,
         checks.Metric,
         histories.OperationHistory,
+        telemetry.Telemetry,
+        telemetry.SpanRule,
+        telemetry.LogRule,
         project.ProjectTable,
         project.Quarantine,
     )

@@ -89,8 +89,9 @@ class Event(NamedTuple):
     time and memory. `id` counts in the order of storing. `t_low_ns` is None where `t_ns` was taken
     in the unit; else `t_ns` is when the line was read (an upper bound) and `t_low_ns` the lower
     bound. `pid` is 0 where the process did not say, and -1 or -2 for a line of stdout or stderr
-    that counts as a probe. `start` counts the starts of the unit from 1, `attempt` those of the
-    whole circuit. `owner` is the unit in whose probe file the line stood: mostly `unit` itself.
+    that counts as a probe, -3 for a span or a log record. `start` counts the starts of the unit
+    from 1, `attempt` those of the whole circuit. `owner` is the unit in whose probe file the line
+    stood: mostly `unit` itself.
     """
 
     id: int

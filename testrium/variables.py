@@ -73,6 +73,55 @@ def substitute(text: str, lookup: Callable[[str], str]) -> str:
     return _TOKEN.sub(replace, text)
 
 
+def filled_value(text: str, lookup: Callable[[str], object]) -> object:
+    """What `text` becomes: of one reference alone the value itself, else a text.
+
+    Raises:
+        KeyError: `lookup` knows no value for a reference.
+        VariableError: a reference is not closed or has no name.
+    """
+    whole = _TOKEN.fullmatch(text)
+    if whole is not None and whole["name"] and whole["end"]:
+        return lookup(whole["name"])
+    missing: list[str] = []
+
+    def value(name: str) -> str:
+        try:
+            return as_text(lookup(name))
+        except KeyError:
+            missing.append(name)
+            return ""
+
+    filled = substitute(text, value)
+    if missing:
+        raise KeyError(missing[0])
+    return filled
+
+
+def value_at(fields: object, path: str) -> object:
+    """What stands at `order.id` or `items.0` in mappings and lists; names may hold points.
+
+    Raises:
+        KeyError: nothing does.
+    """
+    if isinstance(fields, Mapping):
+        if path in fields:
+            return fields[path]
+        ends = [at for at, letter in enumerate(path) if letter == "."]
+        for end in reversed(ends):  # the longest name first
+            if path[:end] in fields:
+                try:
+                    return value_at(fields[path[:end]], path[end + 1 :])
+                except KeyError:
+                    continue
+    elif isinstance(fields, list | tuple):
+        first, _, rest = path.partition(".")
+        if first.isdecimal() and len(first) < 10 and int(first) < len(fields):
+            inner = fields[int(first)]
+            return value_at(inner, rest) if rest else inner
+    raise KeyError(path)
+
+
 def escape(text: str) -> str:
     """The text that `substitute` turns back into `text`."""
     return text.replace("$", "$$")

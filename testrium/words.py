@@ -109,6 +109,9 @@ class Place(NamedTuple):
         return f"{self.unit}:{self.step}"
 
 
+#: In the place of the pid of events whose lines say nothing about their order: spans.
+WITHOUT_ORDER = -3
+
 DURATION = "duration"
 
 #: Measure -> its unit.

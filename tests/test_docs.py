@@ -23,6 +23,7 @@ from testrium.declared.groups import Configs, Monitored
 from testrium.declared.histories import OperationHistory
 from testrium.declared.keys import keys_of
 from testrium.declared.project import ProjectTable
+from testrium.declared.telemetry import Telemetry
 from testrium.declared.units import Fixture, Unit
 from testrium.load.validate import validator
 from testrium.modules.events import Events_Manager, Results_Manager, UnitStatus_Manager
@@ -96,6 +97,7 @@ CONFIG = {
     "checks": Check,
     "monitor": Monitored,
     "histories": OperationHistory,
+    "otlp": Telemetry,
 }
 #: Tables that hold anything by name, and files of other programs.
 OTHERS = {"env", "matrix", "metrics", "rule", "project", "tool", "build-system"}

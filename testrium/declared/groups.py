@@ -35,6 +35,7 @@ from testrium.declared.quantities import (
     Whole,
     between,
 )
+from testrium.declared.telemetry import Telemetry
 from testrium.declared.units import KINDS, Unit
 from testrium.errors import Problem
 from testrium.words import EMPTY
@@ -204,6 +205,7 @@ class Group(Configs):
     checks: tuple[Check, ...] = ()
     metrics: tuple[Metric, ...] = ()
     histories: tuple[OperationHistory, ...] = ()
+    otlp: Telemetry | None = None
     monitors: Annotated[tuple[Monitored, ...], Key("monitor")] = ()
     #: What `fixtures` names. Every unit of a scenario depends on all of them.
     fixture_units: Annotated[tuple[Unit, ...], DECIDED] = ()

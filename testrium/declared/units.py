@@ -106,6 +106,10 @@ def _event_type(value: Any) -> EventType:
     raise ValueError(f"must be one of: {', '.join(_EVENT_TYPES)}{guess}")
 
 
+#: How a field for the type of an event is written.
+EVENT_TYPE: Final = Written(_event_type, {"enum": list(_EVENT_TYPES)}, str)
+
+
 @table
 class LogProbe:
     """A line of a unit's output that counts as a probe; `key` and `meta` may use its groups."""
@@ -116,9 +120,7 @@ class LogProbe:
     """
     step: Annotated[Step, Key(required=True)] = ""
     """the step of the event"""
-    type: Annotated[EventType, Written(_event_type, {"enum": list(_EVENT_TYPES)}, str)] = (
-        EventType.DEFAULT
-    )
+    type: Annotated[EventType, EVENT_TYPE] = EventType.DEFAULT
     """`"Default"`, `"Send"`, `"Receive"` or `"Exception"`"""
     key: FilledText | None = None
     """the key: text with `${GROUP}`. Send and Receive need one"""

@@ -190,6 +190,7 @@ TABLES: Final = (
     "metrics",
     "monitor",
     "histories",
+    "otlp",
 )
 
 MAIN_TABLE = "Configs"
@@ -422,6 +423,11 @@ class _Loading:
 
             spot = whole.at("histories")
             tables["histories"] = read_histories(data["histories"], spot, self.stations, self.code)
+        if "otlp" in data:
+            from testrium.load.telemetry import read_telemetry
+
+            spot = whole.at("otlp")
+            tables["otlp"] = read_telemetry(data["otlp"], spot, self.stations)
         if "chaos" in data:
             from testrium.load.faults import read_chaos
 

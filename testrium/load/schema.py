@@ -24,6 +24,7 @@ from testrium.declared.histories import OperationHistory
 from testrium.declared.keys import DIALECT, as_written, default_of, key_of, keys_of
 from testrium.declared.project import CONFIGS_TABLE, UNIT_TABLE, ProjectTable
 from testrium.declared.quantities import Variables
+from testrium.declared.telemetry import Telemetry
 from testrium.declared.units import Fixture, Unit
 from testrium.load.matrix import SCHEMA as MATRIX
 from testrium.load.validate import table_kind
@@ -43,6 +44,7 @@ def json_schemas() -> dict[str, dict[str, Any]]:
         "checks": {"type": "array", "items": table_schema(Check)},
         "monitor": {"type": "array", "items": table_schema(Monitored)},
         "histories": {"type": "array", "items": table_schema(OperationHistory)},
+        "otlp": table_schema(Telemetry),
         "matrix": MATRIX,
         "env": adapter(Variables).json_schema(),
         # A name without its quotes is a table within a table.

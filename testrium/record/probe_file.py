@@ -30,9 +30,13 @@ from testrium.record.quick_lines import (
     quick_reader,
 )
 from testrium.system.files import after_hole, open_regular
+from testrium.words import WITHOUT_ORDER
 
 FIELDS = frozenset(
-    ("step", "type", "key", "cause", "t_ns", "wall_ns", "pid", "seq", "domain", "meta", "unit")
+    (
+        *("step", "type", "key", "cause", "t_ns", "t_low_ns", "wall_ns", "pid", "seq", "domain"),
+        *("meta", "unit"),
+    )
 )
 
 METRIC_FIELDS = frozenset(("metric", "value", "unit", "better", "t_ns", "pid"))
@@ -49,6 +53,7 @@ class ProbeLine(NamedTuple):
     key: str | None
     cause: tuple[str, ...]
     t_ns: int | None
+    t_low_ns: int | None
     wall_ns: int | None
     pid: int | None
     seq: int | None
@@ -139,6 +144,7 @@ def check_fields(value: dict[str, Any]) -> ProbeLine:
         key,
         tuple(cause) if cause else (),
         _number(value, "t_ns"),
+        _checked_low(value),
         _number(value, "wall_ns"),
         _number(value, "pid"),
         _number(value, "seq", least=1),
@@ -148,6 +154,14 @@ def check_fields(value: dict[str, Any]) -> ProbeLine:
         cause_json,
         meta_json,
     )
+
+
+def _checked_low(value: dict[str, Any]) -> int | None:
+    """The time before which it was not, where its time is known between two bounds only."""
+    low_ns, t_ns = _number(value, "t_low_ns"), _number(value, "t_ns")
+    if low_ns is not None and (t_ns is None or low_ns > t_ns):
+        raise BadLineError("t_low_ns needs a t_ns that is not smaller")
+    return low_ns
 
 
 def shown_line(line: bytes) -> str:
@@ -498,7 +512,8 @@ class ProbeFile:
     ) -> Iterable[Reading]:
         """The same as `_reading` of each line, in a third of the time for the usual ones."""
         domains = set(lines.domain)
-        if None in lines.t_ns or not domains <= {None, self._domain}:
+        exact = None not in lines.t_ns and not any(lines.t_low_ns)
+        if not exact or not domains <= {None, self._domain}:
             return [
                 self._reading(line, number + position, read_ns, wall_ns)
                 for position, line in enumerate(zip(*lines, strict=True))
@@ -533,10 +548,11 @@ class ProbeFile:
 
     def _reading(self, line: tuple[Any, ...], number: int, read_ns: int, wall_ns: int) -> Reading:
         (
-            step, type_, key, cause, t_ns, own_wall_ns, pid, seq,
+            step, type_, key, cause, t_ns, low_ns, own_wall_ns, pid, seq,
             domain, unit, meta, cause_json, meta_json,
         ) = line  # fmt: skip
-        low_ns = None
+        if low_ns is not None:
+            pid = WITHOUT_ORDER
         before_ns = self.low_ns or 0
         if t_ns is None:
             t_ns = read_ns

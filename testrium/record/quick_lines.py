@@ -43,7 +43,7 @@ def _validator() -> Callable[[bytes], dict[str, Any]]:
     number = core_schema.int_schema(strict=True, ge=0, le=MAX_NUMBER)
     kinds: dict[str, core_schema.CoreSchema] = {
         **dict.fromkeys(("type", "key", "domain", "unit"), text),
-        **dict.fromkeys(("t_ns", "wall_ns", "pid"), number),
+        **dict.fromkeys(("t_ns", "t_low_ns", "wall_ns", "pid"), number),
         "seq": core_schema.int_schema(strict=True, ge=1, le=MAX_NUMBER),
         "cause": core_schema.list_schema(text, strict=True),
         "meta": core_schema.dict_schema(text, core_schema.any_schema(), strict=True),
@@ -68,6 +68,7 @@ class Columns(NamedTuple):
     key: Sequence[str | None]
     cause: Sequence[tuple[str, ...]]
     t_ns: Sequence[int | None]
+    t_low_ns: Sequence[int | None]
     wall_ns: Sequence[int | None]
     pid: Sequence[int | None]
     seq: Sequence[int | None]
@@ -115,7 +116,7 @@ class QuickReader:
             metas_json = self._metas(said.meta)
         except ValueError:
             return None
-        if metas_json is None:
+        if metas_json is None or not _are_bounds(said):
             return None
         for column in said:  # the colons behind the names that are given
             colons += len(column) - column.count(None)
@@ -130,6 +131,7 @@ class QuickReader:
             said.key,
             [tuple(cause) if cause else () for cause in said.cause],
             said.t_ns,
+            said.t_low_ns,
             said.wall_ns,
             said.pid,
             said.seq,
@@ -186,6 +188,7 @@ class _Said(NamedTuple):
     key: tuple[str | None, ...]
     cause: tuple[list[str] | None, ...]
     t_ns: tuple[int | None, ...]
+    t_low_ns: tuple[int | None, ...]
     wall_ns: tuple[int | None, ...]
     pid: tuple[int | None, ...]
     seq: tuple[int | None, ...]
@@ -212,6 +215,14 @@ def _checked_types(said: _Said) -> Sequence[str]:
     if not kinds <= _TYPES_OR_NONE:
         raise ValueError("a type that does not exist")
     return [kind or "Default" for kind in said.type]
+
+
+def _are_bounds(said: _Said) -> bool:
+    """Whether each `t_low_ns` has a `t_ns` that is not smaller."""
+    if said.t_low_ns.count(None) == len(said.t_low_ns):
+        return True
+    pairs = zip(said.t_low_ns, said.t_ns, strict=True)
+    return all(low is None or (high is not None and low <= high) for low, high in pairs)
 
 
 def _is_flat(text: str) -> bool:

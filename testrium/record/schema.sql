@@ -15,7 +15,8 @@ CREATE TABLE IF NOT EXISTS Events (
     WallNs        INTEGER,             -- as Time, in whole nanoseconds since 1970
     Domain        TEXT,                -- the clock of TimeNs; only times of one clock compare
     Pid           INTEGER,             -- the process that emitted it; 0 when it did not say; -1, -2: a line
-                                       -- of its output (stdout, stderr) told it
+                                       -- of its output (stdout, stderr) told it; -3: a
+                                       -- span or a log record did, whose lines have no order
     Seq           INTEGER,             -- counts the probes of that process from 1; NULL when it does not count
     Start         INTEGER,             -- incarnation: counts the starts of the unit from 1
     Attempt       INTEGER,             -- counts the starts of the whole circuit from 1

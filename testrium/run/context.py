@@ -28,6 +28,7 @@ from testrium.words import FAULTS, RESERVED_UNITS
 if TYPE_CHECKING:
     from testrium.run.faults.failpoints import Injector
     from testrium.run.supervisor.client import SupervisedProcess
+    from testrium.run.telemetry.control import TelemetryReceiver
 
 
 class LinkSwitch(Protocol):
@@ -43,7 +44,8 @@ class GroupContext:
     While it is `held` it has no deadline. It was not `patient` where nothing was waited for then.
 
     `injector` is there where a failpoint is declared; `links` are those that the group breaks on
-    purpose, None where it breaks none.
+    purpose, None where it breaks none. `telemetry` receives spans and log records, None where the
+    group declares no `[otlp]`.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class GroupContext:
         self.env_values = EnvValues(self.scenario)
         diagnostics.hide = self.env_values.hidden
         self.links: LinkSwitch | None = None
+        self.telemetry: TelemetryReceiver | None = None
         self.attempt = 1
         self.started: list[SupervisedProcess] = []
         self.late_ports: list[LatePort] = []

@@ -50,6 +50,25 @@ def traceparent(run: str, place: str, incoming: str = "") -> str:
     return f"00-{trace}-{span}-{found['flags'] if found else '01'}"
 
 
+#: The variable with which OpenTelemetry tells what a process is.
+RESOURCE = "OTEL_RESOURCE_ATTRIBUTES"
+
+#: The variables for how long exporters gather a batch of spans and of log records, and what they
+#: are where the user does not say (ms); the SDKs wait 5 s.
+EXPORT_DELAYS = ("OTEL_BSP_SCHEDULE_DELAY", "OTEL_BLRP_SCHEDULE_DELAY")
+EXPORT_DELAY_MS = 200
+
+_OTHER_TARGET = re.compile(
+    r"OTEL_EXPORTER_OTLP_(?:(?:TRACES|LOGS|METRICS)_\w+|HEADERS|CERTIFICATE|COMPRESSION|INSECURE)$"
+)
+
+
+def resource_attributes(declared: str, unit: str, start: int) -> str:
+    """What a process says that it is: what the user declared, and which unit it belongs to."""
+    own = f"testrium.unit={unit},testrium.start={start}"
+    return f"{declared.rstrip(',')},{own}" if declared.strip(" ,") else own
+
+
 @cache
 def path_with_testrium(path: str) -> str:
     """`path`, on which `testrium probe` is found by every unit, however the runner was called."""
@@ -73,6 +92,8 @@ class Surroundings(NamedTuple):
     domain: str
     links: Ports = EMPTY
     fixture_values: Mapping[str, Mapping[str, str]] = EMPTY
+    #: Where the group's spans and log records are received, "" where they are not.
+    otlp: str = ""
 
     def environment(self, unit: str, start: int) -> dict[str, str]:
         """The variables of a process of `unit` (a declared or a reserved one).
@@ -98,8 +119,10 @@ class Surroundings(NamedTuple):
             names.EVENT_DB: str(self.folder.database),
             names.SOCKET: self.socket,
             names.DOMAIN: self.domain,
-            names.TRACEPARENT: self._traceparent(unit, start),
+            names.TRACEPARENT: self.traceparent(unit, start),
         }
+        if self.otlp:
+            env = self._with_telemetry(env, unit, start)
         for name in (names.UPDATE_GOLDEN, names.DEBUG):
             if name in os.environ:
                 env[name] = os.environ[name]
@@ -132,7 +155,33 @@ class Surroundings(NamedTuple):
             env[f"TESTRIUM_PORT_{variable_name(name)}"] = str(port)
         return env
 
-    def _traceparent(self, unit: str, start: int) -> str:
+    def _with_telemetry(self, env: Mapping[str, str], unit: str, start: int) -> dict[str, str]:
+        """The same for a process whose spans come to the group's receiver.
+
+        What the runner's own environment says for one signal would win over what is said for all:
+        it is left out. What `[env]` says stays.
+        """
+        group = self.scenario.group
+        changed = {
+            name: value
+            for name, value in env.items()
+            if not _OTHER_TARGET.match(name) or name in group.env
+        }
+        changed |= {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": self.otlp,
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+            "OTEL_SERVICE_NAME": unit,
+            RESOURCE: resource_attributes(changed.get(RESOURCE, ""), unit, start),
+        }
+        for name in EXPORT_DELAYS:
+            changed.setdefault(name, str(EXPORT_DELAY_MS))
+        if group.otlp is not None and group.otlp.keys_by_trace:
+            changed.pop(names.TRACEPARENT, None)
+            changed.pop("TRACESTATE", None)
+        return changed
+
+    def traceparent(self, unit: str, start: int) -> str:
+        """The trace context of a process of `unit`."""
         place = f"{self.scenario.folder_name}/{unit}/{start}"
         return traceparent(self.run, place, os.environ.get(names.TRACEPARENT, ""))
 

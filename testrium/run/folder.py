@@ -32,6 +32,10 @@ class RunFolder(NamedTuple):
     def probes(self, name: str, start: int) -> Path:
         return self.unit(name) / f"probes-{start}.jsonl"
 
+    def telemetry(self, name: str, start: int) -> Path:
+        """The events that its spans and log records became."""
+        return self.unit(name) / f"otlp-{start}.jsonl"
+
     def stdout(self, name: str) -> Path:
         return self.unit(name) / "stdout.log"
 

@@ -101,6 +101,7 @@ class GroupRun:
     ) -> None:
         scenario = context.scenario
         self._context = context
+        self._sockets = sockets
         self._hold = hold
         self._setup_done = asyncio.Event()
         self._setup: RunningUnit | None = None
@@ -206,9 +207,12 @@ class GroupRun:
 
     async def start(self) -> None:
         """Open what stands beside the units, run setup.py, let the units start."""
+        context = self._context
         try:
             if self._links is not None:
                 await self._links.open()
+            if context.scenario.group.otlp is not None:
+                await self._receive_telemetry()
             if self._clocks is not None:
                 await self._clocks.open()
             if self._monitors is not None:
@@ -256,6 +260,9 @@ class GroupRun:
             if end := await self._setup_end:
                 self._ends.append(end)
             await self._setup_over
+        if context.telemetry is not None:
+            with contextlib.suppress(InfraError):  # it was told when it happened
+                await context.telemetry.flush()
         await context.recorder.sync()
         if context.scenario.group.checks:
             context.recorder.store_meta(attempt=context.attempt, ports=context.surroundings.ports)
@@ -291,6 +298,8 @@ class GroupRun:
             await self._tear_down()
         if self._links is not None:
             await self._links.close()
+        if context.telemetry is not None:
+            await context.telemetry.close()
         if self._clocks is not None:
             await self._clocks.close()
         if self._monitors is not None:
@@ -329,6 +338,21 @@ class GroupRun:
         await self._units.wait_ready()
         await hold.until_released(self)
         self._context.let_go(hold.patience_s)
+
+    async def _receive_telemetry(self) -> None:
+        """Let all processes find the receiver of the group's spans. Raises InfraError."""
+        from testrium.run.telemetry.control import TelemetryReceiver
+
+        context = self._context
+        context.telemetry = TelemetryReceiver(
+            context.surroundings,
+            context.recorder,
+            context.services.supervisor,
+            self._sockets,
+            self._units.give_up,
+        )
+        endpoint = await context.telemetry.open()
+        context.surroundings = context.surroundings._replace(otlp=endpoint)
 
     # Their parts ------------------------------------------------------------------------------
 

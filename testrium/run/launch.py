@@ -17,7 +17,14 @@ from testrium.evidence import Event
 from testrium.probe import environment
 from testrium.record.recorder import Recorder
 from testrium.run.context import GroupContext
-from testrium.run.environment import Surroundings, event_field, substituted, texts_of
+from testrium.run.environment import (
+    RESOURCE,
+    Surroundings,
+    event_field,
+    resource_attributes,
+    substituted,
+    texts_of,
+)
 from testrium.run.folder import RunFolder
 from testrium.run.readiness import ask_once, port_taken, wait_line, wait_until
 from testrium.run.supervisor.client import Launch, SupervisedProcess
@@ -52,6 +59,8 @@ def values_of(
         return probes[reference] if reference in probes else fixed(reference)
 
     env |= {name: substituted(text, lookup) for name, text in unit.env.items()}
+    if surroundings.otlp and RESOURCE in unit.env:
+        env[RESOURCE] = resource_attributes(env[RESOURCE], unit.name, start)
     if unit.kind is not None:
         env |= _suite_variables(unit, surroundings, lookup)
     if (marker := conclusion_marker(unit, surroundings.folder, start)) is not None:

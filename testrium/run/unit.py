@@ -188,6 +188,9 @@ class RunningUnit:
         if self.unit.ready:
             check_ports(self.unit, values, self.context)
         launch = launch_of(self.unit, surroundings, values)
+        if (telemetry := self.context.telemetry) is not None:
+            attempt = self.context.attempt
+            await telemetry.begin(self.name, self.starts, attempt, values.env, began_ns)
         file = self.context.folder.probes(self.name, self.starts)
         recorder.watch(self.name, self.starts, self.context.attempt, file, began_ns)
         follow_logs(self.unit, self.starts, self.context, values, began_ns)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from enum import Enum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from testrium.declared.units import Unit
 from testrium.errors import InfraError
@@ -18,6 +18,9 @@ from testrium.run.context import GroupContext, defect
 from testrium.run.services import CompletionCheck
 from testrium.run.unit import EARLIER_END, RunningUnit
 from testrium.words import EventType
+
+if TYPE_CHECKING:
+    from testrium.run.telemetry.control import TelemetryReceiver
 
 
 class DependentUnit(Protocol):
@@ -259,11 +262,26 @@ class GroupUnits:
 
     async def settle(self) -> None:
         """Go on observing for a while, as long as a unit is alive."""
-        end_ns = time.monotonic_ns() + self.context.scenario.group.rules.settle_ns
+        settle_ns = self.context.scenario.group.rules.settle_ns
+        if self.context.telemetry is not None:
+            settle_ns = max(settle_ns, await self._last_batch_ns(self.context.telemetry))
+        end_ns = time.monotonic_ns() + settle_ns
         asked = self.context.services.interrupt.asked
         while self._dependencies.alive and not asked.is_set():
             if not await self._changed_before(end_ns):
                 return
+
+    async def _last_batch_ns(self, telemetry: TelemetryReceiver) -> int:
+        """How long live units may keep spans that have ended; it is told for whom is waited."""
+        await telemetry.flush()
+        alive = [running.name for running in self.running_units.values() if running.alive]
+        exporting = telemetry.exporting(alive)
+        linger_ns = telemetry.last_batch_ns(exporting)
+        if linger_ns:
+            what = tuple(f"the last batch of {name}" for name in exporting)
+            awaited = Awaited(what, time.monotonic_ns() + linger_ns)
+            self.context.services.observer.waiting(self.context.scenario, awaited)
+        return linger_ns
 
     async def fixtures_ready(self) -> bool:
         """Wait until all fixtures are ready; False when the group is over before."""
@@ -566,6 +584,8 @@ class GroupUnits:
 
     async def _at_limit(self, outcome: Completion) -> Completion:
         """At the deadline: what should have ended or become ready by now is over."""
+        if self.context.telemetry is not None:
+            await self.context.telemetry.flush()
         await self.context.recorder.sync()
         if self._complete() or outcome is Completion.COMPLETE:
             return Completion.COMPLETE

@@ -21,6 +21,7 @@ from typing import NamedTuple
 from testrium.evidence import Event
 from testrium.statistics import nearest_rank
 from testrium.verify.index import process_of
+from testrium.words import WITHOUT_ORDER
 
 Row = Sequence[Sequence[Event]]
 
@@ -59,7 +60,7 @@ def order_of(one: Event, other: Event) -> Order:
 
 def _are_lines(one: Event, other: Event) -> bool:
     """Whether two events of one start are lines of one file, and nothing else tells their order."""
-    if one.t_low_ns is None or other.t_low_ns is None:
+    if one.t_low_ns is None or other.t_low_ns is None or WITHOUT_ORDER in (one.pid, other.pid):
         return False
     return one.seq is None and other.seq is None and min(one.pid, 0) == min(other.pid, 0)
 
@@ -79,7 +80,7 @@ def _in_sequence(event: Event) -> Sequenced | None:
     """
     if event.seq is not None:
         return process_of(event), event.seq
-    if event.t_low_ns is not None:
+    if event.t_low_ns is not None and event.pid != WITHOUT_ORDER:
         return (event.owner, event.start, "lines", min(event.pid, 0)), event.id
     return None
 

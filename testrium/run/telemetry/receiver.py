@@ -1,0 +1,400 @@
+"""The process that receives OTLP over HTTP and writes what rules make of it into probe files.
+
+It answers as the specification says: 200 (with what was rejected), 400, 404, 405, 413, 415, and 429
+or 503 for what may be sent again. Source: https://opentelemetry.io/docs/specs/otlp/#otlphttp
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import time
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any, Final, NamedTuple
+
+from testrium.checks.patterns import TookTooLongError, at_most
+from testrium.probe.waiting import connected_async
+from testrium.run.telemetry import CONTROL
+from testrium.run.telemetry.otlp import BadBodyError, Decoded, FindSender, decoded, response
+from testrium.run.telemetry.spans import Collector, EventLine, Rule, WallClock
+
+#: The largest body, as it comes and unpacked (bytes).
+MOST_BODY: Final = 16 << 20
+MOST_UNPACKED: Final = 64 << 20
+#: All bodies that are being read at once (bytes).
+MOST_WAITING: Final = 64 << 20
+#: Records per second that are taken for long, and at once.
+MOST_RECORDS_PER_S: Final = 50_000
+MOST_RECORDS_AT_ONCE: Final = 200_000
+
+_SIGNALS: Final = {"/v1/traces": "traces", "/v1/logs": "logs", "/v1/metrics": "metrics"}
+_TYPES: Final = ("application/x-protobuf", "application/json")
+_LINE_LIMIT: Final = 1 << 22
+_CHUNK: Final = 1 << 16
+#: So often it is looked whether events have waited too long (seconds).
+_TICK_S: Final = 0.1
+#: CPU time that the patterns of rules may take for one body (seconds).
+_PATTERNS_S: Final = 5.0
+
+
+class Refused(Exception):  # noqa: N818 - an answer, no defect
+    """A request that is answered with an error; `again_s` tells when it may be repeated."""
+
+    def __init__(self, status: int, message: str, again_s: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.again_s = again_s
+
+
+class ReceiverLimits(NamedTuple):
+    """How much is taken."""
+
+    body: int = MOST_BODY
+    unpacked: int = MOST_UNPACKED
+    waiting: int = MOST_WAITING
+    per_s: int = MOST_RECORDS_PER_S
+    at_once: int = MOST_RECORDS_AT_ONCE
+
+
+class RateLimit:
+    """So much per second is taken for long, and so much at once."""
+
+    def __init__(self, per_s: int, at_once: int) -> None:
+        self._per_s, self._most = per_s, at_once
+        self._left, self._then_ns = float(at_once), time.monotonic_ns()
+
+    def take(self, count: int) -> bool:
+        """Whether so many more are not too many."""
+        now_ns = time.monotonic_ns()
+        gained = (now_ns - self._then_ns) / 1e9 * self._per_s
+        self._left, self._then_ns = min(self._most, self._left + gained), now_ns
+        if self._left < min(count, self._most):
+            return False
+        self._left -= count
+        return True
+
+
+def unpacked(body: bytes, encoding: str, limit: int) -> bytes:
+    """A body as it was before it was packed. Raises Refused."""
+    if encoding in ("", "identity"):
+        return body
+    if encoding not in ("gzip", "deflate"):
+        raise Refused(415, f"unsupported Content-Encoding {encoding!r}: use gzip")
+    whole = b""
+    try:
+        while body:
+            unpacker = zlib.decompressobj(47)  # gzip or zlib, as the data say
+            whole += unpacker.decompress(body, limit + 1 - len(whole))
+            if len(whole) > limit:
+                raise Refused(413, f"the body unpacks to more than {limit} bytes")
+            if not unpacker.eof:
+                raise Refused(400, "the packed body is cut off")
+            body = unpacker.unused_data
+    except zlib.error as error:
+        raise Refused(400, f"the body is not {encoding}: {error}") from error
+    return whole
+
+
+class Receiver:
+    """Answers requests: without sockets, so that tests can ask it. `write` gets events."""
+
+    def __init__(
+        self,
+        collector: Collector,
+        find_sender: FindSender,
+        write: Callable[[Iterable[EventLine]], None],
+        limits: ReceiverLimits,
+    ) -> None:
+        self._collector = collector
+        self._find_sender = find_sender
+        self._write = write
+        self.limits = limits
+        self._bucket = RateLimit(limits.per_s, limits.at_once)
+        #: Units and how many of their batches were taken.
+        self.batches: Counter[str] = Counter()
+        #: Why batches were refused, and how often.
+        self.refused: Counter[str] = Counter()
+        #: Units whose spans say that not all were sent.
+        self.sampled: set[str] = set()
+
+    def answer(
+        self, method: str, path: str, kind: str, encoding: str, body: bytes
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers and body of the answer."""
+        kind = kind.partition(";")[0].strip().lower()
+        try:
+            signal = check_head(method, path, kind)
+            return 200, {"Content-Type": kind}, self._taken(signal, kind, encoding, body)
+        except Refused as refused:
+            return self.refusal(refused, kind)
+
+    def refusal(self, refused: Refused, kind: str) -> tuple[int, dict[str, str], bytes]:
+        """The answer to what is not taken: a Status, as text or as a message."""
+        self.refused[f"HTTP {refused.status}: {refused.message}"] += 1
+        headers = {}
+        if refused.again_s is not None:
+            headers["Retry-After"] = str(refused.again_s)
+        if refused.status == 405:
+            headers["Allow"] = "POST"
+        text = refused.message.encode()[:1000]
+        if kind == "application/x-protobuf":  # google.rpc.Status: the message is field 2
+            size = bytes([len(text) & 127 | 128, len(text) >> 7]) if len(text) > 127 else None
+            told = b"\x12" + (size or bytes([len(text)])) + text
+        else:
+            kind = "application/json"
+            told = json.dumps({"message": text.decode(errors="replace")}).encode()
+        return refused.status, headers | {"Content-Type": kind}, told
+
+    def _taken(self, signal: str, kind: str, encoding: str, body: bytes) -> bytes:
+        body = unpacked(body, encoding.strip().lower(), self.limits.unpacked)
+        try:
+            found = decoded(signal, kind, body, self._find_sender)
+        except BadBodyError as error:
+            raise Refused(400, f"the body is not OTLP {signal}: {error}") from error
+        if not self._bucket.take(len(found.records)):
+            raise Refused(429, f"more than {self.limits.per_s} records per second", again_s=1)
+        self._note(found)
+        self._write(self._collector.add(found.records, time.monotonic_ns()))
+        return response(signal, kind, found)
+
+    def _note(self, found: Decoded) -> None:
+        self.batches.update(found.units)
+        self.sampled |= found.sampled
+
+
+def check_head(method: str, path: str, kind: str) -> str:
+    """What a request is about. Raises Refused."""
+    signal = _SIGNALS.get(path.partition("?")[0])
+    if signal is None:
+        raise Refused(404, f"nothing at this path: use {', '.join(_SIGNALS)}")
+    if method != "POST":
+        raise Refused(405, f"method {method} at {path}: use POST")
+    if kind not in _TYPES:
+        raise Refused(415, f"unsupported Content-Type {kind!r}: use {' or '.join(_TYPES)}")
+    return signal
+
+
+# The process ------------------------------------------------------------------------------------
+
+
+def serve() -> None:
+    """The entrypoint: serve until the runner hangs up."""
+    asyncio.run(_serve(os.environ[CONTROL]))
+
+
+async def _serve(address: str) -> None:
+    reader, writer = await connected_async(address, _LINE_LIMIT)
+    process: _Process | None = None
+    while line := await reader.readline():
+        message = json.loads(line)
+        if message["op"] == "open":
+            process = _Process(message, writer)
+            await process.open()
+        elif process is not None:
+            process.obey(message)
+
+
+class _Process:
+    """The receiver with its sockets, files and clock, for one group."""
+
+    def __init__(self, opened: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+        self._files: dict[tuple[str, int], int] = {}
+        self._paths = {unit: str(folder) for unit, folder in opened["folders"].items()}
+        self._starts = {(unit, 1) for unit in self._paths}
+        self._clock = WallClock()
+        self._outer: set[tuple[str, str]] = set()
+        rules = [Rule(**rule) for rule in opened["rules"]]
+        self._collector = Collector(rules, self._clock, self._outer)
+        self._receiver = Receiver(self._collector, self._sender, self._write, ReceiverLimits())
+        self._waiting = 0  # bytes of bodies that are being read
+        self._connections: set[asyncio.Task[None]] = set()
+        self._ticking: asyncio.TimerHandle | None = None
+
+    async def open(self) -> None:
+        self._measure()
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0, limit=_CHUNK)
+        port = self._server.sockets[0].getsockname()[1]
+        self._tick()
+        self.tell("open", port=port)
+
+    def obey(self, message: dict[str, Any]) -> None:
+        """Do what the runner says."""
+        match message["op"]:
+            case "start":
+                unit, start = message["unit"], message["start"]
+                self._starts.add((unit, start))
+                self._outer.add((message["trace"], message["span"]))
+                self.tell("done", id=message["id"])
+            case "flush":
+                self._flush()
+                self.tell("done", id=message["id"], **self._seen())
+            case "finish":
+                self._server.close()
+                for connection in self._connections:
+                    connection.cancel()
+                self._flush()
+                self.tell("finished", **self._seen())
+
+    def tell(self, event: str, **fields: object) -> None:
+        self._writer.write(json.dumps({"event": event, **fields}).encode() + b"\n")
+
+    def _seen(self) -> dict[str, Any]:
+        """What the runner judges the evidence by."""
+        receiver, collector = self._receiver, self._collector
+        return {
+            "batches": dict(receiver.batches),
+            "refused": dict(receiver.refused.most_common(20)),
+            "sampled": sorted(receiver.sampled),
+            "senders": {str(rule): sorted(units) for rule, units in collector.senders.items()},
+            "strangers": sorted(collector.strangers)[:20],
+            "unwanted": list(collector.unwanted),
+        }
+
+    def _flush(self) -> None:
+        self._measure()
+        self._write(self._collector.rest())
+
+    def _measure(self) -> None:
+        before_ns = time.monotonic_ns()
+        wall_ns = time.time_ns()
+        self._clock.measured(before_ns, wall_ns, time.monotonic_ns())
+
+    def _tick(self) -> None:
+        """Let go of what has waited too long."""
+        self._write(self._collector.overdue(time.monotonic_ns()))
+        self._ticking = asyncio.get_running_loop().call_later(_TICK_S, self._tick)
+
+    def _sender(self, resource: dict[str, Any]) -> tuple[str, int]:
+        """The unit and its start that a resource tells; "" where it tells none."""
+        for name in ("testrium.unit", "service.name"):
+            unit = resource.get(name)
+            if isinstance(unit, str) and unit in self._paths:
+                break
+        else:
+            return "", 1
+        try:
+            start = int(resource.get("testrium.start", 1))
+        except (TypeError, ValueError):
+            start = 1
+        return unit, start if (unit, start) in self._starts else 1
+
+    def _write(self, lines: Iterable[EventLine]) -> None:
+        """Append events to the files of their units."""
+        texts: dict[tuple[str, int], list[str]] = {}
+        for line in lines:
+            text = json.dumps(line.fields, ensure_ascii=False, default=str)
+            texts.setdefault((line.unit, line.start), []).append(text)
+        for (unit, start), several in texts.items():
+            path = os.path.join(self._paths[unit], f"otlp-{start}.jsonl")  # noqa: PTH118
+            fd = self._files.get((unit, start))
+            if fd is None:
+                flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+                fd = self._files[unit, start] = os.open(path, flags, 0o600)
+            data = "".join(f"{text}\n" for text in several).encode(errors="backslashreplace")
+            while data:
+                data = data[os.write(fd, data) :]
+
+    # Connections --------------------------------------------------------------------------------
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+                await self._converse(reader, writer)
+        except TookTooLongError as error:
+            self.tell("failed", reason=f"the patterns of [otlp] took too long: {error}")
+        except OSError as error:
+            self.tell("failed", reason=f"cannot write events: {error}")
+        finally:
+            self._connections.discard(task)
+            writer.close()
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer the requests of one connection."""
+        import h11
+
+        connection = h11.Connection(h11.SERVER, max_incomplete_event_size=_CHUNK)
+        while True:
+            try:
+                request = await self._event(connection, reader, writer)
+                if not isinstance(request, h11.Request):
+                    return
+                head = {name.decode(): value.decode("latin-1") for name, value in request.headers}
+                kind = head.get("content-type", "")
+                method, path = request.method.decode(), request.target.decode("latin-1")
+                try:
+                    body = await self._body(connection, reader, writer, head)
+                except Refused as refused:
+                    answer = self._receiver.refusal(refused, kind.partition(";")[0].strip())
+                else:
+                    self._measure()
+                    with at_most(_PATTERNS_S):
+                        encoding = head.get("content-encoding", "")
+                        answer = self._receiver.answer(method, path, kind, encoding, body)
+            except h11.RemoteProtocolError as error:
+                invalid = Refused(error.error_status_hint, f"invalid HTTP: {error}")
+                answer = self._receiver.refusal(invalid, "")
+            status, headers, content = answer
+            if connection.our_state in (h11.ERROR, h11.MUST_CLOSE, h11.CLOSED):
+                return
+            if connection.their_state is not h11.DONE:
+                headers["Connection"] = "close"
+            headers["Content-Length"] = str(len(content))
+            told = h11.Response(status_code=status, headers=list(headers.items()))
+            writer.write(connection.send(told) or b"")
+            writer.write(connection.send(h11.Data(data=content)) or b"")
+            writer.write(connection.send(h11.EndOfMessage()) or b"")
+            await writer.drain()
+            if connection.their_state is not h11.DONE or connection.our_state is not h11.DONE:
+                return
+            connection.start_next_cycle()
+
+    async def _event(
+        self, connection: Any, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> Any:
+        import h11
+
+        while (event := connection.next_event()) is h11.NEED_DATA:
+            if connection.they_are_waiting_for_100_continue:
+                goes_on = h11.InformationalResponse(status_code=100, headers=[])
+                writer.write(connection.send(goes_on))
+            connection.receive_data(await reader.read(_CHUNK))
+        return event
+
+    async def _body(
+        self,
+        connection: Any,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        head: dict[str, str],
+    ) -> bytes:
+        """All of a request's body. Raises Refused: it is too long, or too many come at once."""
+        import h11
+
+        limits, size = self._receiver.limits, 0
+        said = head.get("content-length", "0")
+        if len(said) > 18 or int(said) > limits.body:
+            raise Refused(413, f"the body is longer than {limits.body} bytes")
+        parts: list[bytes] = []
+        try:
+            while isinstance(event := await self._event(connection, reader, writer), h11.Data):
+                size += len(event.data)
+                self._waiting += len(event.data)
+                if size > limits.body:
+                    raise Refused(413, f"the body is longer than {limits.body} bytes")
+                if self._waiting > limits.waiting:
+                    raise Refused(503, "too much is being sent at once", again_s=1)
+                parts.append(bytes(event.data))
+            if not isinstance(event, h11.EndOfMessage):
+                raise ConnectionResetError("the client has hung up")
+        finally:
+            self._waiting -= size
+        return b"".join(parts)

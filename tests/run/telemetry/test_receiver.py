@@ -1,0 +1,170 @@
+"""The answers of the receiver, without sockets; and a body that the SDK's own encoder made."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as logs_service
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace_service
+
+from testrium.run.telemetry.receiver import Receiver, ReceiverLimits
+from testrium.run.telemetry.spans import Collector, EventLine, Rule, WallClock
+
+PROTOBUF, JSON = "application/x-protobuf", "application/json"
+TRACE_ID, SPAN_ID = "5b8efff798038103d269b633813fc60c", "eee19b7ec3c1b174"
+
+
+def receiver(**limits: int) -> tuple[Receiver, list[EventLine]]:
+    lines: list[EventLine] = []
+    rules = [
+        Rule(True, "s", "", "done", "Default", "${attributes.id}"),
+        Rule(False, "stored", "", "stored", "Default", "${attributes.id}"),
+    ]
+    clock = WallClock()
+    clock.measured(0, 1000, 0)
+
+    def find_sender(resource: dict[str, Any]) -> tuple[str, int]:
+        return ("shop" if resource.get("service.name") == "shop" else ""), 1
+
+    made = Receiver(Collector(rules, clock), find_sender, lines.extend, ReceiverLimits(**limits))
+    return made, lines
+
+
+def as_json(**fields: Any) -> dict[str, Any]:
+    """A request as the specification's examples write it: hexadecimal ids, numbers as texts."""
+    span = {
+        "traceId": TRACE_ID,
+        "spanId": SPAN_ID,
+        "name": "s",
+        "kind": 2,
+        "startTimeUnixNano": "1544712660000000000",
+        "endTimeUnixNano": 1544712661000000000,
+        "attributes": [{"key": "id", "value": {"intValue": "7"}}],
+        "unheardOf": {"x": 1},
+        **fields,
+    }
+    resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]}
+    return {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [span]}]}]}
+
+
+def as_protobuf() -> bytes:
+    request = trace_service.ExportTraceServiceRequest()
+    resource = request.resource_spans.add()
+    attribute = resource.resource.attributes.add(key="service.name")
+    attribute.value.string_value = "shop"
+    span = resource.scope_spans.add().spans.add(name="s")
+    span.trace_id, span.span_id = bytes.fromhex(TRACE_ID), bytes.fromhex(SPAN_ID)
+    span.attributes.add(key="id").value.int_value = 7
+    body: bytes = request.SerializeToString()
+    return body
+
+
+def ask(
+    made: Receiver, body: bytes, kind: str = PROTOBUF, encoding: str = "", **other: str
+) -> tuple[int, dict[str, str], bytes]:
+    return made.answer(
+        other.get("method", "POST"), other.get("path", "/v1/traces"), kind, encoding, body
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "encoding"),
+    [
+        (as_protobuf(), PROTOBUF, ""),
+        (gzip.compress(as_protobuf()), PROTOBUF, "gzip"),
+        (gzip.compress(as_protobuf()[:9]) + gzip.compress(as_protobuf()[9:]), PROTOBUF, "gzip"),
+        (json.dumps(as_json()).encode(), JSON, ""),
+        (json.dumps(as_json()).encode(), "Application/JSON; charset=utf-8", ""),
+    ],
+)
+def test_body_becomes_an_event(body: bytes, kind: str, encoding: str) -> None:
+    made, lines = receiver()
+    status, headers, _ = ask(made, body, kind, encoding)
+    assert status == 200
+    assert headers["Content-Type"] == kind.partition(";")[0].lower()
+    assert [(line.unit, line.fields["step"], line.fields["key"]) for line in lines] == [
+        ("shop", "done", "7")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"body": b"\xff\xff\xff"}, 400),
+        ({"body": b"{", "kind": JSON}, 400),
+        ({"body": b"[]", "kind": JSON}, 400),
+        ({"body": b'{"resourceSpans": 3}', "kind": JSON}, 400),
+        ({"body": json.dumps(as_json(traceId="xyz")).encode(), "kind": JSON}, 400),
+        ({"body": b'{"a": ' * 5000, "kind": JSON}, 400),
+        ({"body": b"[" * 100_000, "kind": JSON}, 400),
+        ({"body": json.dumps(as_json(name="\ud800")).encode(), "kind": JSON}, 400),
+        ({"body": b"no gzip", "encoding": "gzip"}, 400),
+        ({"body": gzip.compress(as_protobuf())[:-9], "encoding": "gzip"}, 400),
+        ({"encoding": "br"}, 415),
+        ({"kind": "text/plain"}, 415),
+        ({"kind": ""}, 415),
+        ({"path": "/v1/profiles"}, 404),
+        ({"method": "GET"}, 405),
+        ({"body": gzip.compress(bytes(2_000_000)), "encoding": "gzip"}, 413),
+    ],
+)
+def test_refusal_has_the_status_of_the_specification(change: dict[str, Any], status: int) -> None:
+    made, lines = receiver(unpacked=1_000_000)
+    body = change.pop("body", as_protobuf())
+    got, _, told = ask(made, body, **change)
+    assert got == status
+    assert told
+    assert not lines
+    assert sum(made.refused.values()) == 1
+    assert ask(made, as_protobuf())[0] == 200  # and it goes on
+
+
+def test_refusal_in_protobuf_is_a_status_message() -> None:
+    made, _ = receiver()
+    _, headers, told = ask(made, b"\xff")
+    assert headers["Content-Type"] == PROTOBUF
+    assert told[:1] == b"\x12"  # the field `message` of google.rpc.Status
+    assert b"is not OTLP traces" in told
+
+
+def test_too_many_records_may_be_sent_again() -> None:
+    made, _ = receiver(per_s=1, at_once=1)
+    assert ask(made, as_protobuf())[0] == 200
+    status, headers, _ = ask(made, as_protobuf())
+    assert (status, headers["Retry-After"]) == (429, "1")
+
+
+def test_span_without_ids_is_rejected_alone() -> None:
+    request = trace_service.ExportTraceServiceRequest.FromString(as_protobuf())
+    request.resource_spans[0].scope_spans[0].spans.add(name="s")
+    made, lines = receiver()
+    status, _, told = ask(made, request.SerializeToString())
+    answer = trace_service.ExportTraceServiceResponse.FromString(told)
+    assert (status, answer.partial_success.rejected_spans, len(lines)) == (200, 1, 1)
+    assert "trace_id" in answer.partial_success.error_message
+
+
+def test_log_records_are_read_and_metrics_taken() -> None:
+    request = logs_service.ExportLogsServiceRequest()
+    resource = request.resource_logs.add()
+    resource.resource.attributes.add(key="service.name").value.string_value = "shop"
+    record = resource.scope_logs.add().log_records.add(observed_time_unix_nano=5)
+    record.body.string_value = "stored it"
+    record.attributes.add(key="id").value.string_value = "o-1"
+    made, lines = receiver()
+    status, _, _ = made.answer("POST", "/v1/logs", PROTOBUF, "", request.SerializeToString())
+    assert (status, [line.fields["key"] for line in lines]) == (200, ["o-1"])
+    assert made.answer("POST", "/v1/metrics", PROTOBUF, "", b"")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("state", "sampled"),
+    [("", False), ("ot=th:0", False), ("a=b,ot=rv:1;th:8", True), ("ot=th:c", True)],
+)
+def test_trace_state_tells_that_a_unit_samples(state: str, sampled: bool) -> None:
+    made, _ = receiver()
+    ask(made, json.dumps(as_json(traceState=state)).encode(), JSON)
+    assert (made.sampled == {"shop"}) is sampled
