@@ -120,8 +120,9 @@ class Check:
     counted: Annotated[tuple[str, int] | None, COMPARISON, Key("count")] = None
     """condition: how many lines match `contains`: `"== 3"`, `">= 1"`, `"!= 0"`, `3`"""
     map: Entrypoint | None = None
-    """`"module:function"` in the group's folder: called with each line before anything is searched
-    or compared, and returns the line to be read in its place, or `None` to leave it out
+    """`"module:function"` in the group's folder or `pythonpath`: called with each line before
+    anything is searched or compared, and returns the line to be read in its place, or `None` to
+    leave it out
     """
     includes: OneOrMore = ()
     """patterns: only lines that match are compared with `golden`, on both sides"""

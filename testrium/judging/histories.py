@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -51,7 +52,8 @@ def _findings(
         if history.invoke.operation(event.unit, event.step) is not None
         or history.answer.operation(event.unit, event.step) is not None
     ]
-    folders = [str(scenario.group.folder)]
+    paths = scenario.group.env.get("PYTHONPATH", "").split(os.pathsep)
+    folders = [str(scenario.group.folder), *(path for path in paths if path and "${" not in path)]
     try:
         answer = call_isolated(partial(_with_own_model, history, concerned, folders), LIMIT_S)
     except LostError as error:

@@ -120,7 +120,8 @@ def _mapped(check: Check, reading: Table[Check], code: PythonCode | None) -> Che
     if why := code.reference_error(check.map, "group"):
         reading.at("map").wrong(why)
     document = reading.spot.document.name
-    plugin = Plugin("maps", check.map, check.map, document, str(code.folder))
+    folders = "\n".join(map(str, (code.folder, *code.pythonpath)))
+    plugin = Plugin("maps", check.map, check.map, document, folders)
     return replace(check, mapped=tuple(plugin))
 
 

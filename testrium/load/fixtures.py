@@ -7,7 +7,7 @@ entrypoint of a unit holds for its own.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from testrium.declared.units import Fixture as FixtureTable
 from testrium.load.document import Complaints, Spot, read_document, shown_path
 from testrium.load.project import Project
 from testrium.load.python_code import PythonCode
-from testrium.load.texts import check_unit_texts
+from testrium.load.texts import Filling, Scope, check_text, check_unit_texts, is_later_in_unit
 from testrium.load.units import (
     UnitFile,
     check_entrypoints,
@@ -43,16 +43,35 @@ class GroupFixture(NamedTuple):
     file: UnitFile
 
 
+class FixtureInputs(NamedTuple):
+    """What all fixtures of a group are read with.
+
+    `filling` holds the project's properties. `env` are the project's variables, for every process.
+    """
+
+    cwd: Path
+    project: Project
+    filling: Filling
+    env: Mapping[str, str]
+
+    def scope(self, unit: str) -> Scope:
+        return Scope({}, self.variables, frozenset(self.filling.values), unit)
+
+    @property
+    def variables(self) -> frozenset[str]:
+        """All that `${env.NAME}` may name."""
+        return frozenset((*os.environ, *self.env))
+
+
 def read_fixtures(
-    configs: Table[Configs], folders: Sequence[Path], cwd: Path, project: Project
+    configs: Table[Configs], folders: Sequence[Path], around: FixtureInputs
 ) -> tuple[GroupFixture, ...]:
     """The fixtures that `Configs.fixtures` lists; what is wrong is noted.
 
     Args:
         configs: the group's [Configs].
         folders: where fixtures may lie, from the outside to the group's folder: the nearest wins.
-        cwd: what file names in messages are relative to.
-        project: its plugins can be used.
+        around: what else counts.
     """
     complaints = configs.spot.complaints
     present = {
@@ -70,13 +89,14 @@ def read_fixtures(
             spot.wrong(f"no file {FIXTURES_FOLDER}/{name}.toml {where}{guess}")
         elif FIXTURE_PREFIX + name in configs["unit_names"]:
             spot.wrong(f"a unit is called {FIXTURE_PREFIX + name!r}, as this fixture is in reports")
-        elif fixture := _read(present[name], cwd, project, complaints):
+        elif fixture := _read(present[name], around, complaints):
             fixtures.append(fixture)
     return tuple(fixtures)
 
 
-def _read(path: Path, cwd: Path, project: Project, complaints: Complaints) -> GroupFixture | None:
-    document = read_document(path, shown_path(path, cwd), complaints)
+def _read(path: Path, around: FixtureInputs, complaints: Complaints) -> GroupFixture | None:
+    document = read_document(path, shown_path(path, around.cwd), complaints)
+    document = document and around.filling.filled(document, is_later_in_unit, complaints)
     found = read_only_table(document, path.stem, complaints) if document else None
     if document is None or found is None:
         return None
@@ -90,14 +110,24 @@ def _read(path: Path, cwd: Path, project: Project, complaints: Complaints) -> Gr
         env = {**reading["env"], RETURNED: RETURNED_STEP}
         values |= {"ready_event": RETURNED_STEP, "env": env}
     name = FIXTURE_PREFIX + path.stem
+    if reading["scope"] == "run":  # else it has the variables of its group
+        values["env"] = {**_project_env(around, name, spot), **values["env"]}
     decided = dict.fromkeys(("init", "stop", "quiet", "restarts"), spot)
     files = (UnitFile(name, document.name, Table(Unit(**values), spot, reading.spots, decided)),)
     check_units(files, [name])
-    check_unit_texts(files, os.environ)
-    check_entrypoints(files, PythonCode(path.parent, cwd, complaints), {}, ())
-    (unit,) = plug_in(make_units(files), files, project.plugins)
+    check_unit_texts(files, around.variables, around.filling.values)
+    code = PythonCode(path.parent, around.cwd, complaints, around.project.pythonpath)
+    check_entrypoints(files, code, around.env, ())
+    (unit,) = plug_in(make_units(files), files, around.project.plugins)
     unit = replace(unit, scope=reading["scope"], folder=path.parent, restarts=reading["restarts"])
     return GroupFixture(unit, files[0])
+
+
+def _project_env(around: FixtureInputs, name: str, spot: Spot) -> dict[str, str]:
+    """The project's variables, but for texts that only a group can fill in."""
+    unheard = Spot(spot.document, spot.path, Complaints())
+    scope = around.scope(name)
+    return {each: text for each, text in around.env.items() if check_text(text, unheard, scope)}
 
 
 def _tells_readiness(reading: Table[FixtureTable]) -> bool:

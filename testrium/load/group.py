@@ -261,8 +261,8 @@ def _combinations(
     project = around.project
 
     def call(reference: str) -> Any:
-        code = PythonCode(found.folder, around.cwd, complaints)
-        if why := code.entrypoint_error(reference, elsewhere=bool(project.pythonpath)):
+        code = PythonCode(found.folder, around.cwd, complaints, project.pythonpath)
+        if why := code.entrypoint_error(reference):
             raise ValueError(why)
         return called_apart(reference, found.folder, project.pythonpath, project.env)
 
@@ -333,7 +333,7 @@ class _Loading:
             around.cwd,
             lambda file: filling.filled(file, is_later_in_unit, complaints),
         )
-        self.code = PythonCode(found.folder, around.cwd, complaints)
+        self.code = PythonCode(found.folder, around.cwd, complaints, around.project.pythonpath)
         # A file that is not listed is one mistake: what names its unit is none.
         names = (*names, *unlisted_units(found.folder, names))
         check_units(self.files, names)
@@ -341,9 +341,11 @@ class _Loading:
         fixtures: tuple[GroupFixture, ...] = ()
         if self.configs["fixtures"]:
             # Few groups have fixtures and the tables below: each of their modules is 2 ms.
-            from testrium.load.fixtures import read_fixtures
+            from testrium.load.fixtures import FixtureInputs, read_fixtures
 
-            fixtures = read_fixtures(self.configs, folders, around.cwd, around.project)
+            env = self._project_env(_inherited(self.configs, around))
+            shared = FixtureInputs(around.cwd, around.project, filling.of_properties(), env)
+            fixtures = read_fixtures(self.configs, folders, shared)
         self.fixtures = tuple(fixture.unit for fixture in fixtures)
         self.actors = (*self.files, *(fixture.file for fixture in fixtures))
         self.stations = Stations(

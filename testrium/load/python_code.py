@@ -41,10 +41,14 @@ class PythonCode:
         folder: the group's folder.
         cwd: what file names in messages are relative to.
         complaints: where syntax errors are noted.
+        pythonpath: further folders in which modules are found; they are not read.
     """
 
-    def __init__(self, folder: Path, cwd: Path, complaints: Complaints) -> None:
+    def __init__(
+        self, folder: Path, cwd: Path, complaints: Complaints, pythonpath: tuple[Path, ...] = ()
+    ) -> None:
         self.folder = self._folder = folder
+        self.pythonpath = pythonpath
         self._cwd = cwd
         self._complaints = complaints
         self._trees: dict[Path, ast.Module | None] = {}
@@ -102,7 +106,7 @@ class PythonCode:
             return f"{reference!r} names a file, not a module: write {f'{proper}:{function}'!r}"
         if self._file(package) is not None:
             return f"module {module!r} is not in the folder of its package {package!r}"
-        if not elsewhere and not is_importable(package):
+        if not (elsewhere or self.pythonpath or is_importable(package)):
             guess = did_you_mean(module, [path.stem for path in sorted(self._folder.glob("*.py"))])
             return f"module {module!r} is neither in the {owner}'s folder nor importable{guess}"
         known = sys.modules.get(module) if package in sys.stdlib_module_names else None

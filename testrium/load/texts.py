@@ -72,6 +72,13 @@ class Filling:
         self.used: set[str] = set()
         self.whole: set[tuple[str, int | None]] = set()
 
+    def of_properties(self) -> Filling:
+        """The same for what several groups share, and no parameter of one of them may fill."""
+        values = {name: each for name, each in self.values.items() if name.startswith("property.")}
+        shared = Filling(values, self._as_written, self.unset)
+        shared.whole = self.whole
+        return shared
+
     def filled(
         self, document: Document, is_later: Callable[[KeyPath], bool], complaints: Complaints
     ) -> Document:

@@ -22,7 +22,7 @@ class Plugin(NamedTuple):
     """One plugin: `reference` is its place, `package.module:attribute`.
 
     `origin` says who has it ("testrium-chat 1.0", "testrium.toml"). `folder` is where its modules
-    are looked for first; "" for those of an installed package.
+    are looked for first; "" for those of an installed package. Several stand in lines of it.
     """
 
     kind: str
@@ -71,8 +71,9 @@ def installed_plugins(kind: str) -> tuple[Plugin, ...]:
 
 def load_plugin(plugin: Plugin) -> Any:
     """Import a plugin. Runs its code and raises what that raises: never in the runner."""
-    if plugin.folder and plugin.folder not in sys.path:
-        sys.path.insert(0, plugin.folder)
+    for folder in reversed(plugin.folder.splitlines()):
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
     module, _, attribute = plugin.reference.partition(":")
     found: Any = importlib.import_module(module.strip())
     for name in attribute.strip().split("."):

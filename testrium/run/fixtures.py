@@ -27,7 +27,7 @@ from testrium.system.files import read_regular
 from testrium.words import EventType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from testrium.run.supervisor.client import SupervisedProcess
 
@@ -125,18 +125,24 @@ FOLDER = "fixtures"
 SLOW_STOP_S = 1.0
 
 
-async def shared_ports(units: Iterable[Unit], services: RunServices) -> Ports:
-    """The ports of those units that are fixtures of the whole run, by name.
+async def shared_ports(scenario: Scenario, services: RunServices) -> Ports:
+    """The ports of those units of a group that are fixtures of the whole run, by name.
 
     Raises:
         InfraError: the folder or the store of one cannot be made.
     """
     ports = {}
-    for unit in units:
+    for unit in scenario.units:
         if unit.scope == "run":
             shared = services.fixtures.get(unit.file)
             if shared is None:
-                shared = services.fixtures[unit.file] = RunFixture(unit, services)
+                properties = {
+                    name: value
+                    for name, value in scenario.values.items()
+                    if name.startswith("property.")
+                }
+                shared = RunFixture(unit, services, properties)
+                services.fixtures[unit.file] = shared
             ports[unit.name] = await shared.ports()
     return ports
 
@@ -147,10 +153,14 @@ async def close_fixtures(services: RunServices, *, keep: bool) -> None:
 
 
 class RunFixture:
-    """A fixture of the whole run; at most one process at a time."""
+    """A fixture of the whole run; at most one process at a time.
 
-    def __init__(self, unit: Unit, services: RunServices) -> None:
+    `properties` are those of the project, by their whole names.
+    """
+
+    def __init__(self, unit: Unit, services: RunServices, properties: Mapping[str, str]) -> None:
         self.unit = replace(unit, scope="group")  # in its own scenario it has no other one
+        self._properties = properties
         self.listeners: set[ChangeSignal] = set()
         self._opened: asyncio.Future[GroupContext] = asyncio.get_running_loop().create_future()
         self._services = services._replace(observer=_Nobody(), verbose=False)
@@ -239,7 +249,7 @@ class RunFixture:
             self._actor.kill()
 
     async def _play(self) -> None:
-        scenario = _scenario_of(self.unit)
+        scenario = _scenario_of(self.unit, self._properties)
         try:
             self._folder.create((self.unit.name,))
             async with open_context(scenario, self._services, self._folder, {}) as (context, _):
@@ -304,12 +314,12 @@ class RunFixture:
             listener.notify()
 
 
-def _scenario_of(unit: Unit) -> Scenario:
+def _scenario_of(unit: Unit, properties: Mapping[str, str]) -> Scenario:
     """The scenario of which a fixture is the only unit. Nothing but the end of the run ends it."""
     assert unit.folder is not None
     id_ = f"{FOLDER}/{unit.name.removeprefix(FIXTURE_PREFIX)}"
     group = Group(id_, unit.folder, (unit,), gen_metrics=False)
-    return Scenario(id_, group, (unit,), folder_name=id_)
+    return Scenario(id_, group, (unit,), folder_name=id_, values=properties)
 
 
 def _folder_name(unit: Unit, services: RunServices) -> str:

@@ -67,7 +67,7 @@ async def open_group(
     if any(unit.scope == "run" for unit in scenario.units):
         from testrium.run.fixtures import shared_ports
 
-        shared = await shared_ports(scenario.units, services)
+        shared = await shared_ports(scenario, services)
     async with open_context(scenario, services, folder, shared) as (context, sockets):
         context.held = hold is not None
         group = GroupRun(context, sockets, expectations, hold)

@@ -372,7 +372,7 @@ class RunningUnit:
             if condition in done:
                 condition.result()
             if refused is not None and refused in done and condition not in done:
-                return f"is not ready: it wrote {refused.result()!r}, which ready.error matches"
+                return f"it wrote {refused.result()!r}, which ready.error matches"
             if condition in done or await self._emitted_ready():
                 self._become_ready()
                 return None

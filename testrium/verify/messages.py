@@ -5,6 +5,7 @@ Nothing is decided here.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from heapq import nlargest
@@ -193,8 +194,8 @@ class _Wording:
     def _mismatch(self, draft: Draft) -> Told:
         assert draft.event is not None
         assert draft.other is not None
-        here = shown(repr(draft.event.meta[draft.text]))
-        there = shown(repr(draft.other.meta[draft.text]))
+        here = shown(_as_json(draft.event.meta[draft.text]))
+        there = shown(_as_json(draft.other.meta[draft.text]))
         return (
             f"{draft.text} of {self._whose(draft)} is {here} at {draft.where},"
             f" and {there} at {place_of(draft.other)}"
@@ -350,3 +351,8 @@ def _slowest(draft: Draft) -> str:
 
 def _finite(span_ns: float) -> str:
     return "unanswered" if span_ns == inf else time_span(span_ns)
+
+
+def _as_json(value: object) -> str:
+    """A value of metadata, as its probe wrote it: `true`, `null`, `[1.0]`; a text in quotes."""
+    return repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from testrium.declared.checks import Check, Normalizer
+from testrium.plugins.registry import Plugin, load_plugin
 
 from .conftest import Workspace
 
@@ -117,6 +118,13 @@ def test_a_suite_writes_a_log_too(workspace: Workspace, kind: str) -> None:
     )
     workspace.write({"g/code.py": ""})
     assert workspace.loaded().checks == (Check("c", log="suite", lacks=("x",)),)
+
+
+def test_lines_may_be_read_by_a_function_of_the_pythonpath(workspace: Workspace) -> None:
+    workspace.group(checks('log = "a"\nmap = "lines:upper"\nlacks = "x"'), a=UNITS["a"])
+    workspace.write({"testrium.toml": 'pythonpath = ["lib"]', "lib/lines.py": "upper = str.upper"})
+    (check,) = workspace.loaded().checks
+    assert load_plugin(Plugin(*check.mapped))("x") == "X"
 
 
 def test_names_are_unique(problems_of: Callable[..., list[str]]) -> None:

@@ -44,6 +44,43 @@ def test_what_is_left_out(workspace: Workspace) -> None:
     )
 
 
+def test_a_fixture_has_what_the_project_gives_to_all_processes(workspace: Workspace) -> None:
+    workspace.group('fixtures = ["db"]', a="")
+    workspace.write(
+        {
+            "testrium.toml": """
+                pythonpath = ["lib"]
+                [env]
+                LEVEL = "${property.level}"
+                OWN = "of the project"
+                GROUPS_OWN = "${unit.a.port.http}"
+                [properties]
+                level = "high"
+                patience = 4
+                """,
+            "fixtures/db.toml": """
+                ["db"]
+                entrypoint = "in_lib:main"
+                ready = {log = "up ${property.level}"}
+                ready_timeout = "${property.patience}"
+                env = {OWN = "${property.level}"}
+                """,
+        }
+    )
+    (fixture,) = workspace.loaded().fixture_units
+    assert fixture.ready_timeout_s == 4
+    assert fixture.env == {
+        "PYTHONPATH": fixture.env["PYTHONPATH"],
+        "LEVEL": "${property.level}",
+        "OWN": "${property.level}",
+    }
+    workspace.write({"fixtures/db.toml": '["db"]\ncommand = ["x", "${param.n}", "${property.m}"]'})
+    assert workspace.problems() == [
+        "fixtures/db.toml:2: command: ${param.n}: the group has no [matrix] with parameters",
+        "fixtures/db.toml:2: command: unknown variable ${property.m}",
+    ]
+
+
 def test_every_unit_waits_for_all_fixtures(workspace: Workspace) -> None:
     workspace.group('fixtures = ["db"]', a="", b='unit_dependencies = ["a"]')
     workspace.write({"fixtures/db.toml": SERVER})
