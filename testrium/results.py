@@ -140,6 +140,20 @@ class GroupResult(NamedTuple):
         return self.unpacked or self.run_dir
 
 
+class RunOrigin(NamedTuple):
+    """Where a run comes from, in words; "" for what is not known.
+
+    `revision` is the git commit of the project, `dirty` tells whether files differed from it.
+    """
+
+    project: str = ""
+    revision: str = ""
+    dirty: bool = False
+    host: str = ""
+    python: str = ""
+    command: str = ""
+
+
 class RunResult(NamedTuple):
     """All of one call of `testrium run`."""
 
@@ -153,6 +167,7 @@ class RunResult(NamedTuple):
     started_wall: float = 0.0
     #: Which part of a larger run it is, `2/4`; "" for a whole one.
     shard: str = ""
+    origin: RunOrigin = RunOrigin()
 
 
 #: A wait that takes so long is told even where no line changes.

@@ -1,6 +1,6 @@
 """The HTML report: one file that needs nothing else and loads nothing.
 
-It can be read without its script, which only chooses: the path of a key, lines of logs.
+It can be read without its script, which filters, and draws what can be zoomed.
 """
 
 from __future__ import annotations
@@ -24,12 +24,11 @@ from testrium.evidence import Event, OutputMark, StoredLog
 from testrium.report import wording
 from testrium.report.charts.key_paths import (
     ANY_UNIT,
-    LAYOUT,
-    DrawnPath,
+    TIMES,
     DrawnPaths,
-    SequenceDiagram,
+    Step,
+    hop_columns,
     key_paths,
-    sequence_diagram,
     steps_of,
 )
 from testrium.report.charts.units import (
@@ -41,17 +40,23 @@ from testrium.report.charts.units import (
     unit_chart,
     usage,
 )
-from testrium.report.escape import cut, log_line, visible
+from testrium.report.escape import cut, log_line, shell_word, visible
 from testrium.report.event_lines import facts
 from testrium.report.lines import symbols_for
 from testrium.report.masking import mask_of
 from testrium.report.stored import details_of
-from testrium.report.view import GroupView, as_stored, view_group
+from testrium.report.view import (
+    MOST_OUTPUT_LINES,
+    FindingView,
+    GroupView,
+    as_stored,
+    view_group,
+)
 from testrium.report.writer import Report
 from testrium.resources import template_folder
 from testrium.results import GroupResult, RunDetail, RunResult
 from testrium.system.files import split_lines
-from testrium.words import BAD_VERDICTS
+from testrium.words import BAD_VERDICTS, GOOD_VERDICTS, Verdict
 
 #: Of more lines the first and the last are shown.
 HEAD = 400
@@ -210,9 +215,14 @@ class GroupPage(NamedTuple):
     """One result, ready to be put into a page."""
 
     view: GroupView
+    id: str  # of its element
+    kinds: tuple[str, ...]  # what filters call it
+    tags: tuple[str, ...]
+    tries: int  # that failed before it passed
+    show: str  # the command that shows more of it
+    show_words: str
     declared: tuple[Circuit, ...]
     ways: DrawnPaths
-    folded: SequenceDiagram | None
     circuits: tuple[CircuitPage, ...]
     timeline: UnitChart | None
     usage: tuple[UsageChart, ...]
@@ -220,10 +230,17 @@ class GroupPage(NamedTuple):
     config: str
     numbers: Mapping[str, int]  # of the way of a key
     data: Mapping[str, Any]  # for the page's script
+    apart: bool  # it needs reading, or is the only one: it stands for itself, and open
 
 
-def page_of(result: GroupResult, detail: RunDetail, *, cwd: Path, room: int) -> GroupPage:
-    """The page of a result; at most `room` steps of ways are in it."""
+def page_of(
+    result: GroupResult, detail: RunDetail, run: RunResult, *, cwd: Path, room: int, number: int
+) -> GroupPage:
+    """The page of a result; at most `room` steps of ways are in it.
+
+    Args:
+        number: its place on the page.
+    """
     view = view_group(result, cwd=cwd)
     findings = result.judgement.findings
     events = detail.events[:MOST_EVENTS]
@@ -231,11 +248,29 @@ def page_of(result: GroupResult, detail: RunDetail, *, cwd: Path, room: int) -> 
     ways = key_paths(detail.events, detail.circuits, findings, struck_events(result.faults), room)
     axis = axis_of(view.units, view.duration_s)
     units = dict.fromkeys([unit.name for unit in view.units] + [log.unit for log in detail.logs])
+    logs = unit_logs(
+        tuple(units),
+        detail.logs,
+        moments.outputs,
+        events,
+        result.started_ns,
+        mask_of(result.scenario).text,
+    )
+    view = view._replace(findings=_with_output(view.findings, logs))
+    flaky = len(result.tries) if view.verdict in GOOD_VERDICTS else 0
+    key = next((finding.key for finding in findings if finding.key is not None), None)
+    kept = run.folder is not None and view.verdict in BAD_VERDICTS
+    show = f"testrium show {run.run}" if kept else ""
     return GroupPage(
         view=view,
+        id=f"group-{number}",
+        kinds=(str(view.verdict), "flaky") if flaky else (str(view.verdict),),
+        tags=result.scenario.group.tags,
+        tries=flaky,
+        show=show if key is None or not show else f"{show} --key {shell_word(key)}",
+        show_words="Show all of it" if key is None else "Show the path of the key",
         declared=tuple(one.circuit for one in detail.circuits),
         ways=ways,
-        folded=sequence_diagram(ways.folded),
         circuits=_circuits(result, detail, ways),
         timeline=None
         if axis is None
@@ -249,20 +284,32 @@ def page_of(result: GroupResult, detail: RunDetail, *, cwd: Path, room: int) -> 
             waits=moments.waits,
         ),
         usage=() if axis is None else usage(moments.samples, axis, result.started_ns),
-        logs=unit_logs(
-            tuple(units),
-            detail.logs,
-            moments.outputs,
-            events,
-            result.started_ns,
-            mask_of(result.scenario).text,
-        ),
+        logs=logs,
         config=detail.config,
         numbers={
             key: number for number, way in enumerate(ways.shown) for key in (way.name, *way.others)
         },
-        data=_data(ways.shown),
+        data=_data(ways),
+        apart=view.verdict in BAD_VERDICTS or len(run.groups) == 1,
     )
+
+
+def _with_output(
+    findings: Sequence[FindingView], logs: Sequence[UnitLog]
+) -> tuple[FindingView, ...]:
+    """The findings, each with the end of what its unit wrote where it has no better evidence."""
+    written = {
+        log.unit: [line.text for line in log.lines if line.kind in ("stdout", "stderr")]
+        for log in logs
+    }
+    shown = []
+    for finding in findings:
+        unit = finding.unit.name if finding.unit else finding.where.partition(":")[0]
+        lines = () if finding.output else tuple(written.get(unit, ())[-MOST_OUTPUT_LINES:])
+        shown.append(
+            finding._replace(source=f"last output of {unit}", output=lines) if lines else finding
+        )
+    return tuple(shown)
 
 
 def _circuits(result: GroupResult, detail: RunDetail, ways: DrawnPaths) -> tuple[CircuitPage, ...]:
@@ -286,41 +333,104 @@ def _circuits(result: GroupResult, detail: RunDetail, ways: DrawnPaths) -> tuple
     return tuple(pages)
 
 
-def _data(shown: Sequence[DrawnPath]) -> dict[str, Any]:
+def _data(drawn: DrawnPaths) -> dict[str, Any]:
     """The ways, short: units and texts that come again and again are numbers."""
     texts: dict[str, int] = {}
 
     def number(text: str) -> int:
         return texts.setdefault(visible(text), len(texts))
 
-    ways = [
+    def step_of(step: Step) -> list[Any]:
+        row: list[Any] = [
+            number(step.unit or ANY_UNIT),
+            number(step.label),
+            None if step.at_ms is None else round(step.at_ms, 4),
+            _BOUND * step.bound + _ABSENT * step.absent,
+            number(step.type),
+            -1 if step.source is None else step.source,
+            *(visible(step.facts), step.fault, step.skipped),
+        ]
+        while len(row) > _LEAST and not row[-1]:
+            row.pop()
+        return row
+
+    paths = [
         {
             "name": cut(way.name, _NAME_CELLS),
             "others": [cut(key, _NAME_CELLS) for key in way.others[:20]],
-            "circuits": [visible(name) for name in way.circuits],
             "latency": way.latency,
             "lost": way.latency_ms == inf,
             "wrong": [visible(text) for text in way.wrong],
             "events": way.events,
-            "steps": [
-                [
-                    number(step.unit or ANY_UNIT),
-                    number(step.label),
-                    step.time,
-                    step.gap,
-                    number(step.type),
-                    -1 if step.source is None else step.source,
-                    int(step.absent),
-                    visible(step.facts),
-                    step.fault,
-                    step.skipped,
-                ]
-                for step in way.steps
+            "drawings": [
+                {"circuit": visible(one.circuit), "steps": [step_of(step) for step in one.steps]}
+                for one in way.drawings
             ],
         }
-        for way in shown
+        for way in drawn.shown
     ]
-    return {"texts": list(texts), "ways": ways}
+    usual = {
+        visible(one.circuit): [
+            [number(step.unit), number(step.label.rpartition(TIMES)[0]), round(step.at_ms, 4)]
+            for step in one.steps
+            if step.at_ms is not None
+        ]
+        for one in drawn.folded
+    }
+    return {"usual": usual, "texts": list(texts), "paths": paths}
+
+
+#: Flags of a step for the script, and the fields that each one has (paths.js).
+_BOUND, _ABSENT, _LEAST = 1, 2, 6
+
+
+class CountFilter(NamedTuple):
+    """A button that shows only groups of one kind."""
+
+    kind: str
+    sign: str
+    number: int
+    words: str
+
+
+class RunFact(NamedTuple):
+    """What is known of the run as a whole; `copy`: the reader may need it elsewhere."""
+
+    name: str
+    text: str
+    copy: bool = False
+
+
+def _filters(result: RunResult, pages: Sequence[GroupPage]) -> list[CountFilter]:
+    """What is worst first."""
+    signs = symbols_for("utf-8").verdicts
+    counts = wording.counts(result.groups)
+    order = [*(verdict for verdict in Verdict if verdict in BAD_VERDICTS), *Verdict]
+    filters = [
+        CountFilter(str(verdict), signs[verdict], count, wording.OUTCOMES[verdict])
+        for verdict, count in sorted(counts, key=lambda entry: order.index(entry[0]))
+    ]
+    flaky = sum(page.tries > 0 for page in pages)
+    if flaky:
+        bad = sum(verdict in BAD_VERDICTS for verdict, _ in counts)
+        filters.insert(bad, CountFilter("flaky", "↻", flaky, "flaky"))
+    return filters
+
+
+def _about(result: RunResult) -> list[RunFact]:
+    origin = result.origin
+    started = f"{datetime.fromtimestamp(result.started_wall, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    facts = [
+        RunFact("run", result.run, copy=True),
+        RunFact("started", started if result.started_wall else ""),
+        RunFact("duration", phrases.duration(as_stored(result.duration_s))),
+        RunFact("project", origin.project),
+        RunFact("revision", origin.revision[:12] + (" with changes" if origin.dirty else "")),
+        RunFact("host", origin.host),
+        RunFact("Python", origin.python),
+        RunFact("command", origin.command, copy=True),
+    ]
+    return [fact for fact in facts if fact.text.strip()]
 
 
 #: Gives what is known of a result besides itself.
@@ -330,18 +440,27 @@ Details = Callable[[GroupResult], RunDetail]
 def render(result: RunResult, *, cwd: Path, details: Details | None = None) -> str:
     """The report of a run as an HTML document; without `details` only what the result holds."""
     environment = make_environment()
-    started = datetime.fromtimestamp(result.started_wall, UTC)
+    pages = _pages(result, details or (lambda _: RunDetail()), cwd)
+    folded = [page for page in pages if not page.apart]
+    words = wording.counts(group for group in result.groups if group.verdict not in BAD_VERDICTS)
     return environment.get_template("report.html.j2").render(
         run=result,
-        groups=_pages(result, details or (lambda _: RunDetail()), cwd),
+        groups=pages,
+        folded=folded,
+        folded_title=", ".join(f"{count} {wording.OUTCOMES[verdict]}" for verdict, count in words),
+        filters=_filters(result, pages) if len(pages) > 1 else [],
+        about=_about(result),
         errors=[str(problem) for problem in result.errors],
         totals=wording.totals(result.groups, as_stored(result.duration_s)),
-        started=f"{started:%Y-%m-%d %H:%M:%S} UTC",
-        open_verdicts=BAD_VERDICTS,
-        layout=LAYOUT,
-        sequence_diagram=sequence_diagram,
+        hop_columns=hop_columns,
         story_of=steps_of,
     )
+
+
+#: The page's script, in this order; the first ones are for every page that draws.
+SHARED_SCRIPTS = ("dom.js", "scale.js")
+
+_PAGE_SCRIPTS = (*SHARED_SCRIPTS, "paths.js", "logs.js", "page.js")
 
 
 def make_environment() -> Environment:
@@ -363,33 +482,44 @@ def make_environment() -> Environment:
         log_line=log_line,
         as_data=htmlsafe_json_dumps,
     )
-    styles, script = (
-        (folder / name).read_text(encoding="utf-8") for name in ("report.css", "report.js")
+    styles, page_styles = (
+        _joined(folder, names) for names in (("report.css",), ("report.css", "page.css"))
     )
+    page_script = f'(() => {{\n"use strict";\n{_joined(folder, _PAGE_SCRIPTS)}}})();\n'
     environment.globals.update(
         symbols=symbols_for("utf-8").verdicts,
         # Our own files, and the only ones that the policy lets through: their hashes say so.
         styles=Markup(styles),  # noqa: S704
         styles_hash=_hash(styles),
-        script=Markup(script),  # noqa: S704
-        script_hash=_hash(script),
+        page_styles=Markup(page_styles),  # noqa: S704
+        page_styles_hash=_hash(page_styles),
+        page_script=Markup(page_script),  # noqa: S704
+        page_script_hash=_hash(page_script),
     )
     return environment
 
 
+def _joined(folder: Path, names: Sequence[str]) -> str:
+    return "".join((folder / name).read_text(encoding="utf-8") for name in names)
+
+
 def _pages(result: RunResult, details: Details, cwd: Path) -> list[GroupPage]:
-    """The groups in their order; what did not pass gets room on the page first."""
+    """The groups: what did not pass first, also where there is too little room for all."""
     room = MOST_STEPS
-    pages: dict[int, GroupPage] = {}
-    numbers = sorted(
-        range(len(result.groups)),
-        key=lambda number: result.groups[number].verdict not in BAD_VERDICTS,
-    )
-    for number in numbers:
-        group = result.groups[number]
-        pages[number] = page = page_of(group, details(group), cwd=cwd, room=max(0, room))
+    pages = []
+    order = sorted(result.groups, key=_urgency)
+    for number, group in enumerate(order, start=1):
+        page = page_of(group, details(group), result, cwd=cwd, room=max(0, room), number=number)
+        pages.append(page)
         room -= sum(len(way.steps) for way in page.ways.shown)
-    return [pages[number] for number in range(len(result.groups))]
+    return pages
+
+
+def _urgency(group: GroupResult) -> int:
+    """What did not pass, what passed only at another try, what passed, what was not run."""
+    if group.verdict in BAD_VERDICTS:
+        return 0
+    return 1 if group.tries else 3 if group.verdict is Verdict.SKIP else 2
 
 
 def _shown(value: object) -> object:

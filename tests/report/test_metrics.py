@@ -103,7 +103,7 @@ def test_a_stored_result_has_the_same_table(
 def test_the_page(measured: GroupResult, cwd: Path) -> None:
     run = RunResult("r", Verdict.FAIL, ExitCode.FAILURE, 1.0, (measured,))
     page = html.render(run, cwd=cwd)
-    assert '<h3 id="group-1-metrics">Metrics</h3>' in page
+    assert '<section id="group-1-metrics"><h3>Metrics</h3>' in page
     row = page[page.index("<td>time</td>") :].split("</tr>")[0]
     for text in ("131 ms", "max 20% worse", "125 ms", "12", "7.42 ms", "186 ms"):
         assert f">{text}</td>" in row

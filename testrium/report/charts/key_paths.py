@@ -1,4 +1,7 @@
-"""The paths of keys through a group: each for itself, and all of them folded into one."""
+"""The paths of keys through a group: each for itself, and all of a circuit folded into one.
+
+A drawing shows one circuit: the page's script draws it over time, its template as a row of hops.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import NamedTuple
 from testrium import phrases
 from testrium.declared.circuits import Circuit
 from testrium.evidence import Event, Finding
-from testrium.report.escape import cells, cut
+from testrium.report.escape import cut
 from testrium.report.event_lines import facts
 from testrium.report.view import EventView, FindingView
 from testrium.results import CircuitPaths, MissedHop
@@ -114,6 +117,9 @@ class EventSources:
 #: A way that is longer is shown without its middle.
 MOST_STEPS = 80
 
+#: Before how often a place was passed.
+TIMES = " ×"  # noqa: RUF001
+
 #: A drawing of all keys names so many places at most.
 MOST_PLACES = 40
 
@@ -124,10 +130,12 @@ WHOLE_RUN = "the whole run"
 
 
 class Step(NamedTuple):
-    """A line of a sequence diagram: an event, or an `absent` one that should have happened.
+    """A hop of a drawing: an event, or an `absent` one that should have happened.
 
     `source` is the step that it comes from, by its number; None: it begins. `fault` says what was
-    broken there on purpose. `skipped` is the number of events left out before this one.
+    broken there on purpose. `skipped` is the number of events left out before this one. `at_ms`
+    counts from the first step, an upper bound where `bound`; None where it never happened or the
+    clocks cannot be compared.
     """
 
     unit: str
@@ -135,11 +143,20 @@ class Step(NamedTuple):
     time: str = ""
     source: int | None = None
     absent: bool = False
-    gap: str = ""
     type: str = ""
     facts: str = ""
     fault: str = ""
     skipped: int = 0
+    at_ms: float | None = None
+    bound: bool = False
+
+
+class CircuitSteps(NamedTuple):
+    """What is drawn of one circuit; "" for the probes that are in none."""
+
+    circuit: str
+    steps: tuple[Step, ...]
+    places_left_out: int = 0
 
 
 class DrawnPath(NamedTuple):
@@ -156,7 +173,12 @@ class DrawnPath(NamedTuple):
     latency: str
     wrong: tuple[str, ...]
     events: int
-    steps: tuple[Step, ...]
+    drawings: tuple[CircuitSteps, ...]
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Those of all its circuits."""
+        return tuple(step for drawing in self.drawings for step in drawing.steps)
 
 
 class DrawnPaths(NamedTuple):
@@ -164,18 +186,25 @@ class DrawnPaths(NamedTuple):
 
     shown: tuple[DrawnPath, ...] = ()
     total: int = 0
-    folded: tuple[Step, ...] = ()
-    places_left_out: int = 0
+    folded: tuple[CircuitSteps, ...] = ()
 
 
 class _Gathered(NamedTuple):
-    """What is known of a way before it is drawn."""
+    """What is known of a path before it is drawn; `circuits` has the events that each one saw."""
 
     events: list[Event]
-    circuits: dict[str, None]
+    circuits: dict[str, set[int]]
     latencies: list[tuple[float, bool]]
-    lacks: list[MissedHop]
+    lacks: list[tuple[str, MissedHop]]
     wrong: dict[str, None]
+
+
+class _Part(NamedTuple):
+    """What one circuit saw of a path."""
+
+    circuit: str
+    events: Sequence[Event]
+    lacks: Sequence[MissedHop]
 
 
 def key_paths(
@@ -190,7 +219,7 @@ def key_paths(
     `faults` says which events were the last ones before something was broken on purpose.
     """
     known = _gathered(events, circuits, findings)
-    routes = EventSources([one.circuit for one in circuits])
+    routes = _Routes(circuits)
     order = sorted(known, key=lambda name: _urgency(known[name], findings))
     shown: list[DrawnPath] = []
     for name in order:
@@ -198,10 +227,7 @@ def key_paths(
         if room < 0 and shown:
             break
         shown.append(_key_path(name, known[name], faults, routes))
-    folded = _folded(known.values(), routes)
-    return DrawnPaths(
-        tuple(shown), len(known), folded[:MOST_PLACES], max(0, len(folded) - MOST_PLACES)
-    )
+    return DrawnPaths(tuple(shown), len(known), _folded(known.values(), routes))
 
 
 def split_place(text: str) -> tuple[str, str]:
@@ -228,10 +254,11 @@ def _gathered(
                 whole.events.extend(way.events)
             else:
                 whole = known[joined.get(way.name, way.name)]
-            whole.circuits[one.circuit.name] = None
+            seen = whole.circuits.setdefault(one.circuit.name, set())
+            seen.update(event.id for event in way.events)
             if way.high_ns is not None and way.low_ns is not None:
                 whole.latencies.append((way.high_ns, way.low_ns == way.high_ns))
-            whole.lacks.extend(way.lacks)
+            whole.lacks.extend((one.circuit.name, lack) for lack in way.lacks)
     for finding in findings:
         for key in finding.keys:
             if (name := joined.get(key)) is not None:
@@ -250,9 +277,37 @@ def _urgency(known: _Gathered, findings: Sequence[Finding]) -> tuple[int, float]
     return place, -max((latency for latency, _ in known.latencies), default=0.0)
 
 
-def _key_path(
-    name: str, known: _Gathered, faults: Mapping[int, str], routes: EventSources
-) -> DrawnPath:
+class _Routes:
+    """The routes of circuits by their names, each asked alone: drawings are never mixed."""
+
+    def __init__(self, circuits: Sequence[CircuitPaths]) -> None:
+        self._known = {one.circuit.name: EventSources([one.circuit]) for one in circuits}
+        self._none = EventSources()
+
+    def sources(self, part: _Part, events: Sequence[Event]) -> list[int | None]:
+        routes = self._known.get(part.circuit, self._none)
+        return routes.sources([_passed(event) for event in events])
+
+
+def _parts(known: _Gathered) -> list[_Part]:
+    """A path by circuits; what is in none goes with the only one, else it stands for itself."""
+    if len(known.circuits) < 2:
+        name = next(iter(known.circuits), "")
+        return [_Part(name, known.events, [lack for _, lack in known.lacks])]
+    parts = [
+        _Part(
+            name,
+            [event for event in known.events if event.id in seen],
+            [lack for of, lack in known.lacks if of == name],
+        )
+        for name, seen in known.circuits.items()
+    ]
+    in_one = set().union(*known.circuits.values())
+    rest = [event for event in known.events if event.id not in in_one]
+    return [*parts, _Part("", rest, ())] if rest else parts
+
+
+def _key_path(name: str, known: _Gathered, faults: Mapping[int, str], routes: _Routes) -> DrawnPath:
     latency, exact = max(known.latencies, default=(None, True))
     latency_ms = None if latency is None else latency / 1e6
     if latency_ms is None:
@@ -269,43 +324,41 @@ def _key_path(
         latency=text,
         wrong=tuple(known.wrong),
         events=len(known.events),
-        steps=tuple(_steps(known, faults, routes)),
+        drawings=tuple(
+            CircuitSteps(part.circuit, tuple(_steps(part, faults, routes)))
+            for part in _parts(known)
+        ),
     )
 
 
-def _steps(known: _Gathered, faults: Mapping[int, str], routes: EventSources) -> Iterable[Step]:
-    events = known.events
+def _steps(part: _Part, faults: Mapping[int, str], routes: _Routes) -> Iterable[Step]:
+    events = part.events
     skipped = max(0, len(events) - MOST_STEPS)
     half = MOST_STEPS // 2
     kept = [*events[:half], *events[len(events) - half :]] if skipped else events
-    origins = routes.sources([_passed(event) for event in kept])
+    origins = routes.sources(part, kept)
     first = kept[0] if kept else None
     last_ms = (kept[-1].t_ns - kept[0].t_ns) / 1e6 if kept else 0.0
     numbers = {}
-    previous: Event | None = None
     for index, event in enumerate(kept):
         numbers[event.id] = index
         comparable = first is not None and event.domain == first.domain
-        gap = ""
-        if previous is not None and previous.domain == event.domain:
-            gap = f"+{phrases.milliseconds((event.t_ns - previous.t_ns) / 1e6, last_ms)}"
-        time = "other clock"
-        if comparable and first is not None:
-            time = phrases.milliseconds((event.t_ns - first.t_ns) / 1e6, last_ms)
-            time = f"≤ {time}" if event.t_low_ns is not None else time
+        at_ms = (event.t_ns - first.t_ns) / 1e6 if comparable and first is not None else None
+        bound = event.t_low_ns is not None
+        time = "other clock" if at_ms is None else phrases.milliseconds(at_ms, last_ms)
         yield Step(
             unit=event.unit,
             label=cut(event.step, _TEXT_WIDTH),
-            time=time,
+            time=f"≤ {time}" if bound and at_ms is not None else time,
             source=origins[index],
-            gap=gap,
             type=event.type,
             facts=cut(facts(event), _TEXT_WIDTH),
             fault=faults.get(event.id, ""),
             skipped=skipped if skipped and index == half else 0,
+            at_ms=at_ms,
+            bound=bound,
         )
-        previous = event
-    for lack in known.lacks:
+    for lack in part.lacks:
         unit, step = split_place(lack.hop)
         yield Step(
             unit, cut(step, _TEXT_WIDTH), "never", numbers.get(lack.reached or -1), absent=True
@@ -330,36 +383,56 @@ def _passed(event: Event) -> PassedEvent:
     return PassedEvent(event.unit, event.step, event.type)
 
 
-def _folded(ways: Iterable[_Gathered], routes: EventSources) -> tuple[Step, ...]:
-    """All ways as one: each place once, with how often it was passed, in its usual order."""
-    places: dict[tuple[str, str], _FoldedPlace] = {}
-    lost: Counter[str] = Counter()
-    reached: dict[str, Counter[tuple[str, str]]] = {}
-    for way in ways:
-        by_id = {event.id: (event.unit, event.step) for event in way.events}
-        origins = routes.sources([_passed(event) for event in way.events])
-        for index, (event, origin) in enumerate(zip(way.events, origins, strict=True)):
-            place = places.setdefault((event.unit, event.step), _FoldedPlace())
+class _FoldedCircuit:
+    """What all keys together did in one circuit."""
+
+    def __init__(self, circuit: str) -> None:
+        self.circuit = circuit
+        self._places: dict[tuple[str, str], _FoldedPlace] = {}
+        self._lost: Counter[str] = Counter()
+        self._reached: dict[str, Counter[tuple[str, str]]] = {}
+
+    def add(self, part: _Part, routes: _Routes) -> None:
+        """Count the events of one path, and the hops that it did not pass."""
+        by_id = {event.id: (event.unit, event.step) for event in part.events}
+        origins = routes.sources(part, part.events)
+        for index, (event, origin) in enumerate(zip(part.events, origins, strict=True)):
+            place = self._places.setdefault((event.unit, event.step), _FoldedPlace())
             place.count += 1
             place.positions += index
-            if event.domain == way.events[0].domain:
-                place.offsets_ms.append((event.t_ns - way.events[0].t_ns) / 1e6)
+            if event.domain == part.events[0].domain:
+                place.offsets_ms.append((event.t_ns - part.events[0].t_ns) / 1e6)
             if origin is not None:
-                before = way.events[origin]
+                before = part.events[origin]
                 place.before[before.unit, before.step] += 1
-        for lack in way.lacks:
-            lost[lack.hop] += 1
+        for lack in part.lacks:
+            self._lost[lack.hop] += 1
             if lack.reached in by_id:
-                reached.setdefault(lack.hop, Counter())[by_id[lack.reached]] += 1
-    order = sorted(places, key=lambda name: places[name].position)
-    numbers = {name: number for number, name in enumerate(order)}
-    steps = [_folded_step(name, places[name], numbers) for name in order]
-    for hop, count in lost.items():
-        unit, step = split_place(hop)
-        from_where = reached.get(hop, Counter()).most_common(1)
-        source = numbers[from_where[0][0]] if from_where else None
-        steps.append(Step(unit, f"{step} ×{count}", "never", source, absent=True))  # noqa: RUF001
-    return tuple(steps)
+                self._reached.setdefault(lack.hop, Counter())[by_id[lack.reached]] += 1
+
+    def drawing(self) -> CircuitSteps:
+        """Each place once, with how often it was passed, in its usual order."""
+        places = self._places
+        order = sorted(places, key=lambda name: places[name].position)
+        numbers = {name: number for number, name in enumerate(order)}
+        steps = [_folded_step(name, places[name], numbers) for name in order]
+        for hop, count in self._lost.items():
+            unit, step = split_place(hop)
+            from_where = self._reached.get(hop, Counter()).most_common(1)
+            source = numbers[from_where[0][0]] if from_where else None
+            steps.append(Step(unit, f"{step}{TIMES}{count}", "never", source, absent=True))
+        left_out = max(0, len(steps) - MOST_PLACES)
+        return CircuitSteps(self.circuit, tuple(steps[:MOST_PLACES]), left_out)
+
+
+def _folded(ways: Iterable[_Gathered], routes: _Routes) -> tuple[CircuitSteps, ...]:
+    """All paths as one, for each circuit; what is in none comes last."""
+    circuits: dict[str, _FoldedCircuit] = {}
+    for way in ways:
+        for part in _parts(way):
+            circuits.setdefault(part.circuit, _FoldedCircuit(part.circuit)).add(part, routes)
+    order = sorted(circuits.values(), key=lambda one: not one.circuit)
+    return tuple(one.drawing() for one in order)
 
 
 def _folded_step(
@@ -369,127 +442,86 @@ def _folded_step(
         (before for before, _ in place.before.most_common() if numbers[before] < numbers[name]),
         None,
     )
+    at_ms = median(place.offsets_ms) if place.offsets_ms else None
     return Step(
         unit=name[0],
-        label=f"{name[1]} ×{place.count}",  # noqa: RUF001 - the sign of "so many times"
-        time=phrases.milliseconds(median(place.offsets_ms)) if place.offsets_ms else "other clock",
+        label=f"{name[1]}{TIMES}{place.count}",
+        time="other clock" if at_ms is None else phrases.milliseconds(at_ms),
+        at_ms=at_ms,
         source=None if usual is None else numbers[usual],
     )
 
 
-_CHAR = 8  # at most, of the 12.5 px monospace face
-
-_LEFT = 100  # room for the times
-
-_LANE = 190
-
-_HEAD = 44
-
-_ROW = 36
-
-_LABEL_CELLS = (_LANE - 24) // _CHAR
-
-#: For the script: what is drawn in the browser looks as what is drawn here.
-LAYOUT = {
-    "left": _LEFT,
-    "lane": _LANE,
-    "head": _HEAD,
-    "row": _ROW,
-    "cells": _LABEL_CELLS,
-    "char": _CHAR,
-}
-
 #: The lane of what any of several units should have done.
 ANY_UNIT = "any of"
 
+#: A row of hops that is longer loses what is far from where it broke.
+MOST_COLUMNS = 10
 
-class Lane(NamedTuple):
-    """The lifeline of a unit."""
-
-    name: str
-    x: int
+_AROUND = 2
 
 
-class Dot(NamedTuple):
-    """An event on its unit's lifeline; one that is `absent` should have happened there."""
+class HopColumn(NamedTuple):
+    """Hops that come from the same one, or `skipped` hops that are left out.
 
-    x: int
-    y: int
-    label: str
-    time: str
-    absent: bool
-    fault: str
-
-
-class Arrow(NamedTuple):
-    """The way from one event to the next; `absent` where it broke off.
-
-    It is straight to the lane beside, and bends around dots that are between; one to the left
-    comes in below the label of its end (a quadratic curve with its control point at `xc`, `yc`).
+    `origin` names where they come from, where that is not the column before.
     """
 
-    x1: int
-    y1: int
-    xc: int
-    yc: int
-    x2: int
-    y2: int
-    absent: bool
+    hops: tuple[Step, ...]
+    origin: str = ""
+    skipped: int = 0
+
+    @property
+    def broken(self) -> bool:
+        """Whether nothing of it was reached."""
+        return bool(self.hops) and all(hop.absent for hop in self.hops)
 
 
-class SequenceDiagram(NamedTuple):
-    """Units from left to right, time downwards (in order, not to scale)."""
-
-    width: int
-    height: int
-    lanes: tuple[Lane, ...]
-    dots: tuple[Dot, ...]
-    arrows: tuple[Arrow, ...]
-
-
-def sequence_diagram(steps: Sequence[Step]) -> SequenceDiagram | None:
-    """The drawing of a story; None where there is none."""
-    if not steps:
-        return None
-    lanes: dict[str, Lane] = {}
-    for step in steps:
-        x = _LEFT + _LANE // 4 + len(lanes) * _LANE
-        lanes.setdefault(step.unit, Lane(cut(step.unit or ANY_UNIT, _LABEL_CELLS), x))
-    dots = [
-        Dot(
-            x=lanes[step.unit].x,
-            y=_HEAD + _ROW // 2 + row * _ROW,
-            label=cut(step.label, _LABEL_CELLS),
-            time=step.time,
-            absent=step.absent,
-            fault=step.fault,
-        )
-        for row, step in enumerate(steps)
-    ]
-    arrows = []
-    for step, end in zip(steps, dots, strict=True):
-        if step.source is not None:
-            arrows.append(_arrow(dots[step.source], end))
-    return SequenceDiagram(
-        width=max(_LEFT + _LANE * len(lanes), *map(_right_end, dots)),
-        height=_HEAD + _ROW * len(steps) + 8,
-        lanes=tuple(lanes.values()),
-        dots=tuple(dots),
-        arrows=tuple(arrows),
-    )
+def hop_columns(steps: Sequence[Step], most: int = MOST_COLUMNS) -> tuple[HopColumn, ...]:
+    """Steps as a row of hops from left to right; at most so many columns, and one for the rest."""
+    columns: list[list[int]] = []
+    for number, step in enumerate(steps):
+        last = columns[-1] if columns else []
+        beside = last and step.source is not None and step.source == steps[last[-1]].source
+        if beside and step.source not in last:
+            last.append(number)
+        else:
+            columns.append([number])
+    drawn = []
+    for place, column in enumerate(columns):
+        source = steps[column[0]].source
+        follows = source is None or (place > 0 and source in columns[place - 1])
+        origin = "" if follows or source is None else _name_of(steps[source])
+        drawn.append(HopColumn(tuple(steps[number] for number in column), origin))
+    return _shortened(drawn, most)
 
 
-def _right_end(dot: Dot) -> int:
-    """Where the text at a dot ends."""
-    fault = f" ⚡ {dot.fault}" if dot.fault else ""
-    return dot.x + 14 + _CHAR * cells(dot.label + fault)
+def _name_of(step: Step) -> str:
+    return f"{step.unit}:{step.label}" if step.unit else step.label
 
 
-def _arrow(start: Dot, end: Dot) -> Arrow:
-    if end.x < start.x:
-        return Arrow(start.x, start.y, start.x, end.y, end.x, end.y, end.absent)
-    yc = start.y if abs(end.x - start.x) > _LANE else (start.y + end.y) // 2
-    return Arrow(start.x, start.y, (start.x + end.x) // 2, yc, end.x, end.y, end.absent)
+def _shortened(columns: Sequence[HopColumn], most: int) -> tuple[HopColumn, ...]:
+    if len(columns) <= most:
+        return tuple(columns)
+    broken = next((place for place, one in enumerate(columns) if one.broken), len(columns) - 1)
+    sources = {hop.source for hop in columns[broken].hops}
+    numbers = [hop for column in columns for hop in column.hops]
+    last = {
+        place
+        for place, one in enumerate(columns)
+        for hop in one.hops
+        if any(hop is numbers[source] for source in sources if source is not None)
+    }
+    kept = {0, *last, *range(broken - _AROUND, broken + _AROUND)}
+    shown: list[HopColumn] = []
+    for place, column in enumerate(columns):
+        if place in kept:
+            shown.append(column)
+        elif shown and shown[-1].skipped:
+            shown[-1] = shown[-1]._replace(skipped=shown[-1].skipped + len(column.hops))
+        else:
+            shown.append(HopColumn((), skipped=len(column.hops)))
+    return tuple(shown)
 
 
 def steps_of(finding: FindingView, circuits: Sequence[Circuit] = ()) -> tuple[Step, ...]:

@@ -90,11 +90,33 @@ def test_the_hop_that_a_key_did_not_pass_is_told() -> None:
 
 def test_all_keys_are_folded_into_one_way() -> None:
     ways = shown(answered("k1", 1, 2.0), answered("k2", 3, 4.0), lost("k3", 5))
-    assert [(step.unit, step.label, step.time, step.source) for step in ways.folded] == [
+    (folded,) = ways.folded
+    assert folded.circuit == "order"
+    assert [(step.unit, step.label, step.time, step.source) for step in folded.steps] == [
         ("shop", "sent ×3", "0.000 ms", None),  # noqa: RUF001
         ("store", "got ×2", "3.000 ms", 0),  # noqa: RUF001
         ("store", "got ×1", "never", 0),  # noqa: RUF001
     ]
+
+
+def test_each_circuit_has_a_drawing_of_its_own() -> None:
+    billing = Circuit(
+        "bill",
+        (
+            (Hop("shop:sent", (Place("shop", "sent"),)),),
+            (Hop("bank:paid", (Place("bank", "paid"),)),),
+        ),
+    )
+    events, order = answered("k1", 1, 2.0)
+    paid = event(3, "bank:paid", 5, "k1")
+    noted = event(4, "log:noted", 6, "k1")
+    bill = KeyPath("k1", (events[0], paid), 5e6, 5e6)
+    circuits = (CircuitPaths(ROUTE, (order,)), CircuitPaths(billing, (bill,)))
+    paths = key_paths([*events, paid, noted], circuits, (), {}, 1000)
+    (path,) = paths.shown
+    found = {one.circuit: [step.label for step in one.steps] for one in path.drawings}
+    assert found == {"order": ["sent", "got"], "bill": ["sent", "paid"], "": ["noted"]}
+    assert [one.circuit for one in paths.folded] == ["order", "bill", ""]
 
 
 def test_more_keys_than_there_is_room_for_are_counted() -> None:
