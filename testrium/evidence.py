@@ -121,6 +121,18 @@ class Damage(NamedTuple):
     attempt: int = 1
 
 
+class Unrecorded(NamedTuple):
+    """Events of some places that may have happened, and that no probe could tell.
+
+    `unit` is the one whose evidence is incomplete, `reason` says why, as a sentence. `places` are
+    units and steps.
+    """
+
+    unit: str
+    reason: str
+    places: tuple[tuple[str, str], ...]
+
+
 class Leak(NamedTuple):
     """A process that was alive 200 ms after the unit that started it had ended."""
 
@@ -325,6 +337,8 @@ class Evidence(NamedTuple):
     events: tuple[Event, ...] = ()
     ends: tuple[End, ...] = ()
     damages: tuple[Damage, ...] = ()
+    #: What spans that never came would have told.
+    unrecorded: tuple[Unrecorded, ...] = ()
     tests: tuple[TestResult, ...] = ()
     checks: tuple[CheckResult, ...] = ()
     #: The keys whose cause occurred in an earlier kept run, by circuit; under "" those that were

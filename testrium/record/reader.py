@@ -36,6 +36,7 @@ from testrium.evidence import (
     StoredLog,
     TestResult,
     UnitState,
+    Unrecorded,
     Use,
 )
 from testrium.record.database import (
@@ -144,6 +145,10 @@ def load_evidence(database: Path) -> Evidence:
                 checks=tuple(map(_check, meta.get("checks", ()))),
                 waits=tuple(map(_wait, meta.get("waits", ()))),
                 late_ports=tuple(LatePort(*port) for port in meta.get("late_ports", ())),
+                unrecorded=tuple(
+                    Unrecorded(unit, reason, tuple(map(tuple, places)))
+                    for unit, reason, places in meta.get("unrecorded", ())
+                ),
                 attempt=meta.get("attempt", 1),
                 started_ns=meta.get("started_ns"),
                 ended_ns=meta.get("ended_ns"),

@@ -136,6 +136,7 @@ CREATE TABLE IF NOT EXISTS Tests (     -- test functions and callbacks
 CREATE TABLE IF NOT EXISTS Meta (      -- the rest of the evidence
     Name  TEXT PRIMARY KEY,            -- attempt, started_ns, ended_ns, infra, interrupted, earlier_keys,
                                        -- unread: probes wait in the files,
+                                       -- unrecorded: [unit, reason, [[unit, step] ...]] ...
                                        -- outputs: [unit, TimeNs, bytes of stdout, of stderr] ...
     Value TEXT                         -- JSON
 );

@@ -50,7 +50,8 @@ def traceparent(run: str, place: str, incoming: str = "") -> str:
     return f"00-{trace}-{span}-{found['flags'] if found else '01'}"
 
 
-#: The variable with which OpenTelemetry tells what a process is.
+#: The variables with which OpenTelemetry tells what a process is.
+SERVICE = "OTEL_SERVICE_NAME"
 RESOURCE = "OTEL_RESOURCE_ATTRIBUTES"
 
 #: The variables for how long exporters gather a batch of spans and of log records, and what they
@@ -170,7 +171,7 @@ class Surroundings(NamedTuple):
         changed |= {
             "OTEL_EXPORTER_OTLP_ENDPOINT": self.otlp,
             "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
-            "OTEL_SERVICE_NAME": unit,
+            SERVICE: unit,
             RESOURCE: resource_attributes(changed.get(RESOURCE, ""), unit, start),
         }
         for name in EXPORT_DELAYS:

@@ -263,6 +263,7 @@ class GroupRun:
         if context.telemetry is not None:
             with contextlib.suppress(InfraError):  # it was told when it happened
                 await context.telemetry.flush()
+                context.recorder.store_meta(unrecorded=context.telemetry.unrecorded())
         await context.recorder.sync()
         if context.scenario.group.checks:
             context.recorder.store_meta(attempt=context.attempt, ports=context.surroundings.ports)

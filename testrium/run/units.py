@@ -405,12 +405,14 @@ class GroupUnits:
 
     async def _run_once(self, running: RunningUnit) -> End:
         """One start of the unit; links to it are up as long as it has a process."""
-        links = self.context.links
-        if links is None or not running.unit.has_process:
-            return await running.run_once()
-        await links.set_up(running.name, up=True)
+        links = self.context.links if running.unit.has_process else None
+        if links is not None:
+            await links.set_up(running.name, up=True)
         end = await running.run_once()
-        await links.set_up(running.name, up=False)
+        if links is not None:
+            await links.set_up(running.name, up=False)
+        if self.context.telemetry is not None:
+            self.context.telemetry.ended(end, self.context.attempt)
         return end
 
     async def _wait_startable(self, running: RunningUnit) -> str | None:

@@ -29,6 +29,7 @@ from testrium.verify.probes import (
     orphans,
     required_places,
     unproved_faults,
+    unrecorded_gaps,
 )
 from testrium.verify.processes import ProcessFacts, early_services, limit_findings
 from testrium.verify.roots import Explanations, Node, Part, parts_of
@@ -113,7 +114,7 @@ def _judge(scenario: Scenario, evidence: Evidence) -> Judgement:
     off_limits = list(metric_findings(scenario, evidence, measured, measures))
     broken = {finding.where for finding in off_limits}
     regressions = find_regressions(scenario, evidence.baseline, measures, broken)
-    torn = gaps(evidence, index)
+    torn = [*gaps(evidence, index), *unrecorded_gaps(evidence)]
     remarks = _remarks(evidence)
     to_inspect = [remark for remark in remarks if remark.code is Code.INSPECT and scenario.strict]
     found: list[Node | Part] = [
@@ -135,6 +136,8 @@ def _judge(scenario: Scenario, evidence: Evidence) -> Judgement:
     owed = (evidence.checks, unreported(scenario, evidence))
     explanations = Explanations(scenario, found, processes, index, torn, *owed)
     ranked = explanations.ranked(_worded(explanations.nodes, facts, index))
+    idle = explanations.idle_gaps()
+    ranked = [each for each in ranked if id(each[0]) not in idle]
     ranked = _with_waits(ranked, scenario, evidence.waits)
     unproved = [] if ranked else _unproved(scenario, evidence, index)
     if scenario.strict:

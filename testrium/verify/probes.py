@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from testrium.declared.faults import OUTSIDE_ACTS, Fault
 from testrium.declared.groups import Scenario
-from testrium.evidence import Damage, Event, Evidence, Finding
+from testrium.evidence import Damage, Event, Evidence, Finding, Unrecorded
 from testrium.phrases import close_to, listed, plural, shown, time_span, times
 from testrium.verify.findings import Draft, Drafts, distinct, place_of
 from testrium.verify.index import EventIndex, Hole, Process, holes, process_of
@@ -159,11 +159,13 @@ class Gap(NamedTuple):
     """A finding that evidence is damaged, and how much may be missing because of it.
 
     `sources` are the units that a process, or whoever writes the file, emits for, each with the
-    number of probes that may be missing.
+    number of probes that may be missing. With `places` it is about these alone, and a finding only
+    where something is missing there.
     """
 
     finding: Finding
     sources: tuple[tuple[frozenset[str], float], ...]
+    places: frozenset[tuple[str, str]] | None = None
 
     @property
     def units(self) -> frozenset[str]:
@@ -198,6 +200,23 @@ def gaps(evidence: Evidence, index: EventIndex) -> list[Gap]:
         )
         for unit in dict.fromkeys((*damaged, *torn))
     ]
+
+
+def unrecorded_gaps(evidence: Evidence) -> list[Gap]:
+    """A gap for each unit whose spans or log records may not have come."""
+    by_unit: dict[str, list[Unrecorded]] = defaultdict(list)
+    for each in evidence.unrecorded:
+        by_unit[each.unit].append(each)
+    gaps = []
+    for unit, several in by_unit.items():
+        places = frozenset(place for each in several for place in each.places)
+        hints = [each.reason for each in several[1:3]]
+        named = listed(sorted(str(Place(*place)) for place in places))
+        hints.append(f"what is missing at {named} cannot be judged")
+        finding = Finding(Code.GAP, unit, several[0].reason, hints=tuple(hints), unit=unit)
+        sources = ((frozenset(unit for unit, _ in places), inf),)
+        gaps.append(Gap(finding, sources, places))
+    return gaps
 
 
 def _sources(

@@ -269,6 +269,15 @@ class Explanations:
             pending += [(child, excused) for child in reversed(children.get(number, []))]
         return ranked
 
+    def idle_gaps(self) -> set[int]:
+        """The ids of gaps at whose places nothing is missing."""
+        explain = set(self._cause)
+        return {
+            id(gap.finding)
+            for gap in self._gaps
+            if gap.places is not None and self._numbers[id(gap.finding)] not in explain
+        }
+
     def _position(self, number: int) -> tuple[int, bool, float, float, int]:
         """Of one code: those that explain others, those of the earlier hop, the earlier ones."""
         node = self.nodes[number]
@@ -514,7 +523,8 @@ class Explanations:
         there is none, from one at its own place.
         """
         found: dict[int, dict[int, frozenset[str]]] = {}
-        for number in self._with_codes(*_BY_GAPS):
+        unrecorded = any(gap.places is not None for gap in self._gaps)
+        for number in self._with_codes(*_BY_GAPS, *((Code.VACUOUS,) if unrecorded else ())):
             open_still = self._cause[number] is None or (
                 self.nodes[number].code is Code.LOST and self._code_of_cause(number) is Code.LOST
             )
@@ -525,11 +535,31 @@ class Explanations:
                     position: frozenset(units)
                     for position, gap in enumerate(self._gaps)
                     if (units := gap.units & told_by(number, gap.units))
+                    and self._is_about(number, gap.places)
                 }
                 if possible:
                     found[number] = possible
                     break
         return found
+
+    def _is_about(self, number: int, places: Collection[tuple[str, str]] | None) -> bool:
+        """Whether what is missing may have been at one of some places."""
+        node, circuit = self.nodes[number], self._circuit_of(number)
+        if places is None:  # it is not known which
+            return node.code is not Code.VACUOUS
+        if node.code in (Code.LOST, Code.MISSING):
+            texts = node.where.split("|")
+        elif node.code in (Code.CAUSALITY, Code.ORDER) or circuit is None:
+            return True
+        else:
+            texts = [hop.text for hop in circuit.hops if hop.text != node.where]
+            texts = [text for hop in texts for text in hop.split("|")]
+        hops = (text.partition(":") for text in texts)
+        return any(
+            hop_unit in (ANY, unit) and hop_step in (ANY, step)
+            for hop_unit, _, hop_step in hops
+            for unit, step in places
+        )
 
     def _has_room(
         self, gap: int, taken: Mapping[int, frozenset[str]], number: int, units: frozenset[str]
@@ -557,6 +587,8 @@ class Explanations:
             return {node.unit} if is_probe and node.unit is not None else set()
         if node.code is Code.MISSING:
             return {node.where.partition(":")[0]}
+        if node.code is Code.VACUOUS:
+            return {unit for unit in units if self._runs_through(number, unit)}
         if node.code is Code.LOST:
             return {unit for unit in units if self._owes_loss(unit, number, ended=False)}
         if node.code in (Code.PHANTOM, Code.STALE):

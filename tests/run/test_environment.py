@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from testrium.declared.groups import Group, Scenario
+from testrium.declared.telemetry import SpanRule, Telemetry
 from testrium.declared.units import Unit
 from testrium.run.environment import Surroundings, substituted, traceparent, variable_name
 from testrium.run.folder import RunFolder
+from testrium.words import Place
 
 
 def surroundings(tmp_path: Path, **group: object) -> Surroundings:
@@ -110,3 +112,33 @@ def test_a_valid_incoming_trace_continues(incoming: str, continues: bool) -> Non
         assert (trace, flags) == (INCOMING[:32], incoming[53:55])
     else:
         assert (trace, flags) == (own[1], "01")
+
+
+def with_telemetry(tmp_path: Path, key: str = "${attributes.id}", **group: object) -> Surroundings:
+    rule = SpanRule("s", Place("", "x"), key=key)
+    around = surroundings(tmp_path, otlp=Telemetry(spans=(rule,)), **group)
+    return around._replace(otlp="http://127.0.0.1:1")
+
+
+def test_exporters_of_a_process_find_the_receiver(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://elsewhere")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://elsewhere")
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "team=a,")
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
+    own = {"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "http://chosen"}
+    env = with_telemetry(tmp_path, env=own).environment("api", 2)
+    assert env["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://127.0.0.1:1"
+    assert env["OTEL_EXPORTER_OTLP_PROTOCOL"] == "http/protobuf"
+    assert env["OTEL_SERVICE_NAME"] == "api"
+    assert env["OTEL_RESOURCE_ATTRIBUTES"] == "team=a,testrium.unit=api,testrium.start=2"
+    assert env["OTEL_BSP_SCHEDULE_DELAY"] == "50"  # the user set it
+    assert env["OTEL_BLRP_SCHEDULE_DELAY"] == "200"
+    assert "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" not in env  # it would win
+    assert env["OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"] == "http://chosen"
+    assert "TRACEPARENT" in env
+
+
+def test_keys_by_trace_ask_for_traces_of_their_own(tmp_path: Path) -> None:
+    assert "TRACEPARENT" not in with_telemetry(tmp_path, "${trace_id}").environment("api", 1)

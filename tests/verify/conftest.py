@@ -9,6 +9,7 @@
     host received< k1 @40 pid=7 seq=2 cause=a,b low=38 domain=x meta.size=3
     end host exit=1 | signal=SIGSEGV | cause=overdue | starts=2 | at=90
     damage host no JSON
+    unrecorded host host:received       spans of it that may be missing there
     test test_order failed
     check bill owed=output unit=host    a check that failed: what is missing, whose it is
     earlier k9                      the keys whose cause an earlier run had
@@ -47,6 +48,7 @@ from testrium.evidence import (
     Reported,
     TestResult,
     UnitState,
+    Unrecorded,
 )
 from testrium.results import Judgement
 from testrium.verify.judge import judge
@@ -140,7 +142,7 @@ class Table:
         self.ends: dict[str, Options] = {}
         self.metrics: list[Metric] = []
         self.others: dict[str, list[Any]] = {
-            name: [] for name in ("damages", "tests", "checks", "faults", "metrics")
+            name: [] for name in ("damages", "unrecorded", "tests", "checks", "faults", "metrics")
         }
         self.earlier: list[str] = []
         self.evidence_fields: dict[str, Any] = {}
@@ -195,6 +197,9 @@ class Table:
                 self.ends[words[1]] = split_options(words[2:])[1]
             case "damage":
                 self.others["damages"].append(Damage(words[1], " ".join(words[2:]), "{oops"))
+            case "unrecorded":
+                places = tuple(Place(*word.split(":", 1)) for word in words[2:])
+                self.others["unrecorded"].append(Unrecorded(words[1], "killed", places))
             case "test":
                 self.others["tests"].append(TestResult(words[1], words[2] == "passed", 0.1, "no"))
             case "check":

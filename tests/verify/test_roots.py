@@ -175,6 +175,38 @@ TABLE = {
         f"{ROUTE};a:s> k;b:r< k;c:t k k;damage c no JSON",
         "fail;duplicate c:t k;gap c",
     ),
+    "spans that may be missing: what is missing at their place is unknown": (
+        f"{ROUTE};a:s> k;unrecorded b b:r",
+        "unknown;gap b;lost b:r k < gap b;lost c:t k < lost b:r",
+    ),
+    "spans that may be missing: not what is missing at another place": (
+        f"{ROUTE};a:s> k;unrecorded b b:x",
+        "fail;lost b:r k;lost c:t k < lost b:r",
+    ),
+    "spans that may be missing, and nothing is": (
+        f"{ROUTE};a:s> k;b:r< k;c:t k;unrecorded b b:r",
+        "pass",
+    ),
+    "spans that may be missing: a required probe": (
+        "unit a done;a:up;unrecorded a a:done",
+        "unknown;gap a;missing a:done < gap a",
+    ),
+    "spans that may be missing: another required probe": (
+        "unit a done;a:up;unrecorded a a:up",
+        "fail;missing a:done",
+    ),
+    "spans that may be missing: an effect whose cause is one": (
+        f"{ROUTE};b:r< k;c:t k;unrecorded a a:s",
+        "unknown;gap a;phantom b:r k < gap a",
+    ),
+    "spans that may be missing: a circuit without any event": (
+        f"{ROUTE};unrecorded a a:s",
+        "unknown;gap a;vacuous command < gap a",
+    ),
+    "spans that may be missing: a crash goes before them": (
+        f"{ROUTE};a:s> k;b:r< k;unrecorded c c:t;end c exit=1",
+        "fail;crash c;lost c:t k < crash c",
+    ),
     "a gap of the receiver excuses an orphan": (
         "unit a;unit b;a:s> k j;b:r< j;damage b no JSON",
         "unknown;gap b;lost a:s k < gap b",

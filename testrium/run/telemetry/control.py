@@ -6,18 +6,22 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from testrium.declared.telemetry import LogRule, SpanRule, Telemetry
 from testrium.errors import InfraError
+from testrium.evidence import End, EndCause, Unrecorded
 from testrium.loaded_by_name import OTLP_RECEIVER
 from testrium.record.listening import listen_streams
 from testrium.record.recorder import Recorder
-from testrium.run.environment import EXPORT_DELAY_MS, EXPORT_DELAYS, Surroundings
+from testrium.run.environment import EXPORT_DELAY_MS, EXPORT_DELAYS, SERVICE, Surroundings
+from testrium.run.folder import last_lines
 from testrium.run.supervisor.client import Launch, SupervisedProcess, Supervisor
 from testrium.run.telemetry import CONTROL
+from testrium.run.telemetry.spans import is_meant
 from testrium.words import RESERVED_UNITS
 
 #: How long the process may take to do what it is told (seconds).
@@ -65,6 +69,9 @@ class TelemetryReceiver:
         self._has_failed = False
         self._count = 0
         self._delays_ns: dict[str, int] = {}
+        self._env: dict[str, Mapping[str, str]] = {}
+        self._ends: list[End] = []
+        self._attempt = 1
         self._seen: dict[str, Any] = {}
 
     async def open(self) -> str:
@@ -101,11 +108,93 @@ class TelemetryReceiver:
         """A process of a unit is about to start. Raises InfraError."""
         path = self._surroundings.folder.telemetry(unit, start)
         self._recorder.watch(unit, start, attempt, path, started_ns)
+        self._env[unit] = env
         self._delays_ns[unit] = max(_delay_ns(env.get(name, "")) for name in EXPORT_DELAYS)
         if self._has_failed:
             return
         _, trace, span, _ = self._surroundings.traceparent(unit, start).split("-")
         await self._call("start", unit=unit, start=start, trace=trace, span=span)
+
+    def ended(self, end: End, attempt: int) -> None:
+        """A process of a unit has ended; those of earlier attempts count no more."""
+        if attempt != self._attempt:
+            self._attempt, self._ends = attempt, []
+        self._ends.append(end)
+
+    def unrecorded(self) -> list[Unrecorded]:
+        """What spans and log records may be missing, after the last `flush`.
+
+        A process that was killed takes its last batch with it. One that Testrium has stopped at the
+        end does so too, but it had the time to send it.
+        """
+        found = []
+        for unit in (*(unit.name for unit in self._scenario.units), *RESERVED_UNITS):
+            places = self._places_of(unit)
+            if places:
+                reasons = [*self._deaths(unit), *self._failures(unit), *self._refusals()]
+                found += [Unrecorded(unit, reason, places) for reason in dict.fromkeys(reasons)]
+        return found
+
+    def _places_of(self, unit: str) -> tuple[tuple[str, str], ...]:
+        """The places that spans of a unit speak for."""
+        senders = self._seen.get("senders", {})
+        places = {
+            (rule.at.unit or unit, rule.at.step): None
+            for number, rule in enumerate(self._declared.rules)
+            if unit in senders.get(str(number), ())
+            or (
+                rule.at.unit in ("", unit)
+                if rule.service is None
+                else is_meant(rule.service, self._env.get(unit, {}).get(SERVICE, unit))
+            )
+        }
+        return self._named(tuple(places))
+
+    def _named(self, places: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+        """Those of some places that the group asks for; all where it names none."""
+        group = self._scenario.group
+        asked = {
+            (place.unit, place.step)
+            for circuit in group.circuits
+            for hop in circuit.hops
+            for place in hop.places
+        }
+        asked |= {
+            (unit.name, step)
+            for unit in self._scenario.units
+            for step in (*unit.events, *unit.stop_events)
+        }
+        named = tuple((unit, step) for unit, step in places if {(unit, step), ("*", step)} & asked)
+        return named or places
+
+    def _deaths(self, unit: str) -> Iterator[str]:
+        ends = [end for end in self._ends if end.unit == unit]
+        exits = any(f.do == "exit" and f.unit == unit for f in self._scenario.group.faults)
+        for end in ends:
+            if end.signal is not None and not (end is ends[-1] and end.cause is EndCause.STOPPED):
+                yield f"{unit} was killed ({end.signal}): spans that it had not sent are lost"
+            elif exits and end.exit_code:
+                yield f"{unit} ended without sending its last spans, as a planned fault says"
+
+    def _failures(self, unit: str) -> Iterator[str]:
+        env, batches = self._env.get(unit, {}), self._seen.get("batches", {})
+        if unit in self._seen.get("sampled", ()):
+            yield f"{unit} samples: the trace state of its spans says so"
+        elif sampler := _sampler(env):
+            yield f"{unit} samples: OTEL_TRACES_SAMPLER is {sampler}"
+        if unit not in batches and env.get("OTEL_SDK_DISABLED", "").lower() == "true":
+            yield f"{unit} sends no spans: OTEL_SDK_DISABLED is true"
+        folder = self._surroundings.folder
+        for log in (folder.stderr(unit), folder.stdout(unit)):
+            for line in last_lines(log, count=500, limit=1 << 18):
+                if _EXPORT_FAILED.match(line):
+                    yield f"the exporter of {unit} failed: {line.strip()[:200]}"
+                    return
+
+    def _refusals(self) -> Iterator[str]:
+        for why, count in self._seen.get("refused", {}).items():
+            times = "a batch was" if count == 1 else f"{count} batches were"
+            yield f"{times} refused by the OTLP receiver ({why})"
 
     async def flush(self) -> None:
         """Let no event wait for the ancestors of its span any more."""
@@ -211,6 +300,31 @@ class TelemetryReceiver:
         if not self._has_failed:
             self._has_failed = True
             self._on_failure(reason)
+
+
+#: What SDKs write when a batch did not leave, or a span no batch.
+_EXPORT_FAILED: Final = re.compile(
+    r"(?!.*\bmetrics\b)(?=.*\bexport)(?=.*\b(?:spans?|traces?|logs?|batch|otlp)\b)"
+    r".*(?:fail|error|exception|unable|exceeded|shutdown)"
+    r"|.*queue (?:is )?full.*\b(?:spans?|logs?|drop)"
+    r"|.*dropp\w+ (?:\w+ )?(?:span|log)",
+    re.IGNORECASE,
+)
+
+
+def _sampler(env: Mapping[str, str]) -> str:
+    """The sampler that a unit's environment asks for, where it does not keep all spans."""
+    sampler = env.get("OTEL_TRACES_SAMPLER", "")
+    if not sampler or sampler.removeprefix("parentbased_") == "always_on":
+        return ""
+    share = env.get("OTEL_TRACES_SAMPLER_ARG", "")
+    if sampler.endswith("traceidratio"):
+        try:
+            if float(share or 1) >= 1:
+                return ""
+        except ValueError:
+            pass
+    return f"{sampler} {share}".strip()
 
 
 def _delay_ns(text: str) -> int:
