@@ -51,7 +51,7 @@ docs: $(STAMPS)/test ## build the documentation site into build/site; a warning 
 tables: $(STAMPS)/package ## write the tables of keys in docs/reference from their declaration
 	@$(BIN)/python docs/tables.py
 
-screenshot: $(STAMPS)/package ## take the picture of a report that README.md shows; needs chromium
+screenshot: $(STAMPS)/package ## take the pictures that README.md and the documentation show; needs chromium
 	@$(BIN)/python docs/screenshot.py
 
 clean: ## remove what the other commands made

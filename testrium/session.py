@@ -243,11 +243,15 @@ class Session:
     """
 
     def __init__(self, request: Request, project: Project, supervisor: Supervisor) -> None:
-        self._request = request
+        from testrium.report.progress_file import ProgressFile
+
         self._project = project
         self._state = project.state_folder
         self._supervisor = supervisor
         self.id = new_run_id()
+        self.folder = self._state / "runs" / self.id
+        self._progress = ProgressFile(request.observer, self.folder)
+        self._request = request = request._replace(observer=self._progress)
         self._holding = asyncio.Lock()
         self._signal: ExitCode | None = None  # which one asked the run to end
         self._judge = GroupJudge(
@@ -256,7 +260,6 @@ class Session:
         self._revision: Revision | None = None
         self._random = None if request.shuffle is None else _predictable(request.shuffle)
         self._started_wall, self._started = time.time(), time.monotonic()
-        self.folder = self._state / "runs" / self.id
         self._services: RunServices
         self._cluster: Workers | None = None  # where groups run instead of here
 
@@ -333,6 +336,7 @@ class Session:
                 notice=self._request.observer.notice,
             )
         finally:
+            self._progress.close()
             await closing
         return result
 

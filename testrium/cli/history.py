@@ -469,6 +469,8 @@ def _at_100(run: RunRecord, score: float | None) -> Span:
 
 def _result_row(one: ResultRecord) -> list[Span]:
     finding = f"{one.root_code} {one.root_where}" if one.root_code else "-"
+    if one.tries > 1:
+        finding += f" ({one.tries} tries)"
     repeat = f" +{one.repeat}" if one.repeat else ""
     return [
         Span(f"{one.run}{repeat}"),

@@ -50,6 +50,12 @@ def from_1(database: sqlite3.Connection) -> None:
     database.execute("ALTER TABLE results ADD COLUMN machine TEXT")
 
 
+def from_2(database: sqlite3.Connection) -> None:
+    """Version 2 knew neither tags nor tries."""
+    database.execute("ALTER TABLE results ADD COLUMN tags TEXT NOT NULL DEFAULT '[]'")
+    database.execute("ALTER TABLE results ADD COLUMN tries INTEGER NOT NULL DEFAULT 1")
+
+
 def _measures(
     result: int, duration_s: float, percentiles: str
 ) -> Iterator[tuple[int, str, float, str, str]]:
@@ -62,10 +68,10 @@ def _measures(
 
 
 #: Version -> what makes the next one of it, once all new tables are there.
-STEPS: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: from_1}
+STEPS: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: from_1, 2: from_2}
 
 
-VERSION = 2
+VERSION = 3
 
 #: "TstH": tells a history from any other SQLite file.
 _APPLICATION_ID = 0x54737448
@@ -448,7 +454,7 @@ class History:
                     self._append_result(database, result.run, group)
 
     def _append_result(self, database: sqlite3.Connection, run: str, result: GroupResult) -> None:
-        marks = ", ".join("?" * 12)
+        marks = ", ".join("?" * 14)
         row = result_row(run, result, self._project)
         number = database.execute(f"INSERT INTO results VALUES (NULL, {marks})", row).lastrowid  # noqa: S608 - only marks
         assert number is not None

@@ -36,7 +36,7 @@ Form = Literal["csv", "json"]
 #: Columns of the CSV form: those of a result, then those of one of its figures.
 RESULT_COLUMNS = (
     *("run", "started", "revision", "dirty", "machine", "group", "folder", "mode", "params"),
-    *("repeat", "verdict", "root_code", "root_where", "duration_s"),
+    *("repeat", "verdict", "root_code", "root_where", "duration_s", "tries"),
 )
 
 FIGURE_COLUMNS = ("figure", "value", "unit", "source", "better", "n", "mean", "deviation")

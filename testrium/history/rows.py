@@ -96,7 +96,8 @@ class ResultRecord(NamedTuple):
     """A group's result in the history, with its figures by name.
 
     `started`, `revision` and `dirty` are those of its run. `machine` is the class of machine whose
-    figures compare; None where it was not stored.
+    figures compare; None where it was not stored. `tries` counts how often it was run, with
+    `--retries`: all but the last did not pass.
     """
 
     id: int
@@ -116,6 +117,8 @@ class ResultRecord(NamedTuple):
     revision: str | None
     dirty: bool | None
     measures: Mapping[str, Measure] = EMPTY
+    tags: tuple[str, ...] = ()
+    tries: int = 1
 
 
 def run_record(row: sqlite3.Row, verdicts: Mapping[Verdict, int]) -> RunRecord:
@@ -153,6 +156,8 @@ def result_record(row: sqlite3.Row, measures: Mapping[str, Measure]) -> ResultRe
         revision=row["revision"],
         dirty=None if row["dirty"] is None else bool(row["dirty"]),
         measures=measures,
+        tags=tuple(json.loads(row["tags"])),
+        tries=row["tries"],
     )
 
 
@@ -173,7 +178,8 @@ def measure(row: sqlite3.Row) -> Measure:
 def result_row(run: str, result: GroupResult, project: Path) -> tuple[Any, ...]:
     """What `results` keeps of a result, but for its id."""
     scenario = result.scenario
-    root = next(iter(result.judgement.findings), None)
+    roots = [*result.judgement.findings[:1], *(one.finding for one in result.tries[::-1])]
+    root = next((one for one in roots if one is not None), None)
     return (
         run,
         text(scenario.id),
@@ -187,6 +193,8 @@ def result_row(run: str, result: GroupResult, project: Path) -> tuple[Any, ...]:
         root and text(root.where),
         result.average_latency_s,
         (result.machine or machine_class()) if scenario.group.save_scores else None,
+        json.dumps([text(tag) for tag in scenario.group.tags]),
+        len(result.tries) + 1,
     )
 
 

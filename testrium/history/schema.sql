@@ -1,5 +1,5 @@
 -- The history of a project: a row per run and per result, kept when the runs' folders are gone.
--- Version 2. What version 1 had instead is in history_migration.py.
+-- Version 3. What older versions had instead is in database.py.
 
 CREATE TABLE IF NOT EXISTS runs (
     run          TEXT PRIMARY KEY,  -- the run's id, the name of its folder
@@ -22,10 +22,12 @@ CREATE TABLE IF NOT EXISTS results (
     repeat            INTEGER NOT NULL,     -- 0: the first run of it
     verdict           TEXT NOT NULL,
     duration_s        REAL NOT NULL,
-    root_code         TEXT,                 -- code of the first finding; null: none
+    root_code         TEXT,                 -- code of its first finding, or of the try before; null: none
     root_where        TEXT,                 -- its place
     average_latency_s REAL,                 -- mean from Send to Receive of a key; null: no pair
-    machine           TEXT                  -- figures of one class compare; null: it was not stored
+    machine           TEXT,                 -- figures of one class compare; null: it was not stored
+    tags              TEXT NOT NULL DEFAULT '[]',  -- JSON list: those of the group
+    tries             INTEGER NOT NULL DEFAULT 1   -- so often it was run; all but the last did not pass
 ) STRICT;
 
 CREATE TABLE IF NOT EXISTS measures (       -- figures of a result, by the names of measures.py

@@ -31,9 +31,10 @@ _REPEATS = 4
 class Flaky(NamedTuple):
     """A result that passed and failed on the same code.
 
-    The same code: one commit without changes, or one run (repeats). `passed` and `failed` count
-    results on such code only; `codes` are the commits, or the runs. `causes` are the first findings
-    of the failures ("lost host:received"), the most frequent first.
+    The same code: one commit without changes, or one run (repeats, and tries of `--retries`).
+    `passed` and `failed` count results and tries on such code only; `codes` are the commits, or the
+    runs. `causes` are the first findings of the failures ("lost host:received"), the most frequent
+    first.
     """
 
     group: str
@@ -120,19 +121,19 @@ def _flaky(by_code: Mapping[str, Sequence[ResultRecord]]) -> Flaky | None:
         code: results
         for code, results in by_code.items()
         if any(one.verdict in GOOD_VERDICTS for one in results)
-        and any(one.verdict in BAD_VERDICTS for one in results)
+        and any(one.verdict in BAD_VERDICTS or one.tries > 1 for one in results)
     }
     if not undecided:
         return None
     results = [one for same in undecided.values() for one in same]
-    failed = [one for one in results if one.verdict in BAD_VERDICTS]
+    failed = [one for one in results if one.verdict in BAD_VERDICTS or one.tries > 1]
     causes = Counter(f"{one.root_code} {one.root_where}" for one in failed if one.root_code)
     return Flaky(
         group=results[0].group,
         mode=results[0].mode,
         params=results[0].params,
         passed=sum(one.verdict in GOOD_VERDICTS for one in results),
-        failed=len(failed),
+        failed=sum(one.tries - (one.verdict in GOOD_VERDICTS) for one in failed),
         codes=tuple(undecided),
         causes=tuple(cause for cause, _ in causes.most_common()),
         last_failed=max(failed, key=lambda one: one.id).run,

@@ -437,14 +437,20 @@ def _about(result: RunResult) -> list[RunFact]:
 Details = Callable[[GroupResult], RunDetail]
 
 
-def render(result: RunResult, *, cwd: Path, details: Details | None = None) -> str:
-    """The report of a run as an HTML document; without `details` only what the result holds."""
+def render(
+    result: RunResult, *, cwd: Path, details: Details | None = None, dashboard: bool = False
+) -> str:
+    """The report of a run as an HTML document; without `details` only what the result holds.
+
+    Within the dashboard it leads back there.
+    """
     environment = make_environment()
     pages = _pages(result, details or (lambda _: RunDetail()), cwd)
     folded = [page for page in pages if not page.apart]
     words = wording.counts(group for group in result.groups if group.verdict not in BAD_VERDICTS)
     return environment.get_template("report.html.j2").render(
         run=result,
+        dashboard=dashboard,
         groups=pages,
         folded=folded,
         folded_title=", ".join(f"{count} {wording.OUTCOMES[verdict]}" for verdict, count in words),
@@ -482,25 +488,26 @@ def make_environment() -> Environment:
         log_line=log_line,
         as_data=htmlsafe_json_dumps,
     )
-    styles, page_styles = (
-        _joined(folder, names) for names in (("report.css",), ("report.css", "page.css"))
-    )
-    page_script = f'(() => {{\n"use strict";\n{_joined(folder, _PAGE_SCRIPTS)}}})();\n'
     environment.globals.update(
+        our_files(page_styles=("report.css", "page.css"), page_script=_PAGE_SCRIPTS),
         symbols=symbols_for("utf-8").verdicts,
-        # Our own files, and the only ones that the policy lets through: their hashes say so.
-        styles=Markup(styles),  # noqa: S704
-        styles_hash=_hash(styles),
-        page_styles=Markup(page_styles),  # noqa: S704
-        page_styles_hash=_hash(page_styles),
-        page_script=Markup(page_script),  # noqa: S704
-        page_script_hash=_hash(page_script),
     )
     return environment
 
 
-def _joined(folder: Path, names: Sequence[str]) -> str:
-    return "".join((folder / name).read_text(encoding="utf-8") for name in names)
+def our_files(**names: Sequence[str]) -> dict[str, str]:
+    """Our own files by what a template calls them, joined, each with its hash as `NAME_hash`.
+
+    They are the only ones that the policy of a page lets through: their hashes say so.
+    """
+    folder = template_folder() / "report"
+    values: dict[str, str] = {}
+    for name, files in names.items():
+        text = "".join((folder / file).read_text(encoding="utf-8") for file in files)
+        if name.endswith("script"):
+            text = f'(() => {{\n"use strict";\n{text}}})();\n'
+        values |= {name: Markup(text), f"{name}_hash": _hash(text)}  # noqa: S704
+    return values
 
 
 def _pages(result: RunResult, details: Details, cwd: Path) -> list[GroupPage]:

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
+from testrium import phrases
 from testrium.errors import TestriumError
+from testrium.history import queries
 from testrium.history.database import FILE, History
 from testrium.history.rows import ResultRecord, RunRecord
-from testrium.history.trends import Flaky, flaky_of, slow_of
-from testrium.record.runs import list_runs
+from testrium.history.trends import Change, Flaky, Slow, flaky_of, slow_of
+from testrium.record.runs import is_claimed, list_runs
 from testrium.report import wording
 from testrium.report.charts import trends
-from testrium.report.html import make_environment, render
+from testrium.report.html import make_environment, our_files, render
 from testrium.report.masking import masked_run
 from testrium.report.stored import details_of, read_run
-from testrium.words import EMPTY, Verdict
+from testrium.serve.live import LiveRun, live_runs, project_events, run_events
+from testrium.words import BAD_VERDICTS, Verdict
 
 #: So many runs are on the page of trends.
 MOST_RUNS = 200
+
+#: So many lines has a list of the overview.
+_MOST_LINES = 6
+
+_STYLES = ("report.css", "dashboard.css")
+
+_SCRIPTS = ("dom.js", "chart.js", "dashboard.js")
+
+#: From here on it is said that two figures differ.
+_SURE = 0.95
 
 
 class Page(NamedTuple):
@@ -30,59 +43,127 @@ class Page(NamedTuple):
     document: str
 
 
+class Figure(NamedTuple):
+    """A figure of two runs, in words; `trend`: "worse", "better" or "" where nothing is sure."""
+
+    group: str
+    name: str
+    first: str
+    second: str
+    change: str
+    trend: str
+    because: str
+
+
+class Compared(NamedTuple):
+    """What a group came to in two runs, None where it was not run. `trend` as in `Figure`."""
+
+    name: str
+    first: trends.PastResult | None
+    second: trends.PastResult | None
+    trend: str
+
+
 class _StoredHistory(NamedTuple):
     """What the history holds.
 
     `runs` and `series` are of the latest runs, the oldest first. `flaky`, the most undecided first,
-    and `usual_s` (seconds) are of the whole history, by the rules that `testrium history` has; both
-    name their series. `kept` are the runs that have a page.
+    and `slow`, the slowest first, are of the whole history, by the rules that `testrium history`
+    has; both with the name of their series. `kept` are the runs that have a page.
     """
 
     runs: tuple[trends.PastRun, ...] = ()
     series: tuple[trends.Series, ...] = ()
     flaky: tuple[tuple[str, Flaky], ...] = ()
-    usual_s: Mapping[str, float] = EMPTY
+    slow: tuple[tuple[str, Slow], ...] = ()
     kept: frozenset[str] = frozenset()
     notices: tuple[str, ...] = ()
+
+    @property
+    def usual_s(self) -> Mapping[str, float]:
+        """How long each series usually takes, in seconds."""
+        return {name: one.median_s for name, one in self.slow}
 
 
 class Pages:
     """All pages of one project."""
 
     def __init__(self, state: Path, cwd: Path) -> None:
+        self.project = state.parent
         self._state = state
         self._cwd = cwd
         self._environment = make_environment()
+        own = our_files(dashboard_styles=_STYLES, dashboard_script=_SCRIPTS)
+        self._environment.globals.update(own, bad_verdicts=BAD_VERDICTS)
 
     def page(self, target: str) -> Page:
-        """The page of an address: `/`, `/group/NAME` or `/run/RUN`."""
+        """The page of an address: `/`, `/groups`, `/group/NAME`, `/run/RUN`, `/compare`."""
         try:
-            parts = urlsplit(target).path.split("/", 2)[1:]
+            address = urlsplit(target)
+            parts = address.path.split("/", 2)[1:]
             match [unquote(part) for part in parts]:
                 case [""]:
                     return self._overview()
+                case ["groups"]:
+                    return self._groups()
                 case ["group", name]:
                     return self._group(name)
                 case ["run", run]:
                     return self._run(run)
+                case ["compare"]:
+                    asked = parse_qs(address.query)
+                    return self._compare(
+                        *(asked.get(name, [""])[0] for name in ("first", "second"))
+                    )
         except TestriumError as error:
             return self.told(500, str(error))
         except ValueError:  # brackets that hold no address
             pass
         return self.told(404, "page not found")
 
+    def events(self, target: str) -> Iterator[str] | None:
+        """What a page is sent while runs go on, as server-sent events; None: no such address."""
+        try:
+            parts = urlsplit(target).path.split("/")[1:]
+        except ValueError:
+            return None
+        match [unquote(part) for part in parts]:
+            case ["events"]:
+                return project_events(self._state)
+            case ["events", run] if (folder := self._folder(run)) is not None:
+                return run_events(folder)
+        return None
+
     def told(self, status: int, text: str) -> Page:
         """A page that says one thing."""
-        return Page(status, self._render("told.html.j2", status=status, text=text))
+        return Page(status, self._render("told.html.j2", status=status, text=text, project=""))
 
     def _overview(self) -> Page:
         past = self._history()
+        latest = past.runs[-50:]
         document = self._render(
-            "trends.html.j2",
+            "runs.html.j2",
             past=past,
-            strip=trends.run_strip(past.runs),
+            live=live_runs(self._state),
+            chart=trends.run_chart(past.runs),
             shown={one.name for one in past.series},
-            project=str(self._state.parent),
+            most=_MOST_LINES,
+            failing=[one for one in past.series if one.last.verdict in BAD_VERDICTS],
+            passed=sum(run.verdict not in BAD_VERDICTS for run in latest),
+            latest=len(latest),
+        )
+        return Page(200, document)
+
+    def _groups(self) -> Page:
+        past = self._history()
+        order = sorted(past.series, key=lambda one: one.last.verdict not in BAD_VERDICTS)
+        document = self._render(
+            "groups.html.j2",
+            past=past,
+            series=order,
+            shown={one.name for one in past.series},
+            owners=sorted({one.owner for one in past.series if one.owner}),
+            tags=sorted({tag for one in past.series for tag in one.tags}),
         )
         return Page(200, document)
 
@@ -94,17 +175,49 @@ class Pages:
         document = self._render(
             "group.html.j2",
             series=series,
-            curves=trends.curves(series),
+            charts=trends.charts(series),
             flaky=[flaky for of, flaky in past.flaky if of == name],
         )
         return Page(200, document)
 
     def _run(self, run: str) -> Page:
-        # By the names that exist: what a request says never becomes a path.
-        folder = next((one for one in list_runs(self._state) if one.name == run), None)
+        folder = self._folder(run)
         if folder is None:
             return self.told(404, f"run {run} is not kept any more: the history has its verdicts")
-        return Page(200, render(masked_run(read_run(folder)), cwd=self._cwd, details=details_of))
+        if is_claimed(folder):
+            live = LiveRun(folder)
+            live.read()
+            return Page(200, self._render("live.html.j2", live=live))
+        result = masked_run(read_run(folder))
+        return Page(200, render(result, cwd=self._cwd, details=details_of, dashboard=True))
+
+    def _folder(self, run: str) -> Path | None:
+        """The folder of a run, by the names that exist: what a request says never is a path."""
+        return next((one for one in list_runs(self._state) if one.name == run), None)
+
+    def _compare(self, first: str, second: str) -> Page:
+        past = self._history()
+        known = {run.run: run for run in past.runs}
+        if not second and past.runs:
+            second = past.runs[-1].run
+        if not first:
+            first = next((run.run for run in reversed(past.runs) if run.run < second), "")
+        for run in (first, second):
+            if run and run not in known:
+                return self.told(
+                    404, f"run {run} is not among the latest {MOST_RUNS} of the history"
+                )
+        both = first and second
+        changes = queries.compare(first, second, project=self._cwd) if both else ()
+        document = self._render(
+            "compare.html.j2",
+            past=past,
+            first=known.get(first),
+            second=known.get(second),
+            groups=_compared(past.series, first, second) if both else (),
+            figures=[_figure(change) for change in sorted(changes, key=_importance)],
+        )
+        return Page(200, document)
 
     def _history(self) -> _StoredHistory:
         if not (self._state / FILE).exists():  # who only looks makes nothing
@@ -112,25 +225,38 @@ class Pages:
         kept = frozenset(folder.name for folder in list_runs(self._state))
         with History(self._state) as history:
             records = history.list_runs(MOST_RUNS)[::-1]
-            results = [
-                _past_result(record, run, run.run in kept)
-                for run in records
-                for record in history.results(run=run.run)[::-1]
-            ]
+            of_runs = {one.run: history.results(run=one.run)[::-1] for one in records}
             every = history.results(figures=False)
             return _StoredHistory(
-                runs=tuple(_past_run(run, run.run in kept) for run in records),
-                series=trends.all_series(results),
+                runs=tuple(_past_run(run, of_runs[run.run], run.run in kept) for run in records),
+                series=trends.all_series(
+                    _past_result(result, run.run in kept)
+                    for run in records
+                    for result in of_runs[run.run]
+                ),
                 flaky=tuple((_series(one.group, one.mode), one) for one in flaky_of(every)),
-                usual_s={_series(one.group, one.mode): one.median_s for one in slow_of(every)},
+                slow=tuple((_series(one.group, one.mode), one) for one in slow_of(every)),
                 kept=kept,
                 notices=history.notices,
             )
 
     def _render(self, template: str, **values: object) -> str:
         return self._environment.get_template(template).render(
-            **values, address=lambda text: quote(str(text), safe="")
+            {
+                "project": _named(self.project),
+                "address": lambda text: quote(str(text), safe=""),
+                **values,
+            }
         )
+
+
+def _named(folder: Path) -> str:
+    """A folder as people call it: below their home it begins with `~`."""
+    try:
+        home = Path.home()
+    except RuntimeError:  # there is none
+        return str(folder)
+    return f"~/{folder.relative_to(home)}" if home in folder.parents else str(folder)
 
 
 def _series(group: str, mode: str) -> str:
@@ -138,9 +264,10 @@ def _series(group: str, mode: str) -> str:
     return group if mode == "DEBUG" else f"{group} @{mode}"
 
 
-def _past_run(run: RunRecord, kept: bool) -> trends.PastRun:
+def _past_run(run: RunRecord, results: Sequence[ResultRecord], kept: bool) -> trends.PastRun:
     revision = (run.revision or "")[:10] + (" with changes" if run.dirty else "")
     counts = [f"{number} {wording.OUTCOMES[verdict]}" for verdict, number in run.verdicts.items()]
+    failed = next((one for one in results if one.verdict in BAD_VERDICTS), None)
     return trends.PastRun(
         run=run.run,
         started=run.started,
@@ -149,22 +276,75 @@ def _past_run(run: RunRecord, kept: bool) -> trends.PastRun:
         counts=", ".join(counts),
         revision=revision,
         kept=kept,
+        command_line=run.command_line,
+        finding="" if failed is None else _root(failed),
+        failed="" if failed is None else _series(failed.group, failed.mode),
     )
 
 
-def _past_result(record: ResultRecord, run: RunRecord, kept: bool) -> trends.PastResult:
+def _root(record: ResultRecord) -> str:
+    return f"{record.root_code} at {record.root_where}" if record.root_code else ""
+
+
+def _past_result(record: ResultRecord, kept: bool) -> trends.PastResult:
     return trends.PastResult(
         series=_series(record.group, record.mode),
-        run=run.run,
-        started=run.started,
+        run=record.run,
+        started=record.started,
         verdict=record.verdict,
         duration_s=record.duration_s,
-        root=f"{record.root_code} at {record.root_where}" if record.root_code else "",
+        root=_root(record),
         kept=kept,
         figures={}
         if record.verdict is Verdict.SKIP
         else {
-            measure.name: trends.PastValue(measure.value, measure.unit)
+            measure.name: trends.PastValue(measure.value, measure.unit, measure.source)
             for measure in record.measures.values()
         },
+        tags=record.tags,
+        tries=record.tries,
+    )
+
+
+def _compared(series: Iterable[trends.Series], first: str, second: str) -> tuple[Compared, ...]:
+    """The groups of two runs, those that went another way first."""
+    found = []
+    for one in series:
+        before, after = (
+            next((result for result in reversed(one.results) if result.run == run), None)
+            for run in (first, second)
+        )
+        if before is not None or after is not None:
+            found.append(Compared(one.name, before, after, _trend(before, after)))
+    ranks = {"worse": 0, "better": 1}
+    return tuple(sorted(found, key=lambda one: (ranks.get(one.trend, 2), one.name)))
+
+
+def _trend(before: trends.PastResult | None, after: trends.PastResult | None) -> str:
+    if (
+        before is None
+        or after is None
+        or (before.verdict in BAD_VERDICTS) == (after.verdict in BAD_VERDICTS)
+    ):
+        return ""
+    return "worse" if after.verdict in BAD_VERDICTS else "better"
+
+
+def _importance(change: Change) -> tuple[bool, bool, float]:
+    sure = change.confidence is not None and change.confidence >= _SURE
+    return not sure, not change.worse, -abs(change.change or 0.0)
+
+
+def _figure(change: Change) -> Figure:
+    sure = change.confidence is not None and change.confidence >= _SURE
+    differs = change.first != change.second
+    confidence = "" if change.confidence is None else f"{min(change.confidence, 0.999):.1%} sure: "
+    return Figure(
+        group=_series(change.group, change.mode),
+        name=change.name,
+        first=phrases.figure(change.first, change.unit),
+        second=phrases.figure(change.second, change.unit),
+        change="-" if change.change is None else f"{change.change:+.1%}",
+        trend="" if not (sure and differs) else "worse" if change.worse else "better",
+        because=f"{confidence}{change.because}",
     )

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -84,6 +85,9 @@ ADDRESS = "127.0.0.1"
 #: Seconds that a browser may take to say what it wants.
 _PATIENCE_S = 30
 
+#: So many pages may watch runs at once: each takes a thread.
+_MOST_STREAMS = 64
+
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "frame-ancestors 'none'",  # each page has the rest of its policy
@@ -112,6 +116,7 @@ class Dashboard(ThreadingHTTPServer):
             ) from error
         self.gate = Gate(self.server_port)
         self.pages = pages
+        self.streams = threading.BoundedSemaphore(_MOST_STREAMS)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """The terminal is the user's: a client that resets its connection is no news there."""
@@ -136,11 +141,14 @@ class _Handler(BaseHTTPRequestHandler):
         # All that came: of two Host headers neither may be the one that counts.
         headers = {name.lower(): ", ".join(self.headers.get_all(name, ())) for name in self.headers}
         match self.server.gate.ask(self.path, headers):
+            case Answer.ALLOWED if with_body and (events := self.server.pages.events(self.path)):
+                self._stream(events)
             case Answer.ALLOWED:
                 self._send(self.server.pages.page(self.path), with_body)
             case Answer.SIGNED_IN:
                 self.send_response(Answer.SIGNED_IN.value)
-                self.send_header("Location", "/")
+                # Never to another host, as `//evil.test/` would lead.
+                self.send_header("Location", "/" + urlsplit(self.path).path.lstrip("/\\"))
                 self.send_header("Set-Cookie", self.server.gate.cookie)
                 self._finish(b"", with_body)
             case Answer.REFUSED:
@@ -162,6 +170,25 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(page.status)
         self.send_header("Content-Type", "text/html; charset=utf-8")
         self._finish(page.document.encode("utf-8", "backslashreplace"), with_body)
+
+    def _stream(self, events: Iterator[str]) -> None:
+        """Send events until there are no more, or nobody reads them."""
+        if not self.server.streams.acquire(blocking=False):
+            self._send(self.server.pages.told(503, "too many pages are open: close some"), True)
+            return
+        try:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/event-stream; charset=utf-8")
+            for name, value in _HEADERS.items():
+                self.send_header(name, value)
+            self.end_headers()
+            for event in events:
+                self.wfile.write(event.encode())
+                self.wfile.flush()
+        except OSError:  # the page was closed
+            self.close_connection = True
+        finally:
+            self.server.streams.release()
 
     def _finish(self, body: bytes, with_body: bool) -> None:
         for name, value in _HEADERS.items():

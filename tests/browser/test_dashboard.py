@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -12,10 +13,11 @@ import pytest
 
 from testrium.declared.groups import Group, Scenario
 from testrium.errors import ExitCode
+from testrium.evidence import Finding
 from testrium.history.database import History
 from testrium.history.rows import Revision
 from testrium.results import GroupResult, Judgement, Measure, RunResult
-from testrium.words import Verdict
+from testrium.words import Code, Verdict
 
 if TYPE_CHECKING:
     from tests.browser.conftest import Tab
@@ -24,11 +26,16 @@ if TYPE_CHECKING:
 
 def fill(state: Path, runs: int) -> None:
     """A history of so many runs, whose folders are gone."""
-    group = Group("checkout", state.parent / "checkout", ())
+    group = Group("checkout", state.parent / "checkout", (), tags=("owner:mail", "slow"))
     with History(state) as history:
         for number in range(runs):
             verdict = Verdict.FAIL if number % 10 == 3 else Verdict.PASS
-            judgement = Judgement(verdict, measures=(Measure("duration", 1.0, "s", "group"),))
+            lost = Finding(Code.LOST, "store:stored", "k never reached store:stored")
+            judgement = Judgement(
+                verdict,
+                (lost,) if verdict is Verdict.FAIL else (),
+                measures=(Measure("duration", 1.0, "s", "group"),),
+            )
             result = GroupResult(
                 Scenario("checkout", group, ()), verdict, duration_s=1.0, judgement=judgement
             )
@@ -63,24 +70,112 @@ def origin_of(link: str) -> str:
     return f"http://{urlsplit(link).netloc}"
 
 
-def test_the_link_shows_two_hundred_runs(link: str, tab: Tab) -> None:
+def signed_in(link: str, tab: Tab, path: str) -> Tab:
+    tab.open(link)
+    assert tab.open(origin_of(link) + path) == 200
+    return tab
+
+
+ROWS = "[...document.querySelectorAll('#{} tbody tr')].filter((row) => !row.hidden).length"
+
+
+def test_the_link_shows_two_hundred_runs_and_filters_them(link: str, tab: Tab) -> None:
     assert tab.open(link) == 200
     assert tab.tell("location.href") == f"{origin_of(link)}/"  # without the token
     assert tab.tell("document.cookie") == ""  # no script reads it
-    assert tab.tell("document.querySelectorAll('main > .scroll .run').length") == 200
-    assert tab.tell("document.querySelectorAll('table.runs tbody tr').length") == 200
-    assert "checkout" in tab.tell("document.querySelector('main table').innerText")  # flaky
+    assert tab.tell("document.querySelectorAll('#runs tbody tr').length") == 200
+    assert tab.tell(ROWS.format("runs")) == 40
+    tab.tell("document.querySelector('.more').click()")
+    assert tab.tell(ROWS.format("runs")) == 200
+    tab.tell("document.querySelector('[data-filter=runs] [data-verdict=fail]').click()")
+    assert tab.tell(ROWS.format("runs")) == 20
+    assert tab.tell("document.querySelector('[data-filter=runs] .said').innerText") == "20 of 200"
+    # The first finding is told; the filter is in the address, for links and the way back.
+    assert "lost at store:stored" in tab.tell("document.querySelector('#runs').innerText")
+    assert tab.tell("location.search") == "?runs.verdict=fail"
     assert tab.complaints == []
 
 
-def test_from_a_run_to_its_report(link: str, tab: Tab) -> None:
+def test_groups_are_chosen_by_owner_and_tag(link: str, tab: Tab) -> None:
+    signed_in(link, tab, "/groups?groups.owner=mail")
+    assert tab.tell(ROWS.format("groups")) == 1
+    assert "owner mail" in tab.tell("document.querySelector('#groups tbody').innerText")
+    assert "checkout" in tab.tell("document.querySelector('#flaky').parentElement.innerText")
+    assert tab.complaints == []
+
+
+def test_a_chart_is_zoomed_from_the_keyboard(link: str, tab: Tab) -> None:
+    signed_in(link, tab, "/group/checkout")
+    assert tab.tell("document.querySelectorAll('figure.trend').length") == 1
+    points = "document.querySelectorAll('.plot .point, .plot .cross').length"
+    labels = "[...document.querySelectorAll('.plot text')].map((text) => text.textContent)"
+    tab.wait(f"{points} > 1")
+    every = tab.tell(points)
+    assert {"0.0 s", "1.0 s"} <= set(tab.tell(labels))  # an axis of values
+    assert any(":" in text for text in tab.tell(labels))  # and one of times
+    tab.tell("document.querySelector('.plot').focus()")
+    key = (
+        "document.querySelector('.plot').dispatchEvent(new KeyboardEvent('keydown', {{key: '{}'}}))"
+    )
+    tab.tell(key.format("+"))
+    assert 1 < tab.tell(points) <= every / 2 + 2
+    tab.tell(key.format("End"))
+    assert "1 s, pass" in tab.tell("document.querySelector('.trend .said').innerText")
+    tab.tell(key.format("0"))
+    assert tab.tell(points) == every
+    assert tab.complaints == []
+
+
+def test_two_runs_are_compared(link: str, tab: Tab) -> None:
+    signed_in(link, tab, "/compare?first=20261101-000212-abcd&second=20261101-000213-abcd")
+    assert "✗ fail" in tab.tell("document.querySelector('#compared').innerText")
+    assert "▲ worse" in tab.tell("document.querySelector('#compared').innerText")
+    tab.tell("document.querySelector('[data-filter=figures] [data-only]').click()")
+    assert tab.tell(ROWS.format("figures")) == 0  # 1 s in both
+    assert tab.complaints == []
+
+
+def test_from_a_run_to_its_report_and_back(link: str, tab: Tab) -> None:
     tab.open(link)
-    kept = tab.tell("document.querySelector('table.runs a').getAttribute('href')")
+    kept = tab.tell("document.querySelector('table.runs a.id').getAttribute('href')")
     assert tab.open(origin_of(link) + kept) == 200
-    assert tab.tell("document.querySelector('h1').innerText") == "✓ pass"
-    tab.wait("document.querySelector('.log li')")  # its script may run here too
-    assert tab.open(f"{origin_of(link)}/group/checkout") == 200
-    assert tab.tell("document.querySelectorAll('svg .curve').length") == 1
+    assert tab.tell("document.querySelector('h1').innerText").lower() == "✓ pass"
+    assert tab.tell("document.querySelector('header a[href=\"/\"]').innerText") == "All runs"
+    assert tab.complaints == []
+
+
+@pytest.mark.parametrize("path", ["/", "/groups", "/group/checkout", "/compare"])
+def test_every_page_fits_and_serves_everyone(link: str, tab: Tab, path: str) -> None:
+    """No page scrolls sideways, and axe-core finds no serious fault in light and dark."""
+    axe = (resources.files("axe_core_python") / "axe.min.js").read_text(encoding="utf-8")
+    tab.open(link)
+    for width, scheme in ((1400, "light"), (1024, "light"), (390, "dark")):
+        tab.send(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=900,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+        tab.send(
+            "Emulation.setEmulatedMedia",
+            features=[{"name": "prefers-color-scheme", "value": scheme}],
+        )
+        tab.open(origin_of(link) + path)
+        wide = tab.tell("document.documentElement.scrollWidth")
+        assert wide <= width, f"{path} is {wide} px wide at {width}"
+        if width == 1024:
+            continue
+        # What is there 200 times is looked at a few times.
+        many = "tbody tr:nth-child(n+6), option:nth-child(n+6), .plot svg *:nth-child(n+40)"
+        tab.tell(f"document.querySelectorAll('{many}').forEach((one) => one.remove())")
+        tab.tell(axe + "; 0")
+        found = tab.tell(
+            "axe.run().then(({violations}) => violations.filter(({impact}) =>"
+            " ['serious', 'critical'].includes(impact)).map(({id, nodes}) =>"
+            " `${id}: ${nodes[0].html}`))"
+        )
+        assert found == []
     assert tab.complaints == []
 
 

@@ -252,7 +252,7 @@ def test_version_1_is_brought_up_to_date(tmp_path: Path) -> None:
         Measure("command.p50", 2.5, "ms", "circuit"),
         Measure("duration", 1.5, "s", "group"),
     ]
-    assert result.machine is None
+    assert (result.machine, result.tags, result.tries) == (None, (), 1)
     new = tmp_path / "new"
     append_run(new, stored_run("r1"))
     assert shape(tmp_path) == shape(new)

@@ -62,6 +62,11 @@ def test_pass_and_fail_on_one_commit_is_flaky() -> None:
     assert (one.codes, one.causes, one.last_failed) == (("c1",), ("lost host:got",), "r1")
 
 
+def test_a_pass_on_a_later_try_is_flaky() -> None:
+    (one,) = flaky_of([record("r2"), record("r1", tries=3, root_code="lost", root_where="a:b")])
+    assert (one.passed, one.failed, one.causes, one.last_failed) == (1, 2, ("lost a:b",), "r1")
+
+
 @pytest.mark.parametrize(
     "results",
     [

@@ -16,6 +16,7 @@ from testrium.declared.groups import Group, Scenario
 from testrium.errors import ExitCode, UsageError
 from testrium.history.database import History
 from testrium.history.rows import Revision
+from testrium.record.runs import claimed
 from testrium.report.json_report import write_report
 from testrium.results import GroupResult, RunResult
 from testrium.serve.pages import MOST_RUNS, Pages
@@ -77,12 +78,48 @@ def test_the_link_leads_to_a_clean_address(dashboard: Dashboard) -> None:
     assert response.headers["Set-Cookie"].startswith(f"testrium-{dashboard.server_port}=")
 
 
+@pytest.mark.parametrize(
+    ("path", "location"),
+    [
+        ("/run/a%2Fb", "/run/a%2Fb"),
+        ("//evil.test/x", "/evil.test/x"),
+        ("/\\evil.test/", "/evil.test/"),
+    ],
+)
+def test_a_link_to_a_page_leads_there_and_nowhere_else(
+    dashboard: Dashboard, path: str, location: str
+) -> None:
+    response, _ = ask(dashboard, f"{path}?token={dashboard.gate.token}")
+    assert response.headers["Location"] == location
+
+
 def test_without_the_token_every_page_is_refused(dashboard: Dashboard) -> None:
     for path in ("/", "/run/20261121-000001-bbbb", "/group/x", "/nothing"):
         response, text = ask(dashboard, path)
         assert response.status == 403
         assert "open the link that testrium serve has printed" in text
         assert "bbbb" not in text
+
+
+def test_events_are_sent_to_who_has_the_token(dashboard: Dashboard, state: Path) -> None:
+    assert ask(dashboard, "/events")[0].status == 403
+    assert read(dashboard, "/events/none")[0] == 404
+    status, text = read(dashboard, "/events/20261121-000001-bbbb")  # it is over
+    assert status == 200
+    assert text.endswith('event: ended\ndata: {"run": "20261121-000001-bbbb"}\n\n')
+
+    going_on = state / "runs" / "20261121-000002-cccc"
+    going_on.mkdir()
+    with claimed(going_on):
+        status, text = read(dashboard, f"/run/{going_on.name}")
+        assert (status, f'data-events="/events/{going_on.name}"' in text) == (200, True)
+        assert f'href="/run/{going_on.name}"' in read(dashboard, "/")[1]
+
+
+def test_the_folder_of_the_project_is_not_told_to_everyone(dashboard: Dashboard) -> None:
+    name = dashboard.pages.project.name
+    assert name not in ask(dashboard, "/")[1]
+    assert name in read(dashboard, "/")[1]
 
 
 def test_a_foreign_host_or_origin_is_refused(dashboard: Dashboard) -> None:
@@ -101,13 +138,23 @@ def test_the_pages_of_a_project(dashboard: Dashboard) -> None:
     assert "shop/&lt;b&gt;[browser=a,size=1]" in text
     assert 'href="/group/shop%2F%3Cb%3E%5Bbrowser%3Da%2Csize%3D1%5D"' in text
 
+    status, text = read(dashboard, "/groups")
+    assert status == 200
+    assert 'href="/group/shop%2F%3Cb%3E%5Bbrowser%3Da%2Csize%3D1%5D"' in text
+
+    status, text = read(dashboard, "/compare")  # the last two runs
+    assert status == 200
+    assert '<option value="20261121-000001-bbbb" selected>' in text
+    assert read(dashboard, "/compare?first=20261121-000000-aaaa&second=none")[0] == 404
+
     status, text = read(dashboard, "/group/shop%2F%3Cb%3E%5Bbrowser%3Da%2Csize%3D1%5D")
     assert status == 200
     assert "0 of 2 results did not pass" in text
 
     status, text = read(dashboard, "/run/20261121-000001-bbbb")
     assert status == 200
-    assert "run 20261121-000001-bbbb, started" in text
+    assert "20261121-000001-bbbb" in text
+    assert 'href="/compare?second=20261121-000001-bbbb"' in text
 
 
 @pytest.mark.parametrize(
@@ -189,11 +236,12 @@ def test_what_is_flaky_and_what_is_usual_is_what_the_history_says(tmp_path: Path
     assert (flaky.group, flaky.last_failed) == ("old", "r000")
 
     pages = Pages(state, tmp_path)
-    document = pages.page("/").document
-    assert document.count("<h2>Flaky</h2>") == 1
-    row = '<tr><td>old</td><td class="number">1</td><td class="number">1</td><td></td><td>r000</td>'
+    assert '<li>old <span class="soft">1 of 2 failed</span></li>' in pages.page("/").document
+    document = pages.page("/groups").document
+    assert document.count('<h2 id="flaky">Flaky</h2>') == 1
+    row = '<tr><td>old</td><td class="number">1</td><td class="number">1</td><td></td><td><span'
     assert row in document
-    assert ">unknown<" not in document
+    assert 'href="/group/unknown"' not in document
     assert '<td class="number">7.00 s</td>' in document  # the median that `slow` has
     assert "It is flaky" not in pages.page("/group/new").document
 

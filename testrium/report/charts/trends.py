@@ -1,39 +1,37 @@
-"""How runs and results went over time: strips and curves of the history.
+"""How runs and results went over time: the series of the history, and the charts of their figures.
 
-Lengths are pixels of the drawings; the oldest stands on the left.
+A chart is data: the page draws it in the width that it has (`templates/report/chart.js`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from testrium import phrases
 from testrium.phrases import figure
 from testrium.statistics import median
-from testrium.words import BAD_VERDICTS, EMPTY, GOOD_VERDICTS, Verdict
-
-_WIDTH = 800
-
-_SLIMMEST = 3
-
-_STRIP = 60
-
-_SMALL_WIDTH = 240
-
-_SMALL_STRIP = 22
-
-_CHART = 110
-
-_LEFT = 4
+from testrium.words import BAD_VERDICTS, EMPTY, Verdict
 
 #: So many results of a series are looked at.
 MOST_RESULTS = 200
 
+#: So many results are in the small drawing of a series.
+MOST_MARKS = 30
+
+#: Figures in the order in which they are read: how long it took, the circuits, their hops, what
+#: was reported; what units used comes last.
+_SOURCES = ("group", "circuit", "hop", "reported", "unit")
+
+_OWNER = ("owner:", "owner=", "owner-")
+
 
 class PastRun(NamedTuple):
-    """A run of the history. `counts` are its results by verdict; `kept`: it has a folder."""
+    """A run of the history. `counts` are its results by verdict; `kept`: it has a folder.
+
+    `finding` is the first one of the run, in the group `failed`; both "" where there is none.
+    """
 
     run: str
     started: float
@@ -42,6 +40,9 @@ class PastRun(NamedTuple):
     counts: str
     revision: str
     kept: bool
+    command_line: str = ""
+    finding: str = ""
+    failed: str = ""
 
     @property
     def when(self) -> str:
@@ -53,6 +54,7 @@ class PastValue(NamedTuple):
 
     value: float
     unit: str
+    source: str = "group"
 
 
 class PastResult(NamedTuple):
@@ -66,31 +68,12 @@ class PastResult(NamedTuple):
     root: str = ""
     kept: bool = False
     figures: Mapping[str, PastValue] = EMPTY
+    tags: tuple[str, ...] = ()
+    tries: int = 1
 
     @property
     def when(self) -> str:
         return moment(self.started)
-
-
-class Bar(NamedTuple):
-    """A run: the longer it took, the higher; what did not pass is marked below."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-    verdict: Verdict
-    title: str
-    run: str  # "" where there is no page of it
-
-
-class Strip(NamedTuple):
-    """Bars side by side."""
-
-    width: int
-    height: int
-    base: int
-    bars: tuple[Bar, ...]
 
 
 class Series(NamedTuple):
@@ -98,7 +81,6 @@ class Series(NamedTuple):
 
     name: str
     results: tuple[PastResult, ...]
-    strip: Strip
 
     @property
     def last(self) -> PastResult:
@@ -108,43 +90,63 @@ class Series(NamedTuple):
     def not_passed(self) -> tuple[PastResult, ...]:
         return tuple(one for one in self.results if one.verdict in BAD_VERDICTS)
 
+    @property
+    def latest(self) -> tuple[PastResult, ...]:
+        """Those of the small drawing."""
+        return self.results[-MOST_MARKS:]
 
-class TrendPoint(NamedTuple):
-    """A value of a curve; `good`: its result passed."""
+    @property
+    def owner(self) -> str:
+        """Who looks after the group: what follows `owner:` in one of its tags; "" without one."""
+        return owner_of(self.last.tags)
 
-    x: float
-    y: float
-    good: bool
-    title: str
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Its tags, but for the owner's."""
+        return other_tags(self.last.tags)
+
+    def pass_before(self, result: PastResult) -> PastResult | None:
+        """The last result before this one that passed."""
+        earlier = self.results[: self.results.index(result)]
+        return next((one for one in reversed(earlier) if one.verdict is Verdict.PASS), None)
 
 
-class TrendCurve(NamedTuple):
-    """One figure of a series over time."""
+class Chart(NamedTuple):
+    """A figure over time. `data` is what the page draws; the texts are for those who read."""
 
     name: str
-    width: int
-    height: int
-    points: tuple[TrendPoint, ...]
-    line: str
-    usual_y: float
+    last: str
     usual: str
     least: str
     most: str
-    last: str
+    data: Mapping[str, Any]
 
 
-def run_strip(runs: Sequence[PastRun]) -> Strip:
-    """The strip of runs, the oldest first."""
-    bars = [
+def owner_of(tags: Iterable[str]) -> str:
+    """Who looks after a group, by its tags: `owner:payments`."""
+    return next((tag[len(_OWNER[0]) :] for tag in tags if tag.startswith(_OWNER)), "")
+
+
+def other_tags(tags: Iterable[str]) -> tuple[str, ...]:
+    """The tags that do not say who looks after a group."""
+    return tuple(tag for tag in tags if not tag.startswith(_OWNER))
+
+
+def run_chart(runs: Sequence[PastRun]) -> Chart | None:
+    """How long the runs took, the oldest first; None without any."""
+    points = [
         (
+            run.started,
             run.duration_s,
             run.verdict,
-            f"{run.when}: {run.verdict}, {phrases.duration(run.duration_s)} ({run.run})",
+            f"{run.when}: {run.verdict}, {phrases.duration(run.duration_s)}"
+            + (f", {run.counts}" if run.counts else "")
+            + (f", {run.finding} in {run.failed}" if run.finding else ""),
             run.run if run.kept else "",
         )
         for run in runs
     ]
-    return _strip(bars, _WIDTH, _STRIP)
+    return _chart("Duration of runs", "s", points) if points else None
 
 
 def all_series(results: Iterable[PastResult]) -> tuple[Series, ...]:
@@ -152,17 +154,32 @@ def all_series(results: Iterable[PastResult]) -> tuple[Series, ...]:
     by_name: dict[str, list[PastResult]] = {}
     for result in results:
         by_name.setdefault(result.series, []).append(result)
-    return tuple(_series(name, own[-MOST_RESULTS:]) for name, own in sorted(by_name.items()))
+    return tuple(Series(name, tuple(own[-MOST_RESULTS:])) for name, own in sorted(by_name.items()))
 
 
-def curves(series: Series) -> tuple[TrendCurve, ...]:
-    """A curve for each figure of a series that has at least two values."""
-    names = dict.fromkeys(name for result in series.results for name in result.figures)
+def charts(series: Series) -> tuple[Chart, ...]:
+    """A chart for each figure of a series that has at least two values."""
+    sources = {
+        name: value.source for result in series.results for name, value in result.figures.items()
+    }
+    names = sorted(sources, key=lambda name: (_rank(sources[name]), name))
     drawn = []
     for name in names:
         known = [result for result in series.results if name in result.figures]
         if len(known) > 1:
-            drawn.append(_curve(name, known))
+            unit = known[-1].figures[name].unit
+            points = [
+                (
+                    one.started,
+                    one.figures[name].value,
+                    one.verdict,
+                    f"{one.when}: {figure(one.figures[name].value, unit)}, {one.verdict}"
+                    + (f", {one.root}" if one.root else ""),
+                    one.run if one.kept else "",
+                )
+                for one in known
+            ]
+            drawn.append(_chart(name, unit, points))
     return tuple(drawn)
 
 
@@ -171,60 +188,26 @@ def moment(seconds: float) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def _series(name: str, results: Sequence[PastResult]) -> Series:
-    bars = [
-        (one.duration_s, one.verdict, f"{one.when}: {one.verdict} {one.root}".rstrip(), "")
-        for one in results
-    ]
-    slim = bars[-(_SMALL_WIDTH // (_SLIMMEST + 1)) :]
-    return Series(name, tuple(results), _strip(slim, _SMALL_WIDTH, _SMALL_STRIP))
+def _rank(source: str) -> int:
+    return _SOURCES.index(source) if source in _SOURCES else len(_SOURCES)
 
 
-def _strip(bars: Sequence[tuple[float, Verdict, str, str]], width: int, height: int) -> Strip:
-    base = height - 10
-    if not bars:
-        return Strip(width, height, base, ())
-    each = min(12.0, max(_SLIMMEST + 1, width / len(bars)))
-    most = max(duration for duration, *_ in bars) or 1.0
-    drawn = []
-    for number, (duration, verdict, title, run) in enumerate(bars):
-        tall = round(max(2.0, (base - 2) * duration / most), 1)
-        x = round(_LEFT + number * each, 1)
-        drawn.append(Bar(x, round(base - tall, 1), round(each - 1, 1), tall, verdict, title, run))
-    return Strip(round(_LEFT + len(bars) * each) + 8, height, base, tuple(drawn))
-
-
-def _curve(name: str, results: Sequence[PastResult]) -> TrendCurve:
-    values = [result.figures[name].value for result in results]
-    unit = results[-1].figures[name].unit
-    most = max(values) or 1.0
-    each = _WIDTH / max(1, len(values) - 1)
-
-    def height(value: float) -> float:
-        return round(_CHART - 8 - (_CHART - 20) * value / most, 1)
-
-    def words(value: float) -> str:
-        return figure(value, unit)
-
-    points = tuple(
-        TrendPoint(
-            round(_LEFT + number * each, 1),
-            height(value),
-            result.verdict in GOOD_VERDICTS,
-            f"{result.when}: {words(value)}, {result.verdict} ({result.run})",
-        )
-        for number, (result, value) in enumerate(zip(results, values, strict=True))
-    )
+def _chart(name: str, unit: str, points: Sequence[tuple[float, float, Verdict, str, str]]) -> Chart:
+    values = [value for _, value, *_ in points]
     usual = median(values)
-    return TrendCurve(
+    return Chart(
         name=name,
-        width=_WIDTH + 2 * _LEFT,
-        height=_CHART,
-        points=points,
-        line=" ".join(f"{point.x},{point.y}" for point in points),
-        usual_y=height(usual),
-        usual=words(usual),
-        least=words(min(values)),
-        most=words(max(values)),
-        last=words(values[-1]),
+        last=figure(values[-1], unit),
+        usual=figure(usual, unit),
+        least=figure(min(values), unit),
+        most=figure(max(values), unit),
+        data={
+            "name": name,
+            "unit": unit,
+            "usual": usual,
+            "points": [
+                [round(started, 3), value, str(verdict), text, run]
+                for started, value, verdict, text, run in points
+            ],
+        },
     )

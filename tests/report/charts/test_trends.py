@@ -7,8 +7,9 @@ from testrium.report.charts.trends import (
     PastValue,
     Series,
     all_series,
-    curves,
-    run_strip,
+    charts,
+    owner_of,
+    run_chart,
 )
 from testrium.words import Verdict
 
@@ -38,29 +39,49 @@ def test_only_the_latest_results_count() -> None:
     assert (len(one.results), one.not_passed, one.last.run) == (200, (), "r200")
 
 
-def test_every_run_has_its_bar() -> None:
+def test_every_run_is_a_point_of_the_chart() -> None:
     runs = [
-        PastRun(f"r{n}", 1.7e9, SIGNS[sign], duration, "", "", n == 1)
-        for n, (sign, duration) in enumerate([("+", 1.0), ("x", 2.0), ("-", 0.0)])
+        PastRun(f"r{n}", 1.7e9 + n, SIGNS[sign], duration, "", "", n == 1)
+        for n, (sign, duration) in enumerate([("+", 1.0), ("x", 3.0), ("+", 2.0)])
     ]
-    strip = run_strip(runs)
-    first, second, third = strip.bars
-    assert second.height == 2 * first.height
-    assert third.height > 0
-    assert all(bar.y + bar.height == strip.base for bar in strip.bars)
-    assert [bar.run for bar in strip.bars] == ["", "r1", ""]
-    assert run_strip([]).bars == ()
+    chart = run_chart(runs)
+    assert chart is not None
+    assert (chart.last, chart.usual, chart.least, chart.most) == ("2 s", "2 s", "1 s", "3 s")
+    points = chart.data["points"]
+    assert [(value, verdict, run) for _, value, verdict, _, run in points] == [
+        (1.0, "pass", ""),
+        (3.0, "fail", "r1"),  # the others have no folder any more
+        (2.0, "pass", ""),
+    ]
+    assert run_chart([]) is None
 
 
-def test_a_figure_needs_two_values_for_a_curve() -> None:
+def test_a_figure_needs_two_values_for_a_chart_and_those_of_units_come_last() -> None:
     own = [
         one._replace(
-            figures={"duration": PastValue(one.duration_s, "s")}
-            | ({"c.p95": PastValue(7.0, "ms")} if n else {})
+            figures={
+                "api.cpu": PastValue(7.0, "%", "unit"),
+                "c.p95": PastValue(7.0, "ms", "circuit"),
+                "duration": PastValue(one.duration_s, "s"),
+            }
+            | ({"d.p95": PastValue(7.0, "ms", "circuit")} if n else {})
         )
-        for n, one in enumerate(results("+x+")[:2])
+        for n, one in enumerate(results("+x"))
     ]
-    (curve,) = curves(all_series(own)[0])
-    assert (curve.name, curve.last, curve.usual) == ("duration", "2 s", "1.5 s")
-    assert [point.good for point in curve.points] == [True, False]
-    assert curve.points[0].y > curve.points[1].y
+    found = charts(all_series(own)[0])
+    assert [one.name for one in found] == ["duration", "c.p95", "api.cpu"]
+    assert (found[0].last, found[0].usual) == ("2 s", "1.5 s")
+
+
+def test_the_pass_before_a_result() -> None:
+    one = series("+x?x")
+    assert one.pass_before(one.last) == one.results[0]
+    assert one.pass_before(one.results[0]) is None
+
+
+def test_the_owner_is_a_tag() -> None:
+    assert owner_of(("slow", "owner:payments")) == "payments"
+    assert owner_of(("owner-mail",)) == "mail"
+    assert owner_of(("slow", "owners")) == ""
+    (one,) = all_series([results("+")[0]._replace(tags=("owner=mail", "slow"))])
+    assert (one.owner, one.tags) == ("mail", ("slow",))
