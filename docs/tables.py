@@ -43,6 +43,7 @@ KINDS: Final[dict[str, type[Any]]] = {
     for kind in (
         groups.Configs,
         groups.Monitored,
+        groups.UnitHost,
         units.Unit,
         units.Readiness,
         units.LogProbe,

@@ -79,3 +79,11 @@ class InjectedFault(TestriumError):  # noqa: N818 - users know it by this name
 
 class InfraError(TestriumError):
     """The runner or the machine failed: no disk space, a killed supervisor, a broken store."""
+
+
+class HostError(InfraError):
+    """A host of units cannot be reached, or was lost; `host` is its name, declared at `place`."""
+
+    def __init__(self, host: str, reason: str, place: str = "") -> None:
+        super().__init__(f"{place}: hosts.{host}: {reason}" if place else f"host {host}: {reason}")
+        self.host = host

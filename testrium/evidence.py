@@ -353,6 +353,8 @@ class Evidence(NamedTuple):
     waits: tuple[OpenWait, ...] = ()
     #: Set when the runner or the machine failed the group: what happened.
     infra: str = ""
+    #: The host where that happened; "": it concerns the whole group.
+    infra_at: str = ""
     interrupted: bool = False
     #: How long the machine was suspended meanwhile: CLOCK_MONOTONIC stands still then.
     suspended_ns: int = 0

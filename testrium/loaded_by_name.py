@@ -17,6 +17,8 @@ SPAWNING_SUPERVISOR = "testrium.run.supervisor.spawn:main"
 UNIT_PROGRAM = "testrium.run.supervisor.program"
 SPAWNED_UNIT = f"{UNIT_PROGRAM}:run_spawned_unit"
 FRESH_UNIT = "testrium.run.supervisor.keeper:run_fresh_unit"
+#: What the far end of a host's pipe runs.
+AGENT = "testrium.run.hosts.agent:serve"
 PLUGIN_WRITER = "testrium.report.plugin_writer:serve"
 
 # Entrypoints of units that Testrium itself adds to a group, or that stand for a kind.

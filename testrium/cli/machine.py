@@ -54,6 +54,18 @@ def _print(check: MachineCheck, width: int) -> None:
         click.echo(f"{indent}-> {visible(check.advice)}")
 
 
+@click.command(name="agent")
+def agent_command() -> None:
+    """Serve a runner at the other end of standard input and output.
+
+    `testrium run` starts it where the units of a [hosts.NAME] table run. It opens no port, and ends
+    everything that it started when the pipe ends.
+    """
+    from testrium.run.hosts.agent import main
+
+    main()
+
+
 _RESOURCES = (
     ("CPU", "cpu_score", "additions in the interpreter"),
     ("memory", "memory_score", "copies of 1 MiB"),

@@ -47,6 +47,7 @@ COMMANDS = {
         "reference:schema_command",
         "Print JSON Schemas of groups and of the report.",
     ),
+    "agent": ("machine:agent_command", "Run units for a runner on another host."),
     "doctor": ("machine:doctor_command", "Check this machine and project, with advice."),
 }
 

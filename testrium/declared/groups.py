@@ -84,6 +84,28 @@ class Monitored:
     """
 
 
+@table
+class UnitHost:
+    """A table `[hosts.NAME]`: a machine, a container or a network namespace where units can run.
+
+    It may stand in config.toml, and in the project file for all groups; a group's own wins.
+    """
+
+    connect: Annotated[tuple[FilledText, ...], FILLED, Key(required=True)] = ()
+    """a command and its arguments, a list of strings. It gets one more argument, a shell command
+    line, runs that line there, and gives its standard input and output: `["ssh", "edge"]`,
+    `["docker", "exec", "-i", "c", "sh", "-c"]`
+    """
+    address: FilledText | None = None
+    """how other hosts reach it: a name or an IP address, which `${unit.NAME.address}` gives"""
+    python: FilledText = "python3"
+    """the Python there, 3.11 or newer. Where it has no Testrium, Testrium sends its own files
+    along
+    """
+    #: The file and the line that declare it.
+    place: Annotated[str, DECIDED] = ""
+
+
 def _modes(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
@@ -207,6 +229,10 @@ class Group(Configs):
     histories: tuple[OperationHistory, ...] = ()
     otlp: Telemetry | None = None
     monitors: Annotated[tuple[Monitored, ...], Key("monitor")] = ()
+    #: Those that a unit names, the project's too.
+    hosts: Annotated[Mapping[str, UnitHost], Named(NAME.pattern, "name of a host")] = field(
+        default_factory=nothing
+    )
     #: What `fixtures` names. Every unit of a scenario depends on all of them.
     fixture_units: Annotated[tuple[Unit, ...], DECIDED] = ()
     #: Empty without `[matrix]`: then there is one result for each mode and repeat.
@@ -231,6 +257,9 @@ class Group(Configs):
         for fault in self.faults:
             if fault.port is not None:
                 ports.setdefault(fault.unit, {})[fault.port] = None
+        for unit in self.units:  # it has one address for all its ports
+            if unit.host is not None and unit.name in ports:
+                ports[unit.name] = dict.fromkeys(unit.ports)
         return {unit: tuple(names) for unit, names in ports.items()}
 
 

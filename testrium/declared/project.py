@@ -5,6 +5,7 @@ from dataclasses import field
 from datetime import date, datetime
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
+from testrium.declared.groups import UnitHost
 from testrium.declared.keys import Key, Prepared, Written, nothing, table
 from testrium.declared.quantities import (
     FILLED,
@@ -260,6 +261,10 @@ class ProjectTable:
     """environment variables for every process of every group"""
     pythonpath: tuple[FilledText, ...] = ()
     """folders, below the folder of this file, for all Python code of groups"""
+    hosts: Annotated[Mapping[str, UnitHost], Named(NAME.pattern, "name of a host")] = field(
+        default_factory=nothing
+    )
+    """[hosts](hosts.md) on which units of groups can run, by name"""
     cluster: ClusterTable | None = None
     """what goes with groups to [other machines](command-line.md#groups-on-a-cluster): `files`"""
     properties: Annotated[

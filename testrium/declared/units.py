@@ -222,6 +222,10 @@ class Unit:
     """a program and its arguments, a list of strings; no shell. Give one of `entrypoint` and
     `command`, or neither for a unit whose probes come from other processes
     """
+    host: Name | None = None
+    """the [host](hosts.md) on which it runs: the name of a table `[hosts.NAME]`. Without it the
+    unit runs on this machine
+    """
     cwd: Annotated[FilledText | None, Key(default="the group's folder")] = None
     """the folder in which the process starts"""
     env: Variables = field(default_factory=nothing)

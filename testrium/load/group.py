@@ -11,8 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from testrium.checks.patterns import NotationError, compiled
-from testrium.declared.groups import ALL_MODES, Combination, Configs, Group, Monitored
-from testrium.declared.quantities import Variables
+from testrium.declared.faults import Fault
+from testrium.declared.groups import (
+    ALL_MODES,
+    Combination,
+    Configs,
+    Group,
+    Monitored,
+    UnitHost,
+)
+from testrium.declared.quantities import NAME, Variables
 from testrium.errors import UsageError
 from testrium.load.circuits import Stations, read_circuits, read_rules
 from testrium.load.defaults import ADDED, FolderDefaults
@@ -33,6 +41,7 @@ from testrium.load.texts import (
 from testrium.load.units import (
     UnitFile,
     check_entrypoints,
+    check_hosts,
     check_setup,
     check_suite_paths,
     check_units,
@@ -191,6 +200,7 @@ TABLES: Final = (
     "monitor",
     "histories",
     "otlp",
+    "hosts",
 )
 
 MAIN_TABLE = "Configs"
@@ -337,6 +347,7 @@ class _Loading:
         # A file that is not listed is one mistake: what names its unit is none.
         names = (*names, *unlisted_units(found.folder, names))
         check_units(self.files, names)
+        self.hosts = self._hosts()
         folders = tuple(around.defaults.folders(found))
         fixtures: tuple[GroupFixture, ...] = ()
         if self.configs["fixtures"]:
@@ -385,6 +396,7 @@ class _Loading:
             id=self.found.id,
             folder=folder,
             env=env,
+            hosts=self.hosts,
             fixture_units=self.fixtures,
             matrix=combinations,
             shared_env=self.shared_env,
@@ -414,6 +426,7 @@ class _Loading:
 
             spot = whole.at("faults")
             tables["faults"] = read_faults(data["faults"], spot, self.stations, self.actors)
+            _check_faults_of_hosts(tables["faults"], spot, files)
         if "metrics" in data:
             from testrium.load.checks import read_metrics
 
@@ -430,6 +443,11 @@ class _Loading:
 
             spot = whole.at("otlp")
             tables["otlp"] = read_telemetry(data["otlp"], spot, self.stations)
+            if far := next((file for file in files if file["host"] and file["enabled"]), None):
+                spot.wrong(
+                    f"{far.name} runs on host {far['host']!r}, which cannot reach the receiver:"
+                    " give such a group log probes or probes of its own"
+                )
         if "chaos" in data:
             from testrium.load.faults import read_chaos
 
@@ -470,6 +488,31 @@ class _Loading:
         _check_requirements(configs, self.around.project)
         return configs
 
+    def _hosts(self) -> dict[str, UnitHost]:
+        """The hosts that units name: the group's own, else those of the project file."""
+        spot = self.whole.at("hosts")
+        tables = self.data.get("hosts", {})
+        if not isinstance(tables, dict):
+            spot.wrong("must hold a table for each host: [hosts.NAME]")
+            tables = {}
+        known = dict(self.around.project.hosts)
+        for name, table in tables.items():
+            if not NAME.fullmatch(name):
+                spot.at(name).wrong(f"{name!r} is not a name of a host: use letters, digits, _ - .")
+            host = read(UnitHost, table, spot.at(name)).value
+            known[name] = replace(host, place=spot.at(name).place)
+        used = check_hosts(self.files, known)
+        return {name: known[name] for name in used}
+
+    def _unaddressed(self) -> dict[str, str]:
+        """The units whose host has no address, with that host."""
+        hosts = {file.name: file["host"] for file in self.files}
+        return {
+            unit: host
+            for unit, host in hosts.items()
+            if host in self.hosts and self.hosts[host].address is None
+        }
+
     def _added(self, name: str) -> tuple[str, ...]:
         """A list of the group, behind those of the folders above."""
         above = [each for spot in self.defaults.added.get(name, ()) for each in spot.raw or ()]
@@ -481,12 +524,19 @@ class _Loading:
         inherited = _inherited(self.configs, self.around)
         spot = self.whole.at("env")
         own: dict[str, str] = read_value(Variables, self.data.get("env", {}), spot) or {}
-        scope = Scope(enabled_ports(self.files), inherited, params, fixtures=self.fixtures)
+        scope = Scope(
+            enabled_ports(self.files),
+            inherited,
+            params,
+            fixtures=self.fixtures,
+            unaddressed=self._unaddressed(),
+        )
         for name, text in own.items():
             check_text(text, spot.at(name), scope)
         self.shared_env = self._shared_env(scope)
         env = {**self._project_env(inherited), **own}
-        check_unit_texts(self.files, inherited | env.keys(), params, self.fixtures)
+        variables = inherited | env.keys()
+        check_unit_texts(self.files, variables, params, self.fixtures, self._unaddressed())
         return env
 
     def _shared_env(self, scope: Scope) -> dict[str, str]:
@@ -581,6 +631,22 @@ def _steps(file: UnitFile) -> frozenset[str]:
         *(probe.step for probe in file["probes"]),
     )
     return frozenset(step for step in steps if step)
+
+
+def _check_faults_of_hosts(faults: Iterable[Fault], spot: Spot, files: Iterable[UnitFile]) -> None:
+    hosts = {file.name: file["host"] for file in files if file["host"] and file["enabled"]}
+    for index, fault in enumerate(faults):
+        if fault.do == "clock" and fault.unit in hosts:
+            spot.at(index).wrong(
+                f"do = 'clock' cannot hold for {fault.unit}, which runs on host"
+                f" {hosts[fault.unit]!r}: only for units of this machine"
+            )
+        others = [unit for unit in hosts if fault.port is not None and unit != fault.unit]
+        if others:
+            spot.at(index).wrong(
+                f"link = {fault.target!r}: {others[0]} runs on host {hosts[others[0]]!r}, and would"
+                " reach it without the link: links work for units of this machine alone"
+            )
 
 
 def read_monitors(tables: Any, spot: Spot, units: Collection[str]) -> tuple[Monitored, ...]:

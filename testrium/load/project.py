@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -23,6 +23,7 @@ from testrium.plugins.registry import KINDS, Plugin
 from testrium.words import EMPTY
 
 if TYPE_CHECKING:
+    from testrium.declared.groups import UnitHost
     from testrium.load.validate import Table
 
 FILE_NAME: Final = "testrium.toml"
@@ -46,7 +47,8 @@ class Project(NamedTuple):
     `configs` and `unit` tell where the file says what holds for keys of `[Configs]` and of units
     that a group leaves out, by field. `run` has defaults for the options of `testrium run`, `env`
     variables for every process, `pythonpath` folders for the Python code of groups,
-    `cluster_files` patterns of what groups need on other machines. `properties`
+    `cluster_files` patterns of what groups need on other machines, `hosts` where units can run.
+    `properties`
     have their values; `unset_properties` lack one, and say how to give it. `ai_command`
     is () where none is given. `templates` is the folder of the project's own templates of groups,
     which need not exist. `requirements` are ids with what they require; None where the project
@@ -64,6 +66,7 @@ class Project(NamedTuple):
     unset_properties: Mapping[str, str] = EMPTY
     ai_command: tuple[str, ...] = ()
     cluster_files: tuple[str, ...] = ()
+    hosts: Mapping[str, UnitHost] = EMPTY
     templates: Path | None = None
     requirements: Mapping[str, str] | None = None
     plugins: tuple[Plugin, ...] = ()
@@ -243,6 +246,10 @@ def _project(found: _File, cwd: Path) -> Project:
         env=project.env,
         pythonpath=tuple(file.parent / folder for folder in project.pythonpath),
         cluster_files=project.cluster.files if project.cluster else (),
+        hosts={
+            name: replace(host, place=reading.at("hosts").at(name).place)
+            for name, host in project.hosts.items()
+        },
         properties=values,
         unset_properties=unset,
         ai_command=project.ai.command if project.ai else (),

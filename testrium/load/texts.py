@@ -139,6 +139,7 @@ class Scope:
         needs: tells the units whose events `${probe...}` may name; None where it cannot be used.
             A check may name all. Asked only where a text has such a reference.
         fixtures: those of the group.
+        unaddressed: the units whose host has no address, with that host.
     """
 
     def __init__(
@@ -149,7 +150,9 @@ class Scope:
         unit: str | None = None,
         needs: Callable[[], frozenset[str]] | None = None,
         fixtures: tuple[Unit, ...] = (),
+        unaddressed: Mapping[str, str] = EMPTY,
     ) -> None:
+        self.unaddressed = unaddressed
         self.ports = ports
         self.environment = environment
         self.params = params
@@ -161,11 +164,13 @@ class Scope:
     def names(self) -> frozenset[str]:
         """What may be named besides events."""
         is_check = self.unit is None and self.needs is not None
+        reached = () if is_check else self.ports.keys() - self.unaddressed.keys()
         names = {
             *(name for name in _FOLDERS if name != "unit.dir" or not is_check),
             *(f"env.{name}" for name in self.environment),
             *self.params,
             *(f"unit.{unit}.port.{port}" for unit, ports in self.ports.items() for port in ports),
+            *(f"unit.{unit}.address" for unit in reached),
             *(f"port.{port}" for port in self.ports.get(self.unit or "", ())),
             *(f"{unit.name}.port.{port}" for unit in self.fixtures for port in unit.ports),
         }
@@ -180,6 +185,9 @@ class Scope:
         """
         if name in self.names or name in extra:
             return None
+        for unit, host in self.unaddressed.items():
+            if name == f"unit.{unit}.address":
+                return f"${{{name}}}: host {host!r} has no address: add it to [hosts.{host}]"
         if name.startswith(_PROBE):
             return self._probe_error(name.removeprefix(_PROBE))
         for fixture in self.fixtures:
@@ -267,6 +275,7 @@ def check_unit_texts(
     environment: Iterable[str],
     params: Iterable[str] = (),
     fixtures: tuple[Unit, ...] = (),
+    unaddressed: Mapping[str, str] = EMPTY,
 ) -> None:
     """Note every `${...}` in the units' texts that names nothing.
 
@@ -275,6 +284,7 @@ def check_unit_texts(
         environment: the variables that `${env.NAME}` may name: inherited ones and `[env]`.
         params: the parameters and properties, see `Scope`.
         fixtures: those of the group.
+        unaddressed: see `Scope`.
     """
     variables = frozenset(environment)
     ports = enabled_ports(files)
@@ -287,6 +297,7 @@ def check_unit_texts(
             file.name,
             partial(_all_needs, file.name, needs),
             fixtures,
+            unaddressed,
         )
         for index, word in enumerate(file["command"] or ()):
             check_text(word, file.reading.item("command", index), scope)

@@ -324,6 +324,7 @@ def check_entrypoints(
             continue
         package = entrypoint.partition(":")[0].partition(".")[0]
         elsewhere = "PYTHONPATH" in env or "PYTHONPATH" in file["env"] or package in required
+        elsewhere = elsewhere or file["host"] is not None
         if error := code.entrypoint_error(entrypoint, elsewhere=elsewhere):
             file.at("entrypoint").wrong(error)
 
@@ -333,7 +334,7 @@ def what_is_missing(group: Group, cwd: Path) -> Iterator[Problem]:
     if group.skip or not group.enabled:
         return
     for unit in group.units:
-        if not unit.enabled:
+        if not unit.enabled or unit.host is not None:
             continue
         folder = group.folder / (unit.cwd or "")
         known = "${" not in (unit.cwd or "")
@@ -371,6 +372,31 @@ def _programs() -> set[str]:
         with contextlib.suppress(OSError):
             found.update(each.name for each in Path(folder).iterdir())
     return found
+
+
+def check_hosts(files: Sequence[UnitFile], known: Collection[str]) -> tuple[str, ...]:
+    """The hosts that enabled units name; what cannot hold for a unit on another host is noted."""
+    used: dict[str, None] = {}
+    for file in files:
+        host = file["host"]
+        if host is None:
+            continue
+        where = f"a unit on another host (host = {host!r})"
+        if host not in known:
+            guess = did_you_mean(host, known)
+            file.at("host").wrong(
+                f"unknown host {host!r}{guess or f': add [hosts.{host}] to config.toml'}"
+            )
+        elif file["enabled"]:
+            used[host] = None
+        if not _has_process(file):
+            file.at("host").wrong("this unit has no process: it has neither entrypoint nor command")
+        if file["kind"] is not None:
+            file.at("kind").wrong(f"cannot hold for {where}: give it an entrypoint or a command")
+        for ready in file.reading.inners("ready"):
+            if "plugin" in ready.spots:
+                ready.at("plugin").wrong(f"cannot hold for {where}")
+    return tuple(used)
 
 
 def check_setup(files: Sequence[UnitFile], *, has_setup: bool) -> None:

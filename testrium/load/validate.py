@@ -335,13 +335,14 @@ def check_keys(
             continue
         place = given[field.name]
         value = place.raw
-        for where, each in (
-            [(place, value)]
-            if isinstance(value, dict)
-            else [(place.at(index), each) for index, each in enumerate(value)]
-            if isinstance(value, list)
-            else []
-        ):
+        if isinstance(value, dict) and not _is_mapping(field.type):
+            tables = [(place, value)]
+        elif isinstance(value, dict):
+            tables = [(place.at(name), each) for name, each in value.items()]
+        else:
+            items = enumerate(value) if isinstance(value, list) else ()
+            tables = [(place.at(index), each) for index, each in items]
+        for where, each in tables:
             if isinstance(each, dict):
                 check_keys(inner, each, where, spots_of(inner, each, where))
 
@@ -355,6 +356,13 @@ def table_kind(kind: Any) -> Any:
     if isinstance(kind, type) and is_dataclass(kind):
         return kind
     return next((found for each in get_args(kind) if (found := table_kind(each))), None)
+
+
+def _is_mapping(kind: Any) -> bool:
+    """Whether a type holds tables by name."""
+    if get_origin(kind) is Annotated:
+        kind = kind.__origin__
+    return get_origin(kind) is Mapping
 
 
 def note(

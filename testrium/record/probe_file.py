@@ -298,7 +298,8 @@ class ProbeFile:
         self.attempt = attempt
         self.offset = offset
         self.low_ns = low_ns
-        self._domain = domain
+        self._domain = self._reader_domain = domain
+        self._is_far = False
         self._quick = quick
         self._fd: int | None = None
         status = os.fstat(self._open(os.O_CREAT))
@@ -311,6 +312,14 @@ class ProbeFile:
         self._displaced = False
         self._skipping = False  # inside a line that is too long
         self._unterminated = False  # the last line taken had no newline
+
+    def come_from(self, domain: str) -> None:
+        """It is written on another host, where `domain` is the clock of times that name no other.
+
+        Nobody knows how long a line was on its way: of one without a time no more is known than
+        that it was written after the start of the process.
+        """
+        self._domain, self._is_far = domain, True
 
     def close(self) -> None:
         """Keep no descriptor; it is opened again where there is more to read."""
@@ -393,7 +402,7 @@ class ProbeFile:
         if self._quick and len(lines) >= QUICK_FROM and len(data) <= CHUNK:
             quick = None if any(odd in data for odd in NOT_QUICK) else quick_reader()
         batch = self._take(lines, first_id, read_ns or time.monotonic_ns(), damages, quick)
-        if at_end and end == len(data) and read_ns is None:
+        if at_end and end == len(data) and read_ns is None and not self._is_far:
             self.low_ns = max(self.low_ns or 0, before_ns)
         if end:
             self._mtime_ns = status.st_mtime_ns if status.st_size == self.offset else None
@@ -519,7 +528,8 @@ class ProbeFile:
                 for position, line in enumerate(zip(*lines, strict=True))
             ]
         latest = max(filter(None, lines.t_ns), default=0)
-        self.low_ns = max(self.low_ns or 0, min(latest, read_ns))
+        if not self._is_far:
+            self.low_ns = max(self.low_ns or 0, min(latest, read_ns))
         units: Iterable[str | None] = repeat(self.unit)
         owners = units
         if any(lines.unit):
@@ -557,7 +567,8 @@ class ProbeFile:
         if t_ns is None:
             t_ns = read_ns
             low_ns = min(before_ns, read_ns)
-        elif t_ns > before_ns and (domain is None or domain == self._domain):
+            domain = domain or self._reader_domain
+        elif t_ns > before_ns and not self._is_far and (domain is None or domain == self._domain):
             self.low_ns = max(before_ns, min(t_ns, read_ns))
         fields = (
             number,

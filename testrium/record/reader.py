@@ -153,6 +153,7 @@ def load_evidence(database: Path) -> Evidence:
                 started_ns=meta.get("started_ns"),
                 ended_ns=meta.get("ended_ns"),
                 infra=meta.get("infra", ""),
+                infra_at=meta.get("infra_at", ""),
                 interrupted=meta.get("interrupted", False),
                 suspended_ns=meta.get("suspended_ns", 0),
                 metrics=tuple(Reported(*row) for row in metric_rows(connection)),

@@ -268,7 +268,13 @@ class Recorder:
     # Probe files ------------------------------------------------------------------------------
 
     def watch(
-        self, unit: str, start: int, attempt: int, path: Path, started_ns: int | None = None
+        self,
+        unit: str,
+        start: int,
+        attempt: int,
+        path: Path,
+        started_ns: int | None = None,
+        far: str | None = None,
     ) -> None:
         """Read this probe file from now on; it is made if it does not exist.
 
@@ -278,6 +284,7 @@ class Recorder:
             attempt: counts the starts of the circuit from 1.
             path: a file of its own for every start.
             started_ns: nothing in the file is older; by default it is now.
+            far: the clock of the host where it is written, where that is another one.
         """
         self._check()
         low_ns = time.monotonic_ns() if started_ns is None else started_ns
@@ -293,6 +300,8 @@ class Recorder:
             )
         except OSError as error:
             raise self._fail(InfraError(f"cannot read {path}: {error}")) from error
+        if far is not None:
+            file.come_from(far)
         self._files[file.path] = file
         self._guard(lambda: self._store.add_file(file))
         self._watching.add(file)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path, PurePath
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Protocol
 
 from testrium.declared.groups import Scenario
-from testrium.errors import InfraError
+from testrium.declared.units import Unit
+from testrium.errors import HostError, InfraError
 from testrium.evidence import Event, LatePort, OpenWait
 from testrium.record.recorder import Recorder
 from testrium.record.runs import socket_folder
@@ -23,11 +24,12 @@ from testrium.run.folder import RunFolder
 from testrium.run.logs import Logs, OutputMarks
 from testrium.run.services import RunServices
 from testrium.variables import EnvValues
-from testrium.words import FAULTS, RESERVED_UNITS
+from testrium.words import EMPTY, FAULTS, RESERVED_UNITS
 
 if TYPE_CHECKING:
     from testrium.run.faults.failpoints import Injector
-    from testrium.run.supervisor.client import SupervisedProcess
+    from testrium.run.hosts.home import RemoteHost
+    from testrium.run.supervisor.client import Launch, SupervisedProcess
     from testrium.run.telemetry.control import TelemetryReceiver
 
 
@@ -73,6 +75,10 @@ class GroupContext:
         diagnostics.hide = self.env_values.hidden
         self.links: LinkSwitch | None = None
         self.telemetry: TelemetryReceiver | None = None
+        self.hosts: Mapping[str, RemoteHost] = EMPTY
+        #: Why a host of its units cannot be reached: nothing of the group is started then.
+        self.lost_host: HostError | None = None
+        self.around_hosts: Mapping[str, Surroundings] = EMPTY
         self.attempt = 1
         self.started: list[SupervisedProcess] = []
         self.late_ports: list[LatePort] = []
@@ -87,6 +93,20 @@ class GroupContext:
         texts = {name: str(value) for name, value in event.meta.items()}
         values = {**self.surroundings.fixture_values, event.unit: texts}
         self.surroundings = self.surroundings._replace(fixture_values=values)
+
+    def around(self, unit: Unit) -> Surroundings:
+        """The surroundings of a unit, on its host."""
+        if unit.host is None:
+            return self.surroundings
+        far = self.around_hosts[unit.host]
+        return far._replace(fixture_values=self.surroundings.fixture_values)
+
+    async def spawn(self, unit: Unit, launch: Launch) -> SupervisedProcess:
+        """Start a process of a unit, on its host. Raises what `Supervisor.spawn` does."""
+        if unit.host is None:
+            return await self.services.supervisor.spawn(launch)
+        host = self.hosts[unit.host]
+        return await host.spawn(host.at_home(launch, self.folder))
 
     def begin(self) -> None:
         """Start the group's clock, at its first unit's start."""
@@ -159,7 +179,8 @@ async def open_context(
                 injector,
                 server.endings,
             )
-            yield context, sockets
+            async with _with_hosts(context):
+                yield context, sockets
             _keep_marks(context, outputs)
 
 
@@ -180,7 +201,7 @@ def _sockets(services: RunServices) -> Iterator[Path]:
 def _leased_ports(scenario: Scenario, services: RunServices) -> Iterator[tuple[Ports, Ports]]:
     """Ports for the units of the group itself, and for the links to those that have any."""
     linked = scenario.group.linked_ports
-    own = [unit for unit in scenario.units if unit.scope != "run"]
+    own = [unit for unit in scenario.units if unit.scope != "run" and unit.host is None]
     count = sum(len(unit.ports) for unit in own)
     lease = services.ports.allocate(count + sum(map(len, linked.values())))
     try:
@@ -190,6 +211,22 @@ def _leased_ports(scenario: Scenario, services: RunServices) -> Iterator[tuple[P
         yield ports, links
     finally:
         lease.release()
+
+
+@contextlib.asynccontextmanager
+async def _with_hosts(context: GroupContext) -> AsyncIterator[None]:
+    """Let units run on other hosts, where some do; at the end nothing is left there."""
+    if all(unit.host is None for unit in context.scenario.units):
+        yield
+        return
+    from testrium.run.hosts.home import joined_hosts
+
+    async with joined_hosts(context.surroundings, context.folder) as joined:
+        if isinstance(joined, HostError):
+            context.lost_host = joined
+        else:
+            context.surroundings, context.hosts, context.around_hosts = joined
+        yield
 
 
 def _keep_marks(context: GroupContext, outputs: OutputMarks) -> None:

@@ -24,6 +24,9 @@ MINIMAL: tuple[str, ...] = ("PATH", "HOME", "LANG", "TMPDIR")
 if sys.platform == "win32":  # without these hardly any program starts there
     MINIMAL += ("SYSTEMROOT", "COMSPEC", "PATHEXT", "TEMP", "TMP", "USERPROFILE")
 
+#: How a unit of this machine is reached.
+LOOPBACK = "127.0.0.1"
+
 Ports = Mapping[str, Mapping[str, int]]  # unit -> name -> TCP port
 
 
@@ -95,6 +98,10 @@ class Surroundings(NamedTuple):
     fixture_values: Mapping[str, Mapping[str, str]] = EMPTY
     #: Where the group's spans and log records are received, "" where they are not.
     otlp: str = ""
+    #: By unit, how it is reached; without it, as a unit of this machine is.
+    addresses: Mapping[str, str] = EMPTY
+    #: What processes on another host inherit; None: what the runner has.
+    inherited: Mapping[str, str] | None = None
 
     def environment(self, unit: str, start: int) -> dict[str, str]:
         """The variables of a process of `unit` (a declared or a reserved one).
@@ -103,11 +110,7 @@ class Surroundings(NamedTuple):
         top of it, see `variables`.
         """
         group = self.scenario.group
-        if group.inherit_env:
-            env = dict(os.environ)
-        else:
-            env = {name: os.environ[name] for name in MINIMAL if name in os.environ}
-        env["PATH"] = path_with_testrium(env.get("PATH", os.defpath))
+        env, inherited = self._inherited()
         lookup = self.lookup(unit, env)
         env |= {name: substituted(text, lookup) for name, text in group.env.items()}
         env |= {
@@ -125,9 +128,9 @@ class Surroundings(NamedTuple):
         if self.otlp:
             env = self._with_telemetry(env, unit, start)
         for name in (names.UPDATE_GOLDEN, names.DEBUG):
-            if name in os.environ:
-                env[name] = os.environ[name]
-        if (measured_by := os.environ.get(names.COVERAGE)) is not None:
+            if name in inherited:
+                env[name] = inherited[name]
+        if self.inherited is None and (measured_by := inherited.get(names.COVERAGE)) is not None:
             env |= {names.COVERAGE: measured_by, "COVERAGE_PROCESS_START": measured_by}
             env.pop("COVERAGE_PROCESS_CONFIG", None)  # of whoever measures us; it would win
         env |= {
@@ -149,6 +152,8 @@ class Surroundings(NamedTuple):
         for owner, ports in self.ports_for(unit).items():
             for name, port in ports.items():
                 env[_port_variable(owner, name)] = str(port)
+        for owner, address in self.addresses.items():
+            env[f"TESTRIUM_ADDRESS_{variable_name(owner)}"] = address
         for owner, values in self.fixture_values.items():
             prefix = f"TESTRIUM_{variable_name(owner)}_VALUE_"
             env |= {prefix + variable_name(name): value for name, value in values.items()}
@@ -186,6 +191,18 @@ class Surroundings(NamedTuple):
         place = f"{self.scenario.folder_name}/{unit}/{start}"
         return traceparent(self.run, place, os.environ.get(names.TRACEPARENT, ""))
 
+    def _inherited(self) -> tuple[dict[str, str], Mapping[str, str]]:
+        """What a process inherits, and what there is on its host."""
+        group = self.scenario.group
+        inherited = os.environ if self.inherited is None else self.inherited
+        if group.inherit_env:
+            env = dict(inherited)
+        else:
+            env = {name: inherited[name] for name in MINIMAL if name in inherited}
+        if self.inherited is None:
+            env["PATH"] = path_with_testrium(env.get("PATH", os.defpath))
+        return env, inherited
+
     def ports_for(self, unit: str) -> Ports:
         """Where `unit` finds each port: its own, and the links to those of others."""
         if not self.links:
@@ -210,6 +227,10 @@ class Surroundings(NamedTuple):
             "mode": self.scenario.mode,
         }
         fixed |= self.scenario.values
+        fixed |= {
+            f"unit.{one.name}.address": self.addresses.get(one.name, LOOPBACK)
+            for one in self.scenario.units
+        }
         for owner, ports in self.ports_for(unit).items():
             place = owner if owner.startswith(FIXTURE_PREFIX) else f"unit.{owner}"
             fixed |= {f"{place}.port.{name}": str(port) for name, port in ports.items()}

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from testrium.declared.groups import Scenario
-from testrium.errors import InfraError
+from testrium.errors import HostError, InfraError
 from testrium.evidence import CheckResult, End, EndCause, Event, UnitState
 from testrium.record.scenario import write_scenario
 from testrium.run.context import GroupContext, open_context
@@ -120,7 +120,7 @@ class GroupRun:
         )
         self._ends: list[End] = []
         self._completion: Completion | None = None
-        self._infra = ""
+        self._infra = self._infra_at = ""
         self._started = self._stopped = self._concluded = self._failed = False
         self._interrupted = False
         self._clocks: Clocks | None = None
@@ -209,6 +209,8 @@ class GroupRun:
         """Open what stands beside the units, run setup.py, let the units start."""
         context = self._context
         try:
+            if self._context.lost_host is not None:
+                raise self._context.lost_host
             if self._links is not None:
                 await self._links.open()
             if context.scenario.group.otlp is not None:
@@ -312,7 +314,9 @@ class GroupRun:
 
     def fail(self, error: InfraError) -> None:
         """Note that the runner or the machine has failed the group; the first reason stays."""
-        self._infra = self._infra or str(error)
+        if not self._infra:
+            self._infra = str(error)
+            self._infra_at = error.host if isinstance(error, HostError) else ""
 
     async def close(self) -> None:
         """Go through the phases that were not reached: nothing that was started may stay."""
@@ -465,6 +469,7 @@ class GroupRun:
             started_ns=self._context.started_ns,
             ended_ns=time.monotonic_ns(),
             infra=infra and self._context.env_values.hidden(infra),
+            infra_at=self._infra_at if self._infra else self._units.infra_at,
             interrupted=self._interrupted,
             suspended_ns=self._suspended_ns(),
             late_ports=self._context.late_ports,

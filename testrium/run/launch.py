@@ -26,7 +26,7 @@ from testrium.run.environment import (
     texts_of,
 )
 from testrium.run.folder import RunFolder
-from testrium.run.readiness import ask_once, port_taken, wait_line, wait_until
+from testrium.run.readiness import ask_once, local_port, port_taken, wait_line, wait_until
 from testrium.run.supervisor.client import Launch, SupervisedProcess
 from testrium.suites import protocol
 from testrium.system.platform import system
@@ -170,7 +170,7 @@ async def error_line(unit: Unit, values: Values, process: SupervisedProcess) -> 
     return await wait_line(pattern, process, unit.encoding)
 
 
-def check_ports(unit: Unit, values: Values, context: GroupContext) -> None:
+async def check_ports(unit: Unit, values: Values, context: GroupContext) -> None:
     """See that no stranger listens at a port that the unit's readiness asks for.
 
     Who answers there would not be the unit. Other units of the group may, and fixtures of the run.
@@ -178,6 +178,9 @@ def check_ports(unit: Unit, values: Values, context: GroupContext) -> None:
     Raises:
         UnresolvedError: somebody does; says who.
     """
+    if unit.host is not None:
+        await _check_far_ports(unit, values, context)
+        return
     ports = (port_taken(_filled(ready, values.lookup)) for ready in unit.ready)
     for port in dict.fromkeys(port for port in ports if port is not None):
         from testrium.system import processes
@@ -197,6 +200,28 @@ def check_ports(unit: Unit, values: Values, context: GroupContext) -> None:
         raise UnresolvedError(
             f"another process listened at port {port} before the unit started{who}"
         )
+
+
+async def _check_far_ports(unit: Unit, values: Values, context: GroupContext) -> None:
+    """The same on another host, where nobody tells who it is."""
+    assert unit.host is not None
+    wanted = [local_port(_filled(ready, values.lookup)) for ready in unit.ready]
+    if not any(wanted):
+        return
+    host = context.hosts[unit.host]
+    others = {
+        port
+        for one in context.scenario.units
+        if one.host == unit.host and one.name != unit.name
+        for port in context.surroundings.ports.get(one.name, {}).values()
+    }
+    taken = set((await host.ask("listening"))["ports"] or ()) - others
+    for port in filter(None, wanted):
+        if port in taken:
+            raise UnresolvedError(
+                f"another process listened at port {port} of host {unit.host} before the unit"
+                " started"
+            )
 
 
 async def ready_at_its_end(unit: Unit, values: Values, process: SupervisedProcess) -> bool:

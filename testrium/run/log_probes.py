@@ -24,7 +24,8 @@ def follow_logs(
     probes = LogProbes(unit.name, start, unit.probes, context.recorder, values.lookup)
 
     def read(lines: list[str], low_ns: int, log: int) -> None:
-        probes.read(lines, low_ns, log)
+        # Of another host: nobody knows how long a line was on its way.
+        probes.read(lines, low_ns if unit.host is None else started_ns, log)
         if services.verbose:
             for line in lines:
                 services.observer.unit_output(context.scenario, unit.name, f"{line}\n")

@@ -35,7 +35,16 @@ _TRY_LIMIT_S = 5.0
 _TAKEN_LIMIT_S = 0.2
 
 _LOOPBACK = ("127.0.0.1", "::1")
+
+#: Connects to a port as the unit's host reaches it, with TLS where that is given.
+Connect = Callable[..., Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 _CHUNK = 1 << 16
+
+
+def local_port(ready: Readiness | None) -> int | None:
+    """The port of its own machine that a condition asks for; None where it asks for none."""
+    place = _local_place(ready)
+    return None if place is None else place[1]
 
 
 def port_taken(ready: Readiness | None) -> int | None:
@@ -43,6 +52,20 @@ def port_taken(ready: Readiness | None) -> int | None:
 
     An answer at it says nothing of the unit.
     """
+    place = _local_place(ready)
+    if place is None:
+        return None
+    host, port = place
+    for address_tried in (host,) if host != "localhost" else _LOOPBACK:
+        family = socket.AF_INET6 if ":" in address_tried else socket.AF_INET
+        with contextlib.suppress(OSError), socket.socket(family) as trial:
+            trial.settimeout(_TAKEN_LIMIT_S)
+            if trial.connect_ex((address_tried, port)) == 0:
+                return port
+    return None
+
+
+def _local_place(ready: Readiness | None) -> tuple[str, int] | None:
     if ready is None or ready.kind not in ("tcp", "http"):
         return None
     try:
@@ -52,13 +75,7 @@ def port_taken(ready: Readiness | None) -> int | None:
         return None
     if port is None or not (host in ("localhost", "::1") or host.startswith("127.")):
         return None
-    for address_tried in (host,) if host != "localhost" else _LOOPBACK:
-        family = socket.AF_INET6 if ":" in address_tried else socket.AF_INET
-        with contextlib.suppress(OSError), socket.socket(family) as trial:
-            trial.settimeout(_TAKEN_LIMIT_S)
-            if trial.connect_ex((address_tried, port)) == 0:
-                return port
-    return None
+    return host, port
 
 
 async def wait_until(
@@ -81,13 +98,13 @@ async def wait_until(
     """
     match ready.kind:
         case "tcp":
-            await _again(lambda: _listens(ready.target), on_try)
+            await _again(lambda: _listens(ready.target, process.connection), on_try)
         case "http":
-            answer = partial(_answers, ready.target, ready.status or 200)
+            answer = partial(_answers, ready.target, ready.status or 200, process.connection)
             await _again(answer, on_try)
         case "file":
             path = process.launch.cwd / ready.target
-            await _again(lambda: _is_there(path), on_try)
+            await _again(lambda: _is_there(path, process), on_try)
         case "command":
             await _again(lambda: _succeeds(ready.command, process), on_try)
         case "log":
@@ -111,7 +128,7 @@ async def ask_once(ready: Readiness, process: SupervisedProcess, encoding: str =
     """
     match ready.kind:
         case "file":
-            return await _is_there(process.launch.cwd / ready.target)
+            return await _is_there(process.launch.cwd / ready.target, process)
         case "command":
             try:
                 async with asyncio.timeout(_TRY_LIMIT_S):
@@ -142,7 +159,7 @@ async def _again(attempt: Callable[[], Awaitable[str]], on_try: Callable[[str], 
         pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
 
-async def _listens(target: str) -> str:
+async def _listens(target: str, connect: Connect) -> str:
     host, _, number = target.rpartition(":")
     if not number.isdecimal() or not 0 < (port := int(number)) < 65536:
         return (
@@ -152,7 +169,7 @@ async def _listens(target: str) -> str:
     for address in (host.strip("[]"),) if host else _LOOPBACK:
         try:
             async with asyncio.timeout(_TRY_LIMIT_S):
-                _, writer = await asyncio.open_connection(address, port)
+                _, writer = await connect(address, port)
         except (OSError, TimeoutError) as error:
             reason = reason or f"{address} port {port}: {_words(error)}"
         else:
@@ -163,10 +180,10 @@ async def _listens(target: str) -> str:
     return reason
 
 
-async def _answers(url: str, wanted: int) -> str:
+async def _answers(url: str, wanted: int, connect: Connect) -> str:
     try:
         async with asyncio.timeout(_TRY_LIMIT_S):
-            status = await _status(url)
+            status = await _status(url, connect)
     except (OSError, TimeoutError, EOFError, ValueError) as error:  # ValueError: it is no URL
         return f"{url}: {_words(error)}"
     if status is None:
@@ -174,13 +191,12 @@ async def _answers(url: str, wanted: int) -> str:
     return "" if status == wanted else f"{url}: status {status}, not {wanted}"
 
 
-async def _status(url: str) -> int | None:
+async def _status(url: str, connect: Connect) -> int | None:
     """The status code of a GET request; None if the answer has none. Redirects are not followed."""
     parts = urlsplit(url)
     secure = parts.scheme == "https"
-    reader, writer = await asyncio.open_connection(
-        parts.hostname, parts.port or (443 if secure else 80), ssl=_any_tls() if secure else None
-    )
+    port = parts.port or (443 if secure else 80)
+    reader, writer = await connect(parts.hostname or "", port, _any_tls() if secure else None)
     try:
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         host = parts.netloc.rpartition("@")[2]
@@ -207,8 +223,8 @@ def _any_tls() -> ssl.SSLContext:
     return context
 
 
-async def _is_there(path: Path) -> str:
-    there = path.exists()  # noqa: ASYNC240 - one call of the kernel; a thread would cost more
+async def _is_there(path: Path, process: SupervisedProcess) -> str:
+    there = await process.exists(path)
     return "" if there else f"{path} does not exist"
 
 

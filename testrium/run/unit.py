@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from testrium.declared.units import Unit, is_accepted
-from testrium.errors import InfraError
+from testrium.errors import HostError, InfraError
 from testrium.evidence import (
     End,
     EndCause,
@@ -182,20 +182,21 @@ class RunningUnit:
 
     async def _launch(self, probes: Mapping[str, str]) -> Values:
         """Start the process; what it was given."""
-        recorder, surroundings = self.context.recorder, self.context.surroundings
+        recorder, surroundings = self.context.recorder, self.context.around(self.unit)
         self._started_ns = began_ns = time.monotonic_ns()
         values = values_of(self.unit, surroundings, self.starts, probes)
         if self.unit.ready:
-            check_ports(self.unit, values, self.context)
+            await check_ports(self.unit, values, self.context)
         launch = launch_of(self.unit, surroundings, values)
         if (telemetry := self.context.telemetry) is not None:
             attempt = self.context.attempt
             await telemetry.begin(self.name, self.starts, attempt, values.env, began_ns)
         file = self.context.folder.probes(self.name, self.starts)
-        recorder.watch(self.name, self.starts, self.context.attempt, file, began_ns)
+        far = None if self.unit.host is None else surroundings.domain
+        recorder.watch(self.name, self.starts, self.context.attempt, file, began_ns, far)
         follow_logs(self.unit, self.starts, self.context, values, began_ns)
-        self.process = await self.context.services.supervisor.spawn(
-            launch._replace(deadline_ns=self._deadline_ns())
+        self.process = await self.context.spawn(
+            self.unit, launch._replace(deadline_ns=self._deadline_ns())
         )
         self.context.started.append(self.process)
         if self._stop_cause is not None:  # asked while it was being started
@@ -262,7 +263,7 @@ class RunningUnit:
         script = next((w for w in self.unit.command or () if w.endswith(".py")), "")
         return tuple(dict.fromkeys((self.unit.folder or group, group, (group / script).parent)))
 
-    async def fail(self, message: str) -> None:
+    async def fail(self, message: str, cause: EndCause = EndCause.INFRA) -> None:
         """The runner or the machine has failed the unit: end it with nothing that may be broken."""
         if self.process is not None:
             self.process.kill()
@@ -270,7 +271,7 @@ class RunningUnit:
                 await self.process.ended
             self.process = None
         self.state = UnitState.FAILED
-        self.end = self._made_end(EndCause.INFRA, message=message)
+        self.end = self._made_end(cause, message=message)
         self._tell_change()
 
     def not_run(self, message: str, blocked_by: str | None = None) -> None:
@@ -281,7 +282,8 @@ class RunningUnit:
         for process in self._clearing:
             process.release()
         for process in self._clearing:
-            self._leaks.extend(await process.cleared)
+            with contextlib.suppress(HostError):  # told already; what is there ends by itself
+                self._leaks.extend(await process.cleared)
         self._clearing.clear()
         if self.end is not None and self._leaks:
             self.end = self.end._replace(leaks=tuple(self._leaks))
@@ -411,7 +413,8 @@ class RunningUnit:
     def _watch_ports(self, process: SupervisedProcess) -> None:
         """Note whether it listens now that it has said that it is ready, and else since when."""
         ports = self.context.surroundings.ports.get(self.name, {})
-        if not ports or any(ready.kind in ("tcp", "http") for ready in self.unit.ready):
+        asked = any(ready.kind in ("tcp", "http") for ready in self.unit.ready)
+        if not ports or asked or self.unit.host is not None:
             return
         ready_ns = self._ready_ns or time.monotonic_ns()
         if (there := listening()) is None:

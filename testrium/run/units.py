@@ -10,7 +10,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 from testrium.declared.units import Unit
-from testrium.errors import InfraError
+from testrium.errors import HostError, InfraError
 from testrium.evidence import End, EndCause, Event, OpenWait, UnitState
 from testrium.results import LONG_WAIT_NS, Awaited
 from testrium.run.change import ChangeSignal
@@ -197,7 +197,7 @@ class GroupUnits:
         self.running_units = {
             unit.name: _running_unit(unit, context) for unit in context.scenario.units
         }
-        self.infra = ""
+        self.infra = self.infra_at = ""
         self._expectations = expectations
         self._setup_done = setup_done
         self._tests_drive = tests_drive
@@ -226,6 +226,8 @@ class GroupUnits:
             running.on_change = self._dependencies.update
         context.recorder.subscribe(self._see)
         context.logs.on_error = self.give_up
+        for host in context.hosts.values():
+            host.on_failure = self._lose_host
         if context.injector is not None:
             context.injector.targets = self.running_units
 
@@ -331,9 +333,10 @@ class GroupUnits:
         self._dependencies.wake()
         self.context.change.notify()
 
-    def give_up(self, reason: str) -> None:
-        """End the group because the runner or the machine has failed it."""
-        self.infra = self.infra or reason
+    def give_up(self, reason: str, at: str = "") -> None:
+        """End the group because the runner, the machine or the host `at` has failed it."""
+        if not self.infra:
+            self.infra, self.infra_at = reason, at
         self.abort("")
 
     @property
@@ -373,6 +376,9 @@ class GroupUnits:
     async def _guarded(self, running: RunningUnit) -> None:
         try:
             await self._live(running)
+        except HostError as error:  # the host is what has failed, not its units
+            await running.fail(str(error), EndCause.ABANDONED)
+            self._lose_host(error)
         except InfraError as error:
             await self._fail(running, str(error))
         except Exception as error:  # noqa: BLE001 - a defect of ours must not hold the group up
@@ -383,6 +389,9 @@ class GroupUnits:
     async def _fail(self, running: RunningUnit, reason: str) -> None:
         await running.fail(reason)
         self.give_up(reason)
+
+    def _lose_host(self, error: HostError) -> None:
+        self.give_up(str(error), error.host)
 
     async def _live(self, running: RunningUnit) -> None:
         blocked_by = await self._wait_startable(running)

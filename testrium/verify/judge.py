@@ -267,7 +267,8 @@ def _infra(scenario: Scenario, evidence: Evidence) -> list[Finding]:
     ]
     if evidence.interrupted:
         messages.append("the run was interrupted before this group was complete")
-    return [Finding(Code.INFRA, scenario.id, message) for message in messages[:1]]
+    where = evidence.infra_at if evidence.infra and evidence.infra_at else scenario.id
+    return [Finding(Code.INFRA, where, message) for message in messages[:1]]
 
 
 def _unproved(scenario: Scenario, evidence: Evidence, index: EventIndex) -> list[Finding]:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections import deque
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from testrium.errors import InfraError, TestriumError
 from testrium.evidence import Leak
@@ -28,6 +28,9 @@ from testrium.run.supervisor.protocol import (
 )
 from testrium.system.platform import system
 from testrium.system.start_method import START_METHOD, StartMethod
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 _T = TypeVar("_T")
 
@@ -55,7 +58,7 @@ class SupervisedProcess:
     may be cancelled without harm to others who do.
     """
 
-    def __init__(self, supervisor: Supervisor, number: int, launch: Launch) -> None:
+    def __init__(self, supervisor: ProcessOwner, number: int, launch: Launch) -> None:
         loop = asyncio.get_running_loop()
         self.launch = launch
         self.pid = 0
@@ -142,6 +145,16 @@ class SupervisedProcess:
         )
         return await self._supervisor.spawn(launch)
 
+    async def connection(
+        self, host: str, port: int, tls: SSLContext | None = None
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Streams to a port as it is reached from the unit's host. Raises OSError."""
+        return await self._supervisor.connection(host, port, tls)
+
+    async def exists(self, path: Path) -> bool:
+        """Whether there is such a file on the unit's host."""
+        return await self._supervisor.exists(path)
+
     def _tell(self, op: str, **fields: object) -> None:
         if self.alive:
             self._supervisor._send({"op": op, "number": self._number, **fields})  # noqa: SLF001
@@ -170,7 +183,61 @@ class SupervisedProcess:
                 future.exception()  # seen: not everybody waits for all three
 
 
-class Supervisor:
+class ProcessOwner:
+    """The processes that one supervisor owns, here or on another host; who has it sends to it."""
+
+    def __init__(self) -> None:
+        self._processes: dict[int, SupervisedProcess] = {}
+        self._count = 0
+        self._failure: InfraError | None = None
+
+    async def spawn(self, launch: Launch) -> SupervisedProcess:
+        """Start a process; returns when it runs.
+
+        Raises:
+            LaunchError: no such program or folder.
+            InfraError: the machine cannot start it, or the supervisor is dead.
+        """
+        if self._failure is not None:
+            raise self._failure
+        self._count += 1
+        number = self._count
+        process = self._processes[number] = SupervisedProcess(self, number, launch)
+        self._send({"op": "start", "number": number, "launch": launch.to_message()})
+        try:
+            await process._started  # noqa: SLF001 - a process is made here
+        except asyncio.CancelledError:
+            process.kill()
+            raise
+        return process
+
+    async def connection(
+        self, host: str, port: int, tls: SSLContext | None = None
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Streams to a port, as processes reach it. Raises OSError."""
+        return await asyncio.open_connection(host, port, ssl=tls)
+
+    async def exists(self, path: Path) -> bool:
+        """Whether there is such a file where processes are."""
+        return path.exists()  # noqa: ASYNC240 - one call of the kernel; a thread would cost more
+
+    def _send(self, message: Message) -> None:
+        raise NotImplementedError
+
+    def _hear(self, message: Message) -> None:
+        """The supervisor has said something about a process."""
+        if (process := self._processes.get(message["number"])) is not None:
+            process._hear(message)  # noqa: SLF001
+            if message["event"] in ("cleared", "refused"):
+                del self._processes[message["number"]]
+
+    def _fail_all(self, failure: InfraError) -> None:
+        """Nothing will be heard of any process any more."""
+        for process in list(self._processes.values()):
+            process._fail(failure)  # noqa: SLF001
+
+
+class Supervisor(ProcessOwner):
     """Owns all processes of a run.
 
         with Supervisor.launch() as supervisor:   # at once, before there is a loop
@@ -186,16 +253,14 @@ class Supervisor:
     """
 
     def __init__(self, booted: bootstrap.Booted) -> None:
+        super().__init__()
         self.own: set[int] = set()
         self._wire = booted.wire
         self._program = booted.program
         self._mark = booted.mark
         self._writer: asyncio.StreamWriter | None = None
         self._listening: asyncio.Task[None] | None = None
-        self._processes: dict[int, SupervisedProcess] = {}
-        self._count = 0
         self._closing = False
-        self._failure: InfraError | None = None
 
     @classmethod
     def launch(cls, start_method: StartMethod = START_METHOD) -> Self:
@@ -241,26 +306,6 @@ class Supervisor:
                 )
             system.resume_children()
 
-    async def spawn(self, launch: Launch) -> SupervisedProcess:
-        """Start a process; returns when it runs.
-
-        Raises:
-            LaunchError: no such program or folder.
-            InfraError: the machine cannot start it, or the supervisor is dead.
-        """
-        if self._failure is not None:
-            raise self._failure
-        self._count += 1
-        number = self._count
-        process = self._processes[number] = SupervisedProcess(self, number, launch)
-        self._send({"op": "start", "number": number, "launch": launch.to_message()})
-        try:
-            await process._started  # noqa: SLF001 - a process is made here
-        except asyncio.CancelledError:
-            process.kill()
-            raise
-        return process
-
     async def close(self) -> None:
         """Kill what is left of the run; returns when it is gone."""
         self._closing = True
@@ -280,11 +325,7 @@ class Supervisor:
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         with contextlib.suppress(ConnectionError):
             while line := await reader.readline():
-                message = json.loads(line)
-                if (process := self._processes.get(message["number"])) is not None:
-                    process._hear(message)  # noqa: SLF001
-                    if message["event"] in ("cleared", "refused"):
-                        del self._processes[message["number"]]
+                self._hear(json.loads(line))
         await self._end()
 
     async def _end(self) -> None:
@@ -295,9 +336,7 @@ class Supervisor:
             self._failure = InfraError(f"the supervisor {how}")
             units = [process.pid for process in self._processes.values() if process.pid]
             await asyncio.to_thread(system.end_orphans, self._spared(), self._mark, units)
-        failure = self._failure or InfraError("the run was closed")
-        for process in list(self._processes.values()):
-            process._fail(failure)  # noqa: SLF001
+        self._fail_all(self._failure or InfraError("the run was closed"))
 
     def _spared(self) -> set[int]:
         import multiprocessing

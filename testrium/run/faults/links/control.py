@@ -83,8 +83,14 @@ class Links:
             reader = await self._before_end(connected)
         self._tasks.append(asyncio.create_task(self._listen(reader)))
         real, links = self._surroundings.ports, self._surroundings.links
+        group = self._scenario.group
+        hosts = {
+            unit.name: group.hosts[unit.host].address or ""
+            for unit in self._scenario.units
+            if unit.host
+        }
         ports = {
-            f"{unit}.{name}": [port, real[unit][name]]
+            f"{unit}.{name}": [port, real[unit][name], hosts.get(unit, "")]
             for unit, names in links.items()
             for name, port in names.items()
         }

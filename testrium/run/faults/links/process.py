@@ -3,7 +3,8 @@
 It is started like a unit, below the supervisor, and connects back to the runner. One JSON line
 each:
 
-    {"op": "open", "links": {"api.http": [port, port of the unit]}}  -> {"event": "open"}
+    {"op": "open", "links": {"api.http": [port, port of the unit, address of its host or ""]}}
+                                                                     -> {"event": "open"}
     {"op": "unit", "links": [...], "up": true, "id": 7}              -> {"event": "done", "id": 7}
     {"op": "begin", "fault": 0, "link": "api.http", "impairment": {...}, "for_ns": N or null}
                                                -> {"event": "began", "fault": 0, "t_ns": T}
@@ -24,6 +25,7 @@ import os
 import random
 import socket
 import time
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -65,13 +67,14 @@ class Link:
     none they are refused, as they would be without us.
     """
 
-    def __init__(self, port: int, unit_port: int, condition: Condition) -> None:
+    def __init__(self, port: int, unit_port: int, condition: Condition, host: str = "") -> None:
         self.condition = condition
         self.unit_is_up = True
         self.paces = (ThrottleQueue(), ThrottleQueue())
         self.seen = Seen()
         self._port = port
         self._unit_port = unit_port
+        self._host = host  # another one, where the unit is
         self._change = ChangeSignal()
         self._listening: list[tuple[socket.socket, asyncio.Task[None]]] = []
         self._connections: dict[Connection, asyncio.Task[None]] = {}
@@ -130,13 +133,21 @@ class Link:
 
     async def connect(self) -> socket.socket:
         error: OSError | None = None
-        for family, address in _LOOPBACK:
+        for family, address in await self._places():
             try:
                 return await _connected(family, address, self._unit_port)
             except OSError as refused:
                 error = error or refused
         assert error is not None
         raise error
+
+    async def _places(self) -> Sequence[tuple[int, str]]:
+        """Where the unit may listen."""
+        if not self._host:
+            return _LOOPBACK
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(self._host, self._unit_port, type=socket.SOCK_STREAM)
+        return [(family, str(address[0])) for family, _, _, _, address in found]
 
     def count(self, *, passed: int = 0, broken: int = 0) -> None:
         seen = self.seen
@@ -235,8 +246,9 @@ class _Links:
         """Do what the runner says. Raises OSError: a port is in use."""
         match message["op"]:
             case "open":
-                for name, (port, unit_port) in message["links"].items():
-                    link = self._links[name] = Link(port, unit_port, Condition(random.random))
+                for name, (port, unit_port, host) in message["links"].items():
+                    link = Link(port, unit_port, Condition(random.random), host)
+                    self._links[name] = link
                     link.listen()
                 self.tell("open")
             case "unit":

@@ -1,0 +1,550 @@
+"""The far end of a host's pipe: a supervisor, what its units write, their waits, their figures.
+
+It imports the standard library and what units themselves import, so that it runs wherever there is
+a Python. It ends with the pipe: then everything that it started is killed, and its folder is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+from time import monotonic_ns
+from typing import IO, Any
+
+import testrium
+from testrium.probe.environment import PROBES, clock_domain
+from testrium.record.inotify import Inotify
+from testrium.run.hosts.frames import (
+    BEAT_S,
+    GREETING,
+    HEADER,
+    LONGEST,
+    MOST_MISSED,
+    PART,
+    WINDOW,
+    Connections,
+    frame,
+    message,
+)
+from testrium.run.ports import Lease, PortAllocator, listening
+from testrium.run.supervisor import bootstrap
+from testrium.system.platform import system
+from testrium.system.start_method import START_METHOD
+
+#: How long the supervisor may take to end what it owns.
+_END_LIMIT_S = 1.5
+
+#: Where nothing tells of what was written, files are looked at so often.
+_SWEEP_S = 0.02
+#: The same where something does: a net for what it does not see.
+_SAFETY_SWEEP_S = 0.5
+
+
+def main() -> None:
+    """Say who this is, and serve the runner at the other end of the standard streams."""
+    said = {
+        "testrium": testrium.__version__,
+        "python": list(sys.version_info[:3]),
+        "executable": sys.executable,
+    }
+    os.write(1, GREETING + json.dumps(said).encode() + b"\n")
+    answer = b""
+    while not answer.endswith(b"\n"):
+        if not (part := os.read(0, 1)):
+            return
+        answer += part
+    if int(answer):
+        sys.exit("testrium agent: the runner is of another version")
+    serve(None)
+
+
+def serve(code: str | None) -> None:
+    """Serve the runner until the pipe ends; then nothing is left.
+
+    Args:
+        code: the folder of Testrium's own files, where they were sent along.
+    """
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+    read_fd, write_fd = os.dup(0), os.dup(1)
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(2, 1)  # whatever prints must not stand between frames
+    folder = Path(tempfile.mkdtemp(prefix="testrium-host-"))
+    try:
+        asyncio.run(_Agent(read_fd, write_fd, folder, code).run())
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if code is not None:
+            shutil.rmtree(code, ignore_errors=True)
+    os._exit(0)
+
+
+class _Feed:
+    """A file that the far end writes, and how far it was sent home."""
+
+    def __init__(self, number: int, path: Path) -> None:
+        self.number = number
+        self.path = path
+        self.offset = 0
+        self._identity: tuple[int, int] | None = None
+
+    def look(self) -> tuple[str, int]:
+        """What was done to it besides appending ("cut", "gone", "replaced"), and its size."""
+        try:
+            status = self.path.stat()
+        except OSError:
+            return ("gone" if self._identity is not None else "", 0)
+        identity = (status.st_dev, status.st_ino)
+        before, self._identity = self._identity, identity
+        if before not in (None, identity):
+            return "replaced", status.st_size
+        return ("cut" if status.st_size < self.offset else ""), status.st_size
+
+    def forget(self) -> None:
+        self._identity = None
+
+
+class _Feeds:
+    """All such files: bytes go home as they are written, as much as home has room for."""
+
+    def __init__(self, send: Any, root: Path) -> None:
+        self._send = send
+        self._root = root
+        self._feeds: dict[Path, _Feed] = {}
+        self._watched: dict[int, _Feed] = {}
+        self._inotify = Inotify.open()
+        self._room = WINDOW
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+        self._news = asyncio.Event()
+        self._busy = asyncio.Lock()
+
+    def open(self) -> None:
+        if self._inotify is not None:
+            asyncio.get_running_loop().add_reader(self._inotify.fileno(), self._heed)
+
+    def follow(self, path: Path) -> None:
+        """Send all that is written to this file; it is made if need be."""
+        if path in self._feeds or not path.is_relative_to(self._root):
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        feed = self._feeds[path] = _Feed(len(self._feeds) + 1, path)
+        self._send(message("feed", feed=feed.number, path=str(path.relative_to(self._root))))
+        number = self._inotify.add(str(path)) if self._inotify is not None else None
+        if number is not None:
+            self._watched[number] = feed
+        self._news.set()
+
+    def arrived(self, count: int) -> None:
+        self._room += count
+        self._has_room.set()
+
+    async def run(self) -> None:
+        """Send what is new, whenever there is something."""
+        pause_s = _SWEEP_S if self._inotify is None else _SAFETY_SWEEP_S
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._news.wait()
+            self._news.clear()
+            await self.flush()
+
+    async def flush(self, paths: tuple[Path, ...] | None = None) -> None:
+        """Send all that was written before this call to these files, or to any."""
+        feeds = [feed for feed in map(self._feeds.get, paths or tuple(self._feeds)) if feed]
+        async with self._busy:
+            goals = {feed: self._goal(feed) for feed in feeds}
+            while open_feeds := [feed for feed in feeds if feed.offset < goals[feed]]:
+                for feed in open_feeds:  # a part of each in turn: none holds up the others
+                    await self._send_part(feed, goals)
+
+    async def send_again(self, path: Path) -> None:
+        """Send a file from its beginning: it is rewritten there."""
+        if os.path.exists(path) and path.is_relative_to(self._root):  # noqa: PTH110, ASYNC240 - one call
+            self.follow(path)
+            self._send(message("cut", feed=self._feeds[path].number, to=0))
+            self._feeds[path].offset = 0
+            await self.flush((path,))
+
+    def _goal(self, feed: _Feed) -> int:
+        done, size = feed.look()
+        if done == "gone":
+            self._send(message("gone", feed=feed.number))
+            feed.forget()
+            feed.offset = 0
+        elif done:
+            to = size if done == "cut" else 0
+            self._send(message(done, feed=feed.number, to=to))
+            feed.offset = to
+            if done == "replaced" and self._inotify is not None:
+                number = self._inotify.add(str(feed.path))
+                if number is not None:
+                    self._watched[number] = feed
+        return size
+
+    async def _send_part(self, feed: _Feed, goals: dict[_Feed, int]) -> None:
+        while self._room <= 0:
+            self._has_room.clear()
+            await self._has_room.wait()
+        try:
+            with feed.path.open("rb") as file:
+                file.seek(feed.offset)
+                data = file.read(min(PART, goals[feed] - feed.offset))
+        except OSError:
+            data = b""
+        if not data:
+            goals[feed] = feed.offset  # it was cut meanwhile: the next look tells
+            return
+        feed.offset += len(data)
+        self._room -= len(data)
+        self._send(frame(b"F", feed.number, data))
+        await asyncio.sleep(0)
+
+    def _heed(self) -> None:
+        assert self._inotify is not None
+        self._inotify.read()
+        self._news.set()
+
+
+class _UnitConnections(Connections):
+    """Those of units to the runner: what they wrote before goes first."""
+
+    def __init__(self, send: Any, feeds: _Feeds) -> None:
+        super().__init__(send, 1)
+        self._feeds = feeds
+
+    async def _before(self, number: int) -> None:
+        if number % 2:
+            await self._feeds.flush()
+
+
+class _Agent:
+    def __init__(self, read_fd: int, write_fd: int, folder: Path, code: str | None) -> None:
+        self._read_fd, self._write_fd = read_fd, write_fd
+        self._folder = folder
+        self._code = code
+        self._run_folder = folder / "run"
+        self._input = bytearray()
+        self._output = bytearray()
+        self._over = asyncio.Event()
+        self._missed = 0
+        self._feeds = _Feeds(self.send, self._run_folder)
+        self._connections = _UnitConnections(self.send, self._feeds)
+        self._files: dict[int, tuple[Path, ...]] = {}  # of each process that was started
+        self._stacks: dict[int, Path] = {}
+        self._lines: asyncio.Queue[bytes] = asyncio.Queue()
+        self._supervisor: asyncio.StreamWriter | None = None
+        self._booted: bootstrap.Booted | None = None
+        self._archive: IO[bytes] | None = None
+        self._leases: list[Lease] = []
+        self._keepers: dict[int, tuple[int, int]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def run(self) -> None:
+        """Until the pipe ends or home says so."""
+        loop = asyncio.get_running_loop()
+        for fd in (self._read_fd, self._write_fd):
+            os.set_blocking(fd, False)
+        loop.add_reader(self._read_fd, self._read)
+        loop.add_signal_handler(signal.SIGTERM, self._over.set)
+        self._begin(self._watch_pipe())
+        await self._over.wait()
+        loop.remove_reader(self._read_fd)
+        await self._end()
+
+    def send(self, data: bytes) -> None:
+        self._output += data
+        self._write()
+
+    # The pipe ---------------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        try:
+            data = os.read(self._read_fd, 1 << 18)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        read_ns = monotonic_ns()
+        if not data:
+            self._over.set()
+            return
+        self._missed = 0
+        self._input += data
+        start = 0
+        while len(self._input) - start >= HEADER.size:
+            kind, number, length = HEADER.unpack_from(self._input, start)
+            end = start + HEADER.size + length
+            if length > LONGEST:
+                self._over.set()
+                return
+            if len(self._input) < end:
+                break
+            self._take(kind, number, bytes(self._input[start + HEADER.size : end]), read_ns)
+            start = end
+        del self._input[:start]
+
+    def _write(self) -> None:
+        while self._output:
+            try:
+                written = os.write(self._write_fd, self._output[: 1 << 18])
+            except BlockingIOError:
+                asyncio.get_running_loop().add_writer(self._write_fd, self._write)
+                return
+            except OSError:
+                self._over.set()
+                return
+            del self._output[:written]
+        asyncio.get_running_loop().remove_writer(self._write_fd)
+
+    async def _watch_pipe(self) -> None:
+        while self._missed < MOST_MISSED:
+            await asyncio.sleep(BEAT_S)
+            self._missed += 1
+        self._over.set()
+
+    def _take(self, kind: bytes, number: int, content: bytes, read_ns: int) -> None:
+        match kind:
+            case b"M":
+                self._obey(json.loads(content), read_ns)
+            case b"S":
+                self._pass_on(content)
+            case b"P":
+                self._begin_part(content)
+            case b"A":
+                self._feeds.arrived(number)
+            case b"O":
+                self._begin(self._connect(number, json.loads(content)))
+            case _:
+                self._connections.take(kind, number, content)
+
+    def _obey(self, told: dict[str, Any], read_ns: int) -> None:
+        match told["op"]:
+            case "clock":
+                self.send(message("clock", t1=told["t1"], t2=read_ns, t3=monotonic_ns()))
+            case "open":
+                self._begin(self._open())
+            case "put":
+                self._put(told["path"])
+            case "ask":
+                self._begin(self._answer(told))
+            case "close":
+                self._begin(self._close())
+
+    def _begin(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.send(message("failed", reason=f"{type(error).__name__}: {error}"))
+
+    # What home asks for -----------------------------------------------------------------------
+
+    async def _open(self) -> None:
+        """Start the supervisor, and say what there is."""
+        if problem := system.proc_problem():
+            self.send(message("failed", reason=problem))
+            return
+        system.become_subreaper()
+        self._run_folder.mkdir(mode=0o700)
+        self._booted = bootstrap.start(START_METHOD)
+        reader, self._supervisor = await asyncio.open_connection(
+            sock=self._booted.wire, limit=LONGEST
+        )
+        self._begin(self._hear(reader))
+        self._begin(self._relay())
+        self._feeds.open()
+        self._begin(self._feeds.run())
+        await asyncio.start_unix_server(self._wait_asked, self._folder / "waits")
+        self.send(message("opened", **self._facts()))
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "folder": str(self._folder),
+            "code": self._code,
+            "environment": dict(os.environ),
+            "domain": clock_domain(),
+            "host": platform.node(),
+            "system": platform.platform(),
+            "cores": os.cpu_count(),
+            "files": _limit_of_files(),
+        }
+
+    def _put(self, path: str) -> None:
+        self._archive = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - until it is unpacked
+        self._target = self._folder / path
+
+    def _begin_part(self, content: bytes) -> None:
+        assert self._archive is not None
+        if content:
+            self._archive.write(content)
+            return
+        archive, self._archive = self._archive, None
+        with archive:
+            archive.seek(0)
+            with tarfile.open(fileobj=archive) as packed:
+                packed.extractall(self._target, filter="tar")
+
+    async def _answer(self, asked: dict[str, Any]) -> None:
+        answer: dict[str, Any]
+        match asked["what"]:
+            case "ports":
+                lease = PortAllocator().allocate(asked["count"])
+                self._leases.append(lease)
+                answer = {"ports": list(lease.ports)}
+            case "exists":
+                answer = {"exists": os.path.exists(asked["path"])}  # noqa: PTH110, ASYNC240 - one call
+            case "listening":
+                there = listening()
+                answer = {"ports": None if there is None else sorted(there)}
+            case "program":
+                answer = {"path": shutil.which(asked["name"])}
+            case "figures":
+                answer = {"processes": figures_of(asked["pid"], asked["keeper"])}
+            case _:
+                answer = {}
+        self.send(message("answer", id=asked["id"], **answer))
+
+    async def _connect(self, number: int, to: dict[str, Any]) -> None:
+        try:
+            reader, writer = await asyncio.open_connection(to["host"], to["port"])
+        except OSError as error:
+            self._connections.refuse(number, error)
+        else:
+            self._connections.accept(number, reader, writer)
+
+    def _wait_asked(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._begin(self._join_wait(reader, writer))
+
+    async def _join_wait(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await self._connections.ask(reader, writer, to="waits")
+        except OSError:
+            writer.close()
+
+    # The supervisor ---------------------------------------------------------------------------
+
+    def _pass_on(self, line: bytes) -> None:
+        """A line of the runner for the supervisor."""
+        if self._supervisor is None:
+            return
+        told = json.loads(line)
+        if told["op"] == "start":
+            launch = told["launch"]
+            number = told["number"]
+            files = [Path(launch[name]) for name in ("stdout", "stderr")]
+            if probes := launch["env"].get(PROBES):
+                files.append(Path(probes))
+            self._files[number] = tuple(files)
+            self._stacks[number] = Path(launch["stacks"])
+            for path in files:
+                self._feeds.follow(path)
+        self._supervisor.write(line)
+
+    async def _hear(self, reader: asyncio.StreamReader) -> None:
+        with contextlib.suppress(ConnectionError):
+            while line := await reader.readline():
+                self._lines.put_nowait(line)
+        if not self._over.is_set():
+            self.send(message("failed", reason="the supervisor there has ended"))
+
+    async def _relay(self) -> None:
+        """Send home what the supervisor says, behind what its units wrote before."""
+        while True:
+            line = await self._lines.get()
+            told = json.loads(line)
+            number = told["number"]
+            if told["event"] == "ended":
+                await self._feeds.flush(self._files.get(number, ()))
+                await self._feeds.send_again(self._stacks[number])
+            self.send(frame(b"S", 0, line))
+            if told["event"] in ("cleared", "refused"):
+                self._files.pop(number, None)
+                self._stacks.pop(number, None)
+
+    # The end ----------------------------------------------------------------------------------
+
+    async def _close(self) -> None:
+        """Kill what is left, send the last bytes, say so."""
+        await self._end_supervisor()
+        await self._feeds.flush()
+        self.send(message("closed"))  # home closes the pipe then
+
+    async def _end_supervisor(self) -> None:
+        booted, self._booted = self._booted, None
+        if booted is None:
+            return
+        assert self._supervisor is not None
+        self._supervisor.close()
+        try:
+            await asyncio.to_thread(booted.program.wait, _END_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            booted.program.kill()
+            await asyncio.to_thread(system.end_orphans, (), booted.mark, ())
+
+    async def _end(self) -> None:
+        await self._end_supervisor()
+        self._connections.close()
+        for lease in self._leases:
+            lease.release()
+        for task in self._tasks:
+            task.cancel()
+
+
+def _limit_of_files() -> int | None:
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return None
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def figures_of(pid: int, keeper: int) -> list[list[Any]]:
+    """Of a unit's processes: pid, state, parent, CPU seconds, those waited for, threads, bytes,
+    open files and command line. Its keeper comes last, with 0 in all but what it waited for.
+    """
+    found = [row for each in system.unit_pids(pid, keeper) if (row := _figures(each)) is not None]
+    kept = _figures(keeper) if keeper else None
+    return [*found, [keeper, "", 0, 0.0, kept[4] if kept else 0.0, 0, 0, 0, ""]]
+
+
+def _figures(pid: int) -> list[Any] | None:
+    """Source: proc(5), /proc/PID/stat."""
+    folder = Path("/proc", str(pid))
+    try:
+        fields = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
+        line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return None
+    ticks = os.sysconf("SC_CLK_TCK")
+    times = [int(field) / ticks for field in fields[11:15]]
+    try:
+        files = sum(1 for _ in (folder / "fd").iterdir())
+    except OSError:
+        files = 0
+    return [
+        pid,
+        "zombie" if fields[0] in "ZXx" else "sleeping" if fields[0] == "S" else "running",
+        int(fields[1]),
+        times[0] + times[1],
+        times[2] + times[3],
+        int(fields[17]),
+        int(fields[21]) * os.sysconf("SC_PAGE_SIZE"),
+        files,
+        line.strip()[:300],
+    ]

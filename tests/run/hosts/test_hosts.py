@@ -1,0 +1,159 @@
+"""Units on other hosts: what holds at home holds there, and nothing is left when the pipe breaks.
+
+The other host is this machine behind a shell: its supervisor, folder and files are others.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Workplace
+
+EDGE = """
+    [hosts.edge]
+    connect = ["sh", "-c"]
+    address = "127.0.0.1"
+    python = '{python}'
+"""
+
+CODE = """
+    import os, socket, subprocess, sys
+
+    def client():
+        me = testrium.unit()
+        me.send("asked", key="k1")
+        host, port = os.environ["TESTRIUM_ADDRESS_WORKER"], os.environ["TESTRIUM_PORT_WORKER_IN"]
+        with socket.create_connection((host, int(port))) as wire:
+            wire.sendall(b"k1")
+            assert wire.recv(10) == b"ok"
+        me.receive("answered", key="k1")
+
+    def worker():
+        me = testrium.unit()
+        print("in", os.getcwd(), sys.executable, flush=True)
+        server = socket.create_server(("", int(os.environ["TESTRIUM_PORT_IN"])))
+        open("listens", "w").close()
+        while True:
+            wire, _ = server.accept()
+            if key := wire.recv(10).decode():
+                asked = me.wait_for("client:asked", key=key, timeout=5)
+                me.receive("taken", key=key, waited_for=asked.step)
+                wire.sendall(b"ok")
+            wire.close()
+
+    def breaks_its_pipe():
+        pid = os.getpid()
+        for _ in range(3):  # its keeper, the supervisor, the agent
+            pid = int(open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[1])
+        subprocess.Popen(["sleep", "1000"])
+        testrium.unit().probe("about-to")
+        testrium.unit().wait_for("worker:about-to", timeout=5)  # it is at home
+        os.kill(pid, 9)
+        subprocess.run(["sleep", "1000"])
+"""
+
+
+@pytest.fixture(scope="session")
+def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python without Testrium, and without any other package."""
+    folder = tmp_path_factory.mktemp("bare")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    return folder / "bin" / "python"
+
+
+def test_unit_on_another_host_takes_part_as_at_home(
+    workplace: Workplace, bare_python: Path
+) -> None:
+    workplace.group(
+        {
+            "client": 'entrypoint = "test_case:client"\nunit_dependencies = ["worker"]',
+            "worker": """
+                host = "edge"
+                entrypoint = "test_case:worker"
+                ports = ["in"]
+                env = {PLACE = "${run.dir}"}
+                ready = [{tcp = "${port.in}"}, {file = "listens"}, {log = "^in /"},
+                         {command = ["test", "-e", "listens"]}]
+                [[worker.probes]]
+                log = '^in (?P<folder>\\\\S+)'
+                step = "began"
+                meta = {folder = "${folder}"}
+            """,
+        },
+        CODE,
+        tables=EDGE.format(python=bare_python)
+        + """
+    [[circuits]]
+    name = "request"
+    route = ["client:asked", "worker:taken", "client:answered"]
+    keys = "1"
+    within = "5s"
+
+    [[faults]]
+    at = "worker:taken"
+    do = "delay"
+    for = "20ms"
+    """,
+    )
+    outcome = workplace.run("group")
+    assert outcome.exit_code == 0, outcome.stdout
+    [circuit] = outcome.group["circuits"]
+    assert circuit["max_ms"] >= 20
+    log = Path(outcome.group["run_dir"], "units/worker/stdout.log").read_text()
+    _, folder, python = log.split()
+    assert Path(python) == bare_python
+    assert not Path(folder).exists()  # the temporary one that the group's was sent to
+    assert folder != str(workplace.folder / "group")
+    assert outcome.unit("worker")["state"] == "stopped"
+
+
+def test_broken_pipe_is_infra_at_the_host_and_leaves_nothing(workplace: Workplace) -> None:
+    workplace.group(
+        {
+            "worker": 'host = "edge"\nentrypoint = "test_case:breaks_its_pipe"',
+            "other": 'command = ["sleep", "1000"]',
+        },
+        CODE,
+        tables=EDGE.format(python=sys.executable),
+    )
+    outcome = workplace.run("group")  # which sees that no process is left
+    assert outcome.exit_code == 5, outcome.stdout
+    assert outcome.codes == ["infra edge"]
+    assert (
+        "config.toml:5: hosts.edge: the pipe has broken" in outcome.group["findings"][0]["message"]
+    )
+    probes = Path(outcome.group["run_dir"], "units/worker/probes-1.jsonl").read_text()
+    assert '"step":"about-to"' in probes
+
+
+def test_host_that_cannot_be_reached_is_infra_and_says_why(workplace: Workplace) -> None:
+    other = workplace.folder / "other"
+    workplace.write(other / "testrium.py", "__version__ = '0.1.0'")
+    cases = {
+        "a": ('["no-such-ssh"]', "python3", "connect: 'no-such-ssh' cannot be started: No such"),
+        "b": ('["sh", "-c", "echo no route >&2; exit 255"]', "python3", "code 255: no route"),
+        "c": ('["sh", "-c"]', "/no/python", "(is python = '/no/python' there?)"),
+        "d": (
+            f'["env", "PYTHONPATH={other}", "sh", "-c"]',
+            sys.executable,
+            "has Testrium 0.1.0 there, this is ",
+        ),
+    }
+    for name, (connect, python, _) in cases.items():
+        workplace.group(
+            {"worker": 'host = "edge"\ncommand = ["true"]'},
+            tables=f"[hosts.edge]\nconnect = {connect}\npython = '{python}'",
+            name=name,
+        )
+    outcome = workplace.run()
+    assert outcome.exit_code == 5
+    for group in outcome.report["groups"]:
+        root, *_ = group["findings"]
+        told = cases[group["id"]][2]
+        assert (root["code"], root["where"]) == ("infra", "edge")
+        assert f"{group['id']}/config.toml:4: hosts.edge: " in root["message"]
+        assert told in root["message"]
