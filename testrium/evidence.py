@@ -80,6 +80,7 @@ class Reported(NamedTuple):
     better: Better
     reporter: str = ""
     attempt: int = 1
+    details: Mapping[str, Any] = EMPTY
 
 
 class Event(NamedTuple):

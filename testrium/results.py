@@ -31,7 +31,8 @@ class Measure(NamedTuple):
     """A figure of one result.
 
     `value` is the median of `n` reports for what processes report. `mean` and `deviation` (of a
-    sample: None for less than two) are those of the reports.
+    sample: None for less than two) are those of the reports. `details` are what the last report
+    that had some told with its value.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Measure(NamedTuple):
     n: int = 1
     mean: float | None = None
     deviation: float | None = None
+    details: Mapping[str, Any] = EMPTY
 
 
 class MetricResult(NamedTuple):

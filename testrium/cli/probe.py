@@ -24,7 +24,12 @@ from testrium.words import DIRECTIONS, EventType
 @click.option(
     "--cause", multiple=True, metavar="KEY", help="Name a key that caused the event (repeatable)."
 )
-@click.option("--meta", multiple=True, metavar="NAME=VALUE", help="Add metadata (repeatable).")
+@click.option(
+    "--meta",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Add metadata, or details of a metric (repeatable).",
+)
 @click.option(
     "--metric", type=(str, float), metavar="NAME VALUE", help="Report a metric instead of a STEP."
 )
@@ -56,7 +61,11 @@ def command(
 
     try:
         if metric is not None:
-            report(*metric, unit, better or DIRECTIONS[0])
+            given = {"--key": key, "--cause": cause, "--type": kind != EventType.DEFAULT}
+            for option, value in given.items():
+                if value:
+                    raise UsageError(f"{option} belongs to a STEP: a metric has none")
+            report(*metric, unit, better or DIRECTIONS[0], dict(map(_field, meta)))
             return 0
         if unit or better:
             raise UsageError("--unit and --better belong to --metric")

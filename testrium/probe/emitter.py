@@ -108,7 +108,7 @@ class Emitter:
         if cause:
             tail += f',"cause":{_quoted_keys(cause)}'
         if meta:
-            tail += f',"meta":{self._quoted_meta(meta)}'
+            tail += f',"meta":{self.quoted_meta(meta)}'
         if unit is not None:
             tail += f',"unit":{quoted(unit)}'
         line = (
@@ -165,7 +165,8 @@ class Emitter:
             self._heads[step, type_] = head
         return head
 
-    def _quoted_meta(self, meta: Mapping[str, Any]) -> str:
+    def quoted_meta(self, meta: Mapping[str, Any], field: str = "meta") -> str:
+        """The object as JSON. Raises TypeError, ValueError."""
         if self._encode is None:
             from json import JSONEncoder
 
@@ -175,7 +176,7 @@ class Emitter:
         try:
             text: str = self._encode(meta)
         except RecursionError:
-            raise ValueError("meta is nested too deeply") from None
+            raise ValueError(f"{field} is nested too deeply") from None
         check_depth(meta, text)
         check_names(meta)
         return text
@@ -452,7 +453,13 @@ def _clean(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def metric(name: str, value: float, unit: str = "", better: str = "smaller") -> None:
+def metric(
+    name: str,
+    value: float,
+    unit: str = "",
+    better: str = "smaller",
+    details: dict[str, Any] | None = None,
+) -> None:
     """Report a figure of this run: a throughput, a size, a time that the code itself took.
 
     Several reports of one name, from any process, are aggregated. Outside a run it does nothing. A
@@ -463,6 +470,7 @@ def metric(name: str, value: float, unit: str = "", better: str = "smaller") -> 
         value: a finite number, in `unit`.
         unit: up to 32 characters: "ms", "1/s"; "" for a plain number.
         better: "smaller" or "larger"; a regression is a change the other way.
+        details: how it came about, for reports: what JSON can hold.
 
     Raises:
         TypeError, ValueError: no name, value or unit for a metric; nothing was written.
@@ -472,8 +480,16 @@ def metric(name: str, value: float, unit: str = "", better: str = "smaller") -> 
     if not path:
         return
     number = check_metric(name, value, unit, better)
+    emitter = emitter_of(path, os.environ.get(names.DOMAIN, ""))
     line = (
         f'{{"metric":{quoted(name)},"value":{number!r},"unit":{quoted(unit)},"better":"{better}"'
-        f',"t_ns":{monotonic_ns()},"pid":{os.getpid()}}}\n'
+        f',"t_ns":{monotonic_ns()},"pid":{os.getpid()}'
     )
-    emitter_of(path, os.environ.get(names.DOMAIN, "")).append(line.encode())
+    if details:
+        if not isinstance(details, dict):
+            raise TypeError(f"a metric's details are a dictionary, not {type(details).__name__}")
+        line += f',"details":{emitter.quoted_meta(details, "details")}'
+    written = f"{line}}}\n".encode()
+    if len(written) > MAX_LINE:
+        raise ValueError(f"a metric's line is longer than {MAX_LINE} bytes")
+    emitter.append(written)

@@ -146,16 +146,19 @@ def insert_events(connection: sqlite3.Connection, readings: Sequence[Reading]) -
 
 def insert_metrics(connection: sqlite3.Connection, metrics: Sequence[tuple[Any, ...]]) -> None:
     """Store reports of metrics, in the transaction that is open."""
-    connection.executemany("INSERT INTO Metrics VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)", metrics)
+    connection.executemany(
+        "INSERT INTO Metrics VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", metrics
+    )
 
 
 def metric_rows(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
-    """The fields of `model.Reported`, in the order of storing."""
-    tables = "SELECT COUNT(*) FROM sqlite_schema WHERE name = 'Metrics'"
-    if not connection.execute(tables).fetchone()[0]:
+    """The fields of `evidence.Reported`, in the order of storing; its details are JSON."""
+    columns = {row[1] for row in connection.execute("PRAGMA table_info(Metrics)")}
+    if not columns:
         return []  # the file is older than metrics
+    details = "Details" if "Details" in columns else "NULL"
     return connection.execute(
-        "SELECT Name, Value, Measured, Better, Unit, Attempt FROM Metrics ORDER BY ID"
+        f"SELECT Name, Value, Measured, Better, Unit, Attempt, {details} FROM Metrics ORDER BY ID"  # noqa: S608 - a column of ours
     ).fetchall()
 
 

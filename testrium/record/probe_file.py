@@ -39,7 +39,7 @@ FIELDS = frozenset(
     )
 )
 
-METRIC_FIELDS = frozenset(("metric", "value", "unit", "better", "t_ns", "pid"))
+METRIC_FIELDS = frozenset(("metric", "value", "unit", "better", "details", "t_ns", "pid"))
 
 #: Characters of a damaged line that are kept.
 _SHOWN = 200
@@ -71,6 +71,7 @@ class MetricLine(NamedTuple):
     value: float
     unit: str
     better: str
+    details_json: str | None
     t_ns: int | None
     pid: int | None
 
@@ -108,9 +109,11 @@ def _metric(value: dict[str, Any]) -> MetricLine:
     better = given.get("better", "smaller")
     try:
         number = check_metric(name, given.get("value"), unit, better)
+        details = _checked_meta(given["details"], "details") if given.get("details") else None
     except (ValueError, TypeError) as error:
         raise BadLineError(str(error)) from error
-    return MetricLine(name, number, unit, better, _number(value, "t_ns"), _number(value, "pid"))
+    t_ns, pid = _number(value, "t_ns"), _number(value, "pid")
+    return MetricLine(name, number, unit, better, details, t_ns, pid)
 
 
 def check_fields(value: dict[str, Any]) -> ProbeLine:
@@ -183,14 +186,14 @@ def _checked_cause(cause: object) -> str:
     return json.dumps(cause, ensure_ascii=False)
 
 
-def _checked_meta(meta: object) -> str:
+def _checked_meta(meta: object, field: str = "meta") -> str:
     if not isinstance(meta, dict):
-        raise TypeError("meta is an object")
+        raise TypeError(f"{field} is an object")
     try:
         text = json.dumps(meta, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except RecursionError as error:
-        raise ValueError("meta is nested too deeply") from error
-    check_text(text, "meta")
+        raise ValueError(f"{field} is nested too deeply") from error
+    check_text(text, field)
     check_depth(meta, text)
     return text
 
@@ -234,7 +237,7 @@ MAX_DAMAGES = 1000
 DamageFields = tuple[str, str, str, int]
 
 #: Columns of the table Metrics, but for its ID.
-MetricFields = tuple[str, float, str, str, str, int, int, int, int]
+MetricFields = tuple[str, float, str, str, str, int, int, int, int, str | None]
 
 
 #: Where one of many lines has to be read by itself, so many of its neighbours are too.
@@ -593,7 +596,7 @@ class ProbeFile:
     def _metric(self, line: MetricLine, read_ns: int) -> MetricFields:
         t_ns = read_ns if line.t_ns is None else line.t_ns
         reporter = (self.unit, line.pid or 0, t_ns, self.start, self.attempt)
-        return (*line[:4], *reporter)
+        return (*line[:4], *reporter, line.details_json)
 
     def _damage(self, damages: list[DamageFields], reason: str, line: bytes) -> None:
         self._damages += 1

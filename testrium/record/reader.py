@@ -107,6 +107,10 @@ def _died_of_it(end: End, events: Sequence[Event]) -> bool:
     )
 
 
+def _reported(row: tuple[Any, ...]) -> Reported:
+    return Reported(*row[:6])._replace(details=json.loads(row[6]) if row[6] else {})
+
+
 def load_evidence(database: Path) -> Evidence:
     """All that a stored group run can be judged by.
 
@@ -156,7 +160,7 @@ def load_evidence(database: Path) -> Evidence:
                 infra_at=meta.get("infra_at", ""),
                 interrupted=meta.get("interrupted", False),
                 suspended_ns=meta.get("suspended_ns", 0),
-                metrics=tuple(Reported(*row) for row in metric_rows(connection)),
+                metrics=tuple(map(_reported, metric_rows(connection))),
             )
         except (sqlite3.Error, ValueError) as error:
             raise InfraError(f"cannot read {database}: {error}") from error

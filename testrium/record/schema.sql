@@ -112,7 +112,8 @@ CREATE TABLE IF NOT EXISTS Metrics (   -- figures that processes reported
     Pid      INTEGER,                  -- that process; 0 when it did not say
     TimeNs   INTEGER,                  -- when it was reported; without a time, when it was read
     Start    INTEGER,                  -- which start of the unit
-    Attempt  INTEGER                   -- in which start of the circuit
+    Attempt  INTEGER,                  -- in which start of the circuit
+    Details  TEXT                      -- what was told with it, JSON; null for nothing
 );
 
 CREATE TABLE IF NOT EXISTS UnitStates ( -- how units came to the state in UnitStatus

@@ -235,6 +235,8 @@ class MeasureReport(TypedDict):
     mean: MaybeNumber
     deviation: MaybeNumber
     """of a sample"""
+    details: Annotated[dict[str, Any], Field(default_factory=dict)]
+    """what the last report that had some told with its value"""
 
 
 class RuleReport(TypedDict):

@@ -31,6 +31,9 @@ _INDENT = 2
 #: Of a metric's name, which may have 200 characters: the others say more in that room.
 _NAME_WIDTH = 40
 
+#: Of what was told with a metric; report.json has all of it.
+_DETAILS_WIDTH = 60
+
 _CIRCUIT_HEADS = ("name", "verdict", "instances", "p50", "p95", "p99", "max")
 
 _VERDICT = _CIRCUIT_HEADS.index("verdict")
@@ -41,9 +44,10 @@ def tables(view: GroupView, width: int | None) -> Iterator[Line]:
     if view.circuits:
         yield from _titled("circuits", _circuit_rows(view.circuits), width, right=range(2, 7))
     if view.metrics:
-        yield from _titled(
-            "metrics", _metric_rows(view.metrics, width), width, right=(2, *range(4, 10))
-        )
+        rows = _metric_rows(view.metrics, width)
+        details = any(metric.details for metric in view.metrics)
+        figures = range(4, len(rows[0]) - details)
+        yield from _titled("metrics", rows, width, right=(2, *figures))
     if view.units:
         yield from _titled("units", _unit_rows(view.units), width, right=range(2, 8))
     if view.checks:
@@ -105,6 +109,8 @@ def _metric_rows(metrics: Sequence[MetricView], width: int | None) -> list[list[
     heads = ["name", "verdict", "value", "rule"]
     heads += ["baseline"] if compared else []
     heads += ["n", "mean", "deviation", "min", "max"] if several else []
+    detailed = any(metric.details for metric in metrics)
+    heads += ["details"] if detailed else []
     rows = [[Span(head, "dim") for head in heads]]
     for metric in metrics:
         verdict = metric.verdict
@@ -116,6 +122,7 @@ def _metric_rows(metrics: Sequence[MetricView], width: int | None) -> list[list[
                 Span(metric.rule or "-"),
                 *([Span(metric.baseline or "-")] if compared else ()),
                 *(_report_columns(metric) if several else ()),
+                *([Span(cut(metric.details, _DETAILS_WIDTH) or "-")] if detailed else ()),
             ]
         )
     return rows

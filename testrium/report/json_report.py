@@ -247,6 +247,7 @@ def _measure(measure: Measure) -> MeasureReport:
         "n": measure.n,
         "mean": measure.mean,
         "deviation": measure.deviation,
+        "details": dict(measure.details),
     }
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 from testrium.declared.groups import Scenario
-from testrium.evidence import End, Event, Finding
+from testrium.evidence import End, Event, Finding, TestResult
 from testrium.results import GroupResult, RunDetail, RunResult
 from testrium.variables import map_texts
 
@@ -38,14 +40,16 @@ class Mask:
         return event._replace(
             key=None if event.key is None else self.text(event.key),
             cause=tuple(map(self.text, event.cause)),
-            meta=MappingProxyType(
-                {name: map_texts(value, self.text) for name, value in event.meta.items()}
-            ),
+            meta=self._fields(event.meta),
         )
 
     def result(self, result: GroupResult) -> GroupResult:
         """The result as it may be shown."""
+        measures = (
+            one._replace(details=self._fields(one.details)) for one in result.judgement.measures
+        )
         judgement = result.judgement._replace(
+            measures=tuple(measures),
             findings=tuple(map(self._finding, result.judgement.findings)),
             notes=tuple(map(self._finding, result.judgement.notes)),
         )
@@ -53,10 +57,7 @@ class Mask:
             reason=self.text(result.reason),
             judgement=judgement,
             ends=tuple(map(self._end, result.ends)),
-            tests=tuple(
-                test._replace(message=self.text(test.message), traceback=self.text(test.traceback))
-                for test in result.tests
-            ),
+            tests=tuple(map(self._test, result.tests)),
             checks=tuple(
                 check._replace(
                     message=self.text(check.message), details=tuple(map(self.text, check.details))
@@ -90,6 +91,19 @@ class Mask:
                 )
                 for circuit in detail.circuits
             ),
+        )
+
+    def _fields(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+        return MappingProxyType(
+            {name: map_texts(value, self.text) for name, value in fields.items()}
+        )
+
+    def _test(self, test: TestResult) -> TestResult:
+        return test._replace(
+            message=self.text(test.message),
+            traceback=self.text(test.traceback),
+            output=self.text(test.output),
+            remarks=tuple((code, self.text(text)) for code, text in test.remarks),
         )
 
     def _finding(self, finding: Finding) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -36,6 +37,7 @@ class MetricView(NamedTuple):
     deviation: str | None
     lowest: str | None
     highest: str | None
+    details: str = ""
 
 
 def metric_views(judgement: Judgement) -> tuple[MetricView, ...]:
@@ -61,6 +63,15 @@ def _metric_view(result: MetricResult, measure: Measure | None) -> MetricView:
         deviation=None if measure is None else shown(measure.deviation),
         lowest=shown(result.lowest),
         highest=shown(result.highest),
+        details="" if measure is None else _details(measure),
+    )
+
+
+def _details(measure: Measure) -> str:
+    """What was told with a value: `rows=100 cached=true`."""
+    return " ".join(
+        f"{name}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+        for name, value in measure.details.items()
     )
 
 

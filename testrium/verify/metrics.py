@@ -77,7 +77,9 @@ def _reported(reports: Mapping[str, Sequence[Reported]]) -> Iterator[Measure]:
         if len(_kinds(same)) == 1:
             n, mean, middle, deviation = summary([report.value for report in same])
             first = same[0]
-            yield Measure(name, middle, first.unit, "reported", first.better, n, mean, deviation)
+            details = next((one.details for one in reversed(same) if one.details), EMPTY)
+            told = (first.better, n, mean, deviation, details)
+            yield Measure(name, middle, first.unit, "reported", *told)
 
 
 def metric_findings(

@@ -27,7 +27,7 @@ def test_a_metric_is_one_line_without_a_number(lines: Lines) -> None:
     before_ns = time.monotonic_ns()
     testrium.unit().probe("ready")
     testrium.metric("throughput", 12.5, "1/s", better="larger")
-    testrium.metric("queue", 3)
+    testrium.metric("queue", 3, details={"full": False})
     testrium.unit().probe("done")
     ready, throughput, queue, done = lines()
     assert before_ns <= throughput.pop("t_ns") <= time.monotonic_ns()
@@ -39,6 +39,7 @@ def test_a_metric_is_one_line_without_a_number(lines: Lines) -> None:
         "pid": os.getpid(),
     }
     assert (queue["value"], queue["unit"], queue["better"]) == (3.0, "", "smaller")
+    assert queue["details"] == {"full": False}
     assert done["seq"] == ready["seq"] + 1
 
 
@@ -76,6 +77,9 @@ def test_what_may_be_reported_is_read_back(
         (("rate", 1, "u" * 33), ValueError, "33 characters"),
         (("rate", 1, "", "lower"), ValueError, "'smaller' or 'larger'"),
         (("duration", 1), ValueError, "measures itself"),
+        (("rate", 1, "", "larger", [1]), TypeError, "details are a dictionary, not list"),
+        (("rate", 1, "", "larger", {"a": {1}}), TypeError, "not JSON serializable"),
+        (("rate", 1, "", "larger", {"a": "x" * 2**20}), ValueError, "longer than"),
         (("command.p95", 1), ValueError, "measures itself"),
         (("host.rss", 1), ValueError, "measures itself"),
     ],
@@ -135,10 +139,12 @@ def probe(*arguments: str) -> None:
 
 
 def test_a_shell_reports_a_metric(lines: Lines) -> None:
-    probe("--metric", "throughput", "12.5", "--unit", "1/s", "--better", "larger")
+    of_throughput = ("--metric", "throughput", "12.5", "--unit", "1/s", "--better", "larger")
+    probe(*of_throughput, "--meta", "rows=100", "--meta", "who=me")
     (line,) = lines()
     assert (line["metric"], line["value"], line["unit"]) == ("throughput", 12.5, "1/s")
     assert line["better"] == "larger"
+    assert line["details"] == {"rows": 100, "who": "me"}
 
 
 @pytest.mark.parametrize(
@@ -148,6 +154,8 @@ def test_a_shell_reports_a_metric(lines: Lines) -> None:
         (("ready", "--metric", "rate", "1"), "expected a STEP or --metric"),
         (("ready", "--unit", "ms"), "belong to --metric"),
         (("--metric", "rate", "nan"), "finite"),
+        (("--metric", "rate", "1", "--key", "k"), "--key belongs to a STEP"),
+        (("--metric", "rate", "1", "--type", "Send"), "--type belongs to a STEP"),
     ],
 )
 def test_what_a_shell_cannot_report(

@@ -159,12 +159,14 @@ def test_a_damaged_line_is_shown_short_and_as_text() -> None:
 
 def test_a_metric_s_line() -> None:
     assert parse_line(b'{"metric": "rate", "value": 12}') == MetricLine(
-        "rate", 12.0, "", "smaller", None, None
+        "rate", 12.0, "", "smaller", None, None, None
     )
     whole = b'{"metric":"rate","value":1.5,"unit":"1/s","better":"larger","t_ns":3,"pid":4}'
-    assert parse_line(whole) == MetricLine("rate", 1.5, "1/s", "larger", 3, 4)
+    assert parse_line(whole) == MetricLine("rate", 1.5, "1/s", "larger", None, 3, 4)
     nulls = b'{"metric":"rate","value":1,"unit":null,"better":null,"t_ns":null,"pid":null}'
-    assert parse_line(nulls) == MetricLine("rate", 1.0, "", "smaller", None, None)
+    assert parse_line(nulls) == MetricLine("rate", 1.0, "", "smaller", None, None, None)
+    detailed = parse_line(b'{"metric":"rate","value":1,"details":{"rows": 3}}')
+    assert detailed == MetricLine("rate", 1.0, "", "smaller", '{"rows":3}', None, None)
 
 
 @pytest.mark.parametrize(

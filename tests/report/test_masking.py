@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from testrium.declared.circuits import Rules
+from testrium.evidence import TestResult
 from testrium.report.masking import Mask, mask_of, masked
-from testrium.results import GroupResult
+from testrium.results import GroupResult, Measure
 from testrium.words import EMPTY
 
 
@@ -38,6 +39,15 @@ def test_all_texts_of_a_result_are_masked(lost: GroupResult, crashed: GroupResul
     line = next(end.last_lines[-1] for end in crashed.ends if end.last_lines)
     ends = masked(declaring(crashed, ".+")).ends
     assert line not in {text for end in ends for text in end.last_lines}
+
+
+def test_what_tests_printed_and_metrics_told_is_masked(lost: GroupResult) -> None:
+    told = Measure("rate", 1.0, "", "reported", details={"who": "x1"})
+    printed = TestResult("t", False, 0.1, output="x1\n", remarks=(("inspect", "see x1"),))
+    judgement = lost.judgement._replace(measures=(told,))
+    shown = masked(declaring(lost._replace(judgement=judgement, tests=(printed,)), "x1"))
+    assert (shown.tests[0].output, shown.tests[0].remarks) == ("***\n", (("inspect", "see ***"),))
+    assert shown.judgement.measures[0].details == {"who": "***"}
 
 
 def test_metadata_is_masked_however_deep(lost: GroupResult) -> None:

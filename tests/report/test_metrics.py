@@ -72,6 +72,18 @@ def test_columns_without_a_value_are_left_out(measured: GroupResult, cwd: Path) 
     ]
 
 
+def test_what_was_told_with_a_value_stands_behind_it(measured: GroupResult, cwd: Path) -> None:
+    details = {"rows": 9, "cold": True, "who": "me"}
+    judgement = measured.judgement._replace(
+        measures=(MEASURES[0]._replace(details=details),), metrics=RESULTS[:1]
+    )
+    assert shown(measured._replace(judgement=judgement), cwd, 80) == [
+        "  metrics",
+        "    name        verdict      value  rule          details",
+        "    throughput  fail     812.5 1/s  min 1000 1/s  rows=9 cold=true who=me",
+    ]
+
+
 def test_a_long_name_leaves_room_for_the_others(measured: GroupResult, cwd: Path) -> None:
     name = "n" * 200
     judgement = Judgement(
