@@ -141,7 +141,11 @@ _REPORT_HELP = {
     "html": "Write the report as one HTML page.",
     "tap": "Write the report in the Test Anything Protocol.",
     "json-stream": "Write events as lines of JSON during the run.",
+    "otlp": "Send the run as traces to the OTLP endpoint at URL.",
 }
+
+#: Formats whose target is something else than a file.
+_TARGETS = {"otlp": "URL"}
 
 
 _REPORT_ALIASES = {"junit": ("--junit-xml",)}
@@ -157,11 +161,11 @@ def report_options(function: _Command) -> _Command:
         callback=_choose_writer,
         help="Also report through writer NAME (repeatable).",
     )(function)
-    for name in ("json-stream", "tap", "html", "junit", "json"):
+    for name in ("otlp", "json-stream", "tap", "html", "junit", "json"):
         function = click.option(
             f"--{name}",
             *_REPORT_ALIASES.get(name, ()),
-            metavar="FILE",
+            metavar=_TARGETS.get(name, "FILE"),
             expose_value=False,
             callback=_choose,
             help=_REPORT_HELP[name],
@@ -196,7 +200,8 @@ def make_writers(choices: tuple[ReportChoice, ...], cwd: Path) -> list[Writer]:
 
     Raises UsageError where one could not do its work: then nothing must be started.
     """
-    check_targets((one for one in choices if one.name != "allure"), cwd)  # that is a folder
+    # That of allure is a folder, that of otlp a URL.
+    check_targets((one for one in choices if one.name not in ("allure", "otlp")), cwd)
     return [_make(choice, cwd) for choice in choices if choice.name != _GITHUB]
 
 
@@ -225,7 +230,8 @@ def _make(choice: ReportChoice, cwd: Path) -> Writer:
         return _of_plugin(choice, cwd)
     writer = _format(choice.name)(choice.target, cwd)
     if writer.needs_target and choice.target is None:
-        raise UsageError(f"{choice.option} needs a file: --writer {choice.name}=FILE")
+        target, what = ("URL", "URL") if choice.name in _TARGETS else ("FILE", "file")
+        raise UsageError(f"{choice.option} needs a {what}: --writer {choice.name}={target}")
     return writer
 
 
@@ -247,6 +253,10 @@ def _format(name: str) -> type[Writer]:
         from testrium.report.html import PageWriter
 
         return PageWriter
+    if name == "otlp":
+        from testrium.report.traces import TraceWriter
+
+        return TraceWriter
     from testrium.report.ci import AllureWriter, TapWriter, TeamcityWriter
 
     return {"teamcity": TeamcityWriter, "allure": AllureWriter}.get(name, TapWriter)

@@ -241,6 +241,8 @@ class RunTable:
     """Write the report in the Test Anything Protocol."""
     json_stream: FilledText | None = None
     """Write events as lines of JSON during the run."""
+    otlp: FilledText | None = None
+    """Send the run as traces to this OTLP endpoint."""
     writer: _Texts | None = None
     """Also report through these writers."""
 

@@ -462,6 +462,16 @@ def stored_ports(database: Path) -> Mapping[str, Mapping[str, int]]:
     return json.loads(rows[0][0]) if rows else {}
 
 
+def wall_offset_ns(database: Path) -> int | None:
+    """How far the wall clock was ahead of CLOCK_MONOTONIC when the store was opened."""
+    try:
+        rows = _query(database, "SELECT Value FROM Meta WHERE Name = 'opened'", ())
+        mono_ns, wall_ns = json.loads(rows[0][0])
+    except (InfraError, IndexError, ValueError):
+        return None
+    return int(wall_ns - mono_ns)
+
+
 def probe_metadata(database: Path, unit: str, step: str) -> Mapping[str, Any] | None:
     """The metadata of the first such event of the last attempt; None where there is no event.
 
