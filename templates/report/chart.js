@@ -1,6 +1,7 @@
 // A figure over time, in the width that it has: axes, dates, zoom, and a cursor for the keyboard.
 // A point is [seconds since 1970, value, verdict, words, run]; the oldest is first.
 const TREND = { height: 190, left: 64, right: 12, top: 12, bottom: 30 };
+const NARROW = 500; // so many pixels hold 30 points, not hundreds
 const GOOD = new Set(["pass", "xfail", "skip"]);
 const SCALES = {
   s: [["min", 60, 120], ["s", 1, 1], ["ms", 1e-3, 1e-3], ["µs", 1e-6, 0]],
@@ -42,7 +43,7 @@ function drawTrend(figure) {
   let anchor = null;
 
   const tool = (text, label, action) => {
-    const button = make("button", { type: "button", "aria-label": label }, text);
+    const button = make("button", { type: "button", title: label, "aria-label": `${text} ${label}` }, text);
     button.addEventListener("click", action);
     tools.append(button);
     return button;
@@ -124,9 +125,10 @@ function drawTrend(figure) {
     }
     svg.append(draw("line", { class: "usual", x1: left, x2: width - TREND.right, y1: y(data.usual), y2: y(data.usual) }));
     svg.append(draw("polyline", { class: "curve", points: shown.map((one, at) => `${x(from + at).toFixed(1)},${y(one[1]).toFixed(1)}`).join(" ") }));
+    const r = Math.max(1.3, Math.min(2.8, width / shown.length / 2.6));
     shown.forEach((one, at) => {
       const [cx, cy] = [x(from + at), y(one[1])];
-      if (GOOD.has(one[2])) svg.append(draw("circle", { class: "point", cx, cy, r: shown.length > 120 ? 1.8 : 2.8 }));
+      if (GOOD.has(one[2])) svg.append(draw("circle", { class: "point", cx, cy, r }));
       else svg.append(draw("path", { class: `cross ${one[2]}`, d: `M${cx - 4} ${cy - 4}l8 8m0 -8l-8 8` }));
     });
     if (cursor >= 0) {
@@ -169,5 +171,10 @@ function drawTrend(figure) {
   place.addEventListener("blur", () => point(-1));
   figure.querySelector("figcaption").append(tools);
   figure.append(place, said);
-  onWidth(place, (now) => { width = now; redraw(); });
+  onWidth(place, (now) => {
+    const first = !width;
+    width = now;
+    if (first && now < NARROW && all.length > 40) show(all.length - 30, all.length - 1);
+    else redraw();
+  });
 }

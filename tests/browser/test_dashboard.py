@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from collections.abc import Iterator
 from importlib import resources
@@ -11,11 +12,16 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from testrium.api import SilentObserver
 from testrium.declared.groups import Group, Scenario
+from testrium.declared.units import Unit
 from testrium.errors import ExitCode
-from testrium.evidence import Finding
+from testrium.evidence import Finding, UnitState
 from testrium.history.database import History
 from testrium.history.rows import Revision
+from testrium.record.runs import claimed
+from testrium.report import progress_file
+from testrium.report.progress_file import ProgressFile
 from testrium.results import GroupResult, Judgement, Measure, RunResult
 from testrium.words import Code, Verdict
 
@@ -77,6 +83,16 @@ def signed_in(link: str, tab: Tab, path: str) -> Tab:
 
 
 ROWS = "[...document.querySelectorAll('#{} tbody tr')].filter((row) => !row.hidden).length"
+
+
+def resize(tab: Tab, width: int) -> None:
+    tab.send(
+        "Emulation.setDeviceMetricsOverride",
+        width=width,
+        height=900,
+        deviceScaleFactor=1,
+        mobile=False,
+    )
 
 
 def test_the_link_shows_two_hundred_runs_and_filters_them(link: str, tab: Tab) -> None:
@@ -144,19 +160,71 @@ def test_from_a_run_to_its_report_and_back(link: str, tab: Tab) -> None:
     assert tab.complaints == []
 
 
+def test_a_run_is_watched_until_it_ends(
+    link: str, tab: Tab, module_workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress_file, "PACE_S", 0.0)
+    folder = module_workplace.folder / ".testrium" / "runs" / "20990101-000000-abcd"
+    folder.mkdir()
+    group = Group("<i>mail", folder, (), tags=("owner:mail",))
+    scenario = Scenario("<i>mail", group, (Unit("host", 0, ""),))
+    text = "document.querySelector('#run').innerText"
+    file = ProgressFile(SilentObserver(), folder)
+    with claimed(folder):
+        file.run_started(folder.name, (scenario,))
+        signed_in(link, tab, f"/run/{folder.name}")
+        assert "0 of 1 done" in tab.tell(text)
+        file.group_started(scenario, folder)
+        file.unit_changed(scenario, "host", UnitState.READY)
+        tab.wait(f"{text}.includes('● host ready')")
+        assert "owner mail" in tab.tell(text)
+        lost = Finding(Code.LOST, "host:got", "<img src=x> never reached host:got")
+        judgement = Judgement(Verdict.FAIL, (lost,))
+        file.group_ended(GroupResult(scenario, Verdict.FAIL, judgement=judgement))
+        tab.wait(f"{text}.includes('✗ fail')")
+        assert "<img src=x> never reached host:got" in tab.tell(text)
+        resize(tab, 390)
+        assert tab.tell("document.documentElement.scrollWidth") <= 390
+        assert serious_faults(tab) == []
+    (folder / "report.json").write_text("{}")
+    tab.wait(f"{text}.includes('The run has ended')")
+    shutil.rmtree(folder)
+    assert tab.complaints == []
+
+
+def test_tab_goes_through_the_page_in_its_order(link: str, tab: Tab) -> None:
+    signed_in(link, tab, "/groups")
+    reached = []
+    key = {"key": "Tab", "code": "Tab", "windowsVirtualKeyCode": 9}
+    for _ in range(6):
+        for kind in ("keyDown", "keyUp"):
+            tab.send("Input.dispatchKeyEvent", type=kind, **key)
+        reached.append(tab.tell("document.activeElement.innerText"))
+    assert reached[:5] == ["Skip to the content", "Testrium", "Runs", "Groups", "Compare"]
+    assert tab.tell("document.activeElement.dataset.verdict") in ("fail", "pass")
+
+
+def serious_faults(tab: Tab) -> list[str]:
+    """What axe-core finds. Of what is there 200 times it sees a few."""
+    many = "tbody tr:nth-child(n+6), option:nth-child(n+6), .plot svg *:nth-child(n+40)"
+    tab.tell(f"document.querySelectorAll('{many}').forEach((one) => one.remove())")
+    axe = (resources.files("axe_core_python") / "axe.min.js").read_text(encoding="utf-8")
+    tab.tell(axe + "; 0")
+    found = tab.tell(
+        "axe.run().then(({violations}) => violations.filter(({impact}) =>"
+        " ['serious', 'critical'].includes(impact)).map(({id, nodes}) =>"
+        " `${id}: ${nodes[0].html}`))"
+    )
+    assert isinstance(found, list)
+    return found
+
+
 @pytest.mark.parametrize("path", ["/", "/groups", "/group/checkout", "/compare"])
 def test_every_page_fits_and_serves_everyone(link: str, tab: Tab, path: str) -> None:
     """No page scrolls sideways, and axe-core finds no serious fault in light and dark."""
-    axe = (resources.files("axe_core_python") / "axe.min.js").read_text(encoding="utf-8")
     tab.open(link)
     for width, scheme in ((1400, "light"), (1024, "light"), (390, "dark")):
-        tab.send(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=900,
-            deviceScaleFactor=1,
-            mobile=False,
-        )
+        resize(tab, width)
         tab.send(
             "Emulation.setEmulatedMedia",
             features=[{"name": "prefers-color-scheme", "value": scheme}],
@@ -166,16 +234,7 @@ def test_every_page_fits_and_serves_everyone(link: str, tab: Tab, path: str) -> 
         assert wide <= width, f"{path} is {wide} px wide at {width}"
         if width == 1024:
             continue
-        # What is there 200 times is looked at a few times.
-        many = "tbody tr:nth-child(n+6), option:nth-child(n+6), .plot svg *:nth-child(n+40)"
-        tab.tell(f"document.querySelectorAll('{many}').forEach((one) => one.remove())")
-        tab.tell(axe + "; 0")
-        found = tab.tell(
-            "axe.run().then(({violations}) => violations.filter(({impact}) =>"
-            " ['serious', 'critical'].includes(impact)).map(({id, nodes}) =>"
-            " `${id}: ${nodes[0].html}`))"
-        )
-        assert found == []
+        assert serious_faults(tab) == []
     assert tab.complaints == []
 
 
