@@ -27,10 +27,10 @@ from typing import Any, TypedDict, TypeVar, Unpack
 from testrium.declared.groups import Scenario
 from testrium.errors import ExitCode, InfraError, Problem, UsageError
 from testrium.evidence import CheckResult, End, Event, Finding, TestResult, UnitState
-from testrium.judging.group import EXIT_CODES, run_verdict
 from testrium.plan.scenarios import shard_of
 from testrium.plan.selection import ResultKey, Selection
 from testrium.results import (
+    EXIT_CODES,
     Awaited,
     CircuitResult,
     FailedTry,
@@ -38,6 +38,7 @@ from testrium.results import (
     Measure,
     Observer,
     RunResult,
+    run_verdict,
 )
 from testrium.retention import Keep
 from testrium.run.schedule import usable_cores

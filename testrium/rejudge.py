@@ -11,7 +11,7 @@ from pathlib import Path
 
 from testrium.declared.groups import Scenario
 from testrium.errors import ExitCode, InfraError, NoGroupsError, TestriumError, UsageError
-from testrium.judging.group import EXIT_CODES, judged, quarantined, run_verdict
+from testrium.judging.group import judged, quarantined
 from testrium.load.project import (
     find_project,
     given_properties,
@@ -25,7 +25,7 @@ from testrium.record.store import recover_unread
 from testrium.report.json_report import RUN_FILE
 from testrium.report.stored import StoredReportError, read_report, read_run
 from testrium.report.wording import label
-from testrium.results import GroupResult, RunResult
+from testrium.results import EXIT_CODES, GroupResult, RunResult, run_verdict
 from testrium.retention import record_run
 from testrium.session import DATABASE, load
 from testrium.system.files import regular_text

@@ -20,11 +20,20 @@ from testrium.evidence import (
     TestResult,
     UnitState,
 )
-from testrium.words import (
-    EMPTY,
-    Place,
-    Verdict,
-)
+from testrium.words import BAD_VERDICTS, EMPTY, Place, Verdict
+
+#: What a run ends with that came to a verdict.
+EXIT_CODES: Mapping[Verdict, ExitCode] = {
+    Verdict.ERROR: ExitCode.ERROR,
+    Verdict.FAIL: ExitCode.FAILURE,
+    Verdict.UNKNOWN: ExitCode.UNKNOWN,
+    Verdict.PASS: ExitCode.SUCCESS,
+}
+
+
+def run_verdict(verdicts: tuple[Verdict, ...]) -> Verdict:
+    """The worst of the groups: error, fail, unknown, pass; skip and xfail count as pass."""
+    return next((verdict for verdict in BAD_VERDICTS if verdict in verdicts), Verdict.PASS)
 
 
 class Measure(NamedTuple):

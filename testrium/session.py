@@ -9,24 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import sys
 import time
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from testrium.declared.groups import Group, Scenario
 from testrium.errors import ExitCode, InfraError, NoGroupsError
-from testrium.judging.group import (
-    EXIT_CODES,
-    GroupJudge,
-    failed_runner,
-    idle_entries,
-    quarantined,
-    run_verdict,
-    tried_again,
-)
 from testrium.phrases import plural
 from testrium.record.runs import new_run_id
-from testrium.results import GroupResult, Observer, RunResult
+from testrium.results import EXIT_CODES, GroupResult, Observer, RunResult, run_verdict
 from testrium.retention import Keep, keep_group, record_run
 from testrium.words import BAD_VERDICTS, Code, Verdict
 
@@ -37,6 +30,7 @@ if TYPE_CHECKING:
 
     from testrium.evidence import Finding
     from testrium.history.rows import Revision
+    from testrium.judging.group import GroupJudge
     from testrium.load.project import Project
     from testrium.plan.scenarios import Shard
     from testrium.plan.selection import Selection
@@ -254,14 +248,19 @@ class Session:
         self._request = request = request._replace(observer=self._progress)
         self._holding = asyncio.Lock()
         self._signal: ExitCode | None = None  # which one asked the run to end
-        self._judge = GroupJudge(
-            update_golden=request.update_golden, notice=request.observer.notice
-        )
         self._revision: Revision | None = None
         self._random = None if request.shuffle is None else _predictable(request.shuffle)
         self._started_wall, self._started = time.time(), time.monotonic()
         self._services: RunServices
         self._cluster: Workers | None = None  # where groups run instead of here
+
+    @cached_property
+    def _judge(self) -> GroupJudge:
+        from testrium.judging.group import GroupJudge
+
+        return GroupJudge(
+            update_golden=self._request.update_golden, notice=self._request.observer.notice
+        )
 
     async def run(self, scenarios: tuple[Scenario, ...]) -> RunResult:
         """Run all scenarios and record the run. Raises InfraError."""
@@ -299,10 +298,12 @@ class Session:
         await self._supervisor.connect()
         self._services = services = self._made_services()
         with claimed(self.folder), self._heeding_signals(services.interrupt):
-            preparing = _prepare(self._request.cwd, scenarios)
+            started = self._supervisor.started
+            preparing = _prepare(self._request.cwd, scenarios, started)
             try:
                 yield services.interrupt
             finally:
+                started.set()  # nothing more will be
                 if services.fixtures:
                     from testrium.run.fixtures import close_fixtures
 
@@ -312,6 +313,8 @@ class Session:
     async def recorded(self, results: Sequence[GroupResult]) -> RunResult:
         """The run, over now: its report and the history are written, the supervisor ends."""
         if self._signal is None:
+            from testrium.judging.group import idle_entries
+
             for told in idle_entries(self._project.quarantine, results):
                 self._request.observer.notice(told)
         closing = asyncio.create_task(self._supervisor.close())
@@ -418,6 +421,8 @@ class Session:
             again = f"{scenario.folder_name}~try{len(tries) + 1}"
             result = await self._try(scenario._replace(folder_name=again), hold)
         if tries:
+            from testrium.judging.group import tried_again
+
             result = tried_again(result, tries, fails=self._request.fail_on_flaky)
         if result.run_dir is not None:  # it was run
             result = await self._keep(result)
@@ -430,8 +435,7 @@ class Session:
         if scenario.skip:
             result = GroupResult(scenario, Verdict.SKIP, reason=scenario.skip)
         elif scenario.unmet:
-            judgement = failed_runner(scenario, InfraError(scenario.unmet))
-            result = GroupResult(scenario, Verdict.ERROR, judgement=judgement)
+            result = _unfit(scenario, InfraError(scenario.unmet))
         else:
             try:
                 if self._cluster is not None:
@@ -439,10 +443,11 @@ class Session:
                 else:
                     result = await self._run_group(scenario, hold)
             except InfraError as error:
-                judgement = failed_runner(scenario, error)
-                result = GroupResult(scenario, Verdict.ERROR, judgement=judgement)
+                result = _unfit(scenario, error)
             run_dir = self.folder / scenario.folder_name
             result = result._replace(duration_s=time.monotonic() - started, run_dir=run_dir)
+        from testrium.judging.group import quarantined
+
         return quarantined(result, self._project.quarantine)
 
     def _may_pass_yet(self, result: GroupResult) -> bool:
@@ -456,8 +461,7 @@ class Session:
         )
 
     def _tell_retry(self, result: GroupResult, number: int) -> None:
-        from testrium.report.group_text import outcome
-        from testrium.report.wording import label
+        from testrium.report.wording import label, outcome
 
         self._request.observer.notice(
             f"{label(result.scenario)}: {result.verdict} ({outcome(result)}): try {number} of"
@@ -611,18 +615,35 @@ def _predictable(seed: int) -> Random:
     return Random(seed)  # noqa: S311 - the same seed must give the same order
 
 
-def _prepare(cwd: Path, scenarios: tuple[Scenario, ...]) -> asyncio.Task[Revision | None]:
-    """Do what would hold up the end of a short run while its first units start.
+def _unfit(scenario: Scenario, error: InfraError) -> GroupResult:
+    """The result of what the runner or the machine has failed."""
+    from testrium.judging.group import failed_runner
 
-    A thread imports what judging and reporting need and finds out which revision of the code is
-    tested. `run.group` comes before it, as the units' start would wait for the import lock. Then
-    the collector begins its work, on what comes from now on: nothing that imports have made is
-    garbage (`cli.start` turned it off).
+    judgement = failed_runner(scenario, error)
+    return GroupResult(scenario, Verdict.ERROR, judgement=judgement)
+
+
+#: So long it may take until a first process starts (seconds), where one is going to.
+_FIRST_START_S = 0.5
+
+#: How long a thread that imports may hold up the loop (seconds); Python's default is 5 ms.
+_SWITCH_INTERVAL_S = 0.0005
+
+
+def _prepare(
+    cwd: Path, scenarios: tuple[Scenario, ...], started: asyncio.Event
+) -> asyncio.Task[Revision | None]:
+    """Do what would hold up the end of a short run while its first units are running.
+
+    Once a process has `started`, a thread imports what judging and reporting need, none of which is
+    imported before, and finds out which revision of the code is tested. Then the collector begins
+    its work, on what comes from now on: nothing that imports have made is garbage (`cli.start`
+    turned it off).
     """
-    import testrium.run.group  # noqa: F401
 
     def prepare() -> Revision | None:
         import testrium.history.database
+        import testrium.judging.group
         import testrium.report.group_text
         import testrium.report.json_report
         import testrium.verify.judge
@@ -634,7 +655,13 @@ def _prepare(cwd: Path, scenarios: tuple[Scenario, ...]) -> asyncio.Task[Revisio
         gc.enable()
         return revision_of(cwd)
 
-    preparing = asyncio.create_task(asyncio.to_thread(prepare))
+    async def prepare_in_time() -> Revision | None:
+        with contextlib.suppress(TimeoutError):  # nothing here has a process
+            await asyncio.wait_for(started.wait(), _FIRST_START_S)
+        sys.setswitchinterval(_SWITCH_INTERVAL_S)
+        return await asyncio.to_thread(prepare)
+
+    preparing = asyncio.create_task(prepare_in_time())
     # Seen: where the run itself breaks down, nobody waits for it.
     preparing.add_done_callback(lambda done: done.cancelled() or done.exception())
     return preparing

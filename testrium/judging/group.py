@@ -13,25 +13,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from testrium.declared.groups import Scenario
-from testrium.errors import ExitCode, InfraError
+from testrium.errors import InfraError
 from testrium.evidence import CheckResult, End, Evidence, Finding, UnitState
 from testrium.judging.workers import GivenUpError, Worker
 from testrium.load.project import KnownFailure
 from testrium.results import FailedTry, GroupResult, Judgement
 from testrium.run.supervisor.protocol import signal_number
 from testrium.variables import EnvValues, env_names
-from testrium.words import BAD_VERDICTS, Code, Verdict
+from testrium.words import Code, Verdict
 
 #: Of the keys of one finding so many are kept: a report of a million lost keys can be opened.
 MOST_KEYS = 8_000
 MOST_CHARACTERS = 160_000
-
-EXIT_CODES = {
-    Verdict.ERROR: ExitCode.ERROR,
-    Verdict.FAIL: ExitCode.FAILURE,
-    Verdict.UNKNOWN: ExitCode.UNKNOWN,
-    Verdict.PASS: ExitCode.SUCCESS,
-}
 
 
 def judged(
@@ -142,11 +135,6 @@ def failed_runner(scenario: Scenario, error: InfraError) -> Judgement:
     return Judgement(
         Verdict.ERROR, (Finding(Code.INFRA, scenario.id, EnvValues(scenario).hidden(str(error))),)
     )
-
-
-def run_verdict(verdicts: tuple[Verdict, ...]) -> Verdict:
-    """The worst of the groups: error, fail, unknown, pass; skip and xfail count as pass."""
-    return next((verdict for verdict in BAD_VERDICTS if verdict in verdicts), Verdict.PASS)
 
 
 def tried_again(

@@ -499,7 +499,7 @@ class GithubWriter(Writer):
     def _of_group(self, level: str, group: GroupResult) -> str:
         root = next(iter(group.judgement.findings), None)
         file, line = self._place(group, root)
-        title = f"{wording.label(group.scenario)}: {group_text.outcome(group)}"
+        title = f"{wording.label(group.scenario)}: {wording.outcome(group)}"
         message = group.reason if root is None else "\n".join((root.message, *root.hints))
         return self._command(level, title, message, file, line)
 
@@ -546,7 +546,7 @@ class GithubWriter(Writer):
         symbols = symbols_for("utf-8")
         for group in result.groups:
             time = "" if group.verdict is Verdict.SKIP else phrases.duration(group.duration_s)
-            cells = (wording.label(group.scenario), time, group_text.outcome(group))
+            cells = (wording.label(group.scenario), time, wording.outcome(group))
             shown = " | ".join(map(markdown_text, cells))
             yield f"| {symbols.verdicts[group.verdict]} {group.verdict} | {shown} |"
         explained = [group for group in result.groups if group.verdict in BAD_VERDICTS]

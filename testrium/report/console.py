@@ -12,13 +12,12 @@ from testrium import phrases
 from testrium.declared.groups import Scenario
 from testrium.errors import Problem
 from testrium.evidence import Event, UnitState
-from testrium.report import group_text, wording
+from testrium.report import wording
 from testrium.report.escape import cells, encodable, log_line, no_command
 from testrium.report.event_lines import event_lines
 from testrium.report.lines import STYLES, Line, Span, Symbols, line, symbols_for, table, wrapped
 from testrium.report.masking import Mask, mask_of, masked, masked_run
 from testrium.report.progress import LiveLines, Progress
-from testrium.report.view import rerun_command, view_group
 from testrium.results import LONG_WAIT_NS, Awaited, GroupResult, RunResult
 from testrium.words import BAD_VERDICTS, Verdict
 
@@ -64,7 +63,7 @@ def failures(
         [
             Span(symbols.verdicts[group.verdict], STYLES[group.verdict]),
             Span(wording.label(group.scenario)),
-            Span(group_text.outcome(group), STYLES[group.verdict]),
+            Span(wording.outcome(group), STYLES[group.verdict]),
         ]
         for group in failed
     ]
@@ -81,6 +80,8 @@ def _rerun(failed: Sequence[GroupResult], cwd: Path) -> str:
     folders = list(dict.fromkeys(group.scenario.group.folder for group in failed))
     if all(folder.is_relative_to(cwd) for folder in folders):
         return "testrium run --failed"
+    from testrium.report.view import rerun_command
+
     paths = (rerun_command(folder, cwd).removeprefix("testrium run ") for folder in folders)
     return f"testrium run --failed {' '.join(paths)}"
 
@@ -144,6 +145,7 @@ class Console:
     On a terminal running groups have a line each that changes; without one, with `plain`, without
     colors (NO_COLOR) or on a dumb terminal, there are only whole lines without any control codes;
     FORCE_COLOR adds colors to them. It never fails a run: when its stream is gone it falls silent.
+    What only an end needs is imported at the end, as every run starts with a console.
 
     Use it as a context manager, or call `close`: a terminal must get its cursor back.
 
@@ -277,6 +279,9 @@ class Console:
 
         Of a `stored` run it is not told how to run what failed again: it may not be the last one.
         """
+        from testrium.report import group_text
+        from testrium.report.view import view_group
+
         result = masked_run(result)
         self.close()
         self._write(line(str(problem), hanging=2) for problem in result.errors)
@@ -310,6 +315,9 @@ class Console:
 
         Where all passed there is nothing else to read: so their tables are shown.
         """
+        from testrium.report import group_text
+        from testrium.report.view import view_group
+
         result = masked_run(result)
         self._align(result.groups)
         self._write(self._finished_line(group) for group in result.groups)
@@ -320,6 +328,9 @@ class Console:
 
     def show_group(self, result: GroupResult) -> None:
         """Tell all that is known of one group."""
+        from testrium.report import group_text
+        from testrium.report.view import view_group
+
         result = masked(result)
         view = view_group(result, cwd=self._cwd)
         self._write(group_text.group_block(view, self._symbols, width=self.width(), detailed=True))
@@ -343,7 +354,7 @@ class Console:
         mark = self._symbols.verdicts[result.verdict] if self._terminal else _word(result.verdict)
         name = wording.label(result.scenario)
         gap = " " * max(0, self._name_width - cells(name))
-        told = group_text.outcome(result)
+        told = wording.outcome(result)
         took = "" if result.verdict is Verdict.SKIP else phrases.duration(result.duration_s)
         parts = [Span(mark, style), Span(f" {name}{gap}  "), Span(f"{took:>8}", "dim")]
         if result.host:

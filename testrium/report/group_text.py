@@ -215,27 +215,14 @@ _MOST_FOLLOWING = 20
 _MESSAGE_WIDTH = 600
 
 
-def outcome(result: GroupResult) -> str:
-    """Why a group came to its verdict, in a few words; "" where there is nothing to say."""
-    if result.verdict is Verdict.SKIP:
-        return f"skipped: {wording.reason(result)}"
-    if result.verdict is Verdict.XFAIL:
-        return f"failed as expected: {wording.reason(result)}"
-    if result.verdict not in BAD_VERDICTS:
-        return ""
-    if not result.judgement.findings:
-        return result.reason
-    root = result.judgement.findings[0]
-    keys = f" ({phrases.plural(root.number_of_keys, 'key')})" if len(root.keys) > 1 else ""
-    return f"{root.code} at {root.where}{keys}"
-
-
 def message(result: GroupResult) -> str:
     """The root cause in one sentence, or the reason of what was not run; "" where it passed."""
     if result.verdict not in BAD_VERDICTS:
         return wording.reason(result)
     root = next(iter(result.judgement.findings), None)
-    return outcome(result) if root is None else f"{root.code} at {root.where}: {root.message}"
+    return (
+        wording.outcome(result) if root is None else f"{root.code} at {root.where}: {root.message}"
+    )
 
 
 def totals(result: RunResult) -> Line:

@@ -16,9 +16,8 @@ from typing import Any, NamedTuple
 from testrium.declared.groups import Scenario
 from testrium.errors import Problem
 from testrium.evidence import Event, UnitState
-from testrium.report.group_text import outcome
 from testrium.report.masking import mask_of, masked
-from testrium.report.wording import label
+from testrium.report.wording import label, outcome
 from testrium.results import Awaited, GroupResult, Observer
 from testrium.words import BAD_VERDICTS
 

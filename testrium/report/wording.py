@@ -7,10 +7,10 @@ from collections.abc import Iterable
 
 from testrium.declared.groups import Scenario
 from testrium.evidence import End, EndCause
-from testrium.phrases import duration
+from testrium.phrases import duration, plural
 from testrium.report.escape import cells, cut
 from testrium.results import Awaited, GroupResult
-from testrium.words import Verdict
+from testrium.words import BAD_VERDICTS, Verdict
 
 #: In the order in which a summary counts them.
 OUTCOMES = {
@@ -70,6 +70,21 @@ def reason(result: GroupResult) -> str:
     """What the user wrote about a skip or an expected failure, or what the runner says."""
     expected = result.scenario.group.expect_fail if result.verdict is Verdict.XFAIL else ""
     return result.reason or result.scenario.skip or expected
+
+
+def outcome(result: GroupResult) -> str:
+    """Why a group came to its verdict, in a few words; "" where there is nothing to say."""
+    if result.verdict is Verdict.SKIP:
+        return f"skipped: {reason(result)}"
+    if result.verdict is Verdict.XFAIL:
+        return f"failed as expected: {reason(result)}"
+    if result.verdict not in BAD_VERDICTS:
+        return ""
+    if not result.judgement.findings:
+        return result.reason
+    root = result.judgement.findings[0]
+    keys = f" ({plural(root.number_of_keys, 'key')})" if len(root.keys) > 1 else ""
+    return f"{root.code} at {root.where}{keys}"
 
 
 def how_ended(end: End) -> str:

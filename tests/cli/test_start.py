@@ -20,6 +20,33 @@ from testrium.cli.start import start
 sys.exit(start())
 """
 
+#: Tells what has been imported when a run starts its first process.
+AT_THE_FIRST_START = """
+import sys
+from testrium import session
+from testrium.cli.main import entry
+from testrium.run.supervisor.client import Supervisor
+
+session._FIRST_START_S = 3600.0  # however slow this machine is
+spawn, told = Supervisor.spawn, []
+
+async def watched(self, launch):
+    if not told:
+        told.extend(sys.modules)
+        print(*told)
+    return await spawn(self, launch)
+
+Supervisor.spawn = watched
+sys.exit(entry(["run", "-q"]))
+"""
+#: What is imported while units run, or only where something needs it.
+LATER = {
+    *("testrium.judging", "testrium.history", "testrium.verify.judge", "testrium.verify.circuits"),
+    *("testrium.report.group_text", "testrium.report.view", "testrium.report.json_report"),
+    *("annotated_types", "pydantic", "pydantic_core", "typing_extensions"),
+    *("email", "importlib.metadata", "jinja2", "multiprocessing", "psutil", "zipfile"),
+}
+
 
 @pytest.mark.parametrize(
     ("arguments", "begins"),
@@ -51,6 +78,24 @@ def ended(
             check=False,
         )
     return done.returncode, done.stderr
+
+
+@pytest.mark.unmeasured
+def test_a_unit_starts_before_what_only_the_end_needs_is_imported(tmp_path: Path) -> None:
+    group = tmp_path / "test_true"
+    (group / "units").mkdir(parents=True)
+    (group / "config.toml").write_text('[Configs]\nunits = ["a"]\n')
+    (group / "units" / "a.toml").write_text('[a]\ncommand = ["true"]\n')
+    done = subprocess.run(
+        [sys.executable, "-c", AT_THE_FIRST_START],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    imported = set(done.stdout.splitlines()[0].split())
+    assert "testrium.run.units" in imported
+    assert not imported & LATER
 
 
 @pytest.mark.unmeasured

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from testrium.evidence import Finding
-from testrium.report import group_text
+from testrium.report import group_text, wording
 from testrium.report.lines import ASCII, symbols_for
 from testrium.report.view import view_group
 from testrium.results import GroupResult, Judgement
@@ -85,13 +85,11 @@ def test_a_long_message_is_cut(lost: GroupResult, cwd: Path) -> None:
 def test_an_outcome_in_a_few_words(
     lost: GroupResult, passed: GroupResult, skipped: GroupResult, expected_failure: GroupResult
 ) -> None:
-    assert group_text.outcome(lost) == "lost at host:received (3 keys)"
-    assert group_text.outcome(passed) == ""
-    assert group_text.outcome(skipped) == "skipped: chromium is not on PATH"
-    assert group_text.outcome(expected_failure) == "failed as expected: loses every tenth order"
-    assert (
-        group_text.outcome(lost._replace(judgement=Judgement(Verdict.FAIL), reason="why")) == "why"
-    )
+    assert wording.outcome(lost) == "lost at host:received (3 keys)"
+    assert wording.outcome(passed) == ""
+    assert wording.outcome(skipped) == "skipped: chromium is not on PATH"
+    assert wording.outcome(expected_failure) == "failed as expected: loses every tenth order"
+    assert wording.outcome(lost._replace(judgement=Judgement(Verdict.FAIL), reason="why")) == "why"
 
 
 def test_signs_are_those_that_can_be_written() -> None:

@@ -184,9 +184,13 @@ class SupervisedProcess:
 
 
 class ProcessOwner:
-    """The processes that one supervisor owns, here or on another host; who has it sends to it."""
+    """The processes that one supervisor owns, here or on another host; who has it sends to it.
+
+    `started` is set once a first process runs.
+    """
 
     def __init__(self) -> None:
+        self.started = asyncio.Event()
         self._processes: dict[int, SupervisedProcess] = {}
         self._count = 0
         self._failure: InfraError | None = None
@@ -209,6 +213,7 @@ class ProcessOwner:
         except asyncio.CancelledError:
             process.kill()
             raise
+        self.started.set()
         return process
 
     async def connection(
