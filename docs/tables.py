@@ -28,6 +28,7 @@ from testrium.declared import (  # noqa: E402
     groups,
     histories,
     project,
+    taps,
     telemetry,
     units,
 )
@@ -59,6 +60,8 @@ KINDS: Final[dict[str, type[Any]]] = {
         telemetry.Telemetry,
         telemetry.SpanRule,
         telemetry.LogRule,
+        taps.Tap,
+        taps.TapProbe,
         project.ProjectTable,
         project.Quarantine,
     )

@@ -6,10 +6,11 @@ name means is not decided here: the caller's lookup knows.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 from testrium.errors import TestriumError
 
@@ -98,8 +99,21 @@ def filled_value(text: str, lookup: Callable[[str], object]) -> object:
     return filled
 
 
+class Counted(int):
+    """How many things there are, of which some can be named: `rows` is 2, `rows.0.id` the first."""
+
+    items: list[Any]
+
+    def __new__(cls, count: int, items: list[Any]) -> Self:
+        made = super().__new__(cls, count)
+        made.items = items
+        return made
+
+
 def value_at(fields: object, path: str) -> object:
     """What stands at `order.id` or `items.0` in mappings and lists; names may hold points.
+
+    A text is read as JSON where a name leads into it. In what is None all is None.
 
     Raises:
         KeyError: nothing does.
@@ -119,6 +133,16 @@ def value_at(fields: object, path: str) -> object:
         if first.isdecimal() and len(first) < 10 and int(first) < len(fields):
             inner = fields[int(first)]
             return value_at(inner, rest) if rest else inner
+    elif fields is None:
+        return None
+    elif isinstance(fields, Counted):
+        return value_at(fields.items, path)
+    elif isinstance(fields, str) and fields.lstrip()[:1] in ("{", "["):
+        try:
+            read = json.loads(fields)
+        except (ValueError, RecursionError):
+            raise KeyError(path) from None
+        return value_at(read, path)
     raise KeyError(path)
 
 

@@ -23,6 +23,7 @@ from testrium.declared.groups import Configs, Monitored
 from testrium.declared.histories import OperationHistory
 from testrium.declared.keys import keys_of
 from testrium.declared.project import ProjectTable
+from testrium.declared.taps import Tap
 from testrium.declared.telemetry import Telemetry
 from testrium.declared.units import Fixture, Unit
 from testrium.load.validate import validator
@@ -94,6 +95,7 @@ CONFIG = {
     "chaos": Chaos,
     "circuits": Circuit,
     "faults": Fault,
+    "taps": Tap,
     "checks": Check,
     "monitor": Monitored,
     "histories": OperationHistory,

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testrium.variables import VariableError, escape, references, substitute
+from testrium.variables import (
+    Counted,
+    VariableError,
+    escape,
+    references,
+    substitute,
+    value_at,
+)
 
 VALUES = {"port.http": "8080", "mode": "DEBUG", "odd": "${mode}$$"}
 
@@ -54,3 +61,35 @@ def test_errors_tell_the_place(text: str, column: int, reason: str) -> None:
 def test_an_escaped_text_comes_back(text: str) -> None:
     assert references(escape(text)) == ()
     assert substitute(escape(text), VALUES.__getitem__) == text
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("word", "k1"),
+        ("list.2.0", 7),
+        ("map.a.b", 1.5),
+        ("map.point.in.it", "yes"),
+        ("json.order.id", "k2"),
+        ("json.lines.0", "one"),
+        ("null.x.y", None),
+        ("rows", 2),
+        ("rows.0.id", "k3"),
+    ],
+)
+def test_values_in_messages_have_a_path(path: str, value: object) -> None:
+    fields = {
+        "word": "k1",
+        "list": ["a", True, [7]],
+        "map": {"a": {"b": 1.5}, "point.in.it": "yes"},
+        "json": ' {"order": {"id": "k2"}, "lines": ["one"]}',
+        "null": None,
+        "rows": Counted(2, [{"id": "k3"}]),
+    }
+    assert value_at(fields, path) == value
+
+
+@pytest.mark.parametrize("path", ["b", "a.5", "a.x", "a.0.b", "j.x", "w.x", "deep.x"])
+def test_a_value_that_is_not_there_is_an_error(path: str) -> None:
+    with pytest.raises(KeyError):
+        value_at({"a": ["b"], "j": "{", "w": "word", "deep": "[" * 100_000}, path)

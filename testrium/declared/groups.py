@@ -35,6 +35,7 @@ from testrium.declared.quantities import (
     Whole,
     between,
 )
+from testrium.declared.taps import Tap
 from testrium.declared.telemetry import Telemetry
 from testrium.declared.units import KINDS, Unit
 from testrium.errors import Problem
@@ -223,6 +224,7 @@ class Group(Configs):
     rules: Annotated[Rules, Key("verify")] = Rules()
     circuits: tuple[Circuit, ...] = ()
     faults: tuple[Fault, ...] = ()
+    taps: tuple[Tap, ...] = ()
     chaos: Chaos | None = None
     checks: tuple[Check, ...] = ()
     metrics: tuple[Metric, ...] = ()
@@ -252,11 +254,16 @@ class Group(Configs):
 
     @property
     def linked_ports(self) -> Mapping[str, tuple[str, ...]]:
-        """The ports, by unit, that everybody else reaches through a link: some fault breaks it."""
+        """The ports, by unit, that everybody else reaches through a link.
+
+        Some fault breaks it, or its traffic is read.
+        """
         ports: dict[str, dict[str, None]] = {}
-        for fault in self.faults:
-            if fault.port is not None:
-                ports.setdefault(fault.unit, {})[fault.port] = None
+        used = [(fault.unit, fault.port) for fault in self.faults]
+        used += [(tap.unit, tap.port) for tap in self.taps]
+        for unit, port in used:
+            if port is not None:
+                ports.setdefault(unit, {})[port] = None
         for unit in self.units:  # it has one address for all its ports
             if unit.host is not None and unit.name in ports:
                 ports[unit.name] = dict.fromkeys(unit.ports)

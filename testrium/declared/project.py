@@ -104,6 +104,7 @@ class PluginsTable:
     normalizers: _Plugins = field(default_factory=nothing)
     readiness: _Plugins = field(default_factory=nothing)
     units: _Plugins = field(default_factory=nothing)
+    protocols: _Plugins = field(default_factory=nothing)
 
 
 def _code(value: Any) -> str:

@@ -58,6 +58,7 @@ from testrium.variables import as_text, escape
 from testrium.words import EMPTY, RESERVED_UNITS
 
 if TYPE_CHECKING:
+    from testrium.declared.taps import Tap
     from testrium.load.fixtures import GroupFixture
 
 #: Functions of these names are called with what a test came to, or all of them.
@@ -193,6 +194,7 @@ TABLES: Final = (
     "circuits",
     "checks",
     "faults",
+    "taps",
     "chaos",
     "matrix",
     "env",
@@ -416,8 +418,15 @@ class _Loading:
     def _tables(self, env: Mapping[str, str], params: frozenset[str]) -> dict[str, Any]:
         """What the tables of config.toml besides [Configs] say."""
         data, whole, files = self.data, self.whole, self.files
+        taps: tuple[Tap, ...] = ()
+        if "taps" in data:
+            from testrium.load.taps import read_taps, with_taps
+
+            own = self.around.project.plugins
+            taps = read_taps(data["taps"], whole.at("taps"), self.stations, self.actors, own)
+            self.stations = with_taps(self.stations, taps)
         circuits = read_circuits(data.get("circuits", []), whole.at("circuits"), self.stations)
-        tables: dict[str, Any] = {"circuits": circuits}
+        tables: dict[str, Any] = {"circuits": circuits, "taps": taps}
         tables["rules"] = read_rules(
             data.get("verify", {}), whole.at("verify"), self.stations, has_circuits=bool(circuits)
         )

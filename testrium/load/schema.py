@@ -24,6 +24,7 @@ from testrium.declared.histories import OperationHistory
 from testrium.declared.keys import DIALECT, as_written, default_of, key_of, keys_of
 from testrium.declared.project import CONFIGS_TABLE, UNIT_TABLE, ProjectTable
 from testrium.declared.quantities import Variables
+from testrium.declared.taps import Tap
 from testrium.declared.telemetry import Telemetry
 from testrium.declared.units import Fixture, Unit
 from testrium.load.matrix import SCHEMA as MATRIX
@@ -40,6 +41,7 @@ def json_schemas() -> dict[str, dict[str, Any]]:
         "verify": table_schema(Rules),
         "circuits": {"type": "array", "items": table_schema(Circuit)},
         "faults": {"type": "array", "items": table_schema(Fault)},
+        "taps": {"type": "array", "items": table_schema(Tap)},
         "chaos": table_schema(Chaos),
         "checks": {"type": "array", "items": table_schema(Check)},
         "monitor": {"type": "array", "items": table_schema(Monitored)},

@@ -15,7 +15,7 @@ from testrium.errors import UsageError
 from testrium.phrases import one_of
 
 #: What a plugin can be, as `[plugins]` calls it; packages use the entry point `testrium.KIND`.
-KINDS: Final = ("writers", "units", "readiness", "checks", "normalizers")
+KINDS: Final = ("writers", "units", "readiness", "checks", "normalizers", "protocols")
 
 
 class Plugin(NamedTuple):

@@ -39,6 +39,12 @@ class LinkSwitch(Protocol):
     async def set_up(self, unit: str, *, up: bool) -> None:
         """Let connections to the unit through, or refuse them: it has a process, or none."""
 
+    def note_process(self, unit: str, process: SupervisedProcess) -> None:
+        """A unit has got a process: connections from it are of that unit."""
+
+    async def begin_attempt(self) -> None:
+        """The circuit starts again."""
+
 
 class GroupContext:
     """What the units of one group share. `deadline_ns` is known once the first of them starts.

@@ -45,6 +45,11 @@ class RunFolder(NamedTuple):
     def stacks(self, name: str) -> Path:
         return self.unit(name) / "stacks.txt"
 
+    @property
+    def taps(self) -> Path:
+        """What was read from tapped links, where there are any."""
+        return self.path / "taps"
+
     def clock(self, name: str) -> Path:
         """How far the clock of a unit is off, where a fault says that it is."""
         return self.unit(name) / "clock"

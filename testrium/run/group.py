@@ -149,7 +149,7 @@ class GroupRun:
                 context.recorder,
                 context.services.supervisor,
                 sockets,
-                context.folder.path,
+                context.folder,
                 self._units.give_up,
             )
 
@@ -266,6 +266,8 @@ class GroupRun:
             with contextlib.suppress(InfraError):  # it was told when it happened
                 await context.telemetry.flush()
                 context.recorder.store_meta(unrecorded=context.telemetry.unrecorded())
+        if self._links is not None:
+            await self._links.read_all()
         await context.recorder.sync()
         if context.scenario.group.checks:
             context.recorder.store_meta(attempt=context.attempt, ports=context.surroundings.ports)

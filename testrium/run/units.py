@@ -246,6 +246,8 @@ class GroupUnits:
             if not self._again or outcome is Completion.INTERRUPTED:
                 return outcome
             await self.stop(EndCause.ABANDONED, at_once=True)
+            if self.context.links is not None:
+                await self.context.links.begin_attempt()
             self._begin_again()
             self.start()
 

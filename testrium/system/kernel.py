@@ -12,10 +12,11 @@ import functools
 import os
 import signal
 import socket
+import struct
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from testrium.system import COMMAND_LINE_LIMIT
 
@@ -137,6 +138,57 @@ def descendants(pid: int, spare: Collection[int] = ()) -> list[Descendant]:
 def unit_pids(pid: int, keeper: int) -> list[int]:  # noqa: ARG001 - see `platform`
     """Every process of the unit that `keeper` keeps, zombies too: all that is below the keeper."""
     return [each.pid for each in descendants(keeper)]
+
+
+def socket_owner(peer: tuple[Any, ...], own: tuple[Any, ...]) -> list[int]:
+    """See `platform`: the socket's inode is in a table of the kernel, and a link of its process."""
+    inode = _inode_of(_hex_address(peer), _hex_address(own), ":" in peer[0])
+    if inode is None:
+        return []
+    link = f"socket:[{inode}]"
+    # Mostly one of those that the same supervisor has started, which are few.
+    beside = os.getppid() if (above := process_entry(os.getppid())) is None else above.parent
+    pids = [each.pid for each in descendants(beside)]
+    owner = next((pid for pid in pids if _holds(pid, link)), None)
+    if owner is None:
+        others = (int(name) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208
+        owner = next((pid for pid in others if _holds(pid, link)), None)
+    found: list[int] = []
+    while owner is not None and owner > 1:
+        found.append(owner)
+        entry = process_entry(owner)
+        owner = None if entry is None else entry.parent
+    return found
+
+
+def _hex_address(address: tuple[Any, ...]) -> bytes:
+    """As /proc/net/tcp has it: words of the address in the machine's order, and the port."""
+    host, port = address[:2]
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    packed = socket.inet_pton(family, host.partition("%")[0])
+    words = struct.iter_unpack("!I", packed)
+    swapped = b"".join(struct.pack("=I", word) for (word,) in words)
+    return b"%s:%04X" % (swapped.hex().upper().encode(), port)
+
+
+def _inode_of(local: bytes, remote: bytes, is_v6: bool) -> int | None:
+    """The inode of a connected socket; None where the kernel lists none with these ends."""
+    ends = b" %s %s " % (local, remote)
+    for line in _read_all("/proc/net/tcp6" if is_v6 else "/proc/net/tcp").splitlines():
+        if ends in line:
+            return int(line.split()[9]) or None
+    return None
+
+
+def _holds(pid: int, link: str) -> bool:
+    """Whether a file of the process is this one."""
+    folder = f"/proc/{pid}/fd"
+    with contextlib.suppress(OSError):
+        for fd in os.listdir(folder):  # noqa: PTH208 - see _read
+            with contextlib.suppress(OSError):
+                if os.readlink(f"{folder}/{fd}") == link:  # noqa: PTH115
+                    return True
+    return False
 
 
 def close_files(kept: Collection[int]) -> None:

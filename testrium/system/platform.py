@@ -8,7 +8,7 @@ others let be done; what that is less, docs/platforms.md tells. Nothing outside 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from testrium.system.start_method import START_METHOD
 
@@ -39,6 +39,12 @@ class System(Protocol):
 
         `spare` are children of this process's own; `mark` and `units` (pids) tell what was started,
         where it does not come to this process by itself.
+        """
+
+    def socket_owner(self, peer: tuple[Any, ...], own: tuple[Any, ...]) -> list[int]:
+        """The process with the other end of a TCP connection of this machine, and those above it.
+
+        `peer` and `own` are the addresses of both ends, seen from here; [] where it is not found.
         """
 
     def ports_of_the_kernel(self) -> frozenset[int]:

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
-from typing import Final
+from typing import Any, Final
 
 import psutil
 
@@ -132,6 +132,16 @@ def signal_session(leader: int, number: int, mark: str) -> None:
         for pid in others:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, each)
+
+
+def socket_owner(peer: tuple[Any, ...], own: tuple[Any, ...]) -> list[int]:
+    """See `platform`; macOS tells root alone."""
+    with contextlib.suppress(psutil.Error, OSError):
+        for one in psutil.net_connections(kind="tcp"):
+            if tuple(one.laddr) == peer[:2] and tuple(one.raddr) == own[:2] and one.pid:
+                above = psutil.Process(one.pid).parents()
+                return [one.pid, *(process.pid for process in above)]
+    return []
 
 
 def ports_of_the_kernel() -> frozenset[int]:

@@ -217,11 +217,29 @@ class Road(Protocol):
         """So many bytes were delivered, so many connections broken by a fault."""
 
 
-class Connection:
-    """A client's connection and, as far as it came, the one to the unit."""
+class Listener(Protocol):
+    """Gets a copy of what a client sends, and of what it receives; never waits, never raises."""
 
-    def __init__(self, road: Road, client: socket.socket) -> None:
+    def sent(self, data: bytes, t_ns: int) -> None:
+        """The client has sent this (CLOCK_MONOTONIC); b"" says that it sends no more."""
+
+    def received(self, data: bytes, t_ns: int) -> None:
+        """The client gets this now; b"" says that it gets no more."""
+
+    def closed(self) -> None:
+        """The connection is over."""
+
+
+class Connection:
+    """A client's connection and, as far as it came, the one to the unit.
+
+    A `listener` hears what passes at the client's end: what a fault of the link delays or swallows
+    was sent nevertheless, or was not received.
+    """
+
+    def __init__(self, road: Road, client: socket.socket, listener: Listener | None = None) -> None:
         self._road = road
+        self._listener = listener
         self._client = client
         self._unit: socket.socket | None = None
         self._there = Flight()
@@ -265,6 +283,8 @@ class Connection:
             self._client.close()
             if self._unit is not None:
                 self._unit.close()
+            if self._listener is not None:
+                self._listener.closed()
 
     def _break(self, fate: Fate) -> None:
         if not self._is_broken:
@@ -315,13 +335,17 @@ class Connection:
         """Read what the sender sends, as soon as it comes."""
         loop = asyncio.get_running_loop()
         condition = self._road.condition
+        listener = self._listener if flight is self._there else None
         while True:
             end = SenderEnd.CLOSED
             try:
                 data = await loop.sock_recv(sender, _CHUNK)
             except OSError:
                 data, end = b"", SenderEnd.RESET
-            due_ns = time.monotonic_ns() + condition.delay_ns()
+            now_ns = time.monotonic_ns()
+            if listener is not None:
+                listener.sent(data, now_ns)
+            due_ns = now_ns + condition.delay_ns()
             if not data:
                 flight.ended_unseen = condition.fate(flight.passed) is Fate.WAIT
                 flight.end(due_ns, end)
@@ -331,6 +355,7 @@ class Connection:
     async def _deliver(self, flight: Flight, receiver: socket.socket, pace: ThrottleQueue) -> None:
         """Hand on what has arrived, as fast as the link carries it."""
         loop = asyncio.get_running_loop()
+        listener = self._listener if flight is self._back else None
         while True:
             due_ns, item = await flight.take()
             await _sleep_until(due_ns)
@@ -338,12 +363,16 @@ class Connection:
                 await self._wait_passable(flight)
                 if item is SenderEnd.RESET:
                     await self._end(Fate.RESET)
+                if listener is not None:
+                    listener.received(b"", time.monotonic_ns())
                 with contextlib.suppress(OSError):  # the receiver is gone, and will be heard of
                     receiver.shutdown(socket.SHUT_WR)
                 return
             rest = memoryview(item)
             while rest:
                 size = await self._passage(flight, len(rest), pace)
+                if listener is not None:
+                    listener.received(bytes(rest[:size]), time.monotonic_ns())
                 try:
                     await loop.sock_sendall(receiver, rest[:size])
                 except OSError:

@@ -1,4 +1,4 @@
-"""The runner's side of a group's links: what acts when, and the process that carries them."""
+"""The runner's side of a group's links: what acts when, what is read, and the processes for it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,158 @@ from typing import Any
 
 from testrium.declared.faults import Fault
 from testrium.declared.groups import Scenario
+from testrium.declared.taps import CLIENT, PROTOCOLS, Tap
 from testrium.errors import InfraError
-from testrium.loaded_by_name import LINKS
+from testrium.loaded_by_name import LINKS, TAPS
 from testrium.record.listening import listen_streams
 from testrium.record.recorder import Recorder, injected
 from testrium.run.environment import Surroundings
-from testrium.run.faults.links.process import CONTROL
+from testrium.run.faults.links.copies import CONTROL
+from testrium.run.folder import PRIVATE_FOLDER, RunFolder
 from testrium.run.supervisor.client import Launch, SupervisedProcess, Supervisor
 
-#: How long the process may take to do what it is told.
+#: How long a process may take to do what it is told.
 _LIMIT_S = 30.0
+
+
+class _Helper:
+    """A process of ours beside the units, and the lines to it. It has one name everywhere.
+
+    `hear` gets each message that is no answer; `on_failure` is told when the process ends, or
+    cannot do something, otherwise than was asked for.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        entrypoint: str,
+        supervisor: Supervisor,
+        sockets: Path,
+        folder: Path,
+        hear: Callable[[dict[str, Any]], None],
+        on_failure: Callable[[str], None],
+    ) -> None:
+        self.name = name
+        self._entrypoint = entrypoint
+        self._supervisor = supervisor
+        self._path = sockets / name
+        self._folder = folder
+        self._hear = hear
+        self._on_failure = on_failure
+        self._process: SupervisedProcess | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._listening: asyncio.Task[None] | None = None
+        self._answers: dict[str, asyncio.Future[dict[str, Any]]] = {}
+        self._closing = False
+        self.has_failed = False
+
+    @property
+    def is_open(self) -> bool:
+        return self._writer is not None and not self.has_failed
+
+    async def open(self, mode: str) -> None:
+        """Start the process, and wait until it has connected. Raises InfraError."""
+        connected: asyncio.Future[asyncio.StreamReader] = asyncio.get_running_loop().create_future()
+
+        def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self._writer = writer
+            connected.set_result(reader)
+
+        server, address = await listen_streams(take, self._path)
+        async with server:
+            self._process = await self._supervisor.spawn(self._launch(address, mode))
+            reader = await self._before_end(connected)
+        self._listening = asyncio.create_task(self._listen(reader))
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """Tell the process something that it does not answer."""
+        assert self._writer is not None
+        self._writer.write(json.dumps(message).encode() + b"\n")
+
+    def answer(self, name: str) -> asyncio.Future[dict[str, Any]]:
+        """The answer of this name that comes next."""
+        self._answers[name] = asyncio.get_running_loop().create_future()
+        return self._answers[name]
+
+    async def ask(self, answer: str, message: dict[str, Any]) -> dict[str, Any]:
+        """Tell the process to do something; returns when it is done. Raises InfraError."""
+        done = self.answer(answer)
+        self.tell(message)
+        return await self.wait(done)
+
+    async def wait(self, done: asyncio.Future[dict[str, Any]]) -> dict[str, Any]:
+        """What it answers. Raises InfraError."""
+        answer: dict[str, Any] = await self._before_end(done)
+        return answer
+
+    def resolve(self, answer: str, message: dict[str, Any]) -> None:
+        """An answer has come."""
+        waiting = self._answers.pop(answer, None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(message)
+
+    def fail(self, reason: str) -> None:
+        """Tell all that wait, and once the run of the group."""
+        for waiting in self._answers.values():
+            if not waiting.done():
+                waiting.set_exception(InfraError(reason))
+                waiting.exception()
+        if not self.has_failed:
+            self.has_failed = True
+            self._on_failure(reason)
+
+    async def close(self, last: str, message: dict[str, Any]) -> None:
+        """Let it do one more thing, and end it."""
+        if self._process is None:
+            return
+        if self._process.alive and self._writer is not None:
+            with contextlib.suppress(InfraError):  # it was told when it happened
+                await self.ask(last, message)
+        self._closing = True
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.gather(self._listening, return_exceptions=True)
+        if self._writer is not None:
+            self._writer.close()
+        self._process.kill()
+        with contextlib.suppress(InfraError):
+            await self._process.cleared
+
+    def _launch(self, address: str, mode: str) -> Launch:
+        folder = self._folder
+        log = folder / f"{self.name}.log"
+        return Launch(
+            unit=self.name,
+            folder=folder,  # not the group's: what users write does not run here
+            entrypoint=self._entrypoint,
+            command=None,
+            cwd=folder,
+            env={**os.environ, CONTROL: address},
+            stdout=log,
+            stderr=log,
+            stacks=log,
+            mode=mode,
+        )
+
+    async def _before_end(self, done: asyncio.Future[Any]) -> Any:
+        assert self._process is not None
+        both: set[asyncio.Future[Any]] = {done, self._process.ended}
+        await asyncio.wait(both, timeout=_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
+        if not done.done():
+            raise InfraError(f"the process of the {self.name} has ended or does not answer")
+        return done.result()
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        reason = f"the process of the {self.name} has ended"
+        with contextlib.suppress(ConnectionError):
+            while line := await reader.readline():
+                message = json.loads(line)
+                if message["event"] == "failed":
+                    reason = f"a link cannot be made: {message['reason']}"
+                    break
+                self._hear(message)
+        if not self._closing:
+            self.fail(reason)
 
 
 class Links:
@@ -32,7 +174,7 @@ class Links:
         ...
         await links.close()
 
-    Its process writes into `folder`, the run's. `on_failure` is told when the links are broken
+    Its processes write into `folder`, the run's. `on_failure` is told when the links are broken
     otherwise than was asked for.
     """
 
@@ -43,45 +185,36 @@ class Links:
         recorder: Recorder,
         supervisor: Supervisor,
         sockets: Path,
-        folder: Path,
+        folder: RunFolder,
         on_failure: Callable[[str], None],
     ) -> None:
         self._scenario = scenario
         self._surroundings = surroundings
         self._recorder = recorder
-        self._supervisor = supervisor
-        self._path = sockets / "links"
-        self._folder = folder
-        self._on_failure = on_failure
         self._faults = [
             (number, fault)
             for number, fault in enumerate(scenario.group.faults)
             if fault.port is not None
         ]
-        self._process: SupervisedProcess | None = None
-        self._writer: asyncio.StreamWriter | None = None
-        self._answers: dict[str, asyncio.Future[None]] = {}
+        self._process = _Helper(
+            "links", LINKS, supervisor, sockets, folder.path, self._hear, on_failure
+        )
+        self._taps: _Taps | None = None
+        if scenario.group.taps:
+            self._taps = _Taps(scenario, recorder, supervisor, sockets, folder)
         self._tasks: list[asyncio.Task[None]] = []
-        self._closing = False
-        self._has_failed = False
 
     async def open(self) -> None:
         """Let everybody connect through the links; what has no `after` acts when this returns.
 
         Raises:
-            InfraError: the process cannot be started, or a port is in use.
+            InfraError: a process cannot be started, or a port is in use.
         """
-        connected: asyncio.Future[asyncio.StreamReader] = asyncio.get_running_loop().create_future()
-
-        def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            self._writer = writer
-            connected.set_result(reader)
-
-        server, address = await listen_streams(take, self._path)
-        async with server:
-            self._process = await self._supervisor.spawn(self._launch(address))
-            reader = await self._before_end(connected)
-        self._tasks.append(asyncio.create_task(self._listen(reader)))
+        mode = self._scenario.mode
+        if self._taps is None:
+            await self._process.open(mode)
+        else:
+            await asyncio.gather(self._process.open(mode), self._taps.open())
         real, links = self._surroundings.ports, self._surroundings.links
         group = self._scenario.group
         hosts = {
@@ -94,7 +227,9 @@ class Links:
             for unit, names in links.items()
             for name, port in names.items()
         }
-        await self._ask("open", {"op": "open", "links": ports})
+        await self._process.ask("open", {"op": "open", "links": ports})
+        if self._taps is not None:
+            await self._process.ask("tapped", {"op": "tap", **self._taps.wanted})
         for number, fault in self._faults:
             if fault.after is None:
                 await self._begin(number, fault)
@@ -104,29 +239,37 @@ class Links:
     async def set_up(self, unit: str, *, up: bool) -> None:
         """A unit is about to start, or has ended: only then are connections to it refused."""
         links = [f"{unit}.{name}" for name in self._surroundings.links.get(unit, ())]
-        if links and self._writer is not None and not self._has_failed:
+        if links and self._process.is_open:
             message = {"op": "unit", "links": links, "up": up, "id": unit}
             try:
-                await self._ask(f"unit {unit}", message)
+                await self._process.ask(f"unit {unit}", message)
             except InfraError as error:  # it is not this unit that was failed
-                self._fail(str(error))
+                self._process.fail(str(error))
+
+    def note_process(self, unit: str, process: SupervisedProcess) -> None:
+        """A unit, or setup, tests or teardown, has got this process."""
+        if self._taps is not None:
+            self._taps.note_process(unit, (process.pid, process.keeper))
+
+    async def read_all(self) -> None:
+        """Store the probes of everything that has passed until now."""
+        if self._taps is not None and self._process.is_open:
+            await self._taps.read_all(self._process)
+
+    async def begin_attempt(self) -> None:
+        """The circuit starts again: what passes from now on belongs to its next attempt."""
+        if self._taps is not None:
+            await self.read_all()
+            await self._taps.begin_attempt()
 
     async def close(self) -> None:
-        """End what still acts, keep how it went, and end the process."""
-        if self._process is None:
-            return
-        if self._process.alive and self._writer is not None:
-            with contextlib.suppress(InfraError):  # it was told when it happened
-                await self._ask("finished", {"op": "finish"})
-        self._closing = True
+        """End what still acts, keep how it went, and end the processes."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._writer is not None:
-            self._writer.close()
-        self._process.kill()
-        with contextlib.suppress(InfraError):
-            await self._process.cleared
+        await self._process.close("finished", {"op": "finish"})
+        if self._taps is not None:
+            await self._taps.close()
 
     # Faults -----------------------------------------------------------------------------------
 
@@ -144,7 +287,7 @@ class Links:
             "rate": fault.bytes_per_s or 0,
             "first": fault.first_bytes,
         }
-        await self._ask(
+        await self._process.ask(
             f"began {number}",
             {
                 "op": "begin",
@@ -169,70 +312,133 @@ class Links:
         with contextlib.suppress(InfraError):  # whoever runs the group hears it too
             self._recorder.add_fault(told._replace(t_low_ns=message["t_ns"]))
 
-    # The process ------------------------------------------------------------------------------
+    def _hear(self, message: dict[str, Any]) -> None:
+        match message["event"]:
+            case "open" | "finished" | "tapped" as answer:
+                self._process.resolve(answer, message)
+            case "done":
+                self._process.resolve(f"unit {message['id']}", message)
+            case "began":
+                self._record(message["fault"], "begin", message)
+                self._process.resolve(f"began {message['fault']}", message)
+            case "ended":
+                self._record(message["fault"], "end", message)
 
-    def _launch(self, address: str) -> Launch:
-        folder = self._folder
-        log = folder / "links.log"
-        return Launch(
-            unit="links",
-            folder=folder,  # not the group's: what users write does not run here
-            entrypoint=LINKS,
-            command=None,
-            cwd=folder,
-            env={**os.environ, CONTROL: address},
-            stdout=log,
-            stderr=log,
-            stacks=log,
-            mode=self._scenario.mode,
+
+class _Taps:
+    """The process that reads tapped links, and the probe files that it writes.
+
+    Without it traffic goes on: whatever it cannot do is a gap of the links.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        recorder: Recorder,
+        supervisor: Supervisor,
+        sockets: Path,
+        folder: RunFolder,
+    ) -> None:
+        self._taps = scenario.group.taps
+        self._mode = scenario.mode
+        self._recorder = recorder
+        self._folder = folder
+        self._path = sockets / "copies"
+        self._attempt = 0
+        self._marks = 0
+        self._process = _Helper(
+            "taps", TAPS, supervisor, sockets, folder.path, self._hear, self._lose
         )
+        #: What the process of the links is to be told.
+        self.wanted: dict[str, Any] = {}
 
-    async def _ask(self, answer: str, message: dict[str, Any]) -> None:
-        """Tell the process to do something; returns when it is done. Raises InfraError."""
-        assert self._writer is not None
-        done = self._answers[answer] = asyncio.get_running_loop().create_future()
-        self._writer.write(json.dumps(message).encode() + b"\n")
-        await self._before_end(done)
+    async def open(self) -> None:
+        """Be ready to read. Raises InfraError."""
+        files = self._next_files()
+        await self._process.open(self._mode)
+        taps = [_said(tap, file, self._folder) for tap, file in zip(self._taps, files, strict=True)]
+        message = {"op": "open", "path": str(self._path), "taps": taps}
+        address = (await self._process.ask("open", message))["address"]
+        links = {
+            tap.link: [number, not tap.probes or any(one.at.unit == CLIENT for one in tap.probes)]
+            for number, tap in enumerate(self._taps)
+        }
+        self.wanted = {"address": address, "links": links}
 
-    async def _before_end(self, done: asyncio.Future[Any]) -> Any:
-        assert self._process is not None
-        both: set[asyncio.Future[Any]] = {done, self._process.ended}
-        await asyncio.wait(both, timeout=_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
-        if not done.done():
-            raise InfraError("the process of the links has ended or does not answer")
-        return done.result()
+    def note_process(self, unit: str, pids: tuple[int, ...]) -> None:
+        if self._process.is_open:
+            self._process.tell({"op": "process", "unit": unit, "pids": pids})
 
-    async def _listen(self, reader: asyncio.StreamReader) -> None:
-        reason = "the process of the links has ended"
-        with contextlib.suppress(ConnectionError):
-            while line := await reader.readline():
-                message = json.loads(line)
-                match message["event"]:
-                    case "open" | "finished" as answer:
-                        self._resolve(answer)
-                    case "done":
-                        self._resolve(f"unit {message['id']}")
-                    case "began":
-                        self._record(message["fault"], "begin", message)
-                        self._resolve(f"began {message['fault']}")
-                    case "ended":
-                        self._record(message["fault"], "end", message)
-                    case "failed":
-                        reason = f"a link cannot be made: {message['reason']}"
-                        break
-        if not self._closing:
-            self._fail(reason)
+    async def read_all(self, links: _Helper) -> None:
+        """Wait until everything is read that has passed the links."""
+        if not self._process.is_open:
+            return
+        self._marks += 1
+        read = self._process.answer(f"mark {self._marks}")
+        links.tell({"op": "mark", "id": self._marks})
+        try:
+            await self._process.wait(read)
+        except InfraError as error:
+            self._process.fail(str(error))
 
-    def _resolve(self, answer: str) -> None:
-        waiting = self._answers.pop(answer, None)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(None)
+    async def begin_attempt(self) -> None:
+        """What is read from now on belongs to the next attempt."""
+        paths = [str(file) for file in self._next_files()]
+        if self._process.is_open:
+            try:
+                await self._process.ask("files", {"op": "files", "paths": paths})
+            except InfraError as error:
+                self._process.fail(str(error))
 
-    def _fail(self, reason: str) -> None:
-        for waiting in self._answers.values():
-            if not waiting.done():
-                waiting.set_exception(InfraError(reason))
-                waiting.exception()
-        if not self._has_failed:
-            self._has_failed = True
-            self._on_failure(reason)
+    async def close(self) -> None:
+        if self._process.is_open:
+            await self._process.close("closed", {"op": "close"})
+
+    def _next_files(self) -> list[Path]:
+        """The probe files of the attempt that begins."""
+        self._attempt += 1
+        folder = self._folder.taps
+        folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+        files = []
+        for tap in self._taps:
+            file = folder / f"{tap.link}-{self._attempt}.jsonl"
+            self._recorder.watch(tap.link, self._attempt, self._attempt, file)
+            files.append(file)
+        return files
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        match message["event"]:
+            case "gap":
+                self._recorder.add_damage(self._taps[message["tap"]].link, message["reason"])
+            case "mark":
+                self._process.resolve(f"mark {message['id']}", message)
+            case answer:
+                self._process.resolve(answer, message)
+
+    def _lose(self, reason: str) -> None:
+        for tap in self._taps:
+            self._recorder.add_damage(tap.link, f"{tap.link} is not read any more: {reason}")
+
+
+def _said(tap: Tap, file: Path, folder: RunFolder) -> dict[str, Any]:
+    """A tap as its process is told of it."""
+    own = PROTOCOLS.get(tap.protocol)
+    return {
+        "link": tap.link,
+        "protocol": tap.protocol,
+        "plugged": tap.plugged,
+        "file": str(file),
+        "messages": str(folder.taps / f"{tap.link}.messages.jsonl"),
+        "probes": [
+            {
+                "match": dict(one.match),
+                "on": one.on or ("request" if own is not None and own.answers else None),
+                "unit": one.at.unit,
+                "step": one.at.step,
+                "type": str(one.type),
+                "key": one.key,
+                "meta": dict(one.meta),
+            }
+            for one in tap.probes
+        ],
+    }

@@ -10,6 +10,9 @@ each:
                                                -> {"event": "began", "fault": 0, "t_ns": T}
                                                later {"event": "ended", "fault": 0, "t_ns": T,
                                                       "seen": {...}}
+    {"op": "tap", "address": A, "links": {"api.http": [0, true]}}  -> {"event": "tapped"}
+                                               copies go to the process at A, see `tapping`
+    {"op": "mark", "id": 7}                    all that has passed is told there before the mark
     {"op": "finish"}                           -> "ended" of what still acts, {"event": "finished"}
     what cannot be done                        -> {"event": "failed", "reason": "..."}
 
@@ -25,7 +28,7 @@ import os
 import random
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -36,8 +39,10 @@ from testrium.run.faults.links.connection import (
     Connection,
     Fate,
     Impairment,
+    Listener,
     ThrottleQueue,
 )
+from testrium.run.faults.links.copies import CONTROL, Copies
 
 _LOOPBACK = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 
@@ -69,6 +74,7 @@ class Link:
 
     def __init__(self, port: int, unit_port: int, condition: Condition, host: str = "") -> None:
         self.condition = condition
+        self.listen_to: Callable[[socket.socket], Listener] | None = None
         self.unit_is_up = True
         self.paces = (ThrottleQueue(), ThrottleQueue())
         self.seen = Seen()
@@ -164,7 +170,8 @@ class Link:
                 await asyncio.sleep(_ACCEPT_PAUSE_S)
                 continue
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection = Connection(self, client)
+            listener = None if self.listen_to is None else self.listen_to(client)
+            connection = Connection(self, client, listener)
             self.seen = self.seen._replace(connections=self.seen.connections + 1)
             connection.heed()
             task = self._connections[connection] = asyncio.create_task(connection.live())
@@ -215,9 +222,6 @@ async def _connected(family: int, address: str, port: int) -> socket.socket:
     return end
 
 
-#: Names the address of the runner in the environment of this process.
-CONTROL = "TESTRIUM_LINKS"
-
 _LINE_LIMIT = 1 << 16
 
 
@@ -230,8 +234,12 @@ async def _serve(address: str) -> None:
     reader, writer = await connected_async(address, _LINE_LIMIT)
     links = _Links(writer)
     while line := await reader.readline():
+        message = json.loads(line)
         try:
-            links.obey(json.loads(line))
+            if message["op"] == "tap":
+                await links.tap(message)
+            else:
+                links.obey(message)
         except OSError as error:
             links.tell("failed", reason=str(error))
 
@@ -241,6 +249,15 @@ class _Links:
         self._writer = writer
         self._links: dict[str, Link] = {}
         self._active: dict[int, tuple[Link, Seen]] = {}
+        self._copies: Copies | None = None
+
+    async def tap(self, message: dict[str, Any]) -> None:
+        """Send copies of what passes some links to the process at an address."""
+        _, writer = await connected_async(message["address"], _LINE_LIMIT)
+        copies = self._copies = Copies(writer)
+        for name, (number, needs_client) in message["links"].items():
+            self._links[name].listen_to = partial(copies.opened, number, needs_client)
+        self.tell("tapped")
 
     def obey(self, message: dict[str, Any]) -> None:
         """Do what the runner says. Raises OSError: a port is in use."""
@@ -257,6 +274,9 @@ class _Links:
                 self.tell("done", id=message["id"])
             case "begin":
                 self._begin(message)
+            case "mark":
+                if self._copies is not None:
+                    self._copies.mark(message["id"])
             case "finish":
                 for fault in tuple(self._active):
                     self._end(fault)

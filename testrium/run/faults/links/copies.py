@@ -1,0 +1,93 @@
+"""Copies of what passes tapped links, as frames for the process that reads them: see `tapping`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import struct
+from typing import Final
+
+from testrium.run.faults.links.connection import Listener
+from testrium.system.platform import system
+
+#: In the environment of a process beside the units: the address of the runner.
+CONTROL: Final = "TESTRIUM_CONTROL"
+
+#: Kind, connection, time (CLOCK_MONOTONIC, ns), bytes that follow.
+HEADER: Final = struct.Struct("<cIQI")
+
+#: The kinds of frames: a client has connected, has sent, has got something, the connection is over;
+#: bytes of it were left out; all before this is read.
+OPENED, SENT, RECEIVED, CLOSED, MISSED, MARK = b"O", b"S", b"R", b"C", b"L", b"M"
+
+#: So many bytes may wait for the process that reads copies; a connection is not copied further
+#: than that.
+_MOST_COPIED = 64 << 20
+
+
+class Copies:
+    """Sends copies of what passes to the process that reads it. Nothing here waits for it."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer  # one that nobody holds closes its transport
+        self._transport = writer.transport
+        self._transport.set_write_buffer_limits(high=2 * _MOST_COPIED)
+        self._frames: list[bytes] = []
+        self._count = 0
+
+    def opened(self, tap: int, needs_client: bool, client: socket.socket) -> Listener:
+        """A client has connected to a tapped link; what hears its connection."""
+        self._count += 1
+        peer, own = client.getpeername(), client.getsockname()
+        pids = system.socket_owner(peer, own) if needs_client else []
+        said = {"tap": tap, "pids": pids, "peer": f"{peer[0]}:{peer[1]}"}
+        self.send(OPENED, self._count, 0, json.dumps(said).encode())
+        return _Copied(self, self._count)
+
+    def mark(self, number: int) -> None:
+        """Everything that was sent so far comes before this."""
+        self.send(MARK, number, 0, b"")
+
+    def send(self, kind: bytes, number: int, t_ns: int, data: bytes) -> None:
+        """Send a frame in this turn of the loop, with all others of it."""
+        if not self._frames:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._frames += (HEADER.pack(kind, number, t_ns, len(data)), data)
+
+    @property
+    def is_full(self) -> bool:
+        return self._transport.get_write_buffer_size() > _MOST_COPIED
+
+    def _flush(self) -> None:
+        data = b"".join(self._frames)
+        self._frames.clear()
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+
+class _Copied:
+    """The listener of one connection."""
+
+    def __init__(self, copies: Copies, number: int) -> None:
+        self._copies = copies
+        self._number = number
+        self._has_missed = False
+
+    def sent(self, data: bytes, t_ns: int) -> None:
+        self._hear(SENT, data, t_ns)
+
+    def received(self, data: bytes, t_ns: int) -> None:
+        self._hear(RECEIVED, data, t_ns)
+
+    def closed(self) -> None:
+        self._copies.send(CLOSED, self._number, 0, b"")
+
+    def _hear(self, kind: bytes, data: bytes, t_ns: int) -> None:
+        if self._has_missed:
+            return
+        if self._copies.is_full:
+            self._has_missed = True
+            self._copies.send(MISSED, self._number, t_ns, b"")
+        else:
+            self._copies.send(kind, self._number, t_ns, data)
