@@ -152,7 +152,7 @@ _HEAD: Final = 1 << 14
 _POSTGRESQL: Final = (b"\0\x03\0\0", b"\x04\xd2\x16\x2f", b"\x04\xd2\x16\x30")
 
 
-class Rule:
+class MessageRule:
     """What makes probes of messages: a `[[taps.probes]]` table, ready to be used."""
 
     def __init__(self, match: Mapping[str, str], side: str | None) -> None:

@@ -43,7 +43,7 @@ from testrium.taps import (
     REQUEST,
     RESPONSE,
     Decoder,
-    Rule,
+    MessageRule,
     UndecodableError,
     WireMessage,
     decoder_of,
@@ -136,7 +136,7 @@ class _Text:
 class _Probe(NamedTuple):
     """What a message that `rule` matches becomes."""
 
-    rule: Rule
+    rule: MessageRule
     unit: str
     step: str
     type: str
@@ -146,7 +146,7 @@ class _Probe(NamedTuple):
     @classmethod
     def from_message(cls, said: Mapping[str, Any]) -> _Probe:
         return cls(
-            Rule(said["match"], said["on"]),
+            MessageRule(said["match"], said["on"]),
             said["unit"],
             said["step"],
             said["type"],
