@@ -261,9 +261,9 @@ class Group(Configs):
         ports: dict[str, dict[str, None]] = {}
         used = [(fault.unit, fault.port) for fault in self.faults]
         used += [(tap.unit, tap.port) for tap in self.taps]
-        for unit, port in used:
+        for name, port in used:
             if port is not None:
-                ports.setdefault(unit, {})[port] = None
+                ports.setdefault(name, {})[port] = None
         for unit in self.units:  # it has one address for all its ports
             if unit.host is not None and unit.name in ports:
                 ports[unit.name] = dict.fromkeys(unit.ports)

@@ -199,7 +199,7 @@ class RunningUnit:
             self.unit, launch._replace(deadline_ns=self._deadline_ns())
         )
         self.context.started.append(self.process)
-        if self.context.links is not None:
+        if self.context.links is not None and self.unit.host is None:  # numbers of this machine
             self.context.links.note_process(self.name, self.process)
         if self._stop_cause is not None:  # asked while it was being started
             self.process.stop(stacks=self.context.diagnostics.wanted)
