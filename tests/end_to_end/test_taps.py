@@ -17,6 +17,12 @@ stop = "runner"
 ready = {tcp = "${port.tcp}"}
 """
 
+SHOP = """
+entrypoint = "test_case:shop"
+unit_dependencies = ["redis"]
+ready = {ended = true}
+"""
+
 #: Clients without a library: its import would take longer than all the rest.
 CLIENTS = """
 import os, socket
@@ -74,7 +80,7 @@ def test_messages_of_a_queue_are_events_of_those_that_send_them(
     workplace.group(
         {
             "redis": REDIS,
-            "shop": 'entrypoint = "test_case:shop"\nunit_dependencies = ["redis"]',
+            "shop": SHOP,
             "worker": 'entrypoint = "test_case:worker"\nunit_dependencies = ["shop"]',
         },
         CLIENTS
