@@ -188,6 +188,10 @@ def made_event(seen: RunnerEvent, *, domain: str, attempt: int) -> Reading:
 #: Lines of short files per turn of the loop: 2 ms of work.
 TURN = 100
 
+#: Turns of the loop from one batch of a long file to the next. A process that asks something
+#: connects, is accepted, asks and gets its answer in them: else each step would wait for a batch.
+TURNS_BETWEEN = 5
+
 T = TypeVar("T")
 
 Subscriber = Callable[[tuple[Event, ...]], None]
@@ -492,17 +496,20 @@ class Recorder:
             self._dirty[file] = None
         self._schedule()
 
-    def _schedule(self) -> None:
+    def _schedule(self, between: int = 0) -> None:
         if self._turn is None and self._failure is None:
-            self._turn = self._loop.call_soon(self._take_turn)
+            self._turn = self._loop.call_soon(self._take_turn, between)
 
-    def _take_turn(self) -> None:
-        """Store one batch of what was written; errors go to whoever waits."""
+    def _take_turn(self, between: int) -> None:
+        """Store one batch of what was written; errors go to whoever waits.
+
+        Long files have to wait for `between` more turns.
+        """
         self._turn = None
         with collector_paused():
-            self._take_batch()
+            self._take_batch(between)
 
-    def _take_batch(self) -> None:
+    def _take_batch(self, between: int) -> None:
         """What has little to read comes before what has much: somebody may wait for it."""
         batches: list[tuple[ProbeFile, Batch]] = []
         count = 0
@@ -510,13 +517,14 @@ class Recorder:
             while self._dirty and count < TURN and not self._is_late():
                 count += self._take_from(self._dirty, batches)
             more = any(batch.more for _, batch in batches)
-            if self._long and not more and not self._is_late():
+            if self._long and not more and not between and not self._is_late():
                 self._take_from(self._long, batches)
+                more = True
             self._store_batches(batches)
         except InfraError:
             return  # `_fail` has told everybody
         if (self._dirty or self._long) and not self._is_late():
-            self._schedule()
+            self._schedule(TURNS_BETWEEN if more else max(0, between - 1))
 
     def _take_from(
         self, queue: dict[ProbeFile, None], batches: list[tuple[ProbeFile, Batch]]

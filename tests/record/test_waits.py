@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket as unix
 import subprocess
 import sys
 import tempfile
@@ -197,5 +198,33 @@ def test_from_another_process(tmp_path: Path, socket: Path, append: Append) -> N
         await waiting(recorder, 1)
         append("a", {"step": "s", "key": "k"})
         assert (await child.communicate())[0] == b"k\n"
+
+    serve(tmp_path, socket, work)
+
+
+def test_a_question_is_answered_between_two_batches_of_a_long_file(
+    tmp_path: Path, socket: Path, append: Append
+) -> None:
+    async def work(recorder: Recorder) -> None:
+        batches: list[int] = []
+        recorder.subscribe(lambda events: batches.append(len(events)))
+        append("a", b'{"step": "many"}\n' * 20_000)
+        recorder.check_files()
+        while not batches:  # noqa: ASYNC110 - each turn of the loop counts
+            await asyncio.sleep(0)
+        with contextlib.closing(unix.socket(unix.AF_UNIX)) as wire:
+            wire.connect(str(socket))
+            wire.sendall(
+                b'{"op": "wait", "unit": "a", "step": "many", "key": null, "now": false}\n'
+            )
+            wire.setblocking(False)
+            asked_at, reply = len(batches), b""
+            while not reply:
+                await asyncio.sleep(0)
+                with contextlib.suppress(BlockingIOError):
+                    reply = wire.recv(4096)
+        assert json.loads(reply)["event"]["step"] == "many"
+        assert len(batches) - asked_at <= 1
+        assert sum(batches) < 20_000
 
     serve(tmp_path, socket, work)
