@@ -55,6 +55,7 @@ KINDS: Final[dict[str, type[Any]]] = {
         checks.Check,
         faults.Fault,
         faults.Chaos,
+        faults.Explore,
         checks.Metric,
         histories.OperationHistory,
         telemetry.Telemetry,

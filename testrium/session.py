@@ -262,6 +262,11 @@ class Session:
             update_golden=self._request.update_golden, notice=self._request.observer.notice
         )
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether the user has asked it to end."""
+        return self._signal is not None
+
     async def run(self, scenarios: tuple[Scenario, ...]) -> RunResult:
         """Run all scenarios and record the run. Raises InfraError."""
         async with self.opened(scenarios) as interrupt, self._on_cluster(interrupt):

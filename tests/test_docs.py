@@ -18,7 +18,7 @@ from testrium import testing
 from testrium.cli.main import COMMANDS, main
 from testrium.declared.checks import Check, Metric
 from testrium.declared.circuits import Circuit, Rules
-from testrium.declared.faults import Chaos, Fault
+from testrium.declared.faults import Chaos, Explore, Fault
 from testrium.declared.groups import Configs, Monitored
 from testrium.declared.histories import OperationHistory
 from testrium.declared.keys import keys_of
@@ -93,6 +93,7 @@ CONFIG = {
     "Configs": Configs,
     "verify": Rules,
     "chaos": Chaos,
+    "explore": Explore,
     "circuits": Circuit,
     "faults": Fault,
     "taps": Tap,

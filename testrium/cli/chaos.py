@@ -66,21 +66,21 @@ def command(
     cwd = Path.cwd()
     choice = ReportChoice("--json", "json", json_file)
     check_targets((choice,), cwd)
-    campaign = Campaign(group, cwd, seed, runs, _Quiet(), fail_fast)
+    campaign = Campaign(group, cwd, seed, runs, QuietObserver(), fail_fast)
     record = CampaignRecord(campaign)
     told = sys.stderr if choice.on_stdout else sys.stdout
     teller = _Teller(told, cwd, record, plain=plain, runs=runs)
     try:
         outcome = run_campaign(campaign, teller)
     except TestriumError as error:
-        _write(choice, record.text(int(error.exit_code), error), cwd)
+        write_chosen(choice, record.text(int(error.exit_code), error), cwd)
         raise
     teller.ended(outcome, campaign)
-    _write(choice, record.text(int(outcome.exit_code)), cwd)
+    write_chosen(choice, record.text(int(outcome.exit_code)), cwd)
     return outcome.exit_code
 
 
-def _write(choice: ReportChoice, text: str, cwd: Path) -> None:
+def write_chosen(choice: ReportChoice, text: str, cwd: Path) -> None:
     """Write the report that was asked for, if one was. Raises InfraError."""
     from testrium.report.writer import write_stdout
     from testrium.system.files import write_text
@@ -165,7 +165,7 @@ class _Teller:
         )
 
 
-class _Quiet:
+class QuietObserver:
     """Watches the single runs and says nothing but notices."""
 
     def run_started(self, run: str, scenarios: tuple[Scenario, ...]) -> None: ...
@@ -241,7 +241,7 @@ class CampaignRecord:
             "runs": campaign.runs,
             "tried": len(self._plans),
             "broken": sum(plan["outcome"] == "broke" for plan in self._plans),
-            "errors": [problem._asdict() for problem in _problems(error)],
+            "errors": [problem._asdict() for problem in problems_of(error)],
             "calm": self._calm,
             "plans": self._plans,
             "breaks": self._breaks,
@@ -278,7 +278,7 @@ def _faults(plan: Plan) -> list[dict[str, Any]]:
     return [as_table(fault) for fault in plan]
 
 
-def _problems(error: TestriumError | None) -> tuple[Problem, ...]:
+def problems_of(error: TestriumError | None) -> tuple[Problem, ...]:
     if error is None:
         return ()
     if isinstance(error, ConfigError):

@@ -1,10 +1,10 @@
-"""What is broken on purpose: the tables `[[faults]]` and `[chaos]`."""
+"""What is broken on purpose, or held: the tables `[[faults]]`, `[chaos]` and `[explore]`."""
 
 from collections.abc import Mapping
 from dataclasses import field
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from testrium.declared.circuits import PlaceText
+from testrium.declared.circuits import PlaceText, parse_place
 from testrium.declared.keys import DECIDED, Key, Written, table
 from testrium.declared.quantities import (
     DURATION,
@@ -19,6 +19,7 @@ from testrium.declared.quantities import (
     Unique,
     between,
 )
+from testrium.words import Place
 
 #: What a failpoint can do to the unit that has reached a probe; `testrium chaos` draws these.
 DrawnAct = Literal["kill", "exit", "raise", "delay", "hang", "pause"]
@@ -168,3 +169,58 @@ class Chaos:
     """
     longest_ns: Annotated[int, LONGER_THAN_NOTHING, Key("longest")] = 500_000_000
     """seconds, or a duration: the longest that one fault lasts"""
+
+
+def _read_point(value: Any) -> Place:
+    if isinstance(value, str) and 0 < value.find(":") < len(value.strip()) - 1:
+        return parse_place(value)
+    name = value.strip(" :") if isinstance(value, str) else "worker"
+    raise ValueError(f'must be unit:step, such as "{name or "worker"}:*" or "*:read"')
+
+
+PointText = Annotated[Place, Written(_read_point, {"type": "string", "minLength": 3}, str)]
+
+
+@table
+class Explore:
+    """Where `testrium explore` may hold units, and how it orders them: the table `[explore]`."""
+
+    points: Annotated[
+        tuple[PointText, ...],
+        FILLED,
+        Unique(),
+        Key(items="places", default='`["*:*"]`: all of Python units'),
+    ] = (Place("*", "*"),)
+    """probes of Python units at which the scheduler may hold a unit: `"unit:step"`, `*` for either
+    """
+    depth: Annotated[int, *between(0, 10)] = 3
+    """the most points at which priorities change in one run, 0 to 10"""
+    hold_ns: Annotated[int, LONGER_THAN_NOTHING, Key("hold")] = 200_000_000
+    """seconds, or a duration: the longest that a unit is held at a point"""
+
+
+@table
+class Decision:
+    """One decision of a schedule: the unit at the point `held` goes on only after `first`.
+
+    Points are named `unit:step`, from the second time on with the number: `unit:step (2)`.
+    """
+
+    first: str = ""
+    held: str = ""
+
+
+@table
+class Schedule:
+    """An order in which units are let go on at points; the same one gives the same order.
+
+    With a seed, each unit (process, thread) has a random priority, and the one that is let go on
+    when the n-th point of the run is reached gets the lowest one, for each n in `changes`. Without
+    one, units go on in their declared order, apart from `decisions`.
+    """
+
+    points: tuple[PointText, ...] = (Place("*", "*"),)
+    hold_ns: int = 200_000_000
+    seed: str = ""
+    changes: tuple[int, ...] = ()
+    decisions: tuple[Decision, ...] = ()

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple
 
 from testrium.declared.checks import Check, Metric
 from testrium.declared.circuits import Circuit, Rules
-from testrium.declared.faults import Chaos, Fault
+from testrium.declared.faults import Chaos, Explore, Fault, Schedule
 from testrium.declared.histories import OperationHistory
 from testrium.declared.keys import (
     DECIDED,
@@ -226,6 +226,7 @@ class Group(Configs):
     faults: tuple[Fault, ...] = ()
     taps: tuple[Tap, ...] = ()
     chaos: Chaos | None = None
+    explore: Explore | None = None
     checks: tuple[Check, ...] = ()
     metrics: tuple[Metric, ...] = ()
     histories: tuple[OperationHistory, ...] = ()
@@ -293,6 +294,8 @@ class Scenario(NamedTuple):
     strict: bool = False
     #: What `${param.…}` and `${property.…}` give, by the whole name.
     values: Mapping[str, str] = EMPTY
+    #: The order in which its units go on at points; None: as they come.
+    schedule: Schedule | None = None
 
     @property
     def proves(self) -> bool:

@@ -1,4 +1,4 @@
-"""What is broken on purpose: the tables `[[faults]]`, and `[chaos]` of a campaign."""
+"""What is broken on purpose, or held: `[[faults]]`, `[chaos]` of a campaign, and `[explore]`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from testrium.declared.faults import (
     OUTSIDE_ACTS,
     SIGNALLED,
     Chaos,
+    Explore,
     Fault,
 )
 from testrium.declared.quantities import duration_ns, shift_in_ns, size_in_bytes
@@ -119,6 +120,23 @@ def read_chaos(table: Any, spot: Spot, files: Sequence[UnitFile]) -> Chaos:
     if isinstance(table, dict) and not chaos.units and not chaos.links:
         spot.wrong("must name what may be broken: units, links or both")
     return replace(chaos, links=tuple(links))
+
+
+def read_explore(table: Any, spot: Spot, stations: Stations) -> Explore:
+    """The table `[explore]`; what is wrong is noted.
+
+    Args:
+        table: the table.
+        spot: where it stands.
+        stations: the units that it may name.
+    """
+    reading = read(Explore, table, spot)
+    for index, place in enumerate(reading.value.points if "points" in reading.spots else ()):
+        if place.unit != ANY and place.unit not in stations.units:
+            guess = did_you_mean(place.unit, stations.units)
+            text = f"{str(place)!r}: unknown unit {place.unit!r}{guess}"
+            reading.item("points", index).wrong(text)
+    return reading.value
 
 
 def find_port(link: str, files: Mapping[str, UnitFile]) -> tuple[str, str]:

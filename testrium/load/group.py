@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from testrium.checks.patterns import NotationError, compiled
+from testrium.declared.checks import Check
 from testrium.declared.faults import Fault
 from testrium.declared.groups import (
     ALL_MODES,
@@ -196,6 +197,7 @@ TABLES: Final = (
     "faults",
     "taps",
     "chaos",
+    "explore",
     "matrix",
     "env",
     "metrics",
@@ -461,25 +463,31 @@ class _Loading:
             from testrium.load.faults import read_chaos
 
             tables["chaos"] = read_chaos(data["chaos"], whole.at("chaos"), files)
+        if "explore" in data:
+            from testrium.load.faults import read_explore
+
+            spot = whole.at("explore")
+            tables["explore"] = read_explore(data["explore"], spot, self.stations)
         if "monitor" in data:
             taken = [*self.configs["unit_names"], *(each.name for each in self.fixtures)]
             tables["monitors"] = read_monitors(data["monitor"], whole.at("monitor"), taken)
         if "checks" in data:
-            from testrium.load.checks import read_checks
-
-            variables = _inherited(self.configs, self.around) | env.keys()
-            own = self.around.project.plugins
-            tables["checks"] = read_checks(
-                data["checks"],
-                whole.at("checks"),
-                self.actors,
-                variables,
-                params,
-                own,
-                self.fixtures,
-                self.code,
-            )
+            tables["checks"] = self._checks(env, params)
         return tables
+
+    def _checks(self, env: Mapping[str, str], params: frozenset[str]) -> tuple[Check, ...]:
+        from testrium.load.checks import read_checks
+
+        return read_checks(
+            self.data["checks"],
+            self.whole.at("checks"),
+            self.actors,
+            _inherited(self.configs, self.around) | env.keys(),
+            params,
+            self.around.project.plugins,
+            self.fixtures,
+            self.code,
+        )
 
     def _configs(self, document: Document) -> Table[Configs]:
         table = self.data.get(MAIN_TABLE)

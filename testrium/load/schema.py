@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 
 from testrium.declared.checks import Check, Metric
 from testrium.declared.circuits import Circuit, Rules
-from testrium.declared.faults import Chaos, Fault
+from testrium.declared.faults import Chaos, Explore, Fault
 from testrium.declared.groups import Configs, Monitored
 from testrium.declared.histories import OperationHistory
 from testrium.declared.keys import DIALECT, as_written, default_of, key_of, keys_of
@@ -43,6 +43,7 @@ def json_schemas() -> dict[str, dict[str, Any]]:
         "faults": {"type": "array", "items": table_schema(Fault)},
         "taps": {"type": "array", "items": table_schema(Tap)},
         "chaos": table_schema(Chaos),
+        "explore": table_schema(Explore),
         "checks": {"type": "array", "items": table_schema(Check)},
         "monitor": {"type": "array", "items": table_schema(Monitored)},
         "histories": {"type": "array", "items": table_schema(OperationHistory)},

@@ -337,13 +337,13 @@ def _shift_ns(path: str) -> int:
 
 
 def _failpoints() -> Failpoints | None:
-    """What is to be broken in this process: mostly nothing."""
-    listed = os.environ.get(names.FAILPOINTS)
-    if not listed:
+    """What is to be broken or held in this process: mostly nothing."""
+    listed, points = os.environ.get(names.FAILPOINTS), os.environ.get(names.POINTS)
+    if not listed and not points:
         return None
     from testrium.probe.faults import Failpoints
 
-    return Failpoints(listed, os.environ.get(names.UNIT, ""))
+    return Failpoints(listed or "", os.environ.get(names.UNIT, ""), points or "")
 
 
 _emitters: dict[str, Emitter] = {}

@@ -28,6 +28,8 @@ DOMAIN = "TESTRIUM_DOMAIN"
 ENCODINGS = "TESTRIUM_ENCODINGS"
 #: The probes at which this process asks whether something is to be broken: "unit:step" a line.
 FAILPOINTS = "TESTRIUM_FAILPOINTS"
+#: The probes at which this process asks whether it may go on, `*` for any: "unit:step" a line.
+POINTS = "TESTRIUM_POINTS"
 #: The file that says how far the clock of this process is off, see `testrium.probe.faults`.
 CLOCK = "TESTRIUM_CLOCK"
 

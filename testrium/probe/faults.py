@@ -3,9 +3,13 @@
 At a failpoint the process asks the runner whether something is to be broken. The runner counts, so
 `on` is exact over all starts and processes of a unit:
 
-    {"op": "reached", "place": "host:received", "file": "...", "pid": 7, "seq": 3}
+    {"op": "reached", "place": "host:received", "file": "...", "pid": 7, "seq": 3,
+     "thread": ["", 7]}
         -> {"over": false, "acts": []}, mostly, or what to do, one after the other:
            {"do": "delay", "for_ns": 1000000, "fault": "delay at host:received"}
+
+`thread` is the name of the thread, "" for the main one, and its number in the system. Where the
+order of the run is explored, the answer comes once this thread may go on.
 
 The answer comes once the probe is stored, and the fault too. Where it is `over`, nothing happens at
 that probe any more: the process does not ask again, and a hot loop is as fast as without faults.
@@ -31,9 +35,11 @@ _LONG_S = 3600.0
 class Failpoints:
     """The failpoints that concern this process. `listed` is the environment variable's value."""
 
-    def __init__(self, listed: str, own_unit: str) -> None:
+    def __init__(self, listed: str, own_unit: str, points: str = "") -> None:
+        """`points` are the places where it may be held, `*` for any."""
         self._places = set(listed.split("\n"))
         self._own_unit = own_unit
+        self._points = [point.split(":", 1) for point in points.split("\n") if point]
 
     def reach(self, unit: str | None, step: str, file: str, pid: int, seq: int) -> None:
         """A probe was written; what is planned for it happens before this returns.
@@ -48,18 +54,32 @@ class Failpoints:
             InjectedFault: planned.
         """
         place = f"{unit or self._own_unit}:{step}"
-        if place not in self._places:
+        if place not in self._places and not self._is_point(unit or self._own_unit, step):
             return
         from testrium.probe.waiting import ask
 
         # Without a runner nothing is broken, and the supervisor ends this process.
         with suppress(RuntimeError):
-            line = {"file": file, "pid": pid, "seq": seq}
+            line = {"file": file, "pid": pid, "seq": seq, "thread": _this_thread()}
             answer = ask({"op": "reached", "place": place, **line})
             if answer["over"]:
                 self._places.discard(place)
             for act in answer["acts"]:
                 _obey(act)
+
+    def _is_point(self, unit: str, step: str) -> bool:
+        return any(of in ("*", unit) and at in ("*", step) for of, at in self._points)
+
+
+def _this_thread() -> tuple[str, int]:
+    """The name of this thread, "" for the main one, and its number in the system."""
+    import _thread
+
+    number = _thread.get_native_id()
+    threading = sys.modules.get("threading")
+    if threading is None or threading.current_thread() is threading.main_thread():
+        return "", number
+    return threading.current_thread().name, number
 
 
 def _obey(act: dict[str, Any]) -> None:

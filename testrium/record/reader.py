@@ -161,9 +161,21 @@ def load_evidence(database: Path) -> Evidence:
                 interrupted=meta.get("interrupted", False),
                 suspended_ns=meta.get("suspended_ns", 0),
                 metrics=tuple(map(_reported, metric_rows(connection))),
+                findings=tuple(map(_divergence, meta.get("diverged", ()))),
             )
         except (sqlite3.Error, ValueError) as error:
             raise InfraError(f"cannot read {database}: {error}") from error
+
+
+def _divergence(told: dict[str, Any]) -> Finding:
+    """Where a run could not keep to the schedule that it had to repeat."""
+    at, missing = told["at"], " and ".join(told["missing"])
+    what = (
+        f"{at} was not reached, which the schedule holds until {missing}"
+        if told.get("never")
+        else f"{at} was held, and {missing} did not come"
+    )
+    return Finding(Code.UNDECIDED, at, f"the run left its schedule: {what}")
 
 
 def _check(fields: dict[str, Any]) -> CheckResult:

@@ -81,8 +81,11 @@ def described(end: End) -> str:
 #: A line of a probe file: the file, the process, its number.
 LineId = tuple[str, int, int]
 
-#: Answers a process that has reached a failpoint: which, and with which line.
-Reached = Callable[[str, LineId], Awaitable[dict[str, Any]]]
+#: A thread of a process: its name, "" for the main one, and its number in the system.
+ThreadId = tuple[str, int]
+
+#: Answers a process that has reached a failpoint: which, with which line, and in which thread.
+Reached = Callable[[str, LineId, ThreadId], Awaitable[dict[str, Any]]]
 
 #: Bytes of a request.
 _MAX_REQUEST = 2 << 20
@@ -209,7 +212,10 @@ class _Asker(asyncio.Protocol):
                 self._begin(self._sync())
             case "reached" if self._reached is not None:
                 line = (str(request["file"]), int(request["pid"]), int(request["seq"]))
-                self._begin(self._answer_failpoint(self._reached, str(request["place"]), line))
+                name, number = request["thread"]
+                thread = (str(name), int(number))
+                asked = partial(self._reached, str(request["place"]), line, thread)
+                self._begin(self._answer(asked))
             case "status":
                 check_unit(request["unit"])
                 self._recorder.set_status(request["unit"], UnitState(request["status"]))
@@ -275,10 +281,11 @@ class _Asker(asyncio.Protocol):
         self._syncs.add(task)
         task.add_done_callback(self._syncs.discard)
 
-    async def _answer_failpoint(self, reached: Reached, place: str, line: LineId) -> None:
+    async def _answer(self, asked: Callable[[], Awaitable[dict[str, Any]]]) -> None:
+        """Reply what a failpoint has to do; its probe is stored by then."""
         try:
             await self._recorder.sync()
-            self._reply(await reached(place, line))
+            self._reply(await asked())
         except InfraError as error:
             self._reply({"error": str(error)})
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path, PurePath
 from traceback import extract_tb
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from testrium.declared.groups import Scenario
 from testrium.declared.units import Unit
@@ -27,7 +27,9 @@ from testrium.variables import EnvValues
 from testrium.words import EMPTY, FAULTS, RESERVED_UNITS
 
 if TYPE_CHECKING:
+    from testrium.record.waits import LineId, ThreadId
     from testrium.run.faults.failpoints import Injector
+    from testrium.run.faults.points import Points
     from testrium.run.hosts.home import RemoteHost
     from testrium.run.supervisor.client import Launch, SupervisedProcess
     from testrium.run.telemetry.control import TelemetryReceiver
@@ -51,9 +53,9 @@ class GroupContext:
 
     While it is `held` it has no deadline. It was not `patient` where nothing was waited for then.
 
-    `injector` is there where a failpoint is declared; `links` are those that the group breaks on
-    purpose, None where it breaks none. `telemetry` receives spans and log records, None where the
-    group declares no `[otlp]`.
+    `injector` is there where a failpoint is declared, `points` where units are held at probes;
+    `links` are those that the group breaks on purpose, None where it breaks none. `telemetry`
+    receives spans and log records, None where the group declares no `[otlp]`.
     """
 
     def __init__(
@@ -64,7 +66,7 @@ class GroupContext:
         change: ChangeSignal,
         logs: Logs,
         diagnostics: Diagnostics,
-        injector: Injector | None,
+        at_probes: AtProbes,
         endings: Endings,
     ) -> None:
         self.scenario = surroundings.scenario
@@ -75,7 +77,7 @@ class GroupContext:
         self.change = change
         self.logs = logs
         self.diagnostics = diagnostics
-        self.injector = injector
+        self.injector, self.points = at_probes.injector, at_probes.points
         self.endings = endings
         self.env_values = EnvValues(self.scenario)
         diagnostics.hide = self.env_values.hidden
@@ -153,11 +155,11 @@ async def open_context(
     with _sockets(services) as sockets, _leased_ports(scenario, services) as (ports, links):
         async with (
             Recorder(folder.database, services.domain) as recorder,
-            _injector(scenario, recorder, folder, change) as injector,
+            _at_probes(scenario, recorder, folder, change) as at_probes,
             WaitServer(
                 recorder,
                 sockets / "waits",
-                None if injector is None else injector.reached,
+                at_probes.reached if any(at_probes) else None,
                 {*units, FAULTS},
             ) as server,
             Logs() as logs,
@@ -182,7 +184,7 @@ async def open_context(
                 change,
                 logs,
                 diagnostics,
-                injector,
+                at_probes,
                 server.endings,
             )
             async with _with_hosts(context):
@@ -247,21 +249,45 @@ def _keep_marks(context: GroupContext, outputs: OutputMarks) -> None:
             recorder.add_damage(unit, f"{done} while it was in use")
 
 
-@contextlib.asynccontextmanager
-async def _injector(
-    scenario: Scenario, recorder: Recorder, folder: RunFolder, change: ChangeSignal
-) -> AsyncIterator[Injector | None]:
-    """Who strikes at failpoints, where there are any."""
-    if all(fault.at is None for fault in scenario.group.faults):
-        yield None
-        return
-    from testrium.run.faults.failpoints import Injector
+class AtProbes(NamedTuple):
+    """What may happen to a process behind a probe: something is broken, or it is held."""
 
-    injector = Injector(scenario.group.faults, recorder, folder.probes, change)
+    injector: Injector | None
+    points: Points | None
+
+    async def reached(self, place: str, line: LineId, thread: ThreadId) -> dict[str, Any]:
+        """What the process has to do behind this line, once it may go on."""
+        answer: dict[str, Any] = {"over": self.points is None, "acts": []}
+        if self.injector is not None:
+            answer |= await self.injector.reached(place, line, thread)
+        if self.points is not None:
+            await self.points.hold(place, line, thread)
+            answer["over"] = False
+        return answer
+
+
+@contextlib.asynccontextmanager
+async def _at_probes(
+    scenario: Scenario, recorder: Recorder, folder: RunFolder, change: ChangeSignal
+) -> AsyncIterator[AtProbes]:
+    """Who strikes at failpoints, and who holds units at points, where there are any."""
+    injector, points = None, None
+    if any(fault.at is not None for fault in scenario.group.faults):
+        from testrium.run.faults.failpoints import Injector
+
+        injector = Injector(scenario.group.faults, recorder, folder.probes, change)
+    if scenario.schedule is not None:
+        from testrium.run.faults.points import Points
+
+        names = tuple(unit.name for unit in scenario.units)
+        points = Points(scenario.schedule, names, recorder)
     try:
-        yield injector
+        yield AtProbes(injector, points)
     finally:
-        await injector.close()
+        if points is not None:
+            points.release()
+        if injector is not None:
+            await injector.close()
 
 
 def defect(error: Exception) -> str:

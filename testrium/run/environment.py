@@ -145,10 +145,9 @@ class Surroundings(NamedTuple):
             f"{one.name}={one.encoding}" for one in self.scenario.units if one.encoding != "utf-8"
         ]:
             env[names.ENCODINGS] = "\n".join(encodings)
-        if failpoints := [str(fault.at) for fault in group.faults if fault.at is not None]:
-            env[names.FAILPOINTS] = "\n".join(failpoints)
-        else:
-            env.pop(names.FAILPOINTS, None)  # of a run that this one is a part of
+        for name in (names.FAILPOINTS, names.POINTS):
+            env.pop(name, None)  # of a run that this one is a part of
+        env |= self._at_probes(unit)
         for owner, ports in self.ports_for(unit).items():
             for name, port in ports.items():
                 env[_port_variable(owner, name)] = str(port)
@@ -202,6 +201,15 @@ class Surroundings(NamedTuple):
         if self.inherited is None:
             env["PATH"] = path_with_testrium(env.get("PATH", os.defpath))
         return env, inherited
+
+    def _at_probes(self, unit: str) -> dict[str, str]:
+        """At which probes a process of the unit asks what to do."""
+        schedule = self.scenario.schedule
+        failpoints = [str(fault.at) for fault in self.scenario.group.faults if fault.at is not None]
+        env = {names.FAILPOINTS: "\n".join(failpoints)} if failpoints else {}
+        if schedule is not None and unit not in ("setup", "teardown"):
+            env[names.POINTS] = "\n".join(map(str, schedule.points))
+        return env
 
     def ports_for(self, unit: str) -> Ports:
         """Where `unit` finds each port: its own, and the links to those of others."""

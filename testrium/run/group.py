@@ -250,6 +250,8 @@ class GroupRun:
         """Stop what is left, whatever happened; then the logs and probes are complete."""
         self._stopped = True
         context = self._context
+        if context.points is not None:
+            context.points.release()
         self._interrupted = self._is_asked_to_stop()
         self._failed = self._interrupted or self._units.aborted
         if not self._failed and (reason := self._failure()) is not None:
@@ -477,6 +479,12 @@ class GroupRun:
             late_ports=self._context.late_ports,
             waits=self._context.waits,
         )
+        if self._context.points is not None:
+            try:
+                diverged = self._context.points.finish(self._context.folder.path)
+            except OSError as error:
+                raise InfraError(f"cannot write the schedule: {error}") from error
+            recorder.store_meta(diverged=diverged)
 
     def _store_results(self) -> None:
         recorder, hidden_in = self._context.recorder, self._context.env_values.hidden_in

@@ -230,6 +230,8 @@ class GroupUnits:
             host.on_failure = self._lose_host
         if context.injector is not None:
             context.injector.targets = self.running_units
+        if context.points is not None:
+            context.points.beginning = self._is_beginning
 
     def start(self) -> None:
         """Let the units start, by their dependencies."""
@@ -329,6 +331,18 @@ class GroupUnits:
                 if not (self.context.services.holds_failures and running.alive):
                     running.stop(EndCause.ABANDONED)
             self.wake()
+
+    def _is_beginning(self) -> bool:
+        """Whether the process of a unit is about to start."""
+        return any(
+            running.unit.has_process
+            and not (running.gone or running.alive)
+            and (
+                running.state is UnitState.STARTING
+                or (running.state is UnitState.CREATED and self._may_start(running))
+            )
+            for running in self.running_units.values()
+        )
 
     def wake(self) -> None:
         """Something has changed that concerns all units."""
@@ -431,11 +445,14 @@ class GroupUnits:
         while not self._over:
             if (dead := self._dependencies.in_the_way(running.name)) is not None:
                 return dead
-            waits_for_setup = self._is_behind_setup(running) and not self._setup_done.is_set()
-            if not waits_for_setup and self._dependencies.may_start(running.name):
+            if self._may_start(running):
                 return None
             await running.change.wait()
         return self._culprit or self._dependencies.missing(running.name) or ""
+
+    def _may_start(self, running: RunningUnit) -> bool:
+        waits_for_setup = self._is_behind_setup(running) and not self._setup_done.is_set()
+        return not waits_for_setup and self._dependencies.may_start(running.name)
 
     def _is_behind_setup(self, running: RunningUnit) -> bool:
         """All units are, where none asks for it; fixtures never: setup.py may need them."""

@@ -191,6 +191,28 @@ def _holds(pid: int, link: str) -> bool:
     return False
 
 
+def activity(pid: int) -> object | None:
+    """What the threads of all processes below `pid` have run so far; None while one runs."""
+    ran: list[tuple[str, bytes]] = []
+    for process in descendants(pid):
+        folder = f"/proc/{process.pid}/task"
+        with contextlib.suppress(OSError):  # it has ended by now
+            for thread in os.listdir(folder):  # noqa: PTH208 - see _read
+                state, *_ = _stat_fields(f"{process.pid}/task/{thread}")
+                if state in "RDW":  # waiting for a disk, too
+                    return None
+                ran.append((thread, _read(f"{folder}/{thread}/schedstat")))
+    return ran
+
+
+def has_thread(pid: int, thread: int) -> bool:
+    """Whether the process has a thread of this number, and is no zombie."""
+    try:
+        return _stat_fields(f"{pid}/task/{thread}")[0] not in "ZXx"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def close_files(kept: Collection[int]) -> None:
     """Close every descriptor of this process but the three standard ones and those in `kept`.
 

@@ -34,6 +34,14 @@ class System(Protocol):
     def unit_pids(self, pid: int, keeper: int) -> list[int]:
         """The process of a unit and all below it that can be found, zombies too."""
 
+    def activity(self, pid: int) -> object | None:
+        """What all processes below `pid` have run so far, to compare; None while one runs."""
+
+    def has_thread(self, pid: int, thread: int) -> bool:
+        """Whether the process has a thread of this number; where that is not known, whether it is
+        there.
+        """
+
     def end_orphans(self, spare: Collection[int], mark: str, units: Collection[int]) -> None:
         """Kill what a dead supervisor has left to this process.
 

@@ -65,6 +65,25 @@ def unit_pids(pid: int, keeper: int) -> list[int]:  # noqa: ARG001 - see `platfo
     return processes.tree(pid)
 
 
+def activity(pid: int) -> object | None:
+    """What all processes below `pid` have run so far; None while one of them runs."""
+    ran = []
+    for process in psutil.Process(pid).children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if process.status() == psutil.STATUS_RUNNING:
+                return None
+            ran.append((process.pid, process.cpu_times(), process.num_ctx_switches()))
+    return ran
+
+
+def has_thread(pid: int, thread: int) -> bool:  # noqa: ARG001 - see `platform`
+    """Whether the process is there."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
 def belonging(leader: int, mark: str) -> Iterator[psutil.Process]:
     """The processes of one start of a unit, without its own.
 

@@ -17,7 +17,7 @@ from testrium.run.supervisor.protocol import signal_name, signal_number
 
 if TYPE_CHECKING:
     from testrium.record.recorder import Recorder
-    from testrium.record.waits import LineId
+    from testrium.record.waits import LineId, ThreadId
     from testrium.run.change import ChangeSignal
     from testrium.run.supervisor.client import SupervisedProcess
 
@@ -78,7 +78,7 @@ class Injector:
                 self._by_place.setdefault(fault.at, []).append(fault)
         recorder.subscribe(self._see)
 
-    async def reached(self, place: str, line: LineId) -> dict[str, Any]:
+    async def reached(self, place: str, line: LineId, _: ThreadId) -> dict[str, Any]:
         """What the process has to do behind this line; it is stored, and what is done too."""
         acts: list[dict[str, Any]] = []
         for strike in self._strikes.pop(line, ()):

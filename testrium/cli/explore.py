@@ -1,0 +1,269 @@
+"""`testrium explore` and `testrium replay`: many orders of a group's units, and one again."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from testrium import __version__
+from testrium.cli.chaos import QuietObserver, problems_of, write_chosen
+from testrium.cli.completion import PATH, RUN
+from testrium.errors import TestriumError
+from testrium.words import Verdict
+
+if TYPE_CHECKING:
+    from testrium.exploration import Exploration, Explored, Ordered, Race
+    from testrium.explore import Chance
+    from testrium.report.writer import ReportChoice
+
+
+@click.command(name="explore")
+@click.argument("group", type=PATH, default=".", metavar="[GROUP]")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    metavar="S",
+    help="Draw the same orders as with the same S before.",
+)
+@click.option(
+    "--runs",
+    type=click.IntRange(1),
+    default=200,
+    show_default=True,
+    metavar="N",
+    help="Try N orders.",
+)
+@click.option(
+    "-x", "fail_fast", is_flag=True, help="Stop after the first order that breaks the group."
+)
+@click.option(
+    "--json",
+    "json_file",
+    metavar="FILE",
+    help="Write the exploration as JSON; - is standard output.",
+)
+@click.option("--plain", is_flag=True, help="Print without colors and wrapping.")
+def command(
+    group: str, seed: int | None, runs: int, fail_fast: bool, json_file: str | None, plain: bool
+) -> int:
+    """Run GROUP (a folder; default: the current one) in N orders of its units.
+
+    Units are held at their probes and let go on one at a time, by random priorities. The table
+    [explore] of config.toml says at which probes. Each order that fails in a new way is reduced to
+    the fewest decisions that still fail, told as a story, and kept as a run: testrium replay RUN.
+    Exit codes: 0 no order failed, 1 an order did, 2 no group, 3 it cannot be explored, 4 none
+    failed and some could not be decided, 5 the runner failed.
+    """
+    from testrium.exploration import Exploration, explore
+    from testrium.report.writer import ReportChoice, check_targets
+
+    seed = int.from_bytes(os.urandom(3)) if seed is None else seed
+    cwd = Path.cwd()
+    choice = ReportChoice("--json", "json", json_file)
+    check_targets((choice,), cwd)
+    exploration = Exploration(group, cwd, seed, runs, QuietObserver(), fail_fast)
+    record = _ExplorationRecord(exploration)
+    told = sys.stderr if choice.on_stdout else sys.stdout
+    teller = _RaceTeller(told, exploration, record, plain=plain)
+    try:
+        explored = explore(exploration, teller)
+    except TestriumError as error:
+        write_chosen(choice, record.text(int(error.exit_code), error), cwd)
+        raise
+    teller.ended(explored)
+    write_chosen(choice, record.text(int(explored.exit_code)), cwd)
+    return explored.exit_code
+
+
+class _RaceTeller:
+    """Prints a line for each run that did not pass, and the story of each order that fails."""
+
+    def __init__(
+        self, stream: TextIO, exploration: Exploration, record: _ExplorationRecord, *, plain: bool
+    ) -> None:
+        from testrium.report.console import Console, Display
+
+        self._stream = stream
+        self._exploration = exploration
+        self._record = record
+        self._console = Console(stream, cwd=exploration.cwd, display=Display(plain=plain))
+        self._numbers: dict[int, int] = {}
+
+    def _say(self, text: str = "") -> None:
+        click.echo(text, file=self._stream)
+
+    def began(self, calm: Ordered, guaranteed: tuple[Chance, ...]) -> None:
+        from testrium.phrases import plural
+
+        self._record.began(calm, guaranteed)
+        verb = "fails" if calm.failed else "passes"
+        if calm.result.verdict is Verdict.UNKNOWN:
+            verb = "is undecided"
+        threads, points = len(calm.trace.threads), calm.trace.points
+        self._say(
+            f"{calm.result.scenario.id} {verb} in its declared order"
+            f" ({calm.result.duration_s:.2f} s): {plural(threads, 'thread')} reached"
+            f" {plural(points, 'point')}; seed {self._exploration.seed}"
+        )
+        runs = plural(self._exploration.runs, "run")
+        found = ", ".join(f"{each.depth}: {_percent(each.in_all)}" for each in guaranteed)
+        self._say(f"least chance that {runs} hit a bug, by its depth: {found}")
+
+    def tried(self, ordered: Ordered, known: Race | None) -> None:
+        self._record.tried(ordered)
+        finding = ordered.finding
+        if finding is None or ordered.result.verdict is Verdict.PASS:
+            return
+        again = f", as run {known.found.number} did" if known is not None else ""
+        width = len(str(self._exploration.runs))
+        number = f"{ordered.number:>{width}}/{self._exploration.runs}"
+        word = "FAIL" if ordered.failed else str(ordered.result.verdict)
+        self._say(f"{number}  {word:<7}  {finding.code} at {finding.where}{again}")
+
+    def found(self, race: Race) -> None:
+        from testrium.phrases import plural
+
+        self._record.found(race)
+        self._say()
+        which = f"run {race.found.number}" if race.found.number else "the declared order"
+        runs = plural(race.tries, "more run")
+        if race.smallest is None:
+            self._say(f"{which} failed, and did not fail again by its decisions ({runs})")
+        elif not race.smallest.schedule.decisions:
+            self._say(f"{which} fails; no decision is needed ({runs})")
+        else:
+            self._say(f"{which} fails; the fewest decisions that still do so ({runs}):")
+            self._say()
+            for number, line in enumerate(race.story):
+                then = ", then" if number < len(race.story) - 1 else ""
+                self._say(f"    {line}{then}")
+        self._say()
+        best = race.smallest or race.found
+        self._console.show_group(best.result)
+        if race.run is not None:
+            self._say()
+            self._say(f"run {race.run.run}  (testrium replay {race.run.run})")
+        self._say()
+
+    def ended(self, explored: Explored) -> None:
+        from testrium.phrases import plural
+
+        runs, seed = plural(explored.tried, "run"), self._exploration.seed
+        undecided = f", {explored.undecided} undecided" if explored.undecided else ""
+        if explored.failed:
+            kinds = plural(len(explored.races), "way")
+            self._say(f"{explored.failed} of {runs} failed, in {kinds}{undecided} (seed {seed})")
+        else:
+            self._say(f"{runs}, none failed{undecided} (seed {seed})")
+
+
+def _percent(chance: float) -> str:
+    return f"{100 * chance:.3g} %" if chance < 0.9995 else "over 99.9 %"
+
+
+class _ExplorationRecord:
+    """Watches an exploration, and tells all of it in the end."""
+
+    def __init__(self, exploration: Exploration) -> None:
+        self._exploration = exploration
+        self._calm: dict[str, Any] | None = None
+        self._chances: list[dict[str, Any]] = []
+        self._verdicts: list[str] = []
+        self._races: list[dict[str, Any]] = []
+
+    def began(self, calm: Ordered, guaranteed: tuple[Chance, ...]) -> None:
+        self._calm = {
+            "group": calm.result.scenario.id,
+            "verdict": str(calm.result.verdict),
+            "duration_s": round(calm.result.duration_s, 6),
+            "threads": list(calm.trace.threads),
+            "points": calm.trace.points,
+        }
+        self._chances = [each._asdict() for each in guaranteed]
+
+    def tried(self, ordered: Ordered) -> None:
+        self._verdicts.append(str(ordered.result.verdict))
+
+    def found(self, race: Race) -> None:
+        best = race.smallest or race.found
+        finding = race.found.finding
+        assert finding is not None
+        decisions = None if race.smallest is None else race.smallest.schedule.decisions
+        self._races.append(
+            {
+                "number": race.found.number,
+                "finding": {
+                    "code": str(finding.code),
+                    "where": finding.where,
+                    "key": finding.key,
+                    "message": finding.message,
+                },
+                "decisions": None
+                if decisions is None
+                else [{"first": one.first, "held": one.held} for one in decisions],
+                "story": list(race.story),
+                "tries": race.tries,
+                "run": None if race.run is None else race.run.run,
+                "run_dir": None if best.result.run_dir is None else str(best.result.run_dir),
+            }
+        )
+
+    def text(self, exit_code: int, error: TestriumError | None = None) -> str:
+        """The document; `error` is why the exploration ended early."""
+        asked = self._exploration
+        command = ["testrium", "explore", asked.path, "--seed", str(asked.seed)]
+        command += ["--runs", str(asked.runs), *(["-x"] if asked.fail_fast else [])]
+        document = {
+            "testrium": __version__,
+            "command": shlex.join(command),
+            "verdict": {0: "pass", 1: "fail", 4: "unknown"}.get(exit_code, "error"),
+            "exit_code": exit_code,
+            "seed": asked.seed,
+            "runs": asked.runs,
+            "tried": len(self._verdicts),
+            "failed": self._verdicts.count("fail"),
+            "errors": [problem._asdict() for problem in problems_of(error)],
+            "calm": self._calm,
+            "chances": self._chances,
+            "found": self._races,
+        }
+        return json.dumps(document, indent=2) + "\n"
+
+
+@click.command(name="replay")
+@click.argument("run", type=RUN, default="", metavar="[RUN]")
+@click.option(
+    "--json", "json_file", metavar="FILE", help="Write the run as JSON; - is standard output."
+)
+@click.option("--plain", is_flag=True, help="Print without colors and wrapping.")
+def replay_command(run: str, json_file: str | None, plain: bool) -> int:
+    """Run the group of RUN again, in the same order of its units.
+
+    RUN is the beginning of the id of a run that `testrium explore` has kept; default: the last one.
+    Where the units do not come to the points of that order any more, the result is unknown
+    (undecided, at the point), unless it fails.
+    Exit codes: as of run.
+    """
+    from testrium.exploration import replay
+    from testrium.report.console import Console, Display
+    from testrium.report.json_report import run_json
+    from testrium.report.writer import ReportChoice, check_targets
+
+    cwd = Path.cwd()
+    choice: ReportChoice = ReportChoice("--json", "json", json_file)
+    check_targets((choice,), cwd)
+    replayed = replay(run, cwd, QuietObserver())
+    stream = sys.stderr if choice.on_stdout else sys.stdout
+    console = Console(stream, cwd=cwd, display=Display(plain=plain))
+    click.echo(f"repeats run {replayed.stored}:", file=stream)
+    for line in replayed.story or ("no decisions: the declared order",):
+        click.echo(f"    {line}", file=stream)
+    console.show(replayed.run)
+    write_chosen(choice, json.dumps(run_json(replayed.run), indent=2) + "\n", cwd)
+    return replayed.run.exit_code

@@ -1,0 +1,373 @@
+"""`testrium explore` and `testrium replay`: run a group in many orders, and one order again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from testrium.declared.faults import Decision, Explore, Schedule
+from testrium.declared.groups import Scenario
+from testrium.errors import ExitCode, InfraError, UsageError
+from testrium.explore import (
+    Chance,
+    Trace,
+    calm_schedule,
+    chances,
+    decisions_of,
+    drawn,
+    fewest,
+    read_trace,
+    story,
+)
+from testrium.plan.selection import Selection
+from testrium.results import GroupResult
+from testrium.session import DATABASE, Request, Session, load, plan, run_scenario
+from testrium.words import BAD_VERDICTS, Place, Verdict
+
+if TYPE_CHECKING:
+    from testrium.evidence import Finding
+    from testrium.load.project import Project
+    from testrium.results import Observer, RunResult
+
+#: Runs of an exploration are kept apart, in this folder of the state folder: they are no history.
+FOLDER = "explore"
+#: The order of a run, in its group's folder; see `testrium.run.faults.points`.
+TRACE = "schedule.json"
+#: How many runs are made at most to find the fewest decisions.
+TRIES = 60
+#: How often the fewest decisions are tried again before they are told.
+CONFIRMED = 2
+
+
+class Ordered(NamedTuple):
+    """A run in some order. `number` counts from 1; 0 is the run in the declared order."""
+
+    number: int
+    schedule: Schedule
+    result: GroupResult
+    trace: Trace
+
+    @property
+    def finding(self) -> Finding | None:
+        """What is wrong first."""
+        return next(iter(self.result.judgement.findings), None)
+
+    @property
+    def failed(self) -> bool:
+        return self.result.verdict is Verdict.FAIL
+
+    def fails_as(self, other: Ordered) -> bool:
+        """Whether both fail, of the same at the same place."""
+        ours, theirs = self.finding, other.finding
+        return (
+            self.failed
+            and other.failed
+            and ours is not None
+            and theirs is not None
+            and (ours.code, ours.where) == (theirs.code, theirs.where)
+        )
+
+
+class Race(NamedTuple):
+    """An order that fails, and the fewest decisions that were found to fail as it does.
+
+    `smallest` is None where it did not fail again. `run` is the run that is kept of it.
+    """
+
+    found: Ordered
+    smallest: Ordered | None
+    tries: int
+    run: RunResult | None
+
+    @property
+    def story(self) -> tuple[str, ...]:
+        """What came before what, one decision a line."""
+        if self.smallest is None:
+            return ()
+        return story(self.smallest.schedule.decisions, self.smallest.trace.steps)
+
+
+class ExplorationWatcher(Protocol):
+    """Hears what an exploration does."""
+
+    def began(self, calm: Ordered, guaranteed: tuple[Chance, ...]) -> None: ...
+
+    def tried(self, ordered: Ordered, known: Race | None) -> None: ...
+
+    def found(self, race: Race) -> None: ...
+
+
+class Exploration(NamedTuple):
+    """What is to be done: `runs` orders of the group at `path`, drawn from `seed`."""
+
+    path: str
+    cwd: Path
+    seed: int
+    runs: int
+    observer: Observer
+    fail_fast: bool = False
+
+
+class Explored(NamedTuple):
+    """What an exploration came to."""
+
+    tried: int
+    failed: int
+    undecided: int
+    races: tuple[Race, ...]
+    exit_code: ExitCode
+
+
+def explore(exploration: Exploration, watcher: ExplorationWatcher) -> Explored:
+    """Run a group in many orders; shrink each that fails in a new way, and keep a run of it.
+
+    Raises:
+        ConfigError, UsageError, NoGroupsError: nothing was started, or there are no points.
+        InfraError: the state folder cannot be written.
+    """
+    from testrium.run.supervisor.client import Supervisor
+
+    with Supervisor.launch() as supervisor:  # it starts while the group is loaded
+        project, scenario, table = _scenario_of(exploration)
+        apart = project._replace(state_folder=project.state_folder / FOLDER)
+        request = _request(exploration.path, exploration.cwd, exploration.observer)
+        runs = _Runs(Session(request, apart, supervisor), scenario)
+        searching = _RaceSearch(exploration, table, runs, watcher)
+        interrupted = asyncio.run(searching.go_on())
+    races = []
+    for race in searching.races:
+        races.append(race if interrupted else _kept(race, request, project, scenario))
+        watcher.found(races[-1])
+    failed, undecided = searching.failed, searching.undecided
+    code = ExitCode.UNKNOWN if undecided else ExitCode.SUCCESS
+    code = interrupted or (ExitCode.FAILURE if failed else code)
+    return Explored(searching.tried, failed, undecided, tuple(races), code)
+
+
+def _scenario_of(exploration: Exploration) -> tuple[Project, Scenario, Explore]:
+    project, groups = load((exploration.path,), exploration.cwd)
+    if len(groups) > 1:
+        names = ", ".join(group.id for group in groups[:5])
+        raise UsageError(f"explore takes one group, and {exploration.path} has more: {names}")
+    scenario = plan(groups, Selection(), repeat=0)[0]
+    if scenario.skip:
+        raise UsageError(f"{scenario.id} would be skipped: {scenario.skip}")
+    if far := [unit.name for unit in scenario.units if unit.host]:
+        raise UsageError(f"{scenario.id}: {far[0]} runs on another host, where it cannot be held")
+    group = replace(scenario.group, save_metrics=False)
+    return project, scenario._replace(group=group), group.explore or Explore()
+
+
+def _request(path: str, cwd: Path, observer: Observer) -> Request:
+    return Request(paths=(path,), cwd=cwd, selection=Selection(), observer=observer)
+
+
+def _kept(race: Race, request: Request, project: Project, scenario: Scenario) -> Race:
+    """The race with a run of it among the others, for `show`, `verify` and `replay`."""
+    best = race.smallest or race.found
+    result = run_scenario(request, project, scenario._replace(schedule=best.schedule))
+    return race._replace(run=result)
+
+
+class _Runs:
+    """Runs one group again and again, in one session."""
+
+    def __init__(self, session: Session, scenario: Scenario) -> None:
+        self.session = session
+        group = replace(scenario.group, save_resume=False)
+        self._scenario = scenario._replace(group=group)
+        self._count = 0
+
+    async def run(self, schedule: Schedule, number: int) -> Ordered:
+        """Run the group once. Raises InfraError."""
+        self._count += 1
+        scenario = self._scenario._replace(schedule=schedule, folder_name=f"run-{self._count}")
+        result = await self.session.run_one(scenario)
+        trace = Trace()
+        if result.run_dir is not None:
+            with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+                trace = read_trace((result.run_dir / TRACE).read_text(encoding="utf-8"))
+        return Ordered(number, schedule, result, trace)
+
+    def forget(self, ordered: Ordered) -> None:
+        """Remove what a run that told nothing has written."""
+        if ordered.result.run_dir is not None:
+            shutil.rmtree(ordered.result.run_dir, ignore_errors=True)
+
+
+class _RaceSearch:
+    """Looks for orders that fail. Its figures may be read at any time."""
+
+    def __init__(
+        self, exploration: Exploration, table: Explore, runs: _Runs, watcher: ExplorationWatcher
+    ) -> None:
+        self.tried = self.failed = self.undecided = 0
+        self.races: list[Race] = []
+        self._exploration = exploration
+        self._table = table
+        self._runs = runs
+        self._watcher = watcher
+
+    async def go_on(self) -> ExitCode | None:
+        """Search to the end; how it was interrupted, if it was. Raises UsageError, InfraError."""
+        session = self._runs.session
+        kept: list[GroupResult] = []
+        async with session.opened() as interrupt:
+            calm = await self._calm()
+            if calm.failed:
+                await self._take(calm)
+            for number in range(1, self._exploration.runs + 1):
+                stops = self.races and self._exploration.fail_fast
+                if interrupt.asked.is_set() or calm.failed or stops:
+                    break
+                schedule = drawn(self._table, self._exploration.seed, number, calm.trace.points)
+                ordered = await self._runs.run(schedule, number)
+                if interrupt.asked.is_set():
+                    break
+                await self._take(ordered)
+                if ordered.result.verdict in BAD_VERDICTS:
+                    kept.append(ordered.result)
+                else:
+                    self._runs.forget(ordered)
+        code = (await session.recorded(kept)).exit_code
+        return code if code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED) else None
+
+    async def _calm(self) -> Ordered:
+        """The group in its declared order. Raises UsageError where there is nothing to explore."""
+        calm = await self._runs.run(calm_schedule(self._table), 0)
+        result = calm.result
+        if result.verdict is Verdict.ERROR and calm.finding is not None:
+            raise InfraError(calm.finding.message)
+        if not calm.trace.points and not self._runs.session.interrupted:
+            raise UsageError(_no_points(result, self._table))
+        threads, points = len(calm.trace.threads), calm.trace.points
+        guaranteed = chances(self._table, self._exploration.runs, threads, points)
+        self._watcher.began(calm, guaranteed)
+        return calm
+
+    async def _take(self, ordered: Ordered) -> None:
+        """Note what came of a run, and shrink its schedule where it fails in a new way."""
+        self.tried += 1
+        self.failed += ordered.failed
+        self.undecided += not ordered.failed and ordered.result.verdict in BAD_VERDICTS
+        known = next((race for race in self.races if race.found.fails_as(ordered)), None)
+        self._watcher.tried(ordered, known)
+        if ordered.failed and known is None:
+            self.races.append(await self._shrunk(ordered))
+
+    async def _shrunk(self, found: Ordered) -> Race:
+        """Search for the fewest decisions that fail as this order does, each time."""
+        loop = asyncio.get_running_loop()
+        tried: dict[tuple[Decision, ...], Ordered] = {}
+        count = 0
+
+        async def attempt(decisions: tuple[Decision, ...]) -> bool:
+            nonlocal count
+            schedule = replace(calm_schedule(self._table), decisions=decisions)
+            count += 1
+            again = tried[decisions] = await self._runs.run(schedule, found.number)
+            if not again.fails_as(found):
+                self._runs.forget(again)
+            return again.fails_as(found) and not self._runs.session.interrupted
+
+        async def is_sure(decisions: tuple[Decision, ...]) -> bool:
+            for _ in range(CONFIRMED):
+                if not await attempt(decisions):
+                    return False
+            return True
+
+        def fails(decisions: tuple[Decision, ...]) -> bool:
+            return asyncio.run_coroutine_threadsafe(attempt(decisions), loop).result()
+
+        whole = decisions_of(found.trace.steps) if found.number else ()
+        if await attempt(whole):
+            kept = await asyncio.to_thread(fewest, whole, fails, TRIES)
+            for decisions in dict.fromkeys((kept, whole)):
+                if await is_sure(decisions):
+                    return Race(found, tried[decisions], count, None)
+        return Race(found, None, count, None)
+
+
+def _no_points(result: GroupResult, table: Explore) -> str:
+    from testrium.record.reader import load_evidence
+
+    assert result.run_dir is not None
+    events = load_evidence(result.run_dir / DATABASE).events
+    emitted = sorted({str(Place(event.unit, event.step)) for event in events})
+    asked = ", ".join(f'"{point}"' for point in table.points)
+    there = ", ".join(emitted[:8]) or "none"
+    return (
+        f"{result.scenario.id}: no point was reached: points = [{asked}] names no probe of a Python"
+        f" unit that was emitted; emitted were: {there}"
+    )
+
+
+class Replayed(NamedTuple):
+    """A run whose order was repeated. `stored` is the id of the run that it repeats."""
+
+    stored: str
+    run: RunResult
+    trace: Trace
+    story: tuple[str, ...]
+
+
+def replay(run: str, cwd: Path, observer: Observer) -> Replayed:
+    """Run the group of a stored run again, in the order of its schedule.
+
+    Args:
+        run: the beginning of the run's id; "" for the last one that has a schedule.
+        cwd: where the user is.
+        observer: sees the run.
+
+    Raises:
+        ConfigError, UsageError: there is no such run or group, or the run has no schedule.
+        InfraError: the state folder cannot be written.
+    """
+    from testrium.load.project import find_project
+
+    project = find_project(cwd)
+    folder, stored = _with_schedule(run, project)
+    scenario = _as_declared_now(stored, cwd)
+    request = _request(str(stored.group.folder), cwd, observer)
+    result = run_scenario(request, project, scenario._replace(schedule=stored.schedule))
+    trace = Trace()
+    run_dir = result.groups[0].run_dir
+    if run_dir is not None:
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+            trace = read_trace((run_dir / TRACE).read_text(encoding="utf-8"))
+    assert stored.schedule is not None
+    return Replayed(folder.name, result, trace, story(stored.schedule.decisions, trace.steps))
+
+
+def _with_schedule(run: str, project: Project) -> tuple[Path, Scenario]:
+    """The run's folder, and its group as it was run. Raises UsageError, InfraError."""
+    from testrium.record.runs import find_run, list_runs
+    from testrium.record.scenario import FILE, restored_scenario
+
+    folders = [find_run(project.state_folder, run)]
+    if not run:
+        folders = list(reversed(list_runs(project.state_folder)))
+    for folder in folders:
+        for path in sorted(folder.rglob(FILE)):
+            scenario = restored_scenario(path)
+            if scenario.schedule is not None:
+                return folder, scenario
+    which = f"run {folders[0].name}" if run else "no run that is kept"
+    raise UsageError(
+        f"{which} has {'no' if run else 'a'} schedule to repeat: testrium explore GROUP keeps"
+        " a run with one for each order that fails"
+    )
+
+
+def _as_declared_now(stored: Scenario, cwd: Path) -> Scenario:
+    if not stored.group.folder.is_dir():
+        raise UsageError(f"{stored.id} cannot be run again: {stored.group.folder} is gone")
+    _, groups = load((str(stored.group.folder),), cwd)
+    for scenario in plan(groups, Selection(all_modes=True), repeat=0):
+        if scenario.mode == stored.mode and scenario.params == stored.params:
+            return scenario._replace(group=replace(scenario.group, save_metrics=False))
+    raise UsageError(f"{stored.id} in mode {stored.mode} cannot be run again: it is gone")

@@ -1,0 +1,196 @@
+"""Schedules of points: drawn, told apart, shrunk to the fewest decisions, told as a story. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
+from random import Random
+from typing import NamedTuple
+
+from testrium.declared.faults import Decision, Explore, Schedule
+
+#: Lines of a story.
+MOST_LINES = 12
+
+
+class PointStep(NamedTuple):
+    """A thread has `reached` a point, was `released` there, or has `ended`.
+
+    `thread` is the unit's name, with what tells its processes and threads apart.
+    """
+
+    kind: str
+    point: str
+    thread: str
+
+
+class Trace(NamedTuple):
+    """The order of one run; how often something was held for as long as may be."""
+
+    steps: tuple[PointStep, ...] = ()
+    diverged: tuple[str, ...] = ()
+    overdue: int = 0
+
+    @property
+    def points(self) -> int:
+        """How many points were reached."""
+        return sum(step.kind == "reached" for step in self.steps)
+
+    @property
+    def threads(self) -> tuple[str, ...]:
+        """Those that have reached a point, in this order."""
+        return tuple(dict.fromkeys(step.thread for step in self.steps))
+
+
+class Chance(NamedTuple):
+    """The least chance that a bug of some depth is hit: in the run that is made for it, in all."""
+
+    depth: int
+    in_one: float
+    in_all: float
+
+
+def read_trace(text: str) -> Trace:
+    """What `schedule.json` of a run says. Raises ValueError, LookupError, TypeError."""
+    document = json.loads(text)
+    steps = tuple(PointStep(*map(str, step)) for step in document["order"])
+    diverged = tuple(str(one["at"]) for one in document["diverged"])
+    return Trace(steps, diverged, int(document["overdue"]))
+
+
+def calm_schedule(explore: Explore) -> Schedule:
+    """No decisions: each unit goes on in the declared order."""
+    return Schedule(explore.points, explore.hold_ns)
+
+
+def drawn(explore: Explore, seed: int, number: int, points: int) -> Schedule:
+    """The schedule of run `number` (from 1): random priorities, which change at random points.
+
+    The runs take turns with no change, one, and so on up to `depth`: a bug of depth d needs d - 1
+    changes, and more of them may undo the order that it needs.
+
+    Args:
+        explore: what the group says.
+        seed: the same for the same schedules.
+        number: of the run.
+        points: about how many points a run reaches.
+    """
+    random = Random(f"{seed}/{number}")  # noqa: S311 - the same seed must give the same schedules
+    changes = min((number - 1) % (explore.depth + 1), points)
+    at = tuple(random.sample(range(1, points + 1), changes))
+    return Schedule(explore.points, explore.hold_ns, f"{seed}/{number}", at)
+
+
+def chances(explore: Explore, runs: int, threads: int, points: int) -> tuple[Chance, ...]:
+    """The least chance to hit a bug, for each depth that the runs are made for.
+
+    A bug of depth d needs d orders of two steps. Of `threads` threads and `points` points, a run
+    with d - 1 changes hits it with 1 / (threads * points ** (d - 1)), Theorem 9 of Burckhardt et
+    al. 2010.
+    """
+    found = []
+    for depth in range(1, explore.depth + 2):
+        made = sum((number - 1) % (explore.depth + 1) == depth - 1 for number in range(1, runs + 1))
+        in_one = 1 / (max(threads, 1) * max(points, 1) ** (depth - 1))
+        found.append(Chance(depth, in_one, 1 - (1 - in_one) ** made))
+    return tuple(found)
+
+
+def decisions_of(steps: Iterable[PointStep]) -> tuple[Decision, ...]:
+    """What has to hold for the same order: who went on only after others had come where."""
+    latest: dict[str, str] = {}
+    known: dict[str, dict[str, str]] = {}
+    decisions = []
+    for step in steps:
+        if step.kind != "released":
+            latest[step.thread] = step.point
+            continue
+        mine = known.setdefault(step.thread, {})
+        for thread, point in latest.items():
+            if thread != step.thread and mine.get(thread) != point:
+                decisions.append(Decision(point, step.point))
+                mine[thread] = point
+    return tuple(decisions)
+
+
+def fewest(
+    decisions: Sequence[Decision], fails: Callable[[tuple[Decision, ...]], bool], tries: int
+) -> tuple[Decision, ...]:
+    """The fewest decisions that were found to fail still: none of them can be left out.
+
+    Source: A. Zeller, R. Hildebrandt, Simplifying and Isolating Failure-Inducing Input, IEEE
+    Trans. Softw. Eng. 28 (2002), algorithm ddmin.
+
+    Args:
+        decisions: some that fail.
+        fails: tries some of them, in their order.
+        tries: how often at most.
+    """
+    asked: dict[tuple[Decision, ...], bool] = {}
+
+    def still(part: tuple[Decision, ...]) -> bool:
+        if part not in asked and len(asked) >= tries:
+            return False
+        if part not in asked:
+            asked[part] = fails(part)
+        return asked[part]
+
+    kept, parts = tuple(decisions), 2
+    while len(kept) > 1:
+        smaller = next(filter(still, _parts(kept, parts)), None)
+        if smaller is not None:
+            kept, parts = smaller, max(2, parts - 1) if len(smaller) > len(kept) / 2 else 2
+        elif parts < len(kept):
+            parts = min(len(kept), 2 * parts)
+        else:
+            break
+    return kept
+
+
+def _parts(kept: tuple[Decision, ...], parts: int) -> Iterator[tuple[Decision, ...]]:
+    """Each part by itself, then everything but each part."""
+    edges = [round(number * len(kept) / parts) for number in range(parts + 1)]
+    pairs = list(pairwise(edges))
+    yield from (kept[begin:end] for begin, end in pairs)
+    if parts > 2:
+        yield from (kept[:begin] + kept[end:] for begin, end in pairs)
+
+
+def story(decisions: Iterable[Decision], steps: Sequence[PointStep]) -> tuple[str, ...]:
+    """What came before what, a line each, as it happened: decisions, and what followed of them.
+
+    Args:
+        decisions: those of a run.
+        steps: what happened in it.
+    """
+    released = {step.point: time for time, step in enumerate(steps) if step.kind == "released"}
+    owners = {step.point: step.thread for step in steps}
+    lines: dict[str, tuple[int, str]] = {}  # by the later of the two points
+    involved: set[str] = set()
+    begin = len(steps)
+    for decision in decisions:
+        time = released.get(decision.held)
+        if time is None:
+            continue
+        begin = min(begin, time)
+        involved |= {owners[decision.held], owners.get(decision.first, "")}
+        later = _next_of(steps, time)
+        point = f"the rest after {decision.held}" if later is None else steps[later].point
+        lines.setdefault(point, (later or time, f"{decision.first} before {point}"))
+    came = [
+        (time, step)
+        for time, step in enumerate(steps)
+        if step.kind == "reached" and step.thread in involved
+    ]
+    for (_, one), (time, other) in pairwise(came):
+        if time > begin and one.thread != other.thread:
+            lines.setdefault(other.point, (time, f"{one.point} before {other.point}"))
+    return tuple(text for _, text in sorted(lines.values())[:MOST_LINES])
+
+
+def _next_of(steps: Sequence[PointStep], time: int) -> int | None:
+    """When the thread that was let go on then came to its next point, or ended."""
+    thread = steps[time].thread
+    later = range(time + 1, len(steps))
+    return next((at for at in later if steps[at].thread == thread), None)
