@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import compileall
 import copy
 import os
 import random
@@ -143,11 +144,12 @@ class Place:
         wanted = ("testrium", "tests", "docs", "example_groups", "failing_groups", "benchmarks")
         for name in (*wanted, "templates", "news"):
             if (ROOT / name).is_dir():
-                skipped = shutil.ignore_patterns("__pycache__", ".testrium", "corpus")
+                skipped = shutil.ignore_patterns("__pycache__", ".testrium")
                 shutil.copytree(ROOT / name, folder / name, ignore=skipped)
         for file in ROOT.glob("*.*"):
             if file.is_file():
                 shutil.copy(file, folder)
+        compileall.compile_dir(folder / "testrium", quiet=1)  # what no mutant changes
 
     def is_sound(self, room: str) -> bool:
         """Whether the tests of a room pass as long as nothing is changed."""
