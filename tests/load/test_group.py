@@ -10,6 +10,7 @@ from testrium.declared.circuits import Circuit, Hop, Rules
 from testrium.declared.groups import Group
 from testrium.declared.units import LogProbe, Readiness, Unit
 from testrium.load.units import what_is_missing
+from testrium.loaded_by_name import PLUGIN_UNIT
 from testrium.words import EventType, Place
 
 if TYPE_CHECKING:
@@ -410,3 +411,26 @@ def test_a_group_of_test_functions_needs_no_units(workspace: Workspace) -> None:
     ]
     workspace.write({"g/test_case.py": "def test_it():\n    pass\n"})
     assert workspace.loaded().units == ()
+
+
+def test_a_kind_and_a_readiness_of_the_project_are_called_by_name(workspace: Workspace) -> None:
+    workspace.write(
+        {
+            "testrium.toml": """
+                [plugins.units]
+                echo = "tools:Echo"
+                [plugins.readiness]
+                port-open = "tools:is_open"
+            """,
+            "tools.py": "class Echo: ...\ndef is_open(): ...\n",
+        }
+    )
+    workspace.group(a="kind = 'echo'", b="command = ['true']\nready = {plugin = 'port-open'}")
+    a, b = workspace.loaded().units
+    assert (a.kind, a.entrypoint) == (None, PLUGIN_UNIT)
+    assert any("tools:Echo" in value for value in a.env.values())
+    assert "tools:is_open" in " ".join(b.ready[0].command)
+    workspace.group(a="kind = 'ecko'", b="command = ['true']\nready = {plugin = 'port'}")
+    kind, ready = workspace.problems()
+    assert "pytest, unittest, doctest, manual, echo; got 'ecko'; did you mean 'echo'?" in kind
+    assert "must be one of: port-open; got 'port'" in ready
