@@ -210,6 +210,16 @@ def test_toml_says_how_well_each_guess_is_supported(table: Callable[[str], Any])
     )
 
 
+def test_hops_of_several_events_say_how_often_their_keys_came(table: Callable[[str], Any]) -> None:
+    said = {}
+    for text in (RETRIES, BATCH):
+        case = table(text)
+        for proposal in check(case.scenario(), case.evidence()):
+            said |= proposal.reasons
+    assert said["client:sent"] == "3 of 3 keys; 1 of them more than once, 3 times at most"
+    assert said["shop:sold"] == "1 of 1 key; 3 times each"
+
+
 def test_an_order_that_varied_is_one_stage_that_says_so(table: Callable[[str], Any]) -> None:
     case = table(FAN_OUT)
     [proposal] = check(case.scenario(), case.evidence())
