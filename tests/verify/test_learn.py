@@ -211,7 +211,7 @@ def test_toml_says_how_well_each_guess_is_supported(table: Callable[[str], Any])
 
 
 def test_hops_of_several_events_say_how_often_their_keys_came(table: Callable[[str], Any]) -> None:
-    said = {}
+    said: dict[str, str] = {}
     for text in (RETRIES, BATCH):
         case = table(text)
         for proposal in check(case.scenario(), case.evidence()):
