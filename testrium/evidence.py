@@ -12,7 +12,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from testrium.declared.checks import Better
 from testrium.declared.units import Unit, is_accepted
@@ -21,6 +21,9 @@ from testrium.words import (
     Code,
     Verdict,
 )
+
+if TYPE_CHECKING:
+    from testrium.host_clocks import KnownClock
 
 
 class Finding(NamedTuple):
@@ -356,6 +359,8 @@ class Evidence(NamedTuple):
     infra: str = ""
     #: The host where that happened; "": it concerns the whole group.
     infra_at: str = ""
+    #: The clocks of other hosts, with what was read of them.
+    clocks: tuple[KnownClock, ...] = ()
     interrupted: bool = False
     #: How long the machine was suspended meanwhile: CLOCK_MONOTONIC stands still then.
     suspended_ns: int = 0

@@ -39,6 +39,7 @@ from testrium.evidence import (
     Unrecorded,
     Use,
 )
+from testrium.host_clocks import KnownClock
 from testrium.record.database import (
     collector_paused,
     metric_rows,
@@ -127,7 +128,8 @@ def load_evidence(database: Path) -> Evidence:
                 for name, value in connection.execute("SELECT Name, Value FROM Meta")
             }
             rows = connection.execute(f"{_SELECT} ORDER BY ID")
-            events = tuple(_events(rows, partial(from_json, cache_strings="keys")))
+            clocks = known_clocks(meta)
+            events = tuple(_events(rows, partial(from_json, cache_strings="keys"), clocks))
             ends = tuple(map(_end, connection.execute("SELECT * FROM Ends ORDER BY ID")))
             faults: tuple[Event, ...] = ()
             if meta.get("faults"):
@@ -158,6 +160,7 @@ def load_evidence(database: Path) -> Evidence:
                 ended_ns=meta.get("ended_ns"),
                 infra=meta.get("infra", ""),
                 infra_at=meta.get("infra_at", ""),
+                clocks=tuple(clocks.values()),
                 interrupted=meta.get("interrupted", False),
                 suspended_ns=meta.get("suspended_ns", 0),
                 metrics=tuple(map(_reported, metric_rows(connection))),
@@ -176,6 +179,19 @@ def _divergence(told: dict[str, Any]) -> Finding:
         else f"{at} was held, and {missing} did not come"
     )
     return Finding(Code.UNDECIDED, at, f"the run left its schedule: {what}")
+
+
+def known_clocks(meta: Mapping[str, Any]) -> dict[str, KnownClock]:
+    """The clocks of other hosts that were read in a run, by their names."""
+    stored = meta.get("clocks")
+    if not stored:
+        return {}
+    home = meta.get("domain", "")
+    return {
+        name: KnownClock.of(name, clock["host"], home, clock["readings"])
+        for name, clock in stored.items()
+        if clock["readings"]
+    }
 
 
 def _check(fields: dict[str, Any]) -> CheckResult:

@@ -6,7 +6,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -232,10 +232,15 @@ class Store:
 
 
 def _events(
-    rows: Iterable[tuple[Any, ...]], loads: Callable[[str], Any] = json.loads
+    rows: Iterable[tuple[Any, ...]],
+    loads: Callable[[str], Any] = json.loads,
+    clocks: Mapping[str, str] = EMPTY,
 ) -> Iterator[Event]:
-    """Events from rows in the order of `COLUMNS`; equal names are one object, to save memory."""
-    known: dict[Any, Any] = {}
+    """Events from rows in the order of `COLUMNS`; equal names are one object, to save memory.
+
+    `clocks` are what stands for clocks that are more than a name.
+    """
+    known: dict[Any, Any] = dict(clocks)
     same = known.setdefault
     new = _new_tuple
     for (

@@ -235,6 +235,14 @@ async def _with_hosts(context: GroupContext) -> AsyncIterator[None]:
         else:
             context.surroundings, context.hosts, context.around_hosts = joined
         yield
+    clocks = {
+        host.domain: {"host": host.name, "readings": host.readings}
+        for host in context.hosts.values()
+        if host.domain != context.services.domain
+    }
+    if clocks:
+        with contextlib.suppress(InfraError):  # told already
+            context.recorder.store_meta(clocks=clocks)
 
 
 def _keep_marks(context: GroupContext, outputs: OutputMarks) -> None:

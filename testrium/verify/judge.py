@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from testrium.declared.groups import Scenario
 from testrium.evidence import Evidence, Finding, OpenWait
+from testrium.host_clocks import KnownClock
 from testrium.phrases import listed, time_span
 from testrium.results import CircuitResult, Judgement
 from testrium.verify.circuits import CircuitFacts, Unclaimed, examine
@@ -153,6 +154,7 @@ def _judge(scenario: Scenario, evidence: Evidence) -> Judgement:
             *notes,
             *regressions.notes,
             *_suspended(scenario, evidence),
+            *map(_clock_note, evidence.clocks),
             *unproved,
             *(remark for remark in remarks if remark not in to_inspect),
         ),
@@ -282,6 +284,19 @@ def _unproved(scenario: Scenario, evidence: Evidence, index: EventIndex) -> list
     )
     hint = "declare what must happen: `events` of a unit, a [[circuits]] table, a [[checks]] table"
     return [Finding(Code.VACUOUS, scenario.id, message, hints=(hint,))]
+
+
+def _clock_note(clock: KnownClock) -> Finding:
+    """How well the times of another host compare with those of this one."""
+    offset_ns, drift = clock.offset_ns, clock.drift_ppm
+    message = (
+        f"the clock of {clock.host} is known within {time_span(clock.bound_ns)}: it is"
+        f" {time_span(abs(offset_ns))} {'later' if offset_ns >= 0 else 'earlier'} than the"
+        " runner's"
+    )
+    if drift is not None:
+        message += f", and drifts by {drift:.1f} ppm"
+    return Finding(Code.CLOCK, clock.host, message)
 
 
 def _suspended(scenario: Scenario, evidence: Evidence) -> list[Finding]:

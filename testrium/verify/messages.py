@@ -13,6 +13,7 @@ from math import inf
 
 from testrium.declared.circuits import Hop
 from testrium.evidence import Event, Finding
+from testrium.host_clocks import KnownClock
 from testrium.phrases import close_to, listed, plural, shown, time_span, times
 from testrium.verify.circuits import CircuitFacts
 from testrium.verify.findings import Draft, distinct, place_of
@@ -259,6 +260,14 @@ class _Wording:
         vague = next((e for e in draft.witnesses() if e.t_low_ns is not None), None)
         if other is None or (one.domain == other.domain and vague is None):
             other = next((e for e in draft.witnesses() if e.domain != one.domain), other)
+        known = next((e for e in (one, other) if e and isinstance(e.domain, KnownClock)), None)
+        if other is not None and one.domain != other.domain and known is not None:
+            assert isinstance(known.domain, KnownClock)
+            bound = time_span(known.domain.bound_ns)
+            return f"{message}: it and {place_of(other)} were on two hosts", [
+                f"the clock of {known.domain.host} is known within {bound} of the runner's",
+                "the limit lies within that: a wider one, or a faster connection, decides",
+            ]
         if other is not None and one.domain != other.domain:
             return f"{message}: it and {place_of(other)} have two clocks with unknown offset", [
                 f"{place_of(one)}: clock {shown(one.domain)}",

@@ -1,7 +1,9 @@
 """What came before what, how long it took, and what the clocks cannot tell.
 
 An event's time is an interval: from `t_low_ns` to `t_ns`, or a point where it was taken in the
-unit. Times of two clock domains say nothing about each other. Within one process, sequence
+unit. Times of two clock domains say nothing about each other, unless one was read from the other
+(`host_clocks`): then each is an interval on the clock of the runner, and disjoint ones compare.
+Within one process, sequence
 numbers decide.
 
 Order along a route: every event of a stage has an earlier event in each hop of the nearest stage
@@ -19,6 +21,7 @@ from operator import le
 from typing import NamedTuple
 
 from testrium.evidence import Event
+from testrium.host_clocks import KnownClock, base_of, bounds_here
 from testrium.statistics import nearest_rank
 from testrium.verify.index import process_of
 from testrium.words import WITHOUT_ORDER
@@ -52,10 +55,26 @@ def order_of(one: Event, other: Event) -> Order:
         elif _are_lines(one, other) and one.id != other.id:
             return Order.EARLIER if one.id < other.id else Order.LATER
     if one.domain != other.domain:
-        return Order.FOREIGN
+        return _order_across(one, other)
     if one.t_ns <= low_ns(other):
         return Order.EARLIER
     return Order.LATER if low_ns(one) > other.t_ns else Order.OVERLAPPING
+
+
+def _order_across(one: Event, other: Event) -> Order:
+    """The order of events of two clocks: known where their intervals on one are disjoint."""
+    if base_of(one.domain) != base_of(other.domain):
+        return Order.FOREIGN
+    one_low, one_high = _here(one)
+    other_low, other_high = _here(other)
+    if one_high <= other_low:
+        return Order.EARLIER
+    return Order.LATER if one_low > other_high else Order.FOREIGN
+
+
+def _here(event: Event) -> tuple[int, int]:
+    """From when to when it happened, on the clock `base_of` says."""
+    return bounds_here(event.domain, low_ns(event), event.t_ns)
 
 
 def _are_lines(one: Event, other: Event) -> bool:
@@ -89,15 +108,33 @@ class _Times:
     """The lower bounds of some events of each clock, sorted."""
 
     def __init__(self, events: Sequence[Event]) -> None:
-        lows: dict[str, list[int]] = {}
+        self._events: dict[str, list[Event]] = {}
         for event in events:
-            lows.setdefault(event.domain, []).append(low_ns(event))
-        self._lows = {domain: sorted(ours) for domain, ours in lows.items()}
+            self._events.setdefault(event.domain, []).append(event)
+        self._lows = {domain: sorted(map(low_ns, ours)) for domain, ours in self._events.items()}
+        self._others: dict[str, list[int]] = {}  # by clock, of all that compare with it
 
     def later_than(self, event: Event) -> int:
         """How many came surely after `event`."""
         lows = self._lows.get(event.domain)
-        return 0 if lows is None else len(lows) - bisect_right(lows, event.t_ns)
+        later = 0 if lows is None else len(lows) - bisect_right(lows, event.t_ns)
+        if len(self._lows) > (lows is not None):  # there are events of other clocks
+            others = self._of_others(event.domain)
+            later += len(others) - bisect_right(others, _here(event)[1])
+        return later
+
+    def _of_others(self, domain: str) -> list[int]:
+        """The lower bounds of events of other clocks, on the one that all of them are told on."""
+        found = self._others.get(domain)
+        if found is None:
+            base = base_of(domain)
+            found = self._others[domain] = sorted(
+                _here(event)[0]
+                for clock, ours in self._events.items()
+                if clock != domain and base_of(clock) == base
+                for event in ours
+            )
+        return found
 
 
 class _Sequence:
@@ -176,6 +213,9 @@ def latency_between(
 def _hop_latency(starts: Sequence[Event], events: Sequence[Event], need: int) -> Latency:
     """From the first of `starts` to the event that is the `need`-th of its hop."""
     domains = {event.domain for event in events}
+    clocks = domains.union(start.domain for start in starts)
+    if len(clocks) > 1 and len({base_of(clock) for clock in clocks}) == 1:
+        return _latency_here(starts, events, need)
     if len(domains) > 1:
         if need < len(events):
             return UNKNOWN  # which of them completes the hop depends on their clocks
@@ -190,6 +230,16 @@ def _hop_latency(starts: Sequence[Event], events: Sequence[Event], need: int) ->
     if len(comparable) < len(starts):
         return Latency(low, inf)  # one with another clock may have been first
     return Latency(low, end_high - min(map(low_ns, starts)))
+
+
+def _latency_here(starts: Sequence[Event], events: Sequence[Event], need: int) -> Latency:
+    """The same for events of several clocks, on the one that all of them are told on."""
+    began, ended = list(map(_here, starts)), list(map(_here, events))
+    end_low = sorted(low for low, _ in ended)[need - 1]
+    end_high = sorted(high for _, high in ended)[need - 1]
+    return Latency(
+        end_low - min(high for _, high in began), end_high - min(low for low, _ in began)
+    )
 
 
 class Latencies:
@@ -367,6 +417,9 @@ def _lines(events: Sequence[Event]) -> dict[object, dict[int, tuple[int, int]]]:
         clock[index] = (low_ns(event), event.t_ns)
         if (found := _in_sequence(event)) is not None:
             lines.setdefault(found[0], {})[index] = (found[1], found[1])
+    if any(isinstance(event.domain, KnownClock) for event in events):
+        for index, event in enumerate(events):
+            lines.setdefault(("here", base_of(event.domain)), {})[index] = _here(event)
     return lines
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import os
 import platform
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 from pathlib import Path
 from time import monotonic_ns
 from typing import IO, Any
@@ -43,6 +45,11 @@ from testrium.system.start_method import START_METHOD
 
 #: How long the supervisor may take to end what it owns.
 _END_LIMIT_S = 1.5
+
+_FOLDER = "testrium-host-"
+
+#: A folder that is older, and that no agent holds, was left by one that was killed (seconds).
+_YOUNG_S = 60.0
 
 #: Where nothing tells of what was written, files are looked at so often.
 _SWEEP_S = 0.02
@@ -80,7 +87,7 @@ def serve(code: str | None) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(2, 1)  # whatever prints must not stand between frames
-    folder = Path(tempfile.mkdtemp(prefix="testrium-host-"))
+    folder = _made_folder()
     try:
         asyncio.run(_Agent(read_fd, write_fd, folder, code).run())
     finally:
@@ -88,6 +95,26 @@ def serve(code: str | None) -> None:
         if code is not None:
             shutil.rmtree(code, ignore_errors=True)
     os._exit(0)
+
+
+def _made_folder() -> Path:
+    """A folder of this agent alone; what agents that were killed have left goes first.
+
+    An agent holds a lock on its folder, which ends with it.
+    """
+    for old in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - old.stat().st_mtime < _YOUNG_S or old.is_symlink():
+                continue
+            fd = os.open(old, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(old, ignore_errors=True)
+            finally:
+                os.close(fd)
+    folder = Path(tempfile.mkdtemp(prefix=_FOLDER))
+    fcntl.flock(os.open(folder, os.O_RDONLY | os.O_DIRECTORY), fcntl.LOCK_EX)
+    return folder
 
 
 class _Feed:

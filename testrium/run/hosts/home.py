@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import testrium
 from testrium.declared.groups import Scenario, UnitHost
 from testrium.errors import HostError
-from testrium.host_clocks import ClockReading, offset_at
+from testrium.host_clocks import ClockReading, offset_at, reading_of
 from testrium.probe.waiting import connected_async
 from testrium.run.environment import LOOPBACK, Ports, Surroundings
 from testrium.run.folder import RunFolder
@@ -492,8 +492,7 @@ class RemoteHost(ProcessOwner):
                 self._closed.set()
 
     def _keep_reading(self, told: dict[str, Any], t4: int) -> None:
-        t1, t2, t3 = told["t1"], told["t2"], told["t3"]
-        self.readings.append(ClockReading((t2 + t3) // 2, t3 - t4, t2 - t1))
+        self.readings.append(reading_of(told["t1"], told["t2"], told["t3"], t4))
         self._read_clock.set()
         if len(self.readings) > _MOST_READINGS:  # of each two the better one
             pairs = zip(self.readings[::2], self.readings[1::2], strict=False)
