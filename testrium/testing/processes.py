@@ -19,6 +19,10 @@ from typing import Self
 from testrium.errors import TestriumError
 from testrium.testing.waking import waking
 
+#: Exit codes that a process may have.
+Accepted = int | str | Collection[int | str]
+_WORDS = ("!=0", "any")
+
 #: What this process has started and nobody has stopped, in the order of starting.
 _alive: dict[int, Process] = {}
 
@@ -134,10 +138,20 @@ class Process:
             return f"{self.name} was ended by {signal.Signals(-code).name}"
         return f"{self.name} ended with exit code {code}"
 
-    def check_exit(self, expected: int | Collection[int] = 0) -> None:
-        """Raise ExitError, with its last output, if it ended in another way than expected."""
-        accepted = (expected,) if isinstance(expected, int) else tuple(expected)
-        if self.exit_code not in accepted:
+    def check_exit(self, expected: Accepted = 0) -> None:
+        """Raise ExitError, with its last output, if it ended in another way than expected.
+
+        Args:
+            expected: an exit code, "!=0", "any", or several of them. A signal is a negative number,
+                and matches neither of the two words.
+        """
+        accepted = (expected,) if isinstance(expected, int | str) else tuple(expected)
+        if wrong := [each for each in accepted if isinstance(each, str) and each not in _WORDS]:
+            raise ValueError(f'exit is a number, "!=0" or "any", not {wrong[0]!r}')
+        code = self.exit_code
+        by_itself = code is not None and code >= 0
+        words = "any" in accepted or ("!=0" in accepted and code != 0)
+        if code not in accepted and not (by_itself and words):
             wanted = " or ".join(map(str, accepted))
             raise ExitError(
                 f"{self.described_end()}, expected exit code {wanted}; {self.last_output()}"

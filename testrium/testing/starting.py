@@ -6,13 +6,13 @@ import contextlib
 import os
 import subprocess
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, TypedDict, Unpack
 
 from testrium.testing import waiting
 from testrium.testing.files import unit_folder, unused
-from testrium.testing.processes import Process
+from testrium.testing.processes import Accepted, Process
 
 #: As in `subprocess`: `stdin=PIPE` lets `Process.write` talk to the process.
 PIPE = subprocess.PIPE
@@ -72,7 +72,7 @@ def start(
 def run(
     command: Sequence[str | os.PathLike[str]],
     *,
-    exit: int | Collection[int] | None = 0,  # noqa: A002 - what the key of a unit is called
+    exit: Accepted | None = 0,  # noqa: A002 - what the key of a unit is called
     timeout: float | None = 30.0,
     **options: Unpack[ProcessOptions],
 ) -> Process:
@@ -80,7 +80,8 @@ def run(
 
     Args:
         command: the program and its arguments; there is no shell.
-        exit: accepted exit codes; None: any. A signal is a negative number.
+        exit: an accepted exit code, "!=0", "any", or several of them; None: whatever. A signal is a
+            negative number, and matches neither of the two words.
         timeout: seconds; then it is stopped, and WaitTimeoutError raised.
         options: name, cwd, env, inherit_env, stdin: see `ProcessOptions`.
 

@@ -63,14 +63,20 @@ def test_no_conversation(python: Start) -> None:
 def test_expected_exit_codes() -> None:
     assert run(["sh", "-c", "exit 4"], exit=(4, 5)).exit_code == 4
     assert run(["sh", "-c", "exit 9"], exit=None).exit_code == 9
+    assert run(["sh", "-c", "exit 9"], exit="!=0").exit_code == 9
+    assert run(["true"], exit=(3, "any")).exit_code == 0
     assert run(["sh", "-c", "kill -SEGV $$"], exit=-signal.SIGSEGV).exit_code == -signal.SIGSEGV
+    with pytest.raises(ValueError, match=r'exit is a number, "!=0" or "any", not .== 3.'):
+        run(["true"], exit="== 3")
     with pytest.raises(ExitError) as caught:
         run(["sh", "-c", "echo why >&2; exit 4"])
     assert str(caught.value) == (
         "sh ended with exit code 4, expected exit code 0; the last lines were:\n  | why"
     )
-    with pytest.raises(ExitError, match="sh was ended by SIGSEGV, expected exit code 0 or 1"):
-        run(["sh", "-c", "kill -SEGV $$"], exit=(0, 1))
+    with pytest.raises(
+        ExitError, match="sh was ended by SIGSEGV, expected exit code 0 or !=0 or any"
+    ):
+        run(["sh", "-c", "kill -SEGV $$"], exit=(0, "!=0", "any"))
 
 
 def test_a_run_that_takes_too_long_is_stopped() -> None:
