@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import shlex
+import socket
 import sys
 import time
 from functools import cached_property
@@ -19,7 +21,7 @@ from testrium.declared.groups import Group, Scenario
 from testrium.errors import ExitCode, InfraError, NoGroupsError
 from testrium.phrases import plural
 from testrium.record.runs import new_run_id
-from testrium.results import EXIT_CODES, GroupResult, Observer, RunResult, run_verdict
+from testrium.results import EXIT_CODES, GroupResult, Observer, RunOrigin, RunResult, run_verdict
 from testrium.retention import Keep, keep_group, record_run
 from testrium.words import BAD_VERDICTS, Code, Verdict
 
@@ -334,6 +336,7 @@ class Session:
             folder=self.folder,
             started_wall=self._started_wall,
             shard=str(self._request.shard or ""),
+            origin=self._origin(),
         )
         try:
             record_run(
@@ -347,6 +350,17 @@ class Session:
             self._progress.close()
             await closing
         return result
+
+    def _origin(self) -> RunOrigin:
+        revision = self._revision
+        return RunOrigin(
+            project=(self._project.file.parent if self._project.file else self._request.cwd).name,
+            revision=revision.commit if revision else "",
+            dirty=revision is not None and revision.dirty,
+            host=socket.gethostname(),
+            python=".".join(map(str, sys.version_info[:3])),
+            command=shlex.join(("testrium", *self._request.command_line)),
+        )
 
     async def _run_rounds(self, scenarios: tuple[Scenario, ...]) -> list[GroupResult]:
         """All scenarios, once or until one does not pass; the results by order and id."""

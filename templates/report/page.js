@@ -77,7 +77,14 @@ function prepare(group) {
       span.replaceChildren(button);
     }
   }
-  for (const logs of group.querySelectorAll(".logs")) searchLogs(logs);
+  const logs = group.querySelector(".logs");
+  if (logs) {
+    const jump = showLogs(logs, data.logs);
+    for (const button of group.querySelectorAll("button.jump")) {
+      button.addEventListener("click", () => jump(button.dataset.unit, button.dataset.text));
+      button.hidden = false;
+    }
+  }
 }
 
 for (const element of document.querySelectorAll("[data-copy]")) {

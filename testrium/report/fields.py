@@ -364,6 +364,7 @@ class GroupReport(TypedDict):
     tries: Annotated[list[TryReport], Field(default_factory=list)]
     """the tries before it, with `--retries`: none of them passed"""
     title: Text
+    tags: Texts
     mask: Texts
     """the patterns of what was masked"""
     folder: MaybeText
@@ -382,6 +383,22 @@ class GroupReport(TypedDict):
     """the events that the findings name"""
 
 
+class OriginReport(TypedDict):
+    """Where a run comes from; empty where that is not known."""
+
+    project: Text
+    """the name of the project's folder"""
+    revision: Text
+    """the git commit"""
+    dirty: Annotated[bool, Field(default=False)]
+    """whether tracked files differed from it"""
+    host: Text
+    python: Text
+    """its version"""
+    command: Text
+    """the command line"""
+
+
 class RunReport(TypedDict):
     """The report of a run, as `--json` and `report.json` have it."""
 
@@ -396,6 +413,7 @@ class RunReport(TypedDict):
     """seconds since 1970"""
     shard: MaybeText
     """which part of all groups this run had, as `2/4`"""
+    origin: Annotated[OriginReport, Field(default_factory=dict, validate_default=True)]
     errors: Annotated[list[ProblemReport], Field(default_factory=list)]
     """what is wrong with the files, where nothing could be started"""
     groups: list[GroupReport]

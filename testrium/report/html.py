@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import tomli_w
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from testrium import phrases
 from testrium.declared.circuits import Circuit
-from testrium.evidence import Event, OutputMark, StoredLog
+from testrium.evidence import Event
 from testrium.report import wording
 from testrium.report.charts.key_paths import (
     ANY_UNIT,
@@ -30,6 +32,17 @@ from testrium.report.charts.key_paths import (
     hop_columns,
     key_paths,
     steps_of,
+)
+from testrium.report.charts.logs import (
+    HEAD,
+    LEAST_LINES,
+    MOST_LINES,
+    TAIL,
+    LogLine,
+    UnitLog,
+    log_data,
+    merged_lines,
+    unit_logs,
 )
 from testrium.report.charts.units import (
     Distribution,
@@ -41,7 +54,6 @@ from testrium.report.charts.units import (
     usage,
 )
 from testrium.report.escape import cut, log_line, shell_word, visible
-from testrium.report.event_lines import facts
 from testrium.report.lines import symbols_for
 from testrium.report.masking import mask_of
 from testrium.report.stored import details_of
@@ -55,120 +67,8 @@ from testrium.report.view import (
 from testrium.report.writer import Report
 from testrium.resources import template_folder
 from testrium.results import GroupResult, RunDetail, RunResult
-from testrium.system.files import split_lines
+from testrium.system.files import regular_text
 from testrium.words import BAD_VERDICTS, GOOD_VERDICTS, Verdict
-
-#: Of more lines the first and the last are shown.
-HEAD = 400
-
-TAIL = 800
-
-_CELLS = 1000
-
-
-class LogLine(NamedTuple):
-    """A line of a log, or a probe. `time` is "" where it is not known."""
-
-    kind: str  # stdout, stderr, probe, skipped
-    time: str
-    text: str
-
-
-class UnitLog(NamedTuple):
-    """What a unit wrote and emitted. `lines_in_all` counts also what is left out."""
-
-    unit: str
-    lines: tuple[LogLine, ...]
-    lines_in_all: int
-
-
-class _Item(NamedTuple):
-    t_ns: float
-    order: int
-    kind: str
-    text: str
-    bound: bool
-
-
-def unit_logs(
-    units: Sequence[str],
-    logs: Sequence[StoredLog],
-    marks: Sequence[OutputMark],
-    events: Sequence[Event],
-    started_ns: int | None,
-    hide: Callable[[str], str] = str,
-) -> tuple[UnitLog, ...]:
-    """The logs of these units; one that neither wrote nor emitted anything has none.
-
-    A line of a log has no time of its own: it stands where it had been written at the latest.
-    `hide` takes out of it what must not be shown.
-    """
-    views = []
-    for unit in units:
-        own_marks = [mark for mark in marks if mark.unit == unit]
-        items = [
-            _Item(event.t_ns, 0, "probe", _probe(event), event.t_low_ns is not None)
-            for event in events
-            if event.owner == unit
-        ]
-        for log in logs:
-            if log.unit == unit:
-                items += _lines(log, own_marks, hide)
-        if items:
-            items.sort(key=lambda item: (item.t_ns, item.order))
-            lines = tuple(_shown_lines(items, started_ns))
-            views.append(UnitLog(unit, lines, len(items)))
-    return tuple(views)
-
-
-def _lines(
-    log: StoredLog, marks: Sequence[OutputMark], hide: Callable[[str], str]
-) -> Iterator[_Item]:
-    sizes = [mark.stdout if log.stream == "stdout" else mark.stderr for mark in marks]
-    before = 0
-    for piece in log.pieces:
-        if piece.offset > before:
-            t_ns = _seen_ns(piece.offset, sizes, marks)
-            left_out = f"{phrases.megabytes(piece.offset - before)} of {log.stream} left out"
-            yield _Item(t_ns, 1, "skipped", left_out, True)
-        end = piece.offset
-        for size, written in split_lines(piece.data, log.encoding):
-            end += size
-            if written:
-                text = cut(log_line(hide(written)), _CELLS)
-                place = min(end, log.size)
-                yield _Item(_seen_ns(place, sizes, marks), 1, log.stream, text, True)
-        before = piece.offset + len(piece.data)
-
-
-def _seen_ns(end: int, sizes: Sequence[int], marks: Sequence[OutputMark]) -> float:
-    """When so many bytes were seen to be written."""
-    number = bisect_left(sizes, end)
-    return marks[number].t_ns if number < len(marks) else inf
-
-
-def _shown_lines(items: Sequence[_Item], started_ns: int | None) -> Iterator[LogLine]:
-    skipped = len(items) - HEAD - TAIL
-    for number, item in enumerate(items):
-        if skipped > 0 and HEAD <= number < HEAD + skipped:
-            if number == HEAD:
-                yield LogLine("skipped", "", f"{skipped} lines left out")
-            continue
-        yield LogLine(item.kind, _time(item, started_ns), item.text)
-
-
-def _time(item: _Item, started_ns: int | None) -> str:
-    if started_ns is None or item.t_ns == inf:
-        return ""
-    seconds = (item.t_ns - started_ns) / 1e9
-    return f"{'≤ ' if item.bound else ''}{seconds:.3f} s"
-
-
-def _probe(event: Event) -> str:
-    key = f" {event.key}" if event.key is not None else ""
-    told = facts(event)
-    kind = "" if event.type == "Default" else f"  {event.type}"
-    return cut(f"{event.step}{key}{kind}" + (f"  {told}" if told else ""), _CELLS)
 
 
 def struck_events(faults: Sequence[Event]) -> Mapping[int, str]:
@@ -183,6 +83,9 @@ def struck_events(faults: Sequence[Event]) -> Mapping[int, str]:
         if isinstance(event.meta.get("event"), int)
     }
 
+
+#: So many lines of logs are there for readers without the script.
+_LAST_LINES = 40
 
 #: So many steps of ways are on one page: what is wrong first, then the slowest.
 MOST_STEPS = 30_000
@@ -211,6 +114,111 @@ class CircuitPage(NamedTuple):
     slowest: tuple[SlowKey, ...]
 
 
+class WrittenFile(NamedTuple):
+    """A file of the group as its user wrote it; `changed` since the run, as far as can be seen."""
+
+    name: str
+    lines: tuple[str, ...]
+    changed: bool
+
+
+_MOST_FILES = 40
+
+_MOST_FILE_BYTES = 200_000
+
+
+def written_files(result: GroupResult, started_wall: float) -> tuple[WrittenFile, ...]:
+    """config.toml and the files of units, where the group's folder is here."""
+    folder = result.scenario.group.folder
+    if not folder.is_absolute():
+        return ()
+    hide = mask_of(result.scenario).text
+    files: list[WrittenFile] = []
+    with suppress(OSError, ValueError):  # a folder of another machine, or none at all
+        for path in [folder / "config.toml", *sorted((folder / "units").glob("*.toml"))]:
+            status = path.stat()
+            if status.st_size > _MOST_FILE_BYTES or len(files) == _MOST_FILES:
+                continue
+            lines = tuple(map(hide, regular_text(path, "replace").splitlines()))
+            changed = 0 < started_wall < status.st_mtime
+            files.append(WrittenFile(str(path.relative_to(folder)), lines, changed))
+    return tuple(files)
+
+
+#: What the stored scenario says of itself, and no key of a file.
+_INTERNAL = frozenset(
+    ("id", "folder", "fixture_units", "has_setup", "has_teardown", "test_modules", "matrix")
+)
+
+
+def effective_config(stored: str, hide: Callable[[str], str] = str) -> tuple[str, ...]:
+    """The scenario as it was run, laid out as the files of a group are, as lines of TOML."""
+    try:
+        data = tomllib.loads(stored)
+        group, units = data["group"], data["units"]
+        tables = {
+            key: value
+            for key, value in group.items()
+            if isinstance(value, dict)
+            or (isinstance(value, list) and any(isinstance(one, dict) for one in value))
+        }
+        plain = {
+            key: value for key, value in group.items() if key not in _INTERNAL and key not in tables
+        }
+        params = data["scenario"].get("params")
+        texts = [
+            tomli_w.dumps({"Configs": {"units": list(units), **_said(plain)}, **tables}),
+            *([tomli_w.dumps({"parameters of this result": params})] if params else ()),
+            *(
+                f"# units/{name}.toml\n{tomli_w.dumps({name: unit})}"
+                for name, unit in units.items()
+            ),
+        ]
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return tuple(map(hide, stored.splitlines()))  # of another version
+    return tuple(map(hide, "\n".join(texts).splitlines()))
+
+
+def _said(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what is empty, which says nothing."""
+    return {key: value for key, value in table.items() if value not in ("", [], {})}
+
+
+class ShownLogs(NamedTuple):
+    """The logs of all units: by unit, merged in the order of time, and what is left out of them."""
+
+    units: tuple[UnitLog, ...]
+    lines: Sequence[LogLine]
+
+    @property
+    def left_out(self) -> list[str]:
+        """A sentence for each unit of which not everything is here."""
+        return [
+            f"{log.unit}: {log.lines_in_all - len(log.lines) + 1} lines are left out here"
+            for log in self.units
+            if log.lines_in_all > len(log.lines)
+        ]
+
+    @property
+    def last(self) -> Sequence[LogLine]:
+        """The last lines, for readers without the script."""
+        return self.lines[-_LAST_LINES:]
+
+
+def _shown_logs(view: GroupView, result: GroupResult, detail: RunDetail, room: Room) -> ShownLogs:
+    names = dict.fromkeys([unit.name for unit in view.units] + [log.unit for log in detail.logs])
+    units = unit_logs(
+        tuple(names),
+        detail.logs,
+        detail.moments.outputs,
+        detail.events[:MOST_EVENTS],
+        result.started_ns,
+        mask_of(result.scenario).text,
+        HEAD + TAIL if room.lines > 0 else LEAST_LINES,
+    )
+    return ShownLogs(units, merged_lines(units))
+
+
 class GroupPage(NamedTuple):
     """One result, ready to be put into a page."""
 
@@ -226,37 +234,47 @@ class GroupPage(NamedTuple):
     circuits: tuple[CircuitPage, ...]
     timeline: UnitChart | None
     usage: tuple[UsageChart, ...]
-    logs: tuple[UnitLog, ...]
-    config: str
+    logs: ShownLogs
+    written: tuple[WrittenFile, ...]
+    effective: tuple[str, ...]  # lines of TOML
     numbers: Mapping[str, int]  # of the way of a key
     data: Mapping[str, Any]  # for the page's script
     apart: bool  # it needs reading, or is the only one: it stands for itself, and open
 
 
+class Room:
+    """How many steps of paths and lines of logs a page may have yet."""
+
+    def __init__(self, steps: int = MOST_STEPS, lines: int = MOST_LINES) -> None:
+        self.steps = steps
+        self.lines = lines
+
+    def take(self, steps: int, lines: int) -> None:
+        """Count what a group has taken."""
+        self.steps = max(0, self.steps - steps)
+        self.lines = max(0, self.lines - lines)
+
+
 def page_of(
-    result: GroupResult, detail: RunDetail, run: RunResult, *, cwd: Path, room: int, number: int
+    result: GroupResult, detail: RunDetail, run: RunResult, *, cwd: Path, room: Room, number: int
 ) -> GroupPage:
-    """The page of a result; at most `room` steps of ways are in it.
+    """The page of a result.
 
     Args:
+        room: what may be on the page yet; what is taken of it is counted there.
         number: its place on the page.
     """
     view = view_group(result, cwd=cwd)
     findings = result.judgement.findings
     events = detail.events[:MOST_EVENTS]
     moments = detail.moments
-    ways = key_paths(detail.events, detail.circuits, findings, struck_events(result.faults), room)
-    axis = axis_of(view.units, view.duration_s)
-    units = dict.fromkeys([unit.name for unit in view.units] + [log.unit for log in detail.logs])
-    logs = unit_logs(
-        tuple(units),
-        detail.logs,
-        moments.outputs,
-        events,
-        result.started_ns,
-        mask_of(result.scenario).text,
+    ways = key_paths(
+        detail.events, detail.circuits, findings, struck_events(result.faults), room.steps
     )
-    view = view._replace(findings=_with_output(view.findings, logs))
+    axis = axis_of(view.units, view.duration_s)
+    logs = _shown_logs(view, result, detail, room)
+    room.take(sum(len(way.steps) for way in ways.shown), len(logs.lines))
+    view = view._replace(findings=_with_output(view.findings, logs.units))
     flaky = len(result.tries) if view.verdict in GOOD_VERDICTS else 0
     key = next((finding.key for finding in findings if finding.key is not None), None)
     kept = run.folder is not None and view.verdict in BAD_VERDICTS
@@ -285,11 +303,12 @@ def page_of(
         ),
         usage=() if axis is None else usage(moments.samples, axis, result.started_ns),
         logs=logs,
-        config=detail.config,
+        written=written_files(result, run.started_wall),
+        effective=effective_config(detail.config, mask_of(result.scenario).text),
         numbers={
             key: number for number, way in enumerate(ways.shown) for key in (way.name, *way.others)
         },
-        data=_data(ways),
+        data={**_data(ways), "logs": log_data(logs.lines)},
         apart=view.verdict in BAD_VERDICTS or len(run.groups) == 1,
     )
 
@@ -512,14 +531,12 @@ def our_files(**names: Sequence[str]) -> dict[str, str]:
 
 def _pages(result: RunResult, details: Details, cwd: Path) -> list[GroupPage]:
     """The groups: what did not pass first, also where there is too little room for all."""
-    room = MOST_STEPS
-    pages = []
+    room = Room()
     order = sorted(result.groups, key=_urgency)
-    for number, group in enumerate(order, start=1):
-        page = page_of(group, details(group), result, cwd=cwd, room=max(0, room), number=number)
-        pages.append(page)
-        room -= sum(len(way.steps) for way in page.ways.shown)
-    return pages
+    return [
+        page_of(group, details(group), result, cwd=cwd, room=room, number=number)
+        for number, group in enumerate(order, start=1)
+    ]
 
 
 def _urgency(group: GroupResult) -> int:

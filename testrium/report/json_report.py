@@ -26,6 +26,7 @@ from testrium.results import (
     GroupResult,
     Measure,
     MetricResult,
+    RunOrigin,
     RunResult,
 )
 from testrium.system.files import open_new, write_text
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         GroupReport,
         MeasureReport,
         MetricReport,
+        OriginReport,
         PlaceReport,
         ProblemReport,
         RuleReport,
@@ -89,6 +91,7 @@ def run_json(result: RunResult) -> RunReport:
         "duration_s": _seconds(result.duration_s),
         "started": result.started_wall,
         "shard": result.shard or None,
+        "origin": _origin(result.origin),
         "errors": [_problem(problem) for problem in result.errors],
         "groups": [group_json(group) for group in result.groups],
     }
@@ -123,6 +126,7 @@ def group_json(result: GroupResult) -> GroupReport:
         "checks": [_check(check) for check in result.checks],
         "tries": [_try(one) for one in result.tries],
         "title": scenario.group.title,
+        "tags": list(scenario.group.tags),
         "mask": list(scenario.group.rules.mask),
         "folder": str(scenario.group.folder),
         "started_ns": result.started_ns,
@@ -132,6 +136,17 @@ def group_json(result: GroupResult) -> GroupReport:
         "metrics": [_measure(measure) for measure in judgement.measures],
         "metric_results": [_metric(metric) for metric in judgement.metrics],
         "events": [_event(result.witnesses[id_]) for id_ in sorted(result.witnesses)],
+    }
+
+
+def _origin(origin: RunOrigin) -> OriginReport:
+    return {
+        "project": origin.project,
+        "revision": origin.revision,
+        "dirty": origin.dirty,
+        "host": origin.host,
+        "python": origin.python,
+        "command": origin.command,
     }
 
 

@@ -142,5 +142,9 @@ def masked(result: GroupResult) -> GroupResult:
 
 
 def masked_run(result: RunResult) -> RunResult:
-    """The result of a run as it may be shown."""
-    return result._replace(groups=tuple(map(masked, result.groups)))
+    """The result of a run as it may be shown; its command line by the masks of all its groups."""
+    command = result.origin.command
+    for mask in {mask_of(group.scenario) for group in result.groups}:
+        command = mask.text(command)
+    origin = result.origin._replace(command=command)
+    return result._replace(groups=tuple(map(masked, result.groups)), origin=origin)

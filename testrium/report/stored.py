@@ -49,6 +49,7 @@ from testrium.results import (
     Measure,
     MetricResult,
     RunDetail,
+    RunOrigin,
     RunResult,
 )
 from testrium.run.folder import RunFolder
@@ -218,6 +219,7 @@ def _run(data: RunReport, folder: Path) -> RunResult:
         folder=folder,
         started_wall=data["started"],
         shard=data["shard"] or "",
+        origin=_made(RunOrigin, data["origin"]),
     )
 
 
@@ -245,6 +247,7 @@ def _group(data: GroupReport, run_dir: Path | None, modes: tuple[Any, ...]) -> G
         folder=Path(data["folder"] or data["id"]),
         units=(),
         title=data["title"],
+        tags=tuple(data["tags"]),
         test_modes=modes,
         rules=Rules(mask=_patterns(data["mask"])),
     )

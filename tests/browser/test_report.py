@@ -269,27 +269,34 @@ def test_groups_are_filtered_and_searched(many: str, tab: Tab) -> None:
     assert tab.complaints == []
 
 
-def test_logs_are_searched(failing: str, tab: Tab) -> None:
-    tab.open(failing)
-    shown = (
-        "[...document.querySelectorAll('.log[open]:not([hidden]) li:not([hidden])')]"
-        ".map((line) => line.querySelector('.text').textContent)"
-    )
-    assert tab.tell(shown) == []  # closed
-    type_into(tab, ".search input", "ROOM")
-    assert tab.tell(shown) == ["no room for 'k2'"]
-    assert text_of(tab, ".search .said") == "1 line in 1 unit"
+LINES = "[...document.querySelectorAll('.log-lines .text')].map((one) => one.textContent)"
 
-    tab.tell("document.querySelector('.search input').value = ''")
-    type_into(tab, ".search input", "k2")
-    assert sorted(tab.tell(shown)) == [
-        "no room for 'k2'",
-        "sending 'k2'",
-        "sent k2  Send",
-        "taken k2  Receive",
-    ]
-    click(tab, ".search [type=checkbox]")
-    assert sorted(tab.tell(shown)) == ["no room for 'k2'", "sending 'k2'"]
+
+def test_logs_are_merged_and_searched(failing: str, tab: Tab) -> None:
+    tab.open(failing)
+    lines = tab.tell(LINES)
+    sent, taken = lines.index("sent k2  Send"), lines.index("taken k2  Receive")
+    assert sent < taken < lines.index("no room for 'k2'")
+    assert text_of(tab, ".legend") == "· stdout ! stderr ◆ probes"
+    type_into(tab, ".search input[type=search]", "K2")
+    assert text_of(tab, ".search .said") == "1 of 4 matches"
+    press(tab, "Enter")
+    assert text_of(tab, ".search .said") == "2 of 4 matches"
+    click(tab, ".legend [data-kind=probe]")
+    click(tab, ".search [type=checkbox]")  # only matches
+    assert sorted(tab.tell(LINES)) == ["no room for 'k2'", "sending 'k2'"]
+    click(tab, "button.jump")  # of the finding
+    assert text_of(tab, ".log-lines .marked .text") == "no room for 'k2'"
+    assert len(tab.tell(LINES)) == len(lines)
+    tab.tell("document.querySelector('.search select').value = 0")
+    tab.tell("document.querySelector('.search select').dispatchEvent(new Event('change'))")
+    assert tab.tell("document.querySelector('.log-lines .unit')") is None
+    assert len(tab.tell(LINES)) < len(lines)
+
+    assert "As it is written: config.toml" in text_of(tab, "section.config")
+    config = tab.tell("document.querySelector('section.config').textContent")
+    assert "[Configs]" in config
+    assert "unmet" not in config
     assert tab.complaints == []
 
 
@@ -350,7 +357,8 @@ def test_ten_thousand_events_stay_usable(workplace: Workplace, tab: Tab) -> None
     type_into(tab, ".explorer input", "k3339")
     click(tab, ".choice button")
     assert text_of(tab, ".chosen h5") == "k3339"
-    assert "lines left out" in tab.tell("document.querySelector('.logs').textContent")
+    assert "lines are left out here" in text_of(tab, ".logs")
+    assert tab.tell("document.querySelectorAll('.line').length") < 200  # windowed
     assert (workplace.folder / "page.html").stat().st_size < 5_000_000
     assert tab.complaints == []
 
@@ -364,7 +372,7 @@ def test_it_can_be_read_without_its_script(failing: str, tab: Tab) -> None:
     assert "Without its script" in seen
     assert "Find a key" not in seen
     assert tab.tell("document.querySelectorAll('.folded .hop').length") == 4
-    assert tab.tell("document.querySelectorAll('.log li').length") > 10
+    assert tab.tell("document.querySelectorAll('.logs li').length") > 10
 
 
 @pytest.mark.parametrize(("scheme", "dark"), [("light", False), ("dark", True)])

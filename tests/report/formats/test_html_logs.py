@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from testrium.evidence import Event, LogPiece, OutputMark, StoredLog
-from testrium.report.html import HEAD, TAIL, LogLine, unit_logs
+from testrium.report.charts.logs import HEAD, TAIL, LogLine, merged_lines, unit_logs
 
 START_NS = 10**12
 
@@ -32,12 +32,21 @@ def test_probes_stand_between_the_lines() -> None:
         log(b"one\ntwo\nend"), log(b"oops\n", "stderr"), marks=marks, events=[event(20, "s", "k1")]
     )
     assert found == (
-        LogLine("stdout", "≤ 0.010 s", "one"),
-        LogLine("probe", "0.020 s", "s k1  n=1"),
-        LogLine("stdout", "≤ 0.030 s", "two"),
-        LogLine("stderr", "≤ 0.030 s", "oops"),
-        LogLine("stdout", "", "end"),
+        LogLine("stdout", 0.01, True, "one"),
+        LogLine("probe", 0.02, False, "s k1  n=1"),
+        LogLine("stdout", 0.03, True, "two"),
+        LogLine("stderr", 0.03, True, "oops"),
+        LogLine("stdout", None, True, "end"),
     )
+    assert [line.time for line in found] == ["≤ 0.010 s", "0.020 s", "≤ 0.030 s", "≤ 0.030 s", ""]
+
+
+def test_units_are_merged_in_the_order_of_time() -> None:
+    logs = (log(b"one\nlast"), StoredLog("b", "stdout", 4, (LogPiece(0, b"two\n"),)))
+    marks = [OutputMark("a", at(10), 4, 0), OutputMark("b", at(20), 4, 0)]
+    views = unit_logs(["a", "b"], logs, marks, [event(15, "s")], START_NS)
+    found = [(line.unit, line.text) for line in merged_lines(views)]
+    assert found == [("a", "one"), ("a", "s  n=1"), ("b", "two"), ("a", "last")]
 
 
 def test_terminal_codes_are_only_text() -> None:
@@ -49,7 +58,7 @@ def test_of_a_long_log_the_middle_is_left_out() -> None:
     data = b"".join(b"line %d\n" % number for number in range(HEAD + TAIL + 7))
     found = lines(log(data), marks=[], events=[])
     assert len(found) == HEAD + TAIL + 1
-    assert found[HEAD] == LogLine("skipped", "", "7 lines left out")
+    assert found[HEAD] == LogLine("skipped", None, True, "7 lines left out")
     assert found[-1].text == f"line {HEAD + TAIL + 6}"
 
 

@@ -1,0 +1,168 @@
+"""The logs of a group for a page: lines with the probes between them, in the order of time."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from math import inf
+from typing import Any, NamedTuple
+
+from testrium import phrases
+from testrium.evidence import Event, OutputMark, StoredLog
+from testrium.report.escape import cut, log_line, visible
+from testrium.report.event_lines import facts
+from testrium.system.files import split_lines
+
+#: Of more lines of a unit the first and the last are shown; fewer once a page has very many.
+HEAD = 500
+
+TAIL = 2500
+
+MOST_LINES = 40_000
+
+LEAST_LINES = 400
+
+_CELLS = 1000
+
+
+class LogLine(NamedTuple):
+    """A line of a log, or a probe; `at_s` is None where its time is not known.
+
+    It counts from the group's start, and is an upper bound where `bound`.
+    """
+
+    kind: str  # stdout, stderr, probe, skipped
+    at_s: float | None
+    bound: bool
+    text: str
+    unit: str = ""
+
+    @property
+    def time(self) -> str:
+        """As the page shows it."""
+        return "" if self.at_s is None else f"{'≤ ' if self.bound else ''}{self.at_s:.3f} s"
+
+
+class UnitLog(NamedTuple):
+    """What a unit wrote and emitted. `lines_in_all` counts also what is left out."""
+
+    unit: str
+    lines: tuple[LogLine, ...]
+    lines_in_all: int
+
+
+class _Item(NamedTuple):
+    t_ns: float
+    order: int
+    kind: str
+    text: str
+    bound: bool
+
+
+def unit_logs(
+    units: Sequence[str],
+    logs: Sequence[StoredLog],
+    marks: Sequence[OutputMark],
+    events: Sequence[Event],
+    started_ns: int | None,
+    hide: Callable[[str], str] = str,
+    most: int = HEAD + TAIL,
+) -> tuple[UnitLog, ...]:
+    """The logs of these units; one that neither wrote nor emitted anything has none.
+
+    A line of a log has no time of its own: it stands where it had been written at the latest.
+    `hide` takes out of it what must not be shown; of each unit at most so many lines are shown.
+    """
+    views = []
+    for unit in units:
+        own_marks = [mark for mark in marks if mark.unit == unit]
+        items = [
+            _Item(event.t_ns, 0, "probe", _probe(event), event.t_low_ns is not None)
+            for event in events
+            if event.owner == unit
+        ]
+        for log in logs:
+            if log.unit == unit:
+                items += _lines(log, own_marks, hide)
+        if items:
+            items.sort(key=lambda item: (item.t_ns, item.order))
+            lines = tuple(_shown_lines(items, started_ns, most))
+            views.append(UnitLog(unit, lines, len(items)))
+    return tuple(views)
+
+
+def _lines(
+    log: StoredLog, marks: Sequence[OutputMark], hide: Callable[[str], str]
+) -> Iterator[_Item]:
+    sizes = [mark.stdout if log.stream == "stdout" else mark.stderr for mark in marks]
+    before = 0
+    for piece in log.pieces:
+        if piece.offset > before:
+            t_ns = _seen_ns(piece.offset, sizes, marks)
+            left_out = f"{phrases.megabytes(piece.offset - before)} of {log.stream} left out"
+            yield _Item(t_ns, 1, "skipped", left_out, True)
+        end = piece.offset
+        for size, written in split_lines(piece.data, log.encoding):
+            end += size
+            if written:
+                text = cut(log_line(hide(written)), _CELLS)
+                place = min(end, log.size)
+                yield _Item(_seen_ns(place, sizes, marks), 1, log.stream, text, True)
+        before = piece.offset + len(piece.data)
+
+
+def _seen_ns(end: int, sizes: Sequence[int], marks: Sequence[OutputMark]) -> float:
+    """When so many bytes were seen to be written."""
+    number = bisect_left(sizes, end)
+    return marks[number].t_ns if number < len(marks) else inf
+
+
+def _shown_lines(items: Sequence[_Item], started_ns: int | None, most: int) -> Iterator[LogLine]:
+    head = most * HEAD // (HEAD + TAIL)
+    skipped = len(items) - most
+    for number, item in enumerate(items):
+        if skipped > 0 and head <= number < head + skipped:
+            if number == head:
+                at_s = _seconds(item, started_ns)
+                yield LogLine("skipped", at_s, True, f"{skipped} lines left out")
+            continue
+        yield LogLine(item.kind, _seconds(item, started_ns), item.bound, item.text)
+
+
+def _seconds(item: _Item, started_ns: int | None) -> float | None:
+    if started_ns is None or item.t_ns == inf:
+        return None
+    return round((item.t_ns - started_ns) / 1e9, 4)
+
+
+def merged_lines(logs: Sequence[UnitLog]) -> list[LogLine]:
+    """The lines of all units in the order of time; what has none comes last."""
+    lines = [line._replace(unit=log.unit) for log in logs for line in log.lines]
+    lines.sort(key=lambda line: inf if line.at_s is None else line.at_s)
+    return lines
+
+
+def _probe(event: Event) -> str:
+    key = f" {event.key}" if event.key is not None else ""
+    told = facts(event)
+    kind = "" if event.type == "Default" else f"  {event.type}"
+    return cut(f"{event.step}{key}{kind}" + (f"  {told}" if told else ""), _CELLS)
+
+
+_KINDS = ("stdout", "stderr", "probe", "skipped")
+
+
+def log_data(lines: Sequence[LogLine]) -> dict[str, Any]:
+    """Lines for the page's script (logs.js)."""
+    units: dict[str, int] = {}
+    rows = [
+        [
+            units.setdefault(visible(line.unit), len(units)),
+            _KINDS.index(line.kind),
+            line.at_s,
+            int(line.bound),
+            visible(line.text),
+        ]
+        for line in lines
+    ]
+    return {"units": list(units), "lines": rows}
