@@ -66,7 +66,7 @@ function openTarget() {
 function prepare(group) {
   if (!group.open || group.dataset.ready) return;
   group.dataset.ready = "yes";
-  const script = group.querySelector("script.data");
+  const script = group.querySelector(":scope > .inside > script.data");
   const data = script ? JSON.parse(script.textContent) : null;
   const section = group.querySelector(".explored");
   if (section) {
@@ -77,6 +77,10 @@ function prepare(group) {
       span.replaceChildren(button);
     }
   }
+  const lives = group.querySelector(".timeline");
+  if (lives) timeline(lives, data.timeline);
+  group.querySelectorAll(".histogram").forEach((host, number) => histogram(host, data.latencies[number]));
+  for (const figure of group.querySelectorAll("figure.trend")) drawTrend(figure);
   const logs = group.querySelector(".logs");
   if (logs) {
     const jump = showLogs(logs, data.logs);

@@ -250,9 +250,9 @@ def _format(name: str) -> type[Writer]:
 
         return JunitWriter
     if name == "html":
-        from testrium.report.html import PageWriter
+        from testrium.history.past import PastPageWriter
 
-        return PageWriter
+        return PastPageWriter
     if name == "otlp":
         from testrium.report.traces import TraceWriter
 

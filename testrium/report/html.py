@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import tomli_w
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
@@ -44,15 +41,9 @@ from testrium.report.charts.logs import (
     merged_lines,
     unit_logs,
 )
-from testrium.report.charts.units import (
-    Distribution,
-    UnitChart,
-    UsageChart,
-    axis_of,
-    distribution,
-    unit_chart,
-    usage,
-)
+from testrium.report.charts.settings import WrittenFile, effective_config, written_files
+from testrium.report.charts.trends import Past
+from testrium.report.charts.units import Distribution, GroupTimeline, distribution, timeline
 from testrium.report.escape import cut, log_line, shell_word, visible
 from testrium.report.lines import symbols_for
 from testrium.report.masking import mask_of
@@ -66,9 +57,8 @@ from testrium.report.view import (
 )
 from testrium.report.writer import Report
 from testrium.resources import template_folder
-from testrium.results import GroupResult, RunDetail, RunResult
-from testrium.system.files import regular_text
-from testrium.words import BAD_VERDICTS, GOOD_VERDICTS, Verdict
+from testrium.results import GroupResult, KeyPath, RunDetail, RunResult
+from testrium.words import BAD_VERDICTS, Verdict
 
 
 def struck_events(faults: Sequence[Event]) -> Mapping[int, str]:
@@ -114,76 +104,6 @@ class CircuitPage(NamedTuple):
     slowest: tuple[SlowKey, ...]
 
 
-class WrittenFile(NamedTuple):
-    """A file of the group as its user wrote it; `changed` since the run, as far as can be seen."""
-
-    name: str
-    lines: tuple[str, ...]
-    changed: bool
-
-
-_MOST_FILES = 40
-
-_MOST_FILE_BYTES = 200_000
-
-
-def written_files(result: GroupResult, started_wall: float) -> tuple[WrittenFile, ...]:
-    """config.toml and the files of units, where the group's folder is here."""
-    folder = result.scenario.group.folder
-    if not folder.is_absolute():
-        return ()
-    hide = mask_of(result.scenario).text
-    files: list[WrittenFile] = []
-    with suppress(OSError, ValueError):  # a folder of another machine, or none at all
-        for path in [folder / "config.toml", *sorted((folder / "units").glob("*.toml"))]:
-            status = path.stat()
-            if status.st_size > _MOST_FILE_BYTES or len(files) == _MOST_FILES:
-                continue
-            lines = tuple(map(hide, regular_text(path, "replace").splitlines()))
-            changed = 0 < started_wall < status.st_mtime
-            files.append(WrittenFile(str(path.relative_to(folder)), lines, changed))
-    return tuple(files)
-
-
-#: What the stored scenario says of itself, and no key of a file.
-_INTERNAL = frozenset(
-    ("id", "folder", "fixture_units", "has_setup", "has_teardown", "test_modules", "matrix")
-)
-
-
-def effective_config(stored: str, hide: Callable[[str], str] = str) -> tuple[str, ...]:
-    """The scenario as it was run, laid out as the files of a group are, as lines of TOML."""
-    try:
-        data = tomllib.loads(stored)
-        group, units = data["group"], data["units"]
-        tables = {
-            key: value
-            for key, value in group.items()
-            if isinstance(value, dict)
-            or (isinstance(value, list) and any(isinstance(one, dict) for one in value))
-        }
-        plain = {
-            key: value for key, value in group.items() if key not in _INTERNAL and key not in tables
-        }
-        params = data["scenario"].get("params")
-        texts = [
-            tomli_w.dumps({"Configs": {"units": list(units), **_said(plain)}, **tables}),
-            *([tomli_w.dumps({"parameters of this result": params})] if params else ()),
-            *(
-                f"# units/{name}.toml\n{tomli_w.dumps({name: unit})}"
-                for name, unit in units.items()
-            ),
-        ]
-    except (ValueError, LookupError, TypeError, AttributeError):
-        return tuple(map(hide, stored.splitlines()))  # of another version
-    return tuple(map(hide, "\n".join(texts).splitlines()))
-
-
-def _said(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what is empty, which says nothing."""
-    return {key: value for key, value in table.items() if value not in ("", [], {})}
-
-
 class ShownLogs(NamedTuple):
     """The logs of all units: by unit, merged in the order of time, and what is left out of them."""
 
@@ -205,7 +125,7 @@ class ShownLogs(NamedTuple):
         return self.lines[-_LAST_LINES:]
 
 
-def _shown_logs(view: GroupView, result: GroupResult, detail: RunDetail, room: Room) -> ShownLogs:
+def _shown_logs(view: GroupView, result: GroupResult, detail: RunDetail, most: int) -> ShownLogs:
     names = dict.fromkeys([unit.name for unit in view.units] + [log.unit for log in detail.logs])
     units = unit_logs(
         tuple(names),
@@ -214,7 +134,7 @@ def _shown_logs(view: GroupView, result: GroupResult, detail: RunDetail, room: R
         detail.events[:MOST_EVENTS],
         result.started_ns,
         mask_of(result.scenario).text,
-        HEAD + TAIL if room.lines > 0 else LEAST_LINES,
+        most,
     )
     return ShownLogs(units, merged_lines(units))
 
@@ -228,12 +148,11 @@ class GroupPage(NamedTuple):
     tags: tuple[str, ...]
     tries: int  # that failed before it passed
     show: str  # the command that shows more of it
-    show_words: str
     declared: tuple[Circuit, ...]
     ways: DrawnPaths
     circuits: tuple[CircuitPage, ...]
-    timeline: UnitChart | None
-    usage: tuple[UsageChart, ...]
+    timeline: GroupTimeline | None
+    past: Past
     logs: ShownLogs
     written: tuple[WrittenFile, ...]
     effective: tuple[str, ...]  # lines of TOML
@@ -242,75 +161,69 @@ class GroupPage(NamedTuple):
     apart: bool  # it needs reading, or is the only one: it stands for itself, and open
 
 
-class Room:
-    """How many steps of paths and lines of logs a page may have yet."""
+class _PageMaker:
+    """Makes the pages of a run's results, and counts what is on them already."""
 
-    def __init__(self, steps: int = MOST_STEPS, lines: int = MOST_LINES) -> None:
-        self.steps = steps
-        self.lines = lines
+    def __init__(self, run: RunResult, cwd: Path, details: Details, past: PastOf) -> None:
+        self._run = run
+        self._cwd = cwd
+        self._details = details
+        self._past = past
+        self._steps = MOST_STEPS
+        self._lines = MOST_LINES
 
-    def take(self, steps: int, lines: int) -> None:
-        """Count what a group has taken."""
-        self.steps = max(0, self.steps - steps)
-        self.lines = max(0, self.lines - lines)
+    def page(self, result: GroupResult, number: int) -> GroupPage:
+        """The page of a result, the one of this number."""
+        run, detail = self._run, self._details(result)
+        view = view_group(result, cwd=self._cwd)
+        findings = result.judgement.findings
+        struck = struck_events(result.faults)
+        ways = key_paths(detail.events, detail.circuits, findings, struck, max(0, self._steps))
+        logs = _shown_logs(view, result, detail, HEAD + TAIL if self._lines > 0 else LEAST_LINES)
+        self._steps -= sum(len(way.steps) for way in ways.shown)
+        self._lines -= len(logs.lines)
+        view = view._replace(findings=_with_output(view.findings, logs.units))
+        bad = view.verdict in BAD_VERDICTS
+        flaky = 0 if bad else len(result.tries)
+        circuits = _circuits(result, detail, ways)
+        drawn = _timeline(view, result, detail)
+        return GroupPage(
+            view=view,
+            id=f"group-{number}",
+            kinds=(str(view.verdict), "flaky") if flaky else (str(view.verdict),),
+            tags=result.scenario.group.tags,
+            tries=flaky,
+            show=_show_command(run, result) if bad else "",
+            declared=tuple(one.circuit for one in detail.circuits),
+            ways=ways,
+            circuits=circuits,
+            timeline=drawn,
+            past=self._past(result, detail),
+            logs=logs,
+            written=written_files(result, run.started_wall),
+            effective=effective_config(detail.config, mask_of(result.scenario).text),
+            numbers={
+                key: place
+                for place, way in enumerate(ways.shown)
+                for key in (way.name, *way.others)
+            },
+            data={
+                **_data(ways),
+                "logs": log_data(logs.lines),
+                "timeline": None if drawn is None else drawn.data(),
+                "latencies": [circuit.drawing.data() for circuit in circuits],
+            },
+            apart=bad or len(run.groups) == 1,
+        )
 
 
-def page_of(
-    result: GroupResult, detail: RunDetail, run: RunResult, *, cwd: Path, room: Room, number: int
-) -> GroupPage:
-    """The page of a result.
-
-    Args:
-        room: what may be on the page yet; what is taken of it is counted there.
-        number: its place on the page.
-    """
-    view = view_group(result, cwd=cwd)
+def _show_command(run: RunResult, result: GroupResult) -> str:
+    """What shows more of a result in a terminal: the path of its first key, where it has one."""
+    if run.folder is None:
+        return ""
     findings = result.judgement.findings
-    events = detail.events[:MOST_EVENTS]
-    moments = detail.moments
-    ways = key_paths(
-        detail.events, detail.circuits, findings, struck_events(result.faults), room.steps
-    )
-    axis = axis_of(view.units, view.duration_s)
-    logs = _shown_logs(view, result, detail, room)
-    room.take(sum(len(way.steps) for way in ways.shown), len(logs.lines))
-    view = view._replace(findings=_with_output(view.findings, logs.units))
-    flaky = len(result.tries) if view.verdict in GOOD_VERDICTS else 0
     key = next((finding.key for finding in findings if finding.key is not None), None)
-    kept = run.folder is not None and view.verdict in BAD_VERDICTS
-    show = f"testrium show {run.run}" if kept else ""
-    return GroupPage(
-        view=view,
-        id=f"group-{number}",
-        kinds=(str(view.verdict), "flaky") if flaky else (str(view.verdict),),
-        tags=result.scenario.group.tags,
-        tries=flaky,
-        show=show if key is None or not show else f"{show} --key {shell_word(key)}",
-        show_words="Show all of it" if key is None else "Show the path of the key",
-        declared=tuple(one.circuit for one in detail.circuits),
-        ways=ways,
-        circuits=_circuits(result, detail, ways),
-        timeline=None
-        if axis is None
-        else unit_chart(
-            view.units,
-            axis,
-            started_ns=result.started_ns,
-            states=moments.states,
-            events=events,
-            faults=view.faults,
-            waits=moments.waits,
-        ),
-        usage=() if axis is None else usage(moments.samples, axis, result.started_ns),
-        logs=logs,
-        written=written_files(result, run.started_wall),
-        effective=effective_config(detail.config, mask_of(result.scenario).text),
-        numbers={
-            key: number for number, way in enumerate(ways.shown) for key in (way.name, *way.others)
-        },
-        data={**_data(ways), "logs": log_data(logs.lines)},
-        apart=view.verdict in BAD_VERDICTS or len(run.groups) == 1,
-    )
+    return f"testrium show {run.run}" + ("" if key is None else f" --key {shell_word(key)}")
 
 
 def _with_output(
@@ -331,25 +244,50 @@ def _with_output(
     return tuple(shown)
 
 
+def _timeline(view: GroupView, result: GroupResult, detail: RunDetail) -> GroupTimeline | None:
+    moments = detail.moments
+    return timeline(
+        view.units,
+        view.duration_s,
+        result.started_ns,
+        states=moments.states,
+        events=detail.events[:MOST_EVENTS],
+        faults=view.faults,
+        waits=moments.waits,
+        samples=moments.samples,
+    )
+
+
 def _circuits(result: GroupResult, detail: RunDetail, ways: DrawnPaths) -> tuple[CircuitPage, ...]:
     by_name = {circuit.name: circuit for circuit in result.judgement.circuits}
     pages = []
+    numbers = {way.name: number for number, way in enumerate(ways.shown)}
+    for way in ways.shown:
+        numbers.update((key, numbers[way.name]) for key in way.others)
     for one in detail.circuits:
         drawing = distribution(one, by_name.get(one.circuit.name))
         if drawing is None:
             continue
-        own = [
-            (number, way)
-            for number, way in enumerate(ways.shown)
-            if one.circuit.name in way.circuits and way.latency_ms is not None
-        ]
-        own.sort(key=lambda entry: -(entry[1].latency_ms or 0.0))
+        known = [way for way in one.ways if way.high_ns is not None and way.name in numbers]
+        known.sort(key=lambda way: -(way.high_ns or 0.0))
         slowest = [
-            SlowKey(number, cut(way.name, _NAME_CELLS), way.latency, way.wrong)
-            for number, way in own[:_SLOWEST]
+            SlowKey(
+                numbers[way.name],
+                cut(way.name, _NAME_CELLS),
+                _latency(way),
+                ways.shown[numbers[way.name]].wrong,
+            )
+            for way in known[:_SLOWEST]
         ]
         pages.append(CircuitPage(drawing, tuple(slowest)))
     return tuple(pages)
+
+
+def _latency(way: KeyPath) -> str:
+    if way.high_ns == inf:
+        return "unanswered" if way.low_ns == inf else "other clock"
+    text = phrases.milliseconds((way.high_ns or 0.0) / 1e6)
+    return text if way.low_ns == way.high_ns else f"≤ {text}"
 
 
 def _data(drawn: DrawnPaths) -> dict[str, Any]:
@@ -455,16 +393,34 @@ def _about(result: RunResult) -> list[RunFact]:
 #: Gives what is known of a result besides itself.
 Details = Callable[[GroupResult], RunDetail]
 
+#: Gives what was before a result.
+PastOf = Callable[[GroupResult, RunDetail], Past]
+
+
+def _no_details(_result: GroupResult) -> RunDetail:
+    return RunDetail()
+
+
+def _no_past(_result: GroupResult, _detail: RunDetail) -> Past:
+    return Past()
+
 
 def render(
-    result: RunResult, *, cwd: Path, details: Details | None = None, dashboard: bool = False
+    result: RunResult,
+    *,
+    cwd: Path,
+    details: Details | None = None,
+    past: PastOf | None = None,
+    dashboard: bool = False,
 ) -> str:
     """The report of a run as an HTML document; without `details` only what the result holds.
 
-    Within the dashboard it leads back there.
+    `past` tells what was before a result. Within the dashboard the page leads back there.
     """
     environment = make_environment()
-    pages = _pages(result, details or (lambda _: RunDetail()), cwd)
+    maker = _PageMaker(result, cwd, details or _no_details, past or _no_past)
+    order = sorted(result.groups, key=_urgency)  # also where there is too little room for all
+    pages = [maker.page(group, number) for number, group in enumerate(order, start=1)]
     folded = [page for page in pages if not page.apart]
     words = wording.counts(group for group in result.groups if group.verdict not in BAD_VERDICTS)
     return environment.get_template("report.html.j2").render(
@@ -485,7 +441,10 @@ def render(
 #: The page's script, in this order; the first ones are for every page that draws.
 SHARED_SCRIPTS = ("dom.js", "scale.js")
 
-_PAGE_SCRIPTS = (*SHARED_SCRIPTS, "paths.js", "logs.js", "page.js")
+_PAGE_SCRIPTS = (
+    *SHARED_SCRIPTS,
+    *("chart.js", "paths.js", "timeline.js", "latency.js", "logs.js", "page.js"),
+)
 
 
 def make_environment() -> Environment:
@@ -527,16 +486,6 @@ def our_files(**names: Sequence[str]) -> dict[str, str]:
             text = f'(() => {{\n"use strict";\n{text}}})();\n'
         values |= {name: Markup(text), f"{name}_hash": _hash(text)}  # noqa: S704
     return values
-
-
-def _pages(result: RunResult, details: Details, cwd: Path) -> list[GroupPage]:
-    """The groups: what did not pass first, also where there is too little room for all."""
-    room = Room()
-    order = sorted(result.groups, key=_urgency)
-    return [
-        page_of(group, details(group), result, cwd=cwd, room=room, number=number)
-        for number, group in enumerate(order, start=1)
-    ]
 
 
 def _urgency(group: GroupResult) -> int:

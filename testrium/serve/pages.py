@@ -11,6 +11,7 @@ from testrium import phrases
 from testrium.errors import TestriumError
 from testrium.history import queries
 from testrium.history.database import FILE, History
+from testrium.history.past import PastReader
 from testrium.history.rows import ResultRecord, RunRecord
 from testrium.history.trends import Change, Flaky, Slow, flaky_of, slow_of
 from testrium.record.runs import is_claimed, list_runs
@@ -189,7 +190,16 @@ class Pages:
             live.read()
             return Page(200, self._render("live.html.j2", live=live))
         result = masked_run(read_run(folder))
-        return Page(200, render(result, cwd=self._cwd, details=details_of, dashboard=True))
+        return Page(
+            200,
+            render(
+                result,
+                cwd=self._cwd,
+                details=details_of,
+                past=PastReader(result).past_of,
+                dashboard=True,
+            ),
+        )
 
     def _folder(self, run: str) -> Path | None:
         """The folder of a run, by the names that exist: what a request says never is a path."""

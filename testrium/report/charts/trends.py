@@ -122,6 +122,42 @@ class Chart(NamedTuple):
     data: Mapping[str, Any]
 
 
+class Difference(NamedTuple):
+    """A line of the comparison; `noise` tells how far such a figure varies."""
+
+    name: str
+    before: str
+    now: str
+    change: str = ""
+    noise: str = ""
+
+
+class NewLines(NamedTuple):
+    """Lines that one unit wrote, and had not written in the run that passed."""
+
+    unit: str
+    lines: tuple[str, ...]
+    left_out: int = 0
+
+
+class LastPass(NamedTuple):
+    """What is different from the last result of the group that passed."""
+
+    run: str
+    when: str
+    differences: tuple[Difference, ...]
+    new_lines: tuple[NewLines, ...] = ()
+    config: tuple[str, ...] = ()  # lines of a difference
+    remarks: tuple[str, ...] = ()
+
+
+class Past(NamedTuple):
+    """What was before a result."""
+
+    charts: tuple[Chart, ...] = ()
+    last_pass: LastPass | None = None
+
+
 def owner_of(tags: Iterable[str]) -> str:
     """Who looks after a group, by its tags: `owner:payments`."""
     return next((tag[len(_OWNER[0]) :] for tag in tags if tag.startswith(_OWNER)), "")

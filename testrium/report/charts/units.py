@@ -1,43 +1,35 @@
-"""When each unit ran, on one axis of time: its states, its probes, and what it used.
+"""When each unit ran, what it used, and how long keys took: what the page's script draws.
 
-The template only draws it. Lengths are pixels of the drawing; texts are already cut to the room
-that they have.
+Times are seconds from the start of the group. Texts are what a reader sees at a place.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
-from math import inf, log10
-from typing import NamedTuple
+from math import ceil, floor, inf, log10
+from typing import Any, NamedTuple
 
 from testrium import phrases
 from testrium.evidence import Event, OpenWait, Sample, StateChange
-from testrium.report.escape import cut
+from testrium.report.escape import cut, visible
 from testrium.report.view import FaultView, UnitView
 from testrium.results import CircuitPaths, CircuitResult
 from testrium.words import EventType
 
 #: Columns of a sentence at most.
 _TITLE = 400
-_CHAR = 7  # of the 12 px monospace face
 
-NAMES = 150
-
-WIDTH = 640
-
-_ROW = 38
-
-_AXIS = 24
-
-_BAR = 14
+_NAME = 120
 
 _MOST_NAMED = 3
 
-_USE_ROW = 34
+#: Of a group's time, the parts in which the probes of a unit are counted together.
+_MOMENTS = 3000
 
-_MOST_DOTS = 30
+#: Points of a curve at most.
+_MOST_POINTS = 1500
 
 #: States at whose beginning a unit's process has come to its end.
 _OVER = frozenset({"finished", "failed", "stopped"})
@@ -46,8 +38,8 @@ _OVER = frozenset({"finished", "failed", "stopped"})
 class Period(NamedTuple):
     """A unit was in one `state` so long."""
 
-    x: float
-    width: float
+    from_s: float
+    to_s: float
     state: str
     title: str
 
@@ -55,16 +47,16 @@ class Period(NamedTuple):
 class StateSign(NamedTuple):
     """A moment of a unit's life: it became ready, was started again, or ended."""
 
-    x: float
+    at_s: float
     kind: str  # ready, again, or its last state
     title: str
 
 
 class Tick(NamedTuple):
-    """Probes of a unit that lie on one pixel; an exception among them makes it `bad`."""
+    """Probes of a unit at about one moment; an exception among them makes it `bad`."""
 
-    x: float
-    height: int
+    at_s: float
+    number: int
     bad: bool
     title: str
 
@@ -73,150 +65,133 @@ class UnitLine(NamedTuple):
     """A unit's line."""
 
     name: str
-    y: int
-    stretches: tuple[Period, ...]
+    periods: tuple[Period, ...]
     signs: tuple[StateSign, ...]
     ticks: tuple[Tick, ...]
     faults: tuple[Period, ...] = ()
 
 
-class AxisLabel(NamedTuple):
-    """A moment on the axis."""
-
-    x: float
-    label: str
-
-
-class UnitChart(NamedTuple):
-    """When each unit lived, on one axis."""
-
-    width: int
-    height: int
-    bar: int
-    lives: tuple[UnitLine, ...]
-    axis: tuple[AxisLabel, ...]
-    waits: tuple[Period, ...] = ()
-    waits_y: int = 0
-
-
 class UsageCurve(NamedTuple):
-    """What one unit used over time: a polyline, its few points, and the most of it in words."""
+    """What one unit used over time: moments with values and their words, and the most of it."""
 
-    name: str
-    y: int
-    points: str
-    dots: tuple[tuple[float, float], ...]
-    area: str
-    most: str
+    unit: str
+    points: tuple[tuple[float, float, str], ...]
+    most: float
+    words: str
 
 
 class UsageChart(NamedTuple):
-    """One figure of all units, each on a line of its own, all to one scale."""
+    """One figure of all units, to one scale."""
 
     title: str
-    width: int
-    height: int
     curves: tuple[UsageCurve, ...]
-    axis: tuple[AxisLabel, ...]
 
 
-class Axis:
-    """Places seconds since the group's start on a drawing."""
+class GroupTimeline(NamedTuple):
+    """All that happened over the time of a group."""
 
-    def __init__(self, end_s: float) -> None:
-        self.end_s = end_s or 1.0
+    end_s: float
+    units: tuple[UnitLine, ...]
+    waits: tuple[Period, ...] = ()
+    charts: tuple[UsageChart, ...] = ()
 
-    def place(self, seconds: float) -> float:
-        return round(NAMES + WIDTH * min(max(seconds, 0.0), self.end_s) / self.end_s, 1)
+    @property
+    def unmeasured(self) -> bool:
+        """Whether no unit lived long enough for a curve of what it used."""
+        return not self.charts
 
-    def moments(self) -> tuple[AxisLabel, ...]:
-        parts = [self.end_s * part / 4 for part in range(5)]
-        return tuple(AxisLabel(self.place(part), phrases.duration(part)) for part in parts)
+    def data(self) -> dict[str, Any]:
+        """For the page's script (timeline.js)."""
+        return {
+            "end": self.end_s,
+            "units": [unit._asdict() for unit in self.units],
+            "waits": self.waits,
+            "charts": [
+                {"title": chart.title, "curves": [curve._asdict() for curve in chart.curves]}
+                for chart in self.charts
+            ],
+        }
 
 
-def axis_of(units: Sequence[UnitView], duration_s: float) -> Axis | None:
-    """The time that all drawings of a group show; None where no unit was started."""
-    started = [unit for unit in units if unit.started_s is not None]
-    if not started:
-        return None
-    return Axis(max([duration_s, *(unit.ended_s or 0.0 for unit in started)]))
-
-
-def unit_chart(
+def timeline(
     units: Sequence[UnitView],
-    axis: Axis,
+    duration_s: float,
+    started_ns: int | None,
     *,
-    started_ns: int | None = None,
     states: Sequence[StateChange] = (),
     events: Iterable[Event] = (),
     faults: Sequence[FaultView] = (),
     waits: Sequence[OpenWait] = (),
-) -> UnitChart:
-    """The drawing of the lives of units, with their probes on it.
+    samples: Sequence[Sample] = (),
+) -> GroupTimeline | None:
+    """The time of a group; None where no unit was started.
 
     Args:
         units: those without a start are left out.
-        states: how they changed; without them only start, readiness and end are drawn.
-        events: those of another clock than the first unit's are left out.
+        started_ns: when the group began, on the clock of all that follows.
+        states: how units changed; without them only start, readiness and end are drawn.
+        events: those of another clock than the first one of their unit are left out.
         faults: the planned faults that have happened, drawn at the unit that they were done to.
-        started_ns: when the group began, on the clock of states and events.
-        waits: for what was expected, drawn on a line of their own.
+        waits: for what was expected.
+        samples: what units used.
     """
+    shown = [unit for unit in units if unit.started_s is not None]
+    if not shown:
+        return None
+    end_s = max([duration_s, *(unit.ended_s or 0.0 for unit in shown)]) or 1.0
     probes: dict[str, list[Event]] = {}
     for event in events:
         probes.setdefault(event.owner, []).append(event)
-    shown = [unit for unit in units if unit.started_s is not None]
-    lives = []
-    for row, unit in enumerate(shown):
+    lines = []
+    for unit in shown:
         own = [change for change in states if change.unit == unit.name]
-        stretches, signs = _unit_line(unit, axis, own, started_ns)
+        periods, signs = _unit_line(unit, end_s, own, started_ns)
         ticks: tuple[Tick, ...] = ()
         if started_ns is not None:
-            ticks = tuple(_ticks(probes.get(unit.name, ()), axis, started_ns))
-        lives.append(
-            UnitLine(
-                cut(unit.name, NAMES // _CHAR - 1),
-                row * _ROW,
-                tuple(stretches),
-                signs,
-                ticks,
-                _faults(unit.name, faults, axis),
-            )
-        )
-    drawn = () if started_ns is None else tuple(_wait(wait, axis, started_ns) for wait in waits)
-    return UnitChart(
-        NAMES + WIDTH + 50,
-        (len(lives) + bool(drawn)) * _ROW + _AXIS,
-        _BAR,
-        tuple(lives),
-        axis.moments(),
-        drawn,
-        len(lives) * _ROW,
-    )
+            ticks = tuple(_ticks(probes.get(unit.name, ()), end_s, started_ns))
+        name = cut(unit.name, _NAME)
+        lines.append(UnitLine(name, tuple(periods), signs, ticks, _faults(unit.name, faults)))
+    drawn = () if started_ns is None else tuple(_wait(wait, started_ns) for wait in waits)
+    return GroupTimeline(end_s, tuple(lines), drawn, usage(samples, started_ns))
 
 
-def usage(samples: Sequence[Sample], axis: Axis, started_ns: int | None) -> tuple[UsageChart, ...]:
-    """CPU and memory over time; () where nothing was measured."""
-    if started_ns is None or not samples:
+def usage(samples: Sequence[Sample], started_ns: int | None) -> tuple[UsageChart, ...]:
+    """CPU and memory over time; without the charts that would have no curve."""
+    if started_ns is None:
         return ()
     by_unit: dict[str, list[tuple[float, Sample]]] = {}
     for sample in samples:
-        moment_s = (sample.t_ns - started_ns) / 1e9
+        moment_s = round((sample.t_ns - started_ns) / 1e9, 4)
         by_unit.setdefault(sample.unit, []).append((moment_s, sample))
-    return (
-        _usage_chart(
-            "CPU, percent of one core", by_unit, axis, _cpu, lambda value: f"{value:.0f} %"
-        ),
-        _usage_chart(
-            "Memory", by_unit, axis, lambda s: s.rss, lambda value: phrases.megabytes(round(value))
-        ),
+    charts = (
+        UsageChart(title, tuple(_curves(by_unit, figure, words)))
+        for title, figure, words in (
+            ("CPU, percent of one core", _cpu, lambda value: f"{value:.0f} %"),
+            ("Memory", lambda sample: sample.rss, lambda value: phrases.megabytes(round(value))),
+        )
     )
+    return tuple(chart for chart in charts if chart.curves)
+
+
+def _curves(
+    by_unit: dict[str, list[tuple[float, Sample]]],
+    figure: Callable[[Sample], float | None],
+    words: Callable[[float], str],
+) -> Iterator[UsageCurve]:
+    for unit, own in by_unit.items():
+        known = [(at_s, value) for at_s, sample in own if (value := figure(sample)) is not None]
+        if not known:
+            continue
+        every = ceil(len(known) / _MOST_POINTS)
+        points = tuple((at_s, value, words(value)) for at_s, value in known[::every])
+        most = max(value for _, value in known)
+        yield UsageCurve(cut(unit, _NAME), points, most, f"max {words(most)}")
 
 
 def _unit_line(
-    unit: UnitView, axis: Axis, changes: Sequence[StateChange], started_ns: int | None
+    unit: UnitView, end_s: float, changes: Sequence[StateChange], started_ns: int | None
 ) -> tuple[list[Period], tuple[StateSign, ...]]:
-    end_s = axis.end_s if unit.ended_s is None else unit.ended_s
+    until = end_s if unit.ended_s is None else unit.ended_s
     if started_ns is not None and changes:
         since = [((change.t_ns - started_ns) / 1e9, change.state) for change in changes]
     else:
@@ -227,60 +202,64 @@ def _unit_line(
         entry for before, entry in pairwise([(0.0, "created"), *since]) if before[1] != entry[1]
     ]
     since = [(moment, state) for moment, state in since if state != "created"]
-    stretches, signs = [], []
+    periods, signs = [], []
     starts = 0
-    for (begin_s, state), (until_s, _) in pairwise([*since, (end_s, "")]):
+    for (begin_s, state), (to_s, _) in pairwise([*since, (until, "")]):
         if state in _OVER:
             continue
+        begin = as_shown(begin_s)
         if state == "starting":
             starts += 1
             if starts > 1:
-                signs.append(StateSign(axis.place(begin_s), "again", f"start {starts}"))
+                signs.append(StateSign(begin, "again", f"start {starts}"))
         else:
-            signs.append(StateSign(axis.place(begin_s), "ready", f"{state} at {begin_s:.3f} s"))
-        begin, until = axis.place(begin_s), axis.place(min(until_s, end_s))
-        text = f"{unit.name}: {state}, {begin_s:.3f} to {min(until_s, end_s):.3f} s"
-        stretches.append(Period(begin, max(2.0, round(until - begin, 1)), state, text))
-    signs.append(StateSign(axis.place(end_s), unit.state, f"{unit.name} {unit.ended}"))
-    return stretches, tuple(signs)
+            signs.append(StateSign(begin, "ready", f"{state} at {begin_s:.3f} s"))
+        end = as_shown(max(begin_s, min(to_s, until)))
+        text = f"{visible(unit.name)}: {state}, {begin_s:.3f} to {end:.3f} s"
+        periods.append(Period(begin, end, state, text))
+    signs.append(StateSign(as_shown(until), unit.state, visible(f"{unit.name} {unit.ended}")))
+    return periods, tuple(signs)
 
 
-def _wait(wait: OpenWait, axis: Axis, started_ns: int) -> Period:
+def as_shown(seconds: float) -> float:
+    """As precise as a drawing needs it, and a kept report has it; never before the start."""
+    return max(0.0, round(seconds, 6))
+
+
+def _wait(wait: OpenWait, started_ns: int) -> Period:
     """From when nothing else was to be done until all had come, or nobody waited any longer."""
     begin_s, end_s = ((t_ns - started_ns) / 1e9 for t_ns in (wait.started_ns, wait.ended_ns))
-    begin = axis.place(begin_s)
     what = phrases.listed(wait.left or wait.what)
     bounded = "the deadline" if wait.limit == "deadline" else "linger"
     outcome = f"in vain, bounded by {bounded}" if wait.left else "until it came"
     title = f"waited {phrases.duration(end_s - begin_s)} for {what}, {outcome}"
-    width = max(2.0, round(axis.place(end_s) - begin, 1))
-    return Period(begin, width, "waiting", cut(title, _TITLE))
+    return Period(as_shown(begin_s), as_shown(end_s), "waiting", cut(title, _TITLE))
 
 
-def _faults(unit: str, faults: Sequence[FaultView], axis: Axis) -> tuple[Period, ...]:
+def _faults(unit: str, faults: Sequence[FaultView]) -> tuple[Period, ...]:
     drawn = []
     for fault in faults:
         if fault.unit != unit or fault.at_s is None:
             continue
-        begin, until = axis.place(fault.at_s), axis.place(fault.at_s + (fault.for_s or 0.0))
         lasting = "" if fault.for_s is None else f", for {phrases.duration(fault.for_s)}"
         title = f"{fault.at_s:.3f} s: planned {fault.do} ({fault.name}){lasting}"
-        drawn.append(Period(begin, round(until - begin, 1), fault.do, title))
+        end_s = as_shown(fault.at_s + (fault.for_s or 0.0))
+        drawn.append(Period(as_shown(fault.at_s), end_s, fault.do, visible(title)))
     return tuple(drawn)
 
 
-def _ticks(events: Sequence[Event], axis: Axis, started_ns: int) -> Iterable[Tick]:
-    """The probes of a unit, those of one pixel together: the more of them, the higher."""
+def _ticks(events: Sequence[Event], end_s: float, started_ns: int) -> Iterable[Tick]:
+    """The probes of a unit, those of about one moment together."""
     domain = events[0].domain if events else ""
-    pixels: dict[int, list[Event]] = {}
+    moments: dict[int, list[Event]] = {}
     for event in events:
         if event.domain == domain:
-            x = round(axis.place((event.t_ns - started_ns) / 1e9))
-            pixels.setdefault(x, []).append(event)
-    for x, there in sorted(pixels.items()):
+            place = round((event.t_ns - started_ns) / 1e9 / end_s * _MOMENTS)
+            moments.setdefault(place, []).append(event)
+    for _, there in sorted(moments.items()):
         yield Tick(
-            x=x + 0.5,
-            height=min(14, 6 + 2 * (len(there).bit_length() - 1)),
+            at_s=as_shown((there[0].t_ns - started_ns) / 1e9),
+            number=len(there),
             bad=any(event.type == EventType.EXCEPTION for event in there),
             title=_named(there, started_ns),
         )
@@ -301,86 +280,58 @@ def _cpu(sample: Sample) -> float | None:
     return sample.cpu_percent
 
 
-def _usage_chart(
-    title: str,
-    by_unit: dict[str, list[tuple[float, Sample]]],
-    axis: Axis,
-    figure: Callable[[Sample], float | None],
-    words: Callable[[float], str],
-) -> UsageChart:
-    known = {
-        unit: [(moment, value) for moment, sample in own if (value := figure(sample)) is not None]
-        for unit, own in by_unit.items()
-    }
-    known = {unit: own for unit, own in known.items() if own}
-    top = max((value for own in known.values() for _, value in own), default=0.0) or 1.0
-    curves = []
-    for row, (unit, own) in enumerate(known.items()):
-        base = row * _USE_ROW + _USE_ROW - 4
-        places = [
-            (axis.place(moment), round(base - value / top * (_USE_ROW - 8), 1))
-            for moment, value in own
-        ]
-        points = [f"{x},{y}" for x, y in places]
-        area = [f"{axis.place(own[0][0])},{base}", *points, f"{axis.place(own[-1][0])},{base}"]
-        curves.append(
-            UsageCurve(
-                cut(unit, NAMES // _CHAR - 1),
-                base,
-                " ".join(points),
-                tuple(places) if len(places) <= _MOST_DOTS else (),
-                " ".join(area),
-                f"max {words(max(value for _, value in own))}",
-            )
-        )
-    return UsageChart(
-        title, NAMES + WIDTH + 140, len(curves) * _USE_ROW + _AXIS, tuple(curves), axis.moments()
-    )
-
-
-_BINS = 64
-
-_PLOT = 110
-
-_LINE = 18
-
-_LATENCY_AXIS = 22
+#: About so many bins has a histogram.
+_BINS = 40
 
 #: From this ratio of the longest to the shortest on, the axis is logarithmic.
 _WIDE = 40
+
+#: Bins of each power of ten then.
+_PER_POWER = 10
 
 
 class Bin(NamedTuple):
     """So many keys took about so long."""
 
-    x: float
-    y: float
-    width: float
-    height: float
+    from_ms: float
+    to_ms: float
+    number: int
     title: str
 
 
-class BudgetLine(NamedTuple):
-    """A budget, or a percentile as it was measured; `kept` is None for the latter."""
+class LatencyMark(NamedTuple):
+    """A budget, or a percentile as it was measured."""
 
-    x: float
-    y: int
+    at_ms: float
     text: str
-    kept: bool | None
-    left: bool  # the text stands to the left of the line
+    kind: str  # measured, budget, or broken
 
 
 class Distribution(NamedTuple):
     """The histogram of one circuit. `remarks` are sentences about what it does not draw."""
 
     name: str
-    width: int
-    height: int
-    base: int
+    from_ms: float
+    to_ms: float
+    wide: bool
     bins: tuple[Bin, ...]
-    limits: tuple[BudgetLine, ...]
-    axis: tuple[AxisLabel, ...]
+    marks: tuple[LatencyMark, ...]
+    ticks: tuple[tuple[float, str], ...]
     remarks: tuple[str, ...]
+
+    def data(self) -> dict[str, Any]:
+        """For the page's script (latency.js)."""
+        return {
+            "label": f"Latencies of {visible(self.name)}: how many keys took how long",
+            "from": self.from_ms,
+            "to": self.to_ms,
+            "log": self.wide,
+            "bins": self.bins,
+            "marks": [
+                {"at": mark.at_ms, "text": mark.text, "kind": mark.kind} for mark in self.marks
+            ],
+            "ticks": self.ticks,
+        }
 
 
 def distribution(ways: CircuitPaths, result: CircuitResult | None) -> Distribution | None:
@@ -402,29 +353,27 @@ def distribution(ways: CircuitPaths, result: CircuitResult | None) -> Distributi
         for name in ("p50", "p95", "p99")
         if result is not None and (value := getattr(result, f"{name}_ms")) is not None
     ]
-    scale = _Scale(exact[0], max([exact[-1], *(budget for _, budget in budgets)]))
-    top = (len(budgets) + len(measured)) * _LINE + 4
-    base = top + _PLOT
-    rows = [(name, value, None) for name, value in measured]
-    limits = [
-        _limit(scale, row, f"{name} {phrases.milliseconds(value)}", value, kept)
-        for row, (name, value, kept) in enumerate(rows)
+    marks = [
+        LatencyMark(value, f"{name} {phrases.milliseconds(value)}", "measured")
+        for name, value in measured
     ]
-    for row, (name, budget) in enumerate(budgets, start=len(rows)):
+    for name, budget in budgets:
         kept = _is_kept(name, budget, measured, [way.high_ns for way in known])
-        text = f"{name} ≤ {phrases.milliseconds(budget)}"
-        if kept is not None:
-            text += ": met" if kept else ": exceeded"
-        limits.append(_limit(scale, row, text, budget, kept))
+        outcome = "" if kept is None else ": met" if kept else ": exceeded"
+        text = f"{name} ≤ {phrases.milliseconds(budget)}{outcome}"
+        marks.append(LatencyMark(budget, text, "broken" if kept is False else "budget"))
+    least, most = exact[0], max(exact[-1], *(mark.at_ms for mark in marks), exact[-1])
+    wide = least > 0 and most / least > _WIDE
+    edges = _power_edges(least, most) if wide else _even_edges(most)
     return Distribution(
         name=circuit.name,
-        width=NAMES + WIDTH + 50,
-        height=base + _LATENCY_AXIS,
-        base=base,
-        bins=_bins(exact, scale, base),
-        limits=tuple(limits),
-        axis=scale.moments(),
-        remarks=_remarks(len(ways.ways), len(known), len(exact), known_unanswered(ways), scale),
+        from_ms=edges[0],
+        to_ms=edges[-1],
+        wide=wide,
+        bins=tuple(_bins(exact, edges)),
+        marks=tuple(marks),
+        ticks=tuple(_latency_ticks(edges[0], edges[-1], wide)),
+        remarks=_remarks(len(ways.ways), len(known), len(exact), known_unanswered(ways), wide),
     )
 
 
@@ -433,65 +382,61 @@ def known_unanswered(ways: CircuitPaths) -> int:
     return sum(way.low_ns == inf for way in ways.ways)
 
 
-class _Scale:
-    """Places milliseconds on the axis: linear, or logarithmic where they differ much."""
-
-    def __init__(self, least: float, most: float) -> None:
-        self.wide = least > 0 and most / least > _WIDE
-        self._begin = least * 0.9 if self.wide else 0.0
-        self._end = (most * 1.1) or 1.0
-
-    def part(self, ms: float) -> float:
-        if self.wide:
-            whole = log10(self._end / self._begin)
-            return log10(max(ms, self._begin) / self._begin) / whole
-        return ms / self._end
-
-    def value(self, part: float) -> float:
-        if self.wide:
-            return float(self._begin * (self._end / self._begin) ** part)
-        return self._end * part
-
-    def x(self, part: float) -> float:
-        return round(NAMES + WIDTH * part, 1)
-
-    def moments(self) -> tuple[AxisLabel, ...]:
-        return tuple(
-            AxisLabel(
-                self.x(part / 4),
-                phrases.milliseconds(self.value(part / 4), None if self.wide else self._end),
-            )
-            for part in range(5)
-        )
+def nice_step(least: float) -> float:
+    """The next 1, 2 or 5 times a power of ten."""
+    power: float = 10.0 ** floor(log10(least))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * 0.999)
 
 
-def _bins(exact: Sequence[float], scale: _Scale, base: int) -> tuple[Bin, ...]:
-    counts = [0] * _BINS
-    for value in exact:
-        counts[min(_BINS - 1, int(scale.part(value) * _BINS))] += 1
-    most = max(counts)
-    drawn = []
-    for number, count in enumerate(counts):
-        if not count:
-            continue
-        height = round(max(3.0, (_PLOT - 8) * count / most), 1)
-        begin, end = scale.value(number / _BINS), scale.value((number + 1) / _BINS)
-        drawn.append(
-            Bin(
-                x=scale.x(number / _BINS),
-                y=round(base - height, 1),
-                width=round(WIDTH / _BINS - 1, 1),
-                height=height,
-                title=f"{phrases.plural(count, 'key')}:"
-                f" {phrases.milliseconds(begin)} to {phrases.milliseconds(end)}",
-            )
-        )
-    return tuple(drawn)
+def _even_edges(most: float) -> list[float]:
+    step = nice_step((most or 1.0) / _BINS)
+    return [step * number for number in range(floor((most or 1.0) / step + 1e-9) + 2)]
 
 
-def _limit(scale: _Scale, row: int, text: str, value: float, kept: bool | None) -> BudgetLine:
-    part = scale.part(value)
-    return BudgetLine(scale.x(part), row * _LINE + 14, text, kept, part > 0.6)
+def _power_edges(least: float, most: float) -> list[float]:
+    """From one tenth of a power of ten to the next."""
+    first, last = floor(log10(least) * _PER_POWER), floor(log10(most) * _PER_POWER) + 1
+    return [10 ** (number / _PER_POWER) for number in range(first, last + 1)]
+
+
+def _bins(exact: Sequence[float], edges: Sequence[float]) -> Iterator[Bin]:
+    places = iter(pairwise(edges))
+    begin, end = next(places)
+    count = 0
+    for value in [*exact, inf]:
+        while value >= end:
+            if count:
+                keys = phrases.plural(count, "key")
+                lengths = f"{phrases.milliseconds(begin, end)} to {phrases.milliseconds(end)}"
+                yield Bin(begin, end, count, f"{keys}: {lengths}")
+            count = 0
+            following = next(places, None)
+            if following is None:
+                return
+            begin, end = following
+        count += 1
+
+
+def _latency_ticks(begin: float, end: float, wide: bool) -> Iterator[tuple[float, str]]:
+    if not wide:
+        step = nice_step((end - begin) / 8)
+        for number in range(floor(end / step + 1e-9) + 1):
+            yield number * step, axis_text(number * step, step)
+        return
+    for power in range(floor(log10(begin)), ceil(log10(end)) + 1):
+        for factor in (1, 2, 5):
+            at_ms = factor * 10.0**power
+            if begin * 0.999 <= at_ms <= end:
+                yield at_ms, axis_text(at_ms, at_ms)
+
+
+def axis_text(ms: float, step: float) -> str:
+    """A moment on an axis, as precise as its step: `0`, `200 µs`, `2.5 ms`, `4 s`."""
+    if ms == 0:
+        return "0"
+    size, unit = (1000, "s") if step >= 1000 else (1, "ms") if step >= 0.1 else (0.001, "µs")
+    decimals = max(0, ceil(-log10(step / size) - 1e-9))
+    return f"{ms / size:.{decimals}f} {unit}"
 
 
 def _is_kept(
@@ -507,13 +452,13 @@ def _is_kept(
 
 
 def _remarks(
-    instances: int, measured: int, exact: int, unanswered: int, scale: _Scale
+    instances: int, measured: int, exact: int, unanswered: int, wide: bool
 ) -> tuple[str, ...]:
     remarks = []
     if unanswered:
         remarks.append(f"{unanswered} of {instances} were not answered and are not drawn.")
     if inexact := measured - unanswered - exact:
         remarks.append(f"{inexact} are known only between two bounds and are not drawn.")
-    if scale.wide:
+    if wide:
         remarks.append("The axis is logarithmic.")
     return tuple(remarks)

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from math import inf
 
+import pytest
+
 from testrium.declared.circuits import Circuit
 from testrium.report.charts.units import Distribution, distribution
 from testrium.results import CircuitPaths, CircuitResult, KeyPath
@@ -22,9 +24,10 @@ def test_every_key_is_in_one_bin() -> None:
     drawing = drawn([1.0, 1.0, 2.0, 4.0])
     assert drawing is not None
     assert [one.title.split(":")[0] for one in drawing.bins] == ["2 keys", "1 key", "1 key"]
-    tallest = max(drawing.bins, key=lambda one: one.height)
-    assert tallest is drawing.bins[0]
-    assert all(one.y + one.height <= drawing.base for one in drawing.bins)
+    assert [one.number for one in drawing.bins] == [2, 1, 1]
+    assert all(
+        one.from_ms <= value < one.to_ms for one, value in zip(drawing.bins, (1, 2, 4), strict=True)
+    )
     assert drawing.remarks == ()
 
 
@@ -32,30 +35,44 @@ def test_budgets_stand_beside_what_was_measured() -> None:
     circuit = Circuit("c", (), p95_ns=3_000_000, p99_ns=9_000_000, within_ns=5_000_000)
     drawing = drawn([1.0, 4.0], circuit, p50_ms=1.0, p95_ms=4.0)
     assert drawing is not None
-    assert [(limit.text, limit.kept) for limit in drawing.limits] == [
-        ("p50 1.000 ms", None),
-        ("p95 4.000 ms", None),
-        ("p95 ≤ 3.000 ms: exceeded", False),
-        ("p99 ≤ 9.000 ms", None),
-        ("within ≤ 5.000 ms: met", True),
+    assert [(mark.text, mark.kind) for mark in drawing.marks] == [
+        ("p50 1.000 ms", "measured"),
+        ("p95 4.000 ms", "measured"),
+        ("p95 ≤ 3.000 ms: exceeded", "broken"),
+        ("p99 ≤ 9.000 ms", "budget"),
+        ("within ≤ 5.000 ms: met", "budget"),
     ]
-    assert drawing.limits[1].x == max(limit.x for limit in drawing.limits[:3])
-    assert len({limit.y for limit in drawing.limits}) == 5
+    assert drawing.to_ms > 9.0
 
 
 def test_what_is_not_drawn_is_told() -> None:
     drawing = drawn([1.0, inf, inf], Circuit("c", (), within_ns=2_000_000))
     assert drawing is not None
     assert drawing.remarks == ("2 of 3 were not answered and are not drawn.",)
-    assert drawing.limits[0].text == "within ≤ 2.000 ms: exceeded"
+    assert drawing.marks[0].text == "within ≤ 2.000 ms: exceeded"
 
 
 def test_very_different_latencies_have_a_logarithmic_axis() -> None:
     drawing = drawn([0.1, 1.0, 10.0, 1000.0])
     assert drawing is not None
-    assert drawing.remarks == ("The axis is logarithmic.",)
-    places = [one.x for one in drawing.bins]
-    assert 0.5 < (places[1] - places[0]) / (places[2] - places[1]) < 2
+    assert drawing.wide
+    assert sum(one.number for one in drawing.bins) == 4
+    texts = [text for _, text in drawing.ticks]
+    assert texts[:4] == ["0.1 ms", "0.2 ms", "0.5 ms", "1 ms"]
+
+
+@pytest.mark.parametrize(
+    ("most", "texts"),
+    [
+        (75.0, ["0", "10 ms", "20 ms"]),
+        (3000.0, ["0", "500 ms", "1000 ms"]),
+        (0.04, ["0", "10 µs", "20 µs"]),
+    ],
+)
+def test_ticks_are_round(most: float, texts: list[str]) -> None:
+    drawing = drawn([most])
+    assert drawing is not None
+    assert [text for _, text in drawing.ticks][:3] == texts
 
 
 def test_nothing_to_draw() -> None:

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from testrium.evidence import Event, Sample, StateChange
-from testrium.report.charts.units import Axis, UnitChart, axis_of, unit_chart, usage
-from testrium.report.html import make_environment
+import json
+
+from testrium.evidence import Event, OpenWait, Sample, StateChange
+from testrium.report.charts.units import GroupTimeline, timeline, usage
 from testrium.report.view import FaultView, UnitView
 
 START_NS = 10**12
@@ -18,10 +19,10 @@ def unit(
     return UnitView(name, state, "ended", 1, 1, started, ready, ended, (), ())
 
 
-def drawn(*units: UnitView, duration_s: float = 2.0) -> UnitChart:
-    axis = axis_of(units, duration_s)
-    assert axis is not None
-    return unit_chart(units, axis)
+def drawn(*units: UnitView, duration_s: float = 2.0, **known: object) -> GroupTimeline:
+    found = timeline(units, duration_s, START_NS, **known)  # type: ignore[arg-type]
+    assert found is not None
+    return found
 
 
 def at(seconds: float) -> int:
@@ -35,49 +36,41 @@ def event(seconds: float, step: str = "s", type_: str = "Default", domain: str =
 
 
 def test_nothing_was_started() -> None:
-    assert axis_of([], 1.0) is None
-    assert axis_of([unit("a", None, None, None)], 1.0) is None
+    assert timeline([], 1.0, START_NS) is None
+    assert timeline([unit("a", None, None, None)], 1.0, START_NS) is None
 
 
-def test_lives_lie_on_one_axis() -> None:
-    drawing = drawn(unit("a", 0.0, 0.5, 2.0), unit("b", 1.0, None, None))
-    first, second = drawing.lives
-    assert [one.state for one in first.stretches] == ["starting", "ready"]
-    assert [one.state for one in second.stretches] == ["starting"]
-    starting, ready = first.stretches
-    assert 3 * starting.width == ready.width
-    assert starting.x + starting.width == ready.x == first.signs[0].x
-    (alone,) = second.stretches
-    assert ready.x + ready.width == alone.x + alone.width == drawing.axis[-1].x
-    assert [moment.label for moment in drawing.axis][:2] == ["0.00 s", "0.50 s"]
+def test_units_lie_on_one_axis() -> None:
+    found = drawn(unit("a", 0.0, 0.5, 2.0), unit("b", 1.0, None, None))
+    first, second = found.units
+    assert [one[:3] for one in first.periods] == [(0.0, 0.5, "starting"), (0.5, 2.0, "ready")]
+    assert [one[:3] for one in second.periods] == [(1.0, 2.0, "starting")]
+    assert [(sign.at_s, sign.kind) for sign in first.signs] == [(0.5, "ready"), (2.0, "finished")]
+    assert found.end_s == 2.0
+    assert json.loads(json.dumps(found.data()))["units"][0]["name"] == "a"
 
 
-def test_a_life_of_no_length_can_be_seen() -> None:
-    drawing = drawn(unit("a", 0.0, None, 0.0), duration_s=0.0)
-    assert drawing.lives[0].stretches[0].width > 0
+def test_a_group_of_no_length_has_an_axis() -> None:
+    assert drawn(unit("a", 0.0, None, 0.0), duration_s=0.0).end_s > 0
 
 
 def test_a_unit_that_was_started_again_says_so() -> None:
     changes = [("created", 0), ("starting", 0), ("starting", 0.1), ("ready", 0.5)]
     changes += [("starting", 1.0), ("running", 1.5), ("failed", 2.0)]
     states = [StateChange("a", state, at(seconds)) for state, seconds in changes]
-    lives = unit_chart(
-        [unit("a", 1.0, 1.5, 2.0, "failed")], Axis(2.0), started_ns=START_NS, states=states
-    ).lives
-    assert [one.state for one in lives[0].stretches] == ["starting", "ready", "starting", "running"]
-    assert [sign.kind for sign in lives[0].signs] == ["ready", "again", "ready", "failed"]
-    assert lives[0].signs[1].title == "start 2"
+    (line,) = drawn(unit("a", 1.0, 1.5, 2.0, "failed"), states=states).units
+    assert [one.state for one in line.periods] == ["starting", "ready", "starting", "running"]
+    assert [sign.kind for sign in line.signs] == ["ready", "again", "ready", "failed"]
+    assert line.signs[1].title == "start 2"
 
 
-def test_probes_of_one_pixel_are_one_stroke() -> None:
+def test_probes_of_one_moment_are_counted_together() -> None:
     events = [event(0.5), event(0.5), event(0.5, "x"), event(1.0, "Boom", "Exception")]
     events.append(event(1.5, domain="there"))
-    (life,) = unit_chart(
-        [unit("a", 0.0, 0.1, 2.0)], Axis(2.0), started_ns=START_NS, events=events
-    ).lives
-    many, one = life.ticks
+    (line,) = drawn(unit("a", 0.0, 0.1, 2.0), events=events).units
+    many, one = line.ticks
     assert many.title == "0.500 s: s ×2, x"  # noqa: RUF001
-    assert many.height > one.height
+    assert (many.number, one.number) == (3, 1)
     assert (many.bad, one.bad) == (False, True)
 
 
@@ -86,36 +79,37 @@ def test_a_planned_fault_is_drawn_at_its_unit() -> None:
         FaultView("cut-1", "cut", "a", None, None, 0.5, 1.0),
         FaultView("x", "kill", "b", None, 1, 1.0, None),
     ]
-    (life,) = unit_chart([unit("a", 0.0, 0.1, 2.0)], Axis(2.0), faults=faults).lives
-    (fault,) = life.faults
-    assert fault.width == 320
-    assert fault.title == "0.500 s: planned cut (cut-1), for 1.00 s"
+    (line,) = drawn(unit("a", 0.0, 0.1, 2.0), faults=faults).units
+    assert [one[:3] for one in line.faults] == [(0.5, 1.5, "cut")]
+    assert line.faults[0].title == "0.500 s: planned cut (cut-1), for 1.00 s"
+
+
+def test_a_wait_says_for_what_and_how_it_ended() -> None:
+    waits = [OpenWait(at(0.5), at(1.5), "linger", ("2 keys at b:got",), ())]
+    (wait,) = drawn(unit("a", 0.0, 0.1, 2.0), waits=waits).waits
+    assert wait.title == "waited 1.00 s for 2 keys at b:got, until it came"
 
 
 def sample(unit_name: str, seconds: float, cpu: float | None, rss: int) -> Sample:
     return Sample(unit_name, 1, at(seconds), 0.1, cpu, rss, 1, 3, 0)
 
 
-def test_use_is_drawn_to_one_scale() -> None:
+def test_what_units_used_are_curves() -> None:
     samples = [
         sample("a", 0.0, None, 10_000_000),
         sample("a", 1.0, 50.0, 40_000_000),
         sample("b", 1.0, 100.0, 20_000_000),
     ]
-    cpu, memory = usage(samples, Axis(2.0), START_NS)
-    assert [curve.most for curve in cpu.curves] == ["max 50 %", "max 100 %"]
-    assert [curve.most for curve in memory.curves] == ["max 40.0 MB", "max 20.0 MB"]
-    assert len(memory.curves[0].dots) == 2
-    heights = [curve.y - curve.dots[0][1] for curve in cpu.curves]
-    assert heights[1] == 2 * heights[0]
-    assert usage([], Axis(2.0), START_NS) == ()
+    cpu, memory = usage(samples, START_NS)
+    assert [curve.words for curve in cpu.curves] == ["max 50 %", "max 100 %"]
+    assert [curve.words for curve in memory.curves] == ["max 40.0 MB", "max 20.0 MB"]
+    assert memory.curves[0].points[1] == (1.0, 40_000_000, "40.0 MB")
 
 
-def test_a_chart_without_any_curve_is_words() -> None:
-    cpu, memory = usage([sample("a", 0.0, None, 10_000_000)], Axis(2.0), START_NS)
-    assert cpu.curves == ()
-    draw_chart = vars(make_environment().get_template("drawings.html.j2").module)["draw_chart"]
-    shown = draw_chart(cpu)
-    assert "Not drawn" in shown
-    assert "<svg" not in shown
-    assert "<svg" in draw_chart(memory)
+def test_nothing_measured_is_no_chart() -> None:
+    assert usage([], START_NS) == ()
+
+
+def test_a_chart_without_any_curve_is_left_out() -> None:
+    (memory,) = usage([sample("a", 0.0, None, 10_000_000)], START_NS)
+    assert memory.title == "Memory"
