@@ -107,6 +107,8 @@ class Options(TypedDict, total=False):
     """Rewrite the reference files of checks that differ."""
     on: Elsewhere | None
     """Where groups run instead of here: `testrium.cluster.Dask("tcp://HOST:8786")`."""
+    taps: Iterable[str]
+    """Keep all messages that pass these ports, `UNIT.PORT`, for `testrium learn`."""
     keep: Keep
     """Which groups' folders to keep: "all", "failed" or "none"; only these have events."""
     verbose: bool
@@ -634,6 +636,7 @@ def request(paths: _Paths = (), **options: Unpack[Options]) -> Request:
         max_regression=options.get("max_regression"),
         update_golden=options.get("update_golden", False),
         on=options.get("on"),
+        taps=tuple(options.get("taps", ())),
         keep=options.get("keep", "all"),
         command_line=command_line,
     )

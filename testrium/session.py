@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from testrium.declared.groups import Group, Scenario
-from testrium.errors import ExitCode, InfraError, NoGroupsError
+from testrium.errors import ExitCode, InfraError, NoGroupsError, UsageError
 from testrium.phrases import plural
 from testrium.record.runs import new_run_id
 from testrium.results import EXIT_CODES, GroupResult, Observer, RunOrigin, RunResult, run_verdict
@@ -89,7 +89,7 @@ class Request(NamedTuple):
     After `max_failures` results that did not pass nothing more starts, and after the first of them
     `until_fail` begins no other round: with it `repeat` counts extra rounds of the whole selection.
     `shuffle` is a seed. With `max_regression` (0.2: 20 %) figures are compared with earlier runs.
-    `on` is where groups run instead of here.
+    `on` is where groups run instead of here. What passes the links `taps` is kept.
     `update_golden` rewrites the reference files of checks that differ. `keep` tells which
     groups' folders stay. What does not pass is tried `retries` more times; with `fail_on_flaky` it
     fails even if it passes then. Of several machines that run the same selection this one runs its
@@ -111,6 +111,7 @@ class Request(NamedTuple):
     max_regression: float | None = None
     update_golden: bool = False
     on: Elsewhere | None = None
+    taps: tuple[str, ...] = ()
     keep: Keep = "all"
     retries: int = 0
     debug: bool = False  # there are no deadlines
@@ -145,6 +146,8 @@ def run(request: Request) -> RunResult:
         if request.max_regression is not None:
             allowed = request.max_regression
             scenarios = tuple(one._replace(max_regression=allowed) for one in scenarios)
+        if request.taps:
+            scenarios = _tapped(scenarios, request.taps)
         if request.debug:
             scenarios = tuple(map(_without_deadlines, scenarios))
         if request.shard is not None:
@@ -168,6 +171,39 @@ def _in_shard(
     known = "balanced by earlier durations" if durations else "no earlier durations are known"
     observer.notice(f"shard {shard}: {len(mine)} of {plural(len(scenarios), 'result')}, {known}")
     return mine
+
+
+def _tapped(scenarios: tuple[Scenario, ...], links: tuple[str, ...]) -> tuple[Scenario, ...]:
+    """The scenarios, with all messages of these links kept. Raises UsageError: nobody has one."""
+    from dataclasses import replace
+
+    from testrium.declared.taps import Tap
+    from testrium.phrases import did_you_mean
+
+    ports = {
+        f"{unit.name}.{port}": (unit.name, port)
+        for scenario in scenarios
+        for unit in scenario.units
+        for port in unit.ports
+    }
+    for link in links:
+        if link not in ports:
+            guess = did_you_mean(link, ports)
+            raise UsageError(
+                f"--tap {link}: no group has this port (UNIT.PORT; the name of a file for a report"
+                f" ends in .tap){guess}"
+            )
+    tapped = []
+    for scenario in scenarios:
+        own = {f"{unit.name}.{port}" for unit in scenario.units for port in unit.ports}
+        taps = {tap.link: tap for tap in scenario.group.taps}
+        for link in links:
+            if link in own:
+                unit, port = ports[link]
+                tap = taps.get(link, Tap(link=link, unit=unit, port=port))
+                taps[link] = replace(tap, keeps=True)
+        tapped.append(scenario._replace(group=replace(scenario.group, taps=tuple(taps.values()))))
+    return tuple(tapped)
 
 
 #: As good as none, and no more than clocks and timers can hold (seconds).

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -134,6 +135,7 @@ _SELECTION_OPTIONS = (
 
 
 _META = "testrium.reports"
+_LINKS = "testrium.links"
 
 _REPORT_HELP = {
     "json": "Write the report as JSON; - is standard output.",
@@ -162,13 +164,17 @@ def report_options(function: _Command) -> _Command:
         help="Also report through writer NAME (repeatable).",
     )(function)
     for name in ("otlp", "json-stream", "tap", "html", "junit", "json"):
+        help_text, is_run = _REPORT_HELP[name], function.__name__ == "command"
+        if name == "tap" and is_run:
+            help_text = f"{help_text[:-1]}; with UNIT.PORT, keep what passes that port for `learn`."
         function = click.option(
             f"--{name}",
             *_REPORT_ALIASES.get(name, ()),
-            metavar=_TARGETS.get(name, "FILE"),
+            metavar="FILE|UNIT.PORT" if name == "tap" and is_run else _TARGETS.get(name, "FILE"),
+            multiple=name == "tap",
             expose_value=False,
-            callback=_choose,
-            help=_REPORT_HELP[name],
+            callback=_choose_tap if name == "tap" else _choose,
+            help=help_text,
         )(function)
     return function
 
@@ -177,6 +183,26 @@ def _choose(ctx: click.Context, option: click.Parameter, value: str | None) -> N
     if value is not None:
         name = option.opts[0].removeprefix("--")
         _choices(ctx).append(ReportChoice(f"--{name}", name, value))
+
+
+def _choose_tap(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> None:
+    """A port of a unit whose messages are kept, or the file of a report."""
+    for value in values:
+        if ctx.command.name == "run" and _is_link(value):
+            ctx.meta.setdefault(_LINKS, []).append(value)
+        else:
+            _choose(ctx, option, value)
+
+
+def _is_link(value: str) -> bool:
+    """Whether this is `UNIT.PORT`, and not the name of a file."""
+    is_file = value.endswith((".tap", ".txt", ".log", ".out"))
+    return not is_file and re.fullmatch(r"[A-Za-z0-9][\w.-]*\.[\w-]+", value) is not None
+
+
+def chosen_links() -> tuple[str, ...]:
+    """The ports whose messages the command line asks to keep."""
+    return tuple(click.get_current_context().meta.get(_LINKS, ()))
 
 
 def _choose_writer(ctx: click.Context, _: click.Parameter, values: tuple[str, ...]) -> None:

@@ -20,6 +20,7 @@ from testrium.cli.main import Common
 from testrium.cli.options import (
     Selected,
     chosen,
+    chosen_links,
     github_writers,
     make_writers,
     report_options,
@@ -419,6 +420,7 @@ def _request(
         max_regression=options.max_regression,
         update_golden=options.update_golden,
         on=_elsewhere(options.on),
+        taps=chosen_links(),
         keep=options.keep,
         observer=Fanout(console, writers),
         jobs=options.jobs,

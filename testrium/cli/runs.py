@@ -6,6 +6,7 @@ RUN on the command line is the beginning of a run's id, or an archive of one.
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import sys
 import time
@@ -24,7 +25,9 @@ from testrium.results import GroupResult, RunResult
 from testrium.words import Verdict
 
 if TYPE_CHECKING:
+    from testrium.evidence import Event
     from testrium.report.console import Console
+    from testrium.verify.tapped import TappedMessage
 
 
 def is_archive(run: str) -> bool:
@@ -305,6 +308,8 @@ def report_command(run: str) -> int:
 def learn_command(run: str) -> int:
     """Propose [[circuits]] for the groups that passed in RUN, as TOML for their config.toml.
 
+    Where messages of links were kept (testrium run --tap UNIT.PORT), it proposes [[taps]] too.
+
     RUN is the beginning of a run's id, or an archive (default: the last run). Every guess says how
     many keys support it. What one run shows is not what was meant: read every line.
     """
@@ -350,11 +355,38 @@ def _learned(result: GroupResult, run: str) -> str:
 
     assert result.files is not None
     units = restored_scenario(result.files / FILE).units
-    proposals = learn(units, load_evidence(result.files / DATABASE).events)
-    if not proposals:
+    events = load_evidence(result.files / DATABASE).events
+    taps = ""
+    if messages := _messages(result.files):
+        from testrium.verify.tapped import guess_taps, taps_as_toml
+
+        guesses = guess_taps(messages)
+        taps = taps_as_toml(guesses)
+        made = sorted((event for each in guesses for event in each.events), key=_time)
+        events = (*events, *(event._replace(id=number) for number, event in enumerate(made, 1)))
+    proposals = learn(units, events)
+    if not proposals and not taps:
         return ""
     head = f"# Learned from run {run} of {result.scenario.id}: read every line.\n\n"
-    return head + "\n".join(map(as_toml, proposals))
+    return head + "\n".join(filter(None, (taps, *map(as_toml, proposals))))
+
+
+def _time(event: Event) -> int:
+    return event.t_ns
+
+
+def _messages(folder: Path) -> list[TappedMessage]:
+    """What was kept of the traffic of links, in the order of time."""
+    from testrium.declared.taps import MESSAGES
+    from testrium.run.folder import RunFolder
+    from testrium.verify.tapped import TappedMessage
+
+    found = []
+    for path in sorted(RunFolder(folder).taps.glob(f"*{MESSAGES}")):
+        link = path.name.removesuffix(MESSAGES)
+        for line in path.read_text(encoding="utf-8").splitlines():
+            found.append(TappedMessage(link=link, **json.loads(line)))
+    return sorted(found, key=lambda message: message.t_ns)
 
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}

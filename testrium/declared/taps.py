@@ -13,6 +13,9 @@ from testrium.words import EMPTY, EventType, Place
 #: In `at`: the unit whose process has the client's end of the connection.
 CLIENT: Final = "${client}"
 
+#: The end of the name of the file that holds the messages of a link.
+MESSAGES: Final = ".messages.jsonl"
+
 #: Who sends a message: the client of a connection, or the unit that it is connected to.
 Side = Literal["request", "response"]
 SIDES: Final[tuple[Side, ...]] = ("request", "response")
@@ -178,7 +181,8 @@ class TapProbe:
 class Tap:
     """What is read from the traffic of a link, as it passes.
 
-    `unit` and `port` are what `link` names. `plugged` are the fields of the plugin that reads the
+    `unit` and `port` are what `link` names. With `keeps` all messages are kept, for `testrium
+    learn`. `plugged` are the fields of the plugin that reads the
     protocol; () where Testrium does. A protocol `""` is told by the first bytes.
     """
 
@@ -195,3 +199,4 @@ class Tap:
     unit: Annotated[str, DECIDED] = ""
     port: Annotated[str, DECIDED] = ""
     plugged: Annotated[tuple[str, ...], DECIDED] = ()
+    keeps: Annotated[bool, DECIDED] = False

@@ -66,7 +66,7 @@ def read_taps(
             reading.at("link").wrong(
                 f"{tap.link!r} has another [[taps]] table: add the probes there"
             )
-        taps[tap.link] = replace(tap, unit=unit, port=port, plugged=plugged)
+        taps[tap.link] = replace(tap, unit=unit, port=port, plugged=plugged, keeps=not tap.probes)
     return tuple(taps.values())
 
 

@@ -47,9 +47,10 @@ class Decoder(Protocol):
 
 
 class GuessingDecoder:
-    """One connection of a protocol that its first bytes tell."""
+    """One connection of a protocol that its first bytes tell; `protocol` is "" until then."""
 
     def __init__(self) -> None:
+        self.protocol = ""
         self._first: list[tuple[bytes, str]] = []
         self._decoder: Decoder | None = None
 
@@ -64,6 +65,7 @@ class GuessingDecoder:
         protocol = protocol_of(client, unit)
         if protocol is None:
             return ()
+        self.protocol = protocol
         self._decoder = decoder_of(protocol)()
         first, self._first = self._first, []
         return [message for each in first for message in self._decoder.feed(*each)]

@@ -115,7 +115,7 @@ def _judge(scenario: Scenario, evidence: Evidence) -> Judgement:
     off_limits = list(metric_findings(scenario, evidence, measured, measures))
     broken = {finding.where for finding in off_limits}
     regressions = find_regressions(scenario, evidence.baseline, measures, broken)
-    torn = [*gaps(evidence, index), *unrecorded_gaps(evidence)]
+    torn = [*gaps(scenario, evidence, index), *unrecorded_gaps(evidence)]
     remarks = _remarks(evidence)
     to_inspect = [remark for remark in remarks if remark.code is Code.INSPECT and scenario.strict]
     found: list[Node | Part] = [

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from testrium.declared.faults import OUTSIDE_ACTS, Fault
 from testrium.declared.groups import Scenario
+from testrium.declared.taps import CLIENT
 from testrium.evidence import Damage, Event, Evidence, Finding, Unrecorded
 from testrium.phrases import close_to, listed, plural, shown, time_span, times
 from testrium.verify.findings import Draft, Drafts, distinct, place_of
@@ -159,13 +160,14 @@ class Gap(NamedTuple):
     """A finding that evidence is damaged, and how much may be missing because of it.
 
     `sources` are the units that a process, or whoever writes the file, emits for, each with the
-    number of probes that may be missing. With `places` it is about these alone, and a finding only
-    where something is missing there.
+    number of probes that may be missing. With `places` it is about these alone, and unless it is
+    `certain` a finding only where something is missing there.
     """
 
     finding: Finding
     sources: tuple[tuple[frozenset[str], float], ...]
     places: frozenset[tuple[str, str]] | None = None
+    certain: bool = False
 
     @property
     def units(self) -> frozenset[str]:
@@ -176,7 +178,20 @@ class Gap(NamedTuple):
         return sum(missing for others, missing in self.sources if units & others)
 
 
-def gaps(evidence: Evidence, index: EventIndex) -> list[Gap]:
+def tapped_places(scenario: Scenario) -> dict[str, frozenset[tuple[str, str]]]:
+    """Of each tapped link the places whose probes are made of what passes it."""
+    units = (*(unit.name for unit in scenario.units), *RESERVED_UNITS)
+    return {
+        tap.link: frozenset(
+            (unit, probe.at.step)
+            for probe in tap.probes
+            for unit in (units if probe.at.unit == CLIENT else (probe.at.unit,))
+        )
+        for tap in scenario.group.taps
+    }
+
+
+def gaps(scenario: Scenario, evidence: Evidence, index: EventIndex) -> list[Gap]:
     """A gap for each unit whose evidence has holes, or lines that are no probes."""
     damaged: dict[str, list[Damage]] = defaultdict(list)
     for damage in evidence.damages:
@@ -194,12 +209,15 @@ def gaps(evidence: Evidence, index: EventIndex) -> list[Gap]:
     spoken: dict[Process, set[str]] = defaultdict(set)
     for event in index.events:
         spoken[process_of(event)].add(event.unit)
-    return [
-        Gap(
-            _gap(unit, damaged[unit], torn[unit]), _sources(unit, damaged[unit], torn[unit], spoken)
-        )
-        for unit in dict.fromkeys((*damaged, *torn))
-    ]
+    found_gaps = []
+    tapped = tapped_places(scenario)
+    for unit in dict.fromkeys((*damaged, *torn)):
+        finding = _gap(unit, damaged[unit], torn[unit])
+        sources = _sources(unit, damaged[unit], torn[unit], spoken)
+        if places := tapped.get(unit):
+            sources = (*sources, (frozenset(name for name, _ in places), inf))
+        found_gaps.append(Gap(finding, sources, places or None, certain=True))
+    return found_gaps
 
 
 def unrecorded_gaps(evidence: Evidence) -> list[Gap]:

@@ -18,6 +18,7 @@ from testrium.phrases import close_to, megabytes, shown, time_span, times
 from testrium.tracebacks import deepest_own
 from testrium.verify.findings import place_of
 from testrium.verify.index import EventIndex
+from testrium.verify.probes import tapped_places
 from testrium.verify.timing import surely_before
 from testrium.words import RESERVED_UNITS, Code, EventType
 
@@ -185,6 +186,11 @@ class ProcessFacts:
         self._emitters = {unit for unit, _ in index.by_place}
         self._emitters.update(map(attrgetter("owner"), index.events))
         self._emitters.update(damage.unit for damage in evidence.damages)
+        if scenario.group.taps:
+            places = tapped_places(scenario)
+            self._emitters.update(
+                unit for damage in evidence.damages for unit, _ in places.get(damage.unit, ())
+            )
         self._exceptions = Exceptions(scenario.group.rules, self.ends, index)
         for end in self.ends.values():
             self._check_end(end)
@@ -315,6 +321,8 @@ class ProcessFacts:
         unit = self._units.get(end.unit)
         if unit is None or unit.quiet or not unit.has_process or unit.name in self._emitters:
             return
+        if any(tap.keeps for tap in self._scenario.group.taps):
+            return  # its messages are looked at, to make probes of them
         how = "was stopped" if end.cause is EndCause.STOPPED else "ended well"
         self._add_bad_behavior(
             Finding(

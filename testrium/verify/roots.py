@@ -275,7 +275,9 @@ class Explanations:
         return {
             id(gap.finding)
             for gap in self._gaps
-            if gap.places is not None and self._numbers[id(gap.finding)] not in explain
+            if gap.places is not None
+            and not gap.certain
+            and self._numbers[id(gap.finding)] not in explain
         }
 
     def _position(self, number: int) -> tuple[int, bool, float, float, int]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from testrium.declared.faults import Fault
 from testrium.declared.groups import Scenario
-from testrium.declared.taps import CLIENT, PROTOCOLS, Tap
+from testrium.declared.taps import CLIENT, MESSAGES, PROTOCOLS, Tap
 from testrium.errors import InfraError
 from testrium.loaded_by_name import LINKS, TAPS
 from testrium.record.listening import listen_streams
@@ -360,7 +360,7 @@ class _Taps:
         message = {"op": "open", "path": str(self._path), "taps": taps}
         address = (await self._process.ask("open", message))["address"]
         links = {
-            tap.link: [number, not tap.probes or any(one.at.unit == CLIENT for one in tap.probes)]
+            tap.link: [number, tap.keeps or any(one.at.unit == CLIENT for one in tap.probes)]
             for number, tap in enumerate(self._taps)
         }
         self.wanted = {"address": address, "links": links}
@@ -428,7 +428,7 @@ def _said(tap: Tap, file: Path, folder: RunFolder) -> dict[str, Any]:
         "protocol": tap.protocol,
         "plugged": tap.plugged,
         "file": str(file),
-        "messages": str(folder.taps / f"{tap.link}.messages.jsonl"),
+        "messages": str(folder.taps / f"{tap.link}{MESSAGES}") if tap.keeps else "",
         "probes": [
             {
                 "match": dict(one.match),

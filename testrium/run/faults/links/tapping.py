@@ -163,13 +163,13 @@ class _Tap:
         self.protocol: str = said["protocol"]
         self._plugged: list[str] = said["plugged"]
         self._probes = [_Probe.from_message(each) for each in said["probes"]]
-        self.needs_client = not self._probes or any(one.unit == CLIENT for one in self._probes)
+        self._kept_path: str = said["messages"]
+        self.needs_client = bool(self._kept_path) or any(one.unit == CLIENT for one in self._probes)
         self._on_gap = on_gap
         self._gaps = 0
         self._told: set[str] = set()
         self._made: Callable[[], Decoder] | None = None
         self._fd = -1
-        self._kept_path: str = said["messages"]
         self._kept = -1
         self._count = 0
         self._lines: list[str] = []
@@ -203,11 +203,12 @@ class _Tap:
         if self._gaps <= _MOST_GAPS:
             self._on_gap(reason)
 
-    def take(self, message: WireMessage, t_ns: int, client: str | None, peer: str) -> None:
+    def take(
+        self, message: WireMessage, t_ns: int, client: str | None, peer: str, protocol: str
+    ) -> None:
         """Write what the rules make of a message."""
-        if not self._probes:
-            self._keep(message, t_ns, client)
-            return
+        if self._kept_path:
+            self._keep(message, t_ns, client, protocol)
         for number, probe in enumerate(self._probes):
             if not probe.rule.matches(message):
                 continue
@@ -262,8 +263,8 @@ class _Tap:
             while data:
                 data = data[os.write(self._fd, data) :]
 
-    def _keep(self, message: WireMessage, t_ns: int, client: str | None) -> None:
-        """A message of a link without rules, for `testrium learn`."""
+    def _keep(self, message: WireMessage, t_ns: int, client: str | None, protocol: str) -> None:
+        """A message, for `testrium learn`."""
         if self._count >= _MOST_KEPT:
             self.gap(f"{self.link}: only the first {_MOST_KEPT} messages were kept", "kept")
             return
@@ -271,7 +272,13 @@ class _Tap:
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
             self._kept = os.open(self._kept_path, flags, 0o600)
         self._count += 1
-        said = {"t_ns": t_ns, "client": client, "side": message.side, "fields": message.fields}
+        said = {
+            "t_ns": t_ns,
+            "protocol": protocol,
+            "client": client,
+            "side": message.side,
+            "fields": message.fields,
+        }
         line = json.dumps(said, default=str)
         if len(line) <= _MOST_SHOWN:
             os.write(self._kept, line.encode() + b"\n")
@@ -306,7 +313,8 @@ class _Connection:
             if self._decoder is None:
                 self._decoder = self.tap.decoder()
             for message in self._decoder.feed(data, side):
-                self.tap.take(message, t_ns, self.client, self.peer)
+                protocol = self.tap.protocol or getattr(self._decoder, "protocol", "")
+                self.tap.take(message, t_ns, self.client, self.peer, protocol)
         except UndecodableError as error:
             self.stop(side, str(error))
         except Exception as error:  # noqa: BLE001 - a defect, or a plugin's: traffic goes on
