@@ -369,14 +369,15 @@ def _checked_groups(project: Project, cwd: Path) -> list[MachineCheck]:
 
 def check_requirements(groups: Iterable[Group], machine: Machine) -> list[MachineCheck]:
     """One check for each program or module that the groups require."""
-    wanted: dict[str, list[str]] = {}
+    wanted: dict[str, list[Group]] = {}
     for group in groups:
         for name in group.requires:
-            wanted.setdefault(name, []).append(group.id)
+            wanted.setdefault(name, []).append(group)
     checks = []
-    for name, ids in sorted(wanted.items()):
-        needed = f"required by {', '.join(ids)}"
-        if lacking := missing(name, machine):
+    for name, several in sorted(wanted.items()):
+        needed = f"required by {', '.join(group.id for group in several)}"
+        lacks = (missing(name, machine, group.folder) for group in several)
+        if lacking := next(filter(None, lacks), None):
             advice = "install it, else these groups are skipped"
             checks.append(MachineCheck(name, "warning", f"{lacking}, {needed}", advice))
         else:

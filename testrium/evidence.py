@@ -343,6 +343,8 @@ class Evidence(NamedTuple):
     damages: tuple[Damage, ...] = ()
     #: What spans that never came would have told.
     unrecorded: tuple[Unrecorded, ...] = ()
+    #: Rules of `[otlp]` that were about nothing: their place, and a sentence.
+    unmatched: tuple[tuple[str, str], ...] = ()
     tests: tuple[TestResult, ...] = ()
     checks: tuple[CheckResult, ...] = ()
     #: The keys whose cause occurred in an earlier kept run, by circuit; under "" those that were

@@ -177,8 +177,8 @@ class Configs:
     skip: Text = ""
     """a reason: the group is not run, its verdict is `skip`"""
     requires: Labels = ()
-    """programs on PATH, or `python:MODULE`. If one is missing, the group is skipped with that
-    reason; with `--strict` it is in error (`infra`)
+    """programs on PATH, `python:MODULE`, or `node:PACKAGE` (installed for the group's folder). If
+    one is missing, the group is skipped with that reason; with `--strict` it is in error (`infra`)
     """
     expect_fail: Annotated[Text, Key("expect-fail")] = ""
     """a reason: a failure is expected and counts as `xfail` (exit code 0); a pass is then a finding

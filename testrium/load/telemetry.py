@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from importlib.util import find_spec
 from typing import Any, Final
 
 from testrium.declared.telemetry import LogRule, SpanRule, Telemetry
@@ -23,7 +22,6 @@ _LOG_NAMES: Final = (
     *("trace_id", "span_id", "service", "scope", "severity", "event", "body"),
     *("attributes.NAME", "resource.NAME", "body.NAME"),
 )
-_NEEDED: Final = ("opentelemetry.proto", "h11")
 
 
 def read_telemetry(value: Any, spot: Spot, stations: Stations) -> Telemetry:
@@ -54,16 +52,7 @@ def read_telemetry(value: Any, spot: Spot, stations: Stations) -> Telemetry:
         _check_text(telemetry.key, reading.at("key"), names, groups)
     if isinstance(value, dict) and not value.get("spans") and not value.get("logs"):
         spot.wrong("has no rules: add [[otlp.spans]] or [[otlp.logs]]")
-    if not all(map(_is_installed, _NEEDED)):
-        spot.wrong("needs more packages: pip install 'testrium[otlp]'")
     return telemetry
-
-
-def _is_installed(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:  # not even the package above it is there
-        return False
 
 
 def _check_rule(reading: Table[Any], telemetry: Telemetry, stations: Stations) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 from testrium.declared.groups import Combination, Group, Scenario
@@ -63,6 +65,8 @@ def start_order(units: Iterable[Unit]) -> tuple[Unit, ...]:
 
 _PYTHON = "python:"
 
+_NODE = "node:"
+
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
 
 _UNSAFE_IN_SUFFIX = re.compile(r"[^A-Za-z0-9_.,=\[\]-]+")
@@ -97,6 +101,16 @@ def _module_exists(name: str) -> bool:
         path = f"{path}.{part}"
         spec = PathFinder.find_spec(path, spec.submodule_search_locations)
     return spec is not None
+
+
+def _package_exists(name: str, folder: Path) -> bool:
+    """Whether Node finds a package from a folder: in a `node_modules` there, above, or elsewhere.
+
+    Source: https://nodejs.org/api/modules.html#loading-from-node_modules-folders
+    """
+    places = [above / "node_modules" for above in (folder, *folder.parents)]
+    places += [Path(path) for path in os.environ.get("NODE_PATH", "").split(os.pathsep) if path]
+    return any((place / name / "package.json").is_file() for place in places)
 
 
 class Machine(NamedTuple):
@@ -139,8 +153,14 @@ def plan_scenarios(
     return _with_unique_folders(scenarios)
 
 
-def missing(name: str, machine: Machine) -> str | None:
-    """Why an entry of `requires` is not met, or None: no such program, no such Python module."""
+def missing(name: str, machine: Machine, folder: Path) -> str | None:
+    """Why an entry of `requires` is not met, or None: no such program, module or package.
+
+    Packages of Node are looked for as Node does from `folder`, that of the group.
+    """
+    if name.startswith(_NODE):
+        there = _package_exists(name.removeprefix(_NODE).strip(), folder)
+        return None if there else "no such package of Node"
     if name.startswith(_PYTHON):
         there = machine.has_module(name.removeprefix(_PYTHON).strip())
         return None if there else "no such Python module"
@@ -150,7 +170,7 @@ def missing(name: str, machine: Machine) -> str | None:
 def missing_requirement(group: Group, machine: Machine) -> str | None:
     """Why this machine cannot run the group, naming the first thing that `requires` lacks."""
     for name in group.requires:
-        if reason := missing(name, machine):
+        if reason := missing(name, machine, group.folder):
             return f"requires {name}: {reason}"
     return None
 

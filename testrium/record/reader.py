@@ -155,6 +155,7 @@ def load_evidence(database: Path) -> Evidence:
                     Unrecorded(unit, reason, tuple(map(tuple, places)))
                     for unit, reason, places in meta.get("unrecorded", ())
                 ),
+                unmatched=tuple(map(tuple, meta.get("unmatched", ()))),
                 attempt=meta.get("attempt", 1),
                 started_ns=meta.get("started_ns"),
                 ended_ns=meta.get("ended_ns"),

@@ -267,7 +267,10 @@ class GroupRun:
         if context.telemetry is not None:
             with contextlib.suppress(InfraError):  # it was told when it happened
                 await context.telemetry.flush()
-                context.recorder.store_meta(unrecorded=context.telemetry.unrecorded())
+                context.recorder.store_meta(
+                    unrecorded=context.telemetry.unrecorded(),
+                    unmatched=context.telemetry.unmatched(),
+                )
         if self._links is not None:
             await self._links.read_all()
         await context.recorder.sync()

@@ -156,6 +156,7 @@ def _judge(scenario: Scenario, evidence: Evidence) -> Judgement:
             *_suspended(scenario, evidence),
             *map(_clock_note, evidence.clocks),
             *unproved,
+            *(Finding(Code.VACUOUS, *rule) for rule in evidence.unmatched if ranked),
             *(remark for remark in remarks if remark not in to_inspect),
         ),
         circuits=_circuit_results(scenario, measured, facts, ranked),

@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import pytest
 from jsonschema import Draft202012Validator
 
 from testrium.cli.gen import copy_template, known_templates
@@ -25,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "example_groups"
 README = ROOT / "README.md"
 RUN_ID = r"\d{8}-\d{6}-[0-9a-f]+"
+LOST_MAIL = ROOT / "failing_groups" / "otlp_lost_mail"
 LOST_ORDER = ROOT / "failing_groups" / "lost_order"
 
 
@@ -103,6 +105,9 @@ def missing_programs(group: Path) -> list[str]:
 
 def is_here(requirement: str) -> bool:
     """Whether a program, or a module of `python:NAME`, is installed."""
+    _, node, package = requirement.partition("node:")
+    if node:
+        return any((Path(p) / package).is_dir() for p in os.environ.get("NODE_PATH", "").split(":"))
     _, python, module = requirement.partition("python:")
     return find_spec(module) is not None if python else shutil.which(requirement) is not None
 
@@ -119,6 +124,19 @@ def test_every_example_passes_and_leaves_no_process(tmp_path: Path) -> None:
     assert len(expected) >= 7
     assert outcome.verdicts() == expected, outcome.output
     assert outcome.exit_code == 0
+    assert outcome.left == []
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(
+    missing_programs(LOST_MAIL) != [], reason=f"needs {', '.join(missing_programs(LOST_MAIL))}"
+)
+def test_the_lost_mail_is_found_by_the_spans_of_services(tmp_path: Path) -> None:
+    outcome = run_groups(LOST_MAIL, tmp_path)
+    assert outcome.exit_code == 1, outcome.output
+    [group] = outcome.report["groups"]
+    root = group["findings"][0]
+    assert (root["code"], root["where"], root["keys"]) == ("lost", "mailer:sent", ["o-13"])
     assert outcome.left == []
 
 

@@ -75,3 +75,4 @@ def test_span_that_is_missing_is_lost(workplace: Workplace) -> None:
     workplace.env["IDLE"] = "1"
     outcome = workplace.run(".")
     assert (outcome.exit_code, outcome.codes) == (1, ["lost worker:handled"])
+    assert "no span matched span = 'handle .*'" in outcome.group["notes"][0]["message"]

@@ -66,6 +66,7 @@ def test_only_enabled_units_in_their_order() -> None:
         ({"skip": "later", "requires": ("psql",)}, "later"),
         ({"requires": ("psql", "x")}, "requires psql: not found on PATH"),
         ({"requires": ("python:numpy",)}, "requires python:numpy: no such Python module"),
+        ({"requires": ("node:@a/b",)}, "requires node:@a/b: no such package of Node"),
     ],
 )
 def test_reasons_to_skip(changes: dict[str, object], reason: str) -> None:
@@ -89,6 +90,18 @@ def test_reasons_to_skip(changes: dict[str, object], reason: str) -> None:
 def test_requirements_on_this_machine(name: str, is_there: bool) -> None:
     (scenario,) = plan_scenarios([replace(group(), requires=(name,))])
     assert (scenario.skip == "") is is_there
+
+
+def test_packages_of_node_are_looked_for_as_node_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("node_modules/@a/b", "elsewhere/c"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "package.json").write_text("{}")
+    monkeypatch.setenv("NODE_PATH", str(tmp_path / "elsewhere"))
+    below = replace(group(), folder=tmp_path / "groups" / "x", requires=("node:@a/b", "node:c"))
+    (scenario,) = plan_scenarios([below])
+    assert scenario.skip == ""
 
 
 def test_looking_a_module_up_does_not_import_it(

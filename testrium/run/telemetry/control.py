@@ -8,6 +8,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from testrium.declared.telemetry import LogRule, SpanRule, Telemetry
 from testrium.errors import InfraError
 from testrium.evidence import End, EndCause, Unrecorded
 from testrium.loaded_by_name import OTLP_RECEIVER
+from testrium.phrases import close_to, listed, shown
 from testrium.record.listening import listen_streams
 from testrium.record.recorder import Recorder
 from testrium.run.environment import EXPORT_DELAY_MS, EXPORT_DELAYS, SERVICE, Surroundings
@@ -23,6 +25,9 @@ from testrium.run.supervisor.client import Launch, SupervisedProcess, Supervisor
 from testrium.run.telemetry import CONTROL
 from testrium.run.telemetry.spans import is_meant
 from testrium.words import RESERVED_UNITS
+
+#: What the receiver imports of the extra.
+_NEEDED: Final = ("opentelemetry.proto", "h11")
 
 #: How long the process may take to do what it is told (seconds).
 _LIMIT_S = 30.0
@@ -76,6 +81,8 @@ class TelemetryReceiver:
 
     async def open(self) -> str:
         """Start the process; the endpoint for exporters. Raises InfraError."""
+        if not all(map(_is_installed, _NEEDED)):
+            raise InfraError("[otlp] needs more packages: pip install 'testrium[otlp]'")
         connected: asyncio.Future[asyncio.StreamReader] = asyncio.get_running_loop().create_future()
 
         def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -133,6 +140,29 @@ class TelemetryReceiver:
             if places:
                 reasons = [*self._deaths(unit), *self._failures(unit), *self._refusals()]
                 found += [Unrecorded(unit, reason, places) for reason in dict.fromkeys(reasons)]
+        return found
+
+    def unmatched(self) -> list[tuple[str, str]]:
+        """The rules that were about no record, each with its place and a sentence why."""
+        seen, found = self._seen, []
+        names, strangers = seen.get("unwanted", ()), seen.get("strangers", ())
+        for number, rule in enumerate(self._declared.rules):
+            if str(number) in seen.get("senders", {}):
+                continue
+            if isinstance(rule, LogRule):
+                text = f"no log record matched log = {rule.log!r}"
+            else:
+                text = f"no span matched span = {rule.span!r}"
+                if near := close_to(rule.span, names):
+                    text += f"; did you mean {near!r}?"
+                elif names:
+                    text += f"; others were named {listed([shown(each) for each in names[:5]])}"
+            if strangers and not rule.at.unit:
+                text += (
+                    f"; the service {listed(strangers)} is not a unit: say in at which unit the"
+                    " event belongs to"
+                )
+            found.append((str(rule.at) if rule.at.unit else rule.at.step, text))
         return found
 
     def _places_of(self, unit: str) -> tuple[tuple[str, str], ...]:
@@ -325,6 +355,13 @@ def _sampler(env: Mapping[str, str]) -> str:
         except ValueError:
             pass
     return f"{sampler} {share}".strip()
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # not even the package above it is there
+        return False
 
 
 def _delay_ns(text: str) -> int:

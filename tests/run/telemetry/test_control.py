@@ -17,6 +17,8 @@ from testrium.run.folder import RunFolder
 from testrium.run.telemetry.control import TelemetryReceiver
 from testrium.words import Place
 
+SAY_WHERE = "say in at which unit the event belongs to"
+
 
 def receiver(tmp_path: Path, rules: tuple[SpanRule, ...] = (), **group: Any) -> TelemetryReceiver:
     units = (
@@ -118,3 +120,26 @@ def test_sampler_is_taken_from_the_environment(
     made = receiver(tmp_path)
     made._env["shop"] = env
     assert (reasons(made) != []) is samples
+
+
+@pytest.mark.parametrize(
+    ("seen", "told"),
+    [
+        ({"senders": {"0": ["shop"]}}, []),
+        ({}, [("done", "no span matched span = 's'")]),
+        (
+            {"unwanted": ["publish", "x"]},
+            [("done", "no span matched span = 's'; others were named publish and x")],
+        ),
+        (
+            {"strangers": ["cart"]},
+            [("done", "no span matched span = 's'; the service cart is not a unit: " + SAY_WHERE)],
+        ),
+    ],
+)
+def test_rule_that_was_about_nothing_is_told(
+    tmp_path: Path, seen: dict[str, Any], told: list[tuple[str, str]]
+) -> None:
+    made = receiver(tmp_path)
+    made._seen = seen
+    assert made.unmatched() == told

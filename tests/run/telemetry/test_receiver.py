@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
-from typing import Any
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as logs_service
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace_service
 
+from testrium.run.telemetry import receiver as receiver_process
 from testrium.run.telemetry.receiver import Receiver, ReceiverLimits
 from testrium.run.telemetry.spans import Collector, EventLine, Rule, WallClock
 
@@ -168,3 +175,122 @@ def test_trace_state_tells_that_a_unit_samples(state: str, sampled: bool) -> Non
     made, _ = receiver()
     ask(made, json.dumps(as_json(traceState=state)).encode(), JSON)
     assert (made.sampled == {"shop"}) is sampled
+
+
+# Whatever a client sends -----------------------------------------------------------------------
+
+STATUSES = {200, 400, 404, 405, 413, 415, 429}
+
+
+@st.composite
+def spoiled(draw: st.DrawFn, body: bytes) -> bytes:
+    """A body with some bytes changed, left out or put in."""
+    spoiled = bytearray(body)
+    for _ in range(draw(st.integers(1, 6))):
+        place = draw(st.integers(0, len(spoiled)))
+        cut = draw(st.integers(0, 4))
+        spoiled[place : place + cut] = draw(st.binary(max_size=4))
+    return bytes(spoiled)
+
+
+@given(
+    body=st.one_of(
+        st.binary(max_size=60),
+        spoiled(as_protobuf()),
+        spoiled(gzip.compress(as_protobuf())),
+        spoiled(json.dumps(as_json()).encode()),
+    ),
+    kind=st.sampled_from((PROTOBUF, JSON, "")),
+    encoding=st.sampled_from(("", "gzip", "br")),
+    path=st.sampled_from(("/v1/traces", "/v1/logs", "/v1/metrics", "/")),
+)
+@settings(max_examples=150)
+def test_no_body_takes_the_receiver_down(body: bytes, kind: str, encoding: str, path: str) -> None:
+    made, lines = receiver()
+    assert ask(made, body, kind, encoding, path=path)[0] in STATUSES
+    assert all(json.dumps(line.fields, default=str) for line in [*lines, *made._collector.rest()])
+    assert ask(made, as_protobuf())[0] == 200
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(
+                    (
+                        *("resourceSpans", "resource", "attributes", "scopeSpans", "scope", "key"),
+                        *("spans", "traceId", "spanId", "kind", "value", "intValue", "arrayValue"),
+                        *("values", "startTimeUnixNano", "links", "status", "kvlistValue"),
+                    )
+                ),
+                inner,
+                max_size=3,
+            )
+        ),
+        max_leaves=12,
+    )
+)
+@settings(max_examples=150)
+def test_no_json_takes_the_receiver_down(value: Any) -> None:
+    made, _ = receiver()
+    body = json.dumps({"resourceSpans": [value]}).encode()
+    assert ask(made, body, JSON)[0] in STATUSES
+
+
+HEAD = b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\n"
+BODY = as_protobuf()
+LENGTH = b"Content-Length: %d\r\n" % len(BODY)
+REQUEST = HEAD + LENGTH + b"\r\n" + BODY
+
+
+@pytest.mark.parametrize(
+    ("sent", "statuses"),
+    [
+        (REQUEST, [200]),
+        (REQUEST * 3, [200, 200, 200]),
+        (HEAD + b"Expect: 100-continue\r\n" + LENGTH + b"\r\n" + BODY, [200]),
+        (
+            HEAD
+            + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(BODY)
+            + BODY
+            + b"\r\n0\r\n\r\n",
+            [200],
+        ),
+        (HEAD + b"Content-Length: 99999999\r\n\r\n", [413]),
+        (HEAD + b"Content-Length: -1\r\n\r\n", [400]),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", [400]),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", [404]),
+        (b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", [400]),  # TLS
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", [404]),
+        (HEAD + b"A: b\r\n" * 20_000, [431]),
+        (HEAD + LENGTH + b"\r\n" + BODY[:5], []),  # and hangs up
+    ],
+)
+def test_http_is_answered_and_what_is_none_refused(
+    sent: bytes, statuses: list[int], tmp_path: Path
+) -> None:
+    async def talk() -> tuple[list[int], list[str]]:
+        told: list[str] = []
+        writer = cast("Any", SimpleNamespace(write=lambda line: told.append(line.decode())))
+        rules = [{"is_span": True, "pattern": "s", "unit": "", "step": "done", "type": "Default"}]
+        (tmp_path / "shop").mkdir()
+        opened = {"folders": {"shop": str(tmp_path / "shop")}, "rules": rules}
+        process = receiver_process._Process(opened, writer)
+        await process.open()
+        reader, client = await asyncio.open_connection("127.0.0.1", json.loads(told[0])["port"])
+        client.write(sent)
+        client.write_eof()
+        answer = await asyncio.wait_for(reader.read(), 20)
+        client.close()
+        process.obey({"op": "finish"})
+        assert process._ticking is not None
+        process._ticking.cancel()
+        await asyncio.sleep(0)
+        found = [int(status) for status in re.findall(rb"HTTP/1.1 (\d+)", answer)]
+        return [status for status in found if status != 100], told[1:]
+
+    found, told = asyncio.run(talk())
+    assert found[: len(statuses)] == statuses
+    assert [json.loads(line)["event"] for line in told] == ["finished"]
