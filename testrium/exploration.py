@@ -18,9 +18,9 @@ from testrium.explore import (
     calm_schedule,
     chances,
     decisions_of,
-    drawn,
     fewest,
     read_trace,
+    schedules,
     story,
 )
 from testrium.plan.selection import Selection
@@ -220,11 +220,12 @@ class _RaceSearch:
             calm = await self._calm()
             if calm.failed:
                 await self._take(calm)
-            for number in range(1, self._exploration.runs + 1):
+            runs, seed = self._exploration.runs, self._exploration.seed
+            drawn = schedules(self._table, seed, calm.trace.threads, calm.trace.points)
+            for number, schedule in zip(range(1, runs + 1), drawn, strict=False):
                 stops = self.races and self._exploration.fail_fast
                 if interrupt.asked.is_set() or calm.failed or stops:
                     break
-                schedule = drawn(self._table, self._exploration.seed, number, calm.trace.points)
                 ordered = await self._runs.run(schedule, number)
                 if interrupt.asked.is_set():
                     break

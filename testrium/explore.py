@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import pairwise
+from functools import partial
+from itertools import count, pairwise
 from random import Random
 from typing import NamedTuple
 
 from testrium.declared.faults import Decision, Explore, Schedule
+
+#: Schedules in a row that were drawn before, after which there are probably no others.
+_MOST_REPEATED = 300
 
 #: Lines of a story.
 MOST_LINES = 12
@@ -64,22 +68,40 @@ def calm_schedule(explore: Explore) -> Schedule:
     return Schedule(explore.points, explore.hold_ns)
 
 
-def drawn(explore: Explore, seed: int, number: int, points: int) -> Schedule:
-    """The schedule of run `number` (from 1): random priorities, which change at random points.
+def priority(seed: str, thread: str) -> float:
+    """The priority that a thread begins with, from 1 to 2: the same for the same seed."""
+    return 1 + Random(f"{seed}/{thread}").random()  # noqa: S311 - the same each time
 
-    The runs take turns with no change, one, and so on up to `depth`: a bug of depth d needs d - 1
+
+def schedules(
+    explore: Explore, seed: int, threads: Sequence[str], points: int
+) -> Iterator[Schedule]:
+    """Schedules until there are no new ones, each once: priorities, and points where they change.
+
+    They take turns with no change, one, and so on up to `depth`: a bug of depth d needs d - 1
     changes, and more of them may undo the order that it needs.
 
     Args:
         explore: what the group says.
         seed: the same for the same schedules.
-        number: of the run.
+        threads: those of a run.
         points: about how many points a run reaches.
     """
-    random = Random(f"{seed}/{number}")  # noqa: S311 - the same seed must give the same schedules
-    changes = min((number - 1) % (explore.depth + 1), points)
-    at = tuple(random.sample(range(1, points + 1), changes))
-    return Schedule(explore.points, explore.hold_ns, f"{seed}/{number}", at)
+    seen: set[tuple[tuple[str, ...], tuple[int, ...]]] = set()
+    repeated = 0
+    for number in count(1):
+        if repeated > _MOST_REPEATED:
+            return
+        name = f"{seed}/{number}"
+        random = Random(name)  # noqa: S311 - the same seed must give the same schedules
+        changes = min((number - 1) % (explore.depth + 1), points)
+        at = tuple(random.sample(range(1, points + 1), changes))
+        ranking = tuple(sorted(threads, key=partial(priority, name)))
+        repeated += 1
+        if (ranking, at) not in seen:
+            repeated = 0
+            seen.add((ranking, at))
+            yield Schedule(explore.points, explore.hold_ns, name, at)
 
 
 def chances(explore: Explore, runs: int, threads: int, points: int) -> tuple[Chance, ...]:

@@ -155,6 +155,8 @@ class _RaceTeller:
         from testrium.phrases import plural
 
         runs, seed = plural(explored.tried, "run"), self._exploration.seed
+        if explored.tried < self._exploration.runs and not explored.failed:
+            self._say(f"only {explored.tried} different orders can be drawn")
         undecided = f", {explored.undecided} undecided" if explored.undecided else ""
         if explored.failed:
             kinds = plural(len(explored.races), "way")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testrium.declared.faults import Decision, Explore
+from testrium.declared.faults import Decision, Explore, Schedule
 from testrium.explore import (
     MOST_LINES,
     Chance,
@@ -17,9 +18,9 @@ from testrium.explore import (
     calm_schedule,
     chances,
     decisions_of,
-    drawn,
     fewest,
     read_trace,
+    schedules,
     story,
 )
 
@@ -50,27 +51,36 @@ def test_a_trace_is_read_as_it_is_written() -> None:
     assert (trace.points, trace.threads) == (1, ("a",))
 
 
-def test_the_same_seed_and_number_draw_the_same_order() -> None:
+def drawn(explore: Explore, seed: int, points: int, most: int = 50) -> list[Schedule]:
+    return list(islice(schedules(explore, seed, ("a", "b"), points), most))
+
+
+def test_the_same_seed_draws_the_same_orders() -> None:
     explore = Explore(depth=2)
-    assert [drawn(explore, 7, n, 9) for n in (1, 2, 3)] == [
-        drawn(explore, 7, n, 9) for n in (1, 2, 3)
-    ]
-    assert drawn(explore, 7, 1, 9) != drawn(explore, 8, 1, 9)
+    assert drawn(explore, 7, 9) == drawn(explore, 7, 9)
+    assert drawn(explore, 7, 9) != drawn(explore, 8, 9)
 
 
 def test_runs_take_turns_with_the_number_of_changes() -> None:
-    explore = Explore(depth=2)
-    assert [len(drawn(explore, 1, n, 9).changes) for n in range(1, 7)] == [0, 1, 2, 0, 1, 2]
-    assert len(drawn(Explore(depth=10), 1, 11, 3).changes) == 3  # not more than there are points
+    orders = islice(schedules(Explore(depth=2), 1, "abcdefgh", 9), 6)
+    assert [len(one.changes) for one in orders] == [0, 1, 2, 0, 1, 2]
 
 
-@given(st.integers(0, 1000), st.integers(1, 40), st.integers(1, 30))
-def test_priorities_change_at_different_points_of_the_run(
-    seed: int, number: int, points: int
-) -> None:
-    changes = drawn(Explore(depth=5), seed, number, points).changes
-    assert len(set(changes)) == len(changes)
-    assert all(1 <= at <= points for at in changes)
+def test_each_order_is_drawn_once() -> None:
+    orders = drawn(Explore(depth=2), 1, 4, 1000)
+    assert len(orders) == 2 * (1 + 4 + 4 * 3)  # who is first, and at which points it changes
+    assert len({one.seed for one in orders}) == len(orders)
+
+
+def test_there_are_not_more_changes_than_points() -> None:
+    assert max(len(one.changes) for one in drawn(Explore(depth=10), 1, 2)) == 2
+
+
+@given(st.integers(0, 1000), st.integers(1, 30))
+def test_priorities_change_at_different_points_of_the_run(seed: int, points: int) -> None:
+    for one in drawn(Explore(depth=5), seed, points, 12):
+        assert len(set(one.changes)) == len(one.changes)
+        assert all(1 <= at <= points for at in one.changes)
 
 
 def test_the_guaranteed_chance_is_that_of_the_theorem() -> None:

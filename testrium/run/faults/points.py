@@ -21,11 +21,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 from testrium.declared.faults import Schedule
 from testrium.errors import InfraError
+from testrium.explore import priority
 from testrium.system.platform import system
 
 if TYPE_CHECKING:
@@ -138,11 +138,8 @@ class Points:
         count = self._counts[f"{name}:{own}"]
         label = f"{name}:{own}" + (f" ({count})" if count > 1 else "")
         self._count += 1
-        priority = self._priorities.get(name)
-        if priority is None:
-            random = Random(f"{self._schedule.seed}/{name}")  # noqa: S311 - the same each time
-            priority = 1 + random.random()
-        self._priorities[name] = self._changes.get(self._count, priority)
+        own_priority = self._priorities.get(name) or priority(self._schedule.seed, name)
+        self._priorities[name] = self._changes.get(self._count, own_priority)
         self._reached.add(label)
         self._order.append(("reached", label, name))
         rank = (self._ranks.get(owner, len(self._ranks)), name)
