@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import shutil
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -132,7 +133,11 @@ def explore(exploration: Exploration, watcher: ExplorationWatcher) -> Explored:
     from testrium.run.supervisor.client import Supervisor
 
     with Supervisor.launch() as supervisor:  # it starts while the group is loaded
-        project, scenario, table = _scenario_of(exploration)
+        project, scenario = chosen_scenario(exploration.path, exploration.cwd, "explore")
+        if far := [unit.name for unit in scenario.units if unit.host]:
+            text = f"{scenario.id}: {far[0]} runs on another host, where it cannot be held"
+            raise UsageError(text)
+        table = scenario.group.explore or Explore()
         apart = project._replace(state_folder=project.state_folder / FOLDER)
         request = _request(exploration.path, exploration.cwd, exploration.observer)
         runs = _Runs(Session(request, apart, supervisor), scenario)
@@ -148,18 +153,26 @@ def explore(exploration: Exploration, watcher: ExplorationWatcher) -> Explored:
     return Explored(searching.tried, failed, undecided, tuple(races), code)
 
 
-def _scenario_of(exploration: Exploration) -> tuple[Project, Scenario, Explore]:
-    project, groups = load((exploration.path,), exploration.cwd)
+def chosen_scenario(path: str, cwd: Path, command: str) -> tuple[Project, Scenario]:
+    """The project, and the one group at `path` as `command` runs it. Raises UsageError."""
+    project, groups = load((path,), cwd)
     if len(groups) > 1:
         names = ", ".join(group.id for group in groups[:5])
-        raise UsageError(f"explore takes one group, and {exploration.path} has more: {names}")
+        raise UsageError(f"{command} takes one group, and {path} has more: {names}")
     scenario = plan(groups, Selection(), repeat=0)[0]
     if scenario.skip:
         raise UsageError(f"{scenario.id} would be skipped: {scenario.skip}")
-    if far := [unit.name for unit in scenario.units if unit.host]:
-        raise UsageError(f"{scenario.id}: {far[0]} runs on another host, where it cannot be held")
-    group = replace(scenario.group, save_metrics=False)
-    return project, scenario._replace(group=group), group.explore or Explore()
+    return project, scenario._replace(group=replace(scenario.group, save_metrics=False))
+
+
+def order_of(scenario: Scenario, seed: int, number: int, points: int) -> Schedule:
+    """One order of a group's units for each number; 0 is the declared one."""
+    table = scenario.group.explore or Explore()
+    if number == 0:
+        return calm_schedule(table)
+    names = tuple(unit.name for unit in scenario.units)
+    drawn = schedules(table, seed, names, points)
+    return next(islice(drawn, (number - 1) % 50, None), calm_schedule(table))
 
 
 def _request(path: str, cwd: Path, observer: Observer) -> Request:
@@ -334,14 +347,17 @@ def replay(run: str, cwd: Path, observer: Observer) -> Replayed:
     folder, stored = _with_schedule(run, project)
     scenario = _as_declared_now(stored, cwd)
     request = _request(str(stored.group.folder), cwd, observer)
-    result = run_scenario(request, project, scenario._replace(schedule=stored.schedule))
+    if stored.generated and not Path(stored.generated).is_file():
+        raise UsageError(f"{stored.id} cannot be run again: {stored.generated} is gone")
+    again = scenario._replace(schedule=stored.schedule, generated=stored.generated)
+    result = run_scenario(request, project, again)
     trace = Trace()
     run_dir = result.groups[0].run_dir
     if run_dir is not None:
         with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
             trace = read_trace((run_dir / TRACE).read_text(encoding="utf-8"))
-    assert stored.schedule is not None
-    return Replayed(folder.name, result, trace, story(stored.schedule.decisions, trace.steps))
+    decisions = stored.schedule.decisions if stored.schedule is not None else ()
+    return Replayed(folder.name, result, trace, story(decisions, trace.steps))
 
 
 def _with_schedule(run: str, project: Project) -> tuple[Path, Scenario]:
@@ -355,12 +371,12 @@ def _with_schedule(run: str, project: Project) -> tuple[Path, Scenario]:
     for folder in folders:
         for path in sorted(folder.rglob(FILE)):
             scenario = restored_scenario(path)
-            if scenario.schedule is not None:
+            if scenario.schedule is not None or scenario.generated:
                 return folder, scenario
     which = f"run {folders[0].name}" if run else "no run that is kept"
     raise UsageError(
-        f"{which} has {'no' if run else 'a'} schedule to repeat: testrium explore GROUP keeps"
-        " a run with one for each order that fails"
+        f"{which} has {'no' if run else 'an'} order or example to repeat: testrium explore GROUP"
+        " and testrium generate GROUP keep a run with one"
     )
 
 

@@ -120,20 +120,38 @@ def chances(explore: Explore, runs: int, threads: int, points: int) -> tuple[Cha
 
 
 def decisions_of(steps: Iterable[PointStep]) -> tuple[Decision, ...]:
-    """What has to hold for the same order: who went on only after others had come where."""
+    """What has to hold for the same order: who went on only after others had come where.
+
+    Who was still held when the run ended went on after all others.
+    """
     latest: dict[str, str] = {}
+    held: dict[str, str] = {}
     known: dict[str, dict[str, str]] = {}
     decisions = []
+
+    def note(thread: str, point: str) -> None:
+        mine = known.setdefault(thread, {})
+        for other, reached in latest.items():
+            if other != thread and mine.get(other) != reached:
+                decisions.append(Decision(reached, point))
+                mine[other] = reached
+
     for step in steps:
         if step.kind != "released":
-            latest[step.thread] = step.point
+            latest[step.thread] = held[step.thread] = step.point
             continue
-        mine = known.setdefault(step.thread, {})
-        for thread, point in latest.items():
-            if thread != step.thread and mine.get(thread) != point:
-                decisions.append(Decision(point, step.point))
-                mine[thread] = point
+        del held[step.thread]
+        note(step.thread, step.point)
+    latest |= {thread: end_of(thread) for thread in latest.keys() - held.keys()}
+    for thread, point in held.items():
+        if point != end_of(thread):
+            note(thread, point)
     return tuple(decisions)
+
+
+def end_of(thread: str) -> str:
+    """What the end of a thread is called, among points."""
+    return f"{thread} ends"
 
 
 def fewest(
@@ -192,9 +210,9 @@ def story(decisions: Iterable[Decision], steps: Sequence[PointStep]) -> tuple[st
     involved: set[str] = set()
     begin = len(steps)
     for decision in decisions:
-        time = released.get(decision.held)
-        if time is None:
+        if decision.held not in owners:
             continue
+        time = released.get(decision.held, len(steps))
         begin = min(begin, time)
         involved |= {owners[decision.held], owners.get(decision.first, "")}
         later = _next_of(steps, time)
@@ -213,6 +231,5 @@ def story(decisions: Iterable[Decision], steps: Sequence[PointStep]) -> tuple[st
 
 def _next_of(steps: Sequence[PointStep], time: int) -> int | None:
     """When the thread that was let go on then came to its next point, or ended."""
-    thread = steps[time].thread
     later = range(time + 1, len(steps))
-    return next((at for at in later if steps[at].thread == thread), None)
+    return next((at for at in later if steps[at].thread == steps[time].thread), None)

@@ -25,6 +25,7 @@ PLUGIN_WRITER = "testrium.report.plugin_writer:serve"
 LINKS = "testrium.run.faults.links.process:serve"
 OTLP_RECEIVER = "testrium.run.telemetry.receiver:serve"
 TAPS = "testrium.run.faults.links.tapping:serve"
+GENERATOR = "testrium.testing.generating:serve"
 TEST_FUNCTIONS = "testrium.run.test_runner:serve"
 PLUGIN_UNIT = "testrium.plugins.in_unit:run_unit"
 SUITES: Mapping[str, str] = {

@@ -32,6 +32,10 @@ COMMANDS = {
     "history": ("history:command", "List earlier runs."),
     "chaos": ("chaos:command", "Break a group by random faults; find the smallest that breaks it."),
     "explore": ("explore:command", "Run a group in many orders; find the one that breaks it."),
+    "generate": (
+        "generate:command",
+        "Run a group with drawn operations; find the smallest that breaks it.",
+    ),
     "replay": ("explore:replay_command", "Run a group again in the order of a stored run."),
     "serve": ("runs:serve_command", "Show trends and kept runs in a browser."),
     "learn": ("runs:learn_command", "Propose circuits from a run that passed."),

@@ -296,6 +296,8 @@ class Scenario(NamedTuple):
     values: Mapping[str, str] = EMPTY
     #: The order in which its units go on at points; None: as they come.
     schedule: Schedule | None = None
+    #: The file with the arguments that were generated for its entrypoints, or "".
+    generated: str = ""
 
     @property
     def proves(self) -> bool:

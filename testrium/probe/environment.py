@@ -30,6 +30,8 @@ ENCODINGS = "TESTRIUM_ENCODINGS"
 FAILPOINTS = "TESTRIUM_FAILPOINTS"
 #: The probes at which this process asks whether it may go on, `*` for any: "unit:step" a line.
 POINTS = "TESTRIUM_POINTS"
+#: The file with the arguments that were generated for entrypoints, see `testing.generating`.
+GENERATED = "TESTRIUM_GENERATED"
 #: The file that says how far the clock of this process is off, see `testrium.probe.faults`.
 CLOCK = "TESTRIUM_CLOCK"
 

@@ -145,9 +145,9 @@ class Surroundings(NamedTuple):
             f"{one.name}={one.encoding}" for one in self.scenario.units if one.encoding != "utf-8"
         ]:
             env[names.ENCODINGS] = "\n".join(encodings)
-        for name in (names.FAILPOINTS, names.POINTS):
+        for name in (names.FAILPOINTS, names.POINTS, names.GENERATED):
             env.pop(name, None)  # of a run that this one is a part of
-        env |= self._at_probes(unit)
+        env |= self._explored(unit)
         for owner, ports in self.ports_for(unit).items():
             for name, port in ports.items():
                 env[_port_variable(owner, name)] = str(port)
@@ -202,13 +202,15 @@ class Surroundings(NamedTuple):
             env["PATH"] = path_with_testrium(env.get("PATH", os.defpath))
         return env, inherited
 
-    def _at_probes(self, unit: str) -> dict[str, str]:
-        """At which probes a process of the unit asks what to do."""
+    def _explored(self, unit: str) -> dict[str, str]:
+        """At which probes a process of the unit asks what to do, and its generated argument."""
         schedule = self.scenario.schedule
         failpoints = [str(fault.at) for fault in self.scenario.group.faults if fault.at is not None]
         env = {names.FAILPOINTS: "\n".join(failpoints)} if failpoints else {}
         if schedule is not None and unit not in ("setup", "teardown"):
             env[names.POINTS] = "\n".join(map(str, schedule.points))
+        if self.scenario.generated:
+            env[names.GENERATED] = self.scenario.generated
         return env
 
     def ports_for(self, unit: str) -> Ports:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from testrium.testing.functions import (
         abort,
         attach,
+        generate,
         inspect,
         skip,
         test_config,
@@ -100,6 +101,7 @@ __all__ = [
     "fill_template",
     "free_port",
     "free_ports",
+    "generate",
     "inspect",
     "normalize",
     "run",
@@ -156,7 +158,7 @@ def __getattr__(name: str) -> object:
             | "write_file"
         ):
             from testrium.testing import files as home
-        case "abort" | "attach" | "collect" | "inspect" | "skip" | "test_config" | "verification":
+        case "abort" | "attach" | "generate" | "inspect" | "skip" | "test_config" | "verification":
             from testrium.testing import functions as home
         case "ExitError" | "Process":
             from testrium.testing import processes as home

@@ -104,3 +104,33 @@ def attach(path: str | os.PathLike[str]) -> None:
     if (current := current_test()) is None:
         raise RuntimeError("attach() keeps a file with the test function that runs: there is none")
     current.attachments.append(keep_attachment(path, current.name))
+
+
+def generate(strategy: Any) -> Callable[[Callable[[Any], Any]], Callable[[], Any]]:
+    """Let Hypothesis draw the argument of an entrypoint, as `testrium generate` asks for it.
+
+    In other runs the argument is drawn too, anew for each run, and printed.
+
+    Args:
+        strategy: of `hypothesis.strategies`; mostly of lists of operations.
+
+    Raises:
+        TypeError: it is used without a strategy.
+    """
+    if not hasattr(strategy, "example"):
+        name = getattr(strategy, "__name__", repr(strategy))
+        raise TypeError(f"@generate needs a strategy: @generate(st.lists(...)), got {name}")
+
+    def mark(function: Callable[[Any], Any]) -> Callable[[], Any]:
+        def entrypoint() -> Any:
+            from testrium.testing.generating import argument
+
+            return function(argument(strategy))
+
+        entrypoint.__name__ = function.__name__
+        entrypoint.__doc__ = function.__doc__
+        entrypoint.__module__ = function.__module__
+        entrypoint.testrium_strategy = strategy  # type: ignore[attr-defined]  # generating.py
+        return entrypoint
+
+    return mark

@@ -99,6 +99,12 @@ def test_decisions_say_who_went_on_only_after_others_had_come_where() -> None:
     )
 
 
+def test_who_is_held_at_the_end_goes_on_after_all_others() -> None:
+    happened = steps("+a:x +b:x -a:x +a:y -b:x +b:y -b:y")
+    assert decisions_of(happened)[-1] == Decision("b ends", "a:y")
+    assert story([Decision("b ends", "a:y")], happened)[-1] == "b ends before the rest after a:y"
+
+
 def test_a_single_thread_needs_no_decision() -> None:
     assert decisions_of(steps("+a:x -a:x +a:y -a:y .a")) == ()
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from testrium.declared.faults import Schedule
 from testrium.errors import InfraError
-from testrium.explore import priority
+from testrium.explore import end_of, priority
 from testrium.system.platform import system
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Points:
         Raises OSError.
         """
         self.release()
-        known = {label for kind, label, _ in self._order if kind == "released"}
+        known = {label for kind, label, _ in self._order if kind == "reached"}
         told = {one["at"] for one in self._diverged}
         for held, firsts in self._firsts.items():
             if held not in known and held not in told:
@@ -205,7 +205,7 @@ class Points:
         for name, thread_id in tuple(self._threads.items()):
             if not _exists(*thread_id):
                 del self._threads[name]
-                label = f"{name} ends"
+                label = end_of(name)
                 self._reached.add(label)
                 self._order.append(("ended", label, name))
                 for held in [one for one in self._held if one.thread_id == thread_id]:

@@ -1,0 +1,181 @@
+"""`testrium generate`: run a group with operations that Hypothesis draws."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from testrium import __version__
+from testrium.cli.chaos import QuietObserver, problems_of, write_chosen
+from testrium.cli.completion import PATH
+from testrium.errors import TestriumError
+
+if TYPE_CHECKING:
+    from testrium.declared.groups import Scenario
+    from testrium.generation import Example, Generated, Generation
+
+
+@click.command(name="generate")
+@click.argument("group", type=PATH, default=".", metavar="[GROUP]")
+@click.option(
+    "--examples",
+    type=click.IntRange(1),
+    default=50,
+    show_default=True,
+    metavar="N",
+    help="Try N examples, without those that shrink one.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    metavar="S",
+    help="Draw the same examples as with the same S before.",
+)
+@click.option(
+    "--explore", is_flag=True, help="Run each example in an order of the units that is drawn too."
+)
+@click.option(
+    "--json",
+    "json_file",
+    metavar="FILE",
+    help="Write the generation as JSON; - is standard output.",
+)
+@click.option("--plain", is_flag=True, help="Print without colors and wrapping.")
+def command(
+    group: str, examples: int, seed: int | None, explore: bool, json_file: str | None, plain: bool
+) -> int:
+    """Run GROUP (a folder; default: the current one) with drawn arguments of its entrypoints.
+
+    Hypothesis draws the argument of each entrypoint that has @testrium.testing.generate(strategy).
+    An example that fails is shrunk to the smallest that still does, remembered, and kept as a run:
+    testrium replay RUN.
+    Exit codes: 0 no example failed, 1 an example did, 2 no group, 3 there is nothing to generate,
+    4 none failed and some could not be decided, 5 the runner failed.
+    """
+    from testrium.generation import Generation, generate
+    from testrium.report.writer import ReportChoice, check_targets
+
+    seed = int.from_bytes(os.urandom(3)) if seed is None else seed
+    cwd = Path.cwd()
+    choice = ReportChoice("--json", "json", json_file)
+    check_targets((choice,), cwd)
+    generation = Generation(group, cwd, seed, examples, QuietObserver(), explore)
+    told = sys.stderr if choice.on_stdout else sys.stdout
+    teller = _ExampleTeller(told, generation)
+    try:
+        generated = generate(generation, teller)
+    except TestriumError as error:
+        write_chosen(choice, _document(generation, int(error.exit_code), None, error), cwd)
+        raise
+    teller.ended(generated, plain=plain)
+    write_chosen(choice, _document(generation, int(generated.exit_code), generated), cwd)
+    return generated.exit_code
+
+
+class _ExampleTeller:
+    """Prints the first example that fails, and the smallest one."""
+
+    def __init__(self, stream: TextIO, generation: Generation) -> None:
+        self._stream = stream
+        self._generation = generation
+        self._failed = False
+
+    def _say(self, text: str = "") -> None:
+        click.echo(text, file=self._stream)
+
+    def began(self, scenario: Scenario, units: tuple[str, ...]) -> None:
+        from testrium.phrases import plural
+
+        examples = plural(self._generation.examples, "example")
+        self._say(
+            f"{scenario.id}: up to {examples} for {', '.join(units)}; seed {self._generation.seed}"
+        )
+
+    def tried(self, example: Example) -> None:
+        if not example.failed or self._failed or example.finding is None:
+            return
+        self._failed = True
+        finding = example.finding
+        self._say(f"example {example.number} fails: {finding.code} at {finding.where}")
+        self._show(example.text)
+
+    def _show(self, text: dict[str, str]) -> None:
+        from testrium.report.escape import visible
+
+        for unit, value in text.items():
+            self._say(f"    {unit}: {visible(value)}")
+
+    def ended(self, generated: Generated, *, plain: bool) -> None:
+        from testrium.phrases import plural
+        from testrium.report.console import Console, Display
+
+        seed, smallest = self._generation.seed, generated.smallest
+        undecided = f", {generated.undecided} undecided" if generated.undecided else ""
+        if generated.flaky:
+            self._say(f"it did not fail each time: {generated.flaky}")
+        if smallest is None:
+            runs = plural(generated.tried, "example")
+            self._say(f"{runs}, none failed{undecided} (seed {seed})")
+            return
+        self._say()
+        self._say(f"the smallest example that fails ({plural(generated.tried, 'run')} in all):")
+        self._show(smallest.text)
+        self._say()
+        console = Console(self._stream, cwd=self._generation.cwd, display=Display(plain=plain))
+        console.show_group(smallest.result)
+        self._say()
+        if generated.run is not None:
+            self._say(f"run {generated.run.run}  (testrium replay {generated.run.run})")
+        path = shlex.quote(self._generation.path)
+        self._say(f"testrium generate {path} tries this example first from now on")
+
+
+def _document(
+    generation: Generation,
+    exit_code: int,
+    generated: Generated | None,
+    error: TestriumError | None = None,
+) -> str:
+    """The report as JSON; `error` is why the generation could not be begun."""
+    command = ["testrium", "generate", generation.path, "--seed", str(generation.seed)]
+    command += ["--examples", str(generation.examples)]
+    command += ["--explore"] if generation.explore else []
+    document = {
+        "testrium": __version__,
+        "command": shlex.join(command),
+        "verdict": {0: "pass", 1: "fail", 4: "unknown"}.get(exit_code, "error"),
+        "exit_code": exit_code,
+        "seed": generation.seed,
+        "examples": generation.examples,
+        "tried": generated.tried if generated else 0,
+        "errors": [problem._asdict() for problem in problems_of(error)],
+        "first": _example(generated.first) if generated else None,
+        "smallest": _example(generated.smallest) if generated else None,
+        "flaky": generated.flaky if generated else "",
+        "run": generated.run.run if generated and generated.run else None,
+    }
+    return json.dumps(document, indent=2) + "\n"
+
+
+def _example(example: Example | None) -> dict[str, Any] | None:
+    if example is None:
+        return None
+    finding = example.finding
+    return {
+        "number": example.number,
+        "arguments": example.text,
+        "finding": None
+        if finding is None
+        else {
+            "code": str(finding.code),
+            "where": finding.where,
+            "key": finding.key,
+            "message": finding.message,
+        },
+    }
