@@ -218,7 +218,7 @@ class _Examples:
             if not units:
                 raise UsageError(
                     f"{group.id}: nothing to generate: no entrypoint of its units has"
-                    " @testrium.testing.generate(strategy)"
+                    " @testing.generate(strategy)"
                 )
             self._watcher.began(self._scenario, units)
             yield process

@@ -17,7 +17,7 @@ def first():
 def second():
     me = testrium.unit()
     me.wait_for("first:acquired")
+    me.probe("began")
     put("lease", "second")
-    me.probe("acquired")
     append("writes", "second")
     me.probe("wrote")
