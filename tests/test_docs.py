@@ -103,7 +103,7 @@ CONFIG = {
     "otlp": Telemetry,
 }
 #: Tables that hold anything by name, and files of other programs.
-OTHERS = {"env", "matrix", "metrics", "rule", "project", "tool", "build-system"}
+OTHERS = {"env", "matrix", "metrics", "rule", "schemas", "project", "tool", "build-system"}
 
 
 def declared_tables(document: dict[str, Any]) -> Iterator[tuple[type, Any]]:

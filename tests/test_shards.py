@@ -100,3 +100,26 @@ def test_merged_shards_are_as_one_run(workplace: Workplace) -> None:
         3,
         "testrium: shard 1/2 is missing: merge all shards of a run at once\n",
     )
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(300)
+def test_four_shards_beside_each_other_are_as_one_run(workplace: Workplace) -> None:
+    """Four processes, as on four machines, merged from their archives."""
+    unit = {"a": 'entrypoint = "test_case:a"'}
+    for number in range(10):
+        code = f"def a():\n    testrium.unit().probe('x')\n    assert {number % 4 != 3}\n"
+        workplace.group(unit, code, name=f"g{number}")
+    whole = workplace.run("--plain")
+    started = [
+        workplace.start("run", "--shard", f"{part}/4", "--plain", "--archive", f"{part}.zip")
+        for part in (1, 2, 3, 4)
+    ]
+    for process in started:  # none of them has ended all that the others have started
+        process.wait(60)
+    codes = {workplace.finish(process).exit_code for process in started}
+    assert codes <= {0, 1}
+    archives = [f"{part}.zip" for part in (1, 2, 3, 4)]
+    merged = workplace.finish(workplace.start("merge", *archives, "--json", "report.json"))
+    assert facts(dict(merged.report)) == facts(dict(whole.report))
+    assert merged.exit_code == whole.exit_code == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -51,14 +52,17 @@ class Completed(click.ParamType):  # type: ignore[type-arg,unused-ignore] # gene
         self._files = files
 
     def shell_complete(
-        self, _: click.Context, __: click.Parameter, incomplete: str
+        self, ctx: click.Context, _: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         try:
-            known = list(self._values(Path.cwd()))
+            known = list(self._known(ctx))
         except Exception:  # noqa: BLE001 - nothing may be printed into a command that is typed
             known = []
         items = [CompletionItem(one) for one in known if one.startswith(incomplete)]
         return [*items, CompletionItem(incomplete, type="dir")] if self._files else items
+
+    def _known(self, ctx: click.Context) -> Iterable[str]:  # noqa: ARG002 - for those who need it
+        return self._values(Path.cwd())
 
 
 class _Run(Completed):
@@ -82,14 +86,32 @@ def _runs(cwd: Path) -> Iterable[str]:
     return [LAST, *(run.name for run in reversed(list_runs(state_folder(cwd))))]
 
 
-def _results(cwd: Path) -> Iterable[str]:
-    """The groups of the last run."""
-    from testrium.load.project import state_folder
-    from testrium.record.runs import find_run
-    from testrium.report.stored import read_run
+#: The groups of so many of the latest runs are offered: their reports are read for that.
+_MOST_READ = 10
 
-    run = read_run(find_run(state_folder(cwd)))
-    return dict.fromkeys(result.scenario.id for result in run.groups)
+
+def _results(cwd: Path, run: str = "") -> Iterable[str]:
+    """The groups of the run that begins so; without one those of the latest runs."""
+    import json
+
+    from testrium.load.project import state_folder
+    from testrium.record.runs import list_runs
+
+    every = reversed(list_runs(state_folder(cwd)))
+    runs = [folder for folder in every if folder.name.startswith(run)]
+    found: dict[str, None] = {}
+    for folder in runs[:_MOST_READ]:
+        with contextlib.suppress(OSError):  # it is still running, or was killed
+            report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+            found |= dict.fromkeys(str(group["id"]) for group in report["groups"])
+    return found
+
+
+class _Result(Completed):
+    """A group of the run that stands before it on the command line."""
+
+    def _known(self, ctx: click.Context) -> Iterable[str]:
+        return _results(Path.cwd(), ctx.params.get("run") or "")
 
 
 def _runs_and_results(cwd: Path) -> Iterable[str]:
@@ -106,7 +128,7 @@ def _tags(cwd: Path) -> Iterable[str]:
 
 PATH = Completed("path", _groups, files=True)
 GROUP = Completed("group", _groups)
-RESULT = Completed("group", _results)
+RESULT = _Result("group", _results)
 RUN = _Run("run", _runs)
 RUN_OR_GROUP = _Run("run", _runs_and_results)
 TAG = Completed("expr", _tags)

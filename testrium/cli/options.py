@@ -283,13 +283,14 @@ def _format(name: str) -> type[Writer]:
         from testrium.report.traces import TraceWriter
 
         return TraceWriter
-    from testrium.report.ci import AllureWriter, TapWriter, TeamcityWriter
+    from testrium.report.ci import AllureWriter, TapWriter, TeamcityWriter, XunitWriter
 
-    return {"teamcity": TeamcityWriter, "allure": AllureWriter}.get(name, TapWriter)
+    others = {"teamcity": TeamcityWriter, "allure": AllureWriter, "xunit": XunitWriter}
+    return others.get(name, TapWriter)
 
 
 #: Formats that have no option of their own: `--writer teamcity`, `--writer allure=FOLDER`.
-_ONLY_WRITERS = ("teamcity", "allure")
+_ONLY_WRITERS = ("teamcity", "allure", "xunit")
 
 
 def _of_plugin(choice: ReportChoice, cwd: Path) -> Writer:

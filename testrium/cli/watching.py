@@ -66,8 +66,9 @@ async def until_enter(
 def up_command(group: str, quiet: bool) -> int:
     """Start the units of GROUP and keep them up until Ctrl-C; then judge the group.
 
-    Prints the state of each unit, its ports, and what it prints. The group's timeout does not
-    count, and its test functions are not run. Exit codes are those of `testrium run`.
+    Prints the state of each unit and its changes, its ports, and what it prints. The group's
+    timeout does not count, and its test functions are not run. Exit codes are those of
+    `testrium run`.
     """
     refuse_in_ci("testrium up")
     from testrium.api import OpenRun, request
@@ -93,8 +94,10 @@ def up_command(group: str, quiet: bool) -> int:
                 console.notice(f"{units.id} is up; Ctrl-C stops it (logs: {units.run_dir})")
                 for unit in units.overview():
                     console.notice(f"  {unit}")
+                console.tells_states = True
                 with contextlib.suppress(KeyboardInterrupt):
                     units.over.wait()
+                console.tells_states = False
                 console.notice("stopping; the group is judged now")
         result = run.close().result
         console.finish(result)

@@ -51,10 +51,28 @@ class JunitWriter(Report):
 
     def render(self, result: RunResult) -> str:
         """The report of a run as an XML document."""
-        return '<?xml version="1.0" encoding="utf-8"?>\n' + _document(result, self.cwd)
+        return _text(_document(result, self.cwd))
 
 
-def _document(result: RunResult, cwd: Path) -> str:
+class XunitWriter(JunitWriter):
+    """Writes only what Jenkins' schema has: its xUnit plugin refuses files with anything else."""
+
+    def render(self, result: RunResult) -> str:
+        """The report of a run as an XML document that is valid by junit-10.xsd."""
+        suites = _document(result, self.cwd)
+        for case in suites.iter("testcase"):
+            for name in ("file", "line"):
+                case.attrib.pop(name, None)
+        return _text(suites)
+
+
+def _text(suites: ET.Element) -> str:
+    ET.indent(suites)
+    text = ET.tostring(suites, encoding="unicode", xml_declaration=False)
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'
+
+
+def _document(result: RunResult, cwd: Path) -> ET.Element:
     """A suite per result: a case for it, and for each of its circuits, checks and tests.
 
     The elements and their order are those of Jenkins' schema (junit-10.xsd), which knows no
@@ -77,8 +95,7 @@ def _document(result: RunResult, cwd: Path) -> str:
         _count(suite, "configuration", 0)
     _count(suites, "testrium", result.duration_s)
     del suites.attrib["skipped"]  # only suites have it
-    ET.indent(suites)
-    return ET.tostring(suites, encoding="unicode", xml_declaration=False) + "\n"
+    return suites
 
 
 def _moment(wall: float) -> str:

@@ -138,6 +138,9 @@ class Display(NamedTuple):
 
 _NAME_WIDTH = 40
 
+#: In the place of the moment since which a group waits: that was told.
+_TOLD = -1
+
 
 class Console:
     """Watches a run (`model.Observer`) and tells how it ended.
@@ -179,9 +182,11 @@ class Console:
         color = _color(display, environ)
         self._terminal = color != "no" and _is_terminal(stream, environ)
         self._colored = self._terminal or color == "yes"
+        #: Whether each further state of a unit is told.
+        self.tells_states = False
         self._silent = False
         self._name_width = 0
-        self._waits: dict[str, int] = {}  # since when groups wait; -1: it was told
+        self._waits: dict[str, int] = {}  # since when groups wait, or _TOLD
         self._partial: dict[tuple[str, str], str] = {}
         self._masks: dict[str, Mask] = {}
         self._slowest_legs = slowest_legs
@@ -225,6 +230,8 @@ class Console:
     def unit_changed(self, scenario: Scenario, unit: str, state: UnitState) -> None:
         """Observer: a unit is in another state."""
         self._progress.unit_changed(scenario, unit, state)
+        if self.tells_states:
+            self.notice(f"{unit} is {state}")
 
     def events_stored(self, scenario: Scenario, events: tuple[Event, ...]) -> None:
         """Observer: probes have come in."""
@@ -241,12 +248,13 @@ class Console:
             awaited = awaited._replace(what=tuple(map(mask.text, awaited.what)))
         self._progress.waiting(scenario, awaited)
         if awaited is None or awaited.units:
-            self._waits.pop(label, None)
+            if self._waits.get(label) != _TOLD:
+                self._waits.pop(label, None)
             return
         now_ns = time.monotonic_ns()
         since_ns = self._waits.setdefault(label, now_ns)
         if not self._terminal and 0 <= since_ns <= now_ns - LONG_WAIT_NS:
-            self._waits[label] = -1
+            self._waits[label] = _TOLD
             self.notice(f"{label}: {wording.waiting(awaited, now_ns)}")
 
     def unit_output(self, scenario: Scenario, unit: str, text: str) -> None:
@@ -263,6 +271,7 @@ class Console:
         result = masked(result)
         self._progress.ended(result.scenario, failed=result.verdict in BAD_VERDICTS)
         label = wording.label(result.scenario)
+        self._waits.pop(label, None)
         for name in [name for name in self._partial if name[0] == label]:
             self._write([self._output_line(name, self._partial.pop(name))])
         if not self._display.quiet or result.verdict in BAD_VERDICTS:

@@ -42,8 +42,8 @@ def completed(*words: str) -> list[str]:
     return [item.value for item in shell.get_completions(list(typed), incomplete)]
 
 
-def ran(project: Path) -> str:
-    command = [sys.executable, "-m", "testrium", "run", "--grep", "cart", "--plain"]
+def ran(project: Path, group: str = "cart") -> str:
+    command = [sys.executable, "-m", "testrium", "run", "--grep", group, "--plain"]
     output = subprocess.run(command, cwd=project, capture_output=True, text=True).stdout
     return output.rpartition("\nrun ")[2].split()[0]
 
@@ -70,6 +70,9 @@ def test_runs_and_their_groups_are_completed(project: Path) -> None:
     assert completed("verify", "") == ["last", run]
     assert completed("show", "") == ["shop/cart", "last", run]
     assert completed("show", run, "sh") == ["shop/cart"]
+    later = ran(project, "search")
+    assert completed("show", "sh") == ["shop/search", "shop/cart"]  # of the latest runs
+    assert completed("show", later, "sh") == ["shop/search"]
 
 
 def test_a_broken_project_completes_nothing(project: Path) -> None:

@@ -227,9 +227,21 @@ def test_without_a_terminal_a_long_wait_is_told_once(
     console.waiting(passed.scenario, awaited._replace(units=True))
     for clock[0] in (0, 2_900_000_000, 3_000_000_000, 9_000_000_000):
         console.waiting(passed.scenario, awaited)
+    console.waiting(passed.scenario, None)  # something came, and it waits again
+    for clock[0] in (10_000_000_000, 20_000_000_000):
+        console.waiting(passed.scenario, awaited)
     assert stream.getvalue() == (
         f"notice: {passed.scenario.id}: waiting for 3 keys at notifier:notified, 27 s left\n"
     )
+
+
+def test_states_are_told_to_who_asks_for_them(passed: GroupResult, cwd: Path) -> None:
+    stream = io.StringIO()
+    console = Console(stream, cwd=cwd, environ={})
+    console.unit_changed(passed.scenario, "host", UnitState.READY)
+    console.tells_states = True
+    console.unit_changed(passed.scenario, "host", UnitState.FAILED)
+    assert stream.getvalue() == "notice: host is failed\n"
 
 
 def test_a_run_that_took_long_tells_what_took_longest(

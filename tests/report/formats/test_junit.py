@@ -82,7 +82,7 @@ def test_earlier_tries_are_told(lost: GroupResult, run_result: RunResult, tmp_pa
 
 
 #: Element -> its attributes and its children, in Jenkins' schema (junit-10.xsd of its xUnit
-#: plugin), and `file` and `line` of a case, which it ignores.
+#: plugin), and `file` and `line` of a case, which only other readers know.
 SCHEMA = {
     "testsuites": ("name time tests failures errors", "testsuite"),
     "testsuite": (
@@ -116,6 +116,11 @@ def test_the_structure_is_that_of_jenkins(
         assert {child.tag for child in element} <= set(children.split())
         if element.tag == "testsuite":
             assert element[0].tag == "properties"
+    ci.XunitWriter(str(tmp_path / "xunit.xml"), cwd).run_ended(run_result._replace(groups=groups))
+    strict = ET.parse(tmp_path / "xunit.xml").getroot()
+    assert [one.tag for one in strict.iter()] == [one.tag for one in root.iter()]
+    for case in strict.iter("testcase"):
+        assert case.attrib.keys() == {"name", "time", "classname"}
 
 
 def test_cases_are_named_by_what_they_are_part_of(
