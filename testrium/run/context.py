@@ -177,6 +177,7 @@ async def open_context(
             diagnostics = Diagnostics(folder, group.folder, enabled=group.diagnostics)
             outputs = OutputMarks(folder, units)
             recorder.subscribe(outputs.see)
+            outputs.watch(_searched(scenario))
             context = GroupContext(
                 services,
                 surroundings,
@@ -187,8 +188,9 @@ async def open_context(
                 at_probes,
                 server.endings,
             )
-            async with _with_hosts(context):
-                yield context, sockets
+            with outputs:
+                async with _with_hosts(context):
+                    yield context, sockets
             _keep_marks(context, outputs)
 
 
@@ -251,10 +253,14 @@ def _keep_marks(context: GroupContext, outputs: OutputMarks) -> None:
     recorder = context.recorder
     with contextlib.suppress(InfraError):  # told already; and only a report draws it
         recorder.store_meta(outputs=outputs.marks)
-    searched = {check.log for check in context.scenario.group.checks if check.lacks}
     for unit, done in outputs.swapped:  # what was in it is not known any more
-        if unit in searched:
+        if unit in _searched(context.scenario):
             recorder.add_damage(unit, f"{done} while it was in use")
+
+
+def _searched(scenario: Scenario) -> set[str]:
+    """The units in whose logs something must not stand."""
+    return {check.log for check in scenario.group.checks if check.lacks and check.log}
 
 
 class AtProbes(NamedTuple):

@@ -18,7 +18,7 @@ from typing import Self
 
 from testrium.errors import InfraError
 from testrium.evidence import Event
-from testrium.record.inotify import Inotify
+from testrium.record.inotify import IN_FOLDER, Inotify
 from testrium.run.folder import RunFolder
 from testrium.system.files import LineDecoder, after_hole, read_regular
 
@@ -27,6 +27,12 @@ from testrium.system.files import LineDecoder, after_hole, read_regular
 OTHERS_NS = 20_000_000
 
 SHARE = 0.05
+
+#: Bytes by which the beginning of a watched log is known again.
+_HEAD = 256
+
+#: Seconds from one look at a log that is watched to the next.
+WATCH_S = 0.01
 
 #: More marks than this say no more to a reader.
 MOST_MARKS = 5_000
@@ -44,6 +50,48 @@ class OutputMarks:
         self.swapped: dict[tuple[str, str], None] = {}
         self._all_seen_ns = 0
         self._cost_ns = 0  # of a look at all
+        self._watched: dict[int, str] = {}  # the number of a unit's folder -> the unit
+        self._heads: dict[str, bytes] = {}  # the first bytes of watched logs
+        self._inotify: Inotify | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._inotify is not None:
+            asyncio.get_running_loop().remove_reader(self._inotify.fileno())
+            self._inotify.close()
+            self._inotify = None
+
+    def watch(self, units: Iterable[str]) -> None:
+        """Look at the logs of these units whenever they are written.
+
+        Else a log that is cut, and has grown to its size again at the next look, looks untouched.
+        """
+        wanted = [unit for unit in units if unit in self._logs]
+        self._inotify = Inotify.open() if wanted else None
+        for unit in wanted if self._inotify is not None else ():
+            assert self._inotify is not None
+            place = os.path.dirname(self._logs[unit][0])  # noqa: PTH120 - as it is given
+            if (number := self._inotify.add(place, IN_FOLDER)) is not None:
+                self._watched[number] = unit
+        self._heed_news()
+
+    def _heed_news(self) -> None:
+        """Look, then let what comes pile up for a while: some units write without a pause."""
+        if self._inotify is None:
+            return
+        loop, inotify = asyncio.get_running_loop(), self._inotify
+        numbers = inotify.read()
+        changed = self._watched if numbers is None else numbers & self._watched.keys()
+        self._look_at({self._watched[number] for number in changed}, time.monotonic_ns())
+        loop.remove_reader(inotify.fileno())
+        loop.call_later(WATCH_S, self._heed_more)
+
+    def _heed_more(self) -> None:
+        if self._inotify is not None:
+            loop = asyncio.get_running_loop()
+            loop.add_reader(self._inotify.fileno(), self._heed_news)
 
     def see(self, events: tuple[Event, ...]) -> None:
         """These events were stored just now."""
@@ -70,7 +118,21 @@ class OutputMarks:
             sizes = self._size(unit, stdout, seen[0]), self._size(unit, stderr, seen[1])
             if sizes != self._sizes[unit]:
                 self._sizes[unit] = sizes
-                self.marks.append((unit, now_ns, *sizes))
+                if len(self.marks) < MOST_MARKS:
+                    self.marks.append((unit, now_ns, *sizes))
+
+    def _begins_anew(self, unit: str, path: str) -> bool:
+        """Whether a watched log has another beginning than before: it was cut and written again."""
+        if unit not in self._watched.values():
+            return False
+        try:
+            with read_regular(path) as file:
+                head = file.read(_HEAD)
+        except OSError:
+            return False
+        before = self._heads.get(path, b"")
+        self._heads[path] = max(before, head, key=len)
+        return not head.startswith(before[: len(head)])
 
     def _size(self, unit: str, path: str, seen: int) -> int:
         done = ""
@@ -82,7 +144,7 @@ class OutputMarks:
             return 0
         if self._files.setdefault(path, status.st_ino) != status.st_ino:
             done = "was replaced by another file"
-        elif status.st_size < seen:
+        elif status.st_size < seen or self._begins_anew(unit, path):
             done = "was cut"
         if done:
             self.swapped[unit, f"{os.path.basename(path)} {done}"] = None  # noqa: PTH119

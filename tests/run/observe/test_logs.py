@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,40 @@ def test_there_is_an_end_to_marks(folder: RunFolder, monkeypatch: pytest.MonkeyP
         folder.stdout("a").write_text(text)
         marks.see((event("a"),))
     assert sizes(marks) == [("a", 1, 0)]
+
+
+def test_a_watched_log_that_was_cut_is_noticed_before_it_has_grown_again(
+    folder: RunFolder,
+) -> None:
+    async def work() -> None:
+        log = folder.stdout("a")
+        with OutputMarks(folder, ("a", "b")) as marks:
+            marks.watch({"a"})
+            async with asyncio.timeout(30):
+                log.write_text("an error\n")
+                while sizes(marks) != [("a", 9, 0)]:  # noqa: ASYNC110 - it is told to nobody
+                    await asyncio.sleep(0)
+                log.write_text("")
+                while not marks.swapped:  # noqa: ASYNC110
+                    await asyncio.sleep(0)
+            log.write_text("and much more than before\n")
+            marks.look()
+            assert list(marks.swapped) == [("a", "stdout.log was cut")]
+
+    asyncio.run(work())
+
+
+def test_a_watched_log_that_begins_anew_was_cut_although_it_is_longer(folder: RunFolder) -> None:
+    async def work() -> None:
+        log = folder.stdout("a")
+        with OutputMarks(folder, ("a",)) as marks:
+            marks.watch({"a"})
+            for text in ("one\n", "one\ntwo\n"):
+                log.write_text(text)
+                marks.look()
+            assert not marks.swapped
+            log.write_text("nothing of this was there before\n")
+            marks.look()
+            assert list(marks.swapped) == [("a", "stdout.log was cut")]
+
+    asyncio.run(work())
