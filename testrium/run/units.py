@@ -269,25 +269,29 @@ class GroupUnits:
     async def settle(self) -> None:
         """Go on observing for a while, as long as a unit is alive."""
         settle_ns = self.context.scenario.group.rules.settle_ns
-        if self.context.telemetry is not None:
-            settle_ns = max(settle_ns, await self._last_batch_ns(self.context.telemetry))
+        if (telemetry := self.context.telemetry) is not None:
+            await telemetry.flush()
+            settle_ns = max(settle_ns, self._last_batch_ns(telemetry))
+            self._tell_last_batch(telemetry, settle_ns)
         end_ns = time.monotonic_ns() + settle_ns
         asked = self.context.services.interrupt.asked
         while self._dependencies.alive and not asked.is_set():
             if not await self._changed_before(end_ns):
                 return
 
-    async def _last_batch_ns(self, telemetry: TelemetryReceiver) -> int:
-        """How long live units may keep spans that have ended; it is told for whom is waited."""
-        await telemetry.flush()
+    def _last_batch_ns(self, telemetry: TelemetryReceiver) -> int:
+        """How long live units may keep spans that have ended."""
+        return telemetry.last_batch_ns(self._exporting(telemetry))
+
+    def _exporting(self, telemetry: TelemetryReceiver) -> list[str]:
         alive = [running.name for running in self.running_units.values() if running.alive]
-        exporting = telemetry.exporting(alive)
-        linger_ns = telemetry.last_batch_ns(exporting)
-        if linger_ns:
-            what = tuple(f"the last batch of {name}" for name in exporting)
-            awaited = Awaited(what, time.monotonic_ns() + linger_ns)
+        return telemetry.exporting(alive)
+
+    def _tell_last_batch(self, telemetry: TelemetryReceiver, for_ns: int) -> None:
+        what = tuple(f"the last batch of {name}" for name in self._exporting(telemetry))
+        if what:
+            awaited = Awaited(what, time.monotonic_ns() + for_ns)
             self.context.services.observer.waiting(self.context.scenario, awaited)
-        return linger_ns
 
     async def fixtures_ready(self) -> bool:
         """Wait until all fixtures are ready; False when the group is over before."""
@@ -607,6 +611,8 @@ class GroupUnits:
             ), Completion.COMPLETE
         linger_ns = self.context.scenario.group.rules.linger_ns
         if linger_ns is not None and self._idle_since_ns is not None:
+            if self.context.telemetry is not None:  # what is missing may be in a batch
+                linger_ns = max(linger_ns, self._last_batch_ns(self.context.telemetry))
             linger_end_ns = self._idle_since_ns + linger_ns
             if deadline_ns is None or linger_end_ns < deadline_ns:
                 return linger_end_ns, Completion.COMPLETE
