@@ -77,6 +77,7 @@ function prepare(group) {
       span.replaceChildren(button);
     }
   }
+  group.querySelectorAll(".operations").forEach((host, number) => operations(host, data.operations[number]));
   const lives = group.querySelector(".timeline");
   if (lives) timeline(lives, data.timeline);
   group.querySelectorAll(".histogram").forEach((host, number) => histogram(host, data.latencies[number]));

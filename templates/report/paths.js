@@ -93,6 +93,43 @@ function waterfall(host, steps, label, usual) {
   });
 }
 
+// Operations as intervals, a lane for each client: somewhere in its interval each one happened.
+function operations(host, found) {
+  const all = found.map(([unit, label, from, to, bad]) => ({ unit, label, from, to, bad }));
+  const moments = all.flatMap((one) => [one.from, one.to]).filter((at) => at !== null).sort((one, other) => one - other);
+  const end = Math.max(moments[moments.length - 1] || 0, 1e-3) * 1.02;
+  const lanes = new Map();
+  for (const one of all) lanes.set(one.unit, [...(lanes.get(one.unit) || []), one]);
+  const [ROW, HEAD] = [24, 24];
+  host.replaceChildren();
+  new TimeView(host, {
+    label: "Operations that no order explains", moments, start: 0, end, mode: "time",
+    left: (width) => Math.round(Math.min(280, Math.max(150, width * 0.38))),
+    right: () => 14,
+    paint({ svg, plot, x, left, top, room, width }) {
+      let y = top;
+      for (const [unit, own] of lanes) {
+        const height = HEAD + ROW * own.length;
+        svg.append(draw("rect", { class: "lane", x: 0, y, width, height }),
+          draw("text", { class: "unit", x: 6, y: y + 16 }, fitted(unit, left - 12, true), draw("title", {}, unit)));
+        own.forEach((one, number) => {
+          const row = y + HEAD + ROW * number + ROW / 2 - 3;
+          const title = `${one.label}: ${milliseconds(one.from, end)} to ${one.to === null ? "no answer" : milliseconds(one.to, end)}`;
+          svg.append(draw("text", { class: one.bad ? "step broken" : "step", x: 16, y: row + 4 },
+            fitted(`${one.bad ? "✗ " : ""}${one.label}`, left - 24), draw("title", {}, title)));
+          const to = one.to === null ? left + room : Math.max(x(one.to), x(one.from) + 3);
+          plot.append(draw("rect", {
+            class: `operation${one.bad ? " bad" : ""}${one.to === null ? " open" : ""}`,
+            x: x(one.from), y: row - 7, width: Math.max(3, to - x(one.from)), height: 14, rx: 2,
+          }, draw("title", {}, title)));
+        });
+        y += height + 4;
+      }
+      return y;
+    },
+  });
+}
+
 function eventTable(steps) {
   const span = Math.max(0, ...steps.map((step) => step.at || 0));
   const head = make("tr", {}, ...["time", "hop", "unit", "step", "type", "metadata"].map(

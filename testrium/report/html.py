@@ -20,16 +20,16 @@ from markupsafe import Markup
 from testrium import phrases
 from testrium.declared.circuits import Circuit
 from testrium.evidence import Event
+from testrium.record.database import collector_paused
 from testrium.report import wording
-from testrium.report.charts.key_paths import (
+from testrium.report.charts.hops import (
     ANY_UNIT,
-    TIMES,
-    DrawnPaths,
-    Step,
+    DrawnOperation,
     hop_columns,
-    key_paths,
+    operations_of,
     steps_of,
 )
+from testrium.report.charts.key_paths import TIMES, DrawnPaths, Step, key_paths
 from testrium.report.charts.logs import (
     HEAD,
     LEAST_LINES,
@@ -157,6 +157,7 @@ class GroupPage(NamedTuple):
     written: tuple[WrittenFile, ...]
     effective: tuple[str, ...]  # lines of TOML
     numbers: Mapping[str, int]  # of the way of a key
+    operations: Mapping[str, tuple[DrawnOperation, ...]]  # by the title of their finding
     data: Mapping[str, Any]  # for the page's script
     apart: bool  # it needs reading, or is the only one: it stands for itself, and open
 
@@ -187,6 +188,11 @@ class _PageMaker:
         flaky = 0 if bad else len(result.tries)
         circuits = _circuits(result, detail, ways)
         drawn = _timeline(view, result, detail)
+        operations = {
+            f"{finding.code} at {finding.where}": found
+            for finding in findings
+            if (found := operations_of(finding, result.witnesses))
+        }
         return GroupPage(
             view=view,
             id=f"group-{number}",
@@ -207,8 +213,10 @@ class _PageMaker:
                 for place, way in enumerate(ways.shown)
                 for key in (way.name, *way.others)
             },
+            operations=operations,
             data={
                 **_data(ways),
+                "operations": list(operations.values()),
                 "logs": log_data(logs.lines),
                 "timeline": None if drawn is None else drawn.data(),
                 "latencies": [circuit.drawing.data() for circuit in circuits],
@@ -420,7 +428,8 @@ def render(
     environment = make_environment()
     maker = _PageMaker(result, cwd, details or _no_details, past or _no_past)
     order = sorted(result.groups, key=_urgency)  # also where there is too little room for all
-    pages = [maker.page(group, number) for number, group in enumerate(order, start=1)]
+    with collector_paused():
+        pages = [maker.page(group, number) for number, group in enumerate(order, start=1)]
     folded = [page for page in pages if not page.apart]
     words = wording.counts(group for group in result.groups if group.verdict not in BAD_VERDICTS)
     return environment.get_template("report.html.j2").render(

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from heapq import nsmallest
+from itertools import islice
 from math import inf
 from typing import NamedTuple
 
@@ -15,7 +17,6 @@ from testrium.declared.circuits import Circuit
 from testrium.evidence import Event, Finding
 from testrium.report.escape import cut
 from testrium.report.event_lines import facts
-from testrium.report.view import EventView, FindingView
 from testrium.results import CircuitPaths, MissedHop
 from testrium.statistics import median
 from testrium.words import EventType
@@ -120,10 +121,13 @@ MOST_STEPS = 80
 #: Before how often a place was passed.
 TIMES = " ×"  # noqa: RUF001
 
+#: Of more events only the paths that are shown are gathered.
+MANY_EVENTS = 200_000
+
 #: A drawing of all keys names so many places at most.
 MOST_PLACES = 40
 
-_TEXT_WIDTH = 200
+TEXT_WIDTH = 200
 
 #: The name of what a circuit that is `per = "run"` counts as its one instance.
 WHOLE_RUN = "the whole run"
@@ -218,8 +222,75 @@ def key_paths(
 
     `faults` says which events were the last ones before something was broken on purpose.
     """
-    known = _gathered(events, circuits, findings)
     routes = _Routes(circuits)
+    if len(events) > MANY_EVENTS:
+        return _some_paths(events, circuits, findings, faults, room, routes)
+    known = _gathered(events, circuits, findings)
+    shown = _shown(known, findings, faults, room, routes)
+    return DrawnPaths(shown, len(known), _folded(map(_parts, known.values()), routes))
+
+
+def _some_paths(
+    events: Sequence[Event],
+    circuits: Sequence[CircuitPaths],
+    findings: Sequence[Finding],
+    faults: Mapping[int, str],
+    room: int,
+    routes: _Routes,
+) -> DrawnPaths:
+    """The same of very many events, in little memory: only what is going to be shown is gathered.
+
+    Folded are the events of circuits, and nothing else that their keys did.
+    """
+    joined = joined_keys(events) if any(event.cause for event in events) else None
+
+    def name_of(key: str) -> str:
+        return key if joined is None else joined.get(key, key)
+
+    ranks: dict[str, int] = {}
+    for rank, finding in enumerate(findings):
+        for key in finding.keys:
+            ranks.setdefault(name_of(key), rank)
+    urgent = nsmallest(
+        max(1, room),
+        (
+            (ranks.get(name_of(way.name), len(findings)), -(way.high_ns or 0.0), name_of(way.name))
+            for one in circuits
+            for way in one.ways
+        ),
+    )
+    chosen = {name for _, _, name in urgent} | set(islice(ranks, room))
+    keys: set[str] = set()
+    own = []
+    for event in events:
+        name = event.key if event.key is not None else next(iter(event.cause), None)
+        if name is not None:
+            name = name_of(name)
+            keys.add(name)
+            if name in chosen or len(keys) + len(chosen) < room:
+                own.append(event)
+    theirs = [
+        one
+        if one.circuit.per == "run"
+        else one._replace(ways=tuple(way for way in one.ways if name_of(way.name) in chosen))
+        for one in circuits
+    ]
+    known = _gathered(own, theirs, findings)
+    parts = (
+        [_Part(one.circuit.name, way.events, way.lacks)] for one in circuits for way in one.ways
+    )
+    shown = _shown(known, findings, faults, room, routes)
+    return DrawnPaths(shown, len(keys), _folded(parts, routes))
+
+
+def _shown(
+    known: Mapping[str, _Gathered],
+    findings: Sequence[Finding],
+    faults: Mapping[int, str],
+    room: int,
+    routes: _Routes,
+) -> tuple[DrawnPath, ...]:
+    """What is wrong first, then the slowest, as many as there is room for."""
     order = sorted(known, key=lambda name: _urgency(known[name], findings))
     shown: list[DrawnPath] = []
     for name in order:
@@ -227,7 +298,7 @@ def key_paths(
         if room < 0 and shown:
             break
         shown.append(_key_path(name, known[name], faults, routes))
-    return DrawnPaths(tuple(shown), len(known), _folded(known.values(), routes))
+    return tuple(shown)
 
 
 def split_place(text: str) -> tuple[str, str]:
@@ -348,11 +419,11 @@ def _steps(part: _Part, faults: Mapping[int, str], routes: _Routes) -> Iterable[
         time = "other clock" if at_ms is None else phrases.milliseconds(at_ms, last_ms)
         yield Step(
             unit=event.unit,
-            label=cut(event.step, _TEXT_WIDTH),
+            label=cut(event.step, TEXT_WIDTH),
             time=f"≤ {time}" if bound and at_ms is not None else time,
             source=origins[index],
             type=event.type,
-            facts=cut(facts(event), _TEXT_WIDTH),
+            facts=cut(facts(event), TEXT_WIDTH),
             fault=faults.get(event.id, ""),
             skipped=skipped if skipped and index == half else 0,
             at_ms=at_ms,
@@ -361,7 +432,7 @@ def _steps(part: _Part, faults: Mapping[int, str], routes: _Routes) -> Iterable[
     for lack in part.lacks:
         unit, step = split_place(lack.hop)
         yield Step(
-            unit, cut(step, _TEXT_WIDTH), "never", numbers.get(lack.reached or -1), absent=True
+            unit, cut(step, TEXT_WIDTH), "never", numbers.get(lack.reached or -1), absent=True
         )
 
 
@@ -425,11 +496,11 @@ class _FoldedCircuit:
         return CircuitSteps(self.circuit, tuple(steps[:MOST_PLACES]), left_out)
 
 
-def _folded(ways: Iterable[_Gathered], routes: _Routes) -> tuple[CircuitSteps, ...]:
+def _folded(ways: Iterable[Sequence[_Part]], routes: _Routes) -> tuple[CircuitSteps, ...]:
     """All paths as one, for each circuit; what is in none comes last."""
     circuits: dict[str, _FoldedCircuit] = {}
     for way in ways:
-        for part in _parts(way):
+        for part in way:
             circuits.setdefault(part.circuit, _FoldedCircuit(part.circuit)).add(part, routes)
     order = sorted(circuits.values(), key=lambda one: not one.circuit)
     return tuple(one.drawing() for one in order)
@@ -450,101 +521,3 @@ def _folded_step(
         at_ms=at_ms,
         source=None if usual is None else numbers[usual],
     )
-
-
-#: The lane of what any of several units should have done.
-ANY_UNIT = "any of"
-
-#: A row of hops that is longer loses what is far from where it broke.
-MOST_COLUMNS = 10
-
-_AROUND = 2
-
-
-class HopColumn(NamedTuple):
-    """Hops that come from the same one, or `skipped` hops that are left out.
-
-    `origin` names where they come from, where that is not the column before.
-    """
-
-    hops: tuple[Step, ...]
-    origin: str = ""
-    skipped: int = 0
-
-    @property
-    def broken(self) -> bool:
-        """Whether nothing of it was reached."""
-        return bool(self.hops) and all(hop.absent for hop in self.hops)
-
-
-def hop_columns(steps: Sequence[Step], most: int = MOST_COLUMNS) -> tuple[HopColumn, ...]:
-    """Steps as a row of hops from left to right; at most so many columns, and one for the rest."""
-    columns: list[list[int]] = []
-    for number, step in enumerate(steps):
-        last = columns[-1] if columns else []
-        beside = last and step.source is not None and step.source == steps[last[-1]].source
-        if beside and step.source not in last:
-            last.append(number)
-        else:
-            columns.append([number])
-    drawn = []
-    for place, column in enumerate(columns):
-        source = steps[column[0]].source
-        follows = source is None or (place > 0 and source in columns[place - 1])
-        origin = "" if follows or source is None else _name_of(steps[source])
-        drawn.append(HopColumn(tuple(steps[number] for number in column), origin))
-    return _shortened(drawn, most)
-
-
-def _name_of(step: Step) -> str:
-    return f"{step.unit}:{step.label}" if step.unit else step.label
-
-
-def _shortened(columns: Sequence[HopColumn], most: int) -> tuple[HopColumn, ...]:
-    if len(columns) <= most:
-        return tuple(columns)
-    broken = next((place for place, one in enumerate(columns) if one.broken), len(columns) - 1)
-    sources = {hop.source for hop in columns[broken].hops}
-    numbers = [hop for column in columns for hop in column.hops]
-    last = {
-        place
-        for place, one in enumerate(columns)
-        for hop in one.hops
-        if any(hop is numbers[source] for source in sources if source is not None)
-    }
-    kept = {0, *last, *range(broken - _AROUND, broken + _AROUND)}
-    shown: list[HopColumn] = []
-    for place, column in enumerate(columns):
-        if place in kept:
-            shown.append(column)
-        elif shown and shown[-1].skipped:
-            shown[-1] = shown[-1]._replace(skipped=shown[-1].skipped + len(column.hops))
-        else:
-            shown.append(HopColumn((), skipped=len(column.hops)))
-    return tuple(shown)
-
-
-def steps_of(finding: FindingView, circuits: Sequence[Circuit] = ()) -> tuple[Step, ...]:
-    """The events of a finding's witness as the steps of a drawing; its circuit says their order."""
-    routes = EventSources([circuit for circuit in circuits if circuit.name == finding.circuit])
-    origins = routes.sources(
-        [PassedEvent(event.unit, event.step, event.type, event.absent) for event in finding.events]
-    )
-    return tuple(
-        Step(
-            unit=event.unit,
-            label=event.step,
-            time=_time(event, finding.latest_ms),
-            source=source,
-            absent=event.absent,
-        )
-        for event, source in zip(finding.events, origins, strict=True)
-    )
-
-
-def _time(event: EventView, latest_ms: float) -> str:
-    if event.absent:
-        return "never"
-    if event.t_ms is None:
-        return "other clock"
-    return f"{'≤ ' if event.bound else ''}{phrases.milliseconds(event.t_ms, latest_ms)}"

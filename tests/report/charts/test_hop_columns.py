@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from testrium.declared.circuits import Circuit, Hop
-from testrium.report.charts.key_paths import HopColumn, Step, hop_columns, steps_of
+from testrium.evidence import Event, Finding
+from testrium.report.charts.hops import HopColumn, hop_columns, operations_of, steps_of
+from testrium.report.charts.key_paths import Step
 from testrium.report.view import EventView, FindingView
-from testrium.words import Place
+from testrium.words import Code, Place
 
 
 def event(
@@ -111,3 +113,33 @@ def test_times_say_what_they_are_worth() -> None:
 
 def test_nothing_to_draw() -> None:
     assert drawn() == []
+
+
+def told(number: int, place: str, ms: float, key: str) -> Event:
+    unit, step = place.split(":")
+    t_ns = 10**9 + round(ms * 1e6)
+    return Event(
+        *(number, unit, step, "Default", key, (), t_ns, None, 0, "here", 1, None, 1, 1, unit, {})
+    )
+
+
+def test_operations_of_a_history_are_intervals() -> None:
+    events = (
+        told(1, "a:write-asked", 0, "w"),
+        told(2, "b:read-asked", 1, "r"),
+        told(3, "a:write-answered", 2, "w"),
+        told(4, "b:read-answered", 4, "r"),
+        told(5, "a:write-asked", 5, "x"),
+    )
+    message = "stock: no order of 3 operations explains read -> 7 by b (r): "
+    message += "write 8 by a (w); write 9 (no answer) by a (x); read -> 7 by b (r)"
+    finding = Finding(
+        Code.INCONSISTENT, "stock", message, key="r", events=(1, 2, 3, 4, 5), unit="b"
+    )
+    witnesses = {event.id: event for event in events}
+    assert operations_of(finding, witnesses) == (
+        ("a", "write 8", 0.0, 2.0, False),
+        ("b", "read -> 7", 1.0, 4.0, True),
+        ("a", "write 9 (no answer)", 5.0, None, False),
+    )
+    assert operations_of(finding._replace(code=Code.LOST), witnesses) == ()

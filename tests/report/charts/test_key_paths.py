@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import inf
 
+import pytest
+
 from testrium.declared.circuits import Circuit, Hop
 from testrium.evidence import Event, Finding
 from testrium.report.charts.key_paths import (
@@ -163,3 +165,15 @@ def test_hops_that_were_not_passed_take_room_too() -> None:
     paths = shown(*(lost(f"k{n}", 2 * n) for n in range(1, 30)), room=6)
     assert sum(len(path.steps) for path in paths.shown) == 6
     assert paths.total == 29
+
+
+def test_very_many_events_are_drawn_the_same_in_little_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = [answered(f"k{n}", 2 * n, n) for n in range(1, 30)]
+    known[7] = lost("k8", 16)
+    findings = [Finding(Code.LATE, "store:got", "", keys=("k3",))]
+    whole = shown(*known, findings=findings, room=9)
+    monkeypatch.setattr("testrium.report.charts.key_paths.MANY_EVENTS", 10)
+    assert shown(*known, findings=findings, room=9) == whole
+    assert [path.name for path in whole.shown] == ["k3", "k8", "k29", "k28"]
