@@ -7,8 +7,6 @@ Annotations are no texts here (no `from __future__ import annotations`): a named
 of its fields that is one, which was 3 ms of every start.
 """
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Mapping
 from enum import StrEnum
@@ -362,7 +360,7 @@ class Evidence(NamedTuple):
     #: The host where that happened; "": it concerns the whole group.
     infra_at: str = ""
     #: The clocks of other hosts, with what was read of them.
-    clocks: tuple[KnownClock, ...] = ()
+    clocks: "tuple[KnownClock, ...]" = ()  # light to import without that module
     interrupted: bool = False
     #: How long the machine was suspended meanwhile: CLOCK_MONOTONIC stands still then.
     suspended_ns: int = 0

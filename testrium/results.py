@@ -1,7 +1,5 @@
 """What it means: verdicts, results, and the paths of keys through their circuits."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol

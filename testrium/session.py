@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from testrium.run.group import GroupRun
     from testrium.run.services import HeldGroup, Hold, Interrupt, RunServices
     from testrium.run.supervisor.client import Supervisor
+    from testrium.verify.expectations import Expectations
 
 DATABASE = "Data.db"
 
@@ -526,9 +527,13 @@ class Session:
     async def _run_group(self, scenario: Scenario, hold: Hold | None) -> GroupResult:
         """The phases of one group's run, and its judgement."""
         from testrium.run.group import open_group
-        from testrium.verify.expectations import Expectations
 
-        async with open_group(scenario, self._services, Expectations(scenario), hold) as group:
+        def expectations() -> Expectations:
+            from testrium.verify.expectations import Expectations
+
+            return Expectations(scenario)
+
+        async with open_group(scenario, self._services, expectations, hold) as group:
             await group.start()
             await group.observe()
             await self._hold_failure(scenario, group)
@@ -681,9 +686,6 @@ def _unfit(scenario: Scenario, error: InfraError) -> GroupResult:
 #: So long it may take until a first process starts (seconds), where one is going to.
 _FIRST_START_S = 0.5
 
-#: How long a thread that imports may hold up the loop (seconds); Python's default is 5 ms.
-_SWITCH_INTERVAL_S = 0.0005
-
 
 def _prepare(
     cwd: Path, scenarios: tuple[Scenario, ...], started: asyncio.Event
@@ -696,7 +698,12 @@ def _prepare(
     turned it off).
     """
 
+    usual_s = sys.getswitchinterval()
+
     def prepare() -> Revision | None:
+        import testrium.verify.expectations  # the first: it is asked once there is an event
+
+        sys.setswitchinterval(usual_s / 10)  # the loop goes on beside it
         import testrium.history.database
         import testrium.judging.group
         import testrium.report.group_text
@@ -706,6 +713,7 @@ def _prepare(
 
         if any(scenario.group.circuits for scenario in scenarios):
             import testrium.verify.messages  # noqa: F401
+        sys.setswitchinterval(usual_s)
         gc.freeze()
         gc.enable()
         return revision_of(cwd)
@@ -713,7 +721,6 @@ def _prepare(
     async def prepare_in_time() -> Revision | None:
         with contextlib.suppress(TimeoutError):  # nothing here has a process
             await asyncio.wait_for(started.wait(), _FIRST_START_S)
-        sys.setswitchinterval(_SWITCH_INTERVAL_S)
         return await asyncio.to_thread(prepare)
 
     preparing = asyncio.create_task(prepare_in_time())

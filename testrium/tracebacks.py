@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 #: The standard library, installed packages, and what has no file: `<frozen importlib._bootstrap>`.
-_LIBRARY = re.compile(
+_LIBRARY = (
     r"<(?!stdin>|string>).*>$|.*[/\\](?:[Ll]ib[/\\]python3\.\d+t?|site-packages|dist-packages)[/\\]"
     r"|.*[/\\]Python3?\d*[/\\]Lib[/\\]"
 )
@@ -25,12 +25,12 @@ _OURS = str(PurePath(__file__).parent / "_").removesuffix("_")
 
 _HEAD = "Traceback (most recent call last):"
 
-_FRAME = re.compile(r'  File "(?P<file>.*)", line \d+')
+_FRAME = r'  File "(?P<file>.*)", line \d+'
 
 
 def is_library(file: str) -> bool:
     """Whether the file of a frame belongs to a library, as far as its path tells."""
-    return _LIBRARY.match(file) is not None or file.startswith(_OURS)
+    return re.match(_LIBRARY, file) is not None or file.startswith(_OURS)
 
 
 def deepest_own(files: Sequence[str]) -> int | None:
@@ -204,7 +204,7 @@ def without_ours(lines: Sequence[str]) -> tuple[str, ...]:
             end_traceback()
         if line == _HEAD:
             inside = True
-        elif inside and (match := _FRAME.match(line)) is not None:
+        elif inside and (match := re.match(_FRAME, line)) is not None:
             frames.append((match["file"], len(kept)))
         kept.append(line)
     if inside:

@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar, cast
 
 from testrium.errors import TestriumError
 
-_TOKEN = re.compile(r"\$\$|\$\{(?P<name>[^{}]*)(?P<end>\})?")
+_PIECE = r"\$\$|\$\{(?P<name>[^{}]*)(?P<end>\})?"
 
 
 class VariableError(TestriumError):
@@ -71,7 +71,7 @@ def substitute(text: str, lookup: Callable[[str], str]) -> str:
         except KeyError:
             raise VariableError(text, column, f"unknown variable {name!r}") from None
 
-    return _TOKEN.sub(replace, text)
+    return re.sub(_PIECE, replace, text)
 
 
 def filled_value(text: str, lookup: Callable[[str], object]) -> object:
@@ -81,7 +81,7 @@ def filled_value(text: str, lookup: Callable[[str], object]) -> object:
         KeyError: `lookup` knows no value for a reference.
         VariableError: a reference is not closed or has no name.
     """
-    whole = _TOKEN.fullmatch(text)
+    whole = re.fullmatch(_PIECE, text)
     if whole is not None and whole["name"] and whole["end"]:
         return lookup(whole["name"])
     missing: list[str] = []
@@ -164,7 +164,7 @@ def probe_field(reference: str, units: Iterable[str]) -> tuple[str, str, str] | 
     return (owner, step, field) if step and field else None
 
 
-_REFERENCE = re.compile(r"\$\{env\.([^{}]+)\}")
+_REFERENCE = r"\$\{env\.([^{}]+)\}"
 
 #: Shorter values are in too many words to say anything: `1`, `yes`.
 LEAST_CHARACTERS = 4
@@ -205,7 +205,10 @@ class EnvValues:
 def env_names(declared: object) -> frozenset[str]:
     """The names in all `${env.NAME}` of a declaration, however deep they stand."""
     return frozenset(
-        name for text in _texts(declared) if "${env." in text for name in _REFERENCE.findall(text)
+        name
+        for text in _texts(declared)
+        if "${env." in text
+        for name in re.findall(_REFERENCE, text)
     )
 
 

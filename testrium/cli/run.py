@@ -48,7 +48,7 @@ _LONGEST_NUMBER = 18
 _MOST_REPEATS = 100_000
 
 #: In a PATH that names groups otherwise than by a folder that exists.
-_NO_FOLDER = re.compile(r"[*?\[]|\.\.")
+_NO_FOLDER = r"[*?\[]|\.\."
 
 
 def _jobs(_: click.Context, __: click.Parameter, value: str) -> int:
@@ -120,7 +120,7 @@ class RunOptions:
 
         paths, shuffle = self.paths, self.shuffle
         if shuffle and not shuffle.isdecimal():  # `--shuffle PATH`
-            if not (Path(shuffle).exists() or _NO_FOLDER.search(shuffle)):
+            if not (Path(shuffle).exists() or re.search(_NO_FOLDER, shuffle)):
                 raise UsageError(
                     f"--shuffle {shuffle}: expected a number as SEED, or a PATH that exists"
                 )

@@ -20,8 +20,8 @@ from testrium.words import Place
 
 ANY: Final = "*"
 
-_COUNT: Final = re.compile(r"[?*+]|\{(?P<least>[0-9]+)(?P<comma>,(?P<most>[0-9]+)?)?\}")
-_COUNT_AT_END: Final = re.compile(rf"(?:{_COUNT.pattern})$")
+_COUNT: Final = r"[?*+]|\{(?P<least>[0-9]+)(?P<comma>,(?P<most>[0-9]+)?)?\}"
+_COUNT_AT_END: Final = rf"(?:{_COUNT})$"
 _BOUNDS: Final[Mapping[str, tuple[int, int | None]]] = {"?": (0, 1), "*": (0, None), "+": (1, None)}
 
 
@@ -91,7 +91,7 @@ def parse_place(text: str) -> Place:
 def _count(text: str) -> tuple[int, int | None, int]:
     """The count at the end of a hop, and where it begins."""
     stripped = text.rstrip()
-    match = _COUNT_AT_END.search(stripped)
+    match = re.search(_COUNT_AT_END, stripped)
     if match is None or (match[0] == ANY and not _has_step(stripped[: match.start()])):
         return 1, 1, len(stripped)  # in `unit:*` the star is any step
     column = match.start() + 1
@@ -150,13 +150,13 @@ def _check_step(text: str, step: str, column: int) -> None:
         )
 
 
-_ARROW: Final = re.compile(r"\s*(?:->|=>|\u2192)\s*")
+_ARROW: Final = r"\s*(?:->|=>|\u2192)\s*"
 
 
 def _read_hop(value: Any) -> Hop:
     if not isinstance(value, str):
         raise ValueError('must be a hop such as "unit:step", or a list of them')  # noqa: TRY004 - shown
-    hops = _ARROW.split(value)
+    hops = re.split(_ARROW, value)
     if len(hops) > 1:
         proper = ", ".join(f'"{hop.strip()}"' for hop in hops)
         raise ValueError(f"{value!r}: a route is a list of hops, without arrows: [{proper}]")
@@ -165,7 +165,7 @@ def _read_hop(value: Any) -> Hop:
 
 def _route(value: Any) -> Any:
     if isinstance(value, str):
-        proper = ", ".join(f'"{hop.strip()}"' for hop in _ARROW.split(value))
+        proper = ", ".join(f'"{hop.strip()}"' for hop in re.split(_ARROW, value))
         raise ValueError(f"must be a list of hops: write [{proper}]")  # noqa: TRY004 - shown
     if not isinstance(value, tuple):
         raise ValueError("must be a list of hops")  # noqa: TRY004 - shown

@@ -31,8 +31,8 @@ MODELS: Final = {
     },
 }
 
-_REFERENCE: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-_FIELD: Final = re.compile(r"\$\{([^}]*)\}")
+_REFERENCE: Final = r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"
+_FIELD: Final = r"\$\{([^}]*)\}"
 
 
 class OperationPlace(NamedTuple):
@@ -74,7 +74,7 @@ def _read_place(value: Any) -> OperationPlace:
 
 
 def _read_model(value: Any) -> str:
-    if isinstance(value, str) and (value in MODELS or _REFERENCE.fullmatch(value)):
+    if isinstance(value, str) and (value in MODELS or re.fullmatch(_REFERENCE, value)):
         return value
     known = ", ".join(MODELS)
     raise ValueError(f"expected {known} or module:function, got {value!r}")
@@ -83,7 +83,7 @@ def _read_model(value: Any) -> str:
 def _read_template(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError('must be a text such as "${meta.item}"')  # noqa: TRY004 - shown
-    for name in _FIELD.findall(value):
+    for name in re.findall(_FIELD, value):
         if name not in ("key", "unit", "operation") and not name.startswith("meta."):
             raise ValueError(
                 f"unknown ${{{name}}}: use ${{meta.FIELD}}, ${{key}}, ${{unit}} or ${{operation}}"
@@ -129,4 +129,4 @@ class OperationHistory:
 
 def fill(template: str, values: Any) -> str:
     """The text with each `${name}` replaced by `values(name)`."""
-    return _FIELD.sub(lambda found: str(values(found[1])), template)
+    return re.sub(_FIELD, lambda found: str(values(found[1])), template)

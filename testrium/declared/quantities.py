@@ -20,16 +20,17 @@ NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 STEP_LENGTH: Final = 200
 CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
+# Patterns are texts here and elsewhere in what every command imports: `re` compiles and keeps the
+# ones that are used.
+
 #: TOML's integers have 64 bits; Python would read any number of digits.
 _MOST: Final = (1 << 63) - 1
 #: 31 years. The kernel's timers hold 292.
 MOST_SECONDS: Final = 1_000_000_000
 
-_DURATION: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)(us|ms|s|m|h|d)")
-_NEARLY_DURATION: Final = re.compile(
-    r"\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*([A-Za-z\u00b5\u03bc]+)\.?\s*"
-)
-_SHIFT: Final = re.compile(r"([+-][0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)")
+_DURATION: Final = r"([0-9]{1,12}(?:\.[0-9]{1,12})?)(us|ms|s|m|h|d)"
+_NEARLY_DURATION: Final = r"\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*([A-Za-z\u00b5\u03bc]+)\.?\s*"
+_SHIFT: Final = r"([+-][0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)"
 NANOSECONDS: Final[Mapping[str, int]] = {
     "us": 1_000,
     "ms": 1_000_000,
@@ -38,11 +39,11 @@ NANOSECONDS: Final[Mapping[str, int]] = {
     "h": 3_600_000_000_000,
     "d": 86_400_000_000_000,
 }
-_SIZE: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*([kKMGT]i?)?B")
+_SIZE: Final = r"([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*([kKMGT]i?)?B"
 _POWERS: Final = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
-_PERCENTAGE: Final = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*%")
-_RANGE: Final = re.compile(r"([0-9]{1,12})(?:(\.\.)([0-9]{1,12})?)?")
-_COMPARISON: Final = re.compile(r"(==|!=|>=|<=|>|<)?\s*([0-9]{1,12})")
+_PERCENTAGE: Final = r"([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*%"
+_RANGE: Final = r"([0-9]{1,12})(?:(\.\.)([0-9]{1,12})?)?"
+_COMPARISON: Final = r"(==|!=|>=|<=|>|<)?\s*([0-9]{1,12})"
 
 
 # --- numbers ---
@@ -129,7 +130,7 @@ Step = Annotated[
     ),
 ]
 
-_PATH_OF_FUNCTION: Final = re.compile(r"(?P<path>[\w./\\-]+)\.py:(?P<function>\w+)")
+_PATH_OF_FUNCTION: Final = r"(?P<path>[\w./\\-]+)\.py:(?P<function>\w+)"
 
 
 def is_entrypoint(value: Any) -> bool:
@@ -144,7 +145,7 @@ def _entrypoint(value: Any) -> str:
     if is_entrypoint(value):
         return str(value)
     hint = ""
-    if isinstance(value, str) and (found := _PATH_OF_FUNCTION.fullmatch(value)):
+    if isinstance(value, str) and (found := re.fullmatch(_PATH_OF_FUNCTION, value)):
         module = re.sub(r"[/\\]+", ".", found["path"].removeprefix("./"))
         if is_entrypoint(guess := f"{module}:{found['function']}"):
             hint = f": write {guess!r}"
@@ -224,7 +225,7 @@ class Named:
     """A table whose keys match a pattern; `what` is what its message calls a key."""
 
     def __init__(self, pattern: str, what: str) -> None:
-        self.pattern = re.compile(pattern)
+        self.pattern = pattern
         self.what = what
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
@@ -240,7 +241,7 @@ class Named:
         return {"type": "object", "additionalProperties": {"type": "string"}}
 
     def _checked(self, key: str) -> str:
-        if not self.pattern.fullmatch(key):
+        if not re.fullmatch(self.pattern, key):
             raise ValueError(f"is not a valid {self.what}")
         return key
 
@@ -270,7 +271,7 @@ def duration_ns(value: Any) -> int:
         if value >= 0:
             return int(value * 1e9 + 0.5)
     elif isinstance(value, str):
-        if match := _DURATION.fullmatch(value):
+        if match := re.fullmatch(_DURATION, value):
             return round(float(match[1]) * NANOSECONDS[match[2]])
         if hint := _nearly(value):
             raise ValueError(f"invalid duration {value!r}: use {hint} or seconds")
@@ -282,7 +283,7 @@ def duration_ns(value: Any) -> int:
 
 def _nearly(text: str) -> str:
     """What a text such as "3 hours" probably means, in two ways, or ""."""
-    match = _NEARLY_DURATION.fullmatch(text)
+    match = re.fullmatch(_NEARLY_DURATION, text)
     if match is None:
         return ""
     number, word = match[1], match[2].casefold()
@@ -323,14 +324,14 @@ def _positive_seconds(value: Any) -> float:
 DURATION_SCHEMA: Final[Mapping[str, Any]] = {
     "anyOf": [
         {"type": "number", "minimum": 0, "maximum": MOST_SECONDS},
-        {"type": "string", "pattern": f"^{_DURATION.pattern}$"},
+        {"type": "string", "pattern": f"^{_DURATION}$"},
     ]
 }
 
 POSITIVE_SCHEMA: Final[Mapping[str, Any]] = {
     "anyOf": [
         {"type": "number", "exclusiveMinimum": 0, "maximum": MOST_SECONDS},
-        {"type": "string", "pattern": f"^{_DURATION.pattern}$"},
+        {"type": "string", "pattern": f"^{_DURATION}$"},
     ]
 }
 
@@ -353,7 +354,7 @@ def shift_in_ns(text: str) -> int:
     Raises:
         ValueError: it is none.
     """
-    match = _SHIFT.fullmatch(text)
+    match = re.fullmatch(_SHIFT, text)
     if match is None:
         raise ValueError(f"invalid shift of a clock: {text!r}")
     return round(float(match[1]) * NANOSECONDS[match[2]])
@@ -365,7 +366,7 @@ def size_in_bytes(text: str) -> int:
     Raises:
         ValueError: it is none.
     """
-    match = _SIZE.fullmatch(text)
+    match = re.fullmatch(_SIZE, text)
     if match is None:
         raise ValueError(f"invalid size: {text!r}")
     prefix = match[2] or ""
@@ -392,7 +393,7 @@ SIZE: Final = Written(
     read_as(
         size_in_bytes, (str,), 'must be a size such as "200MB" (B, kB, MB, GB, KiB, MiB or GiB)'
     ),
-    {"type": "string", "pattern": f"^{_SIZE.pattern}$"},
+    {"type": "string", "pattern": f"^{_SIZE}$"},
     lambda size: f"{size}B",
 )
 
@@ -403,7 +404,7 @@ def key_range(value: str | int) -> tuple[int, int | None]:
     Raises:
         ValueError: it is no such range.
     """
-    match = _RANGE.fullmatch(str(value))
+    match = re.fullmatch(_RANGE, str(value))
     if match is None or isinstance(value, bool):
         raise ValueError(f"invalid range: {value!r}")
     low = int(match[1])
@@ -430,7 +431,7 @@ def _range_text(bounds: tuple[int, int | None]) -> str:
 
 KEY_RANGE: Final = Written(
     _read_key_range,
-    {"type": ["string", "integer"], "pattern": f"^{_RANGE.pattern}$"},
+    {"type": ["string", "integer"], "pattern": f"^{_RANGE}$"},
     _range_text,
 )
 
@@ -441,7 +442,7 @@ def percentage(text: str) -> float:
     Raises:
         ValueError: it is none, or 0.
     """
-    match = _PERCENTAGE.fullmatch(text)
+    match = re.fullmatch(_PERCENTAGE, text)
     if match is None or float(match[1]) == 0:
         raise ValueError(f"invalid percentage: {text!r}")
     return float(match[1]) / 100
@@ -449,7 +450,7 @@ def percentage(text: str) -> float:
 
 PERCENTAGE: Final = Written(
     read_as(percentage, (str,), 'must be a percentage such as "20%"'),
-    {"type": "string", "pattern": f"^{_PERCENTAGE.pattern}$"},
+    {"type": "string", "pattern": f"^{_PERCENTAGE}$"},
     lambda share: f"{share * 100:.6f}".rstrip("0").rstrip(".") + "%",
 )
 
@@ -460,7 +461,7 @@ def comparison_of(text: str | int) -> tuple[str, int]:
     Raises:
         ValueError: it is none.
     """
-    match = _COMPARISON.fullmatch(str(text).strip())
+    match = re.fullmatch(_COMPARISON, str(text).strip())
     if match is None or isinstance(text, bool):
         raise ValueError(f"invalid comparison with a number: {text!r}")
     return match[1] or "==", int(match[2])

@@ -23,11 +23,11 @@ UNITS_FOLDER = "units"
 IGNORE_FILE = ".testriumignore"
 
 NOT_SEARCHED = frozenset({"__pycache__", "node_modules"})
-_WILDCARD = re.compile(r"[*?[]")
+_WILDCARD = r"[*?[]"
 #: `FROM..TO`, of which one may be left out. No part of a path: `..` has no name beside it there.
-_RANGE = re.compile(r"(?P<first>|.*[^/.])\.\.(?P<last>|[^/.].*)")
+_RANGE = r"(?P<first>|.*[^/.])\.\.(?P<last>|[^/.].*)"
 #: The id of a result of a matrix, as reports show it: `checkout[browser=a,size=1]`.
-_COMBINATION = re.compile(r"(?P<group>.+)(?P<suffix>\[[^\[\]=/]+=[^\[\]]*\])")
+_COMBINATION = r"(?P<group>.+)(?P<suffix>\[[^\[\]=/]+=[^\[\]]*\])"
 
 
 class Found(NamedTuple):
@@ -309,16 +309,16 @@ def _named(path: Path, search: Search) -> Iterator[Found]:
     if exists:
         raise UsageError(f"{path}: is a file; give the group's folder")
     text = str(path)
-    if match := _COMBINATION.fullmatch(text):
+    if match := re.fullmatch(_COMBINATION, text):
         folder = (search.cwd / match["group"]).resolve()
         if not folder.exists():
             folder = (search.home / match["group"]).resolve()
         if is_group(folder):
             yield Found(search.id_of(folder, folder), folder, (match["suffix"],), folder)
             return
-    if match := _RANGE.fullmatch(text):
+    if match := re.fullmatch(_RANGE, text):
         yield from _range(text, match["first"], match["last"], search)
-    elif _WILDCARD.search(text):
+    elif re.search(_WILDCARD, text):
         yield from search.below(*_matches(path, search))
     else:
         near = _nearest_id(text, _everything(search))
@@ -329,7 +329,7 @@ def _matches(path: Path, search: Search) -> tuple[Path, list[Path]]:
     """The folder below which ids begin, and the folders that a shell pattern matches."""
     import glob
 
-    plain = next(number for number, part in enumerate(path.parts) if _WILDCARD.search(part))
+    plain = next(number for number, part in enumerate(path.parts) if re.search(_WILDCARD, part))
     root = search.cwd.joinpath(*path.parts[:plain]).resolve()
     pattern = str(Path(*path.parts[plain:]))
     names = glob.glob(pattern, root_dir=root, recursive=True)  # noqa: PTH207 - spares hidden ones

@@ -34,7 +34,7 @@ _LATER_IN_UNITS = frozenset(
     ("command", "env", "cwd", "exit", "paths", "args", "steps", "ready", "probes", "settings")
 )
 
-_AT_LOADING = re.compile(r"\$\$|\$\{(?P<name>(?:param|property)\.[^{}]*)\}")
+_AT_LOADING = r"\$\$|\$\{(?P<name>(?:param|property)\.[^{}]*)\}"
 
 
 def is_later(path: KeyPath) -> bool:
@@ -102,7 +102,7 @@ class Filling:
         if not isinstance(value, str) or "${" not in value or is_later(spot.path):
             return value
         place = (spot.document.name, spot.document.line(spot.path))
-        found = _AT_LOADING.fullmatch(value)
+        found = re.fullmatch(_AT_LOADING, value)
         if found and found["name"] in self.values:
             native = self.values[found["name"]]
             if not isinstance(native, str):
@@ -110,7 +110,7 @@ class Filling:
                 if place in self._as_written:
                     self.used.add(found["name"])
                     return native
-        return _AT_LOADING.sub(lambda match: self._one(match, spot), value)
+        return re.sub(_AT_LOADING, lambda match: self._one(match, spot), value)
 
     def _one(self, match: re.Match[str], spot: Spot) -> str:
         name = match["name"]

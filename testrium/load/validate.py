@@ -69,7 +69,7 @@ if not TYPE_CHECKING:
 
 #: TOML's integers have 64 bits; Python would read any number of digits.
 _MOST: Final = (1 << 63) - 1
-_QUOTED: Final = re.compile(r"'([^']*)'")
+_QUOTED: Final = r"'([^']*)'"
 
 
 class Table(Generic[T]):
@@ -525,7 +525,7 @@ def _message(error: Any, kind: Any) -> str:
         case "greater_than_equal":
             return f"must be at least {context['ge']:.0f}"
         case "literal_error":
-            words = _QUOTED.findall(context["expected"])
+            words = re.findall(_QUOTED, context["expected"])
             guess = did_you_mean(value, words) if isinstance(value, str) else ""
             return f"must be one of: {', '.join(words)}{guess}"
         case _:

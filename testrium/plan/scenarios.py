@@ -67,9 +67,9 @@ _PYTHON = "python:"
 
 _NODE = "node:"
 
-_UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
+_UNSAFE = r"[^A-Za-z0-9_.-]+"
 
-_UNSAFE_IN_SUFFIX = re.compile(r"[^A-Za-z0-9_.,=\[\]-]+")
+_UNSAFE_IN_SUFFIX = r"[^A-Za-z0-9_.,=\[\]-]+"
 
 #: With the suffix of a combination, the mode and numbers it stays a file name (255 bytes).
 _NAME_LENGTH = 100
@@ -236,7 +236,7 @@ def _with_fixtures(group: Group) -> tuple[Unit, ...]:
 
 def _folder_name(group: Group, combination: Combination, mode: str, repeat: int) -> str:
     """The id as a path of safe names; mode and repeat as in `report.wording.label`."""
-    suffix = _UNSAFE_IN_SUFFIX.sub("-", combination.suffix)[:_NAME_LENGTH]
+    suffix = re.sub(_UNSAFE_IN_SUFFIX, "-", combination.suffix)[:_NAME_LENGTH]
     if len(group.test_modes) > 1:
         suffix += f"@{mode}"
     if repeat:
@@ -246,7 +246,7 @@ def _folder_name(group: Group, combination: Combination, mode: str, repeat: int)
 
 def _safe(name: str) -> str:
     """`name` as a file name on any system: no path, no hidden file."""
-    return _UNSAFE.sub("-", name).lstrip(".-")[:_NAME_LENGTH] or "group"
+    return re.sub(_UNSAFE, "-", name).lstrip(".-")[:_NAME_LENGTH] or "group"
 
 
 def _with_unique_folders(scenarios: Sequence[Scenario]) -> tuple[Scenario, ...]:

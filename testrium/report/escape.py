@@ -23,7 +23,7 @@ TAB_WIDTH = 8
 #: Sources: the toolkits' `command.ts` and https://learn.microsoft.com/azure/devops/pipelines/scripts
 #: /logging-commands; agents take spaces before `::`.
 _AT_START = re.compile(r"^(?P<before>(?:\s|\x1b\[[\d;]*m)*)::", re.MULTILINE)
-_ANYWHERE = re.compile(r"##(?=[A-Za-z.]*\[)")
+_ANYWHERE = r"##(?=[A-Za-z.]*\[)"
 #: Also in full width, which some take for the same.
 _FORMULA_STARTS = tuple("=+-@＝＋－＠")  # noqa: RUF001
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
@@ -45,7 +45,7 @@ def no_command(text: str) -> str:
     """The text, of any number of lines, in which no build server finds a command."""
     if "::" in text:
         text = _AT_START.sub(r"\g<before>\\x3a:", text)
-    return _ANYWHERE.sub(r"#\\x23", text) if "##" in text else text
+    return re.sub(_ANYWHERE, r"#\\x23", text) if "##" in text else text
 
 
 def json_text(

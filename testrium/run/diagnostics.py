@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from testrium.system.processes import ProcessFigures
 
 #: As faulthandler writes them; since Python 3.14 with the thread's name.
-_THREAD = re.compile(r"(?:Current thread|Thread) (0x[0-9a-f]+)(?: \[(.*)\])? \(most recent call f")
+_THREAD = r"(?:Current thread|Thread) (0x[0-9a-f]+)(?: \[(.*)\])? \(most recent call f"
 
-_FRAME = re.compile(r'  File "(.*)", line (\d+) in (.*)')
+_FRAME = r'  File "(.*)", line (\d+) in (.*)'
 
 #: Frames that are told of one thread, the innermost first, and threads of one unit.
 _MOST_FRAMES = 3
@@ -75,9 +75,9 @@ def _last_dump(lines: tuple[str, ...]) -> list[tuple[str, list[_Frame]]]:
     """The name and the frames of each thread; every dump ends with the main thread."""
     found: list[tuple[str, str, list[_Frame]]] = []
     for line in lines:
-        if (head := _THREAD.match(line)) is not None:
+        if (head := re.match(_THREAD, line)) is not None:
             found.append((head[1], head[2] or "", []))
-        elif found and (frame := _FRAME.match(line)) is not None:
+        elif found and (frame := re.match(_FRAME, line)) is not None:
             found[-1][2].append(_Frame(frame[1], int(frame[2]), frame[3]))
     ends = [number for number, thread in enumerate(found) if thread[0] == found[-1][0]]
     begin = ends[-2] + 1 if len(ends) > 1 else 0
@@ -126,7 +126,7 @@ _LOOK_LIMIT_S = 0.5
 _MOST_LINES = 15
 
 #: What a terminal would obey, in texts of units.
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROLS = r"[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 
 
 class Subject(Protocol):
@@ -264,7 +264,7 @@ def _tree(process: SupervisedProcess) -> list[str]:
 
 
 def _visible(line: str) -> str:
-    return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", line)
+    return re.sub(_CONTROLS, lambda found: f"\\x{ord(found[0]):02x}", line)
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import functools
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +42,7 @@ SUSPENDED_NS = 100_000_000
 async def open_group(
     scenario: Scenario,
     services: RunServices,
-    expectations: CompletionCheck,
+    expectations: Callable[[], CompletionCheck],
     hold: Hold | None = None,
 ) -> AsyncIterator[GroupRun]:
     """The folder, store, sockets and ports of one group; everything is gone at the end.
@@ -50,7 +50,8 @@ async def open_group(
     Args:
         scenario: the group, as it is run now.
         services: what it shares with the other groups of the run.
-        expectations: tells while events come in whether all that is expected has happened.
+        expectations: makes what tells while events come in whether all that is expected has
+            happened; called when that is asked first.
         hold: keeps its units up; its test functions are not run then.
 
     Raises:
@@ -96,7 +97,7 @@ class GroupRun:
         self,
         context: GroupContext,
         sockets: Path,
-        expectations: CompletionCheck,
+        expectations: Callable[[], CompletionCheck],
         hold: Hold | None = None,
     ) -> None:
         scenario = context.scenario

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from enum import Enum
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from testrium.declared.units import Unit
@@ -188,7 +189,7 @@ class GroupUnits:
     def __init__(
         self,
         context: GroupContext,
-        expectations: CompletionCheck,
+        expectations: Callable[[], CompletionCheck],
         *,
         setup_done: asyncio.Event,
         tests_drive: bool = False,
@@ -198,7 +199,7 @@ class GroupUnits:
             unit.name: _running_unit(unit, context) for unit in context.scenario.units
         }
         self.infra = self.infra_at = ""
-        self._expectations = expectations
+        self._make_expectations = expectations
         self._setup_done = setup_done
         self._tests_drive = tests_drive
         self._some_use_setup = any(unit.use_setup for unit in context.scenario.units)
@@ -232,6 +233,10 @@ class GroupUnits:
             context.injector.targets = self.running_units
         if context.points is not None:
             context.points.beginning = self._is_beginning
+
+    @cached_property
+    def _expectations(self) -> CompletionCheck:
+        return self._make_expectations()
 
     def start(self) -> None:
         """Let the units start, by their dependencies."""

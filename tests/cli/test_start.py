@@ -6,9 +6,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from testrium import evidence, results
 from testrium.cli.start import begins_run
 
 #: Says whether the interpreter was taken apart at the end.
@@ -42,7 +44,12 @@ sys.exit(entry(["run", "-q"]))
 #: What is imported while units run, or only where something needs it.
 LATER = {
     *("testrium.judging", "testrium.history", "testrium.verify.judge", "testrium.verify.circuits"),
-    *("testrium.report.group_text", "testrium.report.view", "testrium.report.json_report"),
+    *(
+        "testrium.verify.expectations",
+        "testrium.report.group_text",
+        "testrium.report.view",
+        "testrium.report.json_report",
+    ),
     *("annotated_types", "pydantic", "pydantic_core", "typing_extensions"),
     *("email", "importlib.metadata", "jinja2", "multiprocessing", "psutil", "zipfile"),
 }
@@ -96,6 +103,11 @@ def test_a_unit_starts_before_what_only_the_end_needs_is_imported(tmp_path: Path
     imported = set(done.stdout.splitlines()[0].split())
     assert "testrium.run.units" in imported
     assert not imported & LATER
+
+
+@pytest.mark.parametrize("module", [evidence, results])
+def test_named_tuples_of_every_start_compile_no_annotations(module: ModuleType) -> None:
+    assert not hasattr(module, "annotations")  # from __future__
 
 
 @pytest.mark.unmeasured
