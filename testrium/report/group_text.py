@@ -239,7 +239,7 @@ def unproved(result: RunResult) -> Iterator[Line]:
         note.where
         for group in result.groups
         for note in group.judgement.notes
-        if note.code is Code.VACUOUS and note.circuit is None
+        if note.code is Code.VACUOUS and note.where == group.scenario.id
     ]
     if names:
         what = "nothing but exit codes was checked (--strict makes this a failure)"

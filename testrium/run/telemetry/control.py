@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fnmatch
 import json
 import os
 import re
@@ -153,7 +154,10 @@ class TelemetryReceiver:
                 text = f"no log record matched log = {rule.log!r}"
             else:
                 text = f"no span matched span = {rule.span!r}"
-                if near := close_to(rule.span, names):
+                if any(fnmatch.fnmatchcase(name, rule.span) for name in names):
+                    pattern = rule.span.replace("*", ".*").replace("?", ".")
+                    text += f": it is a regular expression; write {pattern!r}"
+                elif near := close_to(rule.span, names):
                     text += f"; did you mean {near!r}?"
                 elif names:
                     text += f"; others were named {listed([shown(each) for each in names[:5]])}"

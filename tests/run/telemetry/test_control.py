@@ -143,3 +143,10 @@ def test_rule_that_was_about_nothing_is_told(
     made = receiver(tmp_path)
     made._seen = seen
     assert made.unmatched() == told
+
+
+def test_wildcard_in_the_name_of_a_span_is_told_as_an_expression(tmp_path: Path) -> None:
+    made = receiver(tmp_path, (SpanRule("process*", Place("", "done"), service="shop"),))
+    made._seen = {"unwanted": ["process o1"]}
+    said = "no span matched span = 'process*': it is a regular expression; write 'process.*'"
+    assert made.unmatched() == [("done", said)]
