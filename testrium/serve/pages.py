@@ -169,7 +169,7 @@ class Pages:
         return Page(200, document)
 
     def _group(self, name: str) -> Page:
-        past = self._history()
+        past = self._history(figures_of=name)
         series = next((one for one in past.series if one.name == name), None)
         if series is None:
             return self.told(404, f"the history has no group {name}")
@@ -229,21 +229,28 @@ class Pages:
         )
         return Page(200, document)
 
-    def _history(self) -> _StoredHistory:
+    def _history(self, figures_of: str = "") -> _StoredHistory:
+        """The history with the figures of one series: those of all would take seconds to read."""
         if not (self._state / FILE).exists():  # who only looks makes nothing
             return _StoredHistory()
         kept = frozenset(folder.name for folder in list_runs(self._state))
         with History(self._state) as history:
             records = history.list_runs(MOST_RUNS)[::-1]
-            of_runs = {one.run: history.results(run=one.run)[::-1] for one in records}
             every = history.results(figures=False)
+            of_runs: dict[str, list[ResultRecord]] = {one.run: [] for one in records}
+            for result in reversed(every):
+                if result.run in of_runs:
+                    of_runs[result.run].append(result)
+            shown = [result for run in records for result in of_runs[run.run]]
+            group = next(
+                (one.group for one in shown if _series(one.group, one.mode) == figures_of), None
+            )
+            if group is not None:
+                with_figures = {one.id: one for one in history.results(group=group)}
+                shown = [with_figures.get(one.id, one) for one in shown]
             return _StoredHistory(
                 runs=tuple(_past_run(run, of_runs[run.run], run.run in kept) for run in records),
-                series=trends.all_series(
-                    _past_result(result, run.run in kept)
-                    for run in records
-                    for result in of_runs[run.run]
-                ),
+                series=trends.all_series(_past_result(one, one.run in kept) for one in shown),
                 flaky=tuple((_series(one.group, one.mode), one) for one in flaky_of(every)),
                 slow=tuple((_series(one.group, one.mode), one) for one in slow_of(every)),
                 kept=kept,
