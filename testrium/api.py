@@ -124,7 +124,7 @@ class Options(TypedDict, total=False):
 
 
 class SilentObserver:
-    """An observer of a run to derive from: it hears everything and does nothing."""
+    """An observer of a run that does nothing: derive from it, and override what you need."""
 
     def run_started(self, run: str, scenarios: tuple[Scenario, ...]) -> None:
         """Which results there will be."""
@@ -133,7 +133,7 @@ class SilentObserver:
         """Something that decides nothing."""
 
     def group_started(self, scenario: Scenario, run_dir: Path) -> None:
-        """A group begins; one that is skipped never does."""
+        """A group begins. A skipped group does not begin."""
 
     def unit_changed(self, scenario: Scenario, unit: str, state: UnitState) -> None:
         """A unit is in another state."""
@@ -246,7 +246,7 @@ class JudgedGroup:
 
     @property
     def units(self) -> tuple[End, ...]:
-        """What became of each unit."""
+        """The end of each unit."""
         return self.result.ends
 
     @property
@@ -292,7 +292,7 @@ class JudgedGroup:
 
 @dataclass(frozen=True)
 class Run:
-    """What a run came to."""
+    """The results of a run."""
 
     result: RunResult
     """All that is known of it."""
@@ -314,7 +314,7 @@ class Run:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing failed, nothing is unknown, and the run came to its end."""
+        """Whether nothing failed, nothing is unknown, and the run was not interrupted."""
         return self.exit_code == ExitCode.SUCCESS
 
     @property
@@ -371,7 +371,7 @@ def unit_lines(group: HeldGroup) -> tuple[str, ...]:
 
 
 class HeldUnits:
-    """The units of a group that are kept up, for who talks to them; `testrium_units` yields one."""
+    """The units of a group that are kept up for a test; `testrium_units` yields one."""
 
     def __init__(self, patience_s: float | None = None) -> None:
         self.patience_s = patience_s
@@ -485,7 +485,7 @@ class OpenRun:
                 results.append(JudgedGroup(self._waited(running)))
 
     def so_far(self, groups: Iterable[JudgedGroup]) -> Run:
-        """Some results of this run as a run of their own; it goes on."""
+        """Some results of this run as a run of their own; this run continues."""
         results = tuple(group.result for group in groups)
         verdict = run_verdict(tuple(result.verdict for result in results))
         took_s = sum(result.duration_s for result in results)
@@ -671,7 +671,7 @@ def _outside_of_loops(work: Callable[[], _T]) -> _T:
 
 @contextmanager
 def _handlers_restored() -> Iterator[None]:
-    """Leave the signals to whom they belong when the run is over."""
+    """Restore the signal handlers of the caller when the run is over."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

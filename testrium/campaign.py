@@ -71,7 +71,7 @@ class Break(NamedTuple):
 
 
 class Watcher(Protocol):
-    """Hears what a campaign does."""
+    """Observes a campaign."""
 
     def began(self, calm: Trial, found: tuple[Target, ...], seed: int) -> None: ...
 
@@ -92,7 +92,7 @@ class Campaign(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a campaign came to. `tried` counts plans, without those of the search for smallest."""
+    """The result of a campaign. `tried` counts plans, without those of the search for smallest."""
 
     tried: int
     broken: int

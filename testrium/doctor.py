@@ -36,7 +36,7 @@ _NO_LIMIT = 1 << 60
 
 
 class Limits(NamedTuple):
-    """What is left, over all control groups above this process; None where there is no limit.
+    """What is left of all control groups above this process; None means unlimited.
 
     `memory` is in bytes, `cpus` in cores, `processes` how many more may be started.
     """
@@ -47,7 +47,7 @@ class Limits(NamedTuple):
 
 
 def read_limits(mount: Path = MOUNT, membership: Path = MEMBERSHIP) -> Limits:
-    """The limits of this process; without any where there are no control groups."""
+    """The limits of this process; all unlimited without control groups."""
     try:
         lines = membership.read_text().splitlines()
     except OSError:
@@ -80,7 +80,7 @@ def _upwards(tree: Path, path: str) -> Iterator[Path]:
 
 
 def _numbers(*files: Path) -> list[int]:
-    """The numbers that stand in those files that exist and hold a limit."""
+    """The numbers in those files that exist and hold a limit."""
     found = []
     for file in files:
         with contextlib.suppress(OSError, ValueError):
@@ -258,7 +258,7 @@ def check_open_files() -> MachineCheck:
 
 
 def judge_open_files(soft: int, hard: int) -> MachineCheck:
-    """What limits of the number of open files come to."""
+    """Judge the limits on the number of open files."""
     if soft == resource.RLIM_INFINITY or soft >= _FILES:
         shown = "without a limit" if soft == resource.RLIM_INFINITY else str(soft)
         return MachineCheck("open files", "ok", shown)

@@ -57,7 +57,7 @@ Owed = Literal["", "output", "probe"]
 
 
 class CheckResult(NamedTuple):
-    """What a check came to. `details` are the lines that show it, or a diff.
+    """The result of a check. `details` are the lines that show it, or a diff.
 
     `unit` is the unit to look at, where there is one. `owed` tells what is missing, "output" or
     "probe": a unit that came to a bad end may have owed it. What is there and must not be is "".
@@ -115,7 +115,7 @@ class Event(NamedTuple):
 
 
 class Damage(NamedTuple):
-    """A line of a probe file that is no probe; `line` is its text, cut to 200 characters."""
+    """A line of a probe file that cannot be read as a probe; `line` is cut to 200 characters."""
 
     unit: str
     reason: str
@@ -143,7 +143,7 @@ class Leak(NamedTuple):
 
 
 class LatePort(NamedTuple):
-    """A port at which nobody listened when its unit said that it was ready (CLOCK_MONOTONIC).
+    """A port without a listener when its unit said that it was ready (CLOCK_MONOTONIC).
 
     `listened_ns` is None where nobody did until `looked_ns`, the last time that was asked.
     """
@@ -229,7 +229,7 @@ class UnitState(StrEnum):
 
 
 class End(NamedTuple):
-    """What became of one unit's last process (of an earlier start: `starts` tells how many).
+    """How one unit's last process ended (`starts` counts all starts of the unit).
 
     `exit_code` and `signal` (its name, "SIGSEGV") exclude each other; both None for a unit without
     a process. `was_ready` says whether it became ready at its last start. `message` says in words
@@ -263,7 +263,7 @@ class End(NamedTuple):
 
 
 def ended_as_told(end: End, unit: Unit) -> bool:
-    """Whether a unit that was told to stop has ended as it may then.
+    """Whether a unit that the runner stopped has ended in an accepted way.
 
     With an accepted exit code, by the signal, with 128 + its number (as a shell says it), or killed
     after its grace.
@@ -277,7 +277,7 @@ def ended_as_told(end: End, unit: Unit) -> bool:
 
 
 class TestResult(NamedTuple):
-    """What a `test_*` function or a callback came to; `where` is the finding's place."""
+    """The result of a `test_*` function or a callback; `where` is the finding's place."""
 
     name: str
     passed: bool
@@ -313,7 +313,7 @@ class TestResult(NamedTuple):
 
     @classmethod
     def read(cls, fields: Mapping[str, Any]) -> Self:
-        """One that was stored as JSON."""
+        """Restore one that was stored as JSON."""
         known = {name: fields[name] for name in cls._fields if name in fields}
         known["remarks"] = tuple(map(tuple, fields.get("remarks", ())))
         known["attachments"] = tuple(fields.get("attachments", ()))
@@ -380,7 +380,7 @@ class Evidence(NamedTuple):
 
 
 class StateChange(NamedTuple):
-    """A unit came to a state (`UnitState`, or what the classic API calls one) at `t_ns`."""
+    """A unit reached a state (`UnitState`, or a state of the classic API) at `t_ns`."""
 
     unit: str
     state: str
@@ -388,7 +388,7 @@ class StateChange(NamedTuple):
 
 
 class OutputMark(NamedTuple):
-    """So many bytes of a unit's logs were written at `t_ns`, at least."""
+    """At least this many bytes of a unit's logs were written at `t_ns`."""
 
     unit: str
     t_ns: int

@@ -93,7 +93,7 @@ class Race(NamedTuple):
 
 
 class ExplorationWatcher(Protocol):
-    """Hears what an exploration does."""
+    """Observes an exploration."""
 
     def began(self, calm: Ordered, guaranteed: tuple[Chance, ...]) -> None: ...
 
@@ -114,7 +114,7 @@ class Exploration(NamedTuple):
 
 
 class Explored(NamedTuple):
-    """What an exploration came to."""
+    """The result of an exploration."""
 
     tried: int
     failed: int

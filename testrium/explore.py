@@ -64,7 +64,7 @@ def read_trace(text: str) -> Trace:
 
 
 def calm_schedule(explore: Explore) -> Schedule:
-    """No decisions: each unit goes on in the declared order."""
+    """A schedule without decisions: each unit continues in the declared order."""
     return Schedule(explore.points, explore.hold_ns)
 
 
@@ -120,7 +120,7 @@ def chances(explore: Explore, runs: int, threads: int, points: int) -> tuple[Cha
 
 
 def decisions_of(steps: Iterable[PointStep]) -> tuple[Decision, ...]:
-    """What has to hold for the same order: who went on only after others had come where.
+    """The decisions that reproduce an order: which unit continued only after which arrivals.
 
     Who was still held when the run ended went on after all others.
     """

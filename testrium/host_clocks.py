@@ -1,4 +1,4 @@
-"""How the clocks of other hosts stand to the runner's: what was read of them, and what follows."""
+"""How the clocks of other hosts relate to the runner's: readings, and what follows from them."""
 
 from __future__ import annotations
 

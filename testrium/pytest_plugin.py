@@ -144,7 +144,7 @@ class _Groups:
         return None if named_inside else True
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> _GroupFile | None:
-        """pytest: a group's config.toml stands for it."""
+        """pytest: collect a group by its config.toml."""
         if file_path.name != GROUP_FILE or not self.is_group(file_path.parent):
             return None
         if not self.wanted and not any(path in file_path.parents for path in self.paths):
@@ -174,7 +174,7 @@ class _Groups:
         notices = self.notices
 
         class Notices(SilentObserver):
-            """Keeps what is told for the end of the session."""
+            """Keeps notices for the end of the session."""
 
             def notice(self, text: object) -> None:
                 notices.append(str(text))
@@ -266,7 +266,7 @@ class _Groups:
 
 
 def _has_paths(config: pytest.Config) -> bool:
-    """Whether the command line names what to collect. A worker of xdist is told by its master."""
+    """Whether the command line names what to collect. Workers of xdist ask their controller."""
     return config.args_source is pytest.Config.ArgsSource.ARGS or hasattr(config, "workerinput")
 
 

@@ -85,12 +85,12 @@ def verify_again(
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether the runner has come to the end of this run: it was not killed and does not go on."""
+    """Whether the runner has finished this run: it was not killed and is not running."""
     return (folder / RUN_FILE).exists()
 
 
 def incomplete(folder: Path) -> str:
-    """What is missing of a run that has not come to its end, in words; "" of one that has."""
+    """What is missing of an unfinished run, in words; "" for a finished one."""
     from testrium.record.runs import is_claimed
 
     if is_finished(folder):

@@ -54,7 +54,7 @@ class Measure(NamedTuple):
 
 
 class MetricResult(NamedTuple):
-    """What became of a figure that `[metrics]` names, or that was reported or compared.
+    """The result of a figure that `[metrics]` names, or that was reported or compared.
 
     The figure itself is the `Measure` of this name, if there is one. `rule` is what `[metrics]`
     says of it. `held` is None where nothing is asked of it, or nothing was decided. `baseline` is
@@ -71,7 +71,7 @@ class MetricResult(NamedTuple):
 
 
 class CircuitResult(NamedTuple):
-    """What became of a circuit; latencies in ms, None where too few samples or infinite."""
+    """The result of a circuit; latencies in ms, None where too few samples or infinite."""
 
     name: str
     instances: int
@@ -184,7 +184,7 @@ LONG_WAIT_NS = 3_000_000_000
 
 
 class Awaited(NamedTuple):
-    """What a group waits for now, and in whom: `3 keys at notifier:notified`.
+    """What a group waits for now, and in which unit: `3 keys at notifier:notified`.
 
     `until_ns` is when it gives up (CLOCK_MONOTONIC), None where nothing bounds it. `units`: they
     should become ready or end; else all have ended that should, and what they owe is not there.
@@ -196,7 +196,7 @@ class Awaited(NamedTuple):
 
 
 class Observer(Protocol):
-    """Who watches a run while it goes on: the console, a stream of JSON lines."""
+    """Watches a run while it is running: the console, a stream of JSON lines."""
 
     def run_started(self, run: str, scenarios: tuple[Scenario, ...]) -> None: ...
 

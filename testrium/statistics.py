@@ -64,7 +64,7 @@ _OF_TAIL = 1 / 1.2816
 
 
 class Comparison(NamedTuple):
-    """A value beside earlier ones. `limit` is the worst value that is no regression.
+    """A value beside earlier ones. `limit` is the worst value that is not a regression.
 
     `spread` estimates their standard deviation, `factor` is how many of them are allowed, `change`
     is relative to the median (0.3: larger by 30 %), None where that is 0.

@@ -111,7 +111,7 @@ class Counted(int):
 
 
 def value_at(fields: object, path: str) -> object:
-    """What stands at `order.id` or `items.0` in mappings and lists; names may hold points.
+    """The value at `order.id` or `items.0` in mappings and lists; names may hold points.
 
     A text is read as JSON where a name leads into it. In what is None all is None.
 
@@ -203,7 +203,7 @@ class EnvValues:
 
 
 def env_names(declared: object) -> frozenset[str]:
-    """The names in all `${env.NAME}` of a declaration, however deep they stand."""
+    """The names in all `${env.NAME}` of a declaration, at any depth."""
     return frozenset(
         name
         for text in _texts(declared)

@@ -27,7 +27,7 @@ FAULTS = "faults"
 
 
 class Verdict(StrEnum):
-    """What a group, a circuit or a run comes to."""
+    """The result of a group, a circuit or a run."""
 
     PASS = "pass"  # noqa: S105 - a verdict, no password
     FAIL = "fail"
@@ -100,7 +100,7 @@ UNKNOWN_CODES = frozenset({Code.GAP, Code.CLOCK, Code.SAMPLES, Code.UNDECIDED})
 
 
 class Place(NamedTuple):
-    """A unit and a step; `*` stands for any."""
+    """A unit and a step; `*` means any."""
 
     unit: str
     step: str

@@ -185,7 +185,7 @@ class Text(NamedTuple):
     streams: tuple[Stream, ...]
 
     def prefix(self, stream: Stream) -> str:
-        """What stands before the numbers of a stream's lines."""
+        """The text in front of the numbers of a stream's lines."""
         return f"{stream.name}:" if len(self.streams) > 1 else ""
 
     def numbered(self) -> Iterable[tuple[str, str]]:

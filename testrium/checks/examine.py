@@ -24,7 +24,7 @@ MOST_AT_ONCE = 64_000_000
 
 
 class UnreadableError(TestriumError):
-    """A file that a check looks at is no file, too large, or cannot be read."""
+    """A file that a check looks at is not a regular file, is too large, or cannot be read."""
 
 
 class FileLines:

@@ -73,7 +73,7 @@ class FoundText(str):
 
 
 class ExpressionError(TestriumError):
-    """The values are such that the expression means nothing: a text is no number."""
+    """The expression cannot be computed with these values: a text is not a number."""
 
 
 class Expression(NamedTuple):
@@ -84,7 +84,7 @@ class Expression(NamedTuple):
     names: tuple[str, ...]
 
     def value(self, values: Mapping[str, Any]) -> Any:
-        """What it comes to. Raises ExpressionError."""
+        """Compute the expression. Raises ExpressionError."""
         try:
             return _value(self.tree, values)
         except ExpressionError as error:

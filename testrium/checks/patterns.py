@@ -55,7 +55,7 @@ def compiled(text: str, written: str | None = None) -> re.Pattern[str]:
 
 
 def filled(text: str, lookup: Callable[[str], str] | None) -> str:
-    """A regular expression with its `${...}` filled in; values stand for themselves in it."""
+    """A regular expression with its `${...}` filled in; values match themselves literally."""
     if lookup is None:
         return text
     return substitute(text, lambda name: re.escape(lookup(name)))

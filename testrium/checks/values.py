@@ -1,4 +1,4 @@
-"""The conditions of a check on a value: a text, or what stands at a place in a JSON document."""
+"""The conditions of a check on a value: a text, or a value at a path in a JSON document."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def read_json(text: str, name: str) -> tuple[Any, Failure | None]:
 
 
 def _as_json(text: Any) -> Any:
-    """What a found text is as JSON; itself where it is none."""
+    """A found text parsed as JSON, or the text itself where it is not JSON."""
     if not isinstance(text, FoundText):
         return text
     try:
@@ -104,7 +104,7 @@ _QUERY = re.compile(r"\$(?![^.\[])")
 
 
 class AbsentError(TestriumError):
-    """Nothing stands at that place of the document."""
+    """The document has no value at that path."""
 
 
 def check_path(text: str) -> None:
@@ -136,7 +136,7 @@ def parse(text: str) -> tuple[str | int, ...]:
 
 
 def value_at(document: Any, path: str) -> Any:
-    """What stands at `path`; of a JSONPath query that may have several results, their list.
+    """The value at `path`; for a JSONPath query that may have several results, their list.
 
     Raises:
         NotationError: it is no path.

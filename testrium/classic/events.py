@@ -35,7 +35,7 @@ VALID_EVENT_TYPES = set(TYPES)
 
 
 class _Connected:
-    """What the managers have in common: a database, and a connection for those who use SQL."""
+    """What the managers share: a database, and a connection for callers that use SQL."""
 
     database_path: str
     _log: AloneLog | RunLog
@@ -60,7 +60,7 @@ class Events_Manager(_Connected):
     """
 
     def __init__(self, Unit: str, path: str | os.PathLike[str] | None = ".") -> None:
-        """Raises TypeError or ValueError for what is no unit's name."""
+        """Raises TypeError or ValueError for an invalid unit name."""
         if Unit != "*":
             check_unit(Unit)
         self.Unit = Unit
@@ -101,7 +101,7 @@ class Events_Manager(_Connected):
         self._log.emit(self.Unit, step, event_type, event_key or None, meta)
 
     def flush(self) -> None:
-        """Store all that was emitted so far in Data.db, for those who read it with SQL."""
+        """Store all events so far in Data.db, so callers can read them with SQL."""
         self._log.flush()
 
     def list_events(self, unit: str | None = None) -> list[dict[str, Any]]:

@@ -49,7 +49,7 @@ class RunLog:
             yield connection
 
     def connection(self) -> sqlite3.Connection:
-        """A connection for those who read with SQL; what a run stores is the runner's to write."""
+        """A connection for reading with SQL; only the runner writes what a run stores."""
         from testrium.record.database import open_reader
 
         self.flush()

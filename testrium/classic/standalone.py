@@ -66,7 +66,7 @@ class AloneLog:
         self.flush()  # what a killed process has left
 
     def is_current(self) -> bool:
-        """False once the database was deleted, or another one stands in its place."""
+        """False once the database was deleted or replaced."""
         return _file_id(self._database) == self._file_id
 
     def emit(
@@ -93,7 +93,7 @@ class AloneLog:
             yield connection
 
     def connection(self) -> sqlite3.Connection:
-        """A connection of their own for those who use SQL, with all that was emitted until now."""
+        """A connection for callers that use SQL, with all events emitted until now."""
         self.flush()
         return connected_to(self._database)
 
@@ -172,7 +172,7 @@ class AloneLog:
         self._flush_if_current()
 
     def begin_fork(self) -> None:
-        """Before a fork: finish what a thread would go on with while the child is copied."""
+        """Before a fork: finish the work that a thread would continue while the child is copied."""
         if (thread := self._storing_soon) is not None:
             self._store_now.set()
             thread.join(FORK_WAITS_S)
@@ -265,7 +265,7 @@ class AloneLog:
 
 
 class SQLiteConnectionPool:
-    """At most so many connections to one SQLite file, each used by one thread at a time."""
+    """A limited number of connections to one SQLite file, each used by one thread at a time."""
 
     def __init__(self, max_connections: int, database_path: str) -> None:
         """Raises ValueError for a number below 1."""
@@ -278,7 +278,7 @@ class SQLiteConnectionPool:
         self._guard = threading.Lock()
 
     def get_connection(self) -> sqlite3.Connection:
-        """One that nobody uses. Raises RuntimeError where all are in use."""
+        """A free connection. Raises RuntimeError where all are in use."""
         with self._guard:
             if not self._free and len(self._taken) == self.max_connections:
                 raise RuntimeError("No available connections in the pool")
@@ -294,7 +294,7 @@ class SQLiteConnectionPool:
                 self._free.append(connection)
 
     def close_all_connections(self) -> None:
-        """Close those that nobody uses."""
+        """Close the free connections."""
         with self._guard:
             while self._free:
                 self._free.pop().close()

@@ -108,7 +108,7 @@ def _results(cwd: Path, run: str = "") -> Iterable[str]:
 
 
 class _Result(Completed):
-    """A group of the run that stands before it on the command line."""
+    """A group of the run that precedes it on the command line."""
 
     def _known(self, ctx: click.Context) -> Iterable[str]:
         return _results(Path.cwd(), ctx.params.get("run") or "")

@@ -41,7 +41,7 @@ def _limit(what: str) -> Callable[[_Command], _Command]:
 
 
 class _History(click.Group):
-    """What is no subcommand is the name of a group."""
+    """Takes a word that is not a subcommand as the name of a group."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -59,7 +59,7 @@ COMMANDS = {
 
 
 class Common(NamedTuple):
-    """Options that stand before the subcommand."""
+    """Options in front of the subcommand."""
 
     verbose: bool = False
     less: tuple[str, ...] = ()
@@ -104,7 +104,7 @@ def _groups_that_begin_so(
 
 
 def _hint(word: str) -> str:
-    """What somebody may have meant who wrote this in place of a command."""
+    """Suggest what the user may have meant by this word in place of a command."""
     from pathlib import Path
 
     if Path(word).exists():

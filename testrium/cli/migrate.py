@@ -211,7 +211,7 @@ def _changes(group: Group, shown: _Findings) -> Iterator[_Change]:
 
 
 def _changed(file: Path, edit: Callable[[TOMLDocument], None], appended: str = "") -> _Change:
-    """The change of one file; line endings and what stands before the first line are kept."""
+    """The change of one file; its line endings and byte order mark are kept."""
     import tomlkit
 
     before = file.read_bytes().decode("utf-8")
@@ -256,7 +256,7 @@ def _add(table: Table | None, key: str, value: Any, comment: str) -> None:
 
 
 def _entries(table: Table | None) -> list[tuple[int, TomlKey, Any]]:
-    """The keys of a table that stands in one piece, with their places in it."""
+    """The keys of a contiguous table, with their places in it."""
     body = getattr(getattr(table, "value", None), "body", ())
     return [(place, key, item) for place, (key, item) in enumerate(body) if key is not None]
 

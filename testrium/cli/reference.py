@@ -45,7 +45,7 @@ def explain_command(code: str) -> int:
 
 
 def _about_key(name: str) -> Iterator[str]:
-    """What each key of this name means; the name of its table may stand before it."""
+    """What each key of this name means; the name of its table may precede it."""
     from testrium.load.schema import json_schemas
 
     wanted, key = (part.replace("-", "_") for part in name.rpartition(".")[::2])

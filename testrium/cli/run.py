@@ -115,7 +115,7 @@ class RunOptions:
     coverage: bool
 
     def normalized(self, common: Common) -> RunOptions:
-        """With what stands before `run`, with the number of jobs, and with all paths in `paths`."""
+        """These options with those in front of `run`, the number of jobs, and all `paths`."""
         from testrium.run.schedule import usable_cores
 
         paths, shuffle = self.paths, self.shuffle
@@ -480,7 +480,7 @@ def _archive_writer(file: str, keep: str, reports: tuple[ReportChoice, ...]) -> 
 
 
 def _seed(console: Console, text: str | None) -> int | None:
-    """The seed of the order; one that the user did not choose is drawn, and told."""
+    """The seed of the order; without one from the user, draw it and print it."""
     if text is None:
         return None
     seed = int(text) if text else int.from_bytes(os.urandom(3))

@@ -36,7 +36,7 @@ def is_archive(run: str) -> bool:
 
 
 def as_shown(run: str, cwd: Path, result: RunResult) -> RunResult:
-    """The result as reports tell of it, as long as `run_folder` is open.
+    """The result as reports show it, as long as `run_folder` is open.
 
     Folders of an archived run are called what they are in it: what was unpacked is gone when the
     report is read. A group whose folder was not packed has none.
@@ -328,7 +328,7 @@ def learn_command(run: str) -> int:
 
 
 def _passed(results: tuple[GroupResult, ...]) -> list[GroupResult]:
-    """The first result of each group that passed; others are skipped, which is told."""
+    """The first result of each group that passed; prints which others are skipped."""
     chosen: dict[str, GroupResult] = {}
     for result in results:
         if result.verdict is Verdict.PASS:

@@ -69,7 +69,7 @@ def _leave(code: int) -> int:
 
 
 def _open_standard_streams() -> None:
-    """A stream that the shell has closed (`>&-`) is one that nobody reads."""
+    """Open closed standard streams (`>&-`) on the null device."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115

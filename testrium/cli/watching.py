@@ -1,4 +1,4 @@
-"""Commands for a person who looks on: `testrium watch`, `testrium up`, `testrium run --hold`."""
+"""Interactive commands: `testrium watch`, `testrium up`, `testrium run --hold`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SOURCES = (".py", ".toml")
 
 
 def refuse_in_ci(what: str) -> None:
-    """Raise UsageError on a build server, where nobody looks on."""
+    """Raise UsageError on a build server, where no person can answer."""
     if os.environ.get("CI", "").lower() not in ("", "0", "false"):
         raise UsageError(f"{what} waits for a person, and CI={os.environ['CI']} is set")
 

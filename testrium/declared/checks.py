@@ -193,7 +193,7 @@ class Check:
 
     @property
     def calls_plugin(self) -> bool:
-        """Whether code of somebody else is called to make it."""
+        """Whether a plugin is called to make it."""
         return bool(self.plugged or self.mapped) or any(one.plugged for one in self.normalize)
 
 

@@ -107,7 +107,7 @@ def _count(text: str) -> tuple[int, int | None, int]:
 
 
 def _has_step(text: str) -> bool:
-    """Whether a step stands in the last alternative of a hop."""
+    """Whether a step is in the last alternative of a hop."""
     return bool(text.rpartition("|")[2].partition(":")[2].strip())
 
 

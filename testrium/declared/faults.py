@@ -123,7 +123,7 @@ class Fault:
 
     @property
     def receiver(self) -> Signalled:
-        """Whom a signal, a kill or a pause concerns."""
+        """Which processes receive a signal, a kill or a pause."""
         return self.to or SIGNALLED.get(self.do, "session")
 
     @property
@@ -201,7 +201,7 @@ class Explore:
 
 @table
 class Decision:
-    """One decision of a schedule: the unit at the point `held` goes on only after `first`.
+    """One decision of a schedule: the unit at the point `held` continues only after `first`.
 
     Points are named `unit:step`, from the second time on with the number: `unit:step (2)`.
     """
@@ -212,7 +212,7 @@ class Decision:
 
 @table
 class Schedule:
-    """An order in which units are let go on at points; the same one gives the same order.
+    """An order in which units continue from points; the same schedule gives the same order.
 
     With a seed, each unit (process, thread) has a random priority, and the one that is let go on
     when the n-th point of the run is reached gets the lowest one, for each n in `changes`. Without

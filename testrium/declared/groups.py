@@ -316,7 +316,7 @@ class Scenario(NamedTuple):
         )
 
     def is_under_classic_rule(self, unit: Unit) -> bool:
-        """Whether `classic = true` may stop it: it should end by itself, and nobody needs it."""
+        """Whether `classic = true` may stop it: it should end by itself, and no unit needs it."""
         return (
             unit.stop == "self"
             and unit.has_process

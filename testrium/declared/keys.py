@@ -111,7 +111,7 @@ class Prepared:
 
 
 class Says:
-    """The one sentence about every value that does not fit what stands before it."""
+    """The one message for every value that does not fit the type in front of it."""
 
     def __init__(self, message: str) -> None:
         self.message = message

@@ -50,7 +50,7 @@ _COMPARISON: Final = r"(==|!=|>=|<=|>|<)?\s*([0-9]{1,12})"
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is a finite number; a boolean is none."""
+    """Whether it is a finite number; a boolean does not count."""
     if isinstance(value, float):
         return math.isfinite(value)
     return isinstance(value, int) and not isinstance(value, bool)

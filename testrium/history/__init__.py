@@ -1,4 +1,4 @@
-"""Earlier runs of a project: what became of them, and how their figures developed.
+"""Earlier runs of a project: their results, and how their figures developed.
 
     from testrium import history
 

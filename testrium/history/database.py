@@ -1,4 +1,4 @@
-"""The history: one small database per project that remembers what every run came to.
+"""The history: one small database per project that keeps the results of every run.
 
 Several runs may append at once. A run never fails because of its history: see `append_run`.
 """
@@ -86,7 +86,7 @@ ERRORS = (sqlite3.Error, UnicodeDecodeError)
 
 
 class UnusableFileError(sqlite3.DatabaseError):
-    """The file is no history that this version can use; `label` goes into its new name."""
+    """This version cannot use the file as a history; `label` goes into its new name."""
 
     def __init__(self, label: str, reason: str) -> None:
         super().__init__(reason)
@@ -94,7 +94,7 @@ class UnusableFileError(sqlite3.DatabaseError):
 
 
 def connect(path: Path, wait_s: float | None = None) -> sqlite3.Connection:
-    """Open the history, or make it; wait so long for others who hold it.
+    """Open or create the history; wait up to `wait_s` seconds for a lock.
 
     Raises UnusableFileError where the file is damaged, newer or not ours, and other errors of
     sqlite3 or the system where it cannot be opened at all.
@@ -145,7 +145,7 @@ def is_damage(error: sqlite3.Error | UnicodeDecodeError) -> bool:
 
 @contextlib.contextmanager
 def transaction(database: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """All or nothing. Waits for other writers: one that begins with reading could not."""
+    """All or nothing. Takes the write lock first, as a lock that is upgraded cannot wait."""
     database.execute("BEGIN IMMEDIATE")
     try:
         yield database
@@ -199,7 +199,7 @@ def _is_new(database: sqlite3.Connection) -> bool:
 
 
 def _statements(script: str) -> Iterator[str]:
-    """The statements of a script: `executescript` would commit the transaction it stands in."""
+    """The statements of a script: `executescript` would commit the open transaction."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line
@@ -395,7 +395,7 @@ class History:
             raise self._failed(error) from error
 
     def latest_results(self) -> tuple[ResultRecord, ...]:
-        """What the last run of each result (folder, mode, parameters) came to, repeats included.
+        """The last result of each folder, mode and parameter set, repeats included.
 
         Without their figures.
         """
@@ -506,7 +506,7 @@ def append_run(
 def expected_durations(
     state_folder: Path, *, of_shards: bool = True
 ) -> tuple[dict[str, float], tuple[str, ...]]:
-    """`History.durations`, and notices; {} where there is no history yet, or it cannot be read.
+    """`History.durations` and notices; {} where the history is missing or cannot be read.
 
     A run never fails because of its history.
     """

@@ -48,7 +48,7 @@ class PastReader:
         self._kept: dict[str, RunResult | None] = {}
 
     def past_of(self, group: GroupResult, detail: RunDetail) -> Past:
-        """What was before one result; empty where there is no history."""
+        """The results before one result; empty without a history."""
         records = self._records(group)
         if not records:
             return Past()

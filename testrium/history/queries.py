@@ -202,7 +202,7 @@ def find_run(beginning: str = "", *, before: str | None = None, project: Path | 
 
 
 def machine_scores(runs: Collection[str], *, project: Path | None = None) -> dict[str, float]:
-    """The score of the machine, for those of these runs that were stored with one.
+    """The score of the machine for each of these runs that has one.
 
     `testrium benchmark` measures it.
     """
@@ -216,7 +216,7 @@ def normalized_s(run: RunRecord, score: float) -> float:
 
 
 def accept(group: str, *, project: Path | None = None) -> str:
-    """Take what the group came to so far as no measure any more, after a change that was meant.
+    """Stop comparing with the group's results so far, after an intended change.
 
     `--max-regression` and `max-regression` compare with later runs only, once there are enough.
 
@@ -234,14 +234,14 @@ def accept(group: str, *, project: Path | None = None) -> str:
 
 
 def notices(*, project: Path | None = None) -> tuple[str, ...]:
-    """What opening the history's file comes to: one that is damaged is set aside now, and told."""
+    """Open the history's file; if it is damaged, it is set aside and a notice says so."""
     with _opened(project) as history:
         return () if history is None else history.notices
 
 
 @contextmanager
 def _opened(project: Path | None) -> Iterator[History | None]:
-    """The history; None where there is none: who only looks makes nothing."""
+    """The history, or None without one: reading never creates it."""
     state = state_folder(Path.cwd() if project is None else project)
     if not (state / FILE).exists():
         yield None

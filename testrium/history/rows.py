@@ -226,5 +226,5 @@ def params_text(params: Mapping[str, str]) -> str:
 
 
 def text(value: str) -> str:
-    """Text as SQLite can hold it: bytes that are no UTF-8 (in paths) are escaped."""
+    """Text as SQLite can hold it: bytes that are not UTF-8 (in paths) are escaped."""
     return value.encode("utf-8", "backslashreplace").decode()

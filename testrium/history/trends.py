@@ -1,4 +1,4 @@
-"""What the results of many runs come to: flaky ones, slow ones, figures over time, differences.
+"""Evaluate the results of many runs: flaky and slow ones, figures over time, differences.
 
 Pure functions of the history's records.
 """

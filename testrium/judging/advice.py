@@ -128,7 +128,7 @@ async def _write(pipe: asyncio.StreamWriter, data: bytes) -> None:
 
 
 async def _read(pipe: asyncio.StreamReader) -> str:
-    """Everything is read, so that nobody is held up; the beginning is kept."""
+    """Read everything, or the writer would block; keep the beginning."""
     kept = b""
     while data := await pipe.read(1 << 16):
         kept += data[: max(0, MOST_BYTES - len(kept))]

@@ -118,7 +118,7 @@ def repeat_verifications(
 
 
 def _repeated(scenario: Scenario, database: Path) -> list[dict[str, Any]]:
-    """In a process of its own, which stands where the unit `tests` stood."""
+    """Repeat the checks in a process with the environment and folder of the unit `tests`."""
     folder = RunFolder(database.parent.resolve())
     around = Surroundings(scenario, "", folder, stored_ports(database), "", "")
     # What is emitted now would change the stored run.

@@ -28,7 +28,7 @@ LIMIT_S = 60.0
 
 
 class _BadModelError(TestriumError):
-    """The model of the user's raised, or is none; says where."""
+    """The user's model raised, or is not a model; the message says where."""
 
 
 def judge_histories(scenario: Scenario, events: Sequence[Event]) -> tuple[Finding, ...]:

@@ -24,7 +24,7 @@ _T = TypeVar("_T")
 
 
 class GivenUpError(TestriumError):
-    """Nobody waits for the result any more."""
+    """The result is no longer wanted."""
 
 
 class Worker:
@@ -206,7 +206,7 @@ def _keep(
 
 
 def _end_of(pid: int, life: Connection) -> int | None:
-    """How the child has ended; None where nobody waits for that any more."""
+    """How the child has ended; None where the wait was given up."""
     ended = os.pidfd_open(pid)
     try:
         poll = select.poll()

@@ -144,7 +144,7 @@ class Search:
             yield from self._search(start, root, seen)
 
     def may_come_to(self, folder: Path, root: Path) -> bool:
-        """Whether a search from `root` could come to the folder."""
+        """Whether a search from `root` could reach the folder."""
         while folder != root:
             if not self._is_searched(folder, root) or is_group(folder.parent):
                 return False
@@ -293,7 +293,7 @@ def find_groups(paths: Sequence[Path], search: Search) -> tuple[Found, ...]:
 
 
 def _named(path: Path, search: Search) -> Iterator[Found]:
-    """The groups that one argument stands for."""
+    """The groups that one argument names."""
     root = (search.cwd / path).resolve()
     try:
         if not root.exists() and (below := (search.home / path).resolve()).is_dir():

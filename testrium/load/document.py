@@ -64,7 +64,7 @@ class Complaints:
         self._problems[Problem(file, line, key, message)] = None
 
     def tell_no_more(self) -> None:
-        """What is wrong at each place with a problem is told: what follows from it is not."""
+        """Report nothing more at places that already have a problem: it would follow from it."""
         self._told = {(one.file, one.line, one.key) for one in self._problems}
 
     def notice(self, file: str, line: int | None, key: str, message: str) -> None:
@@ -145,7 +145,7 @@ class Document:
 
 
 class Spot(NamedTuple):
-    """A place in a document, and where to complain about what stands there."""
+    """A place in a document, and where to report problems with its value."""
 
     document: Document
     path: KeyPath
@@ -157,7 +157,7 @@ class Spot(NamedTuple):
 
     @property
     def value(self) -> Any:
-        """What stands here, as tomllib read it."""
+        """The value here, as tomllib read it."""
         found: Any = self.document.data
         for part in self.path:
             found = found[part]
@@ -165,7 +165,7 @@ class Spot(NamedTuple):
 
     @property
     def raw(self) -> Any:
-        """What stands here, or None where nothing does."""
+        """The value here, or None without one."""
         try:
             return self.value
         except (LookupError, TypeError):

@@ -241,7 +241,7 @@ class _Reader:
             self._wrong("jitter_ns", f"has no meaning with do = {do!r}")
 
     def _place(self, field: str) -> Place | None:
-        """A probe that exists as far as that can be told."""
+        """A probe that exists, as far as this can be checked."""
         place: Place | None = self.reading[field]
         if place is None:
             self._good = False  # complained about already
@@ -267,7 +267,7 @@ class _Reader:
         return place
 
     def _check_failpoint(self, at: Place, do: str) -> None:
-        """Whether who emits the probe can do that."""
+        """Check that the program that emits the probe can do this."""
         file = self._files.get(at.unit)
         if file is None:
             return  # its file could not be read

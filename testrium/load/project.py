@@ -99,7 +99,7 @@ def schema_folder(cwd: Path) -> Path:
 
 
 def state_folder(cwd: Path) -> Path:
-    """Where runs and the history are kept for someone who calls from `cwd`."""
+    """The folder of runs and history for a command that starts in `cwd`."""
     return find_project(cwd).state_folder
 
 
@@ -168,7 +168,7 @@ def _typed(text: str, default: str | float | bool) -> str | int | float | bool:
 
 
 class _File(NamedTuple):
-    """A file that could be the project's, and where its table stands."""
+    """A file that could be the project file, and the place of its table."""
 
     path: Path
     table: Spot

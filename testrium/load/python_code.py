@@ -55,7 +55,7 @@ class PythonCode:
         self._read: dict[Path, Names] = {}
 
     def module(self, name: str) -> Names | None:
-        """The names of a module in the group's folder; None where there is no such file."""
+        """The names in a module of the group's folder; None if the file does not exist."""
         path = self._file(name)
         if path is None:
             return None

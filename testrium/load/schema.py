@@ -178,7 +178,7 @@ def _sentence(text: str) -> str:
 
 
 def descriptions(kind: type[Any]) -> dict[str, str]:
-    """What stands below each field of a declaration, by field."""
+    """The docstring below each field of a declaration, by field."""
     found: dict[str, str] = {}
     for each in reversed(kind.__mro__[:-1]):
         found |= dict(_docstrings(each))

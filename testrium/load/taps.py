@@ -71,7 +71,7 @@ def read_taps(
 
 
 def with_taps(stations: Stations, taps: Iterable[Tap]) -> Stations:
-    """The same, with the steps that probes of taps stand for."""
+    """The same, with the steps that probes of taps emit."""
     steps = dict(stations.steps)
     for tap in taps:
         for probe in tap.probes:

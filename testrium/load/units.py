@@ -178,7 +178,7 @@ def _files_in(units: Path) -> dict[str, Path]:
 def read_only_table(
     document: Document, name: str, complaints: Complaints
 ) -> tuple[dict[str, Any], Spot] | None:
-    """The one table of a unit's file, and where it stands; what is wrong around it is noted.
+    """The one table of a unit's file, and its place; problems around it are noted.
 
     It is found even where its name is wrong, to find all mistakes.
     """
@@ -555,7 +555,7 @@ def _plugged(unit: Unit, file: UnitFile, own: tuple[Plugin, ...]) -> Unit:
 def found_plugin(
     kind: str, name: str, spot: Spot, own: tuple[Plugin, ...], builtin: Iterable[str]
 ) -> Plugin | None:
-    """The plugin of this name; None, and a problem noted, where there is none."""
+    """The plugin of this name; without one, note a problem and return None."""
     known = [*builtin, *(p.name for p in (*own, *installed_plugins(kind)) if p.kind == kind)]
     if name not in known:
         spot.wrong(f"must be one of: {', '.join(known) or 'no plugin'}{did_you_mean(name, known)}")

@@ -73,7 +73,7 @@ _QUOTED: Final = r"'([^']*)'"
 
 
 class Table(Generic[T]):
-    """A table that was read: its value, and where the keys stand that it or defaults give."""
+    """A table that was read: its value, and the places of the keys from it or from defaults."""
 
     __slots__ = ("inherited", "kept", "spot", "spots", "value", "wrong")
 
@@ -101,7 +101,7 @@ class Table(Generic[T]):
         return self.spots.get(field, self.spot)
 
     def item(self, field: str, index: int) -> Spot:
-        """Where an item of a list stands; a single table may stand for a list."""
+        """The place of an item of a list; a single table counts as a list."""
         if isinstance(self.at(field).raw, dict):
             return self.at(field)
         return self.at(field).at(self.kept[field][index] if field in self.kept else index)

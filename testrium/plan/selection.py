@@ -34,7 +34,7 @@ _WORDS = frozenset({"and", "or", "not", "(", ")"})
 
 
 def parse_tags(expression: str) -> TagTest:
-    """The test that an expression stands for.
+    """The test that an expression describes.
 
     Raises:
         UsageError: it is no expression; the message points at the place.
@@ -232,7 +232,7 @@ def _check_requirements(groups: Sequence[Group], wanted: Iterable[str]) -> None:
 
 
 def _left_out(groups: Sequence[Group], names: Iterable[str]) -> frozenset[str]:
-    """The ids of all that the names stand for."""
+    """The ids that the names select."""
     by_name: dict[str, set[str]] = {}
     for group in groups:
         for name in (group.id, group.folder.name):

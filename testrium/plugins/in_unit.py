@@ -61,7 +61,7 @@ def run_unit() -> Any:
 
 
 def wait_ready(arguments: list[str]) -> None:
-    """Ask the plugin until it says yes; one that raises says no, and why is kept in a file."""
+    """Ask the plugin until it answers yes; an exception means no, and is kept in a file."""
     plugin, told, *words = arguments
     settings = dict(word.split("=", 1) for word in words)
     is_ready = load_plugin(_decoded(plugin))

@@ -119,7 +119,7 @@ def written(shift_ns: int) -> str:
 
 
 def read_ns(path: str) -> int:
-    """What the file says, in ns; 0 where there is none."""
+    """The time in the file, in ns; 0 without a file."""
     try:
         with open(path, encoding="ascii") as file:  # noqa: PTH123 - pathlib is slow to import
             text = file.read().strip()

@@ -41,7 +41,7 @@ HOST = "127.0.0.1"
 
 
 def connected(address: str) -> socket.socket:
-    """A socket that blocks. Raises OSError: nobody listens there."""
+    """Connect a blocking socket. Raises OSError where the connection is refused."""
     if not address.startswith(TCP):
         wire = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -102,7 +102,7 @@ async def wait_for_async(place: str, key: str | None, timeout: float | None) -> 
 def _event(
     answer: dict[str, Any], place: str, key: str | None, timeout: float | None
 ) -> ProbeRecord:
-    """The event of an answer; raises TimeoutError where there is none, and will be none."""
+    """The event of an answer; raises TimeoutError where no event can come any more."""
     if answer["event"] is None:
         ended = answer.get("ended")
         raise _given_up(place, key, f": {ended}" if ended else _within(timeout))
@@ -112,7 +112,7 @@ def _event(
 def wait_request(
     place: str, key: str | None, timeout: float | None, *, asker: str | None = None
 ) -> dict[str, Any]:
-    """The question for `place`. Raises TypeError or ValueError for what is none.
+    """The request for `place`. Raises TypeError or ValueError for an invalid place.
 
     `asker` is the unit that waits; with it the end of the unit that should emit is an answer too.
     """
@@ -209,7 +209,7 @@ def _within(timeout: float | None) -> str:
 
 
 def _given_up(place: str, key: str | None, why: str) -> TimeoutError:
-    """The error of a wait; what was waited for goes with it, for the event that tells of it."""
+    """The error of a wait; it carries what was waited for, for the event that records it."""
     suffix = "" if key is None else f" with key {key!r}"
     error = TimeoutError(f"no probe {place}{suffix}{why}")
     error.waited_for = {"place": place, "key": key}  # type: ignore[attr-defined]

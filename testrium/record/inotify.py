@@ -116,7 +116,7 @@ class Watching:
             self._callback(file)
 
     def look(self) -> None:
-        """Call back with all that was written before this call, as far as somebody tells."""
+        """Call back with all files that were written before this call."""
         if self._inotify is not None:
             self._heed_news()
         for file in self._unseen:

@@ -55,7 +55,7 @@ async def listen_streams(
 
 
 class _Doorman(asyncio.Protocol):
-    """Hears the token, and hands the connection on; hangs up on whoever says something else."""
+    """Reads the token and hands the connection on; closes connections without the token."""
 
     def __init__(self, token: str, make: Callable[[], asyncio.Protocol]) -> None:
         self._greeting = f"{token}\n".encode()

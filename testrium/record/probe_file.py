@@ -1,4 +1,4 @@
-"""Read a probe file that is still being written: what each line says, or why it is no probe."""
+"""Read a probe file that is still being written: each line as a probe, or why it is not one."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class MetricLine(NamedTuple):
 
 
 class BadLineError(ValueError):
-    """The line is no probe; the message says why."""
+    """The line is not a probe; the message says why."""
 
 
 def parse_line(line: bytes) -> ProbeLine | MetricLine:
@@ -263,7 +263,7 @@ _TAIL = 256
 
 
 class Batch(NamedTuple):
-    """What one read of a file gave. `more`: the file goes on behind it."""
+    """The result of one read of a file. `more`: the file continues behind it."""
 
     readings: list[Reading]
     damages: list[DamageFields]
@@ -347,7 +347,7 @@ class ProbeFile:
         return self.size() != self.offset
 
     def was_modified(self) -> None:
-        """Somebody has written to it just now; a `touch` changes its time without that."""
+        """Note that the file was written just now; a `touch` alone changes only its time."""
         if self._mtime_ns is None or self._modified:
             return
         status = self._status_of_path()
@@ -366,7 +366,7 @@ class ProbeFile:
         return self._fd
 
     def _read_at(self, count: int, ahead: int = 0) -> bytes:
-        """Up to so many bytes from `offset` on; not with os.pread, which Windows lacks."""
+        """Read up to `count` bytes, `ahead` of `offset`; without os.pread, which Windows lacks."""
         fd = self._open()
         os.lseek(fd, self.offset + ahead, os.SEEK_SET)
         return os.read(fd, count)
@@ -412,7 +412,7 @@ class ProbeFile:
         return batch._replace(more=not at_end)
 
     def read_rest(self, first_id: int, read_ns: int | None = None) -> Batch:
-        """Take what stands behind the last newline: a line whose writer will not go on."""
+        """Take the rest behind the last newline: a line whose writer has ended."""
         damages, status = self._tampering()
         data = b"" if status is None else self._read_at(MAX_LINE)
         if not data or b"\n" in data:
@@ -424,7 +424,7 @@ class ProbeFile:
         return self._take(lines, first_id, read_ns or time.monotonic_ns(), damages)
 
     def read_end(self) -> list[DamageFields]:
-        """What was done to the file besides appending to it, once nobody writes to it any more."""
+        """What was done to the file besides appending, once its writers have ended."""
         rested = self.rests
         if rested and not self._displaced and not self.is_displaced():
             there = self._status_of_path()
@@ -450,7 +450,7 @@ class ProbeFile:
         return not self._displaced and there != self._identity
 
     def go_to(self, offset: int) -> None:
-        """Go on there: another process has read up to it."""
+        """Continue there: another process has read up to it."""
         self.offset, self._tail, self._mtime_ns = offset, b"", None
 
     def _step_over(self, data: bytes) -> None:

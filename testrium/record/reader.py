@@ -59,7 +59,7 @@ _STANDING = ("SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU")
 
 
 def without_faults(events: Sequence[Event]) -> tuple[tuple[Event, ...], tuple[Event, ...]]:
-    """The events of probes, and those that tell of planned faults: these have no owner."""
+    """The events of probes, and those that record planned faults: these have no owner."""
     return (
         tuple([event for event in events if event.owner]),
         tuple([event for event in events if not event.owner]),

@@ -1,4 +1,4 @@
-"""Store what probe files, logs and faults tell in Data.db, and answer those who wait for it."""
+"""Store events from probe files, logs and faults in Data.db, and answer waiting processes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Answer = Callable[[Event | InfraError], None]
 
 
 class Wait:
-    """Somebody waits for an event of `unit` at `step`; `*` is any, None is any too."""
+    """A wait for an event of `unit` at `step`; `*` is any, None is any too."""
 
     def __init__(
         self,
@@ -336,7 +336,7 @@ class Recorder:
             await self._read_up_to({file: file.size()})
 
     def hurry(self, limit_s: float) -> None:
-        """Read for so long at most from now on; what is then not stored stays in the files.
+        """Read only until a deadline from now on; the rest stays in the files.
 
         `recovery` reads it when somebody looks at the run again.
         """
@@ -356,7 +356,7 @@ class Recorder:
         self._store_batches([])
 
     def rest(self, path: Path | str) -> None:
-        """Nobody is left who would write to this file: hold no descriptor of it.
+        """Close the descriptor of this file: its writers have ended.
 
         It is opened again if somebody does nevertheless.
         """
@@ -422,7 +422,7 @@ class Recorder:
         return wait
 
     def withdraw(self, wait: Wait) -> None:
-        """Nobody waits for this any more."""
+        """Withdraw this wait."""
         self._pending.remove(wait)
 
     def find(
@@ -501,7 +501,7 @@ class Recorder:
             self._turn = self._loop.call_soon(self._take_turn, between)
 
     def _take_turn(self, between: int) -> None:
-        """Store one batch of what was written; errors go to whoever waits.
+        """Store one batch of what was written; errors go to the waiting callers.
 
         Long files have to wait for `between` more turns.
         """
@@ -510,7 +510,7 @@ class Recorder:
             self._take_batch(between)
 
     def _take_batch(self, between: int) -> None:
-        """What has little to read comes before what has much: somebody may wait for it."""
+        """Read short files before long ones: a process may wait for their events."""
         batches: list[tuple[ProbeFile, Batch]] = []
         count = 0
         try:
@@ -539,7 +539,7 @@ class Recorder:
         return len(batch.readings) + len(batch.damages)
 
     async def _read_up_to(self, sizes: dict[ProbeFile, int]) -> None:
-        """Wait until turns have stored so much of each file, or all of its whole lines."""
+        """Wait until each file is stored up to its mark, or all of its whole lines are."""
         self._check()
         for file, size in sizes.items():
             if file.offset < size:

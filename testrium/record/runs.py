@@ -40,7 +40,7 @@ def short_folder() -> str:
 
 
 def remove_left(run: str) -> None:
-    """Remove what a run that is no more has left of its temporary folders."""
+    """Remove the temporary folders that a dead run has left."""
     for folder in _folders():
         with contextlib.suppress(OSError):
             for entry in os.scandir(folder):
@@ -125,7 +125,7 @@ def new_run_id() -> str:
 
 @contextlib.contextmanager
 def claimed(run_folder: Path) -> Iterator[None]:
-    """Hold a run's folder while its run goes on: nobody removes it meanwhile.
+    """Hold a run's folder while the run is active: no command removes it meanwhile.
 
     The kernel ends the claim with the process, so that a killed run is not kept for ever; such a
     run is one of the `lost_runs`. Raises InfraError: nothing can be written there.
@@ -173,7 +173,7 @@ def prune(state_folder: Path, keep: int = 50) -> tuple[str, ...]:
 
 
 def remove(run_folders: Iterable[Path]) -> tuple[str, ...]:
-    """Remove runs, but none that goes on; returns the ids of those that are gone."""
+    """Remove runs that are not active; return the ids of the removed ones."""
     from shutil import rmtree  # 10 ms, and there is seldom anything to remove
 
     removed = []
@@ -207,7 +207,7 @@ def _is_lost(run_folder: Path) -> bool:
 
 
 def is_claimed(run_folder: Path) -> bool:
-    """Whether the run in this folder goes on."""
+    """Whether the run in this folder is still running."""
     try:
         descriptor = os.open(run_folder / _LOCK, os.O_RDWR)
     except OSError:

@@ -34,7 +34,7 @@ class Endings:
         self._numbers = count()
 
     def tell(self, end: End) -> None:
-        """A unit has come to its last end."""
+        """A unit has ended for the last time."""
         self._ends[end.unit] = described(end)
         self._answer(end.unit)
 
@@ -133,7 +133,7 @@ class WaitServer:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Hang up: whoever still waits learns that the run has ended."""
+        """Hang up: processes that still wait learn that the run has ended."""
         self._server.close()
         for _turn in range(TURNS_TO_CLOSE):
             await asyncio.sleep(0)  # whom the server has just accepted becomes known
@@ -171,7 +171,7 @@ class _Asker(asyncio.Protocol):
         self._transport = transport
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """The process hung up, or is gone: nobody waits for these answers any more."""
+        """The process hung up, or is gone: its answers are not needed any more."""
         self._opened.discard(self)
         for wait in self._waits:
             self._recorder.withdraw(wait)
@@ -180,7 +180,7 @@ class _Asker(asyncio.Protocol):
             take_back()
 
     def hang_up(self) -> None:
-        """Close, whatever is still to be sent: nobody reads it."""
+        """Close the connection, and drop what is still to be sent."""
         if self._transport is not None:
             self._transport.abort()
 

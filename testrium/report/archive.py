@@ -165,7 +165,7 @@ class ArchiveWriter(Writer):
             raise UsageError(f"{choice.option}: {choice.target!r} must be a file NAME.zip")
 
     def run_ended(self, result: RunResult) -> None:
-        """Write the archive; of a run that was not started there is none. Raises InfraError."""
+        """Write the archive; a run that was not started has none. Raises InfraError."""
         if result.folder is None:
             return
         folders = [
@@ -179,7 +179,7 @@ class ArchiveWriter(Writer):
 
 
 class _MaskedContent:
-    """What stands in an archive in the place of files that hold what is masked."""
+    """What an archive holds in place of files with masked content."""
 
     def __init__(self, result: RunResult) -> None:
         masks: Mapping[Path, Mask] = {

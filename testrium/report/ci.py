@@ -134,7 +134,7 @@ def _fill_suite(suite: ET.Element, result: GroupResult, cwd: Path) -> None:
 
 
 def _fill_circuit(case: ET.Element, result: GroupResult, circuit: CircuitResult) -> None:
-    """What is wrong with a circuit, or what else concerns it; its figures."""
+    """The findings and notes of a circuit, and its figures."""
     own = [one for one in result.judgement.findings if one.circuit == circuit.name]
     lines = [f"{one.code} at {one.where}: {one.message}" for one in own]
     if circuit.verdict in BAD_VERDICTS:
@@ -175,7 +175,7 @@ def _fail(
     *,
     undecided: bool = False,
 ) -> None:
-    """A part of a group that was expected to fail is no failure either."""
+    """Add a failure; a part of a group that was expected to fail is skipped instead."""
     element = "error" if undecided else "failure"
     if group.verdict is Verdict.XFAIL:
         element = "skipped"
@@ -184,7 +184,7 @@ def _fail(
 
 
 def _fill_case(case: ET.Element, result: GroupResult, cwd: Path) -> None:
-    """What the group came to, its earlier tries, and the files to look at."""
+    """The result of the group, its earlier tries, and the files to look at."""
     element = _ELEMENTS.get(result.verdict)
     if element is not None:
         outcome = ET.SubElement(case, element, message=xml_text(group_text.message(result)))

@@ -241,7 +241,7 @@ class Console:
         )
 
     def waiting(self, scenario: Scenario, awaited: Awaited | None) -> None:
-        """Observer: what the group waits for. Without a terminal a long wait is told once."""
+        """Observer: what the group waits for. Without a terminal, print a long wait once."""
         label = wording.label(scenario)
         if awaited is not None:
             mask = mask_of(scenario)
@@ -320,7 +320,7 @@ class Console:
         return asked or None
 
     def show(self, result: RunResult) -> None:
-        """Tell of a stored run what was told at its end: a line per group, then `finish`.
+        """Print a stored run as at its end: a line per group, then `finish`.
 
         Where all passed there is nothing else to read: so their tables are shown.
         """
@@ -349,7 +349,7 @@ class Console:
         self._write(event_lines(title, events, self._symbols, width=self.width()))
 
     def tell(self, lines: Iterable[Line]) -> None:
-        """Tell lines that somebody else has made."""
+        """Print lines that were made elsewhere."""
         self._write(lines)
 
     # Lines -----------------------------------------------------------------------------------
@@ -380,7 +380,7 @@ class Console:
         return line(Span(f"{prefix} {self._symbols.bar} ", "dim"), text, hanging=2)
 
     def width(self) -> int | None:
-        """Columns to fill; None where nobody asked for a layout: a log is better searched whole."""
+        """Columns to fill; None without a terminal: whole lines are better to search."""
         if not self._terminal:
             return None
         from shutil import get_terminal_size  # 4 ms, which only a terminal is worth

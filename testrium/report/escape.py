@@ -69,7 +69,7 @@ def encodable(text: str, encoding: str) -> str:
 
 
 def xml_text(text: str) -> str:
-    """Text that an XML 1.0 document may hold; markup is escaped by whoever serialises it.
+    """Text that an XML 1.0 document may hold; the serializer escapes its markup.
 
     Line feeds and tabs stay, so that a traceback can be read.
     """
@@ -140,7 +140,7 @@ def cells(text: str) -> int:
 
 
 def cut(text: str, width: int, ellipsis: str = "…") -> str:
-    """What of the text, made visible, fits into so many columns; an ellipsis says if it is cut."""
+    """Make the text visible and cut it to `width` columns, with an ellipsis."""
     text = visible(text)
     if cells(text) <= width:
         return text
@@ -155,7 +155,7 @@ def cut(text: str, width: int, ellipsis: str = "…") -> str:
 
 
 def cut_names(names: Sequence[str], width: int, ellipsis: str = "…") -> list[str]:
-    """Names of at most so many columns that can still be told apart.
+    """Cut names to `width` columns and keep them distinct.
 
     One that is too wide loses its middle: names that lie in one folder differ at their ends. Where
     no place of the cut tells all of them apart, those that would look alike get a number.

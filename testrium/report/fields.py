@@ -116,7 +116,7 @@ class LeakReport(TypedDict):
 
 
 class UnitReport(TypedDict):
-    """What became of a unit's last process. Times are seconds from the group's `started_ns`."""
+    """How a unit's last process ended. Times are seconds from the group's `started_ns`."""
 
     name: str
     state: StateText
@@ -159,7 +159,7 @@ class UnitReport(TypedDict):
 
 
 class CircuitReport(TypedDict):
-    """What became of a circuit; null where there were too few samples."""
+    """The result of a circuit; null where there were too few samples."""
 
     name: str
     instances: int
@@ -179,7 +179,7 @@ class NoteReport(TypedDict):
 
 
 class TestReport(TypedDict):
-    """What a test function, a test of a suite or a callback came to."""
+    """The result of a test function, a test of a suite or a callback."""
 
     name: str
     verdict: Annotated[VerdictText, Field(default=None)]
@@ -203,7 +203,7 @@ class TestReport(TypedDict):
 
 
 class CheckReport(TypedDict):
-    """What a check came to."""
+    """The result of a check."""
 
     name: str
     passed: Annotated[bool, Field(default=True)]
@@ -254,7 +254,7 @@ class RuleReport(TypedDict):
 
 
 class MetricReport(TypedDict):
-    """What became of a figure that `[metrics]` names, or that was reported or compared."""
+    """The result of a figure that `[metrics]` names, or that was reported or compared."""
 
     name: str
     rule: Annotated[RuleReport | None, Field(default=None)]

@@ -254,7 +254,7 @@ def unproved(result: RunResult) -> Iterator[Line]:
 def group_block(
     view: GroupView, symbols: Symbols, *, width: int | None = None, detailed: bool = False
 ) -> list[Line]:
-    """What a group came to, the root cause first.
+    """The result of a group, the root cause first.
 
     `detailed` adds the tables of its circuits, units and tests. `width` None: all is shown.
     """
@@ -293,7 +293,7 @@ def _head(view: GroupView) -> Line:
 
 
 def _fault(fault: FaultView) -> Line:
-    """A planned fault: what was done, to whom, and when."""
+    """A planned fault: its action, its target and its time."""
     facts = [] if fault.pid is None else [f"pid {fault.pid}"]
     if fault.key is not None:
         facts.append(f"key {cut(fault.key, _KEY_WIDTH // 2)}")

@@ -1,4 +1,4 @@
-"""How far a run is, as lines of JSON in its folder while it goes on: what the dashboard shows.
+"""The progress of a running run, as lines of JSON in its folder, for the dashboard.
 
 The runner appends, anyone who may read the folder reads; the file is gone once the report is
 there, and stays where the run was killed. Times are wall time, seconds since 1970.
@@ -145,7 +145,7 @@ class ProgressFile:
 
 
 class GroupProgress(NamedTuple):
-    """A group of a run that goes on. `verdict` "": it runs, or waits for its turn."""
+    """A group of a running run. `verdict` "": it runs, or waits for its turn."""
 
     label: str
     started: float | None = None
@@ -171,7 +171,7 @@ class RunProgress:
         self._rest = b""
 
     def read(self) -> None:
-        """Take in what was written since; nothing where there is no file (any more)."""
+        """Read what was written since the last call; a missing file changes nothing."""
         try:
             with self._path.open("rb") as file:
                 if file.seek(0, os.SEEK_END) < self._offset:  # a further round has begun

@@ -290,7 +290,7 @@ def _group(data: GroupReport, run_dir: Path | None, modes: tuple[Any, ...]) -> G
 
 
 def _patterns(texts: Iterable[str]) -> tuple[str, ...]:
-    """Of what is masked; ValueError where one is no regular expression."""
+    """Compile the patterns of `mask`. Raises ValueError for an invalid regular expression."""
     for text in texts:
         try:
             re.compile(text)

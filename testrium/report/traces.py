@@ -52,7 +52,7 @@ class TraceWriter(Writer):
     needs_target = True
 
     def __init__(self, target: str | None, cwd: Path) -> None:
-        """Raises UsageError: it is no URL, or a package is missing."""
+        """Raises UsageError where the URL is invalid or a package is missing."""
         super().__init__(target, cwd)
         self._url = "" if target is None else endpoint(target)
         if find_spec("google") is None or find_spec("opentelemetry") is None:

@@ -1,4 +1,4 @@
-"""The metrics of a group: what somebody reported, limited or compared, in words."""
+"""The metrics of a group: reported, limited or compared figures, in words."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class MetricView(NamedTuple):
 
 
 def metric_views(judgement: Judgement) -> tuple[MetricView, ...]:
-    """What became of the metrics, in the order of the judgement."""
+    """The results of the metrics, in the order of the judgement."""
     measures = {measure.name: measure for measure in judgement.measures}
     return tuple(_metric_view(result, measures.get(result.name)) for result in judgement.metrics)
 
@@ -68,7 +68,7 @@ def _metric_view(result: MetricResult, measure: Measure | None) -> MetricView:
 
 
 def _details(measure: Measure) -> str:
-    """What was told with a value: `rows=100 cached=true`."""
+    """The details reported with a value: `rows=100 cached=true`."""
     return " ".join(
         f"{name}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
         for name, value in measure.details.items()

@@ -88,7 +88,7 @@ def outcome(result: GroupResult) -> str:
 
 
 def how_ended(end: End) -> str:
-    """What became of a unit, as the rest of a sentence that starts with its name."""
+    """How a unit ended, as the rest of a sentence that starts with its name."""
     if end.cause is EndCause.SELF:
         if end.signal is not None:
             text = f"ended by {end.signal}"
@@ -111,7 +111,7 @@ def how_ended(end: End) -> str:
 
 
 def counts(groups: Iterable[GroupResult]) -> tuple[tuple[Verdict, int], ...]:
-    """How many groups came to each verdict, without the zeros."""
+    """The number of groups of each verdict, without zeros."""
     number = Counter(group.verdict for group in groups)
     return tuple((verdict, number[verdict]) for verdict in OUTCOMES if number[verdict])
 

@@ -1,4 +1,4 @@
-"""The one interface of all who tell of a run: Testrium's own formats, and those of other packages.
+"""The one interface of all reporters of a run: Testrium's own formats, and those of plugins.
 
 A writer is made before anything starts and told what happens, in the order in which it happens.
 Every method may be left out. What is handed over are those of `testrium.results`; `run_json` and
@@ -33,7 +33,7 @@ class WriterFailedError(TestriumError):
 
 
 class Writer:
-    """Told of a run while it goes on; does nothing with it.
+    """Receives the events of a run while it is running, and ignores them.
 
     Args:
         target: what the user wrote behind the writer's name, mostly a file; `-` is standard output.
@@ -52,7 +52,7 @@ class Writer:
         """Which results there will be; called again for each round of `--until-fail`."""
 
     def group_started(self, scenario: Scenario, run_dir: Path) -> None:
-        """A group begins. One that is skipped never does."""
+        """A group begins. A skipped group does not begin."""
 
     def unit_changed(self, scenario: Scenario, unit: str, state: UnitState) -> None:
         """A unit is in another state."""
@@ -144,7 +144,7 @@ def _check_file(choice: ReportChoice, path: Path) -> None:
 
 
 class Writers:
-    """The writers of a run. One that fails is told nothing more, and the others go on.
+    """The writers of a run. A writer that fails receives nothing more; the others continue.
 
     One of somebody else costs a notice; one of Testrium's own lets `finish` raise.
     """
@@ -185,7 +185,7 @@ class Writers:
             self._notice(str(failure))
 
     def replay(self, result: RunResult) -> None:
-        """Tell of a run that is over, as if it happened now. Raises InfraError as `finish`."""
+        """Report a finished run as if it happened now. Raises InfraError as `finish`."""
         scenarios = tuple(group.scenario for group in result.groups)
         self.tell(lambda writer: writer.run_started(result.run, scenarios))
         for group in masked_run(result).groups:

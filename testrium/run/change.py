@@ -1,4 +1,4 @@
-"""Wakes those who wait for something to change."""
+"""Wakes tasks that wait for a change."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any, Literal
 
 
 class ChangeSignal:
-    """Wakes everybody who waits for something to change; they look for themselves what it was."""
+    """Wakes all tasks that wait for a change; each checks itself what has changed."""
 
     def __init__(self) -> None:
         self._next: asyncio.Event | None = None
 
     def notify(self) -> None:
-        """Costs nothing where nobody waits."""
+        """Wake the waiting tasks; without any it costs nothing."""
         if self._next is not None:
             self._next.set()
             self._next = None

@@ -124,7 +124,7 @@ class GroupContext:
                 self.deadline_ns = self.started_ns + int(self.scenario.group.timeout_s * 1e9)
 
     def let_go(self, patience_s: float | None) -> None:
-        """Hold it no longer: what is open then has so long (None: the group's timeout)."""
+        """Release the group: open expectations have this time (None: the group's timeout)."""
         self.held = False
         limit_s = self.scenario.group.timeout_s if patience_s is None else patience_s
         self.deadline_ns = time.monotonic_ns() + int(limit_s * 1e9)
@@ -284,7 +284,7 @@ class AtProbes(NamedTuple):
 async def _at_probes(
     scenario: Scenario, recorder: Recorder, folder: RunFolder, change: ChangeSignal
 ) -> AsyncIterator[AtProbes]:
-    """Who strikes at failpoints, and who holds units at points, where there are any."""
+    """The handlers of failpoints and of points at which units are held, if any."""
     injector, points = None, None
     if any(fault.at is not None for fault in scenario.group.faults):
         from testrium.run.faults.failpoints import Injector
@@ -305,7 +305,7 @@ async def _at_probes(
 
 
 def defect(error: Exception) -> str:
-    """What is told of an exception that nobody foresaw, and where it came from."""
+    """The message about an unforeseen exception, with its origin."""
     last = extract_tb(error.__traceback__)[-1]
     place = f"{PurePath(last.filename).name}:{last.lineno}"
     return f"a defect of Testrium: {type(error).__name__}: {error} ({place})"

@@ -161,7 +161,7 @@ class Surroundings(NamedTuple):
         return env
 
     def _with_telemetry(self, env: Mapping[str, str], unit: str, start: int) -> dict[str, str]:
-        """The same for a process whose spans come to the group's receiver.
+        """The same for a process whose spans go to the group's receiver.
 
         What the runner's own environment says for one signal would win over what is said for all:
         it is left out. What `[env]` says stays.

@@ -36,7 +36,7 @@ LOG_LIMIT = 1_000_000
 
 
 class FixtureInGroup(RunningUnit):
-    """Stands for a fixture of the whole run in one group that uses it."""
+    """Represents a fixture of the whole run in one group that uses it."""
 
     def __init__(self, unit: Unit, context: GroupContext) -> None:
         super().__init__(unit, context)
@@ -76,7 +76,7 @@ class FixtureInGroup(RunningUnit):
         return life.end._replace(starts=self.starts, attempt=self.context.attempt)
 
     def stop(self, cause: EndCause) -> None:
-        """Do without the fixture from now on; it goes on for others."""
+        """Use the fixture no longer; it stays up for others."""
         super().stop(cause)
         self.context.change.notify()
 
@@ -175,7 +175,7 @@ class RunFixture:
 
     @property
     def running(self) -> RunningUnit:
-        """Who plays it, once its context is open."""
+        """The fixture's unit, once its context is open."""
         assert self._actor is not None
         return self._actor
 
@@ -193,7 +193,7 @@ class RunFixture:
         return (await self._opened).surroundings.ports.get(self.unit.name, {})
 
     def borrow(self) -> FixtureStart:
-        """Its life, which begins now if there is none; the last one if there can be no other.
+        """The current start of the fixture; starts it if needed and still possible.
 
         One that did not become ready is not tried again: every group would wait for nothing.
         """
@@ -330,7 +330,7 @@ def _folder_name(unit: Unit, services: RunServices) -> str:
 
 
 class _Nobody:
-    """Observes nothing: what a fixture does is told by the groups that use it."""
+    """Ignores what a fixture does: the groups that use it report it."""
 
     def run_started(self, run: str, scenarios: tuple[Scenario, ...]) -> None: ...
 

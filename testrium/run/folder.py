@@ -33,7 +33,7 @@ class RunFolder(NamedTuple):
         return self.unit(name) / f"probes-{start}.jsonl"
 
     def telemetry(self, name: str, start: int) -> Path:
-        """The events that its spans and log records became."""
+        """The events made of its spans and log records."""
         return self.unit(name) / f"otlp-{start}.jsonl"
 
     def stdout(self, name: str) -> Path:

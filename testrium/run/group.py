@@ -87,7 +87,7 @@ BACKLOG_LIMIT_S = 0.3
 
 
 class GroupRun:
-    """One group while it runs. Each phase is called once, in the order in which they stand here.
+    """One group while it runs. Each phase is called once, in the order of this class.
 
     What the runner or the machine fails in is kept as the group's `infra`: the phases after it
     still stop what was started, and record what there is.
@@ -207,7 +207,7 @@ class GroupRun:
     # Phases -----------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Open what stands beside the units, run setup.py, let the units start."""
+        """Open links and receivers, run setup.py, let the units start."""
         context = self._context
         try:
             if self._context.lost_host is not None:
@@ -285,7 +285,7 @@ class GroupRun:
             self._context.recorder.store_meta(checks=[result._asdict() for result in results])
 
     async def wants_results(self) -> bool:
-        """Whether the group has a `tests_results` callback; what it is told of is stored then."""
+        """Whether the group has a `tests_results` callback; its data is stored then."""
         tests = self._tests
         if tests is None or self._interrupted or not await tests.open() or not tests.wants_results:
             return False
@@ -523,7 +523,7 @@ def tests_drive(scenario: Scenario) -> bool:
 
 
 def one_end(ends: list[End]) -> tuple[End, ...]:
-    """The processes of `tests` as one unit: a bad end if there was one, all leaks, all use."""
+    """The processes of `tests` as one unit: the worst end, all leaks, all use."""
     if not ends:
         return ()
     worst = next((end for end in ends if end.exit_code != 0), ends[-1])

@@ -69,7 +69,7 @@ def values_of(
 
 
 def conclusion_marker(unit: Unit, folder: RunFolder, start: int) -> Path | None:
-    """The file that shows that a process has come to its conclusion; None where none is asked for.
+    """The file that shows that a process has concluded; None where this is not required.
 
     Test functions, suites and setup.py are asked: one that calls `os._exit(0)` half-way has not
     done what it is there for, whatever its exit code.
@@ -82,7 +82,7 @@ def conclusion_marker(unit: Unit, folder: RunFolder, start: int) -> Path | None:
 def _suite_variables(
     unit: Unit, surroundings: Surroundings, lookup: Callable[[str], str]
 ) -> dict[str, str]:
-    """What the process of a suite is told."""
+    """The variables for the process of a suite."""
     from testrium.suites import protocol
 
     folder = surroundings.scenario.group.folder
@@ -203,7 +203,7 @@ async def check_ports(unit: Unit, values: Values, context: GroupContext) -> None
 
 
 async def _check_far_ports(unit: Unit, values: Values, context: GroupContext) -> None:
-    """The same on another host, where nobody tells who it is."""
+    """The same on another host, where the process cannot be named."""
     assert unit.host is not None
     wanted = [local_port(_filled(ready, values.lookup)) for ready in unit.ready]
     if not any(wanted):
@@ -307,7 +307,7 @@ _OFF = ("", "0", "false", "no")
 
 
 def terminal_variables(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """What tells a manual unit where to ask, or why nobody is asked."""
+    """The variables that tell a manual unit where to ask, or why it must not ask."""
     for name in _SERVERS:
         if environ.get(name, "").lower() not in _OFF:
             return {protocol.UNASKED: f"no person watches this run ({name} is set)"}

@@ -17,7 +17,7 @@ from testrium.variables import substitute
 def follow_logs(
     unit: Unit, start: int, context: GroupContext, values: Values, started_ns: int
 ) -> None:
-    """Read the output of one start of `unit` while it runs, where somebody wants to know it."""
+    """Read the output of one start of `unit` while it runs, where it is needed."""
     services = context.services
     if not unit.probes and not services.verbose:
         return

@@ -1,4 +1,4 @@
-"""Notes how long the logs of units are while probes come in, so that both can be told in one order.
+"""Records log sizes while probes come in, to order log lines and probes later.
 
 Lines of a log have no time of their own. When events are stored, the sizes of the logs say which
 lines were written by then: two system calls for each log, and nothing for who prints.
@@ -228,13 +228,13 @@ class _Log:
             self.reader([*lines, *rest], self.low_ns)
 
     def _take_rest(self) -> str:
-        """What stands behind the last line's end, as a line."""
+        """The text behind the last line's end, as a line."""
         rest, self.decoder.rest = self.decoder.rest, ""
         return rest.rstrip("\r")
 
 
 class Logs:
-    """The logs of one group that somebody reads; an asynchronous context manager.
+    """The logs of one group that are read live; an asynchronous context manager.
 
     `on_error` is told why a reader failed.
     """
@@ -296,7 +296,7 @@ class Logs:
                 log.finish()
 
     def _open(self) -> None:
-        """Only once somebody reads a log: opening and closing is not free."""
+        """Open a log only once it is read: opening and closing is not free."""
         self._inotify = Inotify.open()
         if self._inotify is not None:
             loop = asyncio.get_running_loop()
@@ -310,7 +310,7 @@ class Logs:
                 self._read_on(log)
 
     def _read_on(self, log: _Log) -> None:
-        """One chunk per turn of the loop: a unit that prints 50 MB holds up nobody."""
+        """Read one chunk per turn of the loop: a unit that prints 50 MB blocks no other."""
         with self._guarded(log):
             if log.read():
                 asyncio.get_running_loop().call_soon(self._read_on, log)

@@ -61,7 +61,7 @@ class Monitor:
         self._limited = limited
 
     async def run(self) -> None:
-        """Sample until the process has ended. Never raises because of what became of it."""
+        """Sample until the process has ended. Never raises when the process vanishes."""
         ended = self._process.ended
         self._pace.watched += 1
         try:
@@ -125,7 +125,7 @@ class Monitor:
 
 
 class Usage:
-    """What a unit uses in all its starts; nothing is known of those that nobody asks about.
+    """What a unit uses in all its starts; only sampled processes are known.
 
     `wanted`: figures are asked for; `limited`: so that limits can be held, see `Monitor`.
     """
@@ -220,7 +220,7 @@ class ProcessMonitors:
         self._sampling = asyncio.create_task(self._sample(), name="process monitors")
 
     async def close(self) -> None:
-        """Store the samples; what was never seen is told."""
+        """Store the samples, and notices about processes that were never seen."""
         if self._sampling is None:
             return
         self._sampling.cancel()

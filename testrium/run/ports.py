@@ -28,7 +28,7 @@ BLOCK = 16
 
 
 class Lease(NamedTuple):
-    """Ports that nobody else in a run of Testrium gets until they are released."""
+    """Ports that no other run of Testrium gets until they are released."""
 
     ports: tuple[int, ...]
     locks: tuple[PortLock, ...] = ()
@@ -115,7 +115,7 @@ _LISTENS = b"0A"
 
 
 def listening() -> frozenset[int] | None:
-    """The TCP ports of this machine at which somebody listens; None where it does not tell.
+    """The TCP ports of this machine with a listener; None where this is unknown.
 
     Nobody is disturbed: some servers take one connection only.
     """

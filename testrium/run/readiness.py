@@ -48,7 +48,7 @@ def local_port(ready: Readiness | None) -> int | None:
 
 
 def port_taken(ready: Readiness | None) -> int | None:
-    """The local port of a condition where somebody listens already, before the unit starts.
+    """The local port of a condition that has a listener before the unit starts.
 
     An answer at it says nothing of the unit.
     """
@@ -151,7 +151,7 @@ async def ask_once(ready: Readiness, process: SupervisedProcess, encoding: str =
 
 
 async def _again(attempt: Callable[[], Awaitable[str]], on_try: Callable[[str], None]) -> None:
-    """Try until it is told no reason why not."""
+    """Try until the condition gives no reason against it."""
     pause_s = _FIRST_PAUSE_S
     while reason := await attempt():
         on_try(reason)
@@ -276,7 +276,7 @@ class _Tail:
         self._decoder = LineDecoder(encoding)
 
     def read(self) -> list[str]:
-        """Some lines, none if there is nothing new. The last one counts although it may go on."""
+        """Read new lines, if any. The last line counts even if it is incomplete."""
         try:
             with read_regular(self._path) as file:
                 self._offset = after_hole(file.fileno(), self._offset)
@@ -295,7 +295,7 @@ class _Tail:
 
 
 class _News:
-    """Waits until one of some files was written; where nobody tells, for a growing pause."""
+    """Waits until one of some files was written; without inotify, for a growing pause."""
 
     def __init__(self, paths: tuple[Path, ...]) -> None:
         self._written = asyncio.Event()

@@ -50,7 +50,7 @@ class SharedFixture(Protocol):
         """Its ports by name. Raises InfraError: its folder or its store cannot be made."""
 
     def borrow(self) -> FixtureStart:
-        """Its life, which begins now if there is none; the last one if there can be no other."""
+        """The current start of the fixture; starts it if needed and still possible."""
 
     def is_ready(self, life: FixtureStart) -> bool:
         """Whether it has become ready in this life, and is alive."""
@@ -128,7 +128,7 @@ class CompletionCheck(Protocol):
 
 
 class HeldGroup(Protocol):
-    """A group whose units are kept up, as seen by who keeps them up; a `GroupRun` is one."""
+    """A group whose units are kept up, as the caller sees it; a `GroupRun` is one."""
 
     @property
     def scenario(self) -> Scenario: ...

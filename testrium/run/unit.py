@@ -106,7 +106,7 @@ class RunningUnit:
         return self.was_ready and (self.alive or self.gone)
 
     def reset(self) -> None:
-        """Be ready to start in a new attempt; the count of starts goes on."""
+        """Prepare to start in a new attempt; the count of starts continues."""
         self.end = None
         self.was_ready = False
         self._stop_cause = None
@@ -128,7 +128,7 @@ class RunningUnit:
             self._reported.set_result(event)
 
     def ended_well(self, end: End) -> bool:
-        """Whether this was an end that the unit may come to."""
+        """Whether the unit ended in an accepted way."""
         if end.cause is EndCause.SELF:
             ready = end.was_ready or awaited(self.unit) is None
             return ready and (self._accepted(end) or self._expected_death)
@@ -206,7 +206,7 @@ class RunningUnit:
         return values
 
     def _not_launched(self, cause: EndCause) -> End:
-        """It was asked to stop while it stood in line to be started."""
+        """It was asked to stop while it waited to be started."""
         self.starts -= 1
         return self._made_end(cause if self.starts else EndCause.NOTRUN, message=EARLIER_END)
 

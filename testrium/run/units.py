@@ -35,7 +35,7 @@ class DependentUnit(Protocol):
 
     @property
     def change(self) -> ChangeSignal:
-        """Wakes who waits for this one."""
+        """Wakes tasks that wait for this unit."""
 
     @property
     def gone(self) -> bool: ...
@@ -69,7 +69,7 @@ class Dependencies:
             self.update(dependent)
 
     def update(self, dependent: DependentUnit) -> None:
-        """Something about this one may have changed: wake those whom it concerns."""
+        """Something about this unit may have changed: wake the tasks that depend on it."""
         unit = dependent.unit
         name, gone, ready = unit.name, dependent.gone, dependent.passed_ready
         if unit.scope:
@@ -93,7 +93,7 @@ class Dependencies:
         dependent.change.notify()
 
     def wake(self) -> None:
-        """Something has changed that concerns everybody."""
+        """Something has changed for all units: wake all tasks."""
         for dependent in self._dependents.values():
             dependent.change.notify()
 
@@ -110,7 +110,7 @@ class Dependencies:
         return self._first(name, self._lacking)
 
     def dependants(self, name: str) -> Iterable[DependentUnit]:
-        """Those who depend on this unit, in the declared order."""
+        """The units that depend on this one, in the declared order."""
         return (self._dependents[other] for other in self._dependants[name])
 
     @property
@@ -120,12 +120,12 @@ class Dependencies:
 
     @property
     def all_gone(self) -> bool:
-        """Whether nobody can do anything any more."""
+        """Whether no unit can do anything any more."""
         return not (self._opening or self._present or self._next)
 
     @property
     def played(self) -> bool:
-        """Whether everybody has begun, and those have ended who should by themselves."""
+        """Whether all units have begun, and all that should end by themselves have ended."""
         return self.begun and not self._to_end
 
     @property
@@ -135,7 +135,7 @@ class Dependencies:
 
     @property
     def not_ended(self) -> AbstractSet[str]:
-        """Those who should end by themselves, and have not."""
+        """The units that should end by themselves, and have not."""
         return self._to_end
 
     def _look_whether_next(self, dependent: DependentUnit) -> None:
@@ -272,7 +272,7 @@ class GroupUnits:
         self._note_wait()
 
     async def settle(self) -> None:
-        """Go on observing for a while, as long as a unit is alive."""
+        """Continue observing for a while, as long as a unit is alive."""
         settle_ns = self.context.scenario.group.rules.settle_ns
         if (telemetry := self.context.telemetry) is not None:
             await telemetry.flush()
@@ -354,7 +354,7 @@ class GroupUnits:
         )
 
     def wake(self) -> None:
-        """Something has changed that concerns all units."""
+        """Something has changed for all units."""
         self._dependencies.wake()
         self.context.change.notify()
 
@@ -369,7 +369,7 @@ class GroupUnits:
         return self._culprit is not None
 
     def has_failed(self) -> bool:
-        """Whether a unit has come to an end that it must not come to."""
+        """Whether a unit has ended in a way that is not accepted."""
         return any(
             running.end and not running.ended_well(running.end)
             for running in self.running_units.values()
@@ -450,7 +450,7 @@ class GroupUnits:
         return end
 
     async def _wait_startable(self, running: RunningUnit) -> str | None:
-        """None when the unit may start; else who is in its way for good, "" when nobody is."""
+        """None when the unit may start; else the unit that blocks it for good, "" without one."""
         while not self._over:
             if (dead := self._dependencies.in_the_way(running.name)) is not None:
                 return dead
@@ -468,7 +468,7 @@ class GroupUnits:
         return not running.unit.scope and (running.unit.use_setup or not self._some_use_setup)
 
     def _start_again(self, running: RunningUnit) -> bool:
-        """What `in-except` says after a bad end: True to start the unit again."""
+        """What `in-except` says after an unaccepted end: True to start the unit again."""
         match running.unit.in_except:
             case "Resume":
                 return False
@@ -656,7 +656,7 @@ class GroupUnits:
 
 
 def _running_unit(unit: Unit, context: GroupContext) -> RunningUnit:
-    """Who plays the unit in this group."""
+    """The running unit of this name."""
     if unit.scope != "run":
         return RunningUnit(unit, context)
     from testrium.run.fixtures import FixtureInGroup

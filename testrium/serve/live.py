@@ -1,4 +1,4 @@
-"""Runs that go on, as they are now: what the pages show first, and what they are sent later.
+"""Running runs as they are now: what the pages show first, and what they are sent later.
 
 A page is told as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html):
 all that it shows at first, then only what has changed.
@@ -32,7 +32,7 @@ LOOK_S = 1.0
 
 
 class LiveRun:
-    """A run that goes on, or that has ended since it was first looked at."""
+    """A run that is running, or has ended since it was first read."""
 
     def __init__(self, folder: Path) -> None:
         self.run = folder.name
@@ -45,7 +45,7 @@ class LiveRun:
         return tuple(self._progress.groups.values())
 
     def read(self) -> bool:
-        """Take in what is new. Returns whether the run still goes on."""
+        """Read what is new. Returns whether the run is still running."""
         going_on = is_claimed(self.folder)  # before the reading, so that its last words are read
         self._progress.read()
         return going_on
@@ -92,7 +92,7 @@ def row_of(group: GroupProgress) -> dict[str, Any]:
 
 
 def live_runs(state: Path) -> tuple[LiveRun, ...]:
-    """The runs that go on now, the latest first."""
+    """The runs that are running now, the latest first."""
     found = [LiveRun(folder) for folder in reversed(list_runs(state)) if is_claimed(folder)]
     for one in found:
         one.read()
@@ -121,7 +121,7 @@ def run_events(folder: Path) -> Iterator[str]:
 
 
 def project_events(state: Path) -> Iterator[str]:
-    """What the page of all runs is sent: the runs that go on, and how far they are."""
+    """What the page of all runs is sent: the running runs and their progress."""
     told: list[dict[str, Any]] | None = None
     with _Watch(state / FOLDER) as news:
         while True:

@@ -57,7 +57,7 @@ class Figure(NamedTuple):
 
 
 class Compared(NamedTuple):
-    """What a group came to in two runs, None where it was not run. `trend` as in `Figure`."""
+    """The results of a group in two runs, None where it was not run. `trend` as in `Figure`."""
 
     name: str
     first: trends.PastResult | None
@@ -123,7 +123,7 @@ class Pages:
         return self.told(404, "page not found")
 
     def events(self, target: str) -> Iterator[str] | None:
-        """What a page is sent while runs go on, as server-sent events; None: no such address."""
+        """What a page is sent during runs, as server-sent events; None for an unknown address."""
         try:
             parts = urlsplit(target).path.split("/")[1:]
         except ValueError:

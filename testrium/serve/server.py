@@ -22,7 +22,7 @@ from testrium.serve.pages import Page, Pages
 
 
 class Answer(Enum):
-    """What becomes of a request."""
+    """The decision on a request."""
 
     REFUSED = 403
     SIGNED_IN = 303  # the link was opened: the token goes into a cookie, and out of the address
@@ -106,7 +106,7 @@ class Dashboard(ThreadingHTTPServer):
     request_queue_size = 1024
 
     def __init__(self, port: int, pages: Pages) -> None:
-        """Listen on a port; 0 takes one that is free. Raises UsageError where it is in use."""
+        """Listen on a port; 0 takes a free one. Raises UsageError where it is in use."""
         try:
             super().__init__((ADDRESS, port), _Handler)
         except OSError as error:
@@ -119,7 +119,7 @@ class Dashboard(ThreadingHTTPServer):
         self.streams = threading.BoundedSemaphore(_MOST_STREAMS)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """The terminal is the user's: a client that resets its connection is no news there."""
+        """Print nothing: a client that resets its connection is not an event for the user."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -161,7 +161,7 @@ class _Handler(BaseHTTPRequestHandler):
         message: str | None = None,
         explain: str | None = None,  # noqa: ARG002 - its name there
     ) -> None:
-        """Answer what is no request as everything else is answered."""
+        """Answer an invalid request with a page, as all others."""
         self.close_connection = True
         text = message or self.responses.get(code, ("", ""))[0]
         self._send(self.server.pages.told(code, text), with_body=self.command != "HEAD")
@@ -172,7 +172,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._finish(page.document.encode("utf-8", "backslashreplace"), with_body)
 
     def _stream(self, events: Iterator[str]) -> None:
-        """Send events until there are no more, or nobody reads them."""
+        """Send events until there are no more, or the page is closed."""
         if not self.server.streams.acquire(blocking=False):
             self._send(self.server.pages.told(503, "too many pages are open: close some"), True)
             return

@@ -24,7 +24,7 @@ _QUESTIONS = {"failed": "What happened", "skipped": "Why"}
 
 
 def main() -> None:
-    """The entrypoint: ask every step, and tell the answers with who gave them and when."""
+    """The entrypoint: ask every step, and report the answers, who gave them and when."""
     teller = Teller()
     steps = protocol.steps()
     if reason := os.environ.get(protocol.UNASKED, ""):
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 class Interview:
-    """Asks one step after the other; whoever hangs up leaves the rest unknown."""
+    """Asks one step after the other; if the user hangs up, the rest is unknown."""
 
     def __init__(self, answers: TextIO, questions: TextIO, teller: Teller) -> None:
         self._answers = answers
@@ -95,7 +95,7 @@ class Interview:
 
 @contextmanager
 def _terminal(name: str) -> Iterator[tuple[TextIO, TextIO]]:
-    """The terminal, for nobody else as long as this lasts, and not as our controlling one."""
+    """The terminal, exclusively for this context, and not as our controlling one."""
     fd = os.open(name, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     fcntl.flock(fd, fcntl.LOCK_EX)
     with (

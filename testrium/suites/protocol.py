@@ -90,7 +90,7 @@ class Teller:
         traceback: str = "",
         **more: str,
     ) -> None:
-        """Tell what a test came to.
+        """Report the result of a test.
 
         Args:
             test: its id within the suite.

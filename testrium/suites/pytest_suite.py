@@ -1,4 +1,4 @@
-"""A pytest suite as a unit: pytest as it is, and a plugin that tells of every test.
+"""A pytest suite as a unit: plain pytest, and a plugin that reports every test.
 
 The plugin is an object, not a module for `-p`: with pytest-xdist such a module would be loaded in
 each worker too, and every test told twice.
@@ -44,7 +44,7 @@ class _Test:
 
 @dataclass
 class PytestHooks:
-    """The hooks of pytest that tell what became of tests."""
+    """The hooks of pytest that report the results of tests."""
 
     teller: Teller
     collection_failed: bool = False

@@ -1,4 +1,4 @@
-"""A unittest suite as a unit: the standard loader, and a result that tells of every test."""
+"""A unittest suite as a unit: the standard loader, and a result that reports every test."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _load(path: Path) -> unittest.TestSuite:
 
 
 class Result(unittest.TestResult):
-    """Tells of each test at its end, and prints a line: the unit's output is read by people."""
+    """Reports each test at its end, and prints a line for people who read the unit's output."""
 
     def __init__(self, teller: Teller) -> None:
         super().__init__()

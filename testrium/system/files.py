@@ -39,7 +39,7 @@ def open_regular(path: str | Path, flags: int = os.O_RDONLY) -> int:
 
 
 def read_regular(path: str | Path) -> BinaryIO:
-    """The file, open for reading. Raises OSError, also where it is no regular file."""
+    """The file, open for reading. Raises OSError, also for anything but a regular file."""
     return os.fdopen(open_regular(path), "rb")
 
 
@@ -50,7 +50,7 @@ def regular_text(path: str | Path, errors: str = "strict") -> str:
 
 
 def after_hole(fd: int, offset: int) -> int:
-    """Where written bytes begin from `offset` on: a file may have terabytes that nobody wrote."""
+    """Where written bytes begin from `offset` on: a sparse file may have terabytes of holes."""
     if not hasattr(os, "SEEK_DATA"):
         return offset
     try:
@@ -245,7 +245,7 @@ def lock(descriptor: int, *, wait: bool) -> None:
 
 @contextlib.contextmanager
 def locked_folder(folder: Path) -> Iterator[None]:
-    """Hold the folder alone; waits for others who do."""
+    """Lock the folder; waits for other holders of the lock."""
     if sys.platform == "win32":  # a folder cannot be opened there
         descriptor = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR)
     else:

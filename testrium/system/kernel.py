@@ -70,7 +70,7 @@ def die_with_parent(parent: int) -> None:
 
 
 def resume_children() -> None:
-    """Let the children of this process go on that somebody has stopped (SIGSTOP)."""
+    """Resume children of this process that are stopped (SIGSTOP)."""
     with contextlib.suppress(ChildProcessError):
         while stopped := os.waitid(os.P_ALL, 0, os.WSTOPPED | os.WNOHANG):
             with contextlib.suppress(ProcessLookupError):
@@ -206,7 +206,7 @@ def activity(pid: int) -> object | None:
 
 
 def has_thread(pid: int, thread: int) -> bool:
-    """Whether the process has a thread of this number, and is no zombie."""
+    """Whether the process has a thread of this number, and is not a zombie."""
     try:
         return _stat_fields(f"{pid}/task/{thread}")[0] not in "ZXx"
     except (FileNotFoundError, ProcessLookupError):
@@ -302,7 +302,7 @@ def kill_descendants(spare: Collection[int] = ()) -> None:
 
 
 def end_orphans(spare: Collection[int], mark: str, units: Collection[int]) -> None:  # noqa: ARG001
-    """Kill what came to this process when the supervisor died; all of it did (see `platform`)."""
+    """Kill the orphans that this process inherited when the supervisor died (see `platform`)."""
     kill_descendants(spare)
 
 

@@ -26,7 +26,7 @@ class System(Protocol):
         """Have this process end when `parent` does."""
 
     def resume_children(self) -> None:
-        """Let the children of this process go on that somebody has stopped (SIGSTOP)."""
+        """Resume children of this process that are stopped (SIGSTOP)."""
 
     def suspended_ns(self) -> int:
         """For how long in all this machine was suspended; 0 where it does not tell."""

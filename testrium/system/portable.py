@@ -33,7 +33,7 @@ def proc_problem() -> str:
 
 
 def become_subreaper() -> None:
-    """There is no such thing: an orphan goes to the first process of the system."""
+    """Unsupported here: orphans go to the first process of the system."""
 
 
 def die_with_parent(parent: int) -> None:
@@ -48,7 +48,7 @@ def die_with_parent(parent: int) -> None:
 
 
 def resume_children() -> None:
-    """Let the children of this process go on that somebody has stopped."""
+    """Resume children of this process that are stopped."""
     with contextlib.suppress(psutil.Error):
         for child in psutil.Process().children():
             if child.status() == psutil.STATUS_STOPPED:
@@ -169,7 +169,7 @@ def ports_of_the_kernel() -> frozenset[int]:
 
 
 class _BoundPort:
-    """The first port of a block: who has bound it has the block."""
+    """The first port of a block: binding it reserves the block."""
 
     def __init__(self, port: int) -> None:
         self.taken = frozenset((port,))

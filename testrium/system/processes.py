@@ -85,7 +85,7 @@ def tree(pid: int) -> list[int]:
 
 
 def this_and_above() -> set[int]:
-    """This process and its ancestors: somebody may call from a shell with a unit's environment."""
+    """This process and its ancestors: a user may call from a shell with a unit's environment."""
     return {os.getpid(), *(process.pid for process in psutil.Process().parents())}
 
 
@@ -98,7 +98,7 @@ def pids() -> set[int]:
 
 
 def listeners(port: int) -> set[int | None]:
-    """The processes that accept connections at a TCP port; None stands for one of another user."""
+    """The processes that accept connections at a TCP port; None means a process of another user."""
     with contextlib.suppress(psutil.Error, OSError):
         return {
             connection.pid
@@ -202,7 +202,7 @@ def _runs(process: psutil.Process) -> bool:
 
 
 def _allowed(ask: Callable[[], _T]) -> _T | None:
-    """What psutil is told, or None where that is not ours to ask, or a zombie has none."""
+    """What psutil returns; None where access is denied or the process is a zombie."""
     try:
         return ask()
     except (psutil.AccessDenied, psutil.ZombieProcess):

@@ -21,7 +21,7 @@ MOST_BYTES: Final = 16 << 20
 
 
 class WireMessage(NamedTuple):
-    """One message: who has sent it (`REQUEST`: the client), and its fields by name."""
+    """One message: its sender (`REQUEST`: the client), and its fields by name."""
 
     side: str
     fields: Mapping[str, Any]

@@ -178,7 +178,7 @@ class _Channel:
         return fields
 
     def finished(self, content: _Content) -> dict[str, Any]:
-        """The message is whole; those who acknowledge it refer to all of it."""
+        """The message is complete; acknowledgements refer to all of it."""
         content.fields.update(content.whole())
         return content.fields
 

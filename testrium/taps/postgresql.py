@@ -1,4 +1,4 @@
-"""PostgreSQL: statements with their parameters, what they came to, and notifications.
+"""PostgreSQL: statements with their parameters, their results, and notifications.
 
 Source: https://www.postgresql.org/docs/current/protocol-message-formats.html (version 3)
 """
@@ -219,7 +219,7 @@ class PostgresqlDecoder:
         self._rows.append(row)
 
     def _complete(self, kind: bytes, body: bytes) -> Iterator[WireMessage]:
-        """A statement is done: `INSERT 0 3`; `s`: so many rows as were asked for are there."""
+        """A statement is done: `INSERT 0 3`; `s`: it has returned the requested number of rows."""
         words = text_of(body.rstrip(b"\0")).split()
         count = int(words[-1]) if kind == b"C" and words and words[-1].isdecimal() else None
         rows = Counted(self._row_count if count is None else count, self._rows)

@@ -201,7 +201,7 @@ def _named(command: str, args: list[str]) -> dict[str, Any]:
 
 
 def _entry_at(args: list[str]) -> int:
-    """Where the id of the entry stands in the arguments of XADD."""
+    """The position of the entry's id in the arguments of XADD."""
     position = 1
     while position < len(args):
         match args[position].upper():

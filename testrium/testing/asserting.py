@@ -111,7 +111,7 @@ def check_json(
     equals: Any = ...,
     **conditions: Unpack[Conditions],
 ) -> None:
-    """Check a JSON document, or what stands `at` a place in it."""
+    """Check a JSON document, or the value `at` a place in it."""
     check = replace(_check("json", os.fspath(path), conditions), at=at or None)
     _made(_equal_to(check, equals), read=conditions.get("map"))
 
@@ -130,7 +130,7 @@ def check_exists(path: str | os.PathLike[str]) -> None:
 
 
 def check_absent(path: str | os.PathLike[str]) -> None:
-    """Check that there is none."""
+    """Check that the file or folder does not exist."""
     _made(_check("absent", os.fspath(path), {}))
 
 
@@ -214,7 +214,7 @@ _block: _Collecting | None = None
 
 
 def collect() -> _Collecting:
-    """A context manager in which a test goes on after a check that fails.
+    """A context manager in which a test continues after a failed check.
 
     Each `check_*` of the block is made. What else raises ends the block. What failed is reported
     together, at the end of the test function; outside of a run, at the end of the block.
@@ -252,7 +252,7 @@ class _Collecting:
 
 
 def _failed(error: Exception) -> None:
-    """Raise what a check found, or keep it where the test shall go on."""
+    """Raise what a check found, or keep it where the test continues."""
     if _block is None:
         raise error
     _block.failures.append(error.with_traceback(_stack()))

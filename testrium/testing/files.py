@@ -265,7 +265,7 @@ def work_folder(name: str = "work") -> Iterator[Path]:
 
 
 def free_port() -> int:
-    """A TCP port on which nobody listens."""
+    """A free TCP port."""
     return free_ports(1)[0]
 
 

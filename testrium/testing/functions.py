@@ -79,7 +79,7 @@ def abort(reason: str) -> NoReturn:
 
 
 def inspect(reason: str) -> None:
-    """Say that a person must look at this result. The test goes on.
+    """Record that a person must look at this result. The test continues.
 
     One that passes has the note `inspect`, which `--strict` makes a failure. Outside of a test
     function the reason is a warning.

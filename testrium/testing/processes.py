@@ -97,7 +97,7 @@ class Process:
                 self._popen.stdin.close()
 
     def wait(self, timeout: float | None = 10.0) -> int:
-        """Wait for its end; the exit code. Raises WaitTimeoutError; it goes on then."""
+        """Wait for its end; return its exit code. WaitTimeoutError leaves it running."""
         with waking(f"the end of {self.name}", timeout, self) as wakes:
             while (code := self.exit_code) is None:
                 wakes.wait(None if (wakes.left_s() or 1) > 0 else self.last_output())

@@ -48,7 +48,7 @@ def wait_for_log(
     process: Process | str | int | None = None,
     timeout: float | None = 10.0,
 ) -> re.Match[str]:
-    """Wait for a line, or for so many.
+    """Wait for a line, or for a number of lines.
 
     Args:
         source: a `Process`; the name of a unit of the run; the path of a file, as a Path; or a

@@ -24,7 +24,7 @@ from testrium.system.files import LineDecoder
 
 
 class UnitEnd:
-    """Learns when a unit has ended for good. Outside of a run nobody tells, and it never does."""
+    """Learns when a unit has ended for good; outside of a run it never does."""
 
     def __init__(self, unit: str) -> None:
         self._unit = unit

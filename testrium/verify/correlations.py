@@ -27,7 +27,7 @@ class KeyColumn(NamedTuple):
 
 
 class Pairing(NamedTuple):
-    """Who found whom. The orphans are positions in their columns, by key and then by time."""
+    """Pairs of Send and Receive. Orphans are positions in their columns, by key, then by time."""
 
     paired: list[dict[str, Any]]
     orphan_sends: list[int]
@@ -83,7 +83,7 @@ def _latencies_s(
 def _matches(
     sends: KeyColumn, receives: KeyColumn
 ) -> tuple[Sequence[str], Sequence[int], Sequence[int]]:
-    """The keys that were sent and received, sorted, and where each stands first in time."""
+    """The keys that were sent and received, sorted, and the first position of each in time."""
     keys = sends.keys
     if keys == receives.keys and all(map(lt, keys, islice(keys, 1, None))):
         everywhere = range(len(keys))  # sorted already, each once: so it mostly is, and fast
@@ -94,7 +94,7 @@ def _matches(
 
 
 def _first(column: KeyColumn) -> dict[str, int]:
-    """Where each key stands first in time."""
+    """The first position of each key in time."""
     keys, times = column.keys, column.times
     latest_first = sorted(range(len(times)), key=lambda i: (times[i], i), reverse=True)
     return {keys[i]: i for i in latest_first}  # the earliest overwrites the others

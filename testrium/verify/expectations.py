@@ -172,7 +172,7 @@ class OpenCircuit:
         return tuple(lines)
 
     def _instance_of(self, event: Event) -> str | None:
-        """The key of the event's instance; joins what its causes join. None: nobody's."""
+        """The key of the event's instance; joins what its causes join. None without one."""
         if self._circuit.per == "run":
             return WHOLE_RUN
         keys = event.cause if event.key is None else (event.key, *event.cause)

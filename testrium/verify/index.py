@@ -39,7 +39,7 @@ class EventIndex:
 
     @cached_property
     def instances(self) -> dict[str, str] | None:
-        """What stands for each key that a cause joins with others: one key of them all.
+        """The common key of each key that a cause joins with others.
 
         The causes of all events join, whatever their place. None: no event has a cause.
         """
@@ -91,7 +91,7 @@ class EventIndex:
 
 
 def join_keys(together: Iterable[Sequence[str]]) -> dict[str, str]:
-    """One key that stands for all that are joined with it, directly or through others."""
+    """One key for all that are joined with it, directly or through others."""
     above: dict[str, str] = {}
 
     def root_of(key: str) -> str:

@@ -124,7 +124,7 @@ class Instances:
         return found
 
     def name_of(self, key: str) -> str | None:
-        """The instance that a key belongs to; None: it is no key of this circuit."""
+        """The instance that a key belongs to; None where the circuit does not have this key."""
         if self._per_run:
             return None
         name: str | None = key

@@ -40,7 +40,7 @@ Ranked = Sequence[tuple[Finding, bool]]
 
 
 def verdict_of(ranked: Iterable[tuple[Finding, bool]]) -> Verdict:
-    """What findings come to: error, fail, unknown or pass.
+    """The verdict of findings: error, fail, unknown or pass.
 
     Args:
         ranked: findings with a flag: it is unknown, or explained by an unknown one. Such a finding
@@ -58,7 +58,7 @@ def verdict_of(ranked: Iterable[tuple[Finding, bool]]) -> Verdict:
 
 
 def circuit_verdict(ranked: Ranked, name: str, misrouted: Collection[str] = frozenset()) -> Verdict:
-    """What the findings that concern one circuit come to.
+    """The verdict of the findings of one circuit.
 
     Args:
         misrouted: places that are so for this circuit too, and told for another one.
@@ -343,7 +343,7 @@ def _failed_tests(evidence: Evidence) -> list[Finding]:
 
 
 def _remarks(evidence: Evidence) -> list[Finding]:
-    """What tests note: somebody must look at them, or they assert nothing."""
+    """The notes of tests: a person must look at them, or they assert nothing."""
     return [
         Finding(Code(code), test.name, f"{test.name}: {text}", unit=test.unit)
         for test in evidence.tests

@@ -215,7 +215,7 @@ def _relax(tracks: Sequence[HopGuess]) -> None:
 def _proven(
     before: set[tuple[HopGuess, HopGuess]], tracks: Sequence[HopGuess], total: int
 ) -> set[tuple[HopGuess, HopGuess]]:
-    """The orders that are no coincidence: one unit's own, a message's, a key's beginning, and
+    """The orders that are not a coincidence: one unit's own, a message's, a key's beginning, and
     those that were seen often."""
     sends = {track for track in tracks if track.types == {EventType.SEND}}
     receives = {track for track in tracks if track.types == {EventType.RECEIVE}}
@@ -365,7 +365,7 @@ def as_toml(proposal: Proposal) -> str:
 
 
 def count_of(hop: Hop) -> str:
-    """A hop's count as it stands behind it: "", `?`, `+`, `{1,3}`."""
+    """A hop's count as it is written behind it: "", `?`, `+`, `{1,3}`."""
     match hop.least, hop.most:
         case 1, 1:
             return ""

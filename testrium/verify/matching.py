@@ -23,7 +23,7 @@ Stages = Sequence[Sequence[tuple[int, int]]]
 
 
 def matches(place: Place, unit: str, step: str) -> bool:
-    """Whether `place`, in which `*` stands for any, speaks of this unit and step."""
+    """Whether `place`, in which `*` means any, matches this unit and step."""
     return place.unit in (ANY, unit) and place.step in (ANY, step)
 
 

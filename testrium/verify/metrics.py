@@ -1,4 +1,4 @@
-"""The figures of a run, what `[metrics]` says of them, and which became worse than before."""
+"""The figures of a run, their rules in `[metrics]`, and regressions."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def metric_findings(
     measured: Sequence[Measured],
     measures: Sequence[Measure],
 ) -> Iterator[Finding]:
-    """A finding for each figure that is not as `[metrics]` says, or that nobody reported."""
+    """A finding for each figure that breaks its rule in `[metrics]`, or was not reported."""
     reports = reports_by_name(evidence)
     values = {measure.name: measure for measure in measures}
     circuits = {one.circuit.name: one for one in measured}

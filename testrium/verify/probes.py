@@ -192,7 +192,7 @@ def tapped_places(scenario: Scenario) -> dict[str, frozenset[tuple[str, str]]]:
 
 
 def gaps(scenario: Scenario, evidence: Evidence, index: EventIndex) -> list[Gap]:
-    """A gap for each unit whose evidence has holes, or lines that are no probes."""
+    """A gap for each unit whose evidence has holes, or lines that are not probes."""
     damaged: dict[str, list[Damage]] = defaultdict(list)
     for damage in evidence.damages:
         if damage.attempt == evidence.attempt:
@@ -304,7 +304,7 @@ def unproved_faults(scenario: Scenario, evidence: Evidence, index: EventIndex) -
 
 
 def _is_unused(event: Event) -> bool:
-    """Whether nobody had connected to a link until a fault of it ended; a cut may refuse all."""
+    """Whether a link had no connection until its fault ended; a cut may refuse all."""
     return event.meta.get("used") is False and event.meta.get("do") != "cut"
 
 

@@ -155,7 +155,7 @@ _LOOKED_NS = 60_000_000
 
 
 class AwaitedEvent(NamedTuple):
-    """An event that somebody waited for, with `key` or with any."""
+    """An event that a process waited for, with `key` or with any."""
 
     unit: str
     step: str
@@ -198,7 +198,7 @@ class ProcessFacts:
 
     @property
     def ended(self) -> frozenset[str]:
-        """The units that came to an end that may explain what they owed."""
+        """The units whose end may explain their missing events."""
         return frozenset(
             finding.unit
             for finding in self.findings
@@ -428,7 +428,7 @@ class ProcessFacts:
 
     @staticmethod
     def _foreground_hints(end: End, unit: Unit | None) -> list[str]:
-        """A program that goes on in the background is not the process that was started."""
+        """Hints for a program that continues in the background instead of the started process."""
         if unit is None or not end.leaks or not accepted_exit(end, unit):
             return []
         if end.cause is not EndCause.SELF or (unit.stop != "runner" and not unit.ready):
@@ -498,7 +498,7 @@ class ProcessFacts:
                 self._add_bad_behavior(finding)
 
     def _note_whether_it_ended(self, finding: Finding, events: list[Event]) -> None:
-        """An exception after which its process emitted again is no end."""
+        """Note an exception after which its process emitted again: the process did not end."""
         last = self._index.last_of_process(events[-1])
         if surely_before(events[-1], last):
             self.no_ends.add((finding.code, finding.where))

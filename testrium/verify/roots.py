@@ -133,7 +133,7 @@ def _split(
 
 
 class _Past:
-    """Which keys a unit had gone past when it came to its end.
+    """The keys that a unit had passed when it ended.
 
     A key that came to the hop before it later was handled at the hop itself: so the unit had its
     turn at the earlier one too.
@@ -146,7 +146,7 @@ class _Past:
         self._latest: dict[tuple[int, str], list[Event]] = {}
 
     def owed_to(self, draft: Draft, key: str | None) -> tuple[str, ...]:
-        """The units that ended and owe what was lost."""
+        """The units that ended and should have emitted what was lost."""
         hop, position = draft.hop, draft.position
         if not self._ended or hop is None or position is None:
             return ()
@@ -170,7 +170,7 @@ class _Past:
         return tuple(owed)
 
     def _handled(self, position: int, unit: str) -> list[Event]:
-        """Of the keys that the unit handled at a hop the one that came to it last, for each clock.
+        """The last key that the unit handled at a hop, for each clock.
 
         What counts is when a key came to the hop before.
         """
@@ -322,7 +322,7 @@ class Explanations:
     # Rules ------------------------------------------------------------------------------------
 
     def _by_the_runner(self) -> None:
-        """A group that was ended from outside owes nothing."""
+        """Explain what is missing in a group that was ended from outside."""
         for cause in self._with_codes(Code.INFRA):
             if self.nodes[cause].unit is None:
                 for number in self._with_codes(*_UNFINISHED):
@@ -376,7 +376,7 @@ class Explanations:
                     self._explain(number, cause)
 
     def _by_waits(self) -> None:
-        """A wait that gave up: because of the loss of this event, or the end of who owed it."""
+        """A wait that gave up: because this event was lost, or its unit had ended."""
         for number in self._with_codes(Code.EXCEPTION):
             causes = [
                 self._given_up(wait)
@@ -719,7 +719,7 @@ class Explanations:
         yield from (n for n in self._with_codes(Code.LOST) if self._owes_loss(unit, n))
 
     def _owes_loss(self, unit: str, number: int, *, ended: bool = True) -> bool:
-        """Whether what was lost was to come from `unit`; `ended`: before it came to its end."""
+        """Whether `unit` should have emitted what was lost; `ended`: before it ended."""
         node = self.nodes[number]
         circuit = self._circuit_of(number)
         if circuit is None:  # an orphan: whoever receives may owe it, but for the sender
@@ -745,7 +745,7 @@ class Explanations:
         return any(place.unit in (unit, ANY) for hop in circuit.stages[0] for place in hop.places)
 
     def _runs_through(self, number: int, unit: str) -> bool:
-        """Whether the circuit that saw nothing goes through `unit`; a fault is no circuit."""
+        """Whether the circuit without events runs through `unit`; a fault has no circuit."""
         circuit = self._circuit_of(number)
         return circuit is not None and any(
             place.unit in (unit, ANY) for hop in circuit.hops for place in hop.places

@@ -124,7 +124,7 @@ class _Times:
         return later
 
     def _of_others(self, domain: str) -> list[int]:
-        """The lower bounds of events of other clocks, on the one that all of them are told on."""
+        """The lower bounds of events of other clocks, on a common clock."""
         found = self._others.get(domain)
         if found is None:
             base = base_of(domain)
@@ -233,7 +233,7 @@ def _hop_latency(starts: Sequence[Event], events: Sequence[Event], need: int) ->
 
 
 def _latency_here(starts: Sequence[Event], events: Sequence[Event], need: int) -> Latency:
-    """The same for events of several clocks, on the one that all of them are told on."""
+    """The same for events of several clocks, on a common clock."""
     began, ended = list(map(_here, starts)), list(map(_here, events))
     end_low = sorted(low for low, _ in ended)[need - 1]
     end_high = sorted(high for _, high in ended)[need - 1]
@@ -347,7 +347,7 @@ def _not_later(
 
 
 def overtaking(sent: Sequence[Event], arrived: Sequence[Event]) -> list[tuple[int, int]]:
-    """Who surely overtook whom: sent after it and arrived before it. O(n log n).
+    """The events that surely overtook others: sent later, arrived earlier. O(n log n).
 
     Args:
         sent: for each key the event that began its path.

@@ -71,7 +71,7 @@ class EventSources:
         self._stages: dict[tuple[str, str], tuple[int, int] | None] = {}
 
     def sources(self, story: Sequence[PassedEvent]) -> list[int | None]:
-        """For each event the number of the one that it comes from; None: it begins.
+        """For each event the number of its source event; None where it is the first.
 
         What stands in a route comes from the nearest stage before it that was passed. Of the rest
         a Receive comes from the Send before it, so that the copies of a broadcast start at their

@@ -68,7 +68,7 @@ def unit_logs(
     hide: Callable[[str], str] = str,
     most: int = HEAD + TAIL,
 ) -> tuple[UnitLog, ...]:
-    """The logs of these units; one that neither wrote nor emitted anything has none.
+    """The logs of these units, without units that wrote and emitted nothing.
 
     A line of a log has no time of its own: it stands where it had been written at the latest.
     `hide` takes out of it what must not be shown; of each unit at most so many lines are shown.
@@ -112,7 +112,7 @@ def _lines(
 
 
 def _seen_ns(end: int, sizes: Sequence[int], marks: Sequence[OutputMark]) -> float:
-    """When so many bytes were seen to be written."""
+    """When this many bytes were known to be written."""
     number = bisect_left(sizes, end)
     return marks[number].t_ns if number < len(marks) else inf
 

@@ -77,7 +77,7 @@ class PastResult(NamedTuple):
 
 
 class Series(NamedTuple):
-    """What one group, in one mode, came to over time; the latest result is the last one."""
+    """The results of one group in one mode over time; the latest is the last one."""
 
     name: str
     results: tuple[PastResult, ...]

@@ -36,7 +36,7 @@ _OVER = frozenset({"finished", "failed", "stopped"})
 
 
 class Period(NamedTuple):
-    """A unit was in one `state` so long."""
+    """The time that a unit was in one `state`."""
 
     from_s: float
     to_s: float
@@ -227,7 +227,7 @@ def as_shown(seconds: float) -> float:
 
 
 def _wait(wait: OpenWait, started_ns: int) -> Period:
-    """From when nothing else was to be done until all had come, or nobody waited any longer."""
+    """A wait: from the moment when only this was missing until it came or was given up."""
     begin_s, end_s = ((t_ns - started_ns) / 1e9 for t_ns in (wait.started_ns, wait.ended_ns))
     what = phrases.listed(wait.left or wait.what)
     bounded = "the deadline" if wait.limit == "deadline" else "linger"
@@ -291,7 +291,7 @@ _PER_POWER = 10
 
 
 class Bin(NamedTuple):
-    """So many keys took about so long."""
+    """The number of keys in a range of latencies."""
 
     from_ms: float
     to_ms: float

@@ -58,7 +58,7 @@ _SAFETY_SWEEP_S = 0.5
 
 
 def main() -> None:
-    """Say who this is, and serve the runner at the other end of the standard streams."""
+    """Identify this agent, and serve the runner at the other end of the standard streams."""
     said = {
         "testrium": testrium.__version__,
         "python": list(sys.version_info[:3]),

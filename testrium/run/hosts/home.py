@@ -80,7 +80,7 @@ _NOT_SENT = frozenset(("__pycache__", "node_modules"))
 
 
 class FarEnd(NamedTuple):
-    """Who has answered: its Python, and its Testrium; None where that is sent along."""
+    """The agent that answered: its Python, and its Testrium; None where that is sent along."""
 
     python: tuple[int, ...]
     executable: str
@@ -406,7 +406,7 @@ class RemoteHost(ProcessOwner):
             self._lose(f"{reason}{self._stderr()}")
 
     async def _beat(self) -> None:
-        """Ask for the time there again and again, and hear whether anybody answers."""
+        """Ask for the time there periodically, to notice when the host is gone."""
         while True:
             await asyncio.sleep(BEAT_S)
             self._write(message("clock", t1=monotonic_ns()))
@@ -423,7 +423,7 @@ class RemoteHost(ProcessOwner):
             raise self._failure
 
     def _lose(self, reason: str) -> None:
-        """The host is gone: who waits for anything of it is told."""
+        """The host is gone: fail everything that waits for it."""
         if self._failure is not None or self._closing:
             return
         failure = self._failure = self._error(reason)
@@ -629,7 +629,7 @@ async def _opened(host: RemoteHost, scenario: Scenario) -> None:
 
 
 def _addresses(scenario: Scenario, home: str) -> dict[str, str]:
-    """How each unit is reached by those who reach units of this machine at `home`."""
+    """The address of each unit for callers that reach this machine at `home`."""
     hosts = scenario.group.hosts
     found = {}
     for unit in scenario.units:

@@ -107,14 +107,14 @@ class SupervisedProcess:
         self._supervisor._send({"op": "release", "number": self._number})  # noqa: SLF001
 
     async def signal(self, name: str, to: Receiver = "session", pid: int = 0) -> bool:
-        """Signal the unit as if it came from outside: nobody asked it to stop.
+        """Signal the unit as if from outside: it does not count as asked to stop.
 
         Returns when it was sent; False when the unit had ended before. `pid` is the emitter.
         """
         return await self._strike("signal", signal=signal_number(name), to=to, pid=pid)
 
     async def pause(self, for_ns: int | None, to: Receiver = "session", pid: int = 0) -> bool:
-        """Stop the unit; its keeper lets it go on after `for_ns`, None for never.
+        """Pause the unit; its keeper resumes it after `for_ns`, None for never.
 
         Returns when it stands still; False when the unit had ended before, or was asked to.
         """
@@ -184,7 +184,7 @@ class SupervisedProcess:
 
 
 class ProcessOwner:
-    """The processes that one supervisor owns, here or on another host; who has it sends to it.
+    """The processes that one supervisor owns, here or on another host; sends it commands.
 
     `started` is set once a first process runs.
     """
@@ -334,7 +334,7 @@ class Supervisor(ProcessOwner):
         await self._end()
 
     async def _end(self) -> None:
-        """The supervisor has ended: as it was told to, or it was killed."""
+        """The supervisor has ended: on request, or it was killed."""
         code = await asyncio.to_thread(self._program.wait)
         if not self._closing:
             how = f"was killed by {signal_name(-code)}" if code < 0 else f"ended with {code}"
@@ -350,7 +350,7 @@ class Supervisor(ProcessOwner):
 
 
 def _shielded(future: asyncio.Future[_T]) -> asyncio.Future[_T]:
-    """The same for one who waits: to cancel a task cancels the future that it waits for."""
+    """The same for one waiting task: cancelling a task cancels the future that it awaits."""
     if future.done():
         return future
     own = asyncio.shield(future)

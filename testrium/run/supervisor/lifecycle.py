@@ -1,4 +1,4 @@
-"""The life of one started unit, whoever owns its processes: its deadline, its stop, its end.
+"""The lifecycle of one started unit: its deadline, its stop, its end.
 
 A keeper (Linux) has one life, the supervisor of other systems all of them. What a unit's processes
 are, and how they are told, is the `Body`'s matter.
@@ -50,10 +50,10 @@ class UnitProcesses(Protocol):
         """Signal the unit's main process, each of its session once, or its process `pid`."""
 
     def pause(self, to: Receiver, pid: int = 0) -> None:
-        """Let them stand still."""
+        """Pause the processes."""
 
     def resume(self, to: Receiver, pid: int = 0) -> None:
-        """Let them go on."""
+        """Resume the processes."""
 
     def kill_session(self) -> None:
         """SIGKILL to each process of the unit's session, also when its main process is gone."""

@@ -233,7 +233,7 @@ def _thread_died(died: threading.ExceptHookArgs) -> None:
 
 
 class _AsyncioFinder:
-    """Hears of unhandled errors of tasks as soon as asyncio is imported.
+    """Reports unhandled errors of tasks as soon as asyncio is imported.
 
     Importing it in advance, to change it, would cost every unit's start: 50 ms of a core.
     """

@@ -121,7 +121,7 @@ def signal_number(name: str) -> int:
 
 
 def signal_name(number: int) -> str:
-    """The name of a signal, "SIGRTMIN+2" for those without one."""
+    """The name of a signal; "SIGRTMIN+2" for a real-time signal."""
     try:
         return signal.Signals(number).name
     except ValueError:

@@ -161,7 +161,7 @@ class _ForkingSupervisor:
             self._runner.send(message)
 
     def _bury(self, kept: _Kept) -> None:
-        """A keeper has ended; what it should have told and did not is told for it."""
+        """A keeper has ended: report what it has not reported itself."""
         self._selector.unregister(kept.channel)
         kept.channel.close()
         del self._kept[kept.number]

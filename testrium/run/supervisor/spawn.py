@@ -152,7 +152,7 @@ class _SpawnedUnit:
         return [each for each in portable.belonging(self.pid, self._mark) if each.pid == pid]
 
     def _each_of_session(self, name: str, do: Callable[[psutil.Process], None]) -> None:
-        """By a signal; where there is none, and no sessions, to all that belong to the unit."""
+        """Signal a session; without sessions, all processes of the unit."""
         if (number := getattr(signal, name, None)) is not None:
             portable.signal_session(self.pid, number, self._mark)
             return

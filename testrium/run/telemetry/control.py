@@ -376,7 +376,7 @@ def _delay_ns(text: str) -> int:
 
 
 def _told(rule: SpanRule | LogRule, declared: Telemetry) -> dict[str, Any]:
-    """A rule as the receiver is told it, see `spans.Rule`."""
+    """A rule as it is sent to the receiver, see `spans.Rule`."""
     is_span = isinstance(rule, SpanRule)
     told: dict[str, Any] = {
         "is_span": is_span,

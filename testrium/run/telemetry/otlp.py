@@ -46,7 +46,7 @@ FindSender = Callable[[dict[str, Any]], tuple[str, int]]
 
 
 class BadBodyError(ValueError):
-    """The body is no OTLP; the message says why."""
+    """The body is not OTLP; the message says why."""
 
 
 class Decoded(NamedTuple):
@@ -213,7 +213,7 @@ def _span(span: Any, scope: str, sender: Sender) -> SpanRecord:
 
 
 def _is_sampled(trace_state: str) -> bool:
-    """Whether a span stands for others that were not sent: `ot=th:8` of its trace state.
+    """Whether a span represents others that were not sent: `ot=th:8` of its trace state.
 
     Source: https://opentelemetry.io/docs/specs/otel/trace/tracestate-probability-sampling/
     """

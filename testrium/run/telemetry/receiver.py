@@ -62,14 +62,14 @@ class ReceiverLimits(NamedTuple):
 
 
 class RateLimit:
-    """So much per second is taken for long, and so much at once."""
+    """A limit on the rate per second, with a burst."""
 
     def __init__(self, per_s: int, at_once: int) -> None:
         self._per_s, self._most = per_s, at_once
         self._left, self._then_ns = float(at_once), time.monotonic_ns()
 
     def take(self, count: int) -> bool:
-        """Whether so many more are not too many."""
+        """Whether `count` more are within the limit."""
         now_ns = time.monotonic_ns()
         gained = (now_ns - self._then_ns) / 1e9 * self._per_s
         self._left, self._then_ns = min(self._most, self._left + gained), now_ns

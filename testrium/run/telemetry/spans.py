@@ -32,7 +32,7 @@ _MOST_NAMES = 100
 
 
 class Sender(NamedTuple):
-    """Who sent a record: its resource. `unit` is "" where it is no unit of the group."""
+    """The sender of a record: its resource. `unit` is "" for a sender outside the group."""
 
     unit: str
     start: int

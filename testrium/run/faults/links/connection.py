@@ -38,7 +38,7 @@ class Impairment(NamedTuple):
 
 
 class Fate(Enum):
-    """What becomes of the next byte of a connection."""
+    """The fate of the next byte of a connection."""
 
     PASS = "pass"  # noqa: S105 - no password
     WAIT = "wait"  # it is neither delivered nor refused
@@ -65,7 +65,7 @@ class Condition:
 
     @property
     def is_cut(self) -> bool:
-        """Whether nobody can connect."""
+        """Whether connections are refused."""
         return any(each.do == "cut" for each in self._active.values())
 
     def delay_ns(self) -> int:
@@ -80,7 +80,7 @@ class Condition:
         return min((each.rate for each in self._active.values() if each.rate), default=None)
 
     def fate(self, passed: int) -> Fate:
-        """What becomes of the next byte of a direction that has carried `passed` bytes."""
+        """The fate of the next byte of a direction that has carried `passed` bytes."""
         reached = {each.do for each in self._active.values() if passed >= each.first}
         for do, fate in _FATES.items():
             if do in reached:
@@ -106,7 +106,7 @@ _FATES = {
 
 
 class ThrottleQueue:
-    """The queue in front of a throttled direction: who comes later waits for those before."""
+    """The queue in front of a throttled direction: first come, first served."""
 
     def __init__(self) -> None:
         self._free_ns = 0
@@ -214,7 +214,7 @@ class Road(Protocol):
         """A connection to the unit's real port. Raises OSError."""
 
     def count(self, *, passed: int = 0, broken: int = 0) -> None:
-        """So many bytes were delivered, so many connections broken by a fault."""
+        """Count delivered bytes and connections broken by a fault."""
 
 
 class Listener(Protocol):
@@ -293,7 +293,7 @@ class Connection:
         self.meet(fate)
 
     async def _until_fate(self, work: Coroutine[None, None, None]) -> Fate:
-        """What the connection meets while the work is done; PASS where that comes to its end."""
+        """The fate that interrupts the work; PASS where the work is finished."""
         task = asyncio.create_task(work)
         fated = asyncio.create_task(self._has_fate.wait())
         try:
@@ -424,7 +424,7 @@ def _make_resetting(end: socket.socket) -> None:
 
 
 async def _swallow(sender: socket.socket) -> None:
-    """Read what comes, for nobody, until the sender ends."""
+    """Read and drop all data until the sender ends."""
     loop = asyncio.get_running_loop()
     with contextlib.suppress(OSError):
         while await loop.sock_recv(sender, _CHUNK):

@@ -103,7 +103,7 @@ def _tell_gap(tell: Callable[..., None], number: int, reason: str) -> None:
 
 
 class _Units:
-    """Which unit a process belongs to, and who waits to know it."""
+    """The unit of each process, and the frames that wait for it."""
 
     def __init__(self) -> None:
         self._units: dict[int, str] = {}
