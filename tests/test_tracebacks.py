@@ -44,7 +44,7 @@ def test_what_is_the_users(file: str) -> None:
     assert not is_library(file)
 
 
-def test_a_neighbour_of_this_package_is_no_part_of_it() -> None:
+def test_a_neighbour_of_this_package_is_not_part_of_it() -> None:
     assert not is_library(
         testrium.tracebacks.__file__.replace("testrium/tracebacks", "testrium_shop/a")
     )

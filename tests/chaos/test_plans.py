@@ -52,7 +52,7 @@ def test_only_kill_and_pause_where_a_probe_is_read_from_a_log() -> None:
 
 
 @pytest.mark.parametrize("do", [("cut",), ("kill",)])
-def test_nothing_that_could_be_done_is_no_target(do: tuple[Any, ...]) -> None:
+def test_only_what_can_be_broken_is_a_target(do: tuple[Any, ...]) -> None:
     chaos = Chaos(units=("worker",), links=(("shell", "tcp"),), do=do)
     found = targets(chaos, UNITS, CALM)
     assert {target.port is None for target in found} == {do == ("kill",)}

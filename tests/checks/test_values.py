@@ -46,7 +46,7 @@ def test_a_difference_of_documents_is_a_diff() -> None:
     assert failure.details[-3:] == ('-  "b": 3', '+  "b": 2', " }")
 
 
-def test_what_is_no_json_shows_its_line() -> None:
+def test_invalid_json_shows_its_line() -> None:
     _, failure = read_json('{\n "a": nope\n}', "out.json")
     assert failure is not None
     assert failure.message.startswith("out.json is not valid JSON: Expecting value: line 2")

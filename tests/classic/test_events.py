@@ -172,7 +172,9 @@ def test_waits(anywhere: str) -> None:
         ({"step": "s", "x": float("nan")}, ValueError),
     ],
 )
-def test_what_is_no_event(anywhere: str, arguments: dict[str, Any], error: type[Exception]) -> None:
+def test_an_invalid_event_is_refused(
+    anywhere: str, arguments: dict[str, Any], error: type[Exception]
+) -> None:
     manager = Events_Manager("a", anywhere)
     with pytest.raises(error):
         manager.Set_Event(**arguments)

@@ -64,7 +64,7 @@ def rows(path: str) -> list[str]:
         return [step for (step,) in connection.execute("SELECT StepCompleted FROM Events")]
 
 
-def test_what_a_killed_process_set_is_there_once_somebody_opens(path: str) -> None:
+def test_state_set_by_a_killed_process_is_there_on_opening(path: str) -> None:
     def work() -> None:
         Events_Manager("a", path).Set_Event("last words")
         os._exit(0)
@@ -116,7 +116,7 @@ def test_a_process_stores_its_events_at_its_end(path: str) -> None:
         assert connection.execute("SELECT StepCompleted FROM Events").fetchall() == [("s",)]
 
 
-def test_a_folder_that_is_gone_at_the_end_is_no_error(path: str) -> None:
+def test_a_folder_that_is_gone_at_the_end_raises_nothing(path: str) -> None:
     code = (
         "import sys, shutil; from testrium.modules.events import Events_Manager\n"
         "Events_Manager('a', sys.argv[1]).Set_Event('s')\n"
@@ -302,7 +302,7 @@ def test_the_database_of_an_ancestor_is_read_on(path: str) -> None:
     assert [event["ID"] for event in manager.list_events()] == [7, 8]
 
 
-def test_a_file_that_is_no_database(path: str) -> None:
+def test_a_file_that_is_not_a_database_is_refused(path: str) -> None:
     Path(path, "Data.db").write_bytes(b"something else" * 100)
     with pytest.raises(InfraError, match="cannot open"):
         Events_Manager("a", path)

@@ -66,13 +66,13 @@ def test_runs_are_removed(
     assert left(runs) == kept
 
 
-def test_a_run_that_goes_on_stays(runs: list[Path]) -> None:
+def test_a_running_run_stays(runs: list[Path]) -> None:
     with claimed(runs[1]):
         assert clean("--all").output == "4 runs removed, 1 kept\n"
     assert left(runs) == "1"
 
 
-def test_what_is_no_run_stays(state: Path, runs: list[Path]) -> None:
+def test_other_folders_stay(state: Path, runs: list[Path]) -> None:
     (state / "runs" / "mine").mkdir()
     (state / "history.db").touch()
     clean("--all")
@@ -93,7 +93,7 @@ def test_no_state_folder_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 
 @pytest.mark.parametrize("age", ["7", "d", "-7d", "1.5d", "7 d"])
-def test_what_is_no_age_is_refused(state: Path, age: str) -> None:
+def test_an_invalid_age_is_refused(state: Path, age: str) -> None:
     result = CliRunner().invoke(clean_command, ["--older-than", age])
     assert "use 90s, 30m, 12h, 7d or 2w" in result.output
 

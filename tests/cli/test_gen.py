@@ -142,7 +142,7 @@ def test_a_project_has_templates_of_its_own(
         assert Path(f"new-{name}/run.sh").stat().st_mode & 0o111
 
 
-def test_templates_of_a_project_are_no_groups_to_run() -> None:
+def test_templates_of_a_project_are_not_run_as_groups() -> None:
     own_template("testrium-templates/ours")
     own_template("real")
     assert [group.id for group in load_groups((), cwd=Path.cwd())] == ["real"]

@@ -137,7 +137,9 @@ def test_what_cannot_be_changes_nothing(
         ),
     ],
 )
-def test_what_is_no_group(group: Path, config: str | None, message: str) -> None:
+def test_a_folder_without_a_valid_group_is_refused(
+    group: Path, config: str | None, message: str
+) -> None:
     (group / "config.toml").unlink()
     if config is not None:
         (group / "config.toml").write_text(config)

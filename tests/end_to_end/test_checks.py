@@ -114,7 +114,7 @@ def test_a_group_that_failed_rewrites_nothing(workplace: Workplace) -> None:
     assert (group / "out.txt").read_text() == "whole\n"
 
 
-def test_what_a_dead_unit_owed_and_what_it_wrote(workplace: Workplace) -> None:
+def test_a_dead_unit_explains_its_missing_output(workplace: Workplace) -> None:
     workplace.group(
         {
             "app": 'command = ["sh", "-c", "echo ERROR; exit 3"]\nready = {log = "never"}',

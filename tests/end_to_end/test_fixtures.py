@@ -141,7 +141,7 @@ def test_one_that_dies_explains_the_losses_and_the_next_group_gets_a_new_one(
     assert log.read_text() == "hello from db\n"
 
 
-def test_it_is_started_again_only_so_often(workplace: Workplace) -> None:
+def test_it_is_restarted_at_most_as_often_as_allowed(workplace: Workplace) -> None:
     write_fixture(workplace, 'restarts = 0\nready_event = "ready"\n')
     write_group(workplace, "a", KILLS)
     write_group(workplace, "b")

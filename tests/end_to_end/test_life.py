@@ -163,7 +163,7 @@ def test_services_are_stopped_dependants_first(workplace: Workplace) -> None:
     assert outcome.unit("api")["state"] == "stopped"
 
 
-def test_a_service_that_was_killed_after_its_grace_is_no_finding(workplace: Workplace) -> None:
+def test_a_service_killed_after_its_grace_is_not_a_finding(workplace: Workplace) -> None:
     workplace.group(
         {
             "stubborn": 'entrypoint = "test_case:stubborn"\nready_event = "up"\ngrace = 0.1',

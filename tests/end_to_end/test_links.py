@@ -181,7 +181,7 @@ def client():
     assert workplace.run().codes == []
 
 
-def test_a_restarted_unit_is_reached_again_and_while_it_is_gone_nobody_waits(
+def test_a_restarted_unit_is_reached_again_and_clients_fail_fast_meanwhile(
     workplace: Workplace,
 ) -> None:
     workplace.group(
@@ -271,7 +271,7 @@ def client():
     assert outcome.codes == ["vacuous cut on api.tcp"]
 
 
-def test_a_fault_of_a_link_that_nobody_uses_proves_nothing(workplace: Workplace) -> None:
+def test_a_fault_of_an_unused_link_proves_nothing(workplace: Workplace) -> None:
     code = """
         import os, signal, socket
         def srv():

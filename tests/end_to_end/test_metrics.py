@@ -49,7 +49,7 @@ def test_figures_of_every_kind_of_process_are_judged(workplace: Workplace) -> No
     ]
 
 
-def test_a_line_that_is_no_metric_is_a_gap(workplace: Workplace) -> None:
+def test_an_invalid_metric_line_is_a_gap(workplace: Workplace) -> None:
     workplace.group(
         {
             "lines": """command = ["sh", "-c", '''

@@ -79,7 +79,7 @@ def test_a_defect_of_the_runner_ends_the_group_as_infra(workplace: Workplace) ->
     assert "ValueError: never foreseen (broken.py:3)" in group["findings"][0]["message"]
 
 
-def test_a_unit_without_process_that_never_becomes_ready_holds_nobody_up(
+def test_a_unit_without_process_that_never_becomes_ready_blocks_no_other(
     workplace: Workplace,
 ) -> None:
     workplace.group(
@@ -97,7 +97,7 @@ def test_a_unit_without_process_that_never_becomes_ready_holds_nobody_up(
     assert "missing driver:up" in outcome.codes
 
 
-def test_a_closed_standard_output_is_one_that_nobody_reads(workplace: Workplace) -> None:
+def test_a_closed_standard_output_is_ignored(workplace: Workplace) -> None:
     workplace.group({"a": PROBE.format(name="a")}, DONE)
     shell = f"{sys.executable} -m testrium run --json report.json >&-"
     done = subprocess.run(

@@ -75,7 +75,7 @@ def test_what_is_reported_at_once_ends_the_wait_for_readiness(workplace: Workpla
         ("sleep 30", 1, "no probe has given the value of its ${probe...}"),
     ],
 )
-def test_a_value_that_never_comes_is_no_pass(
+def test_a_value_that_never_comes_does_not_pass(
     workplace: Workplace, command: str, timeout_s: int, why: str
 ) -> None:
     """And nobody waits for it once nobody is left who could tell it."""

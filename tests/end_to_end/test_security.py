@@ -126,7 +126,7 @@ def test_what_a_run_stores_is_its_owners(workplace: Workplace) -> None:
     assert open_to_others == {}
 
 
-def test_a_link_among_the_runs_is_no_way_out(workplace: Workplace, tmp_path: Path) -> None:
+def test_a_link_among_the_runs_is_not_followed(workplace: Workplace, tmp_path: Path) -> None:
     """What a link names is no run: it is never removed."""
     precious = tmp_path / "precious" / "20200101-000000-aaaa"
     precious.mkdir(parents=True)

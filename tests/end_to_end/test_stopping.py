@@ -64,7 +64,7 @@ def test_with_session_all_of_it_is_told(workplace: Workplace) -> None:
     assert outcome.exit_code == 1
 
 
-def test_the_rest_of_the_session_goes_with_its_main_process_and_is_no_leak(
+def test_the_rest_of_the_session_ends_with_its_main_process_without_a_leak(
     workplace: Workplace,
 ) -> None:
     code = """
@@ -213,7 +213,7 @@ def test_a_rolling_restart_is_stopped_as_the_runner_stops_and_started_again(
     assert (told["name"], told["key"]) == ("restart at worker:taken", "k2")
 
 
-def test_a_restart_of_a_unit_that_ends_badly_is_a_bad_end(workplace: Workplace) -> None:
+def test_a_unit_that_ends_badly_during_a_restart_has_failed(workplace: Workplace) -> None:
     code = ORDERS.replace("sys.exit()", "sys.exit(3)")
     fault = '[[faults]]\nat = "worker:taken"\ndo = "restart"\n'
     workplace.group(ORDER_UNITS, code, tables=ROUTE + fault)

@@ -199,7 +199,7 @@ CHECK = """
 """
 
 
-def test_without_a_terminal_nobody_is_asked(workplace: Workplace) -> None:
+def test_without_a_terminal_no_question_is_asked(workplace: Workplace) -> None:
     workplace.group({"look": CHECK}, configs="")
     outcome = workplace.run()
     assert outcome.exit_code == 4

@@ -40,7 +40,7 @@ FAMILIES = {
     "archive": "test_what_is_purged_and_what_is_packed",
     "comparison with earlier runs": "test_a_figure_is_compared_with_earlier_runs",
     "steps by hand": "end_to_end/test_suites.py::test_a_person_answers_at_the_terminal",
-    "steps by hand, unattended": "test_steps_by_hand_are_unknown_where_nobody_can_answer",
+    "steps by hand, unattended": "test_manual_steps_are_unknown_where_no_person_can_answer",
     "unpacking an archive": "testing/test_files.py::test_archives",
 }
 
@@ -329,7 +329,7 @@ def test_a_figure_is_compared_with_earlier_runs(workplace: Workplace) -> None:
         assert workplace.run().codes == codes
 
 
-def test_steps_by_hand_are_unknown_where_nobody_can_answer(workplace: Workplace) -> None:
+def test_manual_steps_are_unknown_where_no_person_can_answer(workplace: Workplace) -> None:
     keys = """
     kind = "manual"
     [[look.steps]]

@@ -132,7 +132,7 @@ def a():
     assert "passed" in shown
 
 
-def test_nothing_is_measured_that_nobody_asked_for(workplace: Workplace) -> None:
+def test_without_gen_metrics_nothing_is_measured(workplace: Workplace) -> None:
     workplace.group(
         {"a": 'command = ["sleep", "0.3"]'}, configs="timeout = 10\ngen-metrics = false"
     )

@@ -118,7 +118,7 @@ def test_the_fewest_decisions_are_those_that_are_needed(needed: set[int]) -> Non
     assert set(fewest(ALL, lambda part: wanted <= set(part), 1000)) == wanted
 
 
-def test_no_more_than_so_many_runs_are_made() -> None:
+def test_the_number_of_runs_is_limited() -> None:
     tried = []
 
     def fails(part: tuple[Decision, ...]) -> bool:

@@ -130,7 +130,7 @@ def without_rights_over_files(workplace: Workplace) -> Outcome:
     return workplace.finish(workplace.start("run", "--json", str(report), program=program))
 
 
-def test_a_state_folder_of_somebody_else_is_told_in_a_line(workplace: Workplace) -> None:
+def test_a_state_folder_of_another_user_is_reported_in_a_line(workplace: Workplace) -> None:
     workplace.group(UNITS, CODE)
     state = workplace.folder / ".testrium"
     state.mkdir(mode=0o500)

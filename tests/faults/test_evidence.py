@@ -47,7 +47,7 @@ LINES = [
 """
 
 
-def test_lines_that_are_no_probes_are_shown_and_the_rest_is_read(workplace: Workplace) -> None:
+def test_invalid_probe_lines_are_shown_and_the_rest_is_read(workplace: Workplace) -> None:
     workplace.group(UNITS, GARBAGE, configs="timeout = 30")
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     outcome = workplace.run()

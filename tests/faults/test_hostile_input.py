@@ -211,7 +211,7 @@ def test_absurd_options_and_files_are_refused_in_words(
     assert len(told(tmp_path, 3, *arguments)) < 8_000
 
 
-def test_a_run_that_goes_on_is_told_to_be_so(copy: Finished, told: Callable[..., str]) -> None:
+def test_a_running_run_is_reported_as_running(copy: Finished, told: Callable[..., str]) -> None:
     (copy.run / "report.json").unlink()
     with claimed(copy.run):
         for words in (["show"], ["report", "--html", "again.html"]):

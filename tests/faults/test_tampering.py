@@ -108,7 +108,7 @@ def test_when(name: str, outcome: Outcome) -> None:
     assert found == [code.replace("GROUP", group["id"]) for code in CASES[name].codes]
 
 
-def test_the_run_comes_to_its_end(outcome: Outcome) -> None:
+def test_the_run_finishes(outcome: Outcome) -> None:
     assert outcome.exit_code == 5
     assert outcome.report["exit_code"] == 5
     assert "Traceback" not in outcome.stderr

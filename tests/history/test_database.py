@@ -88,7 +88,7 @@ def test_durations_are_the_mean_of_the_latest_five_that_ran(tmp_path: Path) -> N
         assert opened.durations() == {"checkout": 5.0}
 
 
-def test_text_that_is_no_utf_8_is_escaped(tmp_path: Path) -> None:
+def test_text_that_is_not_utf_8_is_escaped(tmp_path: Path) -> None:
     with History(tmp_path) as opened:
         opened.append(stored_run("r1", checkout_result("a\udc80b")), command_line=("run", "\udc80"))
 

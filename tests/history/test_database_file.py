@@ -26,7 +26,7 @@ def set_aside(state_folder: Path, label: str) -> Path:
     return aside
 
 
-def test_a_file_that_is_no_database_is_set_aside(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_set_aside(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text("this is not a database, " * 100)
     notices = append_run(tmp_path, stored_run("r1"))
 

@@ -76,7 +76,7 @@ def test_the_last_pass_tells_what_is_different(tmp_path: Path) -> None:
     assert rows["end of a"][1:3] == ("ended with exit code 0", "ended with exit code 3")
 
 
-def test_what_stays_within_its_noise_is_no_difference(tmp_path: Path) -> None:
+def test_a_change_within_the_noise_is_not_a_difference(tmp_path: Path) -> None:
     for number, p95_ms in enumerate((10.0, 14.0, 8.0), 1):
         name = f"20261121-03150{number}-ab12"
         run(tmp_path, name, number, result(Verdict.PASS, p95_ms, 0), "aaaa")

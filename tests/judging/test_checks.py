@@ -112,7 +112,7 @@ def test_the_output_of_a_unit(run: Run) -> None:
     assert both.details == ("stdout:1: say", "stderr:1: warn")
 
 
-def test_what_cannot_be_read_is_no_crash(run: Run) -> None:
+def test_an_unreadable_file_does_not_crash_the_check(run: Run) -> None:
     os.mkfifo(run.group / "pipe")
     (run.group / "loop").symlink_to("loop")
     (run.group / "bad.json").write_bytes(b"\xff{")

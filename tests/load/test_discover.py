@@ -209,7 +209,7 @@ def test_a_range_of_ids(groups: Workspace, paths: tuple[str, ...], found: list[s
         ("x" * 300, f"{'x' * 300}: no such folder: File name too long"),
     ],
 )
-def test_what_is_no_range(groups: Workspace, path: str, message: str) -> None:
+def test_an_invalid_range_is_refused(groups: Workspace, path: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         groups.load(path)
     assert str(caught.value) == message

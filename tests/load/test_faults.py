@@ -349,7 +349,7 @@ def test_a_step_that_looks_misspelled_is_a_notice() -> None:
 
 
 @pytest.mark.parametrize("value", [{"at": "host:received"}, ["kill"], 3])
-def test_what_is_no_list_of_tables(value: object) -> None:
+def test_anything_but_a_list_of_tables_is_refused(value: object) -> None:
     complaints = Complaints()
     spot = Spot(Document("f", "", {}), ("faults",), complaints)
     assert read_faults(value, spot, Stations({}), ()) == ()

@@ -103,7 +103,7 @@ def test_what_is_nested_without_end_is_told_at_once(workspace: Workspace, text: 
 
 
 @pytest.mark.parametrize("quotes", ['"', "'", '"""\n', "'''\n"])
-def test_many_dots_in_a_text_are_no_nesting(workspace: Workspace, quotes: str) -> None:
+def test_many_dots_in_a_text_do_not_count_as_nesting(workspace: Workspace, quotes: str) -> None:
     text = f"{quotes}{'. ' * 500}{quotes.strip()}"
     workspace.group(f"purpose = {text}", a="")
     assert workspace.loaded().purpose == ". " * 500

@@ -74,7 +74,7 @@ def test_every_way_to_write_a_key(path: KeyPath, line: int) -> None:
     assert key_lines(TEXT)[path] == line
 
 
-def test_what_stands_in_strings_and_comments_is_no_key() -> None:
+def test_strings_and_comments_hold_no_keys() -> None:
     assert not [path for path in key_lines(TEXT) if "fake" in path]
 
 

@@ -180,7 +180,7 @@ def test_a_nested_list_is_one_stage() -> None:
         ),
     ],
 )
-def test_what_is_no_route(route: object, problem: str) -> None:
+def test_an_invalid_route_is_refused(route: object, problem: str) -> None:
     assert f"f: circuits[1].route: {problem}" in read(route)[1]
 
 

@@ -81,7 +81,7 @@ def test_durations(text: str | float, ns: int) -> None:
     "text",
     ["", "200", "ms", "-1s", "1e3s", "1 y", "3 h", "\u0661s", "nans", -1, True, None, float("nan")],
 )
-def test_what_is_no_duration(text: object) -> None:
+def test_an_invalid_duration_is_refused(text: object) -> None:
     with pytest.raises(ValueError, match="invalid duration"):
         duration_ns(text)
 
@@ -104,7 +104,7 @@ def test_sizes(text: str, size: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "200", "MB", "1mb", "-1MB", "1PB"])
-def test_what_is_no_size(text: str) -> None:
+def test_an_invalid_size_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=re.escape(f"invalid size: {text!r}")):
         size_in_bytes(text)
 
@@ -118,7 +118,7 @@ def test_ranges_of_keys(value: str | int, bounds: tuple[int, int | None]) -> Non
 
 
 @pytest.mark.parametrize("value", ["", "..", "..5", "5..2", "-1", -1, True, "1...2", "a"])
-def test_what_is_no_range(value: str | int) -> None:
+def test_an_invalid_range_is_refused(value: str | int) -> None:
     with pytest.raises(ValueError, match=r"invalid range|is less than"):
         key_range(value)
 

@@ -21,7 +21,7 @@ def names(scenarios: tuple[Scenario, ...]) -> str:
     return "".join(each.id for each in scenarios)
 
 
-def test_the_longest_first_and_before_it_what_nobody_knows() -> None:
+def test_the_longest_starts_first_after_those_of_unknown_duration() -> None:
     scenarios = [scenario(name) for name in "abcde"]
     assert names(longest_first(scenarios, {"a": 1.0, "c": 3.0, "e": 3.0})) == "bdcea"
 

@@ -134,7 +134,7 @@ def test_every_text_comes_back(probes: Path, step: str, key: str, meta: dict[str
         (lambda me: me.emit("s", "Sent", "k", (), {}), ValueError),
     ],
 )
-def test_what_is_no_probe_is_refused_at_the_call(
+def test_an_invalid_probe_is_refused_at_the_call(
     lines: Lines, call: Callable[[testrium.Unit], None], error: type[Exception]
 ) -> None:
     me = testrium.unit()
@@ -298,7 +298,7 @@ def test_signal_handlers_that_raise_leave_no_hole(lines: Lines) -> None:
     assert numbers == list(range(1, len(numbers) + 1))
 
 
-def test_a_program_that_closes_all_files_goes_on_emitting(lines: Lines, tmp_path: Path) -> None:
+def test_a_program_that_closes_all_files_continues_to_emit(lines: Lines, tmp_path: Path) -> None:
     me = testrium.unit()
     me.probe("before")
     child = os.fork()
@@ -312,7 +312,7 @@ def test_a_program_that_closes_all_files_goes_on_emitting(lines: Lines, tmp_path
     assert [(line["step"], line["seq"]) for line in lines()] == [("before", 1), ("after", 1)]
 
 
-def test_a_low_limit_of_open_files_is_no_obstacle(lines: Lines) -> None:
+def test_a_low_limit_of_open_files_does_not_matter(lines: Lines) -> None:
     previous = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, previous[1]))
     try:

@@ -104,7 +104,9 @@ def test_without_a_runner_nothing_is_broken(emitter: Emitter, runner: Runner) ->
     assert len(runner.questions) == 1
 
 
-def test_an_uncaught_exception_is_no_failpoint(emitter: Emitter, runner: Runner) -> None:
+def test_an_uncaught_exception_does_not_trigger_a_failpoint(
+    emitter: Emitter, runner: Runner
+) -> None:
     emitter.emit("taken", "Exception", None, (), {"uncaught": "main"})
     assert runner.questions == []
 

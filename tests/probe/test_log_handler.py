@@ -44,7 +44,7 @@ def test_a_record_that_says_so_is_a_probe(log: logging.Logger, lines: Lines) -> 
 
 
 @pytest.mark.parametrize("fields", ["stored", {"key": "k1"}, {"step": "s", "type": "Send"}])
-def test_what_is_no_probe_breaks_no_code_and_is_told(
+def test_an_invalid_record_breaks_no_code_and_is_reported(
     fields: object, log: logging.Logger, lines: Lines, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log.info("text", extra={"testrium": fields})

@@ -84,7 +84,7 @@ def test_what_may_be_reported_is_read_back(
         (("host.rss", 1), ValueError, "measures itself"),
     ],
 )
-def test_what_is_no_metric_is_refused(
+def test_an_invalid_metric_is_refused(
     lines: Lines, probes: Path, arguments: tuple[Any, ...], error: type[Exception], reason: str
 ) -> None:
     with pytest.raises(error, match=reason):

@@ -44,7 +44,7 @@ def test_what_is_packed_comes_out(run_folder: Path, tmp_path: Path) -> None:
     assert not folder.exists()
 
 
-def test_what_is_no_plain_file_is_left_out(run_folder: Path, tmp_path: Path) -> None:
+def test_anything_but_a_plain_file_is_left_out(run_folder: Path, tmp_path: Path) -> None:
     (run_folder / "bad" / "link").symlink_to("/etc/passwd")
     (run_folder / "bad" / "odd\n").touch()
     os.mkfifo(run_folder / "bad" / "pipe")

@@ -50,7 +50,7 @@ def test_what_cannot_be_watched(news: Inotify, tmp_path: Path) -> None:
     assert news.add(str(tmp_path / "missing")) is None
 
 
-def test_a_deleted_file_is_no_news(news: Inotify, tmp_path: Path) -> None:
+def test_a_deleted_file_is_not_reported(news: Inotify, tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.touch()
     news.add(str(path))

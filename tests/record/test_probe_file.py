@@ -67,7 +67,7 @@ def test_half_a_line_waits_for_its_other_half(file: ProbeFile, append: Append) -
     assert steps(file) == ["b"]
 
 
-def test_the_last_line_counts_without_newline_when_nobody_writes_any_more(
+def test_the_last_line_counts_without_newline_once_its_writer_has_ended(
     file: ProbeFile, append: Append
 ) -> None:
     append("p", '{"step": "a"}')
@@ -85,7 +85,7 @@ def test_a_torn_last_line_is_a_damage(file: ProbeFile, append: Append) -> None:
     assert file.read_rest(1).damages == []
 
 
-def test_what_is_no_probe_does_not_hide_the_rest(file: ProbeFile, append: Append) -> None:
+def test_an_invalid_line_does_not_hide_the_rest(file: ProbeFile, append: Append) -> None:
     append("p", {"step": "a"}, "garbage\n", b"\x00\xff\n", "\n", {"step": "b"})
     assert steps(file) == ["a", "b", "!", "!"]  # a blank line is none
 
@@ -279,7 +279,7 @@ def test_evidence_that_was_swapped_is_a_damage(
     assert file.read_end() == []  # told once
 
 
-def test_what_is_appended_is_no_damage(file: ProbeFile, append: Append) -> None:
+def test_an_appended_line_is_not_damage(file: ProbeFile, append: Append) -> None:
     for number in range(300):
         append("p", {"step": f"s{number}"})
         assert steps(file) == [f"s{number}"]

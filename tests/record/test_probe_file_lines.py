@@ -109,7 +109,7 @@ def test_null_is_as_good_as_left_out() -> None:
         (b'{"step": "' + b"x" * MAX_LINE + b'"}', "longer than"),
     ],
 )
-def test_why_a_line_is_no_probe(line: bytes, reason: str) -> None:
+def test_the_reason_why_a_line_is_invalid(line: bytes, reason: str) -> None:
     with pytest.raises(BadLineError) as caught:
         probe_line(line)
     assert reason in str(caught.value)
@@ -189,6 +189,6 @@ def test_a_metric_s_line() -> None:
         (b'{"metric": "rate", "value": 1, "pid": "x"}', "pid must be a whole number"),
     ],
 )
-def test_a_line_that_is_no_metric(line: bytes, reason: str) -> None:
+def test_an_invalid_metric_line(line: bytes, reason: str) -> None:
     with pytest.raises(BadLineError, match=reason):
         parse_line(line)

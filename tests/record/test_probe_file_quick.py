@@ -77,7 +77,7 @@ def test_names_that_are_given_twice_are_never_read_quickly(pairs: list[tuple[str
 
 
 @given(st.binary(max_size=60))
-def test_bytes_that_are_no_line_are_left_to_the_other_reader(data: bytes) -> None:
+def test_invalid_lines_are_left_to_the_other_reader(data: bytes) -> None:
     agrees(data)
     agrees(b'{"step":"s","meta":{' + data + b"}}")
 

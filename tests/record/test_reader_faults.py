@@ -76,7 +76,7 @@ def test_an_end(happened: Event, ended: End, planned: bool) -> None:
     assert seen == ended._replace(fault=happened.step if planned else "")
 
 
-def test_a_raised_fault_that_was_caught_is_no_end() -> None:
+def test_a_raised_fault_that_was_caught_does_not_end_the_unit() -> None:
     ended = end(exit_code=1)
     assert with_fault(ended, [], [fault("raise")]) == ended
 

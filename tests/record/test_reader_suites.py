@@ -64,7 +64,7 @@ def test_the_suite_itself() -> None:
     assert (test.name, test.message) == ("suite", "no tests were found")
 
 
-def test_what_is_no_test() -> None:
+def test_rows_without_a_test_are_left_out() -> None:
     evidence = results(
         event(1, "other", test="a", outcome="passed"),
         event(2, test="a"),

@@ -30,7 +30,7 @@ def test_runs_are_listed_by_time(tmp_path: Path) -> None:
     assert [run.name for run in runs.list_runs(tmp_path)] == [names[2], names[0], names[1]]
 
 
-def test_what_is_no_run_is_not_listed(tmp_path: Path) -> None:
+def test_other_folders_are_not_listed_as_runs(tmp_path: Path) -> None:
     (first,) = make(tmp_path, "20261121-031500-ab12")
     (tmp_path / runs.FOLDER / "file").touch()
     (tmp_path / runs.FOLDER / "link").symlink_to(tmp_path)
@@ -102,7 +102,7 @@ def test_the_oldest_runs_are_removed(tmp_path: Path) -> None:
     assert runs.prune(tmp_path, keep=2) == ()
 
 
-def test_a_run_that_goes_on_is_not_removed(tmp_path: Path) -> None:
+def test_a_running_run_is_not_removed(tmp_path: Path) -> None:
     first, _ = make(tmp_path, "r1", "r2")
     with runs.claimed(first):
         assert runs.prune(tmp_path, keep=1) == ()
@@ -139,7 +139,7 @@ def test_what_a_link_names_is_not_removed(tmp_path: Path) -> None:
     assert (kept / "data").exists()
 
 
-def test_a_run_that_was_killed_is_lost_until_somebody_looked_after_it(tmp_path: Path) -> None:
+def test_a_killed_run_is_lost_until_it_was_cleaned_up(tmp_path: Path) -> None:
     ended, killed, going, foreign = make(tmp_path, "r1", "r2", "r3", "r4")
     with runs.claimed(ended):
         pass

@@ -38,7 +38,7 @@ def test_circuits_come_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[group]\ncircuits = [{}]", "no toml"])
-def test_what_is_no_scenario_is_refused(tmp_path: Path, text: str) -> None:
+def test_an_invalid_scenario_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "scenario.toml").write_text(text)
     with pytest.raises(InfraError, match=r"cannot read .*scenario\.toml"):
         read_circuits(tmp_path / "scenario.toml")

@@ -117,7 +117,7 @@ def test_it_can_be_read_after_a_killed_writer_elsewhere(tmp_path: Path) -> None:
     assert len(load_evidence(tmp_path / "moved" / "Data.db").events) == 1
 
 
-def test_ids_go_on_where_they_were(tmp_path: Path) -> None:
+def test_ids_continue_where_they_were(tmp_path: Path) -> None:
     stored(tmp_path / "Data.db", event(1), event(2)).close()
     with closing(Store(tmp_path / "Data.db")) as store:
         assert store.next_id == 3
@@ -145,7 +145,7 @@ def test_rows_of_users_who_know_only_the_classic_columns(tmp_path: Path) -> None
     assert (row.start, row.attempt, row.owner, row.pid, row.seq) == (1, 1, "a", 0, None)
 
 
-def test_what_is_no_store(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_store_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InfraError, match="does not exist"):
         load_evidence(tmp_path / "Data.db")
     (tmp_path / "Data.db").write_bytes(b"no database" * 100)

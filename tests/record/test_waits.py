@@ -102,7 +102,7 @@ def test_timeouts(tmp_path: Path, socket: Path, append: Append) -> None:
         ("a:s", None, "1", TypeError),
     ],
 )
-def test_what_is_no_wait(
+def test_an_invalid_wait_is_refused(
     socket: Path, place: Any, key: Any, timeout: Any, error: type[Exception]
 ) -> None:
     with pytest.raises(error):

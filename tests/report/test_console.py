@@ -330,7 +330,9 @@ def test_quiet_leaves_only_what_did_not_pass(run_result: RunResult, cwd: Path) -
 
 
 @pytest.mark.parametrize(("durations", "expected"), [(None, 0), (1, 1), (2, 2), (0, 3)])
-def test_so_many_durations_are_shown(durations: int | None, expected: int, cwd: Path) -> None:
+def test_the_number_of_durations_is_as_asked(
+    durations: int | None, expected: int, cwd: Path
+) -> None:
     groups = tuple(
         GroupResult(Scenario(f"g{n}", Group(f"g{n}", cwd / f"g{n}", ()), ()), Verdict.PASS, n / 10)
         for n in range(1, 4)

@@ -87,11 +87,11 @@ def test_text_of_units_moves_no_cursor() -> None:
     assert "\u202e" not in row
 
 
-def test_no_event_is_no_line() -> None:
+def test_without_events_there_are_no_lines() -> None:
     assert told([]) == ["title  0 events"]
 
 
-def test_the_way_of_a_key_goes_on_under_the_keys_that_it_caused() -> None:
+def test_the_path_of_a_key_continues_under_the_keys_that_it_caused() -> None:
     events = [
         event(1, "a:sent", 0, "k1"),
         event(2, "a:sent", 0, "k2"),

@@ -27,7 +27,7 @@ def test_long_lines_break_between_words_and_hang() -> None:
     ]
 
 
-def test_a_style_goes_on_after_the_break() -> None:
+def test_a_style_continues_after_the_break() -> None:
     parts = wrapped([line(Span("aaaaaaaaaaaa bbbbbbbbbbbbbbbbb", "bad"))], 22)
 
     assert [part.painted() for part in parts][1].strip() == "\x1b[1;31mbbbbbbbbbbbbbbbbb\x1b[0m"

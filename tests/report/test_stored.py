@@ -105,7 +105,7 @@ def test_no_report_at_all(tmp_path: Path) -> None:
     "text",
     ["", "{", "[]", "{}", '{"run": 1}', "null", '{"run": "x", "groups": [{}]}', "\x80"],
 )
-def test_what_is_no_report_is_an_error_that_names_it(text: str, tmp_path: Path) -> None:
+def test_an_invalid_report_is_an_error_that_names_the_file(text: str, tmp_path: Path) -> None:
     path = tmp_path / json_report.RUN_FILE
     path.write_bytes(text.encode("latin-1"))
 

@@ -107,7 +107,7 @@ def test_a_writer_that_fails_is_left_out_and_told_at_the_end() -> None:
     assert console.heard[-1] == "notice broken at run_ended pass"
 
 
-def test_a_writer_of_somebody_else_that_fails_costs_a_notice() -> None:
+def test_a_failing_writer_of_a_plugin_costs_a_notice() -> None:
     console, healthy = Watcher(), Watcher()
     theirs = Watcher("group_started shop", WriterFailedError)
     whole_run(console, Writers((theirs, healthy), console.notice))

@@ -88,7 +88,7 @@ def test_everything_is_in_one_readable_file(folder: UnitFolder) -> None:
     assert "    ready \\x1b[2J" in lines, "no terminal obeys what a unit wrote"
 
 
-def test_nobody_else_may_read_it(folder: UnitFolder) -> None:
+def test_other_users_cannot_read_it(folder: UnitFolder) -> None:
     told(folder, hangs)
     assert (folder.path / "run" / "diagnostics.txt").stat().st_mode & 0o777 == 0o600
 

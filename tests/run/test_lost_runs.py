@@ -70,7 +70,7 @@ def test_each_lost_run_is_looked_at_once(state: Path) -> None:
     assert lost_runs(state) == ()
 
 
-def test_a_run_that_goes_on_keeps_its_processes(state: Path) -> None:
+def test_a_running_run_keeps_its_processes(state: Path) -> None:
     with claimed(state / "runs" / RUN), waiting(tagged(state)) as process:
         assert end_lost_runs(state) == ()
         assert process.poll() is None

@@ -52,7 +52,7 @@ def test_released_ports_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("family", "address"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")]
 )
-def test_a_port_that_somebody_uses_is_left_out(
+def test_a_port_in_use_is_left_out(
     monkeypatch: pytest.MonkeyPatch, family: socket.AddressFamily, address: str
 ) -> None:
     first = 20_000 - 20_000 % BLOCK

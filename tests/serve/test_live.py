@@ -89,14 +89,14 @@ def test_a_further_round_begins_anew(folder: Path) -> None:
     assert [(one.label, one.verdict) for one in run.groups.values()] == [("a", "")]
 
 
-def test_what_is_no_progress_is_left_out(folder: Path) -> None:
+def test_invalid_lines_of_progress_are_left_out(folder: Path) -> None:
     (folder / FILE).write_text('{"what": 1}\n[]\nnonsense\n{"what": "unit", "about": "a"}\n{"what')
     run = RunProgress(folder)
     run.read()
     assert run.groups == {}
 
 
-def test_a_run_whose_folder_cannot_be_written_goes_on(folder: Path) -> None:
+def test_a_run_continues_when_its_progress_cannot_be_written(folder: Path) -> None:
     (folder / FILE).symlink_to(folder / "elsewhere")
     written(folder)
     assert not (folder / "elsewhere").exists()
@@ -125,7 +125,7 @@ def test_a_page_is_sent_what_has_changed_and_the_end(folder: Path) -> None:
     assert [name for name, _ in parsed(events, 3)] == ["progress", "ended"]
 
 
-def test_the_page_of_all_runs_is_sent_those_that_go_on(folder: Path) -> None:
+def test_the_page_of_all_runs_receives_the_running_ones(folder: Path) -> None:
     written(folder)
     events = project_events(folder.parent.parent)
     with claimed(folder):

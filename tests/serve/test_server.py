@@ -188,7 +188,7 @@ def test_nothing_can_be_changed(dashboard: Dashboard, method: str) -> None:
     assert ask(dashboard, "/", method, Cookie=cookie)[0].status == 501
 
 
-def test_pages_are_kept_nowhere_and_framed_by_nobody(dashboard: Dashboard) -> None:
+def test_pages_are_not_cached_and_cannot_be_framed(dashboard: Dashboard) -> None:
     cookie = dashboard.gate.cookie.partition(";")[0]
     response, text = ask(dashboard, "/", "HEAD", Cookie=cookie)
     assert (response.status, text) == (200, "")

@@ -61,14 +61,14 @@ def test_questions(outcomes: Outcomes) -> None:
     assert shown.endswith("[p]ass, [f]ail or [s]kip? Why? ")
 
 
-def test_what_is_no_answer_is_told(outcomes: Outcomes) -> None:
+def test_an_invalid_answer_is_reported(outcomes: Outcomes) -> None:
     """A word that only begins like one is none: "problem" is no pass."""
     shown = ask("problem\nfi\n")
     assert shown.count("Answer p, f or s.") == 2
     assert set(outcomes().values()) == {("unknown", "no answer was given")}
 
 
-def test_nobody_is_asked_where_nobody_is(
+def test_no_question_is_asked_without_a_person(
     outcomes: Outcomes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     variables = protocol.environment([], [], [("page", "Open", "There")])

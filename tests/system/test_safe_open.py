@@ -37,7 +37,7 @@ def bound(path: Path) -> None:
 
 @pytest.mark.parametrize("make", [pipe, endless, bound, Path.mkdir])
 @pytest.mark.parametrize("flags", [os.O_RDONLY, WRITING])
-def test_what_is_no_file_is_refused(
+def test_anything_but_a_regular_file_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: object, flags: int
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -48,7 +48,7 @@ def test_what_is_no_file_is_refused(
         open_regular(path, flags)
 
 
-def test_a_pipe_that_somebody_reads_is_no_file_either(tmp_path: Path) -> None:
+def test_a_pipe_with_a_reader_is_refused_too(tmp_path: Path) -> None:
     path = tmp_path / "log"
     os.mkfifo(path)
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)

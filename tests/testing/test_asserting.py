@@ -156,7 +156,7 @@ def test_wrong_calls(conditions: dict[str, Any], error: type[Exception], message
         check_file("x", **conditions)
 
 
-def test_a_text_that_is_no_unit_is_the_path_of_a_file() -> None:
+def test_a_text_that_names_no_unit_is_the_path_of_a_file() -> None:
     Path("server.log").write_text("port=7\nTraceback (most recent call last):\n  x\nKeyError: k\n")
     assert extract("server.log", r"port=(?P<port>\d+)") == {"port": "7"}
     found = extract("server.log", r"Traceback.* (?P<kind>\w+Error)", join="traceback")

@@ -68,7 +68,7 @@ def test_a_single_packed_file(name: str, pack: Callable[[bytes], bytes]) -> None
         unpack(name, "out")
 
 
-def test_what_is_no_archive() -> None:
+def test_a_file_that_is_not_an_archive_is_refused() -> None:
     Path("a.txt").write_text("text")
     with pytest.raises(UnpackError, match=r"a\.txt cannot be unpacked: expected a \.zip, \.tar"):
         unpack("a.txt", "out")

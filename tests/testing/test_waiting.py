@@ -204,7 +204,7 @@ def test_units_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         wait_for_log("apo", "ready")
 
 
-def test_nobody_gives_up_without_a_last_look() -> None:
+def test_a_wait_looks_once_more_before_it_gives_up() -> None:
     with waking("it", 0) as wakes:
         wakes.wait(None)
         with pytest.raises(WaitTimeoutError, match="it did not come within 0 s; this was seen"):

@@ -29,7 +29,7 @@ def test_a_twin_raises_what_the_wait_raises(tmp_path: Path) -> None:
         asyncio.run(testing.wait_for_file_async(tmp_path / "none", timeout=0.01))
 
 
-def test_one_that_is_given_up_disturbs_nobody(tmp_path: Path) -> None:
+def test_a_cancelled_wait_disturbs_no_other(tmp_path: Path) -> None:
     async def main() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.01):

@@ -98,7 +98,7 @@ def test_many_instances_are_looked_at_evenly(table: Make, monkeypatch: pytest.Mo
     assert found == {"b:got": HopTimes(0.0, 40.0)}  # of every tenth: 0, 10, ... 90
 
 
-def test_nobody_pays_who_does_not_ask(table: Make) -> None:
+def test_hops_are_computed_only_when_asked_for(table: Make) -> None:
     case = table("circuit a:sent b:got\na sent> k1\nb got< k1")
     (circuit,) = case.scenario().group.circuits
     index = EventIndex(case.evidence())

@@ -54,7 +54,7 @@ def test_without_a_limit_there_is_no_finding() -> None:
     assert found(sample(0), sample(2 * S, cpu_s=2.0, rss=900 * MB)) == []
 
 
-def test_less_than_a_second_is_no_mean() -> None:
+def test_less_than_a_second_gives_no_mean() -> None:
     assert found(sample(0), sample(S - 1, cpu_s=1.0), max_cpu=50) == []
 
 

@@ -171,7 +171,7 @@ def test_bad_behavior_may_be_a_note(what: str, judged: Callable[[str], Judgement
 @pytest.mark.parametrize(
     "what", [f"{A};a:KeyError!", f"{A};a:KeyError! meta.uncaught=main;end a exit=1"]
 )
-def test_probes_and_deaths_are_no_notes(what: str, findings_of: Callable[[str], str]) -> None:
+def test_probes_and_deaths_are_not_notes(what: str, findings_of: Callable[[str], str]) -> None:
     text = what.replace(";", "\n")
     assert findings_of(f"{text}\ngroup detect_bad_behavior=false") == "fail\nexception a:KeyError"
 

@@ -65,18 +65,18 @@ def test_a_slow_hop_is_named_with_its_figures() -> None:
     ]
 
 
-def test_what_is_allowed_is_no_finding() -> None:
+def test_an_allowed_change_is_not_a_finding() -> None:
     assert compared(hop("host:got", 11.9), STEADY) == Regressions()
 
 
-def test_noise_is_no_finding() -> None:
+def test_noise_is_not_a_finding() -> None:
     noisy = (10.0, 14.0, 8.0, 12.0, 9.0, 13.0, 7.0, 11.0, 10.5, 9.5)
     assert compared(hop("host:got", 13.5), noisy) == Regressions()
     (finding,) = compared(hop("host:got", 30.0), noisy).findings
     assert finding.hints[0].endswith("5 times the spread, more than the 20% that are allowed")
 
 
-def test_less_than_schedulers_do_is_no_finding() -> None:
+def test_a_change_within_scheduling_noise_is_not_a_finding() -> None:
     tiny = tuple(value / 100 for value in STEADY)
     assert compared(hop("host:got", 1.0), tiny) == Regressions()
     (finding,) = compared(hop("host:got", 1.3), tiny).findings

@@ -86,7 +86,7 @@ def test_a_group_that_declares_nothing_passes_with_a_note_and_fails_where_it_is_
         ({}, {"test_modules": ("test_case",)}),
     ],
 )
-def test_whoever_declares_something_is_not_vacuous(
+def test_a_group_that_declares_something_is_not_vacuous(
     units: dict[str, Any], declared: dict[str, Any]
 ) -> None:
     one = scenario(units, **declared)._replace(strict=True)

@@ -106,7 +106,7 @@ def test_what_units_used_are_curves() -> None:
     assert memory.curves[0].points[1] == (1.0, 40_000_000, "40.0 MB")
 
 
-def test_nothing_measured_is_no_chart() -> None:
+def test_without_samples_there_is_no_chart() -> None:
     assert usage([], START_NS) == ()
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 from tests.run.conftest import WAIT, Gone, lived
 
 
-def test_a_crash_from_outside_is_nobodys_stop(folder: UnitFolder) -> None:
+def test_a_crash_from_outside_is_not_a_stop(folder: UnitFolder) -> None:
     async def crash(process: SupervisedProcess) -> None:
         assert await process.signal("KILL")
 
@@ -35,7 +35,7 @@ def test_a_crash_takes_the_children_of_the_session_along(folder: UnitFolder, gon
     gone(children)
 
 
-def test_a_paused_unit_goes_on_after_its_time(folder: UnitFolder) -> None:
+def test_a_paused_unit_continues_after_its_time(folder: UnitFolder) -> None:
     code = """
         import time
         def main():

@@ -30,7 +30,7 @@ def test_a_forked_python_process_is_named_after_its_unit(folder: UnitFolder) -> 
     assert leak.command_line == "source: part:main"
 
 
-def test_children_that_end_in_time_are_no_leak(folder: UnitFolder) -> None:
+def test_children_that_end_in_time_are_not_leaks(folder: UnitFolder) -> None:
     code = """
         import os
         def main():
@@ -50,7 +50,7 @@ def test_ordinary_children_go_with_a_stopped_unit(folder: UnitFolder) -> None:
     assert (end.signal, leaks) == ("SIGTERM", ())
 
 
-def test_zombies_are_no_leaks(folder: UnitFolder) -> None:
+def test_zombies_are_not_leaks(folder: UnitFolder) -> None:
     code = "import os\ndef main():\n    if os.fork() == 0: os._exit(0)"
     assert lived(folder, folder.launch(code))[1] == ()
 

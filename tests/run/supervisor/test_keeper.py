@@ -109,7 +109,7 @@ def wait_for_end(pid: int) -> None:
         time.sleep(0.001)
 
 
-def test_kill_takes_everything_and_blames_nobody(folder: UnitFolder, gone: Gone) -> None:
+def test_kill_ends_everything_and_reports_no_leak(folder: UnitFolder, gone: Gone) -> None:
     async def story(process: SupervisedProcess) -> None:
         process.kill()
 

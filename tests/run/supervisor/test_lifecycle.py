@@ -181,7 +181,7 @@ def test_the_rest_of_a_session_stays_when_its_main_process_ends_by_itself() -> N
     assert story.body.asked == []
 
 
-def test_what_may_be_left_stays_until_it_is_released_and_is_no_leak() -> None:
+def test_allowed_leftovers_stay_until_released_and_are_not_leaks() -> None:
     story = Story(in_s=None, may_leave=("sleep",))
     story.ended(0)
     assert not story.life.clear()

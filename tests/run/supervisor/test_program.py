@@ -139,7 +139,7 @@ def test_threads_that_die_are_events(folder: UnitFolder) -> None:
     assert "Exception in thread" in folder.text("source.err")
 
 
-def test_tasks_that_nobody_asked_are_events(folder: UnitFolder) -> None:
+def test_unretrieved_exceptions_of_tasks_are_events(folder: UnitFolder) -> None:
     code = """
         import asyncio
         async def fail(): raise RuntimeError("lost")

@@ -123,7 +123,9 @@ def test_a_stopped_runner_cannot_stop_time(tmp_path: Path, gone: Gone) -> None:
 
 
 @pytest.mark.parametrize("stopped", ["supervisor", "keeper"])
-def test_who_is_stopped_goes_on(tmp_path: Path, gone: Gone, stopped: str) -> None:
+def test_the_run_ends_although_a_process_is_stopped(
+    tmp_path: Path, gone: Gone, stopped: str
+) -> None:
     """Else the deadline would be held up as long as that lasts."""
     with a_run(tmp_path, limit_s=1.5) as run:
         os.kill(getattr(run, stopped), signal.SIGSTOP)
@@ -206,7 +208,7 @@ def test_the_supervisor_is_killed(folder: UnitFolder, gone: Gone) -> None:
         helper.wait()
 
 
-def test_to_give_up_waiting_harms_nobody(folder: UnitFolder) -> None:
+def test_giving_up_a_wait_leaves_the_process_alive(folder: UnitFolder) -> None:
     async def story(supervisor: Supervisor) -> str | None:
         process = await supervisor.spawn(folder.launch(command=["sleep", "60"]))
 
@@ -238,7 +240,7 @@ def test_close_ends_what_is_left(folder: UnitFolder, gone: Gone) -> None:
     assert isinstance(process.cleared.exception(), InfraError)
 
 
-def test_a_supervisor_that_nobody_needed(gone: Gone) -> None:
+def test_an_unused_supervisor_ends(gone: Gone) -> None:
     """Loading has failed: the block is left before there was a loop."""
     with Supervisor.launch() as supervisor:
         pid = supervisor._program.pid

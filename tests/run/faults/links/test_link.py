@@ -320,7 +320,7 @@ async def test_the_first_bytes_pass_into_a_blackhole(here: Place) -> None:
 
 
 @with_link()
-async def test_half_open_takes_the_units_end_away_and_tells_nobody(here: Place) -> None:
+async def test_half_open_drops_the_units_end_silently(here: Place) -> None:
     client = await here.connect()
     await client.ask(b"fine")
     here.link.begin(0, Impairment("half-open"))
