@@ -5,9 +5,11 @@ Sources: the kernel's Documentation/admin-guide/cgroup-v2.rst, and cgroup-v1/ fo
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import resource
+import shlex
 import shutil
 import socket
 import subprocess
@@ -19,11 +21,23 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from testrium import __version__
-from testrium.declared.groups import Group
-from testrium.errors import ConfigError, ExitCode, InfraError, NoGroupsError, UsageError
+from testrium.declared.groups import Group, UnitHost
+from testrium.errors import (
+    ConfigError,
+    ExitCode,
+    HostError,
+    InfraError,
+    NoGroupsError,
+    UsageError,
+)
+from testrium.host_clocks import KnownClock
 from testrium.load import Project, find_project, load_groups
-from testrium.phrases import plural
+from testrium.phrases import did_you_mean, plural, time_span
 from testrium.plan.scenarios import Machine, missing
+from testrium.probe.environment import clock_domain
+from testrium.run.folder import RunFolder
+from testrium.run.hosts.home import RemoteHost
+from testrium.run.supervisor.client import Launch, LaunchError
 from testrium.system.start_method import is_portable
 
 #: Where the trees are mounted, on every distribution.
@@ -107,6 +121,9 @@ _FREE_BYTES = 500_000_000
 
 _TRIAL_LIMIT_S = 60
 
+#: So long a port of a host may take to answer (seconds).
+_ADDRESS_LIMIT_S = 3.0
+
 #: The longest path of a Unix socket (sun_path of unix(7)), and what a run appends to its folder.
 _SOCKET_PATH = 107
 
@@ -152,6 +169,130 @@ def run_checks(cwd: Path) -> tuple[MachineCheck, ...]:
     checks += _checked_groups(project, cwd)
     checks.append(_guarded(check_trial))
     return tuple(checks)
+
+
+def run_host_checks(cwd: Path, name: str) -> tuple[MachineCheck, ...]:
+    """What a host of the project or of a group below `cwd` has for its units.
+
+    Raises:
+        ConfigError: the project file is wrong; or the groups are, and the project has no such host.
+        UsageError: nobody declares the host.
+    """
+    project = find_project(cwd)
+    groups: tuple[Group, ...] = ()
+    try:
+        groups = load_groups([], cwd=cwd, project=project)
+    except (NoGroupsError, ConfigError):
+        if name not in project.hosts:
+            raise
+    known = {host: each for group in groups for host, each in group.hosts.items()}
+    known = {**known, **project.hosts}
+    if name not in known:
+        raise UsageError(
+            f"--host {name}: no project file declares it and no unit names it"
+            f"{did_you_mean(name, known) or ': add [hosts.' + name + ']'}"
+        )
+    programs = {
+        unit.command[0]: None
+        for group in groups
+        for unit in group.units
+        if unit.host == name and unit.enabled and unit.command
+    }
+    return asyncio.run(_checked_host(name, known[name], tuple(programs)))
+
+
+async def _checked_host(
+    name: str, declared: UnitHost, programs: Iterable[str]
+) -> tuple[MachineCheck, ...]:
+    with tempfile.TemporaryDirectory() as folder:
+        host = RemoteHost(name, declared, RunFolder(Path(folder)), "")
+        began = time.monotonic()
+        checks: list[MachineCheck] = []
+        try:
+            await host.open()
+            took_s = time.monotonic() - began
+            command = shlex.join(declared.connect)
+            checks.append(MachineCheck("connection", "ok", f"{took_s:.2f} s with `{command}`"))
+            checks += _known_of_host(host)
+            checks += [await check(host) for check in (_host_trial, _host_ports, _host_address)]
+            for program in programs:
+                if "/" not in program and "$" not in program:
+                    checks.append(await _host_program(host, program))
+        except HostError as error:
+            advice = f"try `{shlex.join(declared.connect)} 'echo works'` in a shell"
+            checks.append(MachineCheck("connection", "problem", str(error), advice))
+        finally:
+            await host.close()
+        return tuple(checks)
+
+
+def _known_of_host(host: RemoteHost) -> Iterator[MachineCheck]:
+    there, facts = host.far_end, host.facts
+    assert there is not None
+    own = "its own Testrium" if there.testrium else "no Testrium: its files are sent along"
+    version = ".".join(map(str, there.python))
+    yield MachineCheck("python", "ok", f"{version}, {there.executable}; {own}")
+    yield MachineCheck(
+        "system", "ok", f"{facts['host']}, {facts['system']}, {facts['cores']} cores"
+    )
+    files = facts["files"]
+    if files is not None and files < _FILES:
+        advice = f"raise it there to {_FILES} (ulimit -n)"
+        yield MachineCheck("open files", "warning", f"at most {files} for a process", advice)
+    if host.domain == clock_domain():
+        yield MachineCheck("clock", "ok", "the one of this machine")
+        return
+    clock = KnownClock.of(host.domain, host.name, "", host.readings)
+    offset = time_span(abs(clock.offset_ns))
+    side = "later" if clock.offset_ns >= 0 else "earlier"
+    yield MachineCheck("clock", "ok", f"known within {time_span(clock.bound_ns)}, {offset} {side}")
+
+
+async def _host_trial(host: RemoteHost) -> MachineCheck:
+    """Whether its supervisor starts a process."""
+    nowhere, folder = Path(os.devnull), Path(host.facts["folder"])
+    launch = Launch(
+        unit="trial", folder=folder, entrypoint=None, command=("true",), cwd=folder,
+        env=dict(host.facts["environment"]), stdout=nowhere, stderr=nowhere, stacks=nowhere,
+        mode="DEBUG",
+    )  # fmt: skip
+    try:
+        ended = await (await host.spawn(launch)).ended
+    except LaunchError as error:
+        return MachineCheck("processes", "problem", str(error))
+    if ended.exit_code == 0:
+        return MachineCheck("processes", "ok", "a supervisor there owns what it starts")
+    return MachineCheck("processes", "problem", f"`true` ended with {ended.signal or ended}")
+
+
+async def _host_ports(host: RemoteHost) -> MachineCheck:
+    return MachineCheck("ports", "ok", f"free ones, such as {(await host.ports(1))[0]}")
+
+
+async def _host_address(host: RemoteHost) -> MachineCheck:
+    """Whether this machine reaches a port there at the declared address."""
+    address = host.declared.address
+    if address is None:
+        advice = f"add address to [hosts.{host.name}], where other units connect to it"
+        return MachineCheck("address", "warning", "is not declared", advice)
+    port = (await host.ask("listen"))["port"]
+    try:
+        async with asyncio.timeout(_ADDRESS_LIMIT_S):
+            _, writer = await asyncio.open_connection(address, port)
+            writer.close()
+    except (OSError, TimeoutError) as error:
+        advice = "correct address, or let connections pass to the ports of units there"
+        why = os.strerror(error.errno) if error.errno else "no answer"
+        return MachineCheck("address", "problem", f"{address} port {port}: {why}", advice)
+    return MachineCheck("address", "ok", f"{address} is reached from here")
+
+
+async def _host_program(host: RemoteHost, program: str) -> MachineCheck:
+    """Whether the command of a unit is there."""
+    path = (await host.ask("program", name=program))["path"]
+    if path is not None:
+        return MachineCheck(program, "ok", path)
+    return MachineCheck(program, "problem", "is not on PATH there", "install it there")
 
 
 def _guarded(check: Callable[[], MachineCheck]) -> MachineCheck:

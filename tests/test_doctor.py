@@ -20,8 +20,9 @@ from testrium.doctor import (
     exit_code,
     judge_open_files,
     run_checks,
+    run_host_checks,
 )
-from testrium.errors import ExitCode, InfraError
+from testrium.errors import ExitCode, InfraError, UsageError
 from testrium.plan.scenarios import Machine
 
 
@@ -130,3 +131,17 @@ def test_the_command(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
     assert checks["trial"]["state"] == "ok"
     assert set(checks["trial"]) == {"name", "state", "found", "advice"}
+
+
+def test_host_is_checked_where_it_is(tmp_path: Path) -> None:
+    group(tmp_path / "g")
+    unit = "[u]\ninit = 0\nhost = 'edge'\ncommand = ['no-such-program']"
+    (tmp_path / "g/units/u.toml").write_text(unit)
+    host = f"connect = ['sh', '-c']\naddress = '127.0.0.1'\npython = '{sys.executable}'"
+    (tmp_path / "testrium.toml").write_text(f"[hosts.edge]\n{host}\n")
+    checks = {check.name: check for check in run_host_checks(tmp_path, "edge")}
+    names = ("connection", "python", "system", "clock", "processes", "ports", "address")
+    assert {name: checks[name].state for name in names} == dict.fromkeys(names, "ok")
+    assert checks["no-such-program"].found == "is not on PATH there"
+    with pytest.raises(UsageError, match=r"--host egde: .*did you mean 'edge'"):
+        run_host_checks(tmp_path, "egde")

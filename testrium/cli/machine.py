@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 
 @click.command(name="doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print the checks as a JSON list.")
-def doctor_command(as_json: bool) -> int:
+@click.option("--host", metavar="NAME", help="Check a host of units ([hosts.NAME]) instead.")
+def doctor_command(as_json: bool, host: str | None) -> int:
     """Try all that a run needs on this machine and in this project, and a small run itself.
 
     Exit code: 0 without a problem (warnings included), 3 where only files of the project are
     wrong, 5 where the machine is.
     """
-    from testrium.doctor import exit_code, run_checks
+    from testrium.doctor import exit_code, run_checks, run_host_checks
 
-    checks = run_checks(Path.cwd())
+    checks = run_checks(Path.cwd()) if host is None else run_host_checks(Path.cwd(), host)
     if as_json:
         click.echo(json_text([check._asdict() for check in checks], indent=1))
         return exit_code(checks)

@@ -14,6 +14,7 @@ import os
 import platform
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tarfile
@@ -439,6 +440,10 @@ class _Agent:
             case "listening":
                 there = listening()
                 answer = {"ports": None if there is None else sorted(there)}
+            case "listen":
+                listener = _listener()
+                await asyncio.start_server(lambda _, writer: writer.close(), sock=listener)
+                answer = {"port": listener.getsockname()[1]}
             case "program":
                 answer = {"path": shutil.which(asked["name"])}
             case "figures":
@@ -531,6 +536,13 @@ class _Agent:
             lease.release()
         for task in self._tasks:
             task.cancel()
+
+
+def _listener() -> socket.socket:
+    """A server's socket at a free port of all addresses."""
+    if socket.has_dualstack_ipv6():
+        return socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True)
+    return socket.create_server(("", 0))
 
 
 def _limit_of_files() -> int | None:
