@@ -86,4 +86,8 @@ class HostError(InfraError):
 
     def __init__(self, host: str, reason: str, place: str = "") -> None:
         super().__init__(f"{place}: hosts.{host}: {reason}" if place else f"host {host}: {reason}")
-        self.host = host
+        self.host, self.reason, self.place = host, reason, place
+
+
+class MissingHostError(HostError):
+    """A host that the group requires (`host:NAME`) cannot be reached: the group is skipped."""

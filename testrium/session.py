@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from testrium.declared.groups import Group, Scenario
-from testrium.errors import ExitCode, InfraError, NoGroupsError, UsageError
+from testrium.errors import ExitCode, InfraError, MissingHostError, NoGroupsError, UsageError
 from testrium.phrases import plural
 from testrium.record.runs import new_run_id
 from testrium.results import EXIT_CODES, GroupResult, Observer, RunOrigin, RunResult, run_verdict
@@ -498,6 +498,8 @@ class Session:
                     result = await self._run_elsewhere(scenario, self._cluster)
                 else:
                     result = await self._run_group(scenario, hold)
+            except MissingHostError as error:
+                return self._skipped(scenario, error)
             except InfraError as error:
                 result = _unfit(scenario, error)
             run_dir = self.folder / scenario.folder_name
@@ -505,6 +507,14 @@ class Session:
         from testrium.judging.group import quarantined
 
         return quarantined(result, self._project.quarantine)
+
+    def _skipped(self, scenario: Scenario, error: MissingHostError) -> GroupResult:
+        """The result of a group that requires a host which cannot be reached."""
+        import shutil  # few groups have hosts
+
+        shutil.rmtree(self.folder / scenario.folder_name, ignore_errors=True)
+        reason = f"requires host:{error.host}: {error.reason}"
+        return GroupResult(scenario, Verdict.SKIP, reason=reason)
 
     def _may_pass_yet(self, result: GroupResult) -> bool:
         """Whether it did not pass, and nothing has decided that it cannot."""

@@ -43,6 +43,8 @@ from testrium.words import EMPTY
 
 Mode = Literal["DEBUG", "INFO", "WARNING", "EXCEPT"]
 MODES: Final[tuple[Mode, ...]] = ("DEBUG", "INFO", "WARNING", "EXCEPT")
+#: How `requires` names a host of a unit.
+HOST_REQUIREMENT: Final = "host:"
 #: What `test-modes = "All"` becomes: the debug-modes of the group take its place.
 ALL_MODES: Final = ("All",)
 
@@ -95,7 +97,7 @@ class UnitHost:
     connect: Annotated[tuple[FilledText, ...], FILLED, Key(required=True)] = ()
     """a command and its arguments, a list of strings. It gets one more argument, a shell command
     line, runs that line there, and gives its standard input and output: `["ssh", "edge"]`,
-    `["docker", "exec", "-i", "c", "sh", "-c"]`
+    `["docker", "exec", "-i", "c", "sh", "-c"]`. It is started in the folder of this file
     """
     address: FilledText | None = None
     """how other hosts reach it: a name or an IP address, which `${unit.NAME.address}` gives"""
@@ -103,8 +105,9 @@ class UnitHost:
     """the Python there, 3.11 or newer. Where it has no Testrium, Testrium sends its own files
     along
     """
-    #: The file and the line that declare it.
+    #: The file and the line that declare it, and its folder: `connect` runs there.
     place: Annotated[str, DECIDED] = ""
+    folder: Annotated[Path | None, Written(Path, {}, str), DECIDED] = None
 
 
 def _modes(value: Any) -> Any:
@@ -177,8 +180,9 @@ class Configs:
     skip: Text = ""
     """a reason: the group is not run, its verdict is `skip`"""
     requires: Labels = ()
-    """programs on PATH, `python:MODULE`, or `node:PACKAGE` (installed for the group's folder). If
-    one is missing, the group is skipped with that reason; with `--strict` it is in error (`infra`)
+    """programs on PATH, `python:MODULE`, `node:PACKAGE` (installed for the group's folder), or
+    `host:NAME`: a [host](hosts.md) that can be reached. If one is missing, the group is skipped
+    with that reason; with `--strict` it is in error (`infra`)
     """
     expect_fail: Annotated[Text, Key("expect-fail")] = ""
     """a reason: a failure is expected and counts as `xfail` (exit code 0); a pass is then a finding

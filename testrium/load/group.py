@@ -15,6 +15,7 @@ from testrium.declared.checks import Check
 from testrium.declared.faults import Fault
 from testrium.declared.groups import (
     ALL_MODES,
+    HOST_REQUIREMENT,
     Combination,
     Configs,
     Group,
@@ -517,8 +518,15 @@ class _Loading:
             if not NAME.fullmatch(name):
                 spot.at(name).wrong(f"{name!r} is not a name of a host: use letters, digits, _ - .")
             host = read(UnitHost, table, spot.at(name)).value
-            known[name] = replace(host, place=spot.at(name).place)
+            known[name] = replace(host, place=spot.at(name).place, folder=self.found.folder)
         used = check_hosts(self.files, known)
+        for index, name in enumerate(self.configs["requires"]):
+            host = name.removeprefix(HOST_REQUIREMENT)
+            if host != name and host not in used:
+                guess = did_you_mean(host, used)
+                self.configs.item("requires", index).wrong(
+                    f"{name!r}: no unit runs on host {host!r}{guess}"
+                )
         return {name: known[name] for name in used}
 
     def _unaddressed(self) -> dict[str, str]:

@@ -247,7 +247,7 @@ def _project(found: _File, cwd: Path) -> Project:
         pythonpath=tuple(file.parent / folder for folder in project.pythonpath),
         cluster_files=project.cluster.files if project.cluster else (),
         hosts={
-            name: replace(host, place=reading.at("hosts").at(name).place)
+            name: replace(host, place=reading.at("hosts").at(name).place, folder=file.parent)
             for name, host in project.hosts.items()
         },
         properties=values,

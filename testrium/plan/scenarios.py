@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from testrium.declared.groups import Combination, Group, Scenario
+from testrium.declared.groups import HOST_REQUIREMENT, Combination, Group, Scenario
 from testrium.declared.units import Unit
 from testrium.errors import TestriumError
 from testrium.plan.selection import Selection, combinations_of, select
@@ -157,7 +157,10 @@ def missing(name: str, machine: Machine, folder: Path) -> str | None:
     """Why an entry of `requires` is not met, or None: no such program, module or package.
 
     Packages of Node are looked for as Node does from `folder`, that of the group.
+    Whether a host is reached is known only once the group runs.
     """
+    if name.startswith(HOST_REQUIREMENT):
+        return None
     if name.startswith(_NODE):
         there = _package_exists(name.removeprefix(_NODE).strip(), folder)
         return None if there else "no such package of Node"

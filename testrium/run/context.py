@@ -10,9 +10,9 @@ from pathlib import Path, PurePath
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from testrium.declared.groups import Scenario
+from testrium.declared.groups import HOST_REQUIREMENT, Scenario
 from testrium.declared.units import Unit
-from testrium.errors import HostError, InfraError
+from testrium.errors import HostError, InfraError, MissingHostError
 from testrium.evidence import Event, LatePort, OpenWait
 from testrium.record.recorder import Recorder
 from testrium.record.runs import socket_folder
@@ -233,6 +233,9 @@ async def _with_hosts(context: GroupContext) -> AsyncIterator[None]:
 
     async with joined_hosts(context.surroundings, context.folder) as joined:
         if isinstance(joined, HostError):
+            group = context.scenario.group
+            if f"{HOST_REQUIREMENT}{joined.host}" in group.requires and not context.scenario.strict:
+                raise MissingHostError(joined.host, joined.reason, joined.place)
             context.lost_host = joined
         else:
             context.surroundings, context.hosts, context.around_hosts = joined

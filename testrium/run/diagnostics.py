@@ -8,10 +8,11 @@ import os
 import re
 import sysconfig
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from testrium.errors import InfraError
 from testrium.evidence import UnitState, Use
 from testrium.run.folder import RunFolder, last_lines
 from testrium.system.files import open_regular, read_regular
@@ -19,7 +20,6 @@ from testrium.system.platform import system
 
 if TYPE_CHECKING:
     from testrium.run.supervisor.client import SupervisedProcess
-    from testrium.system.processes import ProcessFigures
 
 #: As faulthandler writes them; since Python 3.14 with the thread's name.
 _THREAD = r"(?:Current thread|Thread) (0x[0-9a-f]+)(?: \[(.*)\])? \(most recent call f"
@@ -129,6 +129,28 @@ _MOST_LINES = 15
 _CONTROLS = r"[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 
 
+class ListedProcess(Protocol):
+    """A process as it is listed: `ProcessFigures` here, `FarFigures` on another host."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def parent(self) -> int: ...
+
+    @property
+    def state(self) -> str: ...
+
+    @property
+    def cpu_s(self) -> float: ...
+
+    @property
+    def rss(self) -> int: ...
+
+    @property
+    def threads(self) -> int: ...
+
+
 class Subject(Protocol):
     """A unit, as far as it is of interest here; without a process it has ended, or not begun."""
 
@@ -164,6 +186,7 @@ class Diagnostics:
         self._reasons: list[str] = []
         self._looked: dict[str, tuple[float, list[str]]] = {}  # the time, the tree
         self._looked_at = 0.0
+        self._asking: set[asyncio.Task[None]] = set()
 
     @property
     def wanted(self) -> bool:
@@ -179,9 +202,26 @@ class Diagnostics:
         if not self._enabled or now - self._looked_at < LOOK_AHEAD_S:
             return
         for subject in self._subjects:
-            if subject.process is not None and time.monotonic() < now + _LOOK_LIMIT_S:
+            if subject.process is None or time.monotonic() >= now + _LOOK_LIMIT_S:
+                continue
+            if subject.process.is_elsewhere:
+                self._look_there(subject.name, subject.process, now)
+            else:
                 self._looked[subject.name] = (now, _tree(subject.process))
         self._looked_at = time.monotonic()  # not `now`: who else is due now need not look again
+
+    def _look_there(self, name: str, process: SupervisedProcess, now: float) -> None:
+        """The same on another host: it is asked before the process is told to stop."""
+
+        async def ask() -> None:
+            with contextlib.suppress(InfraError):
+                entries, _ = await process.figures()
+                details = {entry.pid: (entry.files, entry.command_line) for entry in entries}
+                self._looked[name] = (now, _tree_of(entries, details.__getitem__))
+
+        task = asyncio.ensure_future(ask())
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
 
     def look_before(self, deadline_ns: int | None) -> asyncio.TimerHandle | None:
         """Look just before a deadline (CLOCK_MONOTONIC), where keepers stop units unasked."""
@@ -246,18 +286,26 @@ def _tree(process: SupervisedProcess) -> list[str]:
     from testrium.system import processes  # psutil: only a failure is looked at so closely
 
     entries = processes.figures_of(system.unit_pids(process.pid, process.keeper))
+    return _tree_of(entries, lambda pid: (processes.open_files(pid), processes.command_line(pid)))
+
+
+def _tree_of(
+    entries: Sequence[ListedProcess], details: Callable[[int], tuple[int, str]]
+) -> list[str]:
+    """`details` gives the open files and the command line of a process."""
     listed = {entry.pid for entry in entries}
-    below: dict[int, list[ProcessFigures]] = {}
+    below: dict[int, list[ListedProcess]] = {}
     for entry in entries:
         below.setdefault(entry.parent if entry.parent in listed else 0, []).append(entry)
     lines: list[str] = []
     pending = [(entry, 0) for entry in reversed(below.get(0, []))]
     while pending:
         entry, depth = pending.pop()
+        files, command_line = details(entry.pid)
         lines.append(
             f"{'  ' * depth}{entry.pid} (parent {entry.parent}, {entry.state})"
             f"  CPU {entry.cpu_s:.2f} s, memory {entry.rss / 1e6:.1f} MB, threads {entry.threads},"
-            f" files {processes.open_files(entry.pid)}  {processes.command_line(entry.pid)}"
+            f" files {files}  {command_line}"
         )
         pending += [(child, depth + 1) for child in reversed(below.get(entry.pid, []))]
     return lines

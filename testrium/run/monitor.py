@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from testrium.declared.groups import Group, Monitored
@@ -15,7 +15,7 @@ from testrium.errors import InfraError
 from testrium.evidence import Sample, Use
 from testrium.record.recorder import Recorder
 from testrium.run.logs import bounded
-from testrium.run.supervisor.client import Exit, SupervisedProcess
+from testrium.run.supervisor.client import Exit, FarFigures, SupervisedProcess
 from testrium.system.platform import system
 
 if TYPE_CHECKING:
@@ -68,7 +68,11 @@ class Monitor:
             if not self._limited:
                 await asyncio.wait({ended}, timeout=FIRST_AFTER_S)
             while not ended.done():
-                cost_s = _cpu_time_of(self._sample)
+                cost_s = 0.0
+                if self._process.is_elsewhere:
+                    await self._sample_there()
+                else:
+                    cost_s = _cpu_time_of(self._sample)
                 pause_s = self._pace.pause_s(cost_s, limited=self._limited)
                 await asyncio.wait({ended}, timeout=pause_s)
         finally:
@@ -103,11 +107,23 @@ class Monitor:
         below = processes.figures_of(system.unit_pids(self._process.pid, keeper))
         if not below:
             return
-        t_ns = time.monotonic_ns()
         # What ended in between counts for who has waited for it, in the end the keeper.
         kept = processes.figures(keeper) if keeper else None
-        cpu_s = kept.waited_cpu_s if kept else 0.0
-        cpu_s += sum(entry.cpu_s + entry.waited_cpu_s for entry in below)
+        files = sum(processes.open_files(entry.pid) for entry in below)
+        self._keep(below, kept.waited_cpu_s if kept else 0.0, files)
+
+    async def _sample_there(self) -> None:
+        """The same on another host."""
+        with contextlib.suppress(InfraError):  # the group learns of it elsewhere
+            below, waited_s = await self._process.figures()
+            if below:
+                self._keep(below, waited_s, sum(entry.files for entry in below))
+
+    def _keep(
+        self, below: Sequence[ProcessFigures | FarFigures], waited_s: float, files: int
+    ) -> None:
+        t_ns = time.monotonic_ns()
+        cpu_s = waited_s + sum(entry.cpu_s + entry.waited_cpu_s for entry in below)
         before = self.samples[-1] if self.samples else None
         self.samples.append(
             Sample(
@@ -118,7 +134,7 @@ class Monitor:
                 cpu_percent=None if before is None else _percent(before, t_ns, cpu_s),
                 rss=sum(entry.rss for entry in below),
                 threads=sum(entry.threads for entry in below),
-                fds=sum(processes.open_files(entry.pid) for entry in below),
+                fds=files,
                 children=len(below) - 1,
             )
         )

@@ -366,6 +366,10 @@ class _Agent:
                 self._begin(self._open())
             case "put":
                 self._put(told["path"])
+            case "ask" if told["what"] == "figures":  # at once: a stop may come behind it
+                found, waited_cpu_s = figures_of(told["pid"], told["keeper"])
+                answer = {"processes": found, "waited_cpu_s": waited_cpu_s}
+                self.send(message("answer", id=told["id"], **answer))
             case "ask":
                 self._begin(self._answer(told))
             case "close":
@@ -446,8 +450,6 @@ class _Agent:
                 answer = {"port": listener.getsockname()[1]}
             case "program":
                 answer = {"path": shutil.which(asked["name"])}
-            case "figures":
-                answer = {"processes": figures_of(asked["pid"], asked["keeper"])}
             case _:
                 answer = {}
         self.send(message("answer", id=asked["id"], **answer))
@@ -553,13 +555,13 @@ def _limit_of_files() -> int | None:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
-def figures_of(pid: int, keeper: int) -> list[list[Any]]:
-    """Of a unit's processes: pid, state, parent, CPU seconds, those waited for, threads, bytes,
-    open files and command line. Its keeper comes last, with 0 in all but what it waited for.
+def figures_of(pid: int, keeper: int) -> tuple[list[list[Any]], float]:
+    """The processes of a unit, each with the fields of `FarFigures`, and what their keeper has
+    waited for in seconds of CPU time.
     """
     found = [row for each in system.unit_pids(pid, keeper) if (row := _figures(each)) is not None]
     kept = _figures(keeper) if keeper else None
-    return [*found, [keeper, "", 0, 0.0, kept[4] if kept else 0.0, 0, 0, 0, ""]]
+    return found, kept[4] if kept else 0.0
 
 
 def _figures(pid: int) -> list[Any] | None:

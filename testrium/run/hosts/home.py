@@ -42,7 +42,7 @@ from testrium.run.hosts.frames import (
     frame,
     message,
 )
-from testrium.run.supervisor.client import Launch, ProcessOwner
+from testrium.run.supervisor.client import FarFigures, Launch, ProcessOwner
 from testrium.run.supervisor.protocol import Message
 
 if TYPE_CHECKING:
@@ -92,6 +92,8 @@ class RemoteHost(ProcessOwner):
 
     `on_failure` is told when it is lost.
     """
+
+    is_elsewhere = True
 
     def __init__(self, name: str, declared: UnitHost, folder: RunFolder, waits: str) -> None:
         super().__init__()
@@ -253,6 +255,11 @@ class RemoteHost(ProcessOwner):
         name = None if tls is None else host
         return await asyncio.open_connection(sock=ours, ssl=tls, server_hostname=name)
 
+    async def figures(self, pid: int, keeper: int) -> tuple[list[FarFigures], float]:
+        """The processes of a unit there. Raises HostError."""
+        told = await self.ask("figures", pid=pid, keeper=keeper)
+        return [FarFigures(*row) for row in told["processes"]], told["waited_cpu_s"]
+
     async def exists(self, path: Path) -> bool:
         """Whether there is such a file there. Raises HostError."""
         return bool((await self.ask("exists", path=str(path)))["exists"])
@@ -315,7 +322,7 @@ class RemoteHost(ProcessOwner):
         try:
             self._program = await asyncio.create_subprocess_exec(
                 *connect, line, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True,
-                limit=LONGEST,
+                limit=LONGEST, cwd=self.declared.folder,
             )  # fmt: skip
         except OSError as error:
             why = f"connect: {connect[0]!r} cannot be started: {error.strerror}"

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 from testrium.errors import InfraError, TestriumError
 from testrium.evidence import Leak
@@ -45,6 +45,20 @@ _CLOSE_LIMIT_S = 10.0
 
 class LaunchError(TestriumError):
     """A program could not be started for a reason that lies in the unit's description."""
+
+
+class FarFigures(NamedTuple):
+    """A process of another host as it was when it was asked; see `ProcessFigures`."""
+
+    pid: int
+    state: str
+    parent: int
+    cpu_s: float
+    waited_cpu_s: float
+    threads: int
+    rss: int
+    files: int
+    command_line: str
 
 
 class SupervisedProcess:
@@ -151,6 +165,18 @@ class SupervisedProcess:
         """Streams to a port as it is reached from the unit's host. Raises OSError."""
         return await self._supervisor.connection(host, port, tls)
 
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether it runs on another host, where `figures` has to ask."""
+        return self._supervisor.is_elsewhere
+
+    async def figures(self) -> tuple[list[FarFigures], float]:
+        """The processes of the unit on another host now, and what their keeper has waited for (s).
+
+        Raises InfraError: the host is lost.
+        """
+        return await self._supervisor.figures(self.pid, self.keeper)
+
     async def exists(self, path: Path) -> bool:
         """Whether there is such a file on the unit's host."""
         return await self._supervisor.exists(path)
@@ -189,6 +215,8 @@ class ProcessOwner:
     `started` is set once a first process runs.
     """
 
+    is_elsewhere = False
+
     def __init__(self) -> None:
         self.started = asyncio.Event()
         self._processes: dict[int, SupervisedProcess] = {}
@@ -221,6 +249,10 @@ class ProcessOwner:
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Streams to a port, as processes reach it. Raises OSError."""
         return await asyncio.open_connection(host, port, ssl=tls)
+
+    async def figures(self, pid: int, keeper: int) -> tuple[list[FarFigures], float]:
+        """See `SupervisedProcess.figures`; here processes are looked at without asking."""
+        raise NotImplementedError
 
     async def exists(self, path: Path) -> bool:
         """Whether there is such a file where processes are."""

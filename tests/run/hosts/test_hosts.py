@@ -149,11 +149,51 @@ def test_host_that_cannot_be_reached_is_infra_and_says_why(workplace: Workplace)
             tables=f"[hosts.edge]\nconnect = {connect}\npython = '{python}'",
             name=name,
         )
+    workplace.group(
+        {"worker": 'host = "edge"\ncommand = ["true"]'},
+        configs='requires = ["host:edge"]',
+        tables='[hosts.edge]\nconnect = ["no-such-ssh"]',
+        name="optional",
+    )
     outcome = workplace.run()
     assert outcome.exit_code == 5
-    for group in outcome.report["groups"]:
+    *groups, skipped = outcome.report["groups"]
+    assert (skipped["id"], skipped["verdict"]) == ("optional", "skip")
+    assert skipped["reason"].startswith("requires host:edge: connect: 'no-such-ssh' cannot be")
+    for group in groups:
         root, *_ = group["findings"]
         told = cases[group["id"]][2]
         assert (root["code"], root["where"]) == ("infra", "edge")
         assert f"{group['id']}/config.toml:4: hosts.edge: " in root["message"]
         assert told in root["message"]
+
+
+def test_use_stacks_and_processes_of_a_hanging_unit_come_from_its_host(
+    workplace: Workplace,
+) -> None:
+    workplace.group(
+        {
+            "worker": """
+                host = "edge"
+                entrypoint = "test_case:hangs"
+                max_rss = "1MB"
+                timeout = "700ms"
+                grace = "100ms"
+            """,
+        },
+        """
+        import subprocess, time
+
+        def hangs():
+            testrium.unit().probe("began")
+            subprocess.Popen(["sleep", "1000"])
+            time.sleep(1000)
+        """,
+        tables=EDGE.format(python=sys.executable),
+    )
+    outcome = workplace.run("group")
+    assert outcome.codes == ["hang worker", "limit worker"], outcome.stdout
+    assert "in hangs: time.sleep(1000)" in outcome.unit("worker")["threads"][0]
+    assert outcome.unit("worker")["peak_children"] == 1
+    told = Path(outcome.group["run_dir"], "diagnostics.txt").read_text()
+    assert "sleep 1000" in told.partition("processes, at")[2].partition("threads (")[0]
