@@ -161,11 +161,12 @@ def worker(count):
     "amqp": Server(
         "amqp",
         ("rabbitmq-server", "pika"),
-        'command = ["rabbitmq-server"]\nstop = "runner"\ntimeout = 60\n'
+        'command = ["/usr/lib/rabbitmq/bin/rabbitmq-server"]\nstop = "runner"\ntimeout = 60\n'
+        'may_leave = ["epmd"]\nready_timeout = 60\nexit = [0, 143]\n'
         'env = {RABBITMQ_NODE_PORT = "${port.tcp}", RABBITMQ_DIST_PORT = "${port.dist}",'
         ' RABBITMQ_NODENAME = "tapped@localhost", RABBITMQ_MNESIA_BASE = "${unit.dir}",'
         ' RABBITMQ_LOG_BASE = "${unit.dir}", ERL_EPMD_PORT = "${port.epmd}",'
-        ' RABBITMQ_ENABLED_PLUGINS_FILE = "${unit.dir}/plugins"}',
+        ' HOME = "${unit.dir}", RABBITMQ_ENABLED_PLUGINS_FILE = "${unit.dir}/plugins"}',
         """
 import pika
 
