@@ -112,6 +112,8 @@ class _Stream:
 
     def add(self, data: bytes) -> None:
         self.is_new = False
+        if self._end and data:
+            raise UndecodableError("bytes came after the end")
         self._end = self._end or not data
         if self.needs_request or self._bytes:
             self._bytes += data

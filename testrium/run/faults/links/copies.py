@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import struct
-from typing import Final
+from typing import Any, Final
 
 from testrium.run.faults.links.connection import Listener
 from testrium.system.platform import system
@@ -26,6 +27,10 @@ OPENED, SENT, RECEIVED, CLOSED, MISSED, MARK = b"O", b"S", b"R", b"C", b"L", b"M
 _MOST_COPIED = 64 << 20
 
 
+#: Frames of so long are sent together: each wake-up of another process costs those that wait here.
+_TOGETHER_S = 0.005
+
+
 class Copies:
     """Sends copies of what passes to the process that reads it. Nothing here waits for it."""
 
@@ -34,25 +39,29 @@ class Copies:
         self._transport = writer.transport
         self._transport.set_write_buffer_limits(high=2 * _MOST_COPIED)
         self._frames: list[bytes] = []
+        self._flushing: asyncio.TimerHandle | None = None
         self._count = 0
 
     def opened(self, tap: int, needs_client: bool, client: socket.socket) -> Listener:
         """A client has connected to a tapped link; what hears its connection."""
         self._count += 1
-        peer, own = client.getpeername(), client.getsockname()
-        pids = system.socket_owner(peer, own) if needs_client else []
-        said = {"tap": tap, "pids": pids, "peer": f"{peer[0]}:{peer[1]}"}
+        said: dict[str, Any] = {"tap": tap, "pids": [], "peer": "an address that is gone"}
+        with contextlib.suppress(OSError):  # it has hung up already
+            peer, own = client.getpeername(), client.getsockname()
+            said["peer"] = f"{peer[0]}:{peer[1]}"
+            said["pids"] = system.socket_owner(peer, own) if needs_client else []
         self.send(OPENED, self._count, 0, json.dumps(said).encode())
         return _Copied(self, self._count)
 
     def mark(self, number: int) -> None:
         """Everything that was sent so far comes before this."""
         self.send(MARK, number, 0, b"")
+        self._flush()
 
     def send(self, kind: bytes, number: int, t_ns: int, data: bytes) -> None:
-        """Send a frame in this turn of the loop, with all others of it."""
-        if not self._frames:
-            asyncio.get_running_loop().call_soon(self._flush)
+        """Send a frame soon, with others: what passes comes before what is told of it."""
+        if self._flushing is None:
+            self._flushing = asyncio.get_running_loop().call_later(_TOGETHER_S, self._flush)
         self._frames += (HEADER.pack(kind, number, t_ns, len(data)), data)
 
     @property
@@ -60,6 +69,9 @@ class Copies:
         return self._transport.get_write_buffer_size() > _MOST_COPIED
 
     def _flush(self) -> None:
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flushing = None
         data = b"".join(self._frames)
         self._frames.clear()
         if not self._transport.is_closing():
