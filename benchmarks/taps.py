@@ -159,7 +159,8 @@ def report(trips: dict[str, list[float]], cpu_s: dict[str, float], reading_s: fl
         mean = statistics.fmean(times)
         print(
             f"{kind:<8} round trip {middle:6.0f} us median, {mean:6.0f} us mean,"
-            f" {last:6.0f} us p99; {1e6 * cpu_s[kind] / messages:5.1f} us of CPU per message in the proxy"
+            f" {last:6.0f} us p99;"
+            f" {1e6 * cpu_s[kind] / messages:5.1f} us of CPU per message in the proxy"
         )
     ratio = statistics.median(trips["tapped"]) / statistics.median(trips["bare"])
     print(

@@ -226,12 +226,13 @@ def _answered(fields: dict[str, Any], reply: Any) -> Iterator[WireMessage]:
     command = fields["command"]
     found: list[dict[str, Any]] = []
     if command in _OF_STREAMS and reply:
-        streams = reply.items() if isinstance(reply, dict) else reply
-        for stream, entries in streams if not isinstance(reply, str) else ():
-            found += _entries(stream, entries)
+        streams = list(reply.items()) if isinstance(reply, dict) else reply
+        for stream in streams if isinstance(reply, dict | list) else ():
+            if isinstance(stream, list | tuple) and len(stream) == 2:
+                found += _entries(*stream)
     elif command in _OF_STREAM and isinstance(reply, list):
         found = _entries(fields.get("stream"), reply)
-    elif command == "XAUTOCLAIM" and isinstance(reply, list):
+    elif command == "XAUTOCLAIM" and isinstance(reply, list) and len(reply) > 1:
         found = _entries(fields.get("stream"), reply[1])
     if not found:
         none = {"fields": None} if command in (*_OF_STREAMS, *_OF_STREAM, "XAUTOCLAIM") else {}
@@ -241,9 +242,13 @@ def _answered(fields: dict[str, Any], reply: Any) -> Iterator[WireMessage]:
 
 
 def _entries(stream: Any, entries: Any) -> list[dict[str, Any]]:
+    if not isinstance(entries, list):
+        return []
     return [
         {"stream": stream, "key": stream, "fields": values, "reply": [entry[0], values]}
         for entry in entries
-        if isinstance(entry, list) and len(entry) > 1
+        if isinstance(entry, list)
+        and len(entry) > 1
+        and (entry[1] is None or isinstance(entry[1], list))
         for values in [_pairs(entry[1] or ())]
     ]

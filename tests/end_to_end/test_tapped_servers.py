@@ -130,7 +130,7 @@ def worker(count):
         "postgresql",
         (str(POSTGRES / "postgres"), "pg8000"),
         f'command = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups",'
-        f' "{POSTGRES}/postgres", "-D", "${{env.PGDATA}}", "-p", "${{port.tcp}}", "-k", ""]',
+        f' "{POSTGRES}/postgres", "-D", "${{env.PGDATA}}", "-p", "${{port.tcp}}", "-k", "", "-F"]',
         """
 import pg8000.native
 
@@ -224,8 +224,8 @@ def group_of(server: Server, sends: str, workplace: Workplace, keys: int = 5) ->
             "server": f'{server.command}\nports = {ports}\nready = {{tcp = "${{port.tcp}}"}}\n'
             + ('stop = "runner"' if "stop" not in server.command else ""),
             "worker": 'entrypoint = "test_case:work"\nunit_dependencies = ["server"]\n'
-            'ready_event = "ready"\ntimeout = 60',
-            "shop": 'entrypoint = "test_case:sell"\nunit_dependencies = ["worker"]\ntimeout = 60',
+            'ready_event = "ready"\ntimeout = 280',
+            "shop": 'entrypoint = "test_case:sell"\nunit_dependencies = ["worker"]\ntimeout = 280',
         },
         f"""
 import os
@@ -242,7 +242,7 @@ def sell():
 def work():
     worker(len({sends}))
 """,
-        configs="timeout = 100",
+        configs="timeout = 290",
         tables=f"""
 [verify]
 linger = 0
