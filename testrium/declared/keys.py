@@ -375,19 +375,21 @@ def as_written(value: Any, kind: Any = None, *, decided: bool = True) -> Any:
         kind: the type of the field, with its annotations.
         decided: whether fields that no file gives are written too, by their own names.
     """
-    kind, writes = _unwrapped(kind)
+    return _written(value, *_unwrapped(kind), decided)
+
+
+def _written(value: Any, kind: Any, writes: Callable[[Any], Any] | None, decided: bool) -> Any:
     if value is None:
         return ""
     if writes is not None:
         return writes(value)
+    if type(value) in _AS_IT_IS:
+        return value
     if is_dataclass(value) and not isinstance(value, type):
         return {
-            field.name if is_decided(field) else key_name(field): as_written(
-                inner, field.type, decided=decided
-            )
-            for field in fields(value)
-            if (inner := getattr(value, field.name)) is not None
-            and (decided or not is_decided(field))
+            key: _written(inner, inner_kind, inner_writes, decided)
+            for name, key, is_decided_, inner_kind, inner_writes in _written_fields(type(value))
+            if (inner := getattr(value, name)) is not None and (decided or not is_decided_)
         }
     if hasattr(value, "_asdict"):
         hints = type(value).__annotations__
@@ -412,6 +414,25 @@ def as_written(value: Any, kind: Any = None, *, decided: bool = True) -> Any:
     if isinstance(value, Enum):
         return value.value
     return value if isinstance(value, str | int | float | bool) else str(value)
+
+
+_AS_IT_IS: Final = frozenset((str, int, float, bool))
+
+
+@cache
+def _written_fields(
+    kind: type,
+) -> tuple[tuple[str, str, bool, Any, Callable[[Any], Any] | None], ...]:
+    """Of each field its name, what it is written as, whether no file gives it, and its kind."""
+    return tuple(
+        (
+            field.name,
+            field.name if is_decided(field) else key_name(field),
+            is_decided(field),
+            *_unwrapped(field.type),
+        )
+        for field in fields(kind)
+    )
 
 
 def _unwrapped(kind: Any) -> tuple[Any, Callable[[Any], Any] | None]:

@@ -8,16 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Collection, Container, Iterator, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import partial
-from importlib import import_module
-from importlib.machinery import PathFinder
-from importlib.util import find_spec, module_from_spec
 from types import UnionType
 from typing import (
-    TYPE_CHECKING,
     Annotated,
     Any,
     Final,
@@ -28,6 +23,8 @@ from typing import (
     get_args,
     get_origin,
 )
+
+from pydantic_core import SchemaValidator, ValidationError
 
 from testrium.declared.keys import (
     UNKNOWN,
@@ -42,30 +39,8 @@ from testrium.load.document import Spot
 from testrium.phrases import did_you_mean
 from testrium.words import EMPTY
 
-if TYPE_CHECKING:
-    from pydantic_core import SchemaValidator, ValidationError
-
 T = TypeVar("T")
 
-
-def _compiled_core() -> Any:
-    """pydantic's core without its package, which defines a class for each kind of schema.
-
-    Making the 90 of them takes an eighth of a short command. Who imports the package later gets the
-    same core.
-    """
-    name = "pydantic_core._pydantic_core"
-    if name not in sys.modules and (package := find_spec("pydantic_core")) is not None:
-        found = PathFinder.find_spec(name, package.submodule_search_locations)
-        if found is not None and found.loader is not None:
-            core = sys.modules[name] = module_from_spec(found)
-            found.loader.exec_module(core)
-    return import_module(name)  # also where it has another place one day
-
-
-if not TYPE_CHECKING:
-    _core = _compiled_core()
-    SchemaValidator, ValidationError = _core.SchemaValidator, _core.ValidationError
 
 #: TOML's integers have 64 bits; Python would read any number of digits.
 _MOST: Final = (1 << 63) - 1

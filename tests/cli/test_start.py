@@ -50,7 +50,7 @@ LATER = {
         "testrium.report.view",
         "testrium.report.json_report",
     ),
-    *("annotated_types", "pydantic", "pydantic_core", "typing_extensions"),
+    *("annotated_types", "pydantic"),
     *("email", "importlib.metadata", "jinja2", "multiprocessing", "psutil", "zipfile"),
 }
 

@@ -7,13 +7,10 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-import pydantic
 import pytest
 from pydantic.plugin import _loader
 
 from testrium.declared.circuits import Circuit
-from testrium.declared.quantities import Variables
-from testrium.load import validate
 from testrium.load.schema import adapter
 
 if TYPE_CHECKING:
@@ -53,12 +50,9 @@ def test_loading_a_group_imports_the_core_of_pydantic_alone(workspace: Workspace
         text=True,
         check=True,
     )
-    assert done.stdout.split() == ["pydantic_core._pydantic_core"]
-
-
-def test_the_package_of_pydantic_has_the_same_core() -> None:
-    with pytest.raises(pydantic.ValidationError):
-        validate.validator(Variables).validate_python(1)
+    modules = done.stdout.split()
+    assert "pydantic_core" in modules
+    assert "pydantic" not in modules
 
 
 def test_plugins_of_pydantic_stay_out_of_the_runner(monkeypatch: pytest.MonkeyPatch) -> None:
