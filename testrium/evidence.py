@@ -301,6 +301,8 @@ class TestResult(NamedTuple):
     attachments: tuple[str, ...] = ()
     #: It looks at the stored run only: `testrium verify` repeats it.
     verification: bool = False
+    #: Nobody has answered a step of a check by hand: it neither passed nor failed.
+    unanswered: bool = False
 
     @property
     def verdict(self) -> Verdict:
@@ -309,6 +311,8 @@ class TestResult(NamedTuple):
             return Verdict.ERROR
         if self.skipped:
             return Verdict.SKIP
+        if self.unanswered:
+            return Verdict.UNKNOWN
         return Verdict.PASS if self.passed else Verdict.FAIL
 
     @classmethod

@@ -261,8 +261,10 @@ def _test_of(unit: str, event: Event) -> TestResult:
     meta = event.meta
     outcome, test = meta["outcome"], meta["test"]
     message = _text(meta.get("message"))
-    if outcome in ("skipped", "unknown"):
+    if outcome == "unknown":
         message = f"{outcome}: {message}" if message else str(outcome)
+    elif outcome == "skipped":
+        message = message or "skipped"  # else the reason, as of a test function
     duration = meta.get("duration_s")
     return TestResult(
         name=f"{unit}::{test}" if test else unit,
@@ -271,6 +273,8 @@ def _test_of(unit: str, event: Event) -> TestResult:
         message=message,
         traceback=_text(meta.get("traceback")),
         unit=unit,
+        skipped=outcome == "skipped",
+        unanswered=outcome == "unknown",
     )
 
 

@@ -120,7 +120,7 @@ def _fill_suite(suite: ET.Element, result: GroupResult, cwd: Path) -> None:
         part = _new_case(suite, label, test.name, test.duration_s)
         if test.file:
             _point_to(part, Path(test.file), test.line, cwd)
-        if test.skipped:
+        if test.skipped or test.unanswered:
             ET.SubElement(part, "skipped", message=xml_text(test.message))
         elif not test.passed:
             _fail(part, result, "test", test.message, test.traceback)

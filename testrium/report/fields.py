@@ -183,7 +183,9 @@ class TestReport(TypedDict):
 
     name: str
     verdict: Annotated[VerdictText, Field(default=None)]
-    """`pass`, `fail`, `skip`, or `error` where it ended the group"""
+    """`pass`, `fail`, `skip`, `error` where it ended the group, or `unknown` for a step by hand
+    that nobody has answered
+    """
     passed: Annotated[bool, Field(default=True)]
     duration_s: float
     message: Text

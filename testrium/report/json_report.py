@@ -274,7 +274,7 @@ def _test(test: Test) -> TestReport:
     return {
         "name": test.name,
         "verdict": str(test.verdict),
-        "passed": test.passed,
+        "passed": test.passed and not test.unanswered,
         "duration_s": _seconds(test.duration_s),
         "message": test.message,
         "traceback": test.traceback,

@@ -327,6 +327,7 @@ def _test(data: TestReport) -> Test:
         data,
         skipped=data["verdict"] == Verdict.SKIP,
         aborted=data["verdict"] == Verdict.ERROR,
+        unanswered=data["verdict"] == Verdict.UNKNOWN,
         file=data["file"] or "",
         remarks=tuple((note["code"], note["message"]) for note in data["notes"]),
     )

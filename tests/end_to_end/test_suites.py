@@ -122,7 +122,7 @@ def test_suites_against_live_services(workplace: Workplace) -> None:
     assert told_tests(groups["live"]) == {
         "suite::tests/test_echo.py::test_echo[a]": (True, ""),
         "suite::tests/test_echo.py::test_echo[b]": (True, ""),
-        "suite::tests/test_echo.py::test_later": (True, "skipped: not now"),
+        "suite::tests/test_echo.py::test_later": (True, "not now"),
         "suite::tests/test_echo.py::test_known": (True, "failed as expected: a known defect"),
     }
     assert not (live / ".pytest_cache").exists()
@@ -215,7 +215,7 @@ def test_without_a_terminal_no_question_is_asked(workplace: Workplace) -> None:
             ["s", "no time", "f", "it is still there"],
             1,
             {
-                "look::page": (True, "skipped: no time"),
+                "look::page": (True, "no time"),
                 "look::close": (False, "it is still there (expected: It is gone)"),
             },
         ),

@@ -43,13 +43,17 @@ def results(*events: Event, attempt: int = 1) -> Evidence:
     return with_suites(SCENARIO, Evidence(events=events, attempt=attempt))
 
 
+VERDICTS = {"passed": "pass", "failed": "fail", "skipped": "skip", "unknown": "unknown"}
+
+
 @pytest.mark.parametrize(
     ("meta", "expected"),
     [
         ({"outcome": "passed", "duration_s": 0.5}, (True, 0.5, "")),
         ({"outcome": "failed", "message": "assert 0"}, (False, 0.0, "assert 0")),
-        ({"outcome": "skipped", "message": "no time"}, (True, 0.0, "skipped: no time")),
+        ({"outcome": "skipped", "message": "no time"}, (True, 0.0, "no time")),
         ({"outcome": "skipped"}, (True, 0.0, "skipped")),
+        ({"outcome": "unknown", "message": "no terminal"}, (True, 0.0, "unknown: no terminal")),
         ({"outcome": "failed", "message": 3, "duration_s": "x"}, (False, 0.0, "")),
     ],
 )
@@ -57,6 +61,7 @@ def test_a_test(meta: dict[str, Any], expected: tuple[bool, float, str]) -> None
     (test,) = results(event(1, test="a::b", **meta)).tests
     assert (test.name, test.unit) == ("suite::a::b", "suite")
     assert (test.passed, test.duration_s, test.message) == expected
+    assert test.verdict == VERDICTS[meta["outcome"]]
 
 
 def test_the_suite_itself() -> None:
