@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 from testrium.declared.checks import Check, Metric
 from testrium.declared.circuits import Circuit, Rules
 from testrium.declared.faults import Chaos, Explore, Fault
-from testrium.declared.groups import Configs, Monitored
+from testrium.declared.groups import Configs, Monitored, UnitHost
 from testrium.declared.histories import OperationHistory
 from testrium.declared.keys import DIALECT, as_written, default_of, key_of, keys_of
 from testrium.declared.project import CONFIGS_TABLE, UNIT_TABLE, ProjectTable
@@ -48,6 +48,7 @@ def json_schemas() -> dict[str, dict[str, Any]]:
         "monitor": {"type": "array", "items": table_schema(Monitored)},
         "histories": {"type": "array", "items": table_schema(OperationHistory)},
         "otlp": table_schema(Telemetry),
+        "hosts": {"type": "object", "additionalProperties": table_schema(UnitHost)},
         "matrix": MATRIX,
         "env": adapter(Variables).json_schema(),
         # A name without its quotes is a table within a table.
