@@ -1,6 +1,6 @@
 """Take the pictures that README.md and the documentation show.
 
-    python docs/screenshot.py    writes docs/_static/report.png, dashboard.png and live.png
+    python docs/screenshot.py    writes docs/_static/*.png
 
 Needs a headless Chromium.
 """
@@ -27,6 +27,7 @@ PASSING: Final = ("hello", "fan_out", "request_reply", "latency_budget")
 #: Width and height in pixels.
 SIZE: Final = (1100, 735)
 TALL: Final = (1100, 900)
+WHOLE: Final = (1100, 2150)
 
 #: Runs of the history in the picture: in some of them the failing group takes part.
 RUNS: Final = 12
@@ -100,9 +101,10 @@ def main() -> None:
         page = folder / "report.html"
         for number in range(RUNS):
             failing = (GROUP,) if number in FAILING else ()
-            run(folder, *passing, *failing, "--html", str(page), expected=len(failing))
-        run(folder, GROUP, "--html", str(page), expected=1)
+            run(folder, *passing, *failing, "--html", page.name, expected=len(failing))
+        run(folder, GROUP, "--html", page.name, expected=1)
         photograph(chromium, page.as_uri(), SIZE, PICTURES / "report.png")
+        photograph(chromium, page.as_uri(), WHOLE, PICTURES / "report-group.png")
         with served(folder) as link:
             photograph(chromium, link, TALL, PICTURES / "dashboard.png")
             command = (sys.executable, "-m", "testrium", "run", "--repeat", "9", "-j", "2")

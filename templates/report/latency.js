@@ -44,7 +44,9 @@ function histogram(host, data) {
       if (x(at) - last < 62 || x(at) > width - right + 1) continue;
       last = x(at);
       svg.append(draw("line", { class: "axis", x1: x(at), x2: x(at), y1: base, y2: base + 5 }),
-        draw("text", { class: "quiet", x: x(at), y: base + 18, "text-anchor": "middle" }, text));
+        draw("text", {
+          class: "quiet", x: x(at), y: base + 18, "text-anchor": x(at) > width - 34 ? "end" : "middle",
+        }, text));
     }
     svg.append(draw("text", { class: "quiet", x: width - right, y: base + 34, "text-anchor": "end" }, "latency"),
       draw("text", { class: "quiet", x: 4, y: top - 6 }, rows.length ? "" : "keys"));

@@ -130,7 +130,7 @@ function operations(host, found) {
   });
 }
 
-function eventTable(steps) {
+function eventTable(steps, label) {
   const span = Math.max(0, ...steps.map((step) => step.at || 0));
   const head = make("tr", {}, ...["time", "hop", "unit", "step", "type", "metadata"].map(
     (text, column) => make("th", column < 2 ? { class: "number" } : {}, text)));
@@ -147,7 +147,7 @@ function eventTable(steps) {
     body.append(make("tr", step.absent ? { class: "fail" } : {}, ...row.map(
       (text, column) => make("td", column < 2 ? { class: "number" } : {}, text))));
   }
-  return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Events" },
+  return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Events: ${label}` },
     make("table", { class: "story" }, make("thead", {}, head), body));
 }
 
@@ -189,7 +189,7 @@ function explore(section, data) {
       const usual = new Map((data.usual[drawing.circuit] || []).map(
         ([unit, step, at]) => [`${data.texts[unit]}\n${data.texts[step]}`, at]));
       waterfall(figure, steps, `Path of ${path.name}${name ? `, ${name}` : ""}`, usual);
-      chosen.append(make("details", { class: "events" }, make("summary", {}, plural(steps.length, "hop"), " as a table"), eventTable(steps)));
+      chosen.append(make("details", { class: "events" }, make("summary", {}, plural(steps.length, "hop"), " as a table"), eventTable(steps, `path of ${path.name}${name ? `, ${name}` : ""} in ${section.id}`)));
     }
     if (move) {
       section.closest("details.group").open = true;

@@ -39,6 +39,12 @@ _CELLS = 200
 _VARYING = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{8,}\b|\d+", re.IGNORECASE)
 
 
+#: Figures of the fast tail say nothing that the median does not say.
+_TAIL = re.compile(r"\.(p10|min)$")
+
+_MANY_TIMES = 5
+
+
 class PastReader:
     """Reads what was before the results of one run; nothing is written, not even a history."""
 
@@ -163,7 +169,7 @@ def _figures(passed: Sequence[ResultRecord], group: GroupResult) -> Iterator[Dif
     """Latencies, counts and the duration, where they differ by more than they usually vary."""
     last = passed[0].measures
     for measure in group.judgement.measures:
-        if measure.name not in last or measure.source == "unit":
+        if measure.name not in last or measure.source == "unit" or _TAIL.search(measure.name):
             continue
         before, now = last[measure.name].value, measure.value
         values = [
@@ -176,9 +182,17 @@ def _figures(passed: Sequence[ResultRecord], group: GroupResult) -> Iterator[Dif
         if len(values) > 1:
             low, high = figure(min(values), measure.unit), figure(max(values), measure.unit)
             noise = f"{low} to {high} in {len(values)} passes"
-        change = f"{(now - before) / before:+.0%}" if before else ""
+        change = _change(before, now)
         words = figure(before, measure.unit), figure(now, measure.unit)
         yield Difference(measure.name, *words, change, noise)
+
+
+def _change(before: float, now: float) -> str:
+    """As a percentage, or how many times as much it is; "" where there is no ratio."""
+    if before <= 0:
+        return ""
+    ratio = now / before
+    return f"×{ratio:.0f}" if ratio >= _MANY_TIMES else f"{ratio - 1:+.0%}"  # noqa: RUF001
 
 
 def _ends(before: GroupResult, now: GroupResult) -> Iterator[Difference]:

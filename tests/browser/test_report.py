@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.browser.test_dashboard import serious_faults
+
 if TYPE_CHECKING:
     from tests.browser.conftest import Tab
     from tests.conftest import Workplace
@@ -148,6 +150,50 @@ def test_a_run_that_passed(passing: str, tab: Tab) -> None:
     assert tab.tell("document.querySelectorAll('.folded .hop').length") == 3
     assert "p50 ≤ 5000 ms: met" in tab.tell("document.body.textContent")
     assert tab.complaints == []
+
+
+def test_time_and_latency_are_drawn_on_axes(passing: str, tab: Tab) -> None:
+    tab.open(passing)
+    tab.wait("document.querySelector('.timeline svg') && document.querySelector('.histogram svg')")
+    units = tab.tell(
+        "[...document.querySelectorAll('.timeline text.unit title')].map((t) => t.textContent)"
+    )
+    assert units == ["store", "shop"]
+    whole = "[...document.querySelectorAll('.timeline .axes text')].map((t) => t.textContent)"
+    before = tab.tell(whole)
+    tab.tell("document.querySelector('.timeline .drawn').focus()")
+    press(tab, "+")
+    press(tab, "ArrowRight")
+    assert tab.tell(whole) != before
+    click(tab, ".timeline [aria-label='Show the whole']")
+    assert tab.tell(whole) == before
+    marks = tab.tell("[...document.querySelectorAll('.histogram text')].map((t) => t.textContent)")
+    assert "p50 ≤ 5000 ms: met" in marks
+    assert {"0", "1"} <= set(marks)  # of the axis that counts keys
+    click(tab, ".slowest button.key")
+    assert tab.tell("document.activeElement.textContent") == text_of(tab, ".slowest button.key")
+    assert tab.complaints == []
+
+
+def test_a_failed_group_is_compared_with_its_last_pass(workplace: Workplace, tab: Tab) -> None:
+    page_of(workplace, ["k1", "k2", "k3"])
+    tab.open(page_of(workplace, ["k1", "k2", "k3"], lost=("k2",)))
+    compared = text_of(tab, ".compared")
+    assert "store:stored 3 events 2 events -1" in compared
+    assert "no room for 'k2'" in compared
+    assert tab.tell("document.querySelectorAll('figure.trend svg').length") > 0
+    assert tab.tell(OVER) == 0
+    assert tab.complaints == []
+
+
+def test_axe_finds_no_serious_fault(failing: str, tab: Tab) -> None:
+    tab.open(failing)
+    tab.tell("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    tab.wait("document.querySelector('.timeline svg') && document.querySelector('.chosen table')")
+    for scheme in ("light", "dark"):
+        media = [{"name": "prefers-color-scheme", "value": scheme}]
+        tab.send("Emulation.setEmulatedMedia", features=media)
+        assert serious_faults(tab) == []
 
 
 def test_a_failed_group_is_understood_at_once(failing: str, tab: Tab) -> None:
@@ -300,6 +346,9 @@ def test_logs_are_merged_and_searched(failing: str, tab: Tab) -> None:
     assert tab.complaints == []
 
 
+#: When something was to be seen, in milliseconds since the page was asked for.
+PAINT = "performance.getEntriesByName('first-contentful-paint')"
+
 MARKUP = "<script>document.title = 'owned'</script><img src=x onerror=alert(1)>"
 
 
@@ -333,7 +382,9 @@ def test_hostile_text_stays_text(workplace: Workplace, tab: Tab) -> None:
     assert tab.complaints == []
 
 
-def test_ten_thousand_events_stay_usable(workplace: Workplace, tab: Tab) -> None:
+def test_ten_thousand_events_stay_usable(
+    workplace: Workplace, tab: Tab, request: pytest.FixtureRequest
+) -> None:
     keys = [f"k{number}" for number in range(3340)]
     code = f"""
         KEYS = [f"k{{n}}" for n in range({len(keys)})]
@@ -360,6 +411,9 @@ def test_ten_thousand_events_stay_usable(workplace: Workplace, tab: Tab) -> None
     assert "lines are left out here" in text_of(tab, ".logs")
     assert tab.tell("document.querySelectorAll('.line').length") < 200  # windowed
     assert (workplace.folder / "page.html").stat().st_size < 5_000_000
+    if request.config.getoption("--soak"):  # on a machine that does nothing else
+        tab.wait(f"{PAINT}.length === 1")
+        assert tab.tell(f"{PAINT}[0].startTime") < 1000
     assert tab.complaints == []
 
 

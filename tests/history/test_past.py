@@ -72,7 +72,9 @@ def test_the_last_pass_tells_what_is_different(tmp_path: Path) -> None:
     assert past.last_pass.run == "20261121-031503-ab12"
     rows = {one.name: one for one in past.last_pass.differences}
     assert rows["git revision"][1:3] == ("aaaa", "bbbb")
-    assert rows["order.p95"][1:] == ("9.9 ms", "80 ms", "+708%", "9.9 ms to 10.2 ms in 3 passes")
+    assert rows["order.p95"][1:] == (
+        *("9.9 ms", "80 ms", "×8", "9.9 ms to 10.2 ms in 3 passes"),  # noqa: RUF001
+    )
     assert rows["end of a"][1:3] == ("ended with exit code 0", "ended with exit code 3")
 
 
