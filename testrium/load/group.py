@@ -455,11 +455,6 @@ class _Loading:
 
             spot = whole.at("otlp")
             tables["otlp"] = read_telemetry(data["otlp"], spot, self.stations)
-            if far := next((file for file in files if file["host"] and file["enabled"]), None):
-                spot.wrong(
-                    f"{far.name} runs on host {far['host']!r}, which cannot reach the receiver:"
-                    " give such a group log probes or probes of its own"
-                )
         if "chaos" in data:
             from testrium.load.faults import read_chaos
 

@@ -366,6 +366,15 @@ class GroupRun:
         )
         endpoint = await context.telemetry.open()
         context.surroundings = context.surroundings._replace(otlp=endpoint)
+        # Another host reaches it where its kernel is this one: a namespace, or no host at all.
+        near = {
+            name for name, host in context.hosts.items() if host.domain == context.services.domain
+        }
+        context.around_hosts = {
+            name: around._replace(otlp=endpoint) if name in near else around
+            for name, around in context.around_hosts.items()
+        }
+        context.telemetry.served_hosts = frozenset(near)
 
     # Their parts ------------------------------------------------------------------------------
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from tests.conftest import Workplace
 
 #: Two programs without a word about Testrium.
@@ -21,17 +23,19 @@ CODE = """
         trace.set_tracer_provider(provider)
         return trace.get_tracer("app")
 
+    def mail():
+        return pathlib.Path(os.environ.get("MAIL") or f"{os.environ['TESTRIUM_RUN_DIR']}/mail")
+
     def shop():
         with tracer().start_as_current_span("publish orders") as span:
             span.set_attribute("order.id", "o-1")
             span.set_attribute("size", 3)
             carrier = {}
             context.inject(carrier)
-            pathlib.Path(os.environ["TESTRIUM_RUN_DIR"], "mail").write_text(carrier["traceparent"])
+            mail().write_text(carrier["traceparent"])
 
     def worker():
-        mail = pathlib.Path(os.environ["TESTRIUM_RUN_DIR"], "mail").read_text()
-        parent = context.extract({"traceparent": mail})
+        parent = context.extract({"traceparent": mail().read_text()})
         if os.environ.get("IDLE"):
             return
         with tracer().start_as_current_span("handle order", context=parent) as span:
@@ -76,3 +80,18 @@ def test_span_that_is_missing_is_lost(workplace: Workplace) -> None:
     outcome = workplace.run(".")
     assert (outcome.exit_code, outcome.codes) == (1, ["lost worker:handled"])
     assert "no span matched span = 'handle .*'" in outcome.group["notes"][0]["message"]
+
+
+def test_spans_of_a_unit_on_a_host_of_this_kernel_are_received(workplace: Workplace) -> None:
+    far = f"""
+    [env]
+    MAIL = "{workplace.folder / "mail"}"
+
+    [hosts.far]
+    connect = ["sh", "-c"]
+    python = "{sys.executable}"
+    """
+    units = {**UNITS, "worker": f'{UNITS["worker"]}\nhost = "far"'}
+    workplace.group(units, CODE, configs="timeout = 30", tables=TABLES + far)
+    outcome = workplace.run(".")
+    assert (outcome.exit_code, outcome.codes) == (0, []), outcome.stdout

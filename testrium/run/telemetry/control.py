@@ -79,6 +79,8 @@ class TelemetryReceiver:
         self._ends: list[End] = []
         self._attempt = 1
         self._seen: dict[str, Any] = {}
+        #: Hosts whose units find the receiver.
+        self.served_hosts: frozenset[str] = frozenset()
 
     async def open(self) -> str:
         """Start the process; the endpoint for exporters. Raises InfraError."""
@@ -212,6 +214,10 @@ class TelemetryReceiver:
 
     def _failures(self, unit: str) -> Iterator[str]:
         env, batches = self._env.get(unit, {}), self._seen.get("batches", {})
+        hosts = {one.name: one.host for one in self._scenario.units}
+        host = hosts.get(unit)
+        if host is not None and host not in self.served_hosts:
+            yield f"{unit} runs on the host {host}, which does not reach the OTLP receiver"
         if unit in self._seen.get("sampled", ()):
             yield f"{unit} samples: the trace state of its spans says so"
         elif sampler := _sampler(env):
