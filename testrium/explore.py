@@ -65,7 +65,7 @@ def read_trace(text: str) -> Trace:
 
 def calm_schedule(explore: Explore) -> Schedule:
     """A schedule without decisions: each unit continues in the declared order."""
-    return Schedule(explore.points, explore.hold_ns)
+    return Schedule(explore.points, explore.links, explore.hold_ns)
 
 
 def priority(seed: str, thread: str) -> float:
@@ -101,7 +101,7 @@ def schedules(
         if (ranking, at) not in seen:
             repeated = 0
             seen.add((ranking, at))
-            yield Schedule(explore.points, explore.hold_ns, name, at)
+            yield Schedule(explore.points, explore.links, explore.hold_ns, name, at)
 
 
 def chances(explore: Explore, runs: int, threads: int, points: int) -> tuple[Chance, ...]:

@@ -193,6 +193,14 @@ class Explore:
     ] = (Place("*", "*"),)
     """probes of Python units at which the scheduler may hold a unit: `"unit:step"`, `*` for either
     """
+    links: Annotated[
+        tuple[Annotated[tuple[str, str], Written(_link, {"type": "string"}, list)], ...],
+        Unique(),
+        Key(items="links"),
+    ] = ()
+    """ports, `UNIT.PORT`: what is sent through these links may be held back too; the order within
+    one direction of a connection is kept
+    """
     depth: Annotated[int, *between(0, 10)] = 3
     """the most points at which priorities change in one run, 0 to 10"""
     hold_ns: Annotated[int, LONGER_THAN_NOTHING, Key("hold")] = 200_000_000
@@ -220,6 +228,7 @@ class Schedule:
     """
 
     points: tuple[PointText, ...] = (Place("*", "*"),)
+    links: tuple[Annotated[tuple[str, str], Written(_link, {}, list)], ...] = ()
     hold_ns: int = 200_000_000
     seed: str = ""
     changes: tuple[int, ...] = ()

@@ -1,6 +1,6 @@
 """A group as its `config.toml` declares it, and the scenarios that are run from it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple
@@ -263,8 +263,13 @@ class Group(Configs):
 
         Some fault breaks it, or its traffic is read.
         """
+        return self.linked_with(())
+
+    def linked_with(self, more: Iterable[tuple[str, str]]) -> Mapping[str, tuple[str, ...]]:
+        """The same, with `more` of them: units and ports."""
         ports: dict[str, dict[str, None]] = {}
-        used = [(fault.unit, fault.port) for fault in self.faults]
+        used: list[tuple[str, str | None]] = [*more]
+        used += [(fault.unit, fault.port) for fault in self.faults]
         used += [(tap.unit, tap.port) for tap in self.taps]
         for name, port in used:
             if port is not None:
@@ -302,6 +307,11 @@ class Scenario(NamedTuple):
     schedule: Schedule | None = None
     #: The file with the arguments that were generated for its entrypoints, or "".
     generated: str = ""
+
+    @property
+    def linked_ports(self) -> Mapping[str, tuple[str, ...]]:
+        """The ports, by unit, that everybody else reaches through a link."""
+        return self.group.linked_with(self.schedule.links if self.schedule is not None else ())
 
     @property
     def proves(self) -> bool:

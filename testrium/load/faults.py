@@ -122,13 +122,14 @@ def read_chaos(table: Any, spot: Spot, files: Sequence[UnitFile]) -> Chaos:
     return replace(chaos, links=tuple(links))
 
 
-def read_explore(table: Any, spot: Spot, stations: Stations) -> Explore:
+def read_explore(table: Any, spot: Spot, stations: Stations, files: Sequence[UnitFile]) -> Explore:
     """The table `[explore]`; what is wrong is noted.
 
     Args:
         table: the table.
         spot: where it stands.
         stations: the units that it may name.
+        files: the units that could be read.
     """
     reading = read(Explore, table, spot)
     for index, place in enumerate(reading.value.points if "points" in reading.spots else ()):
@@ -136,7 +137,13 @@ def read_explore(table: Any, spot: Spot, stations: Stations) -> Explore:
             guess = did_you_mean(place.unit, stations.units)
             text = f"{str(place)!r}: unknown unit {place.unit!r}{guess}"
             reading.item("points", index).wrong(text)
-    return reading.value
+    links = []
+    for index, link in enumerate(reading.value.links):
+        try:
+            links.append(find_port(str(link), {file.name: file for file in files}))
+        except LookupError as error:
+            reading.item("links", index).wrong(str(error.args[0]))
+    return replace(reading.value, links=tuple(links))
 
 
 def find_port(link: str, files: Mapping[str, UnitFile]) -> tuple[str, str]:

@@ -463,7 +463,7 @@ class _Loading:
             from testrium.load.faults import read_explore
 
             spot = whole.at("explore")
-            tables["explore"] = read_explore(data["explore"], spot, self.stations)
+            tables["explore"] = read_explore(data["explore"], spot, self.stations, files)
         if "monitor" in data:
             taken = [*self.configs["unit_names"], *(each.name for each in self.fixtures)]
             tables["monitors"] = read_monitors(data["monitor"], whole.at("monitor"), taken)

@@ -210,7 +210,7 @@ def _sockets(services: RunServices) -> Iterator[Path]:
 @contextlib.contextmanager
 def _leased_ports(scenario: Scenario, services: RunServices) -> Iterator[tuple[Ports, Ports]]:
     """Ports for the units of the group itself, and for the links to those that have any."""
-    linked = scenario.group.linked_ports
+    linked = scenario.linked_ports
     own = [unit for unit in scenario.units if unit.scope != "run" and unit.host is None]
     count = sum(len(unit.ports) for unit in own)
     lease = services.ports.allocate(count + sum(map(len, linked.values())))

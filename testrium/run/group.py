@@ -213,6 +213,8 @@ class GroupRun:
             if self._context.lost_host is not None:
                 raise self._context.lost_host
             if self._links is not None:
+                points = self._context.points
+                self._links.hold = None if points is None else points.hold_message
                 await self._links.open()
             if context.scenario.group.otlp is not None:
                 await self._receive_telemetry()

@@ -51,7 +51,9 @@ def test_a_race_is_found_told_and_repeated_and_a_run_leaves_its_order(
 ) -> None:
     group = workplace.group({"a": CLERK, "b": CLERK}, CODE, tables=TABLES)
     report = workplace.folder / "found.json"
-    outcome = explore(workplace, "group", "--seed", "6", "--runs", "6", "-x", "--json", str(report))
+    outcome = explore(
+        workplace, "group", "--seed", "11", "--runs", "6", "-x", "--json", str(report)
+    )
     assert outcome.exit_code == 1, outcome.stdout
     found = json.loads(report.read_text())
     (race,) = found["found"]
@@ -70,6 +72,51 @@ def test_a_race_is_found_told_and_repeated_and_a_run_leaves_its_order(
     assert changed.exit_code == 4, changed.stdout
     assert "undecided at" in changed.stdout
     assert "was not reached, which the schedule holds until" in changed.stdout
+
+
+QUEUE = """
+    import os, select, socket
+
+    def queue():
+        me = testrium.unit()
+        server = socket.create_server(("127.0.0.1", int(os.environ["TESTRIUM_PORT_TCP"])))
+        me.probe("listens")
+        got, opened = [], [server]
+        while len(got) < 2:
+            for one in select.select(opened, [], [])[0]:
+                if one is server:
+                    opened.append(server.accept()[0])
+                elif data := one.recv(100):
+                    got.append(data)
+                    me.probe("got")
+                else:
+                    opened.remove(one)
+        assert got == [b"first", b"second"], got
+
+    def send():
+        me = testrium.unit()
+        if me.name == "second":
+            me.wait_for("first:sent")
+        port = int(os.environ["TESTRIUM_PORT_QUEUE_TCP"])
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(me.name.encode())
+            me.probe("sent")
+"""
+
+
+def test_a_message_on_a_link_is_overtaken(workplace: Workplace) -> None:
+    send = 'entrypoint = "test_case:send"\nunit_dependencies = ["queue"]'
+    queue = (
+        'entrypoint = "test_case:queue"\nports = ["tcp"]\nready_event = "listens"\nstop = "self"'
+    )
+    units = {"queue": queue, "first": send, "second": send}
+    tables = '[explore]\npoints = ["queue:*"]\nlinks = ["queue.tcp"]\ndepth = 0\nhold = "10s"\n'
+    workplace.group(units, QUEUE, tables=tables)
+    report = workplace.folder / "found.json"
+    outcome = explore(workplace, "group", "--seed", "11", "-x", "--json", str(report))
+    assert outcome.exit_code == 1, outcome.stdout
+    (race,) = json.loads(report.read_text())["found"]
+    assert {"queue.tcp/1.in:message"} == {one["held"] for one in race["decisions"]}, race
 
 
 @pytest.mark.parametrize(

@@ -17,13 +17,16 @@ if TYPE_CHECKING:
 
 def test_defaults(workspace: Workspace) -> None:
     workspace.group("[explore]\n", a="")
-    assert workspace.loaded().explore == Explore((Place("*", "*"),), 3, 200_000_000)
+    assert workspace.loaded().explore == Explore((Place("*", "*"),), (), 3, 200_000_000)
 
 
 def test_all_keys(workspace: Workspace) -> None:
-    workspace.group("[explore]\npoints = ['a:*', '*:read']\ndepth = 1\nhold = '1s'", a="")
+    workspace.group(
+        "[explore]\npoints = ['a:*', '*:read']\nlinks = ['a.http']\ndepth = 1\nhold = '1s'",
+        a="ports = ['http']",
+    )
     points = (Place("a", "*"), Place("*", "read"))
-    assert workspace.loaded().explore == Explore(points, 1, 1_000_000_000)
+    assert workspace.loaded().explore == Explore(points, (("a", "http"),), 1, 1_000_000_000)
 
 
 def test_a_group_without_it(workspace: Workspace) -> None:
@@ -35,6 +38,7 @@ def test_a_group_without_it(workspace: Workspace) -> None:
     ("text", "problem"),
     [
         ("points = ['aa:*']", "4: explore.points: 'aa:*': unknown unit 'aa'; did you mean 'a'?"),
+        ("links = ['a.x']", "4: explore.links: 'a.x' names no port of a unit (UNIT.PORT)"),
         ("points = []", "4: explore.points: must not be empty"),
         (
             "points = ['a']",

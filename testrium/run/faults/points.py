@@ -44,11 +44,11 @@ _TURNS = 8
 
 @dataclass(eq=False)
 class _HeldThread:
-    """A thread that waits at a point. `thread_id` is its number in the system."""
+    """A thread that waits at a point: its process and its number; None: a message of a link."""
 
     label: str
     thread: str
-    thread_id: tuple[int, int]
+    thread_id: tuple[int, int] | None
     rank: tuple[int, str]
     since_ns: int
     go_on: asyncio.Future[None] = field(default_factory=asyncio.Future)
@@ -86,11 +86,19 @@ class Points:
 
     async def hold(self, place: str, line: LineId, thread: ThreadId) -> None:
         """Return when the thread that has reached a point may go on."""
-        if self._over:
-            return
+        if not self._over:
+            await self._wait(self._arrived(place, line, thread))
+
+    async def hold_message(self, link: str, connection: int, way: str) -> None:
+        """Return when what was sent through a link may pass. `way` is `in` or `out` of its unit."""
+        if not self._over:
+            name = f"{link}/{connection}.{way}"
+            rank = (len(self._ranks), f"{link}/{connection:06}.{way}")
+            await self._wait(self._come_to(name, "message", None, rank))
+
+    async def _wait(self, held: _HeldThread) -> None:
         if self._task is None:
             self._task = asyncio.create_task(self._run())
-        held = self._arrived(place, line, thread)
         self._held.append(held)
         self._come.set()
         await held.go_on
@@ -134,16 +142,22 @@ class Points:
         if thread[0]:
             name += f"/{thread[0]}"
         self._threads[name] = (pid, thread[1])
-        self._counts[f"{name}:{own}"] += 1
-        count = self._counts[f"{name}:{own}"]
-        label = f"{name}:{own}" + (f" ({count})" if count > 1 else "")
+        rank = (self._ranks.get(owner, len(self._ranks)), name)
+        return self._come_to(name, own, (pid, thread[1]), rank)
+
+    def _come_to(
+        self, name: str, step: str, thread_id: tuple[int, int] | None, rank: tuple[int, str]
+    ) -> _HeldThread:
+        """Note that a thread, or the next message of a link, has come to a point."""
+        self._counts[f"{name}:{step}"] += 1
+        count = self._counts[f"{name}:{step}"]
+        label = f"{name}:{step}" + (f" ({count})" if count > 1 else "")
         self._count += 1
         own_priority = self._priorities.get(name) or priority(self._schedule.seed, name)
         self._priorities[name] = self._changes.get(self._count, own_priority)
         self._reached.add(label)
         self._order.append(("reached", label, name))
-        rank = (self._ranks.get(owner, len(self._ranks)), name)
-        return _HeldThread(label, name, (pid, thread[1]), rank, time.monotonic_ns())
+        return _HeldThread(label, name, thread_id, rank, time.monotonic_ns())
 
     def _ended_before(self, unit: str, pid: int) -> bool:
         """Whether this process is the only one of its unit: it has been started again."""

@@ -619,7 +619,7 @@ async def _joined(around: Surroundings, hosts: Mapping[str, RemoteHost]) -> Join
         await asyncio.gather(*opening, return_exceptions=True)
         return error
     near = _addresses(scenario, LOOPBACK)
-    near |= dict.fromkeys(scenario.group.linked_ports, LOOPBACK)  # the links are here
+    near |= dict.fromkeys(scenario.linked_ports, LOOPBACK)  # the links are here
     around = around._replace(ports=ports, addresses=near)
     paths = _sent_paths(scenario)
     far = {}

@@ -8,7 +8,7 @@ import socket
 import struct
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from enum import Enum
 from typing import Any, NamedTuple, NoReturn, Protocol, Self
 
@@ -206,6 +206,8 @@ class Road(Protocol):
     condition: Condition
     unit_is_up: bool
     paces: tuple[ThrottleQueue, ThrottleQueue]
+    #: Is awaited before what was sent passes: by the connection with this number, `in` or `out`.
+    hold: Callable[[int, str], Awaitable[None]] | None
 
     async def wait_change(self) -> None:
         """Wait until a fault begins or ends."""
@@ -237,8 +239,15 @@ class Connection:
     was sent nevertheless, or was not received.
     """
 
-    def __init__(self, road: Road, client: socket.socket, listener: Listener | None = None) -> None:
+    def __init__(
+        self,
+        road: Road,
+        client: socket.socket,
+        listener: Listener | None = None,
+        number: int = 0,
+    ) -> None:
         self._road = road
+        self._number = number
         self._listener = listener
         self._client = client
         self._unit: socket.socket | None = None
@@ -368,6 +377,8 @@ class Connection:
                 with contextlib.suppress(OSError):  # the receiver is gone, and will be heard of
                     receiver.shutdown(socket.SHUT_WR)
                 return
+            if self._road.hold is not None:
+                await self._road.hold(self._number, "in" if flight is self._there else "out")
             rest = memoryview(item)
             while rest:
                 size = await self._passage(flight, len(rest), pace)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +188,8 @@ class Links:
         folder: RunFolder,
         on_failure: Callable[[str], None],
     ) -> None:
+        #: Is asked before what was sent through a held link may pass; set before it is opened.
+        self.hold: Callable[[str, int, str], Awaitable[None]] | None = None
         self._scenario = scenario
         self._surroundings = surroundings
         self._recorder = recorder
@@ -230,6 +232,10 @@ class Links:
         await self._process.ask("open", {"op": "open", "links": ports})
         if self._taps is not None:
             await self._process.ask("tapped", {"op": "tap", **self._taps.wanted})
+        schedule = self._scenario.schedule
+        if schedule is not None and schedule.links and self.hold is not None:
+            held = [f"{unit}.{port}" for unit, port in schedule.links]
+            self._process.tell({"op": "hold", "links": held})
         for number, fault in self._faults:
             if fault.after is None:
                 await self._begin(number, fault)
@@ -323,6 +329,15 @@ class Links:
                 self._process.resolve(f"began {message['fault']}", message)
             case "ended":
                 self._record(message["fault"], "end", message)
+            case "held":
+                self._tasks.append(asyncio.create_task(self._let_pass(message)))
+
+    async def _let_pass(self, message: dict[str, Any]) -> None:
+        """Tell the process that what it asks for may pass, once it may."""
+        assert self.hold is not None
+        await self.hold(message["link"], message["connection"], message["way"])
+        if self._process.is_open:
+            self._process.tell({"op": "pass", "id": message["id"]})
 
 
 class _Taps:

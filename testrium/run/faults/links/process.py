@@ -13,6 +13,10 @@ each:
     {"op": "tap", "address": A, "links": {"api.http": [0, true]}}  -> {"event": "tapped"}
                                                copies go to the process at A, see `tapping`
     {"op": "mark", "id": 7}                    all that has passed is told there before the mark
+    {"op": "hold", "links": [...]}: what passes them is asked for from now on
+                                               -> {"event": "held", "id": 3, "link": "api.http",
+                                                   "connection": 1, "way": "in"}
+    {"op": "pass", "id": 3}: it may pass
     {"op": "finish"}                           -> "ended" of what still acts, {"event": "finished"}
     what cannot be done                        -> {"event": "failed", "reason": "..."}
 
@@ -28,7 +32,7 @@ import os
 import random
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -75,6 +79,7 @@ class Link:
     def __init__(self, port: int, unit_port: int, condition: Condition, host: str = "") -> None:
         self.condition = condition
         self.listen_to: Callable[[socket.socket], Listener] | None = None
+        self.hold: Callable[[int, str], Awaitable[None]] | None = None
         self.unit_is_up = True
         self.paces = (ThrottleQueue(), ThrottleQueue())
         self.seen = Seen()
@@ -171,8 +176,8 @@ class Link:
                 continue
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             listener = None if self.listen_to is None else self.listen_to(client)
-            connection = Connection(self, client, listener)
             self.seen = self.seen._replace(connections=self.seen.connections + 1)
+            connection = Connection(self, client, listener, self.seen.connections)
             connection.heed()
             task = self._connections[connection] = asyncio.create_task(connection.live())
             task.add_done_callback(partial(self._forget, connection))
@@ -250,6 +255,8 @@ class _Links:
         self._links: dict[str, Link] = {}
         self._active: dict[int, tuple[Link, Seen]] = {}
         self._copies: Copies | None = None
+        self._held: dict[int, asyncio.Future[None]] = {}
+        self._last = 0  # number of a question
 
     async def tap(self, message: dict[str, Any]) -> None:
         """Send copies of what passes some links to the process at an address."""
@@ -268,6 +275,11 @@ class _Links:
                     self._links[name] = link
                     link.listen()
                 self.tell("open")
+            case "hold":
+                for name in message["links"]:
+                    self._links[name].hold = partial(self._hold, name)
+            case "pass":
+                self._held.pop(message["id"]).set_result(None)
             case "unit":
                 for name in message["links"]:
                     self._links[name].set_unit_up(message["up"])
@@ -283,6 +295,13 @@ class _Links:
                 for link in self._links.values():
                     link.close()
                 self.tell("finished")
+
+    async def _hold(self, link: str, connection: int, way: str) -> None:
+        """Ask the runner whether what was sent may pass, and wait until it says so."""
+        self._last += 1
+        held = self._held[self._last] = asyncio.get_running_loop().create_future()
+        self.tell("held", id=self._last, link=link, connection=connection, way=way)
+        await held
 
     def tell(self, event: str, **fields: object) -> None:
         self._writer.write(json.dumps({"event": event, **fields}).encode() + b"\n")

@@ -1,7 +1,7 @@
 """Two doctors go off duty, each because the other one is on duty."""
 
 import testrium
-from shelf import HEALTHY, get, healthy_lock, put
+from shelf import HEALTHY, append, get, healthy_lock, put
 
 
 def doctor():
@@ -13,4 +13,5 @@ def doctor():
         if not off:
             put(f"off-{me.name}", True)
             put("off", [me.name])
+            append("gone", me.name)
             me.probe("went")
