@@ -188,4 +188,4 @@ def _matcher(name: str, pattern: str) -> Callable[[str], object]:
         return compiled.search
     if name not in _KINDS and re.fullmatch(r"[\w /:@-]*", pattern):  # a plain text
         return pattern.__eq__
-    return compiled.fullmatch
+    return lambda value: value == pattern or compiled.fullmatch(value)
