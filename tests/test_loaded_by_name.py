@@ -18,8 +18,9 @@ MODULES = {
     ".".join(("testrium", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
     for path in ROOT.rglob("*.py")
 } - {"testrium"}
-#: Where names of modules may stand in texts: the list, and the table of commands.
-LISTS = {ROOT / "loaded_by_name.py", ROOT / "cli" / "main.py"}
+#: Where names of modules may stand in texts: the list, the table of commands, and attributes of
+#: spans, which are called alike.
+LISTS = {ROOT / "loaded_by_name.py", ROOT / "cli" / "main.py", ROOT / "report" / "traces.py"}
 
 
 def named_modules(path: Path) -> Iterator[tuple[int, str]]:
