@@ -447,7 +447,7 @@ def _said(tap: Tap, file: Path, folder: RunFolder) -> dict[str, Any]:
         "probes": [
             {
                 "match": dict(one.match),
-                "on": one.on or ("request" if own is not None and own.answers else None),
+                "on": one.on or ("request" if own is None or own.answers else None),
                 "unit": one.at.unit,
                 "step": one.at.step,
                 "type": str(one.type),
