@@ -183,8 +183,8 @@ class TestReport(TypedDict):
 
     name: str
     verdict: Annotated[VerdictText, Field(default=None)]
-    """`pass`, `fail`, `skip`, `error` where it ended the group, or `unknown` for a step by hand
-    that nobody has answered
+    """`pass`, `fail`, `skip`, `error` where it ended the group, or `unknown` for a manual step
+    without an answer
     """
     passed: Annotated[bool, Field(default=True)]
     duration_s: float
