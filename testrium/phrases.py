@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 
 def duration(seconds: float) -> str:
@@ -179,15 +179,25 @@ def one_of(word: str, known: Iterable[str]) -> str:
     return did_you_mean(word, known) or f"; known: {', '.join(known) or 'none'}"
 
 
-def nearest_word(word: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
-    """The one of `known` that `word` is probably a misspelling of.
+def nearest_word(
+    word: str,
+    known: Iterable[str],
+    likeness: float = 0.6,
+    synonyms: Mapping[str, str] | None = None,
+) -> str | None:
+    """The one of `known` that `word` is probably a misspelling of, or another name for.
 
     Args:
         word: what the user wrote.
         known: what could have been meant.
         likeness: 0 to 1, see difflib.SequenceMatcher.ratio.
+        synonyms: what other programs call some of `known`, in small letters with `_`; such a name
+            wins over one that is spelled alike.
     """
     known = list(known)
+    meant = (synonyms or {}).get(word.casefold().replace("-", "_"))
+    if meant in known:
+        return meant
     same_letters = {name.casefold().replace("-", "_"): name for name in reversed(known)}
     same = same_letters.get(word.casefold().replace("-", "_"))
     if same is not None and same != word:

@@ -159,7 +159,7 @@ def _last_with(group: str, cwd: Path) -> str:
     runs = list_runs(state_folder(cwd))
     for folder in reversed(runs):
         with contextlib.suppress(StoredReportError, UsageError):
-            if _results_of(read_run(folder), group):
+            if _named_or_below(read_run(folder), group):
                 return folder.name if folder != runs[-1] else ""
     return ""
 
@@ -201,19 +201,37 @@ def _show_events(
 
 
 def _results_of(result: RunResult, group: str) -> tuple[GroupResult, ...]:
-    """All results of a group: named by its id, its path, or as the report names one of them."""
+    """All results of a group: named by its id, its path, or as the report names one of them.
+
+    A folder of one group stands for that group.
+    """
+    found = _named_or_below(result, group)
+    names = sorted({one.scenario.id for one in found or result.groups})
+    if not found:
+        raise UsageError(f"run {result.run} has no group {group!r}{one_of(group, names)}")
+    if len(names) > 1:
+        raise UsageError(
+            f"run {result.run} has {len(names)} groups below {group!r}: give one of them:"
+            f" {', '.join(names)}"
+        )
+    return found
+
+
+def _named_or_below(result: RunResult, group: str) -> tuple[GroupResult, ...]:
+    """The results of a group, or of all groups below a folder of this name."""
     from testrium.report.wording import label
 
     folder = Path(group).resolve()
-    found = tuple(
+    return tuple(
         one
         for one in result.groups
         if group in (one.scenario.id, label(one.scenario)) or one.scenario.group.folder == folder
+    ) or tuple(
+        one
+        for one in result.groups
+        if one.scenario.id.startswith(f"{group.rstrip('/')}/")
+        or folder in one.scenario.group.folder.parents
     )
-    if found:
-        return found
-    names = sorted({one.scenario.id for one in result.groups})
-    raise UsageError(f"run {result.run} has no group {group!r}{one_of(group, names)}")
 
 
 @click.command(name="verify")

@@ -121,6 +121,15 @@ _MODES_SCHEMA: Final = {"type": "array", "minItems": 1, "items": {"enum": list(M
 class Configs:
     """The table `[Configs]` of a group, defaults decided."""
 
+    SYNONYMS: ClassVar = {"name": "title", "description": "purpose"}
+    #: What stands beside this table and not in it.
+    BESIDE: ClassVar = {
+        **dict.fromkeys(("verify", "env", "matrix", "chaos", "explore", "otlp"), "[{}]"),
+        **dict.fromkeys(("circuits", "checks", "faults", "taps", "metrics"), "[[{}]]"),
+        **dict.fromkeys(("histories", "monitor"), "[[{}]]"),
+        "hosts": "[hosts.NAME]",
+    }
+
     unit_names: Annotated[Names, Key("units", required=True)] = field(default=(), compare=False)
     """the names of the units; each has a file `units/NAME.toml`. A file in `units/` that is not
     listed is an error

@@ -149,6 +149,12 @@ def _entrypoint(value: Any) -> str:
         module = re.sub(r"[/\\]+", ".", found["path"].removeprefix("./"))
         if is_entrypoint(guess := f"{module}:{found['function']}"):
             hint = f": write {guess!r}"
+    elif (
+        isinstance(value, str)
+        and value.count(".") == 1
+        and is_entrypoint(guess := value.replace(".", ":"))
+    ):
+        hint = f": write {guess!r}"
     raise ValueError(f'must use "module:function" format{hint}')
 
 

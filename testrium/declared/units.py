@@ -39,6 +39,22 @@ from testrium.words import EventType
 FIXTURE_PREFIX: Final = "fixture."
 #: What a unit can be besides a function and a command.
 KINDS: Final = ("pytest", "unittest", "doctest", "manual")
+#: What other programs call keys of a unit.
+_SYNONYMS: Final = {
+    "depends_on": "unit_dependencies",
+    "depends": "unit_dependencies",
+    "needs": "unit_dependencies",
+    "after": "unit_dependencies",
+    "requires": "unit_dependencies",
+    "environment": "env",
+    "workdir": "cwd",
+    "working_dir": "cwd",
+    "healthcheck": "ready",
+    "cmd": "command",
+    "exec": "command",
+    "run": "command",
+    "retries": "restarts",
+}
 #: What readiness can ask.
 READY_KINDS: Final = ("tcp", "http", "log", "file", "command", "plugin", "ended")
 
@@ -48,6 +64,7 @@ class Readiness:
     """A condition from outside that makes a unit ready; values may hold `${...}`."""
 
     EXCLUSIVE: ClassVar = (READY_KINDS,)
+    SYNONYMS: ClassVar = {"url": "http", "port": "tcp"}
 
     tcp: FilledText | None = None
     """a port number or `HOST:PORT` that accepts connections: `"${port.http}"`"""
@@ -207,6 +224,7 @@ class Unit:
     """
 
     EXCLUSIVE: ClassVar = (("entrypoint", "command", "kind"), ("ready_event", "ready"))
+    SYNONYMS: ClassVar = _SYNONYMS
 
     name: Annotated[str, DECIDED] = ""
     init: Annotated[Count, Key(default="its place in `units`")] = 0
@@ -356,6 +374,7 @@ class Fixture:
     """
 
     EXCLUSIVE: ClassVar = (("entrypoint", "command"), ("ready_event", "ready"))
+    SYNONYMS: ClassVar = _SYNONYMS
 
     scope: Literal["run", "group"] = "run"
     """`"run"`: one for all groups. `"group"`: each group starts its own, like a unit"""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from testrium.declared.circuits import ANY, Circuit, Hop, Rules
+from testrium.declared.circuits import ANY, Circuit, Hop, RouteError, Rules
+from testrium.declared.keys import field_named
 from testrium.load.document import Spot
 from testrium.load.validate import Table, read, read_list
 from testrium.phrases import did_you_mean, nearest_word
@@ -16,6 +17,7 @@ from testrium.words import RESERVED_UNITS, Place
 
 #: How much a step of a route must look like a declared one to be taken for a misspelling.
 _STEP_LIKENESS = 0.75
+_ALTERNATIVE = re.compile(r"[^|\s](?:[^|]*[^|\s])?")
 
 
 class Stations(NamedTuple):
@@ -66,6 +68,7 @@ def read_circuits(value: Any, spot: Spot, stations: Stations) -> tuple[Circuit, 
         stations: what routes may name.
     """
     circuits: dict[str, Circuit] = {}
+    value = _with_colons(value, spot, stations.units)
     for reading in read_list(Circuit, value, spot, "circuits"):
         circuit = reading.value
         _check_hops(reading, stations)
@@ -74,6 +77,40 @@ def read_circuits(value: Any, spot: Spot, stations: Stations) -> tuple[Circuit, 
             reading.at("name").wrong(f"another circuit has the name {circuit.name!r}")
         circuits[circuit.name] = circuit
     return tuple(circuits.values())
+
+
+def _with_colons(tables: Any, spot: Spot, units: Collection[str]) -> Any:
+    """The tables with `unit:step` in place of `unit.step`, which is noted.
+
+    What a hop looks like is known without the units; what was meant is not.
+    """
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        return tables
+    found = []
+    for number, table in enumerate(tables):
+        found.append(changed := dict(table))
+        for key, value in table.items():
+            field = field_named(Circuit, key)
+            if field and field.name in ("stages", "never") and isinstance(value, list):
+                changed[key] = _hops_with_colons(value, spot.at(number, key), units)
+    return found
+
+
+def _hops_with_colons(value: Any, spot: Spot, units: Collection[str]) -> Any:
+    if isinstance(value, list):
+        return [_hops_with_colons(hop, spot.at(index), units) for index, hop in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+    proper = value
+    for match in re.finditer(_ALTERNATIVE, value):
+        word = match[0]
+        unit = max((each for each in units if word.startswith(f"{each}.")), key=len, default=None)
+        if unit is not None and ":" not in word and len(word) > len(unit) + 1:
+            hop = f"{unit}:{word[len(unit) + 1 :]}"
+            reason = f"expected unit:step, found {word!r}: write {hop!r}"
+            spot.wrong(str(RouteError(value, match.start() + 1, reason)))
+            proper = f"{proper[: match.start()]}{hop}{proper[match.end() :]}"
+    return proper
 
 
 def _check_hops(reading: Table[Circuit], stations: Stations) -> None:

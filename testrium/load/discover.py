@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from testrium.errors import UsageError
 from testrium.load.document import Complaints, shown_path
 from testrium.load.project import Project
-from testrium.phrases import did_you_mean
+from testrium.phrases import did_you_mean, nearest_word
 
 if TYPE_CHECKING:
     from pathspec import PathSpec, Pattern
@@ -321,7 +321,8 @@ def _named(path: Path, search: Search) -> Iterator[Found]:
     elif re.search(_WILDCARD, text):
         yield from search.below(*_matches(path, search))
     else:
-        near = _nearest_id(text, _everything(search))
+        everything = _everything(search)
+        near = _nearest_id(text, everything) or _nearest_folder(path, root, everything)
         raise UsageError(f"{path}: no such folder{near}")
 
 
@@ -371,6 +372,18 @@ def _nearest_id(name: str, everything: Sequence[Found]) -> str:
         if found.folder.name == name:
             return f"; did you mean {found.id!r}?"
     return did_you_mean(name, [found.id for found in everything], 0.75)
+
+
+def _nearest_folder(path: Path, missing: Path, everything: Sequence[Found]) -> str:
+    """A hint where a folder of groups that lies beside the missing one has nearly its name."""
+    beside = {
+        folder.name
+        for found in everything
+        for folder in (found.folder, *found.folder.parents)
+        if folder.parent == missing.parent
+    }
+    name = nearest_word(path.name, sorted(beside))
+    return f"; did you mean {str(path.with_name(name))!r}?" if name else ""
 
 
 def _has_subgroups(group: Path) -> bool:

@@ -154,6 +154,9 @@ def find_port(link: str, files: Mapping[str, UnitFile]) -> tuple[str, str]:
     ports = {
         f"{file.name}.{port}": (file, port) for file in files.values() for port in file["ports"]
     }
+    unit, _, name = link.rpartition(".")
+    if unit in files and files[unit].is_unread("ports"):
+        return unit, name
     if link not in ports:
         guess = did_you_mean(link, ports)
         raise LookupError(f"{link!r} names no port of a unit (UNIT.PORT){guess}")

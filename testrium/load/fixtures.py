@@ -113,7 +113,9 @@ def _read(path: Path, around: FixtureInputs, complaints: Complaints) -> GroupFix
     if reading["scope"] == "run":  # else it has the variables of its group
         values["env"] = {**_project_env(around, name, spot), **values["env"]}
     decided = dict.fromkeys(("init", "stop", "quiet", "restarts"), spot)
-    files = (UnitFile(name, document.name, Table(Unit(**values), spot, reading.spots, decided)),)
+    unread = reading.wrong
+    own = Table(Unit(**values), spot, reading.spots, decided, unread)
+    files = (UnitFile(name, document.name, own),)
     check_units(files, [name])
     check_unit_texts(files, around.variables, around.filling.values)
     code = PythonCode(path.parent, around.cwd, complaints, around.project.pythonpath)
@@ -135,7 +137,8 @@ def _tells_readiness(reading: Table[FixtureTable]) -> bool:
 
 
 def _check(reading: Table[FixtureTable], spot: Spot) -> None:
-    if reading["entrypoint"] is None and reading["command"] is None:
+    actors = ("entrypoint", "command")
+    if all(reading[actor] is None and actor not in reading.wrong for actor in actors):
         spot.wrong("needs an entrypoint or a command")
     if reading["stop"] == "runner" and "exit" in reading.spots:
         reading.at("exit").wrong(

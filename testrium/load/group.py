@@ -544,6 +544,8 @@ class _Loading:
         inherited = _inherited(self.configs, self.around)
         spot = self.whole.at("env")
         own: dict[str, str] = read_value(Variables, self.data.get("env", {}), spot) or {}
+        if not own and isinstance(spot.raw, dict):
+            own = dict.fromkeys(spot.raw, "")  # given, though one of them cannot be read
         scope = Scope(
             enabled_ports(self.files),
             inherited,

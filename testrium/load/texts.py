@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from testrium.declared.units import LogProbe, Readiness, Unit
 from testrium.load.document import Complaints, Document, KeyPath, Spot
-from testrium.load.units import UnitFile
+from testrium.load.units import UNREAD, UnitFile
 from testrium.load.validate import Table
 from testrium.phrases import did_you_mean
 from testrium.variables import VariableError, as_text, probe_field, references, substitute
@@ -185,6 +185,8 @@ class Scope:
         """
         if name in self.names or name in extra:
             return None
+        if f"{name.rpartition('.')[0]}.{UNREAD}" in self.names:
+            return None  # a port of a unit whose ports cannot be read
         for unit, host in self.unaddressed.items():
             if name == f"unit.{unit}.address":
                 return f"${{{name}}}: host {host!r} has no address: add it to [hosts.{host}]"
@@ -200,7 +202,8 @@ class Scope:
             return f"unknown variable ${{{name}}}: for the environment write ${{env.{name}}}"
         if name.isidentifier() and name.isupper():
             return f"unknown variable ${{{name}}}, and {name} is not set in the environment"
-        guess = did_you_mean(name, sorted({*self.names, *extra}), 0.8)
+        known = sorted(each for each in {*self.names, *extra} if not each.endswith(f".{UNREAD}"))
+        guess = did_you_mean(name, known, 0.8)
         if name.startswith("env."):
             return f"${{{name}}}: {name.removeprefix('env.')} is not set in the environment{guess}"
         if name.startswith("param.") and not any(one.startswith("param.") for one in self.params):
@@ -288,10 +291,14 @@ def check_unit_texts(
     """
     variables = frozenset(environment)
     ports = enabled_ports(files)
-    needs = {file.name: file["dependencies"] for file in files}
+    every = tuple(file.name for file in files)
+    needs = {
+        file.name: every if file.is_unread("dependencies") else file["dependencies"]
+        for file in files
+    }
     for file in files:
         scope = Scope(
-            ports if file["enabled"] else ports | {file.name: file["ports"]},
+            ports if file["enabled"] else ports | {file.name: file.ports},
             variables,
             frozenset(params),
             file.name,
@@ -316,7 +323,7 @@ def check_unit_texts(
 
 def enabled_ports(files: Iterable[UnitFile]) -> dict[str, tuple[str, ...]]:
     """The ports of every unit that is started."""
-    return {file.name: file["ports"] for file in files if file["enabled"]}
+    return {file.name: file.ports for file in files if file["enabled"]}
 
 
 def _all_needs(name: str, needs: Mapping[str, tuple[str, ...]]) -> frozenset[str]:

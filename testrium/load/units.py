@@ -38,6 +38,9 @@ from testrium.words import RESERVED_UNITS
 #: How `Configs.requires` names a Python module.
 PYTHON_REQUIREMENT = "python:"
 
+#: Stands for every name of a port that cannot be read.
+UNREAD: Final = "*"
+
 _RESTARTING = ("Reload", "Resume-ALL")
 
 
@@ -74,6 +77,15 @@ class UnitFile:
     def gives(self, field: str) -> bool:
         """Whether its file says it."""
         return field in self.reading.spots
+
+    def is_unread(self, field: str) -> bool:
+        """Whether its file gives it in a way that cannot be read; what follows is no mistake."""
+        return field in self.reading.wrong
+
+    @property
+    def ports(self) -> tuple[str, ...]:
+        """The names of its ports, `UNREAD` where these are not known."""
+        return (UNREAD,) if self.is_unread("ports") else self["ports"]
 
 
 def read_unit_files(
@@ -439,7 +451,8 @@ def _check_probes(file: UnitFile) -> None:
 
 
 def _has_process(file: UnitFile) -> bool:
-    return any(file[field] is not None for field in ("entrypoint", "command", "kind"))
+    fields = ("entrypoint", "command", "kind")
+    return any(file[field] is not None or file.is_unread(field) for field in fields)
 
 
 def _check_port_variables(files: Sequence[UnitFile]) -> None:
@@ -462,7 +475,7 @@ def check_suite(file: UnitFile) -> None:
     wrong, and not the other keys.
     """
     kind = file["kind"]
-    if kind is None or kind in SUITES:
+    if (kind is None and not file.is_unread("kind")) or kind in SUITES:
         check_keys_of_kind(file)
     if kind in _NEEDED and _NEEDED[kind] not in file.reading.spots:
         file.at("kind").wrong(f"a unit of kind {kind!r} needs {_NEEDED[kind]!r}")

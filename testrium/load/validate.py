@@ -36,7 +36,7 @@ from testrium.declared.keys import (
     tuples,
 )
 from testrium.load.document import Spot
-from testrium.phrases import did_you_mean
+from testrium.phrases import did_you_mean, nearest_word
 from testrium.words import EMPTY
 
 T = TypeVar("T")
@@ -62,7 +62,7 @@ class Table(Generic[T]):
         kept: Mapping[str, list[int]] = EMPTY,
     ) -> None:
         self.value = value
-        self.wrong = wrong  # fields that could not be read
+        self.wrong = wrong  # fields that were given, and could not be read
         self.kept = kept  # of lists from which items were left out, the numbers of the others
         self.spot = spot
         self.spots = spots
@@ -217,7 +217,8 @@ def read(
         return Table(kind(), spot, {})
     given = spots_of(kind, table, spot)
     inherited = undisputed(kind, defaults or {}, given)
-    check_keys(kind, table, spot, given.keys() | inherited.keys())
+    meant = {name for key in table if (name := _field_meant(kind, key))} - given.keys()
+    check_keys(kind, table, spot, given.keys() | inherited.keys() | meant)
     values = {key_name(_field(kind, name)): place.raw for name, place in inherited.items()}
     values |= table
     spots = {**inherited, **given}
@@ -229,7 +230,7 @@ def read(
         except ValidationError as error:
             _leave_out(note(error, kind, values, spot, spots, noted), values, kind, noted, kept)
         else:
-            return Table(value, spot, given, inherited, noted - kept.keys(), kept)
+            return Table(value, spot, given, inherited, (noted - kept.keys()) | meant, kept)
 
 
 def _leave_out(
@@ -435,8 +436,25 @@ def _note_unknown(kind: type[Any], spelling: str, spot: Spot, around: Mapping[st
         first = next(key for key in around if field_named(kind, key) == field)
         spot.wrong(f"is the same key as {first!r}, which is given too")
     else:
-        known = [key for _, key in keys_of(kind)]
-        spot.wrong(f"unknown key{did_you_mean(spelling, known)}")
+        beside = getattr(kind, "BESIDE", EMPTY).get(spelling)
+        meant = _meant(kind, spelling)
+        if beside:
+            spot.wrong(f"unknown key: {beside.format(spelling)} is a table of its own")
+        else:
+            spot.wrong(f"unknown key{f'; did you mean {meant!r}?' if meant else ''}")
+
+
+def _meant(kind: type[Any], spelling: str) -> str | None:
+    """The key that an unknown one probably stands for."""
+    known = [key for _, key in keys_of(kind)]
+    return nearest_word(spelling, known, synonyms=getattr(kind, "SYNONYMS", EMPTY))
+
+
+def _field_meant(kind: type[Any], spelling: str) -> str | None:
+    """The field that an unknown key was probably to give."""
+    key = None if field_named(kind, spelling) else _meant(kind, spelling)
+    field = field_named(kind, key) if key else None
+    return field.name if field else None
 
 
 def _at(spot: Spot, kind: Any, loc: tuple[int | str, ...]) -> Spot:

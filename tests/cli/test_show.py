@@ -77,6 +77,20 @@ def test_a_group_is_shown_from_the_last_run_that_has_it(state: Path) -> None:
         show("last", "hello")
 
 
+def test_a_folder_of_one_group_stands_for_the_group(state: Path) -> None:
+    store(state, "20261120-1", "far/away", "hello")
+    store(state, "20261121-1", "shop/cart", "shop/search/index", "hello")
+
+    for folder in ("far", "far/", str(state / "far")):
+        assert "PASS far/away  0.50 s" in show(folder).output
+    assert show(str(state / "shop/search")).output.startswith("PASS shop/search/index")
+    with pytest.raises(UsageError) as caught:
+        show("shop")
+    assert str(caught.value) == (
+        "run 20261121-1 has 2 groups below 'shop': give one of them: shop/cart, shop/search/index"
+    )
+
+
 def test_the_last_run_has_a_name(state: Path) -> None:
     store(state, "20261120-1", "old")
     store(state, "20261121-1", "hello")

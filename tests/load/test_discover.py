@@ -204,6 +204,8 @@ def test_a_range_of_ids(groups: Workspace, paths: tuple[str, ...], found: list[s
         ("a.b..c", "a.b..c: no such folder, and no range: no group 'c'"),
         ("er..", "er..: no such folder, and no range: no group 'er'; did you mean 'a/deep/er'?"),
         ("er", "er: no such folder; did you mean 'a/deep/er'?"),
+        ("bb", "bb: no such folder; did you mean 'b'?"),
+        ("aa", "aa: no such folder; did you mean 'a'?"),
         ("a/../c", "a/../c: no such folder"),
         ("../c", "../c: no such folder"),
         ("x" * 300, f"{'x' * 300}: no such folder: File name too long"),

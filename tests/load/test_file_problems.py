@@ -60,6 +60,7 @@ def test_files_of_units(workspace: Workspace) -> None:
         ("", "g/config.toml: the table [Configs] is missing"),
         ("Configs = 3", "g/config.toml: the table [Configs] is missing"),
         ("[Configs]\ntimeout = 3", "g/config.toml:1: units: is required"),
+        ("[Configs]\nunit = []", "g/config.toml:2: unit: unknown key; did you mean 'units'?"),
         ("[Configs]\nunits = []", "g/config.toml:2: units: must not be empty"),
         ("a = " + "[" * 5000, "g/config.toml: is nested too deeply"),
         ("a = 1" + "0" * 5000, "g/config.toml: invalid TOML: exceeds the limit"),

@@ -24,6 +24,10 @@ DURATION = 'use a number of seconds or a text such as "80ms" (us, ms, s, m, h, d
         ("tiemout = 4", "tiemout: unknown key; did you mean 'timeout'?"),
         ("Timeout = 4", "Timeout: unknown key; did you mean 'timeout'?"),
         ("zzz = 4", "zzz: unknown key"),
+        ("name = 'x'", "name: unknown key; did you mean 'title'?"),
+        ("description = 'x'", "description: unknown key; did you mean 'purpose'?"),
+        ("circuits = []", "circuits: unknown key: [[circuits]] is a table of its own"),
+        ("verify = {}", "verify: unknown key: [verify] is a table of its own"),
         ("enabled = 1", "enabled: must be a boolean, true or false, got 1"),
         ("enabled = 'true'", "enabled: must be a boolean, true or false, got 'true'"),
         ("timeout = 0", "timeout: must be a positive number, got 0"),
@@ -95,6 +99,10 @@ def test_both_spellings_of_a_key(problems_of: Problems) -> None:
         ("[[checks]]\nexists = 'x'", "3: checks[1].name: is required"),
         ("[env]\nA = 3", '4: env.A: must be a string, got 3: write "3"'),
         ("[env]\n'A=B' = ''", "4: env.'A=B': is not a valid name of an environment variable"),
+        (
+            "[env]\nA = 3\nB = '${env.A}'",
+            '4: env.A: must be a string, got 3: write "3"',
+        ),
         ("[env]\nA = '${port.http}'", "4: env.A: unknown variable ${port.http}"),
         ("[env]\nA = '${mod}'", "4: env.A: unknown variable ${mod}; did you mean 'mode'?"),
         (

@@ -165,6 +165,18 @@ def test_a_nested_list_is_one_stage() -> None:
                 ' ["client:sent", "host:x"]'
             ),
         ),
+        (
+            ["client.sent", "host:x"],
+            "'client.sent', column 1: expected unit:step, found 'client.sent': write 'client:sent'",
+        ),
+        (
+            [["client:sent| host.got.it?"]],
+            (
+                "'client:sent| host.got.it?', column 14: expected unit:step, found 'host.got.it?':"
+                " write 'host:got.it?'"
+            ),
+        ),
+        (["hots.x"], "'hots.x', column 1: expected unit:step, found 'hots.x'"),
         (3, "must be a list of hops, got 3"),
         ([], "must not be empty"),
         ([[]], "item 1 must not be empty"),
@@ -182,6 +194,15 @@ def test_a_nested_list_is_one_stage() -> None:
 )
 def test_an_invalid_route_is_refused(route: object, problem: str) -> None:
     assert f"f: circuits[1].route: {problem}" in read(route)[1]
+
+
+def test_a_point_in_place_of_a_colon_is_the_only_mistake_of_its_hop() -> None:
+    stages, problems, _ = read(["client.sent|host.logged", "host:received"])
+    assert stages == (("client:sent|host:logged",), ("host:received",))
+    assert [problem.rpartition(": ")[2] for problem in problems] == [  # sorted by their words
+        "write 'host:logged'",
+        "write 'client:sent'",
+    ]
 
 
 def test_a_step_that_looks_misspelled_is_a_notice() -> None:

@@ -19,6 +19,9 @@ HTTP = "must be a URL that begins with http://HOST or https://HOST"
 UNIT = "g/units/a.toml"
 
 
+ENTRYPOINT = 'entrypoint: must use "module:function" format, got '
+
+
 DURATION = 'use a number of seconds or a text such as "80ms" (us, ms, s, m, h, d)'
 
 
@@ -29,6 +32,30 @@ ENCODINGS = "(Python's names: utf-8, latin-1, cp1252, shift_jis, ...)"
     ("text", "problem"),
     [
         ("restrats = 1", "restrats: unknown key; did you mean 'restarts'?"),
+        *(
+            (f"{key} = {value}", f"{key}: unknown key; did you mean '{meant}'?")
+            for key, value, meant in (
+                ("depends_on", "['other']", "unit_dependencies"),
+                ("depends-on", "{other = {}}", "unit_dependencies"),
+                ("needs", "['other']", "unit_dependencies"),
+                ("After", "['other']", "unit_dependencies"),
+                ("requires", "['other']", "unit_dependencies"),
+                ("environment", "['A=1']", "env"),
+                ("workdir", "'x'", "cwd"),
+                ("working_dir", "'x'", "cwd"),
+                ("healthcheck", "{test = 'x'}", "ready"),
+                ("cmd", "['x']", "command"),
+                ("exec", "['x']", "command"),
+                ("run", "['x']", "command"),
+                ("retries", "3", "restarts"),
+            )
+        ),
+        ("image = 'redis:7'", "image: unknown key"),
+        ("volumes = ['.:/x']", "volumes: unknown key"),
+        ("ready = {url = 'http://a'}", "ready.url: unknown key; did you mean 'http'?"),
+        ("ready = {port = 80}", "ready.port: unknown key; did you mean 'tcp'?"),
+        ("entrypoint = 'test_case.host'", ENTRYPOINT + "'test_case.host': write 'test_case:host'"),
+        ("entrypoint = 'package.inner.f'", ENTRYPOINT + "'package.inner.f'"),
         (
             "entrypoint = 'test_case'",
             "entrypoint: must use \"module:function\" format, got 'test_case'",
@@ -216,6 +243,60 @@ def test_a_log_probe(problems_of: Problems, text: str, problem: str) -> None:
     place, _, message = found.partition(": ")
     assert place == f"{UNIT}:{6 + text.count(chr(10))}"
     assert message.partition(": ")[2] == problem
+
+
+@pytest.mark.parametrize(
+    ("key", "others", "message"),
+    [
+        (
+            "ports = 'http'",
+            "command = ['x', '${port.http}']\nready = {tcp = '${port.http}'}",
+            "ports: must be a list of strings, got 'http': write [\"http\"]",
+        ),
+        (
+            "command = 'python worker.py'",
+            "ready = {log = 'up'}\n[['a'.probes]]\nlog = 'x'\nstep = 's'",
+            (
+                "command: must be a list of strings, got 'python worker.py':"
+                ' write ["python", "worker.py"]'
+            ),
+        ),
+        ("cmd = ['x']", "ready = {ended = true}", "cmd: unknown key; did you mean 'command'?"),
+        ("entrypoint = 'x'", "ready = {log = 'up'}", ENTRYPOINT + "'x'"),
+        (
+            "kind = 3",
+            "paths = ['x']",
+            (
+                "kind: must be a name: up to 64 letters, digits, '_', '.' and '-', with a letter or"
+                " digit first, got 3"
+            ),
+        ),
+        (
+            "unit_dependencies = 'other'",
+            "env = {A = '${probe.other.up.port}'}",
+            "unit_dependencies: must be a list of strings, got 'other': write [\"other\"]",
+        ),
+        (
+            "depends_on = ['other']",
+            "env = {A = '${probe.other.up.port}'}",
+            "depends_on: unknown key; did you mean 'unit_dependencies'?",
+        ),
+    ],
+)
+def test_what_follows_from_a_key_that_cannot_be_read_is_not_told(
+    problems_of: Problems, key: str, others: str, message: str
+) -> None:
+    config = """
+    [env]
+    URL = "${unit.a.port.http}"
+    [[faults]]
+    link = "a.http"
+    do = "reset"
+    """
+    found = problems_of(
+        config if key.startswith("ports") else "", a=f"{key}\n{others}", other="events = ['up']"
+    )
+    assert found == [f"{UNIT}:3: {message}"]
 
 
 def test_exclusive_keys(workspace: Workspace, problems_of: Problems) -> None:
