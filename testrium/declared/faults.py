@@ -39,6 +39,8 @@ FAILPOINT_ACTS: tuple[FailpointAct, ...] = (*DRAWN_ACTS, "signal", "restart")
 SIGNALLED: Mapping[str, Signalled] = {"kill": "session", "pause": "session", "signal": "process"}
 #: What Testrium does to a process from outside, whatever program it is.
 OUTSIDE_ACTS: tuple[FailpointAct, ...] = ("kill", "pause", "signal", "restart")
+#: What ends a process.
+ENDING_ACTS: tuple[FailpointAct, ...] = ("kill", "exit", "restart")
 LINK_ACTS: tuple[LinkAct, ...] = (
     "latency",
     "reset",

@@ -23,7 +23,8 @@ _number: Callable[[Event], int | None] = attrgetter("seq")
 class EventIndex:
     """Events in the order of their times (where clocks differ: a stable order, no more).
 
-    `by_place` maps (unit, step) to its events, in that order.
+    `by_place` maps (unit, step) to its events, in that order. `faults` are the events that tell
+    which planned faults have happened.
     """
 
     def __init__(self, evidence: Evidence) -> None:
@@ -36,6 +37,7 @@ class EventIndex:
         for place, event in zip(map(_place, self.events), self.events, strict=True):
             by_place[place].append(event)
         self.by_place = dict(by_place)
+        self.faults = [event for event in evidence.faults if event.attempt == attempt]
 
     @cached_property
     def instances(self) -> dict[str, str] | None:

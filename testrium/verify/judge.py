@@ -139,7 +139,7 @@ def _judge(scenario: Scenario, evidence: Evidence) -> Judgement:
     ranked = explanations.ranked(_worded(explanations.nodes, facts, index))
     idle = explanations.idle_gaps()
     ranked = [each for each in ranked if id(each[0]) not in idle]
-    ranked = _with_waits(ranked, scenario, evidence.waits)
+    ranked = processes.with_services(_with_waits(ranked, scenario, evidence.waits))
     unproved = [] if ranked else _unproved(scenario, evidence, index)
     if scenario.strict:
         ranked, unproved = [(finding, False) for finding in unproved] or ranked, []

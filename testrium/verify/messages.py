@@ -8,15 +8,18 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from heapq import nlargest
+from itertools import pairwise
 from math import inf
 
 from testrium.declared.circuits import Hop
+from testrium.declared.faults import ENDING_ACTS
 from testrium.evidence import Event, Finding
 from testrium.host_clocks import KnownClock
 from testrium.phrases import close_to, listed, plural, shown, time_span, times
 from testrium.verify.circuits import CircuitFacts
-from testrium.verify.findings import Draft, distinct, place_of
+from testrium.verify.findings import Draft, distinct, flat, place_of
 from testrium.verify.index import EventIndex
 from testrium.verify.matching import ANY
 from testrium.verify.timing import LEAST_SAMPLES, low_ns
@@ -24,6 +27,9 @@ from testrium.words import Code
 
 #: A story of more events than this is told by its first and its last ones.
 MOST_EVENTS = 40
+
+#: Of two numbers that are about equal the smaller is at least this part of the larger.
+_ABOUT_EQUAL = 0.8
 
 Told = tuple[str, list[str]]
 
@@ -99,7 +105,7 @@ class _Wording:
 
     def _lost(self, draft: Draft) -> Told:
         if draft.hop is None or draft.position is None or not draft.row:
-            return f"{draft.text} instances of this circuit began at {draft.where}", []
+            return self._number(draft)
         whose = listed(draft.keys) if draft.keys else "the run"
         seen = f"; last seen at {place_of(draft.other)}" if draft.other is not None else ""
         hints = []
@@ -107,10 +113,43 @@ class _Wording:
             there = self._facts.number - self._facts.lost_at(draft.position)
             hints.append(f"{there} of {plural(self._facts.number, 'key')} got there")
         hints += self._elsewhere(draft)
-        hints += [
+        misspelled = [
             hint for place in draft.hop.places if (hint := self._similar(place.unit, place.step))
         ]
+        hints += misspelled or self._reached_later(draft, draft.hop, draft.position)
         return f"{whose} {self._did_not_reach(draft, draft.hop, draft.position)}{seen}", hints
+
+    def _reached_later(self, draft: Draft, hop: Hop, position: int) -> list[str]:
+        """The first later hop that the same keys did reach: the message was there, not the probe.
+
+        Where the route passes a place several times it is not known which passage is missing.
+        """
+        if sum(one.text == hop.text for one in self._circuit.hops) > 1:
+            return []
+        rows = [row for key in draft.facts if (row := draft.rows(key)) and not row[position]]
+        stages = iter(self._facts.route.stages)
+        next(stage for stage in stages if any(number == position for number, _ in stage))
+        before = [one.text for one in self._circuit.hops[:position]]
+        for number in (number for stage in stages for number, _ in stage):
+            if self._circuit.hops[number].text in before:
+                continue
+            there = sum(1 for row in rows if row[number])
+            if there:
+                later, all_keys = self._circuit.hops[number].text, len(draft.facts)
+                by = "" if there == all_keys else f" by {there} of {plural(all_keys, 'key')}"
+                return [f"{later} was reached without it{by}: {_is_probe_missing(hop)}"]
+        return []
+
+    def _number(self, draft: Draft) -> Told:
+        """There are too few instances, or too many; those without a cause count, and are told."""
+        route, instances = self._facts.route, self._facts.instances
+        began = sum(not route.is_orphan(instances.row(name)) for name in instances)
+        orphans = self._facts.number - began
+        message = f"{draft.text} instances of this circuit"
+        if not orphans:
+            return f"{message} began at {draft.where}", []
+        known = f"{orphans} {'is' if orphans == 1 else 'are'} known from later hops only"
+        return f"{message}: {began} began at {draft.where}, {known}", self._two_keys
 
     def _did_not_reach(self, draft: Draft, hop: Hop, position: int) -> str:
         """What happened at the hop instead of what should have."""
@@ -139,13 +178,52 @@ class _Wording:
             for place in hop.places
             if (hint := self._similar(place.unit, place.step))
         ]
-        return message, hints
+        return message, hints + self._two_keys
+
+    @cached_property
+    def _two_keys(self) -> list[str]:
+        """The hint that two processes may have different keys for one message.
+
+        About as many keys begin and end before a hop as appear there without a cause; and no others
+        go all the way, or the text of one key contains the other.
+        """
+        phantoms = [draft for draft in self._facts.drafts if draft.code is Code.PHANTOM]
+        most = max(phantoms, key=lambda draft: len(draft.facts), default=None)
+        if most is None or most.key is None or most.event is None:
+            return []
+        hop = next((number for number, events in enumerate(most.row) if events), None)
+        if hop is None or not any(one.least for one in self._circuit.hops[hop:]):
+            return []
+        stuck = self._stuck_before(hop)
+        count = sum(len(draft.facts) for draft in phantoms)
+        fewer, more = sorted((len(stuck), count))
+        if not _ABOUT_EQUAL * more <= fewer:
+            return []
+        alike = [name for name in stuck if name in most.key or most.key in name]
+        if not alike and len(stuck) + count < self._facts.number:
+            return []
+        name = max(alike, key=len) if alike else min(stuck, key=lambda one: stuck[one].t_ns)
+        there, here = stuck[name], most.event
+        if there.unit == here.unit:
+            who, one, other = "hops", place_of(there), place_of(here)
+        else:
+            who, one, other = "processes", there.unit, here.unit
+        return [f"do both {who} use the same key? {one}: {shown(name)}, {other}: {shown(most.key)}"]
+
+    def _stuck_before(self, hop: int) -> dict[str, Event]:
+        """The instances that began, and reached neither this hop nor a later one: their ends."""
+        instances, stuck = self._facts.instances, {}
+        for name in instances:
+            row = instances.row(name)
+            if any(row[:hop]) and not any(row[hop:]):
+                stuck[name] = flat(row)[-1]
+        return stuck
 
     # What is there too often, or in the wrong place ---------------------------------------------
 
     def _duplicate(self, draft: Draft) -> Told:
         if draft.text:
-            return f"{draft.text} instances of this circuit began at {draft.where}", []
+            return self._number(draft)
         assert draft.hop is not None
         assert draft.position is not None
         events = draft.row[draft.position]
@@ -159,10 +237,28 @@ class _Wording:
         by_process = ", ".join(f"{times(n)} in {_process(pid)}" for pid, n in pids.most_common(4))
         after = time_span(events[most].t_ns - events[0].t_ns)
         too_many = len(events) - most
-        if too_many == 1:
-            return message, [by_process, f"the one too many came {after} after the first"]
-        first = f"the first of {too_many} too many came {after} after the first of all"
-        return message, [by_process, first]
+        first = (
+            f"the one too many came {after} after the first"
+            if too_many == 1
+            else f"the first of {too_many} too many came {after} after the first of all"
+        )
+        return message, [by_process, first, *self._redelivered(draft.hop, events[: most + 1])]
+
+    def _redelivered(self, hop: Hop, events: Sequence[Event]) -> list[str]:
+        """That a unit of the hop was started again, or ended as planned, between its events."""
+        first, last = events[0].t_ns, events[-1].t_ns
+        units = {event.unit for event in events}
+        starts = {(event.unit, event.start) for event in events}
+        planned = any(
+            fault.meta.get("do") in ENDING_ACTS
+            and fault.meta.get("unit") in units
+            and first <= fault.t_ns <= last
+            for fault in self._index.faults
+        )
+        if len(starts) == len(units) and not planned:
+            return []
+        allowed = hop._replace(most=None).written
+        return [f"a redelivery after a restart is usual: {allowed} allows it"]
 
     def _collision(self, draft: Draft) -> Told:
         assert draft.event is not None
@@ -235,7 +331,27 @@ class _Wording:
             hints.append(f"late: {len(draft.keys)} of {self._facts.number} keys")
         if len(draft.keys) > 1:
             hints.append(f"slowest: {_slowest(draft)}")
-        return message, hints
+        return message, hints + self._slowest_step(draft)
+
+    def _slowest_step(self, draft: Draft) -> list[str]:
+        """Where the witness was longest between two stages, of more than two, on one clock."""
+        route, row = self._facts.route, draft.row
+        reached = list(route.first_events(row)[:1])
+        begun = False
+        for stage in route.stages:
+            needed = [(row[number], max(least, 1)) for number, least in stage]
+            passed = [events[count - 1] for events, count in needed if len(events) >= count]
+            if begun and passed:
+                reached.append(max(passed, key=lambda event: event.t_ns))
+            begun = begun or any(events for events, _ in needed)
+            if route.last[0] in stage:
+                break
+        exact = all(event.t_low_ns is None for event in reached)
+        if len(reached) < 3 or not exact or len({event.domain for event in reached}) > 1:
+            return []
+        one, other = max(pairwise(reached), key=lambda pair: pair[1].t_ns - pair[0].t_ns)
+        longest = time_span(other.t_ns - one.t_ns)
+        return [f"{longest} of it between {place_of(one)} and {place_of(other)}"]
 
     def _budget(self, draft: Draft) -> Told:
         latencies = self._facts.latencies
@@ -347,6 +463,13 @@ class _Wording:
                 if place.unit == event.unit and close_to(event.step, [place.step], likeness=0.75):
                     return f"the route has {place}: is one of the two misspelled?"
         return None
+
+
+def _is_probe_missing(hop: Hop) -> str:
+    if len(hop.places) > 1 or ANY in hop.places[0]:
+        return "is its probe missing?"
+    unit, step = hop.places[0]
+    return f"is the probe {shown(step)!r} missing in {unit}?"
 
 
 def _process(pid: int) -> str:

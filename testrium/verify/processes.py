@@ -207,6 +207,30 @@ class ProcessFacts:
             and (finding.code, finding.where) not in self.no_ends
         )
 
+    def with_services(self, ranked: list[tuple[Finding, bool]]) -> list[tuple[Finding, bool]]:
+        """The same, and how to declare a service, where units that hang are all that is wrong.
+
+        Such a unit has emitted probes, and no other unit depends on it. Where nothing was expected
+        of a group, a unit that hangs may have done nothing of its work.
+        """
+        units = self._scenario.units
+        expects = self._scenario.group.circuits or any(unit.events for unit in units)
+        if not expects or any(finding.code is not Code.HANG for finding, _ in ranked):
+            return ranked
+        return [
+            (finding._replace(hints=(*finding.hints, *self._service_hints(finding))), excused)
+            for finding, excused in ranked
+        ]
+
+    def _service_hints(self, hang: Finding) -> list[str]:
+        unit = self._units.get(hang.where)
+        if unit is None or unit.kind is not None or not self._scenario.is_under_classic_rule(unit):
+            return []
+        said = 'stop = "runner"' in hang.message
+        if said or self.ends[unit.name].fault or self._index.last_of(unit.name) is None:
+            return []
+        return [f'if {unit.name} is a service, write stop = "runner" in {unit.file}']
+
     # Ends -------------------------------------------------------------------------------------
 
     def _check_end(self, end: End) -> None:
@@ -273,7 +297,7 @@ class ProcessFacts:
         unit = self._units.get(end.unit)
         if unit is not None and unit.events and self._is_done_but_alive(unit):
             message += (
-                ', though all its events are in: with stop = "runner" in its file,'
+                f', though all its events are in: with stop = "runner" in {unit.file},'
                 " or classic = true in [Configs], it is stopped then"
             )
         self._add_end(Code.HANG, end, message)
