@@ -234,7 +234,7 @@ def _show(
 ) -> None:
     """Print records as JSON, or as tables."""
     if as_json:
-        click.echo(json_text([_plain(one) for one in found], indent=1))
+        click.echo(json_text([_plain(one) for one in found], indent=1, default=dict))
         return
     if not found:
         click.echo(nothing)

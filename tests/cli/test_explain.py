@@ -63,7 +63,7 @@ def test_an_unknown_code_gets_a_suggestion(
     ("name", "heads"),
     [
         ("verify.linger", ["verify.linger  (config.toml)"]),
-        ("linger", ["verify.linger  (config.toml)"]),
+        ("linger", ["verify.linger  (config.toml)", "otlp.linger  (config.toml)"]),
         ("unit.stop-to", ["unit.stop_to  (units/*.toml)"]),
         ("stop_to", ["unit.stop_to  (units/*.toml)", "fixture.stop_to  (fixtures/*.toml)"]),
     ],

@@ -84,7 +84,7 @@ def test_reports_of_an_archive_name_its_members(workplace: Workplace) -> None:
         for medium, text in texts.items():
             assert "testrium-archive" not in text, medium
             assert member in text or medium == "tap", medium
-        assert "Run it again, on the machine of that run:" in texts["html"]
+        assert "Run it again, on the machine of that run<" in texts["html"]
         assert ">Message paths</h3>" in texts["html"]
         packed, left_out = json.loads(texts["json"])["groups"]
         assert packed["run_dir"] == str(workplace.folder / member)
