@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -54,8 +55,9 @@ def test_only_failpoints_are_asked_about(emitter: Emitter, runner: Runner, probe
     emitter.emit("taken", "Default", None, (), {}, "other")
     emitter.emit("stored", "Default", None, (), {}, "other")
     file, pid = str(probes), os.getpid()
+    thread = ("", threading.get_native_id())  # the main one has no name
     assert runner.questions == [
-        {"op": "reached", "place": place, "file": file, "pid": pid, "seq": seq}
+        {"op": "reached", "place": place, "file": file, "pid": pid, "seq": seq, "thread": thread}
         for place, seq in (("source:taken", 2), ("other:stored", 4))
     ]
 
