@@ -18,7 +18,7 @@ demo: $(STAMPS)/package ## run every example circuit
 test: lint ## run every check of this project
 	@$(BIN)/python -m compileall -q testrium
 	@TESTRIUM_SOAK_S=20 $(BIN)/pytest --quiet tests/faults/test_soak.py
-	@$(BIN)/pytest --numprocesses 2 --dist worksteal
+	@$(BIN)/pytest --numprocesses 2 --dist worksteal --ignore tests/faults/test_soak.py
 
 lint: $(STAMPS)/test ## check style, types and the direction of imports
 	@$(BIN)/ruff check --quiet .
