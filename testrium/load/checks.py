@@ -18,7 +18,7 @@ from testrium.declared.units import Unit
 from testrium.load.document import Spot
 from testrium.load.python_code import PythonCode
 from testrium.load.texts import Scope, check_pattern, check_text, enabled_ports
-from testrium.load.units import UnitFile, found_plugin
+from testrium.load.units import UnitFile, found_plugin, has_process
 from testrium.load.validate import Table, read, read_list
 from testrium.phrases import did_you_mean
 from testrium.plugins.registry import Plugin
@@ -139,7 +139,7 @@ def _check_unit(reading: Table[Check], files: Sequence[UnitFile]) -> None:
         spot.wrong(f"unknown unit {name!r}{did_you_mean(name, known)}")
     elif not file["enabled"]:
         spot.wrong(f"{name!r} is not enabled, so it writes no log")
-    elif file["entrypoint"] is None and file["command"] is None and file["kind"] is None:
+    elif not has_process(file):
         spot.wrong(f"{name!r} has no process of its own, so it writes no log")
 
 

@@ -88,6 +88,8 @@ def test_modules(
     suites = _files_of_suites(folder, files)
     # A program that the group starts may be a test runner of its own, for the classes of a file.
     commands = {word.rpartition("/")[2] for file in files for word in file["command"] or ()}
+    keys = ("kind", "paths", "command")
+    is_unknown = any(file.is_unread(key) for file in files for key in keys)
     found: list[str] = []
     callbacks: dict[str, str] = {}
     for path in sorted(folder.glob("*.py"), key=lambda path: (path.stem != MAIN, path.stem)):
@@ -101,7 +103,8 @@ def test_modules(
             continue
         shown = shown_path(path, cwd)
         functions = {each.name: each.lineno for each in _functions(tree.body)}
-        for line, name, kind in () if path.name in commands else _test_classes(tree.body):
+        is_run = is_unknown or path.name in commands
+        for line, name, kind in () if is_run else _test_classes(tree.body):
             complaints.problem(
                 shown,
                 line,

@@ -401,7 +401,7 @@ def check_hosts(files: Sequence[UnitFile], known: Collection[str]) -> tuple[str,
             )
         elif file["enabled"]:
             used[host] = None
-        if not _has_process(file):
+        if not has_process(file):
             file.at("host").wrong("this unit has no process: it has neither entrypoint nor command")
         if file["kind"] is not None:
             file.at("kind").wrong(f"cannot hold for {where}: give it an entrypoint or a command")
@@ -433,7 +433,7 @@ def _check_readiness(file: UnitFile) -> None:
             ready.spot.wrong(f"must have one of: {', '.join(READY_KINDS)}")
         if "status" in ready.spots and "http" not in kinds:
             ready.at("status").wrong("belongs to 'http'")
-        if not _has_process(file):
+        if not has_process(file):
             lacks = "has neither entrypoint nor command"
             for key in ("log", "error"):
                 if key in ready.spots:
@@ -446,11 +446,12 @@ def _check_probes(file: UnitFile) -> None:
     for probe in file.reading.inners("probes"):
         if probe["type"] in ("Send", "Receive") and "key" not in probe.spots:
             probe.at("type").wrong(f"a {probe['type']} needs a key")
-    if file["probes"] and not _has_process(file):
+    if file["probes"] and not has_process(file):
         file.at("probes").wrong("this unit has no output: it has neither entrypoint nor command")
 
 
-def _has_process(file: UnitFile) -> bool:
+def has_process(file: UnitFile) -> bool:
+    """Whether a unit has a process of its own, as far as its file can be read."""
     fields = ("entrypoint", "command", "kind")
     return any(file[field] is not None or file.is_unread(field) for field in fields)
 

@@ -264,6 +264,11 @@ def test_a_log_probe(problems_of: Problems, text: str, problem: str) -> None:
         ("cmd = ['x']", "ready = {ended = true}", "cmd: unknown key; did you mean 'command'?"),
         ("entrypoint = 'x'", "ready = {log = 'up'}", ENTRYPOINT + "'x'"),
         (
+            "paths = 'test_shop.py'",
+            "kind = 'pytest'",
+            "paths: must be a list of paths, got 'test_shop.py'",
+        ),
+        (
             "kind = 3",
             "paths = ['x']",
             (
@@ -284,18 +289,17 @@ def test_a_log_probe(problems_of: Problems, text: str, problem: str) -> None:
     ],
 )
 def test_what_follows_from_a_key_that_cannot_be_read_is_not_told(
-    problems_of: Problems, key: str, others: str, message: str
+    workspace: Workspace, key: str, others: str, message: str
 ) -> None:
-    config = """
-    [env]
-    URL = "${unit.a.port.http}"
-    [[faults]]
-    link = "a.http"
-    do = "reset"
-    """
-    found = problems_of(
-        config if key.startswith("ports") else "", a=f"{key}\n{others}", other="events = ['up']"
-    )
+    if "paths" in key + others:
+        workspace.write({"g/test_shop.py": "class TestShop:\n    def test_it(self): pass"})
+    config = {
+        "ports": "env = {URL = '${unit.a.port.http}'}\n[[faults]]\nlink = 'a.http'\ndo = 'reset'",
+        "command": "checks = [{name = 'c', log = 'a', contains = 'x'}]",
+    }.get(key.partition(" ")[0], "")
+    workspace.group(a=f"{key}\n{others}", other="events = ['up']")
+    workspace.write({"g/config.toml": f"{config}\n[Configs]\nunits = ['a', 'other']"})
+    found = workspace.problems()
     assert found == [f"{UNIT}:3: {message}"]
 
 
