@@ -34,7 +34,7 @@ SERVER = """
             stamped = {**(body or {}), "at": time.strftime("%Y-%m-%d %H:%M:%S")}
             text = json.dumps(stamped, indent=1).encode()
             packed = self.headers.get("Accept-Encoding") == "gzip"
-            self.wfile.write(gzip.compress(text) if packed else text)
+            self.wfile.write(gzip.compress(text, mtime=0) if packed else text)
             if self.path == "/stop":
                 threading.Thread(target=self.server.shutdown).start()
 
