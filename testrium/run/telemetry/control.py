@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import fnmatch
-import json
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
@@ -18,11 +14,11 @@ from testrium.errors import InfraError
 from testrium.evidence import End, EndCause, Unrecorded
 from testrium.loaded_by_name import OTLP_RECEIVER
 from testrium.phrases import close_to, listed, shown
-from testrium.record.listening import listen_streams
 from testrium.record.recorder import Recorder
 from testrium.run.environment import EXPORT_DELAY_MS, EXPORT_DELAYS, SERVICE, Surroundings
 from testrium.run.folder import last_lines
-from testrium.run.supervisor.client import Launch, SupervisedProcess, Supervisor
+from testrium.run.own_process import OwnProcess, OwnProgram
+from testrium.run.supervisor.client import Supervisor
 from testrium.run.telemetry import CONTROL
 from testrium.run.telemetry.spans import is_meant
 from testrium.words import RESERVED_UNITS
@@ -30,13 +26,12 @@ from testrium.words import RESERVED_UNITS
 #: What the receiver imports of the extra.
 _NEEDED: Final = ("opentelemetry.proto", "h11")
 
-#: How long the process may take to do what it is told (seconds).
-_LIMIT_S = 30.0
-
 #: What an exporter needs for the way to here, beyond the delay (ns).
 _ON_THE_WAY_NS: Final = 100_000_000
 
-_LINE_LIMIT: Final = 1 << 22
+_RECEIVER: Final = OwnProgram(
+    "otlp", OTLP_RECEIVER, CONTROL, "the OTLP receiver", hint=": see otlp.log"
+)
 
 
 class TelemetryReceiver:
@@ -64,15 +59,9 @@ class TelemetryReceiver:
         assert declared is not None
         self._declared: Telemetry = declared
         self._recorder = recorder
-        self._supervisor = supervisor
-        self._path = sockets / "otlp"
-        self._on_failure = on_failure
-        self._process: SupervisedProcess | None = None
-        self._writer: asyncio.StreamWriter | None = None
-        self._answers: dict[str, asyncio.Future[dict[str, Any]]] = {}
-        self._listening: asyncio.Task[None] | None = None
-        self._closing = False
-        self._has_failed = False
+        self._process = OwnProcess(
+            _RECEIVER, supervisor, sockets, surroundings.folder.path, self._hear, on_failure
+        )
         self._count = 0
         self._delays_ns: dict[str, int] = {}
         self._env: dict[str, Mapping[str, str]] = {}
@@ -86,23 +75,13 @@ class TelemetryReceiver:
         """Start the process; the endpoint for exporters. Raises InfraError."""
         if not all(map(_is_installed, _NEEDED)):
             raise InfraError("[otlp] needs more packages: pip install 'testrium[otlp]'")
-        connected: asyncio.Future[asyncio.StreamReader] = asyncio.get_running_loop().create_future()
-
-        def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            self._writer = writer
-            connected.set_result(reader)
-
-        server, address = await listen_streams(take, self._path, _LINE_LIMIT)
-        async with server:
-            self._process = await self._supervisor.spawn(self._launch(address))
-            reader = await self._before_end(connected)
-        self._listening = asyncio.create_task(self._listen(reader))
+        await self._process.open(self._scenario.mode)
         folder, attempt = self._surroundings.folder, 1
         names = [*(unit.name for unit in self._scenario.units), *RESERVED_UNITS]
         for unit in self._scenario.units:
             if not unit.has_process:  # its probes come from the processes of others
                 self._recorder.watch(unit.name, 1, attempt, folder.telemetry(unit.name, 1))
-        opened = await self._ask(
+        opened = await self._process.ask(
             "open",
             {
                 "op": "open",
@@ -120,7 +99,7 @@ class TelemetryReceiver:
         self._recorder.watch(unit, start, attempt, path, started_ns)
         self._env[unit] = env
         self._delays_ns[unit] = max(_delay_ns(env.get(name, "")) for name in EXPORT_DELAYS)
-        if self._has_failed:
+        if self._process.has_failed:
             return
         _, trace, span, _ = self._surroundings.traceparent(unit, start).split("-")
         await self._call("start", unit=unit, start=start, trace=trace, span=span)
@@ -238,7 +217,7 @@ class TelemetryReceiver:
 
     async def flush(self) -> None:
         """Let no event wait for the ancestors of its span any more."""
-        if not self._has_failed and self._process is not None:
+        if self._process.is_open:
             self._seen = await self._call("flush")
             await self._recorder.sync()
 
@@ -258,88 +237,19 @@ class TelemetryReceiver:
 
     async def close(self) -> None:
         """Take what was received, and end the process."""
-        if self._process is None:
-            return
-        if self._process.alive and self._writer is not None and not self._has_failed:
-            with contextlib.suppress(InfraError):  # it was told when it happened
-                self._seen = await self._ask("finished", {"op": "finish"})
-        self._closing = True
-        if self._listening is not None:
-            self._listening.cancel()
-            await asyncio.gather(self._listening, return_exceptions=True)
-        if self._writer is not None:
-            self._writer.close()
-        self._process.kill()
-        with contextlib.suppress(InfraError):
-            await self._process.cleared
-
-    # The process ------------------------------------------------------------------------------
-
-    def _launch(self, address: str) -> Launch:
-        folder = self._surroundings.folder.path
-        log = folder / "otlp.log"
-        return Launch(
-            unit="otlp",
-            folder=folder,  # not the group's: what users write does not run here
-            entrypoint=OTLP_RECEIVER,
-            command=None,
-            cwd=folder,
-            env={**os.environ, CONTROL: address},
-            stdout=log,
-            stderr=log,
-            stacks=log,
-            mode=self._scenario.mode,
-        )
+        self._seen = await self._process.close("finished", {"op": "finish"}) or self._seen
 
     async def _call(self, op: str, **fields: Any) -> dict[str, Any]:
         self._count += 1
-        return await self._ask(f"{self._count}", {"op": op, "id": f"{self._count}", **fields})
+        number = f"{self._count}"
+        return await self._process.ask(number, {"op": op, "id": number, **fields})
 
-    async def _ask(self, answer: str, message: dict[str, Any]) -> dict[str, Any]:
-        """Tell the process to do something; what it answers when it is done. Raises InfraError."""
-        assert self._writer is not None
-        done = self._answers[answer] = asyncio.get_running_loop().create_future()
-        self._writer.write(json.dumps(message).encode() + b"\n")
-        result: dict[str, Any] = await self._before_end(done)
-        return result
-
-    async def _before_end(self, done: asyncio.Future[Any]) -> Any:
-        assert self._process is not None
-        both: set[asyncio.Future[Any]] = {done, self._process.ended}
-        await asyncio.wait(both, timeout=_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
-        if not done.done():
-            raise InfraError("the OTLP receiver has ended or does not answer: see otlp.log")
-        return done.result()
-
-    async def _listen(self, reader: asyncio.StreamReader) -> None:
-        reason = "the OTLP receiver has ended: see otlp.log"
-        with contextlib.suppress(ConnectionError):
-            while line := await reader.readline():
-                message = json.loads(line)
-                match message["event"]:
-                    case "open" | "finished" as answer:
-                        self._resolve(answer, message)
-                    case "done":
-                        self._resolve(message["id"], message)
-                    case "failed":
-                        reason = message["reason"]
-                        break
-        if not self._closing:
-            self._fail(reason)
-
-    def _resolve(self, answer: str, message: dict[str, Any]) -> None:
-        waiting = self._answers.pop(answer, None)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(message)
-
-    def _fail(self, reason: str) -> None:
-        for waiting in self._answers.values():
-            if not waiting.done():
-                waiting.set_exception(InfraError(reason))
-                waiting.exception()
-        if not self._has_failed:
-            self._has_failed = True
-            self._on_failure(reason)
+    def _hear(self, message: dict[str, Any]) -> None:
+        match message["event"]:
+            case "open" | "finished" as answer:
+                self._process.resolve(answer, message)
+            case "done":
+                self._process.resolve(message["id"], message)
 
 
 #: What SDKs write when a batch did not leave, or a span no batch.

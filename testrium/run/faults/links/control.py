@@ -4,166 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from testrium.declared.faults import Fault
 from testrium.declared.groups import Scenario
 from testrium.declared.taps import CLIENT, MESSAGES, PROTOCOLS, Tap
 from testrium.errors import InfraError
 from testrium.loaded_by_name import LINKS, TAPS
-from testrium.record.listening import listen_streams
 from testrium.record.recorder import Recorder, injected
 from testrium.run.environment import Surroundings
 from testrium.run.faults.links.copies import CONTROL
 from testrium.run.folder import PRIVATE_FOLDER, RunFolder
-from testrium.run.supervisor.client import Launch, SupervisedProcess, Supervisor
+from testrium.run.own_process import OwnProcess, OwnProgram
+from testrium.run.supervisor.client import SupervisedProcess, Supervisor
 
-#: How long a process may take to do what it is told.
-_LIMIT_S = 30.0
-
-
-class _Helper:
-    """A process of ours beside the units, and the lines to it. It has one name everywhere.
-
-    `hear` gets each message that is no answer; `on_failure` is told when the process ends, or
-    cannot do something, otherwise than was asked for.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        entrypoint: str,
-        supervisor: Supervisor,
-        sockets: Path,
-        folder: Path,
-        hear: Callable[[dict[str, Any]], None],
-        on_failure: Callable[[str], None],
-    ) -> None:
-        self.name = name
-        self._entrypoint = entrypoint
-        self._supervisor = supervisor
-        self._path = sockets / name
-        self._folder = folder
-        self._hear = hear
-        self._on_failure = on_failure
-        self._process: SupervisedProcess | None = None
-        self._writer: asyncio.StreamWriter | None = None
-        self._listening: asyncio.Task[None] | None = None
-        self._answers: dict[str, asyncio.Future[dict[str, Any]]] = {}
-        self._closing = False
-        self.has_failed = False
-
-    @property
-    def is_open(self) -> bool:
-        return self._writer is not None and not self.has_failed
-
-    async def open(self, mode: str) -> None:
-        """Start the process, and wait until it has connected. Raises InfraError."""
-        connected: asyncio.Future[asyncio.StreamReader] = asyncio.get_running_loop().create_future()
-
-        def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            self._writer = writer
-            connected.set_result(reader)
-
-        server, address = await listen_streams(take, self._path)
-        async with server:
-            self._process = await self._supervisor.spawn(self._launch(address, mode))
-            reader = await self._before_end(connected)
-        self._listening = asyncio.create_task(self._listen(reader))
-
-    def tell(self, message: dict[str, Any]) -> None:
-        """Tell the process something that it does not answer."""
-        assert self._writer is not None
-        self._writer.write(json.dumps(message).encode() + b"\n")
-
-    def answer(self, name: str) -> asyncio.Future[dict[str, Any]]:
-        """The answer of this name that comes next."""
-        self._answers[name] = asyncio.get_running_loop().create_future()
-        return self._answers[name]
-
-    async def ask(self, answer: str, message: dict[str, Any]) -> dict[str, Any]:
-        """Tell the process to do something; returns when it is done. Raises InfraError."""
-        done = self.answer(answer)
-        self.tell(message)
-        return await self.wait(done)
-
-    async def wait(self, done: asyncio.Future[dict[str, Any]]) -> dict[str, Any]:
-        """What it answers. Raises InfraError."""
-        answer: dict[str, Any] = await self._before_end(done)
-        return answer
-
-    def resolve(self, answer: str, message: dict[str, Any]) -> None:
-        """An answer has come."""
-        waiting = self._answers.pop(answer, None)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(message)
-
-    def fail(self, reason: str) -> None:
-        """Tell all that wait, and once the run of the group."""
-        for waiting in self._answers.values():
-            if not waiting.done():
-                waiting.set_exception(InfraError(reason))
-                waiting.exception()
-        if not self.has_failed:
-            self.has_failed = True
-            self._on_failure(reason)
-
-    async def close(self, last: str, message: dict[str, Any]) -> None:
-        """Let it do one more thing, and end it."""
-        if self._process is None:
-            return
-        if self._process.alive and self._writer is not None:
-            with contextlib.suppress(InfraError):  # it was told when it happened
-                await self.ask(last, message)
-        self._closing = True
-        if self._listening is not None:
-            self._listening.cancel()
-            await asyncio.gather(self._listening, return_exceptions=True)
-        if self._writer is not None:
-            self._writer.close()
-        self._process.kill()
-        with contextlib.suppress(InfraError):
-            await self._process.cleared
-
-    def _launch(self, address: str, mode: str) -> Launch:
-        folder = self._folder
-        log = folder / f"{self.name}.log"
-        return Launch(
-            unit=self.name,
-            folder=folder,  # not the group's: what users write does not run here
-            entrypoint=self._entrypoint,
-            command=None,
-            cwd=folder,
-            env={**os.environ, CONTROL: address},
-            stdout=log,
-            stderr=log,
-            stacks=log,
-            mode=mode,
-        )
-
-    async def _before_end(self, done: asyncio.Future[Any]) -> Any:
-        assert self._process is not None
-        both: set[asyncio.Future[Any]] = {done, self._process.ended}
-        await asyncio.wait(both, timeout=_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
-        if not done.done():
-            raise InfraError(f"the process of the {self.name} has ended or does not answer")
-        return done.result()
-
-    async def _listen(self, reader: asyncio.StreamReader) -> None:
-        reason = f"the process of the {self.name} has ended"
-        with contextlib.suppress(ConnectionError):
-            while line := await reader.readline():
-                message = json.loads(line)
-                if message["event"] == "failed":
-                    reason = f"a link cannot be made: {message['reason']}"
-                    break
-                self._hear(message)
-        if not self._closing:
-            self.fail(reason)
+_LINKS: Final = OwnProgram(
+    "links", LINKS, CONTROL, "the process of the links", failed="a link cannot be made: "
+)
+_TAPS: Final = OwnProgram(
+    "taps", TAPS, CONTROL, "the process of the taps", failed="a link cannot be made: "
+)
 
 
 class Links:
@@ -198,9 +60,7 @@ class Links:
             for number, fault in enumerate(scenario.group.faults)
             if fault.port is not None
         ]
-        self._process = _Helper(
-            "links", LINKS, supervisor, sockets, folder.path, self._hear, on_failure
-        )
+        self._process = OwnProcess(_LINKS, supervisor, sockets, folder.path, self._hear, on_failure)
         self._taps: _Taps | None = None
         if scenario.group.taps:
             self._taps = _Taps(scenario, recorder, supervisor, sockets, folder)
@@ -361,9 +221,7 @@ class _Taps:
         self._path = sockets / "copies"
         self._attempt = 0
         self._marks = 0
-        self._process = _Helper(
-            "taps", TAPS, supervisor, sockets, folder.path, self._hear, self._lose
-        )
+        self._process = OwnProcess(_TAPS, supervisor, sockets, folder.path, self._hear, self._lose)
         #: What the process of the links is to be told.
         self.wanted: dict[str, Any] = {}
 
@@ -384,7 +242,7 @@ class _Taps:
         if self._process.is_open:
             self._process.tell({"op": "process", "unit": unit, "pids": pids})
 
-    async def read_all(self, links: _Helper) -> None:
+    async def read_all(self, links: OwnProcess) -> None:
         """Wait until everything is read that has passed the links."""
         if not self._process.is_open:
             return
