@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from testrium.results import Observer
     from testrium.words import Place
 
-#: Runs of a campaign are kept apart, in this folder of the state folder: they are no history.
+#: Runs of a campaign are kept apart, in this folder of the state folder, outside the history.
 FOLDER = "chaos"
 #: How many plans are tried at most to find the smallest of one that broke the circuit.
 TRIES = 40

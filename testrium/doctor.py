@@ -176,7 +176,7 @@ def run_host_checks(cwd: Path, name: str) -> tuple[MachineCheck, ...]:
 
     Raises:
         ConfigError: the project file is wrong; or the groups are, and the project has no such host.
-        UsageError: nobody declares the host.
+        UsageError: no group and no project file declares the host.
     """
     project = find_project(cwd)
     groups: tuple[Group, ...] = ()

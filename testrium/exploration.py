@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from testrium.load.project import Project
     from testrium.results import Observer, RunResult
 
-#: Runs of an exploration are kept apart, in this folder of the state folder: they are no history.
+#: Runs of an exploration are kept apart, in this folder of the state folder, outside the history.
 FOLDER = "explore"
 #: The order of a run, in its group's folder; see `testrium.run.faults.points`.
 TRACE = "schedule.json"

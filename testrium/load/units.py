@@ -79,7 +79,7 @@ class UnitFile:
         return field in self.reading.spots
 
     def is_unread(self, field: str) -> bool:
-        """Whether its file gives it in a way that cannot be read; what follows is no mistake."""
+        """Whether its file gives it unreadably: what follows from that is not reported."""
         return field in self.reading.wrong
 
     @property

@@ -435,5 +435,5 @@ def _set(attributes: Any, values: Attributes) -> None:
 
 
 def _clean(text: str) -> str:
-    """What protobuf takes: half of a pair of surrogates is no character."""
+    """A text that protobuf takes: a lone surrogate becomes its escape."""
     return text.encode(errors="backslashreplace").decode()
