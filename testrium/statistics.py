@@ -50,8 +50,8 @@ def summary(values: Sequence[float]) -> Summary:
 
 
 def _between(low: float, high: float) -> float:
-    """Their mean, without an overflow, and even of the smallest numbers not below both."""
-    return max(low, low / 2 + high / 2)
+    """Their mean, without an overflow, and even of the smallest numbers between both."""
+    return min(high, max(low, low / 2 + high / 2))
 
 
 #: So many earlier values are the least that say how much a figure varies.

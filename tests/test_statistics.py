@@ -28,6 +28,7 @@ MODEST = st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=50)
 
 def test_the_median_of_the_smallest_numbers_is_one_of_them() -> None:
     assert median([5e-324, 5e-324]) == 5e-324
+    assert median([-5e-324, -5e-324]) == -5e-324
 
 
 @given(VALUES)
