@@ -56,6 +56,7 @@ def page_of(
     page = "failing.html" if lost else "page.html"
     outcome = workplace.run("group", "--html", page)
     assert outcome.exit_code == (1 if lost else 0), outcome.stdout + outcome.stderr
+    assert "Traceback" not in outcome.stderr
     return (workplace.folder / page).as_uri()
 
 
@@ -84,6 +85,7 @@ def many(module_workplace: Workplace) -> str:
         place.group(units, code, tables=tables, configs=tags, name=f"many/{name}")
     outcome = place.run("many", "--html", "many.html", "-j", "3")
     assert outcome.exit_code == 1, outcome.stdout + outcome.stderr
+    assert "Traceback" not in outcome.stderr
     return (place.folder / "many.html").as_uri()
 
 

@@ -364,7 +364,7 @@ def distribution(ways: CircuitPaths, result: CircuitResult | None) -> Distributi
         marks.append(LatencyMark(budget, text, "broken" if kept is False else "budget"))
     least, most = exact[0], max(exact[-1], *(mark.at_ms for mark in marks), exact[-1])
     wide = least > 0 and most / least > _WIDE
-    edges = _power_edges(least, most) if wide else _even_edges(most)
+    edges = _power_edges(least, most) if wide else _even_edges(least, most)
     return Distribution(
         name=circuit.name,
         from_ms=edges[0],
@@ -388,9 +388,12 @@ def nice_step(least: float) -> float:
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * 0.999)
 
 
-def _even_edges(most: float) -> list[float]:
-    step = nice_step((most or 1.0) / _BINS)
-    return [step * number for number in range(floor((most or 1.0) / step + 1e-9) + 2)]
+def _even_edges(least: float, most: float) -> list[float]:
+    """From 0, or from the `least` where that is below 0 (seen at the end first), past `most`."""
+    begin, end = min(least, 0.0), max(most, 0.0)
+    step = nice_step((end - begin or 1.0) / _BINS)
+    first = floor(begin / step)
+    return [step * number for number in range(first, floor(end / step + 1e-9) + 2)]
 
 
 def _power_edges(least: float, most: float) -> list[float]:
@@ -420,7 +423,7 @@ def _bins(exact: Sequence[float], edges: Sequence[float]) -> Iterator[Bin]:
 def _latency_ticks(begin: float, end: float, wide: bool) -> Iterator[tuple[float, str]]:
     if not wide:
         step = nice_step((end - begin) / 8)
-        for number in range(floor(end / step + 1e-9) + 1):
+        for number in range(ceil(begin / step - 1e-9), floor(end / step + 1e-9) + 1):
             yield number * step, axis_text(number * step, step)
         return
     for power in range(floor(log10(begin)), ceil(log10(end)) + 1):

@@ -62,6 +62,26 @@ def test_very_different_latencies_have_a_logarithmic_axis() -> None:
 
 
 @pytest.mark.parametrize(
+    ("latencies", "texts"),
+    [
+        ([-0.3], ["-300 µs", "-250 µs"]),
+        ([-0.3, 2.0], ["0", "0.5 ms"]),
+        ([-4000.0, -5.0], ["-4 s", "-3 s"]),
+        ([0.0], ["0", "10 µs"]),
+    ],
+)
+def test_a_key_that_was_seen_at_the_end_first_is_drawn_left_of_zero(
+    latencies: list[float], texts: list[str]
+) -> None:
+    drawing = drawn(latencies, p50_ms=latencies[0])
+    assert drawing is not None
+    assert sum(one.number for one in drawing.bins) == len(latencies)
+    assert [text for _, text in drawing.ticks][: len(texts)] == texts
+    assert drawing.from_ms <= min(latencies)
+    assert drawing.to_ms > max(latencies)
+
+
+@pytest.mark.parametrize(
     ("most", "texts"),
     [
         (75.0, ["0", "10 ms", "20 ms"]),
