@@ -30,15 +30,30 @@ def start() -> int:
     except KeyboardInterrupt:  # while importing; later it is heeded where it is
         sys.stderr.write("testrium: interrupted\n")
         return 130
-    except Exception as error:
-        if (limit := _memory_limit()) is None:
-            raise
-        # Whatever imports raise then: a library that cannot be mapped, a file that is half read.
-        sys.stderr.write(
-            f"testrium: cannot start with {limit >> 20} MB of address space (RLIMIT_AS):"
-            f" {type(error).__name__}; raise the limit (ulimit -v)\n"
-        )
+    except Exception as error:  # noqa: BLE001 - the outermost: told with its traceback
+        if (limit := _memory_limit()) is not None:
+            # Whatever imports raise then: a library that cannot be mapped, a file half read.
+            sys.stderr.write(
+                f"testrium: cannot start with {limit >> 20} MB of address space (RLIMIT_AS):"
+                f" {type(error).__name__}; raise the limit (ulimit -v)\n"
+            )
+        else:
+            _tell_defect()
         return 5
+
+
+def _tell_defect() -> None:
+    """Print the exception that nothing expected.
+
+    Python itself would end with 1, which says that a group failed.
+    """
+    import traceback
+
+    traceback.print_exc()
+    sys.stderr.write(
+        "testrium: this is a defect in Testrium, not in what it tests;"
+        " please report it with the traceback above\n"
+    )
 
 
 def _memory_limit() -> int | None:

@@ -152,24 +152,24 @@ class Writers:
     def __init__(self, writers: Sequence[Writer], notice: Callable[[str], None]) -> None:
         self._writers = list(writers)
         self._notice = notice
-        self._failed: list[InfraError] = []
+        self._failed: list[Exception] = []
 
     def tell(self, what: Callable[[Writer], None]) -> None:
         """Call a method of each of them."""
         for writer in list(self._writers):
             try:
                 what(writer)
-            except InfraError as error:
-                self._writers.remove(writer)
-                self._failed.append(error)
             except WriterFailedError as error:
                 self._writers.remove(writer)
                 self._notice(str(error))
+            except Exception as error:  # noqa: BLE001 - `finish` raises it
+                self._writers.remove(writer)
+                self._failed.append(error)
 
     def finish(self, result: RunResult) -> None:
         """Have the reports of a run written.
 
-        Raises InfraError, when all the others are, where one could not be.
+        Raises, when all the others are, what one of ours raised: InfraError, or a defect of it.
         """
         result = masked_run(result)
         self.tell(lambda writer: writer.run_ended(result))

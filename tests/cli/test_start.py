@@ -121,6 +121,16 @@ def test_a_command_ends_at_once_with_its_code(tmp_path: Path) -> None:
     assert "taken apart" not in messages
 
 
+@pytest.mark.unmeasured
+def test_a_defect_does_not_end_as_a_group_that_failed_does(tmp_path: Path) -> None:
+    code, messages = ended(
+        tmp_path, "--version", before="import testrium.cli.main as m; m.entry = 3"
+    )
+    assert code == 5
+    assert "TypeError: 'int' object is not callable" in messages
+    assert "this is a defect in Testrium" in messages.splitlines()[-2]
+
+
 @pytest.mark.parametrize(
     "before",
     [

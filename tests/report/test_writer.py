@@ -11,7 +11,6 @@ from testrium.errors import (
     InfraError,
     NoGroupsError,
     Problem,
-    TestriumError,
     UsageError,
 )
 from testrium.evidence import Event, UnitState
@@ -27,7 +26,7 @@ RUN = RunResult("r-1", Verdict.PASS, ExitCode.SUCCESS, 0.1, groups=(GROUP,))
 class Watcher(Writer):
     """Writes down what it is told, and breaks where it shall."""
 
-    def __init__(self, breaks_at: str = "", error: type[TestriumError] = InfraError) -> None:
+    def __init__(self, breaks_at: str = "", error: type[Exception] = InfraError) -> None:
         super().__init__(None, Path())
         self.heard: list[str] = []
         self.breaks_at = breaks_at
@@ -105,6 +104,15 @@ def test_a_writer_that_fails_is_left_out_and_told_at_the_end() -> None:
     assert healthy.heard == TOLD
     assert early.heard[-1] == "group_started shop"
     assert console.heard[-1] == "notice broken at run_ended pass"
+
+
+def test_a_defect_in_a_writer_costs_no_other_report() -> None:
+    console, healthy = Watcher(), Watcher()
+    writers = Writers((Watcher("run_ended pass", ValueError), healthy), console.notice)
+    with pytest.raises(ValueError, match="broken at run_ended pass"):
+        whole_run(console, writers)
+
+    assert healthy.heard == TOLD
 
 
 def test_a_failing_writer_of_a_plugin_costs_a_notice() -> None:
