@@ -350,8 +350,8 @@ def shared_files(project: Project) -> dict[str, Path]:
         paths = [Path(os.path.normpath(path)) for path in found]
         if not paths or not all(path.exists() and path.is_relative_to(root) for path in paths):
             raise UsageError(
-                f"{project.file.name}: {told}: expected what is there, below {root}: only that goes"
-                " to other machines"
+                f"{project.file.name}: {told}: expected files below {root}: only these are sent to"
+                " other machines"
             )
         for path in paths:
             place = path.relative_to(root)

@@ -152,7 +152,7 @@ def test_what_goes_with_groups_is_found_below_the_project(tmp_path: Path) -> Non
     )
     assert set(shared_files(project)) == {"testrium.toml", "lib/a.py", "data/x/y.json"}
     for wrong in ("none/*", "/etc/hosts", "../*"):
-        with pytest.raises(UsageError, match="only that goes to other machines"):
+        with pytest.raises(UsageError, match="only these are sent to other machines"):
             shared_files(project._replace(cluster_files=(wrong,)))
     with pytest.raises(UsageError, match="pythonpath"):
         shared_files(project._replace(pythonpath=(tmp_path,)))

@@ -78,8 +78,8 @@ def whole_text(path: Path, encoding: str = "utf-8-sig") -> str:
         size = path.stat().st_size
         if size > MOST_AT_ONCE:
             raise UnreadableError(
-                f"{path} has {size / 1e6:.0f} MB: more than {MOST_AT_ONCE / 1e6:.0f} MB"
-                " are not compared"
+                f"{path} has {size / 1e6:.0f} MB: files of more than"
+                f" {MOST_AT_ONCE / 1e6:.0f} MB are not compared"
             )
         return decoded(path.read_bytes(), encoding)
     except OSError as error:
@@ -349,7 +349,9 @@ def _kept(
             kept.append(line)
             size += len(line)
             if size > MOST_AT_ONCE:
-                raise UnreadableError(f"more than {MOST_AT_ONCE / 1e6:.0f} MB are not compared")
+                raise UnreadableError(
+                    f"texts of more than {MOST_AT_ONCE / 1e6:.0f} MB are not compared"
+                )
     return kept
 
 

@@ -255,7 +255,7 @@ def _run(
     (scenario, *_) = plan(groups, Selection(), 0)
     names = sorted(unit["name"] for unit in units)
     if names != sorted(unit.name for unit in scenario.group.units):
-        raise ValueError(f"the units of {dir_name} are others than {', '.join(names)}")
+        raise ValueError(f"the units of {dir_name} are not {', '.join(names)}")
     request = Request(
         paths=(dir_name,),
         cwd=base,

@@ -37,9 +37,7 @@ if TYPE_CHECKING:
     metavar="S",
     help="Draw the same examples as with the same S before.",
 )
-@click.option(
-    "--explore", is_flag=True, help="Run each example in an order of the units that is drawn too."
-)
+@click.option("--explore", is_flag=True, help="Draw the order of the units for each example too.")
 @click.option(
     "--json",
     "json_file",

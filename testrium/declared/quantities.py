@@ -310,7 +310,7 @@ def _nearly(text: str) -> str:
 def _more_than_nothing(value: Any) -> int:
     if (found := duration_ns(value)) > 0:
         return found
-    raise ValueError("must be longer than nothing")
+    raise ValueError("must be longer than 0 s")
 
 
 def seconds(value: Any) -> float:
@@ -324,7 +324,7 @@ def _positive_seconds(value: Any) -> float:
         raise ValueError("must be a positive number")
     if (found := seconds(value)) > 0:
         return found
-    raise ValueError("must be longer than nothing")
+    raise ValueError("must be longer than 0 s")
 
 
 DURATION_SCHEMA: Final[Mapping[str, Any]] = {
@@ -497,7 +497,7 @@ def _is_data(value: Any) -> bool:
 def _data(value: Any) -> tuple[Any]:
     if not _is_data(value):
         raise ValueError(
-            "must be what JSON can hold: a string, a finite number, a boolean, a list or a table"
+            "must be a value of JSON: a string, a finite number, a boolean, a list or a table"
             " of such"
         )
     return (_lists(value),)  # so that False is not mistaken for "not given"

@@ -148,7 +148,7 @@ def _check_company(reading: Table[Check]) -> None:
     given = reading.spots
     subjects = [name for name in CHECK_SUBJECTS if name in given]
     if not subjects:
-        reading.spot.wrong(f"looks at nothing: give one of {', '.join(CHECK_SUBJECTS)}")
+        reading.spot.wrong(f"has no subject: give one of {', '.join(CHECK_SUBJECTS)}")
         return
     conditions = [name for name in _CONDITIONS if name in given]
     if subjects[0] in ("exists", "absent", "plugin"):
@@ -322,9 +322,9 @@ def _unknown(
     owner, _, _ = name.rpartition(".")
     guess = did_you_mean(name, known)
     if owner in {circuit.name for circuit in circuits}:
-        return f"of a circuit there are {', '.join(OF_CIRCUIT)}{guess}"
+        return f"a circuit has {', '.join(OF_CIRCUIT)}{guess}"
     if owner in units:
-        return f"of a unit there are {', '.join(OF_UNIT)}{guess}"
+        return f"a unit has {', '.join(OF_UNIT)}{guess}"
     whose = (
         "not an enabled unit"
         if name.rpartition(".")[2] in OF_UNIT

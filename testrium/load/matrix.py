@@ -284,7 +284,7 @@ def called_apart(
     try:
         return json.loads(output)
     except ValueError:
-        raise ValueError(f"{reference} returned nothing that JSON can hold") from None
+        raise ValueError(f"{reference} returned something that JSON cannot hold") from None
 
 
 def _read_entries(

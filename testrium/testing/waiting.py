@@ -223,7 +223,7 @@ def wait_until(
 
     name = what or getattr(condition, "__name__", "the condition")
     with waking(name, timeout, process) as wakes:
-        _look(wakes, holds, lambda: f"it was {last[0]!r} at last" if last else "")
+        _look(wakes, holds, lambda: f"the last value was {last[0]!r}" if last else "")
 
 
 def log_of(source: Process | Log | str | os.PathLike[str]) -> Log:

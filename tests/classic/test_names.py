@@ -246,7 +246,7 @@ def steps_in(database: str | Path) -> list[str]:
 
 
 def test_a_group_with_other_units_or_a_mistake_is_refused(base: Path) -> None:
-    with pytest.raises(ValueError, match="the units of test_a are others than b"):
+    with pytest.raises(ValueError, match="the units of test_a are not b"):
         core.run_group(base, "test_a", [{"name": "b"}], False)
     (base / "test_a" / "config.toml").write_text('[Configs]\nunits = ["a"]\ntimeout = 0\n')
     with pytest.raises(ValueError, match=r"test_a/config.toml:3: timeout: must be a positive"):

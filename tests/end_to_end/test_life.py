@@ -549,4 +549,4 @@ def test_a_wait_for_a_lost_key_is_told_and_drawn(workplace: Workplace) -> None:
         r"waited 1\.\d+ s for key k1 at host:received, as long as `linger` says", hint
     )
     page = (workplace.folder / "report.html").read_text(encoding="utf-8")
-    assert re.search(r"Testrium waited \S+ s for key k1 at host:received, in vain", page)
+    assert re.search(r"Testrium waited \S+ s for key k1 at host:received, it did not come", page)

@@ -45,7 +45,7 @@ def test_a_group_without_it(workspace: Workspace) -> None:
         ("units = ['a']\nbudget = 6", "5: chaos.budget: must be an integer between 1 and 5, got 6"),
         (
             "units = ['a']\nlongest = '0s'",
-            "5: chaos.longest: must be longer than nothing, got '0s'",
+            "5: chaos.longest: must be longer than 0 s, got '0s'",
         ),
         ("units = ['a']\nbuget = 2", "5: chaos.buget: unknown key; did you mean 'budget'?"),
         ("units = ['a']\ndo = []", "5: chaos.do: must not be empty"),

@@ -56,7 +56,7 @@ def test_a_check_is_read(workspace: Workspace) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "4: checks[1]: looks at nothing: give one of log, file, json, exists, absent, value"),
+        ("", "4: checks[1]: has no subject: give one of log, file, json, exists, absent, value"),
         (
             'log = "a"\nfile = "x"\nlast = "y"',
             "7: checks[1].file: conflicts with 'log': remove one of them",
@@ -81,8 +81,8 @@ def test_a_check_is_read(workspace: Workspace) -> None:
         ('json = "x"\nat = "a..b"', "7: checks[1].at: 'a..b', column 2: expected a path"),
         ('file = "x"\nat = "a"\nlast = "y"', "checks[1].at: needs 'json' beside it"),
         ('file = "x"\nequals = 1', "checks[1].equals: needs 'json' or 'value' beside it"),
-        ('json = "x"\nequals = nan', "checks[1].equals: must be what JSON can hold"),
-        ('json = "x"\nequals = [1, 2021-01-01]', "checks[1].equals: must be what JSON can hold"),
+        ('json = "x"\nequals = nan', "checks[1].equals: must be a value of JSON"),
+        ('json = "x"\nequals = [1, 2021-01-01]', "checks[1].equals: must be a value of JSON"),
         ('log = "a"\ncount = "== 3"', "checks[1].count: needs 'contains' beside it"),
         ('log = "a"\ncontains = "x"\ncount = "about 3"', "must be a comparison with a number"),
         ('log = "a"\ncontains = "x"\ncount = true', "must be a comparison with a number"),

@@ -45,7 +45,7 @@ def test_a_group_without_it(workspace: Workspace) -> None:
             '4: explore.points: item 1 must be unit:step, such as "a:*" or "*:read", got \'a\'',
         ),
         ("depth = 11", "4: explore.depth: must be an integer between 0 and 10, got 11"),
-        ("hold = '0s'", "4: explore.hold: must be longer than nothing, got '0s'"),
+        ("hold = '0s'", "4: explore.hold: must be longer than 0 s, got '0s'"),
         ("pionts = ['a:*']", "4: explore.pionts: unknown key; did you mean 'points'?"),
     ],
 )

@@ -218,7 +218,7 @@ PLACES = "at (a probe), link (a port), unit (its clock)"
         ),
         (
             {"at": "host:received", "do": "delay", "for": "0s"},
-            "faults[1].for: must be longer than nothing, got '0s'",
+            "faults[1].for: must be longer than 0 s, got '0s'",
         ),
         (
             {"at": "host:received", "do": "delay", "for": "1 hours"},

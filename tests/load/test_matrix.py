@@ -168,7 +168,7 @@ def test_a_function_gives_combinations_for_each_of_the_other_parameters(
         ("[{'b': [1]}]", "must be a string without control characters, a number or"),
         ("1 / 0", "modes:all_modes failed: ZeroDivisionError: division by zero"),
         ("[{'a': object()}]", "modes:all_modes failed: TypeError: Object of type object is not JS"),
-        ("os._exit(0)", "modes:all_modes returned nothing that JSON can hold"),
+        ("os._exit(0)", "modes:all_modes returned something that JSON cannot hold"),
         ("os._exit(3)", "modes:all_modes failed: exit code 3"),
     ],
 )

@@ -104,16 +104,13 @@ def test_a_circuit_s_max_without_quotes(workspace: Workspace) -> None:
         (
             '"command.p90" = {}',
             (
-                "metrics.'command.p90': of a circuit there are p50, p95, p99, max;"
+                "metrics.'command.p90': a circuit has p50, p95, p99, max;"
                 " did you mean 'command.p99'?"
             ),
         ),
         (
             '"client.p95" = {}',
-            (
-                "metrics.'client.p95': of a unit there are cpu, peak-cpu, rss;"
-                " did you mean 'client.cpu'?"
-            ),
+            ("metrics.'client.p95': a unit has cpu, peak-cpu, rss; did you mean 'client.cpu'?"),
         ),
         ('"host.rss" = {}', "metrics.'host.rss': 'host' is not an enabled unit"),
         (

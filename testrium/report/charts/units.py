@@ -231,7 +231,7 @@ def _wait(wait: OpenWait, started_ns: int) -> Period:
     begin_s, end_s = ((t_ns - started_ns) / 1e9 for t_ns in (wait.started_ns, wait.ended_ns))
     what = phrases.listed(wait.left or wait.what)
     bounded = "the deadline" if wait.limit == "deadline" else "linger"
-    outcome = f"in vain, bounded by {bounded}" if wait.left else "until it came"
+    outcome = f"it did not come; bounded by {bounded}" if wait.left else "until it came"
     title = f"waited {phrases.duration(end_s - begin_s)} for {what}, {outcome}"
     return Period(as_shown(begin_s), as_shown(end_s), "waiting", cut(title, _TITLE))
 

@@ -395,7 +395,7 @@ class RemoteHost(ProcessOwner):
             while True:
                 kind, number, length = HEADER.unpack(await program.stdout.readexactly(HEADER.size))
                 if length > LONGEST:
-                    reason = "it sends what no agent sends"
+                    reason = "its answer is not that of an agent"
                     break
                 content = await program.stdout.readexactly(length)
                 self._missed = 0
