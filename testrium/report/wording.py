@@ -23,7 +23,7 @@ OUTCOMES = {
 }
 
 _CAUSES = {
-    EndCause.STOPPED: "was stopped by the runner",
+    EndCause.STOPPED: "ran to the end of the group and was then stopped",
     EndCause.OVERDUE: "was still alive at the deadline",
     EndCause.TIMEOUT: "was still alive at its own timeout",
     EndCause.UNREADY: "did not become ready",

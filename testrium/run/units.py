@@ -221,6 +221,8 @@ class GroupUnits:
         )
         self._classic_end_ns: int | None = None  # until when the end of those is waited for
         self._open_wait: OpenWait | None = None  # since then, while something is expected
+        self._seen = 0  # events
+        self._seen_in_vain: int | None = None  # how many there were when `linger` was over
         self._tell_again_ns = 0  # when it is told again what is waited for
         self._will_tell = False  # a timer wakes for that
         for running in self.running_units.values():
@@ -265,8 +267,14 @@ class GroupUnits:
             await self.context.change.wait()
 
     async def wait_expectations(self) -> None:
-        """Wait for what the test functions set in motion, as long as it may take."""
+        """Wait for what the test functions set in motion, as long as it may take.
+
+        Where they set nothing in motion, what had not come within `linger` does not come now.
+        """
         self._tests_drive = False
+        await self.context.recorder.sync()
+        if self._seen == self._seen_in_vain:
+            return
         self._idle_since_ns = None
         await self._completion()
         self._note_wait()
@@ -504,6 +512,7 @@ class GroupUnits:
         return self._stopping or self._again or self._culprit is not None
 
     def _see(self, events: tuple[Event, ...]) -> None:
+        self._seen += len(events)
         self._expectations.feed([event for event in events if event.owner])
         self.context.services.observer.events_stored(self.context.scenario, events)
         for event in events:  # of a burst: little may be done for each
@@ -628,7 +637,10 @@ class GroupUnits:
         if self.context.telemetry is not None:
             await self.context.telemetry.flush()
         await self.context.recorder.sync()
-        if self._complete() or outcome is Completion.COMPLETE:
+        if self._complete():
+            return Completion.COMPLETE
+        if outcome is Completion.COMPLETE:
+            self._seen_in_vain = self._seen
             return Completion.COMPLETE
         for running in self.running_units.values():
             waits = running.unit.stop == "runner" or not running.alive  # nothing else would stop it

@@ -528,13 +528,15 @@ def test_a_service_that_quits_while_it_is_needed_is_noted(workplace: Workplace) 
     )
 
 
-def test_a_wait_for_a_lost_key_is_told_and_drawn(workplace: Workplace) -> None:
+def test_a_wait_for_a_lost_key_is_told_and_drawn_and_not_made_twice(workplace: Workplace) -> None:
     code = """
         import signal
         def client():
             testrium.unit().send("sent", key="k1")
         def host():
             signal.pause()
+        def test_that_sets_nothing_in_motion():
+            pass
     """
     units = {
         "host": 'entrypoint = "test_case:host"\nstop = "runner"\nquiet = true\n',

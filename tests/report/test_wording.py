@@ -66,7 +66,10 @@ def test_labels_tell_results_of_a_group_apart(
             End("u", EndCause.SELF, UnitState.FAILED, exit_code=1, starts=3),
             "ended with exit code 1, after 3 starts",
         ),
-        (End("u", EndCause.STOPPED, UnitState.STOPPED, exit_code=0), "was stopped by the runner"),
+        (
+            End("u", EndCause.STOPPED, UnitState.STOPPED, signal="SIGTERM"),
+            "ran to the end of the group and was then stopped (SIGTERM)",
+        ),
         (
             End("u", EndCause.OVERDUE, UnitState.FAILED, signal="SIGKILL"),
             "was still alive at the deadline (SIGKILL)",
