@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
@@ -18,6 +18,7 @@ from testrium.report.writer import ReportChoice, Writer, check_targets
 
 if TYPE_CHECKING:
     from testrium.plan.selection import Selection
+    from testrium.report.console import Console
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -229,6 +230,18 @@ def make_writers(choices: tuple[ReportChoice, ...], cwd: Path) -> list[Writer]:
     # That of allure is a folder, that of otlp a URL.
     check_targets((one for one in choices if one.name not in ("allure", "otlp")), cwd)
     return [_make(choice, cwd) for choice in choices if choice.name != _GITHUB]
+
+
+def tell_written(console: Console, choices: Sequence[ReportChoice], *more: str | None) -> None:
+    """Say in one line which files were written: those of `choices`, and `more`."""
+    from testrium.report.escape import visible
+    from testrium.report.lines import Span, line
+
+    own = [one for one in choices if one.name in _REPORT_HELP or one.name in _ONLY_WRITERS]
+    files = [one.target for one in own if one.name not in _TARGETS and not one.on_stdout]
+    named = [visible(file) for file in (*files, *more) if file and file != os.devnull]
+    if named:
+        console.tell([line(Span(f"wrote {', '.join(named)}", "dim"), hanging=2)])
 
 
 #: The writer that a step of a GitHub workflow has without being asked.

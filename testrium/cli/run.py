@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import stat
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -25,12 +26,13 @@ from testrium.cli.options import (
     make_writers,
     report_options,
     selection_options,
+    tell_written,
 )
 from testrium.errors import ConfigError, TestriumError, UsageError
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
     from testrium.cli.coverage import Measurement
     from testrium.report.console import Console, HopTime
@@ -381,9 +383,55 @@ def command(common: Common | None, /, selected: Selected, **values: Any) -> int:
             raise
         console.finish(result)
         writers.finish(result)
+        _tell_places(console, options, reports, result)
         if measurement is not None and result.folder is not None:
             click.echo(f"\n{measurement.report(result.folder, result.groups)}", file=stream)
     return result.exit_code
+
+
+def _tell_places(
+    console: Console, options: RunOptions, reports: Sequence[ReportChoice], result: RunResult
+) -> None:
+    """Say where reports were written, and where the run is stored if that is a surprise."""
+    if not options.quiet:
+        tell_written(console, reports, options.archive if result.folder else None)
+    if text := _kept_apart(result, Path.cwd()):
+        console.notice(text)
+
+
+def _kept_apart(result: RunResult, cwd: Path) -> str:
+    """What to say where earlier runs are stored elsewhere for want of a project file; or ""."""
+    from testrium.load.project import STATE_FOLDER, find_project
+    from testrium.record.runs import is_state_folder
+
+    own = cwd / STATE_FOLDER
+    if result.folder is None or own not in result.folder.parents:
+        return ""
+    folders = {above for group in result.groups for above in _between(group, cwd)}
+    others = (*_of_one_project(cwd), *sorted(folders))
+    other = next((one for one in others if is_state_folder(one / STATE_FOLDER)), None)
+    if other is None or find_project(cwd).file is not None:
+        return ""
+    return (
+        f"this run is stored in ./{STATE_FOLDER}, earlier ones are in {other / STATE_FOLDER}:"
+        " an empty testrium.toml in the project's folder makes them one history"
+    )
+
+
+def _between(group: GroupResult, cwd: Path) -> Iterator[Path]:
+    """The folder of a group, and those between it and the current one."""
+    folder = group.scenario.group.folder
+    while folder != cwd and folder.is_relative_to(cwd):
+        yield folder
+        folder = folder.parent
+
+
+def _of_one_project(cwd: Path) -> Iterator[Path]:
+    """Folders above, up to one that is home to more than a project."""
+    for folder in cwd.parents:
+        if folder == Path.home() or folder.stat().st_mode & stat.S_IWOTH:
+            return
+        yield folder
 
 
 def _run(request: Request) -> RunResult:

@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING
 import click
 
 from testrium.cli.completion import RESULT, RUN, RUN_OR_GROUP
-from testrium.cli.options import chosen, make_writers, property_option, report_options
+from testrium.cli.options import (
+    chosen,
+    make_writers,
+    property_option,
+    report_options,
+    tell_written,
+)
 from testrium.errors import TestriumError, UsageError
 from testrium.phrases import did_you_mean, one_of, plural
 from testrium.report.writer import ReportChoice
@@ -263,6 +269,7 @@ def verify_command(run: str, plain: bool) -> int:
             console.notice(left_out)
         console.show(result)
         Writers(writers, console.notice).replay(result)
+        tell_written(console, reports)
     return result.exit_code
 
 
@@ -288,6 +295,7 @@ def merge_command(runs: tuple[str, ...]) -> int:
         result = merge_runs(folders, cwd, command_line=tuple(sys.argv[1:]), notice=console.notice)
         console.show(result)
         Writers(writers, console.notice).replay(result)
+        tell_written(console, reports)
     return result.exit_code
 
 

@@ -12,8 +12,10 @@ from click.testing import CliRunner, Result
 
 from testrium.cli.main import Common
 from testrium.cli.run import command
+from testrium.declared.groups import Group, Scenario
 from testrium.errors import ExitCode, TestriumError, UsageError
-from testrium.results import RunResult
+from testrium.record.runs import MARK
+from testrium.results import GroupResult, RunResult
 from testrium.session import Request
 from testrium.words import Verdict
 
@@ -90,8 +92,57 @@ def test_reports_are_written(
     requests: list[Request], tmp_path: Path, option: str, begins: str
 ) -> None:
     file = tmp_path / "report"
-    call(option, str(file))
+    assert call(option, str(file)).stdout.endswith(f"\nwrote {file}\n")
     assert file.read_text().lstrip().startswith(begins)
+    assert "wrote" not in call("-q", option, str(file)).output
+    assert "wrote" not in call(option, "-").output
+
+
+def test_files_that_were_written_are_in_one_line(
+    requests: list[Request], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = ("--json", "-", "--html", "a.html", "--junit", "b.xml", "--tap", "/dev/null")
+    result = call(*given)
+    assert result.stderr.endswith("\nwrote a.html, b.xml\n")
+    assert json.loads(result.stdout)["verdict"] == "pass"
+
+
+@pytest.mark.parametrize(
+    ("earlier", "project", "told"),
+    [
+        ((), None, False),
+        ((".",), None, True),
+        (("here/shop",), None, True),
+        (("here/shop/cart",), None, True),
+        (("elsewhere",), None, False),
+        ((".",), "here/testrium.toml", False),
+    ],
+)
+def test_a_run_apart_from_earlier_ones_says_where_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    earlier: tuple[str, ...],
+    project: str | None,
+    told: bool,
+) -> None:
+    here = tmp_path / "here"
+    group = Group("shop/cart", here / "shop/cart", ())
+    group.folder.mkdir(parents=True)
+    for folder in earlier:
+        state = tmp_path / folder / ".testrium"
+        state.mkdir(parents=True)
+        (state / MARK).touch()
+    if project is not None:
+        (tmp_path / project).touch()
+    one = GroupResult(Scenario(group.id, group, (), mode="DEBUG", repeat=0), Verdict.PASS)
+    kept = here / ".testrium/runs/1"
+    result = RunResult("1", Verdict.PASS, ExitCode.SUCCESS, 0.1, (one,), folder=kept)
+    monkeypatch.setattr("testrium.session.run", lambda _: result)
+    monkeypatch.chdir(here)
+    output = call().output
+    places = [f"earlier ones are in {tmp_path / folder / '.testrium'}:" for folder in earlier]
+    assert any(place in output for place in places) == ("notice:" in output) == told
 
 
 @pytest.mark.parametrize(
