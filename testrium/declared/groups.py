@@ -283,8 +283,9 @@ class Group(Configs):
         for name, port in used:
             if port is not None:
                 ports.setdefault(name, {})[port] = None
-        for unit in self.units:  # it has one address for all its ports
-            if unit.host is not None and unit.name in ports:
+        has_hosts = any(unit.host is not None for unit in self.units)
+        for unit in self.units if has_hosts else ():  # it has one address for all its ports
+            if unit.name in ports:
                 ports[unit.name] = dict.fromkeys(unit.ports)
         return {unit: tuple(names) for unit, names in ports.items()}
 

@@ -528,12 +528,22 @@ class _Loading:
         return {name: known[name] for name in used}
 
     def _unaddressed(self) -> dict[str, str]:
-        """The units whose host has no address, with that host."""
+        """The units whose host has no address, with that host.
+
+        A unit with a link is reached over it.
+        """
         hosts = {file.name: file["host"] for file in self.files}
+        tables = [self.data.get(name) for name in ("taps", "faults")]
+        links = {
+            str(table.get("link", "")).rpartition(".")[0]
+            for each in tables
+            for table in (each if isinstance(each, list) else ())
+            if isinstance(table, dict)
+        }
         return {
             unit: host
             for unit, host in hosts.items()
-            if host in self.hosts and self.hosts[host].address is None
+            if host in self.hosts and self.hosts[host].address is None and unit not in links
         }
 
     def _added(self, name: str) -> tuple[str, ...]:
@@ -665,12 +675,6 @@ def _check_faults_of_hosts(faults: Iterable[Fault], spot: Spot, files: Iterable[
             spot.at(index).wrong(
                 f"do = 'clock' cannot hold for {fault.unit}, which runs on host"
                 f" {hosts[fault.unit]!r}: only for units of this machine"
-            )
-        others = [unit for unit in hosts if fault.port is not None and unit != fault.unit]
-        if others:
-            spot.at(index).wrong(
-                f"link = {fault.target!r}: {others[0]} runs on host {hosts[others[0]]!r}, and would"
-                " reach it without the link: links work for units of this machine alone"
             )
 
 

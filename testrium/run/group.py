@@ -19,7 +19,7 @@ from testrium.errors import HostError, InfraError
 from testrium.evidence import CheckResult, End, EndCause, Event, UnitState
 from testrium.record.scenario import write_scenario
 from testrium.run.context import GroupContext, open_context
-from testrium.run.environment import Ports
+from testrium.run.environment import LOOPBACK, Ports
 from testrium.run.folder import RunFolder
 from testrium.run.monitor import joined
 from testrium.run.services import CompletionCheck, Hold, RunServices
@@ -215,6 +215,12 @@ class GroupRun:
             if self._links is not None:
                 points = self._context.points
                 self._links.hold = None if points is None else points.hold_message
+                if context.hosts:
+                    from testrium.run.hosts.home import with_links
+
+                    context.around_hosts = await with_links(
+                        context.around_hosts, context.hosts, self._links
+                    )
                 await self._links.open()
             if context.scenario.group.otlp is not None:
                 await self._receive_telemetry()
@@ -366,17 +372,17 @@ class GroupRun:
             self._sockets,
             self._units.give_up,
         )
-        endpoint = await context.telemetry.open()
+        clocks = {name: host.domain for name, host in context.hosts.items()}
+        foreign = {clock for clock in clocks.values() if clock != context.services.domain}
+        ports = await context.telemetry.open(sorted(foreign))
+        endpoint = f"http://{LOOPBACK}:{ports['']}"
         context.surroundings = context.surroundings._replace(otlp=endpoint)
-        # Another host reaches it where its kernel is this one: a namespace, or no host at all.
-        near = {
-            name for name, host in context.hosts.items() if host.domain == context.services.domain
-        }
-        context.around_hosts = {
-            name: around._replace(otlp=endpoint) if name in near else around
-            for name, around in context.around_hosts.items()
-        }
-        context.telemetry.served_hosts = frozenset(near)
+        if context.hosts:
+            from testrium.run.hosts.home import with_telemetry
+
+            context.around_hosts = await with_telemetry(
+                context.around_hosts, context.hosts, context.telemetry, ports
+            )
 
     # Their parts ------------------------------------------------------------------------------
 

@@ -67,7 +67,7 @@ class OwnProcess:
 
     @property
     def is_open(self) -> bool:
-        return self._writer is not None and not self.has_failed
+        return self._writer is not None and not (self.has_failed or self._closing)
 
     async def open(self, mode: str) -> None:
         """Start the process, and wait until it has connected. Raises InfraError."""

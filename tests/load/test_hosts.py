@@ -96,15 +96,12 @@ def test_host_of_the_project_file_holds_for_its_groups_and_a_groups_own_wins(
     assert group.hosts["edge"].connect == ("sh", "-c")
 
 
-def test_links_are_refused_where_a_unit_elsewhere_would_pass_them_by(tmp_path: Path) -> None:
-    write(
-        tmp_path,
-        EDGE + '[[faults]]\nlink = "b.p"\ndo = "reset"\n',
-        'command = ["x"]\nhost = "edge"',
-    )
-    (tmp_path / "g/units/b.toml").write_text('["b"]\ncommand = ["x"]\nports = ["p"]\n')
-    config = (tmp_path / "g/config.toml").read_text().replace('["a"]', '["a", "b"]')
-    (tmp_path / "g/config.toml").write_text(config)
-    [problem] = load(tmp_path)
-    told = "g/config.toml:5: faults[1]: link = 'b.p': a runs on host 'edge', and would reach it"
-    assert problem.startswith(told)
+def test_text_names_the_address_of_a_unit_that_its_link_leads_to(tmp_path: Path) -> None:
+    host = '[hosts.edge]\nconnect = ["ssh", "edge"]\n'
+    fault = '[[faults]]\nlink = "a.p"\ndo = "reset"\n'
+    unit = 'command = ["x", "${unit.a.address}"]\nports = ["p"]\nhost = "edge"'
+    write(tmp_path / "without", host, unit)
+    [problem] = load(tmp_path / "without")
+    assert "host 'edge' has no address: add it to [hosts.edge]" in problem
+    write(tmp_path / "with", host + fault, unit)
+    assert load(tmp_path / "with") == []

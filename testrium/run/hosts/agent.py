@@ -34,8 +34,11 @@ from testrium.run.hosts.frames import (
     LONGEST,
     MOST_MISSED,
     PART,
+    TELEMETRY,
     WINDOW,
     Connections,
+    JoinedStreams,
+    Sink,
     frame,
     message,
 )
@@ -51,6 +54,9 @@ _FOLDER = "testrium-host-"
 
 #: A folder that is older, and that no agent holds, was left by one that was killed (seconds).
 _YOUNG_S = 60.0
+
+#: How long a process may be unknown that has connected (seconds).
+_KNOWN_WITHIN_S = 1.0
 
 #: Where nothing tells of what was written, files are looked at so often.
 _SWEEP_S = 0.02
@@ -246,16 +252,32 @@ class _Feeds:
         self._news.set()
 
 
-class _UnitConnections(Connections):
-    """Those of units to the runner: what they wrote before goes first."""
+class _Owners:
+    """The units of processes there, by their numbers and those of their keepers."""
 
-    def __init__(self, send: Any, feeds: _Feeds) -> None:
-        super().__init__(send, 1)
-        self._feeds = feeds
+    def __init__(self) -> None:
+        self._units: dict[int, str] = {}
+        self._news = asyncio.Event()
 
-    async def _before(self, number: int) -> None:
-        if number % 2:
-            await self._feeds.flush()
+    def add(self, unit: str, pids: tuple[int, ...]) -> None:
+        self._units |= dict.fromkeys(pids, unit)
+        self._news.set()
+
+    async def of(self, client: socket.socket) -> str | None:
+        """The unit at the other end of a connection; None where it is of none."""
+        try:
+            pids = system.socket_owner(client.getpeername(), client.getsockname())
+        except OSError:  # it has hung up already
+            return None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_KNOWN_WITHIN_S if pids else 0):
+                while True:  # it may connect before the supervisor has told of it
+                    for pid in pids:
+                        if pid in self._units:
+                            return self._units[pid]
+                    self._news.clear()
+                    await self._news.wait()
+        return None
 
 
 class _Agent:
@@ -269,7 +291,9 @@ class _Agent:
         self._over = asyncio.Event()
         self._missed = 0
         self._feeds = _Feeds(self.send, self._run_folder)
-        self._connections = _UnitConnections(self.send, self._feeds)
+        self._connections = Connections(self.send, 1)
+        self._owners = _Owners()
+        self._units: dict[int, str] = {}  # by the number of a process
         self._files: dict[int, tuple[Path, ...]] = {}  # of each process that was started
         self._stacks: dict[int, Path] = {}
         self._lines: asyncio.Queue[bytes] = asyncio.Queue()
@@ -362,6 +386,7 @@ class _Agent:
         match told["op"]:
             case "clock":
                 self.send(message("clock", t1=told["t1"], t2=read_ns, t3=monotonic_ns()))
+                self._tell_wall()
             case "open":
                 self._begin(self._open())
             case "put":
@@ -448,6 +473,8 @@ class _Agent:
                 listener = _listener()
                 await asyncio.start_server(lambda _, writer: writer.close(), sock=listener)
                 answer = {"port": listener.getsockname()[1]}
+            case "forward":
+                answer = {"port": await self._forward(asked["to"])}
             case "program":
                 answer = {"path": shutil.which(asked["name"])}
             case _:
@@ -460,16 +487,54 @@ class _Agent:
         except OSError as error:
             self._connections.refuse(number, error)
         else:
-            self._connections.accept(number, reader, writer)
+            streams = JoinedStreams(reader, Sink(writer), halves=to.get("halves", False))
+            self._connections.accept(number, streams)
 
     def _wait_asked(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._begin(self._join_wait(reader, writer))
 
     async def _join_wait(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        streams = JoinedStreams(reader, Sink(writer), self._feeds.flush)
         try:
-            await self._connections.ask(reader, writer, to="waits")
+            await self._connections.ask(streams, to="waits")
         except OSError:
             writer.close()
+
+    async def _forward(self, to: str) -> int:
+        """A port of this machine that leads to a link at home, or to its receiver of spans."""
+
+        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self._begin(self._join_home(to, reader, writer))
+
+        lease = PortAllocator().allocate(1)
+        self._leases.append(lease)
+        await asyncio.start_server(connected, "127.0.0.1", lease.ports[0])
+        with contextlib.suppress(OSError):  # it has no such addresses
+            await asyncio.start_server(connected, "::1", lease.ports[0])
+        return lease.ports[0]
+
+    async def _join_home(
+        self, to: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        sink, before = Sink(writer), None
+        asked: dict[str, str | None] = {"to": to}
+        if to == TELEMETRY:
+            before = self._read_wall
+        else:
+            asked["unit"] = await self._owners.of(writer.get_extra_info("socket"))
+        try:
+            await self._connections.ask(JoinedStreams(reader, sink, before, halves=True), **asked)
+        except OSError:
+            sink.reset()
+
+    async def _read_wall(self) -> None:
+        """What follows has times of the wall clock, which were not later than now."""
+        self._tell_wall()
+
+    def _tell_wall(self) -> None:
+        before_ns = monotonic_ns()
+        wall_ns = time.time_ns()
+        self.send(message("wall", read=[before_ns, wall_ns, monotonic_ns()]))
 
     # The supervisor ---------------------------------------------------------------------------
 
@@ -486,6 +551,7 @@ class _Agent:
                 files.append(Path(probes))
             self._files[number] = tuple(files)
             self._stacks[number] = Path(launch["stacks"])
+            self._units[number] = launch["unit"]
             for path in files:
                 self._feeds.follow(path)
         self._supervisor.write(line)
@@ -503,13 +569,16 @@ class _Agent:
             line = await self._lines.get()
             told = json.loads(line)
             number = told["number"]
-            if told["event"] == "ended":
+            if told["event"] == "started":
+                self._owners.add(self._units[number], (told["pid"], told["keeper"]))
+            elif told["event"] == "ended":
                 await self._feeds.flush(self._files.get(number, ()))
                 await self._feeds.send_again(self._stacks[number])
             self.send(frame(b"S", 0, line))
             if told["event"] in ("cleared", "refused"):
                 self._files.pop(number, None)
                 self._stacks.pop(number, None)
+                self._units.pop(number, None)
 
     # The end ----------------------------------------------------------------------------------
 

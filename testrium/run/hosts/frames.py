@@ -6,16 +6,20 @@ A frame is a kind (one letter), a number and a length, then so many bytes:
        {"op": "ask", "id": N, "what": "ports", ...}, {"op": "clock", "t1": T}, {"op": "close"};
        from there: {"op": "opened", ...}, {"op": "answer", "id": N, ...},
        {"op": "clock", "t1": T, "t2": T, "t3": T}, {"op": "feed", "feed": N, "path": "units/..."},
+       {"op": "wall", "read": [T, W, T]}: the wall clock there said W between two times,
        {"op": "cut" or "gone" or "replaced", "feed": N, "to": N}, {"op": "failed", "reason": "..."},
        {"op": "closed"}
     S  a line between runner and supervisor, see `supervisor.protocol`
     P  a part of an archive that is sent there; an empty one ends it
     F  bytes of a file there: the number is that of its feed
     A  so many bytes of files have arrived: the number is how many
-    O  a connection is asked for, JSON; odd numbers are given there, even ones at home
+    O  a connection is asked for, JSON: {"to": "waits"}, {"to": "otlp"}, {"to": "api.http",
+       "unit": "shop" or null} from there, {"host": "...", "port": N} from home; odd numbers are
+       given there, even ones at home
     R  how that went: {} or {"error": "...", "errno": N}
     D  bytes of a connection
-    E  nothing more comes on it
+    W  so many bytes of it were handed on (4 bytes): as many more may be sent
+    E  nothing more comes on it; "close": both ways are over, "reset": they have broken
 
 Before the first frame the far end writes a line that begins with `GREETING`. It may stand behind
 whatever a login shell prints.
@@ -26,9 +30,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 import struct
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
 
 from testrium.loaded_by_name import AGENT, import_of
 
@@ -44,6 +49,12 @@ WINDOW = 1 << 20
 
 #: Bytes of one frame with a part of a file or of a connection.
 PART = 1 << 16
+
+#: So many bytes of one connection may be on their way at once: it waits for its receiver alone.
+ROOM = 1 << 18
+
+#: Where connections of exporters lead; all others but `waits` lead to a link, UNIT.PORT.
+TELEMETRY = "otlp"
 
 #: The clock of the far end is asked so often: it is the sign of life of both ends too.
 BEAT_S = 0.25
@@ -97,12 +108,61 @@ def message(op: str, **fields: Any) -> bytes:
     return frame(b"M", 0, json.dumps({"op": op, **fields}, separators=(",", ":")).encode())
 
 
-class Sink(Protocol):
-    """Takes what comes on a connection."""
+class Sink:
+    """Takes what comes on a connection, for the program at this end."""
 
-    def write(self, data: bytes) -> None: ...
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
 
-    def close(self) -> None: ...
+    async def send(self, data: bytes) -> None:
+        """Hand on; returns when there is room for more. Raises OSError."""
+        self._writer.write(data)
+        await self._writer.drain()
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        with contextlib.suppress(OSError):
+            if self._writer.can_write_eof():
+                self._writer.write_eof()
+
+    def reset(self) -> None:
+        """Break the connection: its program gets an error, where the kernel can tell it."""
+        if (end := self._writer.get_extra_info("socket")) is not None:
+            with contextlib.suppress(OSError):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_0)
+        self._writer.transport.abort()
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+# SO_LINGER on, for 0 seconds: to close is to reset. Source: socket(7).
+_LINGER_0 = struct.pack("ii", 1, 0)
+
+
+class JoinedStreams(NamedTuple):
+    """What a connection is joined with at this end.
+
+    `before` is awaited before what was read is sent. With `halves`, one way may end before the
+    other; else both end together.
+    """
+
+    reader: asyncio.StreamReader
+    sink: Sink
+    before: Callable[[], Awaitable[None]] | None = None
+    halves: bool = False
+
+
+class _OpenConnection:
+    """One connection: what has come and is to be handed on, and how much may be sent."""
+
+    def __init__(self, streams: JoinedStreams) -> None:
+        self.streams = streams
+        self.came: asyncio.Queue[tuple[bytes, bytes]] = asyncio.Queue()
+        self.room = ROOM
+        self.has_room = asyncio.Event()
+        self.tasks: list[asyncio.Task[None]] = []
+        self.open_ways = 2
 
 
 class Connections:
@@ -114,35 +174,34 @@ class Connections:
     def __init__(self, send: Callable[[bytes], None], first: int) -> None:
         self._send = send
         self._next = first
-        self._writers: dict[int, Sink] = {}
+        self._channels: dict[int, _OpenConnection] = {}
         self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def ask(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, **to: Any
-    ) -> None:
+    async def ask(self, streams: JoinedStreams, **to: Any) -> None:
         """Join these streams with what the other end connects to.
 
         Raises OSError: it cannot connect, with its reason.
         """
         number, self._next = self._next, self._next + 2
         answered = self._asked[number] = asyncio.get_running_loop().create_future()
-        self._writers[number] = writer
+        channel = self._channels[number] = _OpenConnection(streams)
         self._send(frame(b"O", number, json.dumps(to).encode()))
+        answer: dict[str, Any] = {"error": "the wait for it is over"}
         try:
             answer = await answered
         finally:
             del self._asked[number]
+            if "error" in answer:
+                self._channels.pop(number, None)
         if "error" in answer:
-            self._writers.pop(number, None)
             raise OSError(answer.get("errno") or 0, answer["error"])
-        self._begin(self._pump(number, reader))
+        self._begin(number, channel)
 
-    def accept(self, number: int, reader: asyncio.StreamReader, writer: Sink) -> None:
+    def accept(self, number: int, streams: JoinedStreams) -> None:
         """The other end has asked for the connection `number`: this is what it is joined with."""
-        self._writers[number] = writer
+        channel = self._channels[number] = _OpenConnection(streams)
         self._send(frame(b"R", number, b"{}"))
-        self._begin(self._pump(number, reader))
+        self._begin(number, channel)
 
     def refuse(self, number: int, error: OSError) -> None:
         """The other end has asked for a connection that cannot be made."""
@@ -154,38 +213,69 @@ class Connections:
         if kind == b"R":
             if (asked := self._asked.get(number)) is not None and not asked.done():
                 asked.set_result(json.loads(content))
-        elif (writer := self._writers.get(number)) is None:
+        elif (channel := self._channels.get(number)) is None:
             return
-        elif kind == b"D":
-            writer.write(content)
+        elif kind == b"W":
+            channel.room += int.from_bytes(content)
+            channel.has_room.set()
         else:
-            del self._writers[number]
-            writer.close()
+            channel.came.put_nowait((kind, content))
 
     def close(self) -> None:
         """Hang up everywhere."""
-        for task in self._tasks:
-            task.cancel()
-        for writer in self._writers.values():
-            writer.close()
+        for channel in self._channels.values():
+            for task in channel.tasks:
+                task.cancel()
+            channel.streams.sink.close()
         for asked in self._asked.values():
             if not asked.done():
                 asked.set_result({"error": "the pipe is closed", "errno": 0})
-        self._writers.clear()
+        self._channels.clear()
 
-    async def _pump(self, number: int, reader: asyncio.StreamReader) -> None:
-        with contextlib.suppress(OSError):
-            while data := await reader.read(PART):
-                await self._before(number)
+    def _begin(self, number: int, channel: _OpenConnection) -> None:
+        works = (self._pump(number, channel), self._hand_on(number, channel))
+        channel.tasks += map(asyncio.ensure_future, works)
+
+    async def _pump(self, number: int, channel: _OpenConnection) -> None:
+        """Send what is read here, as far as the other end has room for it."""
+        streams = channel.streams
+        how = b"" if streams.halves else b"close"
+        try:
+            while data := await streams.reader.read(min(PART, channel.room)):
+                if streams.before is not None:
+                    await streams.before()
+                channel.room -= len(data)
                 self._send(frame(b"D", number, data))
-        self._send(frame(b"E", number))
-        if (writer := self._writers.pop(number, None)) is not None:
-            writer.close()
+                while channel.room <= 0:
+                    channel.has_room.clear()
+                    await channel.has_room.wait()
+        except OSError:
+            how = b"reset"
+        self._send(frame(b"E", number, how))
+        self._over(number, channel, both=bool(how))
 
-    async def _before(self, number: int) -> None:
-        """Overridden where something has to be sent before what is said."""
+    async def _hand_on(self, number: int, channel: _OpenConnection) -> None:
+        """Write what has come, until its end."""
+        sink = channel.streams.sink
+        while True:
+            kind, content = await channel.came.get()
+            if kind == b"E":
+                break
+            with contextlib.suppress(OSError):  # whoever is gone ends what is read too
+                await sink.send(content)
+            self._send(frame(b"W", number, len(content).to_bytes(4)))
+        if content == b"reset":
+            sink.reset()
+        elif not content:
+            sink.end()
+        self._over(number, channel, both=bool(content))
 
-    def _begin(self, work: Any) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _over(self, number: int, channel: _OpenConnection, *, both: bool) -> None:
+        """One way of a connection is over, or both."""
+        channel.open_ways -= 2 if both else 1
+        if channel.open_ways <= 0 and self._channels.get(number) is channel:
+            del self._channels[number]
+            channel.streams.sink.close()
+            for task in channel.tasks:
+                if task is not asyncio.current_task():
+                    task.cancel()

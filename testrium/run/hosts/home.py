@@ -18,9 +18,9 @@ import socket
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path, PurePosixPath
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -38,7 +38,10 @@ from testrium.run.hosts.frames import (
     GREETING,
     HEADER,
     LONGEST,
+    TELEMETRY,
     Connections,
+    JoinedStreams,
+    Sink,
     frame,
     message,
 )
@@ -47,6 +50,9 @@ from testrium.run.supervisor.protocol import Message
 
 if TYPE_CHECKING:
     from ssl import SSLContext
+
+    from testrium.run.faults.links.control import Links
+    from testrium.run.telemetry.control import TelemetryReceiver
 
 #: How long a host may take to answer at first: an ssh that asks nobody, a container that wakes.
 CONNECT_LIMIT_S = 30.0
@@ -69,6 +75,9 @@ _LEAVE_LIMIT_S = 2.0
 _LONGEST_LINE = 200
 
 _SENT_AT_ONCE = 1 << 18
+
+#: So often it is tried whether a unit there listens: nothing tells when it begins to.
+_TRY_AGAIN_S = 0.02
 
 #: Rooms of Testrium that no process of a unit needs.
 _AT_HOME_ONLY = frozenset(
@@ -117,6 +126,10 @@ class RemoteHost(ProcessOwner):
         self._closing = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._connections = Connections(self._write, 2)
+        self._forwarded: dict[str, Forwarded] = {}
+        self._entrances: list[asyncio.Server] = []
+        #: What its wall clock said, each with the times of its CLOCK_MONOTONIC before and after.
+        self.walls: list[tuple[int, int, int]] = []
 
     # Life -------------------------------------------------------------------------------------
 
@@ -158,6 +171,8 @@ class RemoteHost(ProcessOwner):
                     self._write(message("close"))
                     await self._closed.wait()
         self._closing = True
+        for entrance in self._entrances:
+            entrance.close()
         self._connections.close()
         for task in self._tasks:
             task.cancel()
@@ -247,13 +262,47 @@ class RemoteHost(ProcessOwner):
         ours, theirs = socket.socketpair()
         there = await asyncio.open_connection(sock=theirs)
         try:
-            await self._connections.ask(*there, host=host, port=port)
+            await self._connections.ask(
+                JoinedStreams(there[0], Sink(there[1])), host=host, port=port
+            )
         except OSError:
             ours.close()
             there[1].close()
             raise
         name = None if tls is None else host
         return await asyncio.open_connection(sock=ours, ssl=tls, server_hostname=name)
+
+    async def forward(self, name: str, to: Forwarded) -> int:
+        """A port there, for programs there alone, that leads to a port here. Raises HostError."""
+        self._forwarded[name] = to
+        return int((await self.ask("forward", to=name))["port"])
+
+    async def entrance(self, unit: str, port: int) -> int:
+        """A port here, for programs here alone, that leads to the port of a unit there."""
+
+        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self._begin(self._enter(unit, port, reader, writer))
+
+        server = await asyncio.start_server(connected, LOOPBACK, 0)
+        self._entrances.append(server)
+        return int(server.sockets[0].getsockname()[1])
+
+    async def _enter(
+        self, unit: str, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Connect to a unit there, as soon as it listens."""
+        streams = JoinedStreams(reader, Sink(writer), halves=True)
+        while True:
+            try:
+                await self._connections.ask(streams, host=LOOPBACK, port=port, halves=True)
+            except OSError:
+                runs = any(one.launch.unit == unit for one in self._processes.values())
+                if self._failure is not None or not runs or reader.at_eof():
+                    streams.sink.reset()
+                    return
+                await asyncio.sleep(_TRY_AGAIN_S)
+            else:
+                return
 
     async def figures(self, pid: int, keeper: int) -> tuple[list[FarFigures], float]:
         """The processes of a unit there. Raises HostError."""
@@ -472,7 +521,11 @@ class RemoteHost(ProcessOwner):
                 _append(self._files[number][1], content)
                 self._write(frame(b"A", len(content)))
             case b"O":
-                self._begin(self._join_wait(number))
+                asked = json.loads(content)
+                if asked["to"] == "waits":
+                    self._begin(self._join_wait(number))
+                else:
+                    self._begin(self._join_forwarded(number, asked))
             case _:
                 self._connections.take(kind, number, content)
 
@@ -480,6 +533,8 @@ class RemoteHost(ProcessOwner):
         match told["op"]:
             case "clock":
                 self._keep_reading(told, monotonic_ns())
+            case "wall":
+                self._keep_wall(tuple(told["read"]))
             case "opened":
                 self.facts = told
                 assert self._opened is not None
@@ -519,6 +574,13 @@ class RemoteHost(ProcessOwner):
         here.unlink(missing_ok=True)
         self._files[number] = (here, os.open(here, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
 
+    def _keep_wall(self, read: tuple[int, int, int]) -> None:
+        self.walls.append(read)
+        del self.walls[:-_MOST_READINGS]
+        for forwarded in self._forwarded.values():
+            if forwarded.note_wall is not None:
+                forwarded.note_wall(read)
+
     async def _join_wait(self, number: int) -> None:
         """A process there asks the runner something."""
         try:
@@ -526,7 +588,28 @@ class RemoteHost(ProcessOwner):
         except OSError as error:
             self._connections.refuse(number, error)
             return
-        self._connections.accept(number, reader, _HomePaths(writer, self._paths))
+        self._connections.accept(number, JoinedStreams(reader, _HomePaths(writer, self._paths)))
+
+    async def _join_forwarded(self, number: int, asked: dict[str, Any]) -> None:
+        """A process there has connected to a port that leads here."""
+        to = self._forwarded.get(asked["to"])
+        if to is None:
+            self._connections.refuse(number, ConnectionRefusedError("nothing leads there"))
+            return
+        end = socket.socket()
+        try:
+            end.setblocking(False)
+            end.bind((LOOPBACK, 0))
+            if to.note_client is not None:
+                to.note_client(end.getsockname()[1], asked["unit"])
+            await asyncio.get_running_loop().sock_connect(end, (LOOPBACK, to.port))
+            reader, writer = await asyncio.open_connection(sock=end)
+        except OSError as error:
+            end.close()
+            self._connections.refuse(number, error)
+            return
+        sink = Sink(writer) if to.told is None else _AfterTold(writer, to.told)
+        self._connections.accept(number, JoinedStreams(reader, sink, halves=True))
 
     @property
     def _paths(self) -> tuple[bytes, bytes]:
@@ -534,21 +617,46 @@ class RemoteHost(ProcessOwner):
         return tuple(json.dumps(text).encode()[1:-1] for text in (far, str(self._folder.path)))  # type: ignore[return-value]
 
 
-class _HomePaths:
+class Forwarded(NamedTuple):
+    """A port of this machine that processes on another host reach.
+
+    Args:
+        port: where it listens, at 127.0.0.1.
+        note_client: is told from which port a connection comes, and of which unit there it is.
+        note_wall: is told what the wall clock there said, see `RemoteHost.walls`.
+        told: is awaited before bytes are handed on, so that what was noted before is known.
+    """
+
+    port: int
+    note_client: Callable[[int, str | None], None] | None = None
+    note_wall: Callable[[tuple[int, int, int]], None] | None = None
+    told: Callable[[], Awaitable[None]] | None = None
+
+
+class _AfterTold(Sink):
+    """Hands on what comes once its receiver knows what was noted before."""
+
+    def __init__(self, writer: asyncio.StreamWriter, told: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(writer)
+        self._told = told
+
+    async def send(self, data: bytes) -> None:
+        await self._told()
+        await super().send(data)
+
+
+class _HomePaths(Sink):
     """Names files of the run folder, in questions of processes there, as they are called here."""
 
     def __init__(self, writer: asyncio.StreamWriter, paths: tuple[bytes, bytes]) -> None:
-        self._writer = writer
+        super().__init__(writer)
         self._paths = paths
         self._rest = b""
 
-    def write(self, data: bytes) -> None:
+    async def send(self, data: bytes) -> None:
         lines, end, self._rest = (self._rest + data).rpartition(b"\n")
         if end:
-            self._writer.write(lines.replace(*self._paths) + end)
-
-    def close(self) -> None:
-        self._writer.close()
+            await super().send(lines.replace(*self._paths) + end)
 
 
 def _append(fd: int, data: bytes) -> None:
@@ -624,10 +732,57 @@ async def _joined(around: Surroundings, hosts: Mapping[str, RemoteHost]) -> Join
     paths = _sent_paths(scenario)
     far = {}
     for name, host in hosts.items():
-        home = _own_address(host.declared.address)
-        there = around._replace(addresses=_addresses(scenario, home))
-        far[name] = host.surroundings(there, paths)
+        there = _addresses(scenario, _own_address(host.declared.address))
+        there |= dict.fromkeys(around.links, LOOPBACK)  # of each there is a port there
+        far[name] = host.surroundings(around._replace(addresses=there), paths)
     return Joined(around, hosts, far)
+
+
+async def with_links(
+    around: Mapping[str, Surroundings], hosts: Mapping[str, RemoteHost], links: Links
+) -> dict[str, Surroundings]:
+    """Let processes there reach ports through the group's links. Raises HostError.
+
+    Units there are reached from the links over the pipe where their host has no address.
+    """
+    found = {}
+    for name, host in hosts.items():
+        ports: dict[str, dict[str, int]] = {}
+        for unit, linked in around[name].links.items():
+            for port, number in linked.items():
+                link = f"{unit}.{port}"
+                ports.setdefault(unit, {})[port] = await host.forward(
+                    link, Forwarded(number, note_client=links.note_client)
+                )
+        found[name] = around[name]._replace(links=ports)
+        for one in around[name].scenario.units:
+            if one.host == name and host.declared.address is None and one.name in ports:
+                for port, number in around[name].ports[one.name].items():
+                    links.entrances[f"{one.name}.{port}"] = await host.entrance(one.name, number)
+    return found
+
+
+async def with_telemetry(
+    around: Mapping[str, Surroundings],
+    hosts: Mapping[str, RemoteHost],
+    telemetry: TelemetryReceiver,
+    ports: Mapping[str, int],
+) -> dict[str, Surroundings]:
+    """Let processes there send their spans to the group's receiver. Raises HostError.
+
+    Its `ports` are by the clock of those that send: "" is the one of this machine.
+    """
+    found = {}
+    for name, host in hosts.items():
+        to = Forwarded(ports[""])
+        if host.domain in ports:
+            note = partial(telemetry.note_wall, host.domain)
+            for read in host.walls:
+                note(read)
+            to = Forwarded(ports[host.domain], note_wall=note, told=telemetry.told)
+        port = await host.forward(TELEMETRY, to)
+        found[name] = around[name]._replace(otlp=f"http://{LOOPBACK}:{port}")
+    return found
 
 
 async def _opened(host: RemoteHost, scenario: Scenario) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -38,7 +39,7 @@ class TelemetryReceiver:
     """The receiver of one group, from before its setup until after its last unit.
 
         receiver = TelemetryReceiver(surroundings, recorder, supervisor, sockets, on_failure)
-        endpoint = await receiver.open()
+        endpoints = await receiver.open()
         ...
         await receiver.close()
 
@@ -68,11 +69,13 @@ class TelemetryReceiver:
         self._ends: list[End] = []
         self._attempt = 1
         self._seen: dict[str, Any] = {}
-        #: Hosts whose units find the receiver.
-        self.served_hosts: frozenset[str] = frozenset()
+        self._unknown_walls = False
 
-    async def open(self) -> str:
-        """Start the process; the endpoint for exporters. Raises InfraError."""
+    async def open(self, clocks: Iterable[str] = ()) -> dict[str, int]:
+        """Start the process; the port for exporters of this machine ("") and by foreign clock.
+
+        `clocks` are those of other hosts. Raises InfraError.
+        """
         if not all(map(_is_installed, _NEEDED)):
             raise InfraError("[otlp] needs more packages: pip install 'testrium[otlp]'")
         await self._process.open(self._scenario.mode)
@@ -87,9 +90,24 @@ class TelemetryReceiver:
                 "op": "open",
                 "rules": [_told(rule, self._declared) for rule in self._declared.rules],
                 "folders": {name: str(folder.unit(name)) for name in names},
+                "clocks": [*clocks],
             },
         )
-        return f"http://127.0.0.1:{opened['port']}"
+        ports: dict[str, int] = opened["ports"]
+        return ports
+
+    def note_wall(self, clock: str, read: tuple[int, int, int]) -> None:
+        """The wall clock of another host said so much between two times of its `clock`."""
+        if self._process.is_open:
+            self._process.tell({"op": "wall", "domain": clock, "read": read})
+            self._unknown_walls = True
+
+    async def told(self) -> None:
+        """Wait until the process knows of all that was noted."""
+        if self._unknown_walls and self._process.is_open:
+            self._unknown_walls = False
+            with contextlib.suppress(InfraError):  # whoever runs the group hears it too
+                await self._call("known")
 
     async def begin(
         self, unit: str, start: int, attempt: int, env: Mapping[str, str], started_ns: int
@@ -193,10 +211,6 @@ class TelemetryReceiver:
 
     def _failures(self, unit: str) -> Iterator[str]:
         env, batches = self._env.get(unit, {}), self._seen.get("batches", {})
-        hosts = {one.name: one.host for one in self._scenario.units}
-        host = hosts.get(unit)
-        if host is not None and host not in self.served_hosts:
-            yield f"{unit} runs on the host {host}, which does not reach the OTLP receiver"
         if unit in self._seen.get("sampled", ()):
             yield f"{unit} samples: the trace state of its spans says so"
         elif sampler := _sampler(env):

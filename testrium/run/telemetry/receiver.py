@@ -14,6 +14,7 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from testrium.checks.patterns import TookTooLongError, at_most
@@ -123,13 +124,19 @@ class Receiver:
         self.sampled: set[str] = set()
 
     def answer(
-        self, method: str, path: str, kind: str, encoding: str, body: bytes
+        self,
+        method: str,
+        path: str,
+        kind: str,
+        encoding: str,
+        body: bytes,
+        clock: WallClock | None = None,
     ) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers and body of the answer."""
+        """Status, headers and body of the answer; `clock` is that of another host."""
         kind = kind.partition(";")[0].strip().lower()
         try:
             signal = check_head(method, path, kind)
-            return 200, {"Content-Type": kind}, self._taken(signal, kind, encoding, body)
+            return 200, {"Content-Type": kind}, self._taken(signal, kind, encoding, body, clock)
         except Refused as refused:
             return self.refusal(refused, kind)
 
@@ -150,7 +157,9 @@ class Receiver:
             told = json.dumps({"message": text.decode(errors="replace")}).encode()
         return refused.status, headers | {"Content-Type": kind}, told
 
-    def _taken(self, signal: str, kind: str, encoding: str, body: bytes) -> bytes:
+    def _taken(
+        self, signal: str, kind: str, encoding: str, body: bytes, clock: WallClock | None
+    ) -> bytes:
         body = unpacked(body, encoding.strip().lower(), self.limits.unpacked)
         try:
             found = decoded(signal, kind, body, self._find_sender)
@@ -159,7 +168,7 @@ class Receiver:
         if not self._bucket.take(len(found.records)):
             raise Refused(429, f"more than {self.limits.per_s} records per second", again_s=1)
         self._note(found)
-        self._write(self._collector.add(found.records, time.monotonic_ns()))
+        self._write(self._collector.add(found.records, time.monotonic_ns(), clock))
         return response(signal, kind, found)
 
     def _note(self, found: Decoded) -> None:
@@ -208,20 +217,26 @@ class _Process:
         self._paths = {unit: str(folder) for unit, folder in opened["folders"].items()}
         self._starts = {(unit, 1) for unit in self._paths}
         self._clock = WallClock()
+        self._clocks = {domain: WallClock(domain) for domain in opened["clocks"]}
         self._outer: set[tuple[str, str]] = set()
         rules = [Rule(**rule) for rule in opened["rules"]]
         self._collector = Collector(rules, self._clock, self._outer)
         self._receiver = Receiver(self._collector, self._sender, self._write, ReceiverLimits())
         self._waiting = 0  # bytes of bodies that are being read
+        self._servers: list[asyncio.Server] = []
         self._connections: set[asyncio.Task[None]] = set()
         self._ticking: asyncio.TimerHandle | None = None
 
     async def open(self) -> None:
         self._measure()
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0, limit=_CHUNK)
-        port = self._server.sockets[0].getsockname()[1]
+        ports = {}
+        for domain, clock in {"": None, **self._clocks}.items():
+            connected = partial(self._connected, clock)
+            server = await asyncio.start_server(connected, "127.0.0.1", 0, limit=_CHUNK)
+            self._servers.append(server)
+            ports[domain] = server.sockets[0].getsockname()[1]
         self._tick()
-        self.tell("open", port=port)
+        self.tell("open", ports=ports)
 
     def obey(self, message: dict[str, Any]) -> None:
         """Do what the runner says."""
@@ -231,11 +246,16 @@ class _Process:
                 self._starts.add((unit, start))
                 self._outer.add((message["trace"], message["span"]))
                 self.tell("done", id=message["id"])
+            case "wall":
+                self._clocks[message["domain"]].measured(*message["read"])
+            case "known":
+                self.tell("done", id=message["id"])
             case "flush":
                 self._flush()
                 self.tell("done", id=message["id"], **self._seen())
             case "finish":
-                self._server.close()
+                for server in self._servers:
+                    server.close()
                 for connection in self._connections:
                     connection.cancel()
                 self._flush()
@@ -302,13 +322,18 @@ class _Process:
 
     # Connections --------------------------------------------------------------------------------
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _connected(
+        self,
+        clock: WallClock | None,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)
         try:
             with contextlib.suppress(ConnectionError, asyncio.CancelledError):
-                await self._converse(reader, writer)
+                await self._converse(clock, reader, writer)
         except TookTooLongError as error:
             self.tell("failed", reason=f"the patterns of [otlp] took too long: {error}")
         except OSError as error:
@@ -317,7 +342,12 @@ class _Process:
             self._connections.discard(task)
             writer.close()
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _converse(
+        self,
+        clock: WallClock | None,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
         """Answer the requests of one connection."""
         import h11
 
@@ -338,7 +368,7 @@ class _Process:
                     self._measure()
                     with at_most(_PATTERNS_S):
                         encoding = head.get("content-encoding", "")
-                        answer = self._receiver.answer(method, path, kind, encoding, body)
+                        answer = self._receiver.answer(method, path, kind, encoding, body, clock)
             except h11.RemoteProtocolError as error:
                 invalid = Refused(error.error_status_hint, f"invalid HTTP: {error}")
                 answer = self._receiver.refusal(invalid, "")

@@ -177,10 +177,12 @@ class WallClock:
     """What a wall clock said at which times of CLOCK_MONOTONIC.
 
     Between two measurements its offset is taken to be between theirs, or where a step lies between
-    them one of both: times become intervals, and a step makes them wider.
+    them one of both: times become intervals, and a step makes them wider. `domain` is the name of
+    that CLOCK_MONOTONIC where it is the one of another host, which is known by what it said alone.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, domain: str | None = None) -> None:
+        self.domain = domain
         #: begin, end (CLOCK_MONOTONIC), least and largest offset in between
         self._spans: list[tuple[int, int, int, int]] = []
         self._last: tuple[int, int, int] | None = None
@@ -201,6 +203,12 @@ class WallClock:
                 self._spans[-1] = joined
                 return
         self._spans.append(span)
+
+    def latest_ns(self, now_ns: int) -> int:
+        """The latest time that it can have been there by now, of the runner's CLOCK_MONOTONIC."""
+        if self.domain is None:
+            return now_ns
+        return self._spans[-1][1] if self._spans else self._last[0] if self._last else 0
 
     def bounds(self, wall_ns: int, resolution_ns: int, before_ns: int) -> tuple[int, int]:
         """Between which times of CLOCK_MONOTONIC it was so late, and not after `before_ns`."""
@@ -285,16 +293,19 @@ class Collector:
         """Whether events are held."""
         return bool(self._waiting)
 
-    def add(self, records: Iterable[Record], arrived_ns: int) -> list[EventLine]:
+    def add(
+        self, records: Iterable[Record], arrived_ns: int, clock: WallClock | None = None
+    ) -> list[EventLine]:
         """The events that are ready now, of these records and of earlier ones.
 
-        What was sent twice, as exporters do that had no answer, counts once.
+        `clock` is that of their host, where it is another one. What was sent twice, as exporters do
+        that had no answer, counts once.
         """
         ready: list[EventLine] = []
         for record in records:
             if self._is_repeated(record):
                 continue
-            lines = list(self._lines(record, arrived_ns))
+            lines = list(self._lines(record, arrived_ns, clock or self._clock))
             begins: tuple[SpanId, ...]
             if isinstance(record, SpanRecord):
                 me = record.trace_id, record.span_id
@@ -350,7 +361,7 @@ class Collector:
             self._logs.popitem(last=False)
         return False
 
-    def _lines(self, record: Record, arrived_ns: int) -> Iterator[EventLine]:
+    def _lines(self, record: Record, arrived_ns: int, clock: WallClock) -> Iterator[EventLine]:
         sender = record.sender
         for number, rule in enumerate(self._rules):
             groups = rule.groups(record)
@@ -361,14 +372,19 @@ class Collector:
                 self.strangers.add(sender.service)
                 continue
             self.senders[number].add(sender.unit)
-            fields = self._fields(rule, record, groups, arrived_ns)
+            fields = self._fields(rule, record, groups, arrived_ns, clock)
             owner = sender.unit or unit
             if owner != unit:
                 fields["unit"] = unit
             yield EventLine(owner, sender.start, fields)
 
     def _fields(
-        self, rule: Rule, record: Record, groups: Mapping[str, str], arrived_ns: int
+        self,
+        rule: Rule,
+        record: Record,
+        groups: Mapping[str, str],
+        arrived_ns: int,
+        clock: WallClock,
     ) -> dict[str, Any]:
         def value(name: str) -> object:
             return groups[name] if name in groups else record.value(name)
@@ -379,8 +395,10 @@ class Collector:
         else:
             wall_ns = record.time_ns
             coarse = resolution_ns(wall_ns)
-        low_ns, high_ns = self._clock.bounds(wall_ns, coarse, arrived_ns)
+        low_ns, high_ns = clock.bounds(wall_ns, coarse, clock.latest_ns(arrived_ns))
         fields: dict[str, Any] = {"step": rule.step, "type": rule.type}
+        if clock.domain is not None:
+            fields["domain"] = clock.domain
         if rule.key is not None:
             try:
                 key = filled_value(rule.key, value)

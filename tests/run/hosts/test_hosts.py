@@ -5,6 +5,8 @@ The other host is this machine behind a shell: its supervisor, folder and files 
 
 from __future__ import annotations
 
+import contextlib
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -197,3 +199,107 @@ def test_use_stacks_and_processes_of_a_hanging_unit_come_from_its_host(
     assert outcome.unit("worker")["peak_children"] == 1
     told = Path(outcome.group["run_dir"], "diagnostics.txt").read_text()
     assert "sleep 1000" in told.partition("processes, at")[2].partition("threads (")[0]
+
+
+CODE_OF_NETWORKS = """
+    import json, os, socket, time, urllib.request
+
+    def place(name):
+        return os.environ["TESTRIUM_ADDRESS_BROKER"], int(os.environ[name])
+
+    def broker():
+        with socket.create_server(("127.0.0.1", int(os.environ["TESTRIUM_PORT_IN"]))) as server:
+            while True:
+                wire, _ = server.accept()
+                with wire, wire.makefile("rwb", buffering=0) as lines:
+                    for line in lines:
+                        lines.write(b"PONG\\r\\n" if line.startswith(b"PING") else b"")
+
+    def shop():
+        with socket.create_connection(place("TESTRIUM_PORT_BROKER_IN")) as wire:
+            wire.sendall(b"PUB orders 2\\r\\nk1\\r\\nPING\\r\\n")
+            wire.shutdown(socket.SHUT_WR)
+            assert wire.recv(99) == b"PONG\\r\\n"
+        now = str(time.time_ns())
+        span = {"traceId": "5" * 32, "spanId": "e" * 16, "name": "told",
+                "startTimeUnixNano": now, "endTimeUnixNano": now}
+        resource = [{"key": name, "value": {"stringValue": value}} for name, value in
+                    (one.split("=") for one in os.environ["OTEL_RESOURCE_ATTRIBUTES"].split(","))]
+        body = {"resourceSpans": [{"resource": {"attributes": resource},
+                                   "scopeSpans": [{"spans": [span]}]}]}
+        url = os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] + "/v1/traces"
+        asked = urllib.request.Request(url, json.dumps(body).encode(),
+                                       {"Content-Type": "application/json"})
+        urllib.request.urlopen(asked).close()
+"""
+
+#: Networks of their own, in which there is nothing but 127.0.0.1, and a clock of its own.
+ALONE = 'ip link set lo up && exec sh -c "$1"'
+
+
+def may_be_alone(*options: str) -> bool:
+    """Whether this process may make such a network."""
+    command = ["unshare", "--net", *options, "sh", "-c", ALONE, "sh", "true"]
+    with contextlib.suppress(OSError):
+        return not subprocess.run(command, capture_output=True).returncode
+    return False
+
+
+@pytest.mark.skipif(
+    not may_be_alone("--time", "--fork"), reason="no right to make a network and a clock"
+)
+def test_spans_links_and_taps_come_over_the_pipe_of_hosts_without_another_way(
+    workplace: Workplace,
+) -> None:
+    clock = ["--time", "--monotonic", "3600", "--fork"]
+    shell = ["sh", "-c", ALONE, "sh"]
+    workplace.group(
+        {
+            "broker": """
+                host = "far"
+                entrypoint = "test_case:broker"
+                quiet = true
+                ports = ["in"]
+                ready = {tcp = "${port.in}"}
+            """,
+            "shop": """
+                host = "edge"
+                entrypoint = "test_case:shop"
+                unit_dependencies = ["broker"]
+            """,
+        },
+        CODE_OF_NETWORKS,
+        tables=f"""
+    [hosts.far]
+    connect = {json.dumps(["unshare", "--net", *shell])}
+    python = '{sys.executable}'
+    [hosts.edge]
+    connect = {json.dumps(["unshare", "--net", *clock, *shell])}
+    python = '{sys.executable}'
+    [otlp]
+    key = "k1"
+    [[otlp.spans]]
+    span = "told"
+    at = "shop:told"
+    [[taps]]
+    link = "broker.in"
+    protocol = "nats"
+    [[taps.probes]]
+    match = {{ command = "PUB" }}
+    at = "${{client}}:queued"
+    key = "${{payload}}"
+    [[faults]]
+    link = "broker.in"
+    do = "latency"
+    value = "30ms"
+    [[circuits]]
+    name = "order"
+    route = ["shop:queued", "shop:told"]
+    keys = "1"
+    within = "9s"
+    """,
+    )
+    outcome = workplace.run("group")
+    assert (outcome.exit_code, outcome.codes) == (0, []), outcome.stdout
+    [circuit] = outcome.group["circuits"]
+    assert 60 <= circuit["max_ms"] < 9000  # there and back through the link, on one clock

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -151,14 +150,3 @@ def test_wildcard_in_the_name_of_a_span_is_told_as_an_expression(tmp_path: Path)
     made._seen = {"unwanted": ["process o1"]}
     said = "no span matched span = 'process*': it is a regular expression; write 'process.*'"
     assert made.unmatched() == [("done", said)]
-
-
-def test_unit_on_a_host_that_does_not_reach_the_receiver_is_told(tmp_path: Path) -> None:
-    made = receiver(tmp_path)
-    shop, db = made._scenario.units
-    made._scenario = made._scenario._replace(units=(replace(shop, host="far"), db))
-    assert reasons(made) == [
-        "shop: shop runs on the host far, which does not reach the OTLP receiver"
-    ]
-    made.served_hosts = frozenset(("far",))
-    assert reasons(made) == []

@@ -280,10 +280,12 @@ def test_http_is_answered_and_what_is_none_refused(
         writer = cast("Any", SimpleNamespace(write=lambda line: told.append(line.decode())))
         rules = [{"is_span": True, "pattern": "s", "unit": "", "step": "done", "type": "Default"}]
         (tmp_path / "shop").mkdir()
-        opened = {"folders": {"shop": str(tmp_path / "shop")}, "rules": rules}
+        opened = {"folders": {"shop": str(tmp_path / "shop")}, "rules": rules, "clocks": []}
         process = receiver_process._Process(opened, writer)
         await process.open()
-        reader, client = await asyncio.open_connection("127.0.0.1", json.loads(told[0])["port"])
+        reader, client = await asyncio.open_connection(
+            "127.0.0.1", json.loads(told[0])["ports"][""]
+        )
         client.write(sent)
         client.write_eof()
         answer = await asyncio.wait_for(reader.read(), 20)

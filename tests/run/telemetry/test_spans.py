@@ -221,6 +221,18 @@ def test_time_that_was_not_is_anywhere_before_its_arrival() -> None:
     assert calm_clock().bounds(10**18, 1, 7_000) == (100, 7_000)
 
 
+def test_span_of_another_host_has_times_of_the_clock_there() -> None:
+    there = WallClock("there")
+    for now in (10**12, 10**12 + 10**9):  # later than the runner's clock, which is not asked
+        there.measured(now, now + AHEAD, now + 1)
+    wall_ns = 10**12 + 500_000_123 + AHEAD
+    collector = Collector([rule(key="k")], calm_clock())
+    [line] = collector.add([span(start_ns=wall_ns, end_ns=wall_ns)], 5_000_000_000, there)
+    assert line.fields["domain"] == "there"
+    low_ns, high_ns = line.fields["t_low_ns"], line.fields["t_ns"]
+    assert low_ns <= wall_ns - AHEAD <= high_ns <= low_ns + 10
+
+
 def test_clock_that_counts_milliseconds_has_times_as_wide() -> None:
     coarse = span(start_ns=5_000_000_000, end_ns=5_000_123_456)
     (line,) = collected(coarse)

@@ -14,7 +14,7 @@ from testrium.declared.taps import CLIENT, MESSAGES, PROTOCOLS, Tap
 from testrium.errors import InfraError
 from testrium.loaded_by_name import LINKS, TAPS
 from testrium.record.recorder import Recorder, injected
-from testrium.run.environment import Surroundings
+from testrium.run.environment import LOOPBACK, Surroundings
 from testrium.run.faults.links.copies import CONTROL
 from testrium.run.folder import PRIVATE_FOLDER, RunFolder
 from testrium.run.own_process import OwnProcess, OwnProgram
@@ -52,6 +52,8 @@ class Links:
     ) -> None:
         #: Is asked before what was sent through a held link may pass; set before it is opened.
         self.hold: Callable[[str, int, str], Awaitable[None]] | None = None
+        #: By link, the port of this machine that leads to its unit on a host without an address.
+        self.entrances: dict[str, int] = {}
         self._scenario = scenario
         self._surroundings = surroundings
         self._recorder = recorder
@@ -89,6 +91,8 @@ class Links:
             for unit, names in links.items()
             for name, port in names.items()
         }
+        for link, entrance in self.entrances.items():
+            ports[link][1:] = entrance, ""
         await self._process.ask("open", {"op": "open", "links": ports})
         if self._taps is not None:
             await self._process.ask("tapped", {"op": "tap", **self._taps.wanted})
@@ -116,6 +120,11 @@ class Links:
         """A unit, or setup, tests or teardown, has got this process."""
         if self._taps is not None:
             self._taps.note_process(unit, (process.pid, process.keeper))
+
+    def note_client(self, port: int, unit: str | None) -> None:
+        """What connects from this port of this machine does so for a unit on another host."""
+        if self._taps is not None:
+            self._taps.note_client(f"{LOOPBACK}:{port}", unit)
 
     async def read_all(self) -> None:
         """Store the probes of everything that has passed until now."""
@@ -241,6 +250,10 @@ class _Taps:
     def note_process(self, unit: str, pids: tuple[int, ...]) -> None:
         if self._process.is_open:
             self._process.tell({"op": "process", "unit": unit, "pids": pids})
+
+    def note_client(self, peer: str, unit: str | None) -> None:
+        if self._process.is_open:
+            self._process.tell({"op": "client", "peer": peer, "unit": unit})
 
     async def read_all(self, links: OwnProcess) -> None:
         """Wait until everything is read that has passed the links."""

@@ -6,6 +6,7 @@ connects back to the runner. One JSON line each:
 
     {"op": "open", "path": P, "taps": [...]}    -> {"event": "open", "address": A}
     {"op": "process", "unit": "shop", "pids": [...]}    a unit has got a process
+    {"op": "client", "peer": "127.0.0.1:P", "unit": "shop" or null}    one on another host connects
     {"op": "files", "paths": [...]}             -> {"event": "files"}; probes go there from now on
     {"op": "close"}                             -> {"event": "closed"}
                                                 -> {"event": "mark", "id": 7} all before it is read
@@ -88,6 +89,8 @@ async def _serve(address: str) -> None:
                 tell("open", address=where)
             case "process":
                 units.add(message["unit"], message["pids"])
+            case "client":
+                units.add_client(message["peer"], message["unit"])
             case "files":
                 for tap, file in zip(taps, message["paths"], strict=True):
                     tap.write_to(file)
@@ -107,11 +110,25 @@ class _Units:
 
     def __init__(self) -> None:
         self._units: dict[int, str] = {}
+        self._clients: dict[str, str | None] = {}
         self.on_news: Callable[[], None] = lambda: None
 
     def add(self, unit: str, pids: list[int]) -> None:
         self._units |= dict.fromkeys(pids, unit)
         self.on_news()
+
+    def add_client(self, peer: str, unit: str | None) -> None:
+        """The next connection from there is that of a unit on another host, or of none."""
+        self._clients[peer] = unit
+        self.on_news()
+
+    def is_elsewhere(self, peer: str) -> bool:
+        """Whether the client that connects from there is on another host."""
+        return peer in self._clients
+
+    def client(self, peer: str) -> str | None:
+        """The unit on another host that has connected from there."""
+        return self._clients.pop(peer)
 
     def of(self, pids: list[int]) -> str | None:
         """The unit of a process, given with those above it."""
@@ -394,6 +411,10 @@ class _Copies(asyncio.Protocol):
         return True
 
     def _find_client(self, connection: _Connection) -> bool:
+        if self._units.is_elsewhere(connection.peer):
+            connection.client = self._units.client(connection.peer)
+            connection.known = True
+            return True
         connection.client = self._units.of(connection.pids)
         late = time.monotonic() - connection.opened_s > _KNOWN_WITHIN_S
         connection.known = connection.client is not None or late
