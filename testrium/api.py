@@ -450,6 +450,7 @@ class OpenRun:
         self._begun: Future[None] = Future()
         self._results: list[GroupResult] = []
         self._over: RunResult | None = None
+        self._broken_by = ""
         self._thread = threading.Thread(target=self._live, name="testrium", daemon=True)
         self._thread.start()
         self._waited(self._begun)
@@ -501,7 +502,7 @@ class OpenRun:
         self._loop.call_soon_threadsafe(self._closing.set)
         self._thread.join()
         if self._over is None:
-            raise InfraError("the run broke down: see the notices")
+            raise InfraError(f"the run broke down: {self._broken_by}")
         return Run(self._over)
 
     def _submitted(self, scenario: Scenario, hold: HeldUnits | None) -> Future[GroupResult]:
@@ -528,7 +529,7 @@ class OpenRun:
             if not self._begun.done():
                 self._begun.set_exception(error)
             else:
-                self._asked.observer.notice(f"{type(error).__name__}: {error}")
+                self._broken_by = f"{type(error).__name__}: {error}"
 
     async def _main(self) -> None:
         from testrium.load.project import find_project

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,11 +77,13 @@ class _Groups:
         self.run: OpenRun | None = None
         self.notices: list[str] = []
         self.said: list[str] = []
+        self.broken = False
         self._is_group: dict[Path, bool] = {}
+        self._why_nothing = ""
         self._found: frozenset[Path] | None = None
-        self._named = _named_paths(config)
         if not _has_paths(config) and (self.wanted or self.paths):
             config.args = [*self._other_args(), *map(str, self._group_files())]
+        self._named = _named_paths(config)
 
     # Collection -------------------------------------------------------------------------------
 
@@ -95,7 +97,7 @@ class _Groups:
         folders = self.paths or [self.cwd]
         return [folder / GROUP_FILE for folder in sorted(self._groups_below(folders))]
 
-    def _groups_below(self, folders: Iterable[Path]) -> frozenset[Path]:
+    def _groups_below(self, folders: list[Path]) -> frozenset[Path]:
         """The folders of the groups there, as `testrium run` finds them."""
         from testrium.errors import TestriumError
         from testrium.load.discover import Search, find_groups
@@ -103,13 +105,17 @@ class _Groups:
         from testrium.load.project import find_project
 
         complaints = Complaints()
+        found: set[Path] = set()
         try:
             search = Search.of(self.cwd.resolve(), find_project(self.cwd), complaints)
-            found = find_groups([Path(path) for path in folders], search)
+            for folder in folders:
+                found.update(one.folder for one in find_groups([folder], search))
             complaints.raise_if_any()
         except TestriumError as error:
             raise pytest.UsageError(f"testrium: {error}") from None
-        return frozenset(one.folder for one in found)
+        if not found:
+            self._why_nothing = search.why_nothing(folders)
+        return frozenset(found)
 
     def is_group(self, folder: Path) -> bool:
         """Whether a folder holds a group, by its files alone."""
@@ -131,8 +137,10 @@ class _Groups:
 
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
         """pytest: the code of a group is for its processes; tests in it were named or are left."""
-        if collection_path.name == GROUP_FILE or collection_path.is_dir():
+        if collection_path.name == GROUP_FILE:
             return None
+        if collection_path.is_dir():  # pytest would import its conftest.py
+            return True if self._is_left_out(collection_path) else None
         group = self._group_of(collection_path)
         if group is None:
             return None
@@ -143,18 +151,42 @@ class _Groups:
         )
         return None if named_inside else True
 
+    def _is_left_out(self, folder: Path) -> bool:
+        """Whether a folder is a group of which nothing is collected."""
+        return (
+            folder != self.config.rootpath
+            and self.is_group(folder)
+            and not self._is_asked_for(folder)
+            and not any(folder in (path, *path.parents) for path in [*self.paths, *self._named])
+        )
+
+    def _is_asked_for(self, group: Path) -> bool:
+        return self.wanted or any(path in (group, *group.parents) for path in self.paths)
+
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> _GroupFile | None:
         """pytest: collect a group by its config.toml."""
         if file_path.name != GROUP_FILE or not self.is_group(file_path.parent):
             return None
-        if not self.wanted and not any(path in file_path.parents for path in self.paths):
+        if not self._is_asked_for(file_path.parent):
             return None
+        if file_path.parent.resolve() not in self._found_groups():
+            return None  # .testriumignore, or none of it
+        return _GroupFile.from_parent(parent, path=file_path)
+
+    def _found_groups(self) -> frozenset[Path]:
         if self._found is None:
             below = [path if path.is_dir() else path.parent for path in self._named or [self.cwd]]
             self._found = self._groups_below([*below, *self.paths])
-        if file_path.parent.resolve() not in {folder.resolve() for folder in self._found}:
-            return None  # .testriumignore, or none of it
-        return _GroupFile.from_parent(parent, path=file_path)
+        return self._found
+
+    @pytest.hookimpl(tryfirst=True)  # before -k and -m leave some out
+    def pytest_collection_modifyitems(self, session: pytest.Session) -> None:
+        """pytest: say why no group is there, where groups were asked for."""
+        asked = self.wanted or self.paths
+        if asked and not hasattr(self.config, "workerinput") and not session.testsfailed:
+            self._found_groups()
+            if self._why_nothing:
+                self.said.append(f"no group found: {self._why_nothing}")
 
     # The run ----------------------------------------------------------------------------------
 
@@ -182,12 +214,27 @@ class _Groups:
         return Notices()
 
     @pytest.hookimpl(trylast=True)  # after fixtures, which may keep units up
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """pytest: stop fixtures of the run, write its report."""
-        if self.run is None:
-            return
-        run = self.run.close()
         worker = getattr(self.config, "workerinput", {}).get("workerid", "")
+        said = self._closed() if self.run is not None else []
+        self.said += [f"{worker}: {line}" if worker else line for line in said]
+        if self.broken:
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+        if hasattr(self.config, "workeroutput"):
+            self.config.workeroutput["testrium"] = self.said
+            self.config.workeroutput["testrium_broken"] = self.broken
+
+    def _closed(self) -> list[str]:
+        """End the run of this session; what is to be said of it."""
+        from testrium.errors import TestriumError
+
+        assert self.run is not None
+        try:
+            run = self.run.close()
+        except TestriumError as error:
+            self.broken = True
+            return [str(error), *dict.fromkeys(self.notices)]
         shared = {
             unit.name: None
             for group in run.groups
@@ -196,16 +243,17 @@ class _Groups:
         }
         said = [f"run {run.id}: testrium show {run.id}", *dict.fromkeys(self.notices)]
         if shared:
+            worker = hasattr(self.config, "workerinput")
             once = "once per worker session" if worker else "once for the session"
             said.append(f"{', '.join(shared)}: started {once}")
-        self.said = [f"{worker}: {line}" if worker else line for line in said]
-        if hasattr(self.config, "workeroutput"):
-            self.config.workeroutput["testrium"] = self.said
+        return said
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """pytest-xdist: a worker has ended, and tells what it has to say."""
-        self.said += getattr(node, "workeroutput", {}).get("testrium", [])
+        told = getattr(node, "workeroutput", {})
+        self.said += told.get("testrium", [])
+        self.broken = self.broken or told.get("testrium_broken", False)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """pytest: say which run it was."""
@@ -246,12 +294,15 @@ class _Groups:
         Raises TestriumError.
         """
         __tracebackhide__ = True
-        from testrium.errors import UsageError
+        from testrium.errors import TestriumError, UsageError
         from testrium.plan.selection import Selection
         from testrium.session import load, plan
 
-        _, groups = load((str(path),), self.cwd)
-        planned = plan(groups, Selection(all_modes=params is not None))
+        try:
+            _, groups = load((str(path),), self.cwd)
+            planned = plan(groups, Selection(all_modes=params is not None))
+        except TestriumError as error:  # the text is enough: no traceback through what loads
+            raise error.with_traceback(None) from None
         wanted = {name: str(value) for name, value in (params or {}).items()}
         chosen = tuple(
             one
@@ -302,6 +353,8 @@ class _GroupFile(pytest.File):
         except TestriumError as error:
             raise self.CollectError(str(error)) from None
         for scenario in planned:
+            if scenario.group.folder != self.path.parent.resolve():
+                continue  # a group inside of this one has a file of its own
             above, _, _ = scenario.group.id.rpartition("/")
             name = label(scenario).removeprefix(f"{above}/")
             item: _GroupItem = _GroupItem.from_parent(self, name=name, scenario=scenario)
@@ -356,9 +409,13 @@ class _GroupItem(pytest.Item):
         """pytest: the evidence in place of a traceback."""
         from testrium.errors import TestriumError
 
-        if isinstance(excinfo.value, GroupFailedError | TestriumError):
-            return str(excinfo.value)
-        return super().repr_failure(excinfo, style)
+        if not isinstance(excinfo.value, GroupFailedError | TestriumError):
+            return super().repr_failure(excinfo, style)
+        shown = excinfo.getrepr(style="value")
+        if shown.reprcrash is not None:  # what the summary, --tb=line and JUnit have of it
+            shown.reprcrash.path, shown.reprcrash.lineno = str(self.path), 1
+            shown.reprcrash.message = str(excinfo.value).partition("\n")[0]
+        return shown
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """pytest: where it is declared."""
@@ -437,7 +494,11 @@ def testrium_units(pytestconfig: pytest.Config) -> Callable[..., AbstractContext
         params: Mapping[str, object] | None = None,
     ) -> Iterator[HeldUnits]:
         __tracebackhide__ = True
-        scenario = groups.scenarios(pytestconfig.rootpath / path, mode, params)[0]
+        from testrium.errors import UsageError
+
+        scenario, *others = groups.scenarios(pytestconfig.rootpath / path, mode, params)
+        if more := [one.id for one in others if one.group.folder != scenario.group.folder]:
+            raise UsageError(f"{path}: holds several groups: {', '.join([scenario.id, *more])}")
         if reason := scenario.skip or scenario.unmet:
             pytest.skip(f"{scenario.id}: {reason}")
         results: list[JudgedGroup] = []

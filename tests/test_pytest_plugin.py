@@ -25,6 +25,8 @@ SENDER = (
 )
 ROUTE = '[verify]\nlinger = 0\n[[circuits]]\nname = "c"\nroute = ["a:sent"{}]\n{}'
 
+TEST = "def test_own(): pass"
+
 Run = Callable[..., pytest.RunResult]
 
 
@@ -76,7 +78,11 @@ def test_each_verdict_has_its_outcome(pytester: pytest.Pytester, run: Run) -> No
     facts = {one.get("name"): one.get("value") for one in cases["good"].iter("property")}
     assert (facts["title"], facts["verdict"]) == ("All is well", "pass")
     assert cases["few"].find("error") is not None
-    assert cases["lossy"].find("failure") is not None
+    failure = cases["lossy"].find("failure")
+    assert failure is not None
+    assert failure.text is not None
+    assert failure.get("message") == "lost at a:got: k1 never reached a:got; last seen at a:sent"
+    assert "rerun  testrium run lossy" in failure.text
     (kept,) = (pytester.path / ".testrium" / "runs").iterdir()  # one run for the session
     assert (kept / "lossy" / "Data.db").is_file()
     failed_again = run("--testrium", "--lf", "lossy/config.toml::lossy")
@@ -111,6 +117,14 @@ def test_files_of_groups_are_not_collected(pytester: pytest.Pytester, run: Run) 
     run("groups/one/test_case.py").assert_outcomes(passed=1)
 
 
+def test_the_conftest_of_a_group_that_is_not_collected_is_not_imported(
+    pytester: pytest.Pytester, run: Run
+) -> None:
+    write_group(pytester.path / "groups" / "one")
+    pytester.makepyfile(**{"groups/one/conftest": "raise RuntimeError", "test_own": TEST})
+    run().assert_outcomes(passed=1)
+
+
 def test_the_setting_names_where_groups_are(pytester: pytest.Pytester, run: Run) -> None:
     write_group(pytester.path / "e2e" / "one")
     write_group(pytester.path / "e2e" / "out")
@@ -125,6 +139,41 @@ def test_the_setting_names_where_groups_are(pytester: pytest.Pytester, run: Run)
     ]
     with_paths = run("e2e", "elsewhere", "--collect-only", "-q")
     assert [line for line in with_paths.outlines if "::" in line] == ["e2e/one/config.toml::one"]
+
+
+def test_groups_lie_beside_or_below_testpaths(pytester: pytest.Pytester, run: Run) -> None:
+    write_group(pytester.path / "tests" / "one", "subgroups = true")
+    write_group(pytester.path / "tests" / "one" / "inner")
+    write_group(pytester.path / "two")
+    pytester.makepyfile(**{"tests/test_own": TEST})
+    pytester.makeini("[pytest]\ntestpaths = tests\n")
+    collected = run("--testrium", "--collect-only", "-q")
+    assert sorted(line for line in collected.outlines if "::" in line) == [
+        "tests/one/config.toml::one",
+        "tests/one/inner/config.toml::inner",
+        "tests/test_own.py::test_own",
+        "two/config.toml::two",
+    ]
+
+
+def test_where_no_group_is_found_the_reason_is_said(pytester: pytest.Pytester, run: Run) -> None:
+    write_group(pytester.path / "one")
+    result = run("--testrium", "one/units")
+    result.stdout.fnmatch_lines(["no group found: one/units lies inside the group 'one': *"])
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def test_what_breaks_the_run_fails_the_session(
+    pytester: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("testrium.session.record_run", full)
+    write_group(pytester.path / "one")
+    result = run("--testrium")
+    result.stdout.fnmatch_lines(["the run broke down: OSError: *No space left on device"])
+    assert result.ret == pytest.ExitCode.INTERNAL_ERROR
 
 
 def test_mistakes_are_errors_of_collection(pytester: pytest.Pytester, run: Run) -> None:
@@ -176,6 +225,13 @@ def test_group_of_a_test(circuit):
     result = circuit("sender", params={"size": 2})
     assert result.passed and [event.step for event in result.events()] == ["sent"]
     assert circuit("sender", mode="INFO").passed
+
+def test_paths_are_of_one_group(circuit, testrium_units):
+    with pytest.raises(Exception, match="nowhere: no such folder"):
+        circuit("nowhere")
+    with pytest.raises(Exception, match="holds several groups: sender.*, service"):
+        with testrium_units("."):
+            pass
 """
 
 
@@ -193,7 +249,7 @@ def test_fixtures_run_groups_and_keep_units_up(pytester: pytest.Pytester, run: R
     write_group(pytester.path / "sender", "", "[matrix]\nsize = [1, 2]\n")
     pytester.makepyfile(test_it=TESTS)
     result = run()
-    result.assert_outcomes(passed=1, failed=2)
+    result.assert_outcomes(passed=2, failed=2)
     result.stdout.fnmatch_lines(
         [
             "*GroupFailedError: vacuous at c: *",
