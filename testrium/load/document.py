@@ -289,12 +289,32 @@ def named_line(folder: Path, table: str, name: str) -> int | None:
 
     None if it is not there now. `table` is "circuits" or "checks".
     """
+    return named_lines(folder / "config.toml").get((table, name))
+
+
+def named_lines(file: Path) -> dict[tuple[str, str], int]:
+    """Table and name -> the line of a TOML file on which the circuit, check, metric … begins.
+
+    Keys of a table count as names. Empty where the file cannot be read now.
+    """
     try:
-        text = (folder / "config.toml").read_text(encoding="utf-8-sig")
-        names = [each.get("name") for each in tomllib.loads(text)[table]]
-        return key_lines(text).get((table, names.index(name)))
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return None
+        text = file.read_text(encoding="utf-8-sig")
+        tables = tomllib.loads(text)
+    except (OSError, ValueError):
+        return {}
+    lines = key_lines(text)
+    found: dict[tuple[str, str], int] = {}
+    for table, content in tables.items():
+        names: list[tuple[str, str | int]] = []
+        if isinstance(content, dict):
+            names = [(name, name) for name in content]
+        elif isinstance(content, list):
+            items = (each.get("name") if isinstance(each, dict) else None for each in content)
+            names = [(name, at) for at, name in enumerate(items) if isinstance(name, str)]
+        for name, at in names:
+            if (number := lines.get((table, at))) is not None:
+                found.setdefault((table, name), number)
+    return found
 
 
 def nearest_line(lines: dict[KeyPath, int], path: KeyPath) -> int | None:

@@ -200,13 +200,13 @@ def _first_line(message: str) -> str:
 #: Independent findings after the root cause that are shown; the rest is counted.
 MOST_FURTHER = 8
 
-#: Lines of a message that has several.
-_MOST_MESSAGE_LINES = 24
-
 #: What did not come from what is above it: shown with its own evidence.
 _INDEPENDENT = frozenset({Code.CHECK, Code.TEST, Code.EXCEPTION})
 
 _KEY_WIDTH = 60
+
+#: Of a line of output: what is longer floods a terminal, and its file has all of it.
+_LINE_WIDTH = 400
 
 #: Findings that follow from one, by name; a page and JSON have all.
 _MOST_FOLLOWING = 20
@@ -311,10 +311,11 @@ def _findings(view: GroupView, symbols: Symbols, width: int | None) -> Iterator[
             yield from _root(finding, symbols, width)
         else:
             yield line()
-            yield line(f"  also {_sentence(finding)}", hanging=4)
-            yield from _rest_of_message(finding, symbols)
+            place = Span(f"  ({finding.declared})" if finding.declared else "", "dim")
+            yield line(f"  also {_sentence(finding)}", place, hanging=4)
+            yield from _lines_of(finding.rest, symbols, width)
             if finding.code in _INDEPENDENT:
-                yield from _output(finding, symbols)
+                yield from _output(finding, symbols, width)
             yield from _folded(finding, indent=4)
     unshown = len(view.findings) - MOST_FURTHER - 1
     if unshown > 0:
@@ -323,17 +324,19 @@ def _findings(view: GroupView, symbols: Symbols, width: int | None) -> Iterator[
 
 
 def _root(finding: FindingView, symbols: Symbols, width: int | None) -> Iterator[Line]:
-    circuit = f"  (circuit {finding.circuit})" if finding.circuit else ""
+    about = [f"circuit {finding.circuit}"] if finding.circuit else []
+    about += [finding.declared] if finding.declared else []
+    declared = f"  ({', '.join(about)})" if about else ""
     style: Style = "warn" if finding.undecided else "bad"
-    yield line("  ", Span(finding.title, style), Span(circuit, "dim"), hanging=4)
-    message = cut(_message(finding), _MESSAGE_WIDTH, symbols.ellipsis)
+    yield line("  ", Span(finding.title, style), Span(declared, "dim"), hanging=4)
+    message = cut(finding.message, _MESSAGE_WIDTH, symbols.ellipsis)
     when = _when(finding.unit) if finding.unit and _says_its_end(finding) else ""
     yield line(f"  {message}", Span(when, "dim"), hanging=2)
-    yield from _rest_of_message(finding, symbols)
+    yield from _lines_of(finding.rest, symbols, width)
     if finding.events:
         yield line()
         yield from _events(finding, symbols, width)
-    yield from _state(finding, symbols)
+    yield from _state(finding, symbols, width)
     if finding.hints:
         yield line()
         for hint in finding.hints:
@@ -354,26 +357,15 @@ def _folded(finding: FindingView, *, indent: int) -> Iterator[Line]:
 
 
 def _sentence(finding: FindingView) -> str:
-    return cut(f"{finding.title}: {_message(finding)}", _MESSAGE_WIDTH)
+    return cut(f"{finding.title}: {finding.message}", _MESSAGE_WIDTH)
 
 
-def _message(finding: FindingView) -> str:
-    """The first line of what a test or a unit raised; else all of it: a key may hold anything."""
-    if finding.code not in _INDEPENDENT:
-        return finding.message
-    return finding.message.partition("\n")[0]
-
-
-def _rest_of_message(finding: FindingView, symbols: Symbols) -> Iterator[Line]:
-    """The other lines, a diff mostly, as they were written."""
-    lines = finding.message.rstrip().split("\n")[1:]
-    if finding.code not in _INDEPENDENT or finding.output[-len(lines) :] == tuple(lines):
-        return  # a traceback ends with them
-    left = len(lines) - _MOST_MESSAGE_LINES
-    if left > 1:
-        lines = [*lines[:_MOST_MESSAGE_LINES], f"{symbols.ellipsis} and {left} more"]
+def _lines_of(lines: Sequence[str], symbols: Symbols, width: int | None) -> Iterator[Line]:
     for text in lines:
-        yield line("    ", Span(f"{symbols.bar} ", "dim"), log_line(text), hanging=6)
+        shown = log_line(text)
+        if width is not None and len(shown) > _LINE_WIDTH:
+            shown = cut(shown, _LINE_WIDTH, symbols.ellipsis)
+        yield line("    ", Span(f"{symbols.bar} ", "dim"), shown, hanging=6)
 
 
 def _events(finding: FindingView, symbols: Symbols, width: int | None) -> Iterator[Line]:
@@ -410,7 +402,7 @@ def _event_row(event: EventView, symbols: Symbols, latest_ms: float, *, keyed: b
     return row
 
 
-def _state(finding: FindingView, symbols: Symbols) -> Iterator[Line]:
+def _state(finding: FindingView, symbols: Symbols, width: int | None) -> Iterator[Line]:
     unit = finding.unit
     if unit is not None:
         lines = [line(f"    {symbols.dot} left behind {leak}", hanging=6) for leak in unit.leaks]
@@ -419,20 +411,18 @@ def _state(finding: FindingView, symbols: Symbols) -> Iterator[Line]:
             lines.insert(0, line(f"    {unit.name} {unit.ended}", ended, hanging=6))
         if lines:
             yield from (line(), *lines)
-    yield from _output(finding, symbols)
+    yield from _output(finding, symbols, width)
 
 
-def _output(finding: FindingView, symbols: Symbols) -> Iterator[Line]:
+def _output(finding: FindingView, symbols: Symbols, width: int | None) -> Iterator[Line]:
     if finding.output:
         yield line()
         yield line("    ", Span(f"{finding.source}:", "dim"))
-        for text in finding.output:
-            yield line("    ", Span(f"{symbols.bar} ", "dim"), log_line(text), hanging=6)
+        yield from _lines_of(finding.output, symbols, width)
     if finding.printed:
         yield line()
         yield line("    ", Span("printed by the test:", "dim"))
-        for text in finding.printed:
-            yield line("    ", Span(f"{symbols.bar} ", "dim"), log_line(text), hanging=6)
+        yield from _lines_of(finding.printed, symbols, width)
     for file in finding.attachments:
         yield line("    ", Span("attached", "dim"), f"  {file}")
 

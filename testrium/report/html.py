@@ -87,6 +87,9 @@ _SLOWEST = 10
 
 _NAME_CELLS = 120
 
+#: Of a message in a table; the finding has more of it.
+_CELL_WIDTH = 300
+
 
 class SlowKey(NamedTuple):
     """A line of the table of the slowest keys; `number` is that of its way on the page."""
@@ -473,6 +476,8 @@ def make_environment() -> Environment:
         megabytes=phrases.megabytes,
         plural=phrases.plural,
         log_line=log_line,
+        cut=cut,
+        first_line=_first_line,
         as_data=htmlsafe_json_dumps,
     )
     environment.globals.update(
@@ -480,6 +485,12 @@ def make_environment() -> Environment:
         symbols=symbols_for("utf-8").verdicts,
     )
     return environment
+
+
+def _first_line(text: str) -> str:
+    """The first line of a message for a table, and a sign that there is more."""
+    first, _, rest = text.strip().partition("\n")
+    return cut(first, _CELL_WIDTH) + (" …" if rest else "")
 
 
 def our_files(**names: Sequence[str]) -> dict[str, str]:

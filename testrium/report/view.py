@@ -13,8 +13,10 @@ from testrium import phrases
 from testrium.declared.checks import Metric
 from testrium.declared.groups import Combination
 from testrium.evidence import CheckResult, End, Event, Finding, TestResult, Use
+from testrium.load.document import named_lines, shown_path
 from testrium.phrases import figure
 from testrium.report import escape, wording
+from testrium.report.json_report import GROUP_FILE, RUN_FILE
 from testrium.results import CircuitResult, GroupResult, Judgement, Measure, MetricResult
 from testrium.tracebacks import without_ours
 from testrium.words import EMPTY, UNKNOWN_CODES, Code, Verdict
@@ -100,8 +102,13 @@ MOST_EVENTS = 14
 
 MOST_OUTPUT_LINES = 12
 
-#: A diff is read from its beginning.
+#: A diff, or a message of several lines, is read from its beginning.
 MOST_CHECK_LINES = 24
+
+#: Their messages are what a user's code says, or a diff: the first line is the sentence.
+MULTILINE = frozenset({Code.CHECK, Code.TEST, Code.EXCEPTION})
+
+_DECLARED_IN = {Code.CHECK: "checks", Code.METRIC: "metrics"}
 
 _ABSENT = frozenset({Code.LOST, Code.MISSING})
 
@@ -145,7 +152,7 @@ class FindingView(NamedTuple):
     """A finding with its evidence. `follow` are the findings that it explains, one short line each.
 
     `key` is the witness where the finding has keys; `key_count` counts also those that are not
-    kept. `source` says where `output` comes from.
+    kept. `source` says where `output` comes from. What is longer than a person reads is cut.
     """
 
     code: str
@@ -162,6 +169,10 @@ class FindingView(NamedTuple):
     output: tuple[str, ...]
     hints: tuple[str, ...]
     follow: tuple[str, ...]
+    #: Where the circuit, check or metric is declared that this finding is about: `config.toml:7`.
+    declared: str = ""
+    #: Further lines of a message that has several.
+    rest: tuple[str, ...] = ()
     #: What a failed test has printed, and the files that it has attached.
     printed: tuple[str, ...] = ()
     attachments: tuple[str, ...] = ()
@@ -220,7 +231,7 @@ class GroupView(NamedTuple):
 
 def view_group(result: GroupResult, *, cwd: Path) -> GroupView:
     """The view of one result; `cwd` is where its command is going to be typed."""
-    builder = _Evidence(result)
+    builder = _Evidence(result, cwd)
     scenario = result.scenario
     return GroupView(
         label=wording.label(scenario),
@@ -319,22 +330,29 @@ def _brief(finding: Finding) -> str:
 class _Evidence:
     """Looks up for each finding what supports it."""
 
-    def __init__(self, result: GroupResult) -> None:
+    def __init__(self, result: GroupResult, cwd: Path) -> None:
+        self._folder = result.scenario.group.folder
+        self._cwd = cwd
+        self._whole = GROUP_FILE if result.scenario.group.save_resume else RUN_FILE
         self._witnesses = result.witnesses
         self._checks = {check.name: check.details for check in result.checks}
         self._tests = {test.name: test for test in result.tests}
+        self._lines: dict[Path, dict[tuple[str, str], int]] = {}
         self.units = {end.unit: _unit(end, result.started_ns) for end in result.ends}
 
     def finding(self, finding: Finding, follow: tuple[str, ...] = ()) -> FindingView:
         events = [self._witnesses[id_] for id_ in finding.events if id_ in self._witnesses]
         unit = self.units.get(finding.unit or "")
         source, output = self._output(finding, events, unit)
+        message, rest, output = self._cut(finding, source, output)
         test = self._tests.get(finding.where) if finding.code is Code.TEST else None
         return FindingView(
             code=finding.code,
             where=finding.where,
             circuit=finding.circuit,
-            message=finding.message,
+            message=message,
+            rest=rest,
+            declared=self._declared(finding),
             key=finding.key,
             keys=finding.keys,
             key_count=finding.number_of_keys,
@@ -349,12 +367,49 @@ class _Evidence:
             attachments=test.attachments if test else (),
         )
 
+    def _cut(
+        self, finding: Finding, source: str, output: tuple[str, ...]
+    ) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+        """The first line of the message, as many others as a person reads, and what it shows.
+
+        A traceback ends with the message: they are shown once.
+        """
+        message = finding.message
+        if finding.code not in MULTILINE:  # a key may hold anything
+            return message, (), output
+        first, *rest = message.rstrip().split("\n")
+        if rest and source == "traceback" and output[-len(rest) :] == tuple(rest):
+            if len(output) <= MOST_OUTPUT_LINES:
+                return first, (), output
+            output = output[: -len(rest)]
+        left = len(rest) - MOST_CHECK_LINES
+        if left > 1:
+            rest = [*rest[:MOST_CHECK_LINES], f"… {left} more lines (see {self._whole})"]
+        return first, tuple(rest), output
+
+    def _declared(self, finding: Finding) -> str:
+        """Where that is declared which is not so; "" where it is not known, or not there now."""
+        table, name, file = "", finding.where, self._folder / "config.toml"
+        if finding.circuit:
+            table, name = "circuits", finding.circuit
+        elif finding.code in _DECLARED_IN:
+            table = _DECLARED_IN[finding.code]
+        elif finding.code is Code.MISSING:
+            table, name = finding.where.partition(":")[0], "events"
+            file = self._folder / "units" / f"{table}.toml"
+        else:
+            return ""
+        if file not in self._lines:
+            self._lines[file] = named_lines(file)
+        line = self._lines[file].get((table, name))
+        return "" if line is None else f"{shown_path(file, self._cwd)}:{line}"
+
     def _output(
         self, finding: Finding, events: Sequence[Event], unit: UnitView | None
     ) -> tuple[str, tuple[str, ...]]:
         """The text that shows most: a traceback if there is one, else the unit's last lines."""
         if finding.code is Code.CHECK:
-            return _shown_details(self._checks.get(finding.where, ()))
+            return self._shown_details(self._checks.get(finding.where, ()))
         if finding.code is Code.TEST:
             test = self._tests.get(finding.where)
             return ("traceback", _frames(test.traceback)) if test and test.traceback else ("", ())
@@ -367,14 +422,14 @@ class _Evidence:
             return "", ()
         return f"last output of {unit.name}", unit.output
 
-
-def _shown_details(lines: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
-    """What a check shows: lines or a diff, and what to call it."""
-    source = "difference" if lines and lines[0].startswith("--- ") else "lines"
-    left = len(lines) - MOST_CHECK_LINES
-    if left > 1:
-        lines = (*lines[:MOST_CHECK_LINES], f"… and {left} more")
-    return source, lines
+    def _shown_details(self, lines: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+        """What a check shows: lines or a diff, and what to call it."""
+        source = "difference" if lines and lines[0].startswith("--- ") else "lines"
+        left = len(lines) - MOST_CHECK_LINES
+        if left > 1:
+            more = f"… {left} more lines (see {self._whole})"
+            lines = (*lines[:MOST_CHECK_LINES], more)
+        return source, lines
 
 
 def _unit(end: End, started_ns: int | None) -> UnitView:

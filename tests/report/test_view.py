@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from testrium.evidence import CheckResult, Event, Finding
+from testrium.evidence import TestResult as Test
 from testrium.report.view import MOST_EVENTS, rerun_command, view_group
 from testrium.results import GroupResult, Judgement
 from testrium.words import Code, Verdict
@@ -156,4 +158,41 @@ def test_a_long_diff_is_cut_and_says_so(
     assert view.source == "difference"
     assert len(view.output) == shown
     assert view.output[:24] == details[:24]
-    assert view.output[-1] == (end or f"… and {lines - 24} more")
+    assert view.output[-1] == (end or f"… {lines - 24} more lines (see summary.json)")
+
+
+def test_a_long_message_is_cut_and_not_shown_twice(lost: GroupResult, cwd: Path) -> None:
+    rows = [f"row {number} differs" for number in range(1, 101)]
+    message = "\n".join(("AssertionError: many", *rows))
+    head = ("Traceback (most recent call last):", '  File "a.py", line 1, in test_a')
+    traceback = "\n".join((*head, message))
+    test = Test("test_a", False, 0.1, message=message, traceback=traceback)
+    result = with_findings(lost, Finding(Code.TEST, "test_a", f"test_a failed: {message}"))
+    (view,) = view_group(result._replace(tests=(test,)), cwd=cwd).findings
+    assert view.message == "test_a failed: AssertionError: many"
+    assert view.rest == (*rows[:24], "… 76 more lines (see summary.json)")
+    assert view.output == (*head, "AssertionError: many")
+
+
+def test_a_finding_names_where_that_is_declared_which_does_not_hold(
+    lost: GroupResult, tmp_path: Path
+) -> None:
+    (tmp_path / "shop/units").mkdir(parents=True)
+    config = '[Configs]\n[[circuits]]\nname = "c"\n[[checks]]\nname = "sum"\n[metrics]\nrows = {}\n'
+    (tmp_path / "shop/config.toml").write_text(config)
+    (tmp_path / "shop/units/db.toml").write_text('[db]\nevents = ["stored"]\n')
+    group = replace(lost.scenario.group, folder=tmp_path / "shop")
+    result = with_findings(
+        lost._replace(scenario=lost.scenario._replace(group=group)),
+        finding(Code.LATE, "a:b", circuit="c"),
+        finding(Code.CHECK, "sum"),
+        finding(Code.METRIC, "rows"),
+        finding(Code.MISSING, "db:stored"),
+        finding(Code.LATE, "a:b", circuit="gone"),
+        finding(Code.CRASH, "db"),
+    )
+    views = view_group(result, cwd=tmp_path).findings
+    config = "shop/config.toml"
+    assert [view.declared for view in views] == [
+        *(f"{config}:2", f"{config}:4", f"{config}:7", "shop/units/db.toml:2", "", "")
+    ]
