@@ -29,9 +29,10 @@ from testrium.words import BAD_VERDICTS, Verdict
 def check_command(paths: tuple[str, ...]) -> int:
     """Validate the groups below PATH (default: the current folder); run nothing.
 
-    Prints every problem as file:line: key: what is wrong. Exit code 3 if there is one, 2 if no
-    group was found.
+    Prints every problem as file:line: key: what is wrong, and a notice for functions that look like
+    tests and are never run. Exit code 3 if there is a problem, 2 if no group was found.
     """
+    from testrium.load.group import unrun_tests
     from testrium.load.units import what_is_missing
     from testrium.session import load, plan
 
@@ -41,7 +42,8 @@ def check_command(paths: tuple[str, ...]) -> int:
     if missing:
         raise ConfigError(tuple(missing))
     plan(groups, Selection())
-    for notice in dict.fromkeys(notice for group in groups for notice in group.notices):
+    notices = [notice for group in groups for notice in (*group.notices, *unrun_tests(group, cwd))]
+    for notice in dict.fromkeys(notices):
         click.echo(f"notice: {notice}")
     units = sum(len(group.units) for group in groups)
     click.echo(f"{plural(len(groups), 'group')}, {plural(units, 'unit')}: no problem")

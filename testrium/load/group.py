@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields as dataclass_fields
 from dataclasses import replace
@@ -23,7 +24,7 @@ from testrium.declared.groups import (
     UnitHost,
 )
 from testrium.declared.quantities import NAME, Variables
-from testrium.errors import UsageError
+from testrium.errors import Problem, UsageError
 from testrium.load.circuits import Stations, read_circuits, read_rules
 from testrium.load.defaults import ADDED, FolderDefaults
 from testrium.load.discover import CONFIG_FILE, Found
@@ -56,6 +57,7 @@ from testrium.load.units import (
 )
 from testrium.load.validate import Table, read, read_list, read_value
 from testrium.phrases import did_you_mean, nearest_word
+from testrium.system.files import regular_text
 from testrium.variables import as_text, escape
 from testrium.words import EMPTY, RESERVED_UNITS
 
@@ -171,6 +173,52 @@ def _functions(body: Iterable[ast.stmt]) -> Iterator[ast.FunctionDef | ast.Async
                     yield from _functions(part)
             case _:
                 pass
+
+
+#: Names of functions that people mean as tests.
+_LIKE_A_TEST = re.compile(
+    r"(?:Test|TEST|tests|[Cc]heck|CHECK|should)_\w|(?:test|check)[A-Z]|\w+_test$"
+)
+
+
+def unrun_tests(group: Group, cwd: Path) -> Iterator[Problem]:
+    """Functions that look like tests, and that neither Testrium runs nor anything names."""
+    folder = group.folder
+    modules: dict[Path, str] = {}
+    texts = []
+    patterns = ("*.py", "*/*.py", "*.toml", "*/*.toml")  # deeper may be a virtual environment
+    for path in sorted(path for pattern in patterns for path in folder.glob(pattern)):
+        try:
+            text = regular_text(path, "replace")
+        except OSError:
+            continue
+        texts.append(text)
+        if path.parent == folder and path.suffix == ".py" and path.stem not in _OTHERS:
+            modules[path] = text
+    of_suites = {
+        (folder / text.partition("::")[0]).resolve()
+        for unit in group.units
+        for text in (unit.paths if unit.kind in _SUITES else ())
+    }
+    for path, text in modules.items():
+        if of_suites & {path.resolve(), folder.resolve()}:
+            continue
+        try:
+            functions = list(_functions(ast.parse(text).body))
+        except (SyntaxError, ValueError):
+            continue
+        for function in functions:
+            name = function.name
+            if function.decorator_list or not _LIKE_A_TEST.match(name) or name in CALLBACKS:
+                continue
+            if sum(len(re.findall(rf"\b{name}\b", each)) for each in texts) > 1:
+                continue  # it is called, or an entrypoint
+            yield Problem(
+                shown_path(path, cwd),
+                function.lineno,
+                name,
+                "looks like a test and is never run: rename it to test_…, or to _… for a helper",
+            )
 
 
 def _test_classes(body: Iterable[ast.stmt]) -> Iterator[tuple[int, str, str]]:

@@ -9,6 +9,7 @@ import pytest
 from testrium.declared.circuits import Circuit, Hop, Rules
 from testrium.declared.groups import Group
 from testrium.declared.units import LogProbe, Readiness, Unit
+from testrium.load.group import unrun_tests
 from testrium.load.units import what_is_missing
 from testrium.loaded_by_name import PLUGIN_UNIT
 from testrium.words import EventType, Place
@@ -434,3 +435,42 @@ def test_a_kind_and_a_readiness_of_the_project_are_called_by_name(workspace: Wor
     kind, ready = workspace.problems()
     assert "pytest, unittest, doctest, manual, echo; got 'ecko'; did you mean 'echo'?" in kind
     assert "must be one of: port-open; got 'port'" in ready
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ("def check_z(): ...", "check_z"),
+        ("def Test_z(): ...", "Test_z"),
+        ("def testZ(): ...", "testZ"),
+        ("def orders_test(): ...", "orders_test"),
+        ("if True:\n    async def check_z(): ...", "check_z"),
+        ("def test_z(): ...", ""),
+        ("def _check_z(): ...", ""),
+        ("def checker(): ...", ""),
+        ("def latest(): ...", ""),
+        ("def check_z(): ...\ndef test_z(): check_z()", ""),  # it is called
+        ("def check_unit(): ...", ""),  # an entrypoint
+        ("@wrapped\ndef check_z(): ...", ""),
+        ("def validate_test(name): ...", ""),
+        ("def tests_results(data): ...", ""),
+        ("class A:\n    def check_z(self): ...", ""),
+    ],
+)
+def test_a_function_that_looks_like_a_test_and_is_never_run(
+    workspace: Workspace, code: str, found: str
+) -> None:
+    workspace.group(u='entrypoint = "units_code:check_unit"')
+    workspace.write({"g/units_code.py": "def check_unit(): ...", "g/more.py": code})
+    problems = list(unrun_tests(workspace.loaded(), workspace.folder))
+    assert [problem.key for problem in problems] == ([found] if found else [])
+    assert {(problem.file, problem.line) for problem in problems} <= {
+        ("g/more.py", 1),
+        ("g/more.py", 2),
+    }
+
+
+def test_a_module_of_a_suite_may_hold_what_looks_like_a_test(workspace: Workspace) -> None:
+    workspace.group(s='kind = "unittest"\npaths = ["more.py"]')
+    workspace.write({"g/more.py": "def check_z(): ..."})
+    assert list(unrun_tests(workspace.loaded(), workspace.folder)) == []
