@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self, TypeVar, cast
 
 from testrium.errors import TestriumError
@@ -204,32 +204,31 @@ class EnvValues:
 
 def env_names(declared: object) -> frozenset[str]:
     """The names in all `${env.NAME}` of a declaration, at any depth."""
-    return frozenset(
-        name
-        for text in _texts(declared)
-        if "${env." in text
-        for name in re.findall(_REFERENCE, text)
-    )
+    found: set[str] = set()
+    left: list[object] = [declared]
+    while left:  # no recursion: a group is a thousand values, nearly all of them of no interest
+        value = left.pop()
+        if value is None or type(value) in _NO_TEXT:
+            continue
+        if isinstance(value, str):
+            if "${env." in value:
+                found.update(re.findall(_REFERENCE, value))
+        elif isinstance(value, Mapping):
+            left += value
+            left += value.values()
+        elif isinstance(value, tuple | list | frozenset | set):
+            left += value
+        elif (fields := getattr(value, "__dataclass_fields__", None)) is not None:
+            left += [getattr(value, name) for name in fields]
+    return frozenset(found)
+
+
+_NO_TEXT = frozenset((bool, int, float))
 
 
 def _standing(value: str) -> str:
     escaped = re.escape(value)
     return escaped if len(value) >= _SURE_CHARACTERS else rf"(?<!\w){escaped}(?!\w)"
-
-
-def _texts(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for name, inner in value.items():
-            yield from _texts(name)
-            yield from _texts(inner)
-    elif isinstance(value, tuple | list | frozenset | set):
-        for inner in value:
-            yield from _texts(inner)
-    elif (fields := getattr(value, "__dataclass_fields__", None)) is not None:
-        for name in fields:
-            yield from _texts(getattr(value, name))
 
 
 def map_texts(value: object, change: Callable[[str], str]) -> object:

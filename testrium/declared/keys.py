@@ -10,7 +10,7 @@ is a dictionary. So every process can use the types, and only the one that loads
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, fields, is_dataclass
 from dataclasses import field as dataclass_field
 from enum import Enum
@@ -53,6 +53,9 @@ class Key(NamedTuple):
     required: bool = False
     default: str = ""
     items: str = "strings"
+
+
+_NOTHING_SPECIAL: Final = Key()
 
 
 class Decided:
@@ -324,14 +327,17 @@ def folded(spelling: str) -> str:
 def field_named(kind: type, spelling: str) -> Field[Any] | None:
     """The field that a key of a table gives, in any spelling."""
     name = _fields_by_spelling(kind, stored=False).get(folded(spelling))
-    return None if name is None else next(each for each in fields(kind) if each.name == name)
+    return None if name is None else kind.__dataclass_fields__[name]  # type: ignore[attr-defined]
 
 
-def keys_of(kind: type) -> Iterator[tuple[Field[Any], str]]:
+def keys_of(kind: type) -> tuple[tuple[Field[Any], str], ...]:
     """The fields that files may give, each with its key."""
-    for field in fields(kind):
-        if not is_decided(field):
-            yield field, key_name(field)
+    return _keys_of(kind)
+
+
+@cache  # each table of a file asks for them, and there may be hundreds of files
+def _keys_of(kind: type) -> tuple[tuple[Field[Any], str], ...]:
+    return tuple((field, key_name(field)) for field in fields(kind) if not is_decided(field))
 
 
 def key_name(field: Field[Any]) -> str:
@@ -341,7 +347,7 @@ def key_name(field: Field[Any]) -> str:
 
 def key_of(field: Field[Any]) -> Key:
     """What is special about a field's key."""
-    return next((each for each in _notes(field) if isinstance(each, Key)), Key())
+    return next((each for each in _notes(field) if isinstance(each, Key)), _NOTHING_SPECIAL)
 
 
 def is_decided(field: Field[Any]) -> bool:

@@ -340,10 +340,9 @@ def check_keys(
             first = given[both[0]].path[-1]
             given[both[1]].wrong(f"conflicts with {first!r}: remove one of them")
     for field, key in keys_of(kind):
-        if known is not None and key_of(field).required and field.name not in known:
+        if known is not None and field.name not in known and key_of(field).required:
             spot.at(key).wrong("is required")
-        inner = table_kind(field.type)
-        if inner is None or field.name not in given:
+        if field.name not in given or (inner := table_kind(field.type)) is None:
             continue
         place = given[field.name]
         value = place.raw

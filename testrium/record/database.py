@@ -9,7 +9,8 @@ import gc
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import cache
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -51,7 +52,9 @@ def open_database(path: str, mode: Literal["wal", "delete"]) -> sqlite3.Connecti
     try:
         if not os.path.exists(path):  # noqa: PTH110 - pathlib is slow to import in a unit
             # SQLite would make it readable for everybody.
-            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+            with open(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600), "wb") as file:  # noqa: PTH123
+                if mode == "wal":  # else another process may be about to make the tables, too
+                    file.write(_empty_database())
         connection = sqlite3.connect(
             path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
         )
@@ -212,6 +215,26 @@ def _bring_up_to_date(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA user_version = {VERSION}")
 
     in_transaction(connection, work)
+
+
+@cache
+def _empty_database() -> bytes:
+    """The file of a database with all tables, made once: that takes as long as a short group.
+
+    b"" where SQLite was built without what gives it; the tables are made in each file then.
+    """
+    if not hasattr(sqlite3.Connection, "serialize"):
+        return b""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as model:
+        _bring_up_to_date(model)
+        content = bytearray(model.serialize())
+    content[_FORMATS] = b"\x02\x02"
+    return bytes(content)
+
+
+#: The bytes of the header that say how a file is written and read: 2 is WAL
+#: (https://sqlite.org/fileformat.html#file_format_version_numbers).
+_FORMATS = slice(18, 20)
 
 
 def _columns(connection: sqlite3.Connection) -> dict[str, str]:

@@ -4,6 +4,7 @@ import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -203,3 +204,20 @@ def test_a_file_from_before_metrics_is_read(tmp_path: Path) -> None:
         connection.execute("DROP TABLE Metrics")
     connection.close()
     assert load_evidence(database).metrics == ()
+
+
+def test_a_store_begins_as_a_file_to_which_the_schema_was_applied(tmp_path: Path) -> None:
+    def read(name: str, mode: Literal["wal", "delete"]) -> list[object]:
+        with closing(open_database(str(tmp_path / name), mode)) as connection:
+            return [
+                connection.execute(query).fetchall()
+                for query in (
+                    "SELECT type, name, sql FROM sqlite_schema",
+                    "PRAGMA user_version",
+                    "PRAGMA integrity_check",
+                )
+            ]
+
+    assert read("copied", "wal") == read("made", "delete")
+    with closing(sqlite3.connect(tmp_path / "copied")) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
