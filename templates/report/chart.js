@@ -9,16 +9,23 @@ const SCALES = {
   B: [["GB", 1e9, 1e9], ["MB", 1e6, 1e6], ["kB", 1e3, 1e3], ["B", 1, 0]],
 };
 
+// A number in few signs, however large or small it is.
+function shortly(value, decimals) {
+  const size = Math.abs(value);
+  return size && (size >= 1e7 || size < 1e-4) ? value.toExponential(1) : value.toFixed(decimals);
+}
+
 // Ticks of 1, 2 or 5 times a power of ten, and what they are called in one unit.
-function valueTicks(most, unit) {
-  const [name, size] = (SCALES[unit] || []).find(([, , from]) => most >= from) || [unit, 1];
-  const rough = most / size / 4 || 1;
+function valueTicks(least, most, unit) {
+  const largest = Math.max(most, -least);
+  const [name, size] = (SCALES[unit] || []).find(([, , from]) => largest >= from) || [unit, 1];
+  const rough = (most - least) / size / 4;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * [1, 2, 5, 10].find((factor) => factor * power >= rough);
-  const decimals = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+  const step = power * [1, 2, 5, 10].find((factor) => factor * power >= rough * 0.999);
+  const decimals = Math.min(20, Math.max(0, -Math.floor(Math.log10(step) + 1e-9)));
   const ticks = [];
-  for (let value = 0; value <= most / size * 1.0001; value += step) {
-    ticks.push([value * size, `${value.toFixed(decimals)} ${name}`.trim()]);
+  for (let number = Math.ceil(least / size / step - 1e-4); number * step <= most / size * 1.0001; number += 1) {
+    ticks.push([number * step * size, `${shortly(number * step, decimals)} ${name}`.trim()]);
   }
   return ticks;
 }
@@ -104,13 +111,15 @@ function drawTrend(figure) {
     if (!width) return;
     const { height, left, top, bottom } = TREND;
     const shown = all.slice(from, to + 1);
-    const most = Math.max(...shown.map((one) => one[1]), data.usual) || 1;
+    const values = [0, data.usual, ...shown.map((one) => one[1])];
+    const least = Math.min(...values);
+    const most = Math.max(...values) || (least < 0 ? 0 : 1);
     const base = height - bottom;
-    const y = (value) => base - (base - top) * value / (most * 1.06);
+    const y = (value) => base - (base - top) * ((value - least) / (most - least) / 1.06);
     const svg = draw("svg", { width, height, "aria-hidden": "true" });
-    for (const [value, words] of valueTicks(most, data.unit)) {
+    for (const [value, words] of valueTicks(least, most, data.unit)) {
       svg.append(draw("line", { class: "axis", x1: left, x2: width - TREND.right, y1: y(value), y2: y(value) }));
-      svg.append(draw("text", { class: "quiet", x: left - 8, y: y(value) + 4, "text-anchor": "end" }, words));
+      svg.append(draw("text", { class: "quiet", x: left - 8, y: y(value) + 4, "text-anchor": "end" }, fitted(words, left - 10)));
     }
     const span = all[to][0] - all[from][0];
     const room = Math.max(2, Math.floor((width - left) / 110));

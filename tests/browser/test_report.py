@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.browser.test_dashboard import serious_faults
+from tests.report.formats.test_html_odd import Draw, render_all
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.browser.conftest import Tab
     from tests.conftest import Workplace
 
@@ -416,6 +419,26 @@ def test_ten_thousand_events_stay_usable(
     if request.config.getoption("--soak"):  # on a machine that does nothing else
         tab.wait(f"{PAINT}.length === 1")
         assert tab.tell(f"{PAINT}[0].startTime") < 1000
+    assert tab.complaints == []
+
+
+#: What no browser can draw: it would say so on the console, and leave it out.
+NOT_DRAWN = """[...document.querySelectorAll("svg *")].filter((one) => {
+  const values = [...one.attributes].map((each) => each.value);
+  return /NaN|Infinity|undefined/.test([...values, one.children.length ? "" : one.textContent]);
+}).length"""
+
+
+def test_odd_results_are_drawn(tmp_path: Path, tab: Tab) -> None:
+    drawn = [Draw(number).result() for number in range(200, 204)]
+    file = tmp_path / "odd.html"
+    file.write_text(render_all(*drawn), encoding="utf-8")
+    tab.open(file.as_uri())
+    tab.tell("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    tab.wait("document.querySelectorAll('.timeline svg, .plot svg').length > 3")
+    tab.tell("document.querySelectorAll('.controls button').forEach((one) => one.click())")
+    assert tab.tell(NOT_DRAWN) == 0
+    assert tab.tell(OVER) == 0
     assert tab.complaints == []
 
 

@@ -138,7 +138,9 @@ def timeline(
     shown = [unit for unit in units if unit.started_s is not None]
     if not shown:
         return None
-    end_s = max([duration_s, *(unit.ended_s or 0.0 for unit in shown)]) or 1.0
+    end_s = max([duration_s, *(unit.ended_s or 0.0 for unit in shown)])
+    if end_s <= 0:  # all of it was over before the group began
+        end_s = 1.0
     probes: dict[str, list[Event]] = {}
     for event in events:
         probes.setdefault(event.owner, []).append(event)
@@ -362,7 +364,8 @@ def distribution(ways: CircuitPaths, result: CircuitResult | None) -> Distributi
         outcome = "" if kept is None else ": met" if kept else ": exceeded"
         text = f"{name} ≤ {phrases.milliseconds(budget)}{outcome}"
         marks.append(LatencyMark(budget, text, "broken" if kept is False else "budget"))
-    least, most = exact[0], max(exact[-1], *(mark.at_ms for mark in marks), exact[-1])
+    drawn = [exact[0], exact[-1], *(mark.at_ms for mark in marks)]
+    least, most = min(drawn), max(drawn)
     wide = least > 0 and most / least > _WIDE
     edges = _power_edges(least, most) if wide else _even_edges(least, most)
     return Distribution(

@@ -98,3 +98,10 @@ def test_ticks_are_round(most: float, texts: list[str]) -> None:
 def test_nothing_to_draw() -> None:
     assert drawn([]) is None
     assert drawn([inf]) is None
+
+
+def test_a_budget_below_every_latency_stands_on_the_axis() -> None:
+    drawing = drawn([10.0, 1000.0], Circuit("c", (), within_ns=100_000))
+    assert drawing is not None
+    assert drawing.wide
+    assert drawing.from_ms <= 0.1 <= drawing.marks[0].at_ms

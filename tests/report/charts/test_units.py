@@ -54,6 +54,10 @@ def test_a_group_of_no_length_has_an_axis() -> None:
     assert drawn(unit("a", 0.0, None, 0.0), duration_s=0.0).end_s > 0
 
 
+def test_units_that_ended_before_the_group_began_have_an_axis() -> None:
+    assert drawn(unit("shared", -9.0, -8.0, -1.0), duration_s=-0.5).end_s > 0
+
+
 def test_a_unit_that_was_started_again_says_so() -> None:
     changes = [("created", 0), ("starting", 0), ("starting", 0.1), ("ready", 0.5)]
     changes += [("starting", 1.0), ("running", 1.5), ("failed", 2.0)]
