@@ -56,6 +56,7 @@ KINDS: Final[dict[str, type[Any]]] = {
         faults.Fault,
         faults.Chaos,
         faults.Explore,
+        groups.Generate,
         checks.Metric,
         histories.OperationHistory,
         telemetry.Telemetry,

@@ -175,6 +175,14 @@ def order_of(scenario: Scenario, seed: int, number: int, points: int) -> Schedul
     return next(islice(drawn, (number - 1) % 50, None), calm_schedule(table))
 
 
+def trace_of(result: GroupResult) -> Trace:
+    """The order of this run, as far as it was written."""
+    if result.run_dir is not None:
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+            return read_trace((result.run_dir / TRACE).read_text(encoding="utf-8"))
+    return Trace()
+
+
 def _request(path: str, cwd: Path, observer: Observer) -> Request:
     return Request(paths=(path,), cwd=cwd, selection=Selection(), observer=observer)
 
@@ -200,11 +208,7 @@ class _Runs:
         self._count += 1
         scenario = self._scenario._replace(schedule=schedule, folder_name=f"run-{self._count}")
         result = await self.session.run_one(scenario)
-        trace = Trace()
-        if result.run_dir is not None:
-            with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
-                trace = read_trace((result.run_dir / TRACE).read_text(encoding="utf-8"))
-        return Ordered(number, schedule, result, trace)
+        return Ordered(number, schedule, result, trace_of(result))
 
     def forget(self, ordered: Ordered) -> None:
         """Remove what a run that told nothing has written."""
@@ -349,13 +353,11 @@ def replay(run: str, cwd: Path, observer: Observer) -> Replayed:
     request = _request(str(stored.group.folder), cwd, observer)
     if stored.generated and not Path(stored.generated).is_file():
         raise UsageError(f"{stored.id} cannot be run again: {stored.generated} is gone")
+    if stored.generated:  # the example is the smallest under these faults
+        scenario = scenario._replace(group=replace(scenario.group, faults=stored.group.faults))
     again = scenario._replace(schedule=stored.schedule, generated=stored.generated)
     result = run_scenario(request, project, again)
-    trace = Trace()
-    run_dir = result.groups[0].run_dir
-    if run_dir is not None:
-        with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
-            trace = read_trace((run_dir / TRACE).read_text(encoding="utf-8"))
+    trace = trace_of(result.groups[0])
     decisions = stored.schedule.decisions if stored.schedule is not None else ()
     return Replayed(folder.name, result, trace, story(decisions, trace.steps))
 

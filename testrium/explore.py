@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import count, pairwise
 from random import Random
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from testrium.declared.faults import Decision, Explore, Schedule
 
 #: Schedules in a row that were drawn before, after which there are probably no others.
 _MOST_REPEATED = 300
+
+T = TypeVar("T", bound=Hashable)
 
 #: Lines of a story.
 MOST_LINES = 12
@@ -155,28 +157,28 @@ def end_of(thread: str) -> str:
 
 
 def fewest(
-    decisions: Sequence[Decision], fails: Callable[[tuple[Decision, ...]], bool], tries: int
-) -> tuple[Decision, ...]:
-    """The fewest decisions that were found to fail still: none of them can be left out.
+    things: Sequence[T], fails: Callable[[tuple[T, ...]], bool], tries: int
+) -> tuple[T, ...]:
+    """The fewest decisions, or faults, that were found to fail still: all of them are needed.
 
     Source: A. Zeller, R. Hildebrandt, Simplifying and Isolating Failure-Inducing Input, IEEE
     Trans. Softw. Eng. 28 (2002), algorithm ddmin.
 
     Args:
-        decisions: some that fail.
+        things: some that fail.
         fails: tries some of them, in their order.
         tries: how often at most.
     """
-    asked: dict[tuple[Decision, ...], bool] = {}
+    asked: dict[tuple[T, ...], bool] = {}
 
-    def still(part: tuple[Decision, ...]) -> bool:
+    def still(part: tuple[T, ...]) -> bool:
         if part not in asked and len(asked) >= tries:
             return False
         if part not in asked:
             asked[part] = fails(part)
         return asked[part]
 
-    kept, parts = tuple(decisions), 2
+    kept, parts = tuple(things), 2
     while len(kept) > 1:
         smaller = next(filter(still, _parts(kept, parts)), None)
         if smaller is not None:
@@ -188,7 +190,7 @@ def fewest(
     return kept
 
 
-def _parts(kept: tuple[Decision, ...], parts: int) -> Iterator[tuple[Decision, ...]]:
+def _parts(kept: tuple[T, ...], parts: int) -> Iterator[tuple[T, ...]]:
     """Each part by itself, then everything but each part."""
     edges = [round(number * len(kept) / parts) for number in range(parts + 1)]
     pairs = list(pairwise(edges))

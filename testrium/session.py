@@ -23,10 +23,10 @@ from testrium.phrases import plural
 from testrium.record.runs import new_run_id
 from testrium.results import EXIT_CODES, GroupResult, Observer, RunOrigin, RunResult, run_verdict
 from testrium.retention import Keep, keep_group, record_run
-from testrium.words import BAD_VERDICTS, Code, Verdict
+from testrium.words import BAD_VERDICTS, EMPTY, Code, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
     from random import Random
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from testrium.plan.scenarios import Shard
     from testrium.plan.selection import Selection
     from testrium.run.group import GroupRun
+    from testrium.run.kept_services import KeptServices
     from testrium.run.services import HeldGroup, Hold, Interrupt, RunServices
     from testrium.run.supervisor.client import Supervisor
     from testrium.verify.expectations import Expectations
@@ -484,6 +485,25 @@ class Session:
             result = await self._keep(result)
         self._report(result)
         return result
+
+    def kept_services(
+        self, scenario: Scenario, names: Iterable[str], folder_name: str
+    ) -> KeptServices:
+        """Services of this group that can stay up from one `run_one` to the next."""
+        from testrium.run.kept_services import KeptServices
+        from testrium.verify.expectations import Expectations
+
+        return KeptServices(scenario, names, self._services, Expectations, folder_name)
+
+    def use_services(self, kept: KeptServices | None) -> None:
+        """Run groups with these, which are open, from now on; None: with their own."""
+        by_name = EMPTY if kept is None else kept.by_name
+        self._services = self._services._replace(kept=by_name)
+
+    async def ended_services(self, kept: KeptServices) -> GroupResult:
+        """Stop them; what that came to."""
+        await kept.close()
+        return await self._judge.judge(kept.scenario, kept.database, self.folder)
 
     async def _try(self, scenario: Scenario, hold: Hold | None) -> GroupResult:
         """Run one scenario once, and judge it."""

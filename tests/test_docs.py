@@ -19,7 +19,7 @@ from testrium.cli.main import COMMANDS, main
 from testrium.declared.checks import Check, Metric
 from testrium.declared.circuits import Circuit, Rules
 from testrium.declared.faults import Chaos, Explore, Fault
-from testrium.declared.groups import Configs, Monitored
+from testrium.declared.groups import Configs, Generate, Monitored
 from testrium.declared.histories import OperationHistory
 from testrium.declared.keys import keys_of
 from testrium.declared.project import ProjectTable
@@ -94,6 +94,7 @@ CONFIG = {
     "verify": Rules,
     "chaos": Chaos,
     "explore": Explore,
+    "generate": Generate,
     "circuits": Circuit,
     "faults": Fault,
     "taps": Tap,

@@ -19,6 +19,10 @@ def stock():
             connection, _ = server.accept()
             for line in connection.makefile():
                 key, operation, value = json.loads(line)
+                if operation == "empty":
+                    items, taken = [], []
+                    connection.sendall(b"[]\n")
+                    continue
                 if operation == "put":
                     items.append(value)
                 elif operation == "take" and items:
@@ -29,6 +33,18 @@ def stock():
                         items.insert(0, back)
                 me.receive("done", key=key)
                 connection.sendall(json.dumps(items).encode() + b"\n")
+
+
+def connected():
+    """A connection to the stock."""
+    return socket.create_connection(("127.0.0.1", int(os.environ["TESTRIUM_PORT_STOCK_TCP"])))
+
+
+def empty():
+    """What `testrium generate` calls between two examples."""
+    with connected() as connection:
+        connection.sendall(b'["", "empty", null]\n')
+        connection.makefile().readline()
 
 
 OPERATIONS = st.one_of(
@@ -43,8 +59,7 @@ def client(operations):
     me = testrium.unit()
     me.probe("began", operations=len(operations))
     expected, taken = [], []
-    address = ("127.0.0.1", int(os.environ["TESTRIUM_PORT_STOCK_TCP"]))
-    with socket.create_connection(address) as connection:
+    with connected() as connection:
         answers = connection.makefile()
         for number, (operation, value) in enumerate(operations):
             key = f"o{number}"

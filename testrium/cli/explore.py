@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from testrium.exploration import Exploration, Explored, Ordered, Race
     from testrium.explore import Chance
     from testrium.report.writer import ReportChoice
+    from testrium.results import GroupResult, RunResult
 
 
 @click.command(name="explore")
@@ -144,8 +145,7 @@ class _RaceTeller:
                 then = ", then" if number < len(race.story) - 1 else ""
                 self._say(f"    {line}{then}")
         self._say()
-        best = race.smallest or race.found
-        self._console.show_group(best.result)
+        self._console.show_group(shown_result((race.smallest or race.found).result, race.run))
         if race.run is not None:
             self._say()
             self._say(f"run {race.run.run}  (testrium replay {race.run.run})")
@@ -163,6 +163,12 @@ class _RaceTeller:
             self._say(f"{explored.failed} of {runs} failed, in {kinds}{undecided} (seed {seed})")
         else:
             self._say(f"{runs}, none failed{undecided} (seed {seed})")
+
+
+def shown_result(found: GroupResult, kept: RunResult | None) -> GroupResult:
+    """The result of the run that is kept, which can be repeated, where that fails too."""
+    again = found if kept is None else kept.groups[0]
+    return again if again.verdict is Verdict.FAIL else found
 
 
 def _percent(chance: float) -> str:

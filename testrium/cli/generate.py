@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from testrium import __version__
+from testrium.chaos import as_table
 from testrium.cli.chaos import QuietObserver, problems_of, write_chosen
 from testrium.cli.completion import PATH
-from testrium.errors import TestriumError
+from testrium.cli.explore import shown_result
+from testrium.errors import ExitCode, TestriumError
 
 if TYPE_CHECKING:
     from testrium.declared.groups import Scenario
-    from testrium.generation import Example, Generated, Generation
+    from testrium.generation import Example, Generated, Generation, StayingUp
 
 
 @click.command(name="generate")
@@ -87,13 +89,21 @@ class _ExampleTeller:
     def _say(self, text: str = "") -> None:
         click.echo(text, file=self._stream)
 
-    def began(self, scenario: Scenario, units: tuple[str, ...]) -> None:
+    def began(self, scenario: Scenario, units: tuple[str, ...], staying: StayingUp) -> None:
         from testrium.phrases import plural
 
         examples = plural(self._generation.examples, "example")
         self._say(
             f"{scenario.id}: up to {examples} for {', '.join(units)}; seed {self._generation.seed}"
         )
+        if staying.names:
+            reset = scenario.group.generate.reset if scenario.group.generate else None
+            self._say(f"between examples {reset} resets {', '.join(staying.names)}")
+        self.starts_anew(staying)
+
+    def starts_anew(self, staying: StayingUp) -> None:
+        if staying.why_not:
+            self._say(f"each example starts its services: {staying.why_not}")
 
     def tried(self, example: Example) -> None:
         if not example.failed or self._failed or example.finding is None:
@@ -109,12 +119,33 @@ class _ExampleTeller:
         for unit, value in text.items():
             self._say(f"    {unit}: {visible(value)}")
 
+    def _tell_needs(self, smallest: Example, generated: Generated) -> None:
+        """Say under which faults it fails, and in which order."""
+        from testrium.chaos import brief
+        from testrium.phrases import plural
+
+        declared = generated.first.faults if generated.first is not None else ()
+        if declared and not smallest.faults:
+            self._say("it fails without the faults of the group too")
+        elif declared:
+            self._say(f"under {len(smallest.faults)} of {plural(len(declared), 'fault')}:")
+            for fault in smallest.faults:
+                self._say(f"    {brief(fault)}")
+        if smallest.schedule is not None and not smallest.schedule.seed:
+            self._say("in this order:" if smallest.story else "in the declared order")
+            for number, line in enumerate(smallest.story):
+                self._say(f"    {line}{', then' if number < len(smallest.story) - 1 else ''}")
+
     def ended(self, generated: Generated, *, plain: bool) -> None:
         from testrium.phrases import plural
         from testrium.report.console import Console, Display
 
         seed, smallest = self._generation.seed, generated.smallest
         undecided = f", {generated.undecided} undecided" if generated.undecided else ""
+        if generated.services is not None:
+            finding = generated.services.judgement.findings[0]
+            self._say(f"the services that stayed up failed at their end: {finding.code} at")
+            self._say(f"{finding.where}: {finding.message}")
         if generated.flaky:
             self._say(f"it did not fail each time: {generated.flaky}")
         if smallest is None:
@@ -124,12 +155,15 @@ class _ExampleTeller:
         self._say()
         self._say(f"the smallest example that fails ({plural(generated.tried, 'run')} in all):")
         self._show(smallest.text)
+        self._tell_needs(smallest, generated)
         self._say()
         console = Console(self._stream, cwd=self._generation.cwd, display=Display(plain=plain))
-        console.show_group(smallest.result)
+        console.show_group(shown_result(smallest.result, generated.run))
         self._say()
         if generated.run is not None:
             self._say(f"run {generated.run.run}  (testrium replay {generated.run.run})")
+            if generated.run.exit_code != ExitCode.FAILURE:
+                self._say(f"it did not fail in this run, which ended with {generated.run.verdict}")
         path = shlex.quote(self._generation.path)
         self._say(f"testrium generate {path} tries this example first from now on")
 
@@ -156,6 +190,7 @@ def _document(
         "first": _example(generated.first) if generated else None,
         "smallest": _example(generated.smallest) if generated else None,
         "flaky": generated.flaky if generated else "",
+        "kept_up": list(generated.staying.names) if generated else [],
         "run": generated.run.run if generated and generated.run else None,
     }
     return json.dumps(document, indent=2) + "\n"
@@ -176,4 +211,6 @@ def _example(example: Example | None) -> dict[str, Any] | None:
             "key": finding.key,
             "message": finding.message,
         },
+        "faults": [as_table(fault) for fault in example.faults],
+        "story": list(example.story),
     }

@@ -22,6 +22,7 @@ from testrium.declared.quantities import (
     FILLED,
     NAME,
     POSITIVE_SECONDS,
+    Entrypoint,
     FilledText,
     Labels,
     Name,
@@ -124,7 +125,9 @@ class Configs:
     SYNONYMS: ClassVar = {"name": "title", "description": "purpose"}
     #: What stands beside this table and not in it.
     BESIDE: ClassVar = {
-        **dict.fromkeys(("verify", "env", "matrix", "chaos", "explore", "otlp"), "[{}]"),
+        **dict.fromkeys(
+            ("verify", "env", "matrix", "chaos", "explore", "generate", "otlp"), "[{}]"
+        ),
         **dict.fromkeys(("circuits", "checks", "faults", "taps", "metrics"), "[[{}]]"),
         **dict.fromkeys(("histories", "monitor"), "[[{}]]"),
         "hosts": "[hosts.NAME]",
@@ -227,6 +230,16 @@ class Configs:
 
 
 @table
+class Generate:
+    """How `testrium generate` goes from one example to the next: the table `[generate]`."""
+
+    reset: Entrypoint | None = None
+    """`module:function`: services stay up, and this function brings them back to where they began
+    between two examples; without it each example starts them
+    """
+
+
+@table
 class Group(Configs):
     """A folder with `config.toml` and `units/*.toml`, as declared."""
 
@@ -240,6 +253,7 @@ class Group(Configs):
     taps: tuple[Tap, ...] = ()
     chaos: Chaos | None = None
     explore: Explore | None = None
+    generate: Generate | None = None
     checks: tuple[Check, ...] = ()
     metrics: tuple[Metric, ...] = ()
     histories: tuple[OperationHistory, ...] = ()
@@ -317,6 +331,11 @@ class Scenario(NamedTuple):
     schedule: Schedule | None = None
     #: The file with the arguments that were generated for its entrypoints, or "".
     generated: str = ""
+
+    @property
+    def replays(self) -> bool:
+        """Whether it has an order, or a drawn example, which can be repeated."""
+        return self.schedule is not None or bool(self.generated)
 
     @property
     def linked_ports(self) -> Mapping[str, tuple[str, ...]]:

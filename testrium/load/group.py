@@ -19,6 +19,7 @@ from testrium.declared.groups import (
     HOST_REQUIREMENT,
     Combination,
     Configs,
+    Generate,
     Group,
     Monitored,
     UnitHost,
@@ -250,6 +251,7 @@ TABLES: Final = (
     "taps",
     "chaos",
     "explore",
+    "generate",
     "matrix",
     "env",
     "metrics",
@@ -515,12 +517,21 @@ class _Loading:
 
             spot = whole.at("explore")
             tables["explore"] = read_explore(data["explore"], spot, self.stations, files)
+        if "generate" in data:
+            tables["generate"] = self._generate(data["generate"], whole.at("generate"))
         if "monitor" in data:
             taken = [*self.configs["unit_names"], *(each.name for each in self.fixtures)]
             tables["monitors"] = read_monitors(data["monitor"], whole.at("monitor"), taken)
         if "checks" in data:
             tables["checks"] = self._checks(env, params)
         return tables
+
+    def _generate(self, table: Any, spot: Spot) -> Generate:
+        reading = read(Generate, table, spot)
+        reset = reading.value.reset
+        if reset is not None and (error := self.code.entrypoint_error(reset)):
+            reading.at("reset").wrong(error)
+        return reading.value
 
     def _checks(self, env: Mapping[str, str], params: frozenset[str]) -> tuple[Check, ...]:
         from testrium.load.checks import read_checks

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 from testrium.declared.checks import Check, Metric
 from testrium.declared.circuits import Circuit, Rules
 from testrium.declared.faults import Chaos, Explore, Fault
-from testrium.declared.groups import Configs, Monitored, UnitHost
+from testrium.declared.groups import Configs, Generate, Monitored, UnitHost
 from testrium.declared.histories import OperationHistory
 from testrium.declared.keys import DIALECT, as_written, default_of, key_of, keys_of
 from testrium.declared.project import CONFIGS_TABLE, UNIT_TABLE, ProjectTable
@@ -44,6 +44,7 @@ def json_schemas() -> dict[str, dict[str, Any]]:
         "taps": {"type": "array", "items": table_schema(Tap)},
         "chaos": table_schema(Chaos),
         "explore": table_schema(Explore),
+        "generate": table_schema(Generate),
         "checks": {"type": "array", "items": table_schema(Check)},
         "monitor": {"type": "array", "items": table_schema(Monitored)},
         "histories": {"type": "array", "items": table_schema(OperationHistory)},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from itertools import product
@@ -451,6 +452,18 @@ class Recorder:
         except BadLineError as error:
             shown = shown_line(seen.line.encode(errors="backslashreplace"))
             self._made_damages.append((seen.unit, f"log probe: {error}", shown, self._attempt))
+        self._schedule()
+
+    def add_copies(self, events: Iterable[Event]) -> None:
+        """Events that another recorder has stored, as they are, in the attempt of this one.
+
+        They are stored in the next turn of the loop.
+        """
+        self._check()
+        for event in events:
+            cause = json.dumps(event.cause) if event.cause else None
+            meta = json.dumps(dict(event.meta)) if event.meta else None
+            self._made.append((event._replace(attempt=self._attempt), cause, meta))
         self._schedule()
 
     def add_damage(self, unit: str, reason: str) -> None:

@@ -371,6 +371,8 @@ class GroupReport(TypedDict):
     """the patterns of what was masked"""
     folder: MaybeText
     """where the group is declared"""
+    replays: Annotated[bool, Field(default=False)]
+    """whether it had an order, or a drawn example, which `testrium replay` repeats"""
     started_ns: MaybeWhole
     """when it began, on the clock of the events' `t_ns`"""
     average_latency_s: MaybeNumber

@@ -129,6 +129,7 @@ def group_json(result: GroupResult) -> GroupReport:
         "tags": list(scenario.group.tags),
         "mask": list(scenario.group.rules.mask),
         "folder": str(scenario.group.folder),
+        "replays": scenario.replays,
         "started_ns": result.started_ns,
         "average_latency_s": result.average_latency_s,
         "ai": {"answer": result.answer, "verified": False} if result.answer else None,

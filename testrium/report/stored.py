@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from testrium.declared.checks import Metric
 from testrium.declared.circuits import Rules
+from testrium.declared.faults import Schedule
 from testrium.declared.groups import Group, Scenario
 from testrium.errors import ExitCode, InfraError, Problem, TestriumError
 from testrium.evidence import CheckResult, End, Event, Finding, Leak, Use
@@ -259,6 +260,7 @@ def _group(data: GroupReport, run_dir: Path | None, modes: tuple[Any, ...]) -> G
         params=data["params"],
         repeat=data["repeat"],
         skip=data["reason"] or "",
+        schedule=Schedule() if data["replays"] else None,
     )
     return GroupResult(
         scenario=scenario,

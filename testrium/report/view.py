@@ -248,7 +248,7 @@ def view_group(result: GroupResult, *, cwd: Path) -> GroupView:
         metrics=metric_views(result.judgement),
         tests=tuple(test._replace(duration_s=as_stored(test.duration_s)) for test in result.tests),
         checks=tuple(one._replace(duration_s=as_stored(one.duration_s)) for one in result.checks),
-        rerun=rerun_command(scenario.group.folder, cwd, scenario.params),
+        rerun=_repeating(result) or rerun_command(scenario.group.folder, cwd, scenario.params),
         run_dir="" if result.run_dir is None else _short_path(result.run_dir, cwd),
         rerun_elsewhere=result.unpacked is not None and not scenario.group.folder.is_dir(),
         faults=_faults(result.faults, result.started_ns),
@@ -259,6 +259,24 @@ def view_group(result: GroupResult, *, cwd: Path) -> GroupView:
 def as_stored(seconds: float) -> float:
     """As precise as a kept report: so a report made later is the same, to the last pixel."""
     return round(seconds, 6)
+
+
+#: Where `testrium explore` and `testrium generate` put their runs.
+SEARCHES = ("explore", "generate")
+
+
+def _repeating(result: GroupResult) -> str:
+    """The command that repeats its order or its drawn example; "" without one, or where it is lost.
+
+    Runs of a search lie apart, in a folder of the state folder: only one of them is kept.
+    """
+    if result.run_dir is None or not result.scenario.replays:
+        return ""
+    folders = (result.run_dir, *result.run_dir.parents)
+    for run, runs, state in zip(folders, folders[1:], folders[2:], strict=False):
+        if runs.name == "runs":
+            return "" if state.name in SEARCHES else f"testrium replay {run.name}"
+    return ""
 
 
 def rerun_command(folder: Path, cwd: Path, params: Mapping[str, str] = EMPTY) -> str:

@@ -211,7 +211,11 @@ def _sockets(services: RunServices) -> Iterator[Path]:
 def _leased_ports(scenario: Scenario, services: RunServices) -> Iterator[tuple[Ports, Ports]]:
     """Ports for the units of the group itself, and for the links to those that have any."""
     linked = scenario.linked_ports
-    own = [unit for unit in scenario.units if unit.scope != "run" and unit.host is None]
+    own = [
+        unit
+        for unit in scenario.units
+        if unit.scope != "run" and unit.host is None and unit.name not in services.kept
+    ]
     count = sum(len(unit.ports) for unit in own)
     lease = services.ports.allocate(count + sum(map(len, linked.values())))
     try:

@@ -21,7 +21,7 @@ from testrium.run.change import ChangeSignal
 from testrium.run.context import GroupContext, defect, open_context
 from testrium.run.environment import Ports
 from testrium.run.folder import RunFolder
-from testrium.run.services import FixtureStart, RunServices
+from testrium.run.services import FixtureStart, RunServices, SharedFixture, StandingService
 from testrium.run.unit import RunningUnit
 from testrium.system.files import read_regular
 from testrium.words import EventType
@@ -38,9 +38,9 @@ LOG_LIMIT = 1_000_000
 class FixtureInGroup(RunningUnit):
     """Represents a fixture of the whole run in one group that uses it."""
 
-    def __init__(self, unit: Unit, context: GroupContext) -> None:
+    def __init__(self, unit: Unit, context: GroupContext, shared: SharedFixture) -> None:
         super().__init__(unit, context)
-        self._shared = context.services.fixtures[unit.file]
+        self._shared = shared
         self._life: FixtureStart | None = None
 
     @property
@@ -114,6 +114,52 @@ class FixtureInGroup(RunningUnit):
         await self.context.recorder.sync()
 
 
+class KeptUnit(FixtureInGroup):
+    """Represents a service that stays up in one run of its group."""
+
+    def __init__(self, unit: Unit, context: GroupContext, kept: StandingService) -> None:
+        super().__init__(unit, context, kept)
+        self._kept = kept
+
+    async def run_once(self) -> End:
+        """Use the service until this run is over; a unit that has ended before has done its part.
+
+        Raises InfraError.
+        """
+        recorder = self.context.recorder
+        try:
+            if self._kept.has_ended:
+                return await self._repeated(self._kept.end)
+            return await super().run_once()
+        finally:
+            await self._kept.leave(recorder)
+            await recorder.sync()
+
+    async def _repeated(self, end: End) -> End:
+        """Its only end counts for each run, and so does what it has emitted."""
+        self.starts += 1
+        self._kept.join(self.context.recorder)
+        self._keep_logs(dict.fromkeys(self._kept.logs, 0))
+        if end.was_ready:
+            self._become_ready()
+        return end._replace(starts=self.starts, attempt=self.context.attempt)
+
+    async def _pass_on_values(self) -> None:
+        self._kept.join(self.context.recorder)
+        await self.context.recorder.sync()
+
+    def _keep_logs(self, sizes: Mapping[Path, int]) -> None:
+        """What it wrote until it was ready comes first: so it is in a run that starts it."""
+        for log, size in self._kept.log_sizes.items():
+            if not self._kept.has_ended:
+                with contextlib.suppress(OSError), read_regular(log) as source:
+                    copy = self.context.folder.unit(self.name) / log.name
+                    copy.touch(mode=0o600)
+                    with copy.open("ab") as target:
+                        target.write(source.read(min(size, LOG_LIMIT)))
+        super()._keep_logs(sizes)
+
+
 def _append(path: Path, line: str) -> None:
     with path.open("a") as file:
         file.write(line + "\n")
@@ -163,7 +209,7 @@ class RunFixture:
         self._properties = properties
         self.listeners: set[ChangeSignal] = set()
         self._opened: asyncio.Future[GroupContext] = asyncio.get_running_loop().create_future()
-        self._services = services._replace(observer=_Nobody(), verbose=False)
+        self._services = services._replace(observer=NoObserver(), verbose=False)
         self._notice = services.observer.notice
         self._folder = RunFolder(services.folder / FOLDER / _folder_name(unit, services))
         self._actor: RunningUnit | None = None
@@ -329,8 +375,8 @@ def _folder_name(unit: Unit, services: RunServices) -> str:
     return f"{name}~{same + 1}" if same else name
 
 
-class _Nobody:
-    """Ignores what a fixture does: the groups that use it report it."""
+class NoObserver:
+    """Ignores what a shared unit does: the groups that use it report it."""
 
     def run_started(self, run: str, scenarios: tuple[Scenario, ...]) -> None: ...
 

@@ -69,6 +69,8 @@ async def open_group(
         from testrium.run.fixtures import shared_ports
 
         shared = await shared_ports(scenario, services)
+    if services.kept:
+        shared = {**shared, **{name: await one.ports() for name, one in services.kept.items()}}
     async with open_context(scenario, services, folder, shared) as (context, sockets):
         context.held = hold is not None
         group = GroupRun(context, sockets, expectations, hold)
@@ -168,6 +170,16 @@ class GroupRun:
     def path(self) -> Path:
         """The folder of the group's run."""
         return self._context.folder.path
+
+    @property
+    def context(self) -> GroupContext:
+        """What its units share."""
+        return self._context
+
+    @property
+    def running_units(self) -> Mapping[str, RunningUnit]:
+        """Its units, by name."""
+        return self._units.running_units
 
     @property
     def ports(self) -> Ports:

@@ -15,11 +15,13 @@ from typing import NamedTuple, Protocol
 from testrium.declared.groups import Scenario
 from testrium.declared.units import Unit
 from testrium.evidence import End, Event, UnitState
+from testrium.record.recorder import Recorder
 from testrium.results import Observer
 from testrium.run.change import ChangeSignal
 from testrium.run.monitor import SamplingPace
 from testrium.run.ports import PortAllocator
 from testrium.run.supervisor.client import SupervisedProcess, Supervisor
+from testrium.words import EMPTY
 
 
 @dataclass(slots=True)
@@ -60,6 +62,28 @@ class SharedFixture(Protocol):
 
     async def close(self, *, keep: bool) -> None:
         """Stop it, at once if the user asked twice; `keep` tells whether its folder stays."""
+
+
+class StandingService(SharedFixture, Protocol):
+    """A unit that stays up from one run of its group to the next; `KeptService` is one."""
+
+    @property
+    def log_sizes(self) -> Mapping[Path, int]:
+        """How much it had written into each of its logs when it was used first."""
+
+    @property
+    def end(self) -> End:
+        """How it has ended."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has ended as it should: it has done its part, and is not a service."""
+
+    def join(self, recorder: Recorder) -> None:
+        """Make what it has emitted so far, and what it will emit, events of this recorder too."""
+
+    async def leave(self, recorder: Recorder) -> None:
+        """Pass on what it has emitted until now, and no more. Raises InfraError."""
 
 
 @contextmanager
@@ -192,3 +216,5 @@ class RunServices(NamedTuple):
     fixtures: dict[str, SharedFixture]
     #: Whether units of a group that has failed stay alive until it is stopped.
     holds_failures: bool = False
+    #: Units of the group, by name, that stay up from one of its runs to the next.
+    kept: Mapping[str, StandingService] = EMPTY

@@ -37,6 +37,11 @@ def teardown_unit(group: Group) -> Unit:
     return _reserved("teardown", "teardown:main", timeout_s, group.shared_env)
 
 
+def reset_unit(group: Group, reset: str) -> Unit:
+    """What brings services back to where they began. It is of `setup`, which is over by then."""
+    return _reserved("setup", reset, group.timeout_s, group.shared_env)
+
+
 def _reserved(name: str, entrypoint: str, timeout_s: float | None, env: Mapping[str, str]) -> Unit:
     return Unit(
         name=name,

@@ -669,8 +669,11 @@ class GroupUnits:
 
 def _running_unit(unit: Unit, context: GroupContext) -> RunningUnit:
     """The running unit of this name."""
-    if unit.scope != "run":
+    kept = context.services.kept.get(unit.name)
+    if kept is None and unit.scope != "run":
         return RunningUnit(unit, context)
-    from testrium.run.fixtures import FixtureInGroup
+    from testrium.run.fixtures import FixtureInGroup, KeptUnit
 
-    return FixtureInGroup(unit, context)
+    if kept is not None:
+        return KeptUnit(unit, context, kept)
+    return FixtureInGroup(unit, context, context.services.fixtures[unit.file])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from tests.conftest import Outcome, Workplace
 
@@ -43,3 +45,96 @@ def test_a_group_without_a_strategy_is_refused(workplace: Workplace) -> None:
     outcome = generate(workplace, "group")
     assert outcome.exit_code == 3
     assert "nothing to generate: no entrypoint of its units has" in outcome.stderr
+
+
+KEPT_UP = """
+    import os, socket
+    from hypothesis import strategies as st
+    from testrium import testing
+
+    def noted(text):
+        with open("noted", "a") as file:
+            file.write(text)
+
+    def service():
+        me = testrium.unit()
+        noted("start ")
+        with socket.create_server(("127.0.0.1", int(os.environ["TESTRIUM_PORT_TCP"]))) as server:
+            me.probe("listens")
+            while True:
+                connection, _ = server.accept()
+                with connection:
+                    for line in connection.makefile():
+                        asked = line.strip()
+                        if asked == "3":
+                            raise SystemExit(7)
+                        if asked != "reset":
+                            me.receive("done", key="k")
+                        connection.sendall(line.encode())
+
+    def asked(text):
+        address = ("127.0.0.1", int(os.environ["TESTRIUM_PORT_SERVICE_TCP"]))
+        with socket.create_connection(address) as connection:
+            connection.sendall(f"{text}\\n".encode())
+            connection.makefile().readline()
+
+    def reset():
+        noted("reset ")
+        asked("reset")
+
+    def reset_once():
+        reset()
+        with open("noted") as file:
+            if file.read().count("reset") == 2:
+                raise RuntimeError("no way back")
+
+    @testing.generate(st.integers(0, MOST))
+    def client(number):
+        testrium.unit().send("asked", key="k")
+        asked(number)
+"""
+SERVICE = """
+    entrypoint = "test_case:service"
+    ports = ["tcp"]
+    ready_event = "listens"
+    events = ["listens", "done"]
+"""
+ROUTE = """
+    [[circuits]]
+    name = "operation"
+    route = ["client:asked", "service:done"]
+    [generate]
+    reset = "test_case:{reset}"
+"""
+
+
+def kept_up(workplace: Workplace, reset: str, most: int) -> None:
+    units = {"service": SERVICE, "client": f'{CLIENT}\nunit_dependencies = ["service"]'}
+    code = KEPT_UP.replace("MOST", str(most))
+    workplace.group(units, code, tables=ROUTE.format(reset=reset))
+
+
+def test_a_service_stays_up_until_its_reset_fails(workplace: Workplace) -> None:
+    kept_up(workplace, "reset_once", most=2)
+    outcome = generate(workplace, "group", "--seed", "1")
+    assert outcome.exit_code == 3, outcome.stdout + outcome.stderr
+    text = "[generate] reset = 'test_case:reset_once' failed after example 2"
+    assert f"group: {text}: RuntimeError: no way back" in outcome.stderr
+    assert outcome.stdout.splitlines()[1:] == [
+        "between examples test_case:reset_once resets service"
+    ], "each example has the key once, and passes"
+    assert (workplace.folder / "group" / "noted").read_text() == "start reset reset "
+
+
+@pytest.mark.soak
+def test_a_service_that_an_example_ends_is_started_again(workplace: Workplace) -> None:
+    kept_up(workplace, "reset", most=3)
+    report = workplace.folder / "report.json"
+    outcome = generate(workplace, "group", "--seed", "1", "--json", str(report))
+    assert outcome.exit_code == 1, outcome.stdout + outcome.stderr
+    told = json.loads(report.read_text())
+    assert told["kept_up"] == ["service"]
+    assert told["smallest"]["arguments"] == {"client": "3"}
+    assert told["smallest"]["finding"]["where"] == "service"
+    again = workplace.finish(workplace.start("replay", "--plain"), limit_s=60)
+    assert "crash at service" in again.stdout

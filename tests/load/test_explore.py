@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from testrium.declared.faults import Explore
+from testrium.declared.groups import Generate
 from testrium.words import Place
 
 if TYPE_CHECKING:
@@ -51,3 +52,24 @@ def test_a_group_without_it(workspace: Workspace) -> None:
 )
 def test_what_is_refused(problems_of: Callable[..., list[str]], text: str, problem: str) -> None:
     assert f"g/config.toml:{problem}" in problems_of(f"[explore]\n{text}", a="")
+
+
+def test_the_reset_of_generate_is_a_function_of_the_group(workspace: Workspace) -> None:
+    workspace.group("[generate]\nreset = 'code:empty'\n", a="")
+    (workspace.folder / "g" / "code.py").write_text("def empty(): pass\n")
+    assert workspace.loaded().generate == Generate("code:empty")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("reset = 'nowhere_at_all:f'", "4: generate.reset: module 'nowhere_at_all' is neither"),
+        ("reset = 'empty'", "4: generate.reset: "),
+        ("rest = 'a:b'", "4: generate.rest: unknown key; did you mean 'reset'?"),
+    ],
+)
+def test_what_generate_refuses(
+    problems_of: Callable[..., list[str]], text: str, problem: str
+) -> None:
+    found = problems_of(f"[generate]\n{text}", a="")
+    assert any(each.startswith(f"g/config.toml:{problem}") for each in found), found

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from testrium.declared.faults import Schedule
 from testrium.evidence import CheckResult, Event, Finding
 from testrium.evidence import TestResult as Test
 from testrium.report.view import MOST_EVENTS, rerun_command, view_group
@@ -130,6 +131,23 @@ def test_the_rerun_command_works_from_where_the_user_is() -> None:
     assert rerun_command(cwd, cwd) == "testrium run ."
     assert rerun_command(Path("/other/group"), cwd) == "testrium run /other/group"
     assert rerun_command(cwd / "-x", cwd) == "testrium run ./-x"
+
+
+@pytest.mark.parametrize(
+    ("run_dir", "rerun"),
+    [
+        ("/p/.testrium/runs/20260101-1/shop/a", "testrium replay 20260101-1"),
+        # Runs of a search lie apart, and are not found.
+        ("/p/.testrium/explore/runs/20260101-1/run-3", "testrium run groups/checkout"),
+        ("/p/.testrium/generate/runs/20260101-1/example-3", "testrium run groups/checkout"),
+    ],
+)
+def test_a_run_with_an_order_of_its_own_is_repeated_by_replay(
+    lost: GroupResult, cwd: Path, run_dir: str, rerun: str
+) -> None:
+    explored = lost.scenario._replace(schedule=Schedule())
+    result = lost._replace(scenario=explored, run_dir=Path(run_dir))
+    assert view_group(result, cwd=cwd).rerun == rerun
 
 
 def test_the_rerun_command_names_the_combination() -> None:
