@@ -500,7 +500,7 @@ def _host_shared(*, exclusive: bool) -> Iterator[None]:
     import fcntl
 
     path = Path(tempfile.gettempdir()) / f"testrium-host-{os.getuid()}.lock"
-    with path.open("a") as file:
+    with path.open("a", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
         yield
 

@@ -63,7 +63,7 @@ class Limits(NamedTuple):
 def read_limits(mount: Path = MOUNT, membership: Path = MEMBERSHIP) -> Limits:
     """The limits of this process; all unlimited without control groups."""
     try:
-        lines = membership.read_text().splitlines()
+        lines = membership.read_text(encoding="utf-8").splitlines()
     except OSError:
         return Limits()
     memory: list[int] = []
@@ -98,14 +98,14 @@ def _numbers(*files: Path) -> list[int]:
     found = []
     for file in files:
         with contextlib.suppress(OSError, ValueError):
-            number = int(file.read_text())
+            number = int(file.read_text(encoding="utf-8"))
             found += [number] if 0 <= number < _NO_LIMIT else []
     return found
 
 
 def _cores(folder: Path) -> list[float]:
     with contextlib.suppress(OSError, ValueError):
-        quota, period = map(int, (folder / "cpu.max").read_text().split())
+        quota, period = map(int, (folder / "cpu.max").read_text(encoding="utf-8").split())
         return [quota / period]
     quotas = _numbers(folder / "cpu.cfs_quota_us")
     return [quotas[0] / period for period in _numbers(folder / "cpu.cfs_period_us")[: len(quotas)]]
@@ -541,6 +541,7 @@ def check_trial() -> MachineCheck:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            encoding="utf-8",
             errors="replace",
             timeout=_TRIAL_LIMIT_S,
             check=False,

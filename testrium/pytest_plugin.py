@@ -277,7 +277,7 @@ class _Groups:
         folder = state_folder(self.cwd) / "locks"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = hashlib.sha256(os.fsencode(group.folder)).hexdigest()[:16]
-        with (folder / "all").open("w") as everybody, (folder / name).open("w") as own:
+        with (folder / "all").open("wb") as everybody, (folder / name).open("wb") as own:
             fcntl.flock(everybody, fcntl.LOCK_EX if group.exclusive else fcntl.LOCK_SH)
             if not group.side_by_side:
                 fcntl.flock(own, fcntl.LOCK_EX)

@@ -751,7 +751,10 @@ def _prepare(
     async def prepare_in_time() -> Revision | None:
         with contextlib.suppress(TimeoutError):  # nothing here has a process
             await asyncio.wait_for(started.wait(), _FIRST_START_S)
-        return await asyncio.to_thread(prepare)
+        try:
+            return await asyncio.to_thread(prepare)
+        except RuntimeError:  # this machine gives no more threads
+            return prepare()
 
     preparing = asyncio.create_task(prepare_in_time())
     # Seen: where the run itself breaks down, nobody waits for it.

@@ -122,6 +122,7 @@ class Measurement:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            encoding="utf-8",
             check=False,
         )
         if made.returncode != 0:

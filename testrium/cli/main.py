@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from testrium import __version__
+from testrium.cli import restore_interrupts
 from testrium.errors import ConfigError, ExitCode, TestriumError
 from testrium.phrases import plural
 
@@ -77,6 +78,8 @@ class _Commands(click.Group):
         module, attribute = COMMANDS[cmd_name][0].split(":")
         command = getattr(importlib.import_module(f"testrium.cli.{module}"), attribute)
         assert isinstance(command, click.Command)
+        if cmd_name != "run":  # which heeds signals as soon as it has begun anything
+            restore_interrupts()
         return command
 
     def resolve_command(

@@ -6,6 +6,8 @@ import gc
 import os
 import sys
 
+from testrium.cli import heed_interrupts, raise_interrupts
+
 _FLAGS = ("-v", "--verbose")
 #: Modules that have something to do when the interpreter ends.
 _AT_END = ("coverage", "multiprocessing.util")
@@ -17,6 +19,7 @@ def start() -> int:
     Nothing that importing makes is garbage: until a run is under way (`session`) the collector
     would only look for it in vain, which is a tenth of a short command.
     """
+    heed_interrupts()
     gc.disable()
     try:
         _open_standard_streams()
@@ -26,8 +29,9 @@ def start() -> int:
             bootstrap.start_early()
         from testrium.cli.main import entry
 
+        raise_interrupts()
         return _leave(entry())
-    except KeyboardInterrupt:  # while importing; later it is heeded where it is
+    except KeyboardInterrupt:  # as one that others heed in their own way
         sys.stderr.write("testrium: interrupted\n")
         return 130
     except Exception as error:  # noqa: BLE001 - the outermost: told with its traceback

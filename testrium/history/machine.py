@@ -209,7 +209,7 @@ def disk_score(iterations: int = 3, size_kb: int = 256) -> float:
 
 def io_score(iterations: int = 3, lines: int = 5000) -> float:
     """Lines of text that are written, flushed one by one; 100 is 500 000 per second."""
-    with tempfile.TemporaryFile("w") as file:
+    with tempfile.TemporaryFile("w", encoding="utf-8") as file:
 
         def write() -> None:
             for number in range(lines):

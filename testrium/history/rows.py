@@ -38,6 +38,7 @@ def revision_of(folder: Path, *, timeout_s: float = 0.5) -> Revision | None:
             timeout=timeout_s,
             check=True,
             text=True,
+            encoding="utf-8",
             errors="replace",
             stdin=subprocess.DEVNULL,
         )

@@ -103,7 +103,9 @@ def repeat_verifications(
     from testrium.judging.workers import LostError, call_isolated
 
     sources = (scenario.group.folder / f"{name}.py" for name in scenario.group.test_modules)
-    if not any("verification" in source.read_text(errors="replace") for source in sources):
+    if not any(
+        "verification" in source.read_text(encoding="utf-8", errors="replace") for source in sources
+    ):
         return stored
     kept = tuple(test for test in stored if not test.verification)
     limit_s = scenario.group.timeout_s

@@ -77,7 +77,10 @@ class Inotify:
 
     def close(self) -> None:
         """Let go of it, beside what comes next: the kernel takes 6 ms to end all watches."""
-        threading.Thread(target=os.close, args=(self._fd,), daemon=True).start()
+        try:
+            threading.Thread(target=os.close, args=(self._fd,), daemon=True).start()
+        except RuntimeError:  # this machine gives no more threads
+            os.close(self._fd)
 
 
 #: Seconds between looks at the files where nothing wakes the loop.

@@ -536,6 +536,9 @@ class Recorder:
             self._store_batches(batches)
         except InfraError:
             return  # `_fail` has told everybody
+        except OSError as error:  # of what follows events: too few descriptors to import it
+            self._fail(InfraError(f"cannot follow events: {error}"))
+            return
         if (self._dirty or self._long) and not self._is_late():
             self._schedule(TURNS_BETWEEN if more else max(0, between - 1))
 

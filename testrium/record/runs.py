@@ -268,7 +268,7 @@ def is_state_folder(folder: Path) -> bool:
 
 def _write(path: Path, text: str) -> None:
     path.touch(mode=0o600)
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
 
 
 def end_lost_runs(state_folder: Path) -> tuple[str, ...]:

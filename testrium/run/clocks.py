@@ -59,7 +59,7 @@ def faketime_library() -> str | None:
 @cache
 def python_can_sleep(library: str) -> bool:
     """Whether Python works with the library: with version 0.9.10 `time.sleep` raises EINVAL."""
-    with tempfile.NamedTemporaryFile("w", prefix="testrium-") as file:
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="testrium-") as file:
         file.write(written(1_000_000_000))
         file.flush()
         env = _with_library(library, Path(file.name), os.environ)
@@ -163,7 +163,7 @@ class Clocks:
         fresh = path.with_suffix(".new")
         try:
             fresh.touch(mode=0o600)
-            fresh.write_text(written(shift_ns))
+            fresh.write_text(written(shift_ns), encoding="utf-8")
             fresh.replace(path)  # it is read at any time
         except OSError as error:
             raise InfraError(f"cannot write {path}: {error.strerror}") from error

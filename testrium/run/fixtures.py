@@ -161,7 +161,7 @@ class KeptUnit(FixtureInGroup):
 
 
 def _append(path: Path, line: str) -> None:
-    with path.open("a") as file:
+    with path.open("a", encoding="utf-8") as file:
         file.write(line + "\n")
 
 

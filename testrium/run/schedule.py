@@ -22,7 +22,7 @@ def usable_cores() -> int:
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     try:
-        quota, period = _CGROUP_CPU_LIMIT.read_text().split()
+        quota, period = _CGROUP_CPU_LIMIT.read_text(encoding="utf-8").split()
         limit = int(quota) // int(period)
     except (OSError, ValueError):  # no such cgroup, or "max": no limit
         limit = cores or 1

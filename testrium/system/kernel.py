@@ -231,10 +231,11 @@ def ports_of_the_kernel() -> frozenset[int]:
     folder = Path("/proc/sys/net/ipv4")
     ports: set[int] = set()
     with contextlib.suppress(OSError):
-        first, last = map(int, (folder / "ip_local_port_range").read_text().split())
+        first, last = map(int, (folder / "ip_local_port_range").read_text(encoding="utf-8").split())
         ports.update(range(first, last + 1))
     with contextlib.suppress(OSError):
-        for part in (folder / "ip_local_reserved_ports").read_text().strip().split(","):
+        reserved = (folder / "ip_local_reserved_ports").read_text(encoding="utf-8")
+        for part in reserved.strip().split(","):
             low, _, high = part.partition("-")
             if low:
                 ports.update(range(int(low), int(high or low) + 1))
@@ -271,7 +272,7 @@ def command_line(pid: int) -> str:
     with contextlib.suppress(OSError):
         words = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
         text = b" ".join(words).decode(errors="backslashreplace")
-        return (text or f"[{Path(f'/proc/{pid}/comm').read_text().strip()}]")[:COMMAND_LINE_LIMIT]
+        return (text or f"[{_name(pid)}]")[:COMMAND_LINE_LIMIT]
     return ""
 
 
@@ -350,11 +351,17 @@ def kill_session(leader: int) -> None:
                 os.kill(pid, signal.SIGKILL)
 
 
+def _name(pid: int) -> str:
+    """What a process calls itself, in any bytes that it likes. Raises OSError."""
+    name = Path(f"/proc/{pid}/comm").read_bytes().removesuffix(b"\n")
+    return name.decode(errors="backslashreplace")
+
+
 def program_names(pid: int) -> frozenset[str]:
     """What the program of a process is called: its command, its file, the script that it runs."""
     names = set()
     with contextlib.suppress(OSError):
-        names.add(Path(f"/proc/{pid}/comm").read_text(errors="replace").removesuffix("\n"))
+        names.add(_name(pid))
     with contextlib.suppress(OSError):
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         names.add(os.fsdecode(words[0]).rpartition("/")[2])
@@ -450,7 +457,7 @@ def _has_children() -> bool:
 def _masks(status: Path, *names: str) -> list[int]:
     """The signal masks of a status file that have these names."""
     try:
-        lines = status.read_text(errors="replace").splitlines()
+        lines = status.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
     pairs = (line.partition(":") for line in lines)

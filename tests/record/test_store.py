@@ -110,6 +110,12 @@ def test_it_can_be_read_while_it_is_written(tmp_path: Path) -> None:
         assert len(load_evidence(tmp_path / "Data.db").events) == 2
 
 
+def test_nothing_lies_beside_it_when_it_is_closed_and_read(tmp_path: Path) -> None:
+    stored(tmp_path / "Data.db", event(1)).close()
+    assert len(load_evidence(tmp_path / "Data.db").events) == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["Data.db"]
+
+
 def test_it_can_be_read_after_a_killed_writer_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     with closing(stored(tmp_path / "run" / "Data.db", event(1))):

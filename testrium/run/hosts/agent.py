@@ -637,7 +637,12 @@ def _figures(pid: int) -> list[Any] | None:
     """Source: proc(5), /proc/PID/stat."""
     folder = Path("/proc", str(pid))
     try:
-        fields = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
+        fields = (
+            (folder / "stat")
+            .read_text(encoding="utf-8", errors="replace")
+            .rpartition(")")[2]
+            .split()
+        )
         line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     except OSError:
         return None
