@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Any, Final
 
 from testrium.declared.telemetry import LogRule, SpanRule, Telemetry
@@ -22,6 +23,9 @@ _LOG_NAMES: Final = (
     *("trace_id", "span_id", "service", "scope", "severity", "event", "body"),
     *("attributes.NAME", "resource.NAME", "body.NAME"),
 )
+
+#: The packages of the extra, each with a module of it.
+_RECEIVED_WITH: Final = {"h11": "h11", "opentelemetry-proto": "opentelemetry.proto"}
 
 
 def read_telemetry(value: Any, spot: Spot, stations: Stations) -> Telemetry:
@@ -52,7 +56,20 @@ def read_telemetry(value: Any, spot: Spot, stations: Stations) -> Telemetry:
         _check_text(telemetry.key, reading.at("key"), names, groups)
     if isinstance(value, dict) and not value.get("spans") and not value.get("logs"):
         spot.wrong("has no rules: add [[otlp.spans]] or [[otlp.logs]]")
+    if missing := [package for package, module in _RECEIVED_WITH.items() if not _is_there(module)]:
+        is_or_are = "is" if len(missing) == 1 else "are"
+        spot.wrong(
+            f"spans are received with {' and '.join(missing)}, which {is_or_are} not installed:"
+            " pip install 'testrium[otlp]'"
+        )
     return telemetry
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # not even the package above it is there
+        return False
 
 
 def _check_rule(reading: Table[Any], telemetry: Telemetry, stations: Stations) -> None:

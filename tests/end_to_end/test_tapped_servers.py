@@ -161,7 +161,7 @@ def worker(count):
     "amqp": Server(
         "amqp",
         ("rabbitmq-server", "pika"),
-        'command = ["/usr/lib/rabbitmq/bin/rabbitmq-server"]\nstop = "runner"\ntimeout = 60\n'
+        'command = ["/usr/lib/rabbitmq/bin/rabbitmq-server"]\nstop = "runner"\ntimeout = 280\n'
         'may_leave = ["epmd"]\nready_timeout = 60\nexit = [0, 143]\n'
         'env = {RABBITMQ_NODE_PORT = "${port.tcp}", RABBITMQ_DIST_PORT = "${port.dist}",'
         ' RABBITMQ_NODENAME = "tapped@localhost", RABBITMQ_MNESIA_BASE = "${unit.dir}",'
@@ -224,7 +224,7 @@ def group_of(server: Server, sends: str, workplace: Workplace, keys: int = 5) ->
             "server": f'{server.command}\nports = {ports}\nready = {{tcp = "${{port.tcp}}"}}\n'
             + ('stop = "runner"' if "stop" not in server.command else ""),
             "worker": 'entrypoint = "test_case:work"\nunit_dependencies = ["server"]\n'
-            'ready_event = "ready"\ntimeout = 280',
+            'ready_event = "ready"\nstop = "self"\ntimeout = 280',
             "shop": 'entrypoint = "test_case:sell"\nunit_dependencies = ["worker"]\ntimeout = 280',
         },
         f"""
@@ -300,6 +300,7 @@ def test_a_wrong_message_is_named_by_its_key(
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(310)
 @pytest.mark.parametrize("name", SERVERS)
 def test_ten_thousand_messages_pass(
     name: str, workplace: Workplace, request: pytest.FixtureRequest

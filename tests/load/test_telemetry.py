@@ -8,6 +8,7 @@ import pytest
 
 from testrium.declared.keys import as_written
 from testrium.declared.telemetry import Telemetry
+from testrium.load import telemetry
 from testrium.load.circuits import Stations
 from testrium.load.document import Complaints, Document, Spot
 from testrium.load.telemetry import read_telemetry
@@ -20,8 +21,8 @@ def read(table: Any) -> tuple[Telemetry, list[str], list[str]]:
     """The table, the problems and the notices."""
     complaints = Complaints()
     spot = Spot(Document("f", "", {"otlp": table}), ("otlp",), complaints)
-    telemetry = read_telemetry(table, spot, Stations({"shop": frozenset(("ordered",))}))
-    return telemetry, list(map(str, complaints.problems)), list(map(str, complaints.notices))
+    found = read_telemetry(table, spot, Stations({"shop": frozenset(("ordered",))}))
+    return found, list(map(str, complaints.problems)), list(map(str, complaints.notices))
 
 
 def test_rules_are_read_and_written_again() -> None:
@@ -67,6 +68,16 @@ def test_rules_are_read_and_written_again() -> None:
 def test_wrong_tables_are_refused(table: Any, problem: str) -> None:
     _, problems, _ = read(table)
     assert any(problem in one for one in problems), problems
+
+
+def test_missing_packages_are_named_with_their_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telemetry, "find_spec", lambda _: None)
+    _, problems, _ = read({"spans": [{"span": "s", "at": "shop:done"}]})
+    [problem] = problems
+    assert problem.endswith(
+        "spans are received with h11 and opentelemetry-proto, which are not installed:"
+        " pip install 'testrium[otlp]'"
+    )
 
 
 def test_service_that_is_nearly_a_unit_is_noticed() -> None:

@@ -6,7 +6,6 @@ import contextlib
 import fnmatch
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,9 +22,6 @@ from testrium.run.supervisor.client import Supervisor
 from testrium.run.telemetry import CONTROL
 from testrium.run.telemetry.spans import is_meant
 from testrium.words import RESERVED_UNITS
-
-#: What the receiver imports of the extra.
-_NEEDED: Final = ("opentelemetry.proto", "h11")
 
 #: What an exporter needs for the way to here, beyond the delay (ns).
 _ON_THE_WAY_NS: Final = 100_000_000
@@ -76,8 +72,6 @@ class TelemetryReceiver:
 
         `clocks` are those of other hosts. Raises InfraError.
         """
-        if not all(map(_is_installed, _NEEDED)):
-            raise InfraError("[otlp] needs more packages: pip install 'testrium[otlp]'")
         await self._process.open(self._scenario.mode)
         folder, attempt = self._surroundings.folder, 1
         names = [*(unit.name for unit in self._scenario.units), *RESERVED_UNITS]
@@ -289,13 +283,6 @@ def _sampler(env: Mapping[str, str]) -> str:
         except ValueError:
             pass
     return f"{sampler} {share}".strip()
-
-
-def _is_installed(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:  # not even the package above it is there
-        return False
 
 
 def _delay_ns(text: str) -> int:
