@@ -28,7 +28,10 @@ _MOST_COPIED = 64 << 20
 
 
 #: Frames of so long are sent together: each wake-up of another process costs those that wait here.
+#: Where as many come, of longer: their times are known already.
 _TOGETHER_S = 0.005
+_MANY_TOGETHER_S = 0.02
+_MANY = 8
 
 
 class Copies:
@@ -40,6 +43,7 @@ class Copies:
         self._transport.set_write_buffer_limits(high=2 * _MOST_COPIED)
         self._frames: list[bytes] = []
         self._flushing: asyncio.TimerHandle | None = None
+        self._together_s = _TOGETHER_S
         self._count = 0
 
     def opened(self, tap: int, needs_client: bool, client: socket.socket) -> Listener:
@@ -61,7 +65,7 @@ class Copies:
     def send(self, kind: bytes, number: int, t_ns: int, data: bytes) -> None:
         """Send a frame soon, with others: what passes comes before what is told of it."""
         if self._flushing is None:
-            self._flushing = asyncio.get_running_loop().call_later(_TOGETHER_S, self._flush)
+            self._flushing = asyncio.get_running_loop().call_later(self._together_s, self._flush)
         self._frames += (HEADER.pack(kind, number, t_ns, len(data)), data)
 
     @property
@@ -73,6 +77,8 @@ class Copies:
             self._flushing.cancel()
             self._flushing = None
         data = b"".join(self._frames)
+        many = len(self._frames) >= 2 * _MANY  # each has a header
+        self._together_s = _MANY_TOGETHER_S if many else _TOGETHER_S
         self._frames.clear()
         if not self._transport.is_closing():
             self._transport.write(data)
