@@ -20,7 +20,7 @@ from testrium.report.charts import trends
 from testrium.report.charts.settings import effective_config
 from testrium.report.charts.trends import Difference, LastPass, NewLines, Past
 from testrium.report.escape import cut, log_line
-from testrium.report.html import PageWriter, render
+from testrium.report.html import PageWriter, PastOf
 from testrium.report.masking import mask_of, masked
 from testrium.report.stored import details_of, read_run
 from testrium.results import GroupResult, RunDetail, RunResult
@@ -253,7 +253,6 @@ def _difference(before: str, now: str) -> tuple[str, ...]:
 class PastPageWriter(PageWriter):
     """Writes the page, with what was before each result."""
 
-    def render(self, result: RunResult) -> str:
-        """The report of a run as an HTML document."""
-        past_of = PastReader(result).past_of
-        return render(result, cwd=self.cwd, details=details_of, past=past_of)
+    def past_of(self, result: RunResult) -> PastOf:
+        """What tells of each result of a run what was before."""
+        return PastReader(result).past_of

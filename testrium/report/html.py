@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
@@ -42,7 +44,7 @@ from testrium.report.charts.logs import (
     unit_logs,
 )
 from testrium.report.charts.settings import WrittenFile, effective_config, written_files
-from testrium.report.charts.trends import Past
+from testrium.report.charts.trends import Past, series_name
 from testrium.report.charts.units import Distribution, GroupTimeline, distribution, timeline
 from testrium.report.escape import cut, log_line, shell_word, visible
 from testrium.report.lines import symbols_for
@@ -55,7 +57,7 @@ from testrium.report.view import (
     as_stored,
     view_group,
 )
-from testrium.report.writer import Report
+from testrium.report.writer import STDOUT_FILES, Report
 from testrium.resources import template_folder
 from testrium.results import GroupResult, KeyPath, RunDetail, RunResult
 from testrium.words import BAD_VERDICTS, Verdict
@@ -107,20 +109,29 @@ class CircuitPage(NamedTuple):
     slowest: tuple[SlowKey, ...]
 
 
+class WholeLog(NamedTuple):
+    """A log that the page leads to: `store stdout`, with its size in words."""
+
+    name: str
+    size: str
+    address: str
+
+
+#: Gives the address of a log of a result, by its unit and stream; "" where it has none.
+LogAddress = Callable[[GroupResult, str, str], str]
+
+
 class ShownLogs(NamedTuple):
-    """The logs of all units: by unit, merged in the order of time, and what is left out of them."""
+    """The logs of all units: by unit, merged in the order of time, and where all of each is."""
 
     units: tuple[UnitLog, ...]
     lines: Sequence[LogLine]
+    whole: tuple[WholeLog, ...] = ()
 
     @property
     def left_out(self) -> list[str]:
         """A sentence for each unit of which not everything is here."""
-        return [
-            f"{log.unit}: {log.lines_in_all - len(log.lines) + 1} lines are left out here"
-            for log in self.units
-            if log.lines_in_all > len(log.lines)
-        ]
+        return [f"{log.unit}: left out here: {log.left_out}" for log in self.units if log.left_out]
 
     @property
     def last(self) -> Sequence[LogLine]:
@@ -128,7 +139,9 @@ class ShownLogs(NamedTuple):
         return self.lines[-_LAST_LINES:]
 
 
-def _shown_logs(view: GroupView, result: GroupResult, detail: RunDetail, most: int) -> ShownLogs:
+def _shown_logs(
+    view: GroupView, result: GroupResult, detail: RunDetail, most: int, address: LogAddress
+) -> ShownLogs:
     names = dict.fromkeys([unit.name for unit in view.units] + [log.unit for log in detail.logs])
     units = unit_logs(
         tuple(names),
@@ -139,7 +152,12 @@ def _shown_logs(view: GroupView, result: GroupResult, detail: RunDetail, most: i
         mask_of(result.scenario).text,
         most,
     )
-    return ShownLogs(units, merged_lines(units))
+    whole = tuple(
+        WholeLog(f"{log.unit} {log.stream}", phrases.figure(log.size, "B"), place)
+        for log in detail.logs
+        if (place := address(result, log.unit, log.stream))
+    )
+    return ShownLogs(units, merged_lines(units), whole)
 
 
 class GroupPage(NamedTuple):
@@ -147,6 +165,7 @@ class GroupPage(NamedTuple):
 
     view: GroupView
     id: str  # of its element
+    series: str  # its name in the history
     kinds: tuple[str, ...]  # what filters call it
     tags: tuple[str, ...]
     tries: int  # that failed before it passed
@@ -168,7 +187,10 @@ class GroupPage(NamedTuple):
 class _PageMaker:
     """Makes the pages of a run's results, and counts what is on them already."""
 
-    def __init__(self, run: RunResult, cwd: Path, details: Details, past: PastOf) -> None:
+    def __init__(
+        self, run: RunResult, cwd: Path, details: Details, past: PastOf, log_address: LogAddress
+    ) -> None:
+        self._log_address = log_address
         self._run = run
         self._cwd = cwd
         self._details = details
@@ -183,7 +205,8 @@ class _PageMaker:
         findings = result.judgement.findings
         struck = struck_events(result.faults)
         ways = key_paths(detail.events, detail.circuits, findings, struck, max(0, self._steps))
-        logs = _shown_logs(view, result, detail, HEAD + TAIL if self._lines > 0 else LEAST_LINES)
+        most = HEAD + TAIL if self._lines > 0 else LEAST_LINES
+        logs = _shown_logs(view, result, detail, most, self._log_address)
         self._steps -= sum(len(way.steps) for way in ways.shown)
         self._lines -= len(logs.lines)
         view = view._replace(findings=_with_output(view.findings, logs.units))
@@ -199,6 +222,7 @@ class _PageMaker:
         return GroupPage(
             view=view,
             id=f"group-{number}",
+            series=series_name(result.scenario.id, result.scenario.mode),
             kinds=(str(view.verdict), "flaky") if flaky else (str(view.verdict),),
             tags=result.scenario.group.tags,
             tries=flaky,
@@ -385,7 +409,7 @@ def _filters(result: RunResult, pages: Sequence[GroupPage]) -> list[CountFilter]
     return filters
 
 
-def _about(result: RunResult) -> list[RunFact]:
+def _about(result: RunResult, *, dashboard: bool) -> list[RunFact]:
     origin = result.origin
     started = f"{datetime.fromtimestamp(result.started_wall, UTC):%Y-%m-%d %H:%M:%S} UTC"
     facts = [
@@ -397,6 +421,7 @@ def _about(result: RunResult) -> list[RunFact]:
         RunFact("host", origin.host),
         RunFact("Python", origin.python),
         RunFact("command", origin.command, copy=True),
+        RunFact("dashboard", "" if dashboard or not result.folder else "testrium serve", copy=True),
     ]
     return [fact for fact in facts if fact.text.strip()]
 
@@ -416,20 +441,28 @@ def _no_past(_result: GroupResult, _detail: RunDetail) -> Past:
     return Past()
 
 
+def _no_address(_result: GroupResult, _unit: str, _stream: str) -> str:
+    return ""
+
+
 def render(
     result: RunResult,
     *,
     cwd: Path,
     details: Details | None = None,
     past: PastOf | None = None,
+    log_address: LogAddress | None = None,
     dashboard: bool = False,
 ) -> str:
     """The report of a run as an HTML document; without `details` only what the result holds.
 
-    `past` tells what was before a result. Within the dashboard the page leads back there.
+    `past` tells what was before a result, `log_address` where its logs are. Within the dashboard
+    the page leads back there.
     """
     environment = make_environment()
-    maker = _PageMaker(result, cwd, details or _no_details, past or _no_past)
+    maker = _PageMaker(
+        *(result, cwd, details or _no_details, past or _no_past, log_address or _no_address)
+    )
     order = sorted(result.groups, key=_urgency)  # also where there is too little room for all
     with collector_paused():
         pages = [maker.page(group, number) for number, group in enumerate(order, start=1)]
@@ -442,7 +475,7 @@ def render(
         folded=folded,
         folded_title=", ".join(f"{count} {wording.OUTCOMES[verdict]}" for verdict, count in words),
         filters=_filters(result, pages) if len(pages) > 1 else [],
-        about=_about(result),
+        about=_about(result, dashboard=dashboard),
         errors=[str(problem) for problem in result.errors],
         totals=wording.totals(result.groups, as_stored(result.duration_s)),
         hop_columns=hop_columns,
@@ -526,8 +559,31 @@ def _hash(text: str) -> str:
 
 
 class PageWriter(Report):
-    """Writes the page."""
+    """Writes the page; it leads to the logs in the folders of the run, as long as they are kept."""
 
     def render(self, result: RunResult) -> str:
         """The report of a run as an HTML document."""
-        return render(result, cwd=self.cwd, details=details_of)
+        return render(
+            result,
+            cwd=self.cwd,
+            details=details_of,
+            past=self.past_of(result),
+            log_address=self._log_address,
+        )
+
+    def past_of(self, _result: RunResult) -> PastOf | None:
+        """What tells of each result of a run what was before; None: nothing does."""
+        return None
+
+    def _log_address(self, result: GroupResult, unit: str, stream: str) -> str:
+        """Relative to the page where that is a file: both may be moved together."""
+        if result.run_dir is None or result.unpacked is not None:  # it is, or soon will be, gone
+            return ""
+        path = self.cwd / result.run_dir / "units" / unit / f"{stream}.log"
+        if self.target is None or self.target in STDOUT_FILES:
+            return path.as_uri()
+        try:
+            place = os.path.relpath(path, (self.cwd / self.target).parent)
+        except ValueError:  # on another drive
+            return path.as_uri()
+        return quote(Path(place).as_posix())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
 from testrium import phrases
 from testrium.errors import TestriumError
@@ -17,11 +17,14 @@ from testrium.history.trends import Change, Flaky, Slow, flaky_of, slow_of
 from testrium.record.runs import is_claimed, list_runs
 from testrium.report import wording
 from testrium.report.charts import trends
+from testrium.report.charts.logs import WINDOW, found_lines, log_window
+from testrium.report.charts.trends import series_name
 from testrium.report.html import make_environment, our_files, render
-from testrium.report.masking import masked_run
+from testrium.report.masking import mask_of, masked_run
 from testrium.report.stored import details_of, read_run
+from testrium.results import GroupResult
 from testrium.serve.live import LiveRun, live_runs, project_events, run_events
-from testrium.words import BAD_VERDICTS, Verdict
+from testrium.words import BAD_VERDICTS, RESERVED_UNITS, Verdict
 
 #: So many runs are on the page of trends.
 MOST_RUNS = 200
@@ -98,7 +101,7 @@ class Pages:
         self._environment.globals.update(own, bad_verdicts=BAD_VERDICTS)
 
     def page(self, target: str) -> Page:
-        """The page of an address: `/`, `/groups`, `/group/NAME`, `/run/RUN`, `/compare`."""
+        """The page of an address: `/`, `/groups`, `/group/NAME`, `/run/RUN`, `/log/RUN`, ..."""
         try:
             address = urlsplit(target)
             parts = address.path.split("/", 2)[1:]
@@ -111,11 +114,11 @@ class Pages:
                     return self._group(name)
                 case ["run", run]:
                     return self._run(run)
+                case ["log", run]:
+                    return self._log(run, _asked(address.query))
                 case ["compare"]:
-                    asked = parse_qs(address.query)
-                    return self._compare(
-                        *(asked.get(name, [""])[0] for name in ("first", "second"))
-                    )
+                    asked = _asked(address.query)
+                    return self._compare(asked.get("first", ""), asked.get("second", ""))
         except TestriumError as error:
             return self.told(500, str(error))
         except ValueError:  # brackets that hold no address
@@ -197,9 +200,50 @@ class Pages:
                 cwd=self._cwd,
                 details=details_of,
                 past=PastReader(result).past_of,
+                log_address=lambda group, unit, stream: _log_address(folder, group, unit, stream),
                 dashboard=True,
             ),
         )
+
+    def _log(self, run: str, asked: Mapping[str, str]) -> Page:
+        """A part of one log, or the lines of it that have a text."""
+        folder = self._folder(run)
+        if folder is None:
+            return self.told(404, f"run {run} is not kept any more: its logs are gone")
+        unit, stream, wanted = (asked.get(name, "") for name in ("unit", "stream", "find"))
+        for group in masked_run(read_run(folder)).groups:
+            units = {*(end.unit for end in group.ends), *RESERVED_UNITS}
+            if _place_in(folder, group) == asked.get("group") and unit in units:
+                break
+        else:
+            return self.told(404, f"run {run} has no such log")
+        assert group.run_dir is not None
+        path = (
+            group.run_dir / "units" / unit / ("stderr.log" if stream == "stderr" else "stdout.log")
+        )
+        hide = mask_of(group.scenario).text
+        address = _log_address(folder, group, unit, stream)
+        try:
+            found = found_lines(path, wanted, hide) if wanted else (0, ())
+            window = log_window(path, _whole_number(asked.get("at", "")), hide)
+        except OSError:
+            return self.told(404, f"unit {unit} has no log any more")
+        document = self._render(
+            "log.html.j2",
+            run=run,
+            group=wording.label(group.scenario),
+            unit=unit,
+            stream=path.stem,
+            address_of=address,
+            fields={"group": asked.get("group", ""), "unit": unit, "stream": path.stem},
+            window=window,
+            step=WINDOW,
+            wanted=wanted,
+            count=found[0],
+            found=found[1],
+            marked=_whole_number(asked["line"]) if "line" in asked else None,
+        )
+        return Page(200, document)
 
     def _folder(self, run: str) -> Path | None:
         """The folder of a run, by the names that exist: what a request says never is a path."""
@@ -243,7 +287,8 @@ class Pages:
                     of_runs[result.run].append(result)
             shown = [result for run in records for result in of_runs[run.run]]
             group = next(
-                (one.group for one in shown if _series(one.group, one.mode) == figures_of), None
+                (one.group for one in shown if series_name(one.group, one.mode) == figures_of),
+                None,
             )
             if group is not None:
                 with_figures = {one.id: one for one in history.results(group=group)}
@@ -251,8 +296,8 @@ class Pages:
             return _StoredHistory(
                 runs=tuple(_past_run(run, of_runs[run.run], run.run in kept) for run in records),
                 series=trends.all_series(_past_result(one, one.run in kept) for one in shown),
-                flaky=tuple((_series(one.group, one.mode), one) for one in flaky_of(every)),
-                slow=tuple((_series(one.group, one.mode), one) for one in slow_of(every)),
+                flaky=tuple((series_name(one.group, one.mode), one) for one in flaky_of(every)),
+                slow=tuple((series_name(one.group, one.mode), one) for one in slow_of(every)),
                 kept=kept,
                 notices=history.notices,
             )
@@ -267,6 +312,31 @@ class Pages:
         )
 
 
+def _asked(query: str) -> dict[str, str]:
+    """The fields of an address; of one that is there twice the first."""
+    return {name: values[0] for name, values in parse_qs(query).items()}
+
+
+def _whole_number(text: str) -> int:
+    """A number of an address; 0 for anything else."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else 0
+
+
+def _place_in(folder: Path, group: GroupResult) -> str | None:
+    """The folder of a result below that of its run; None where it is not kept."""
+    if group.run_dir is None or not group.run_dir.is_relative_to(folder):
+        return None
+    return group.run_dir.relative_to(folder).as_posix()
+
+
+def _log_address(folder: Path, group: GroupResult, unit: str, stream: str) -> str:
+    place = _place_in(folder, group)
+    if place is None:
+        return ""
+    fields = urlencode({"group": place, "unit": unit, "stream": stream})
+    return f"/log/{quote(folder.name, safe='')}?{fields}"
+
+
 def _named(folder: Path) -> str:
     """A folder as people call it: below their home it begins with `~`."""
     try:
@@ -274,11 +344,6 @@ def _named(folder: Path) -> str:
     except RuntimeError:  # there is none
         return str(folder)
     return f"~/{folder.relative_to(home)}" if home in folder.parents else str(folder)
-
-
-def _series(group: str, mode: str) -> str:
-    """What results of one group in one mode are called, side by side over time."""
-    return group if mode == "DEBUG" else f"{group} @{mode}"
 
 
 def _past_run(run: RunRecord, results: Sequence[ResultRecord], kept: bool) -> trends.PastRun:
@@ -295,7 +360,7 @@ def _past_run(run: RunRecord, results: Sequence[ResultRecord], kept: bool) -> tr
         kept=kept,
         command_line=run.command_line,
         finding="" if failed is None else _root(failed),
-        failed="" if failed is None else _series(failed.group, failed.mode),
+        failed="" if failed is None else series_name(failed.group, failed.mode),
     )
 
 
@@ -305,7 +370,7 @@ def _root(record: ResultRecord) -> str:
 
 def _past_result(record: ResultRecord, kept: bool) -> trends.PastResult:
     return trends.PastResult(
-        series=_series(record.group, record.mode),
+        series=series_name(record.group, record.mode),
         run=record.run,
         started=record.started,
         verdict=record.verdict,
@@ -357,7 +422,7 @@ def _figure(change: Change) -> Figure:
     differs = change.first != change.second
     confidence = "" if change.confidence is None else f"{min(change.confidence, 0.999):.1%} sure: "
     return Figure(
-        group=_series(change.group, change.mode),
+        group=series_name(change.group, change.mode),
         name=change.name,
         first=phrases.figure(change.first, change.unit),
         second=phrases.figure(change.second, change.unit),

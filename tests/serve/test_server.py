@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 import testrium.history
+from testrium.declared.circuits import Rules
 from testrium.declared.groups import Group, Scenario
 from testrium.errors import ExitCode, UsageError
+from testrium.evidence import End, EndCause, UnitState
 from testrium.history.database import History
 from testrium.history.rows import Revision
 from testrium.record.runs import claimed
@@ -173,6 +175,41 @@ def test_the_pages_of_a_project(dashboard: Dashboard) -> None:
 )
 def test_what_does_not_exist_is_not_found(dashboard: Dashboard, path: str) -> None:
     assert read(dashboard, path)[0] == 404
+
+
+def test_a_log_is_read_and_searched_as_a_whole(tmp_path: Path) -> None:
+    folder = tmp_path / ".testrium" / "runs" / "r"
+    run_dir = folder / "shop"
+    log = run_dir / "units" / "store" / "stdout.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("<b>begin\n" + "line with password\n" * 60_000 + "the end\n")
+    group = Group("shop", tmp_path / "shop", (), rules=Rules(mask=("password",)))
+    end = End("store", EndCause.SELF, UnitState.FINISHED)
+    result = GroupResult(Scenario("shop", group, ()), Verdict.FAIL, run_dir=run_dir, ends=(end,))
+    run = RunResult("r", Verdict.FAIL, ExitCode.FAILURE, 1.0, (result,))
+    write_report(run, folder / "report.json")
+    pages = Pages(tmp_path / ".testrium", tmp_path)
+
+    address = "/log/r?group=shop&unit=store&stream=stdout"
+    assert f'href="{address.replace("&", "&amp;")}"' in pages.page("/run/r").document
+    first = pages.page(address).document
+    assert "&lt;b&gt;begin\nline with ***\n" in first
+    assert "0.0 MB to 0.2 MB of 1.1 MB" in first
+    assert "the end" not in first
+    assert "the end\n</pre>" in pages.page(f"{address}&at=1000000").document
+    found = pages.page(f"{address}&find=END").document
+    assert "1 line with “END”" in found
+    line = '<mark id="line">the end</mark>'
+    assert line in pages.page(f"{address}&at=1138009&line=1140009").document
+    assert "0 lines with “passw”" in pages.page(f"{address}&find=passw").document
+    for other in (
+        "/log/none?group=shop&unit=store",
+        "/log/r?group=..&unit=store",
+        "/log/r?group=shop&unit=..",
+        "/log/r?group=shop&unit=setup",  # it wrote none
+        "/log/r",
+    ):
+        assert pages.page(other).status == 404
 
 
 def test_a_report_that_cannot_be_read_is_told(dashboard: Dashboard, state: Path) -> None:

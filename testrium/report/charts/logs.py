@@ -5,13 +5,14 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from math import inf
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from testrium import phrases
 from testrium.evidence import Event, OutputMark, StoredLog
 from testrium.report.escape import cut, log_line, visible
 from testrium.report.event_lines import facts
-from testrium.system.files import split_lines
+from testrium.system.files import decoded, read_regular, split_lines
 
 #: Of more lines of a unit the first and the last are shown; fewer once a page has very many.
 HEAD = 500
@@ -44,11 +45,11 @@ class LogLine(NamedTuple):
 
 
 class UnitLog(NamedTuple):
-    """What a unit wrote and emitted. `lines_in_all` counts also what is left out."""
+    """What a unit wrote and emitted; `left_out` is what is not here, "" where all is."""
 
     unit: str
     lines: tuple[LogLine, ...]
-    lines_in_all: int
+    left_out: str = ""
 
 
 class _Item(NamedTuple):
@@ -86,8 +87,8 @@ def unit_logs(
                 items += _lines(log, own_marks, hide)
         if items:
             items.sort(key=lambda item: (item.t_ns, item.order))
-            lines = tuple(_shown_lines(items, started_ns, most))
-            views.append(UnitLog(unit, lines, len(items)))
+            lines, left_out = _shown_lines(items, started_ns, most)
+            views.append(UnitLog(unit, lines, left_out))
     return tuple(views)
 
 
@@ -99,7 +100,7 @@ def _lines(
     for piece in log.pieces:
         if piece.offset > before:
             t_ns = _seen_ns(piece.offset, sizes, marks)
-            left_out = f"{phrases.megabytes(piece.offset - before)} of {log.stream} left out"
+            left_out = f"{phrases.megabytes(piece.offset - before)} of {log.stream}"
             yield _Item(t_ns, 1, "skipped", left_out, True)
         end = piece.offset
         for size, written in split_lines(piece.data, log.encoding):
@@ -117,16 +118,32 @@ def _seen_ns(end: int, sizes: Sequence[int], marks: Sequence[OutputMark]) -> flo
     return marks[number].t_ns if number < len(marks) else inf
 
 
-def _shown_lines(items: Sequence[_Item], started_ns: int | None, most: int) -> Iterator[LogLine]:
+def _shown_lines(
+    items: Sequence[_Item], started_ns: int | None, most: int
+) -> tuple[tuple[LogLine, ...], str]:
+    """The lines that are shown, and what is left out of them."""
     head = most * HEAD // (HEAD + TAIL)
-    skipped = len(items) - most
-    for number, item in enumerate(items):
-        if skipped > 0 and head <= number < head + skipped:
-            if number == head:
-                at_s = _seconds(item, started_ns)
-                yield LogLine("skipped", at_s, True, f"{skipped} lines left out")
-            continue
-        yield LogLine(item.kind, _seconds(item, started_ns), item.bound, item.text)
+    behind = head + max(0, len(items) - most)
+
+    def line(item: _Item) -> LogLine:
+        text = f"{item.text} left out" if item.kind == "skipped" else item.text
+        return LogLine(item.kind, _seconds(item, started_ns), item.bound, text)
+
+    shown = [*map(line, items[:head]), *map(line, items[behind:])]
+    if dropped := items[head:behind]:
+        left_out = f"{_amount(dropped)} left out"
+        gap = LogLine("skipped", _seconds(dropped[0], started_ns), True, left_out)
+        shown.insert(head, gap)
+    unread = [item for item in (*items[:head], *items[behind:]) if item.kind == "skipped"]
+    return tuple(shown), _amount([*unread, *dropped])
+
+
+def _amount(items: Sequence[_Item]) -> str:
+    """How much these are: `49.5 MB of stdout and 2034 lines`; "" where there are none."""
+    amounts = [item.text for item in items if item.kind == "skipped"]
+    if lines := len(items) - len(amounts):
+        amounts.append(phrases.plural(lines, "line"))
+    return " and ".join(amounts)
 
 
 def _seconds(item: _Item, started_ns: int | None) -> float | None:
@@ -147,6 +164,67 @@ def _probe(event: Event) -> str:
     told = facts(event)
     kind = "" if event.type == "Default" else f"  {event.type}"
     return cut(f"{event.step}{key}{kind}" + (f"  {told}" if told else ""), _CELLS)
+
+
+#: Bytes of a log that are on one page: 2000 lines or so.
+WINDOW = 200_000
+
+#: Bytes of one line at most: a program may write a file without line ends.
+_MOST_OF_LINE = 1 << 24
+
+MOST_FOUND = 200
+
+
+class LogWindow(NamedTuple):
+    """The part of a log from the byte `begin` to `end`; each line with its first byte."""
+
+    begin: int
+    end: int
+    size: int
+    lines: tuple[tuple[int, str], ...]
+
+
+def log_window(path: Path, at: int, hide: Callable[[str], str] = str) -> LogWindow:
+    """The lines from the first one that begins at the byte `at` or behind it.
+
+    Raises OSError where there is no such log.
+    """
+    with read_regular(path) as log:
+        size = log.seek(0, 2)
+        begin = max(0, min(at, size))
+        if begin:
+            log.seek(begin - 1)
+            begin += len(log.readline(_MOST_OF_LINE)) - 1
+        log.seek(begin)
+        lines, end = [], begin
+        while end - begin < WINDOW and (data := log.readline(_MOST_OF_LINE)):
+            lines.append((end, _text(data, hide)))
+            end += len(data)
+    return LogWindow(begin, end, size, tuple(lines))
+
+
+def found_lines(
+    path: Path, wanted: str, hide: Callable[[str], str] = str
+) -> tuple[int, tuple[tuple[int, str], ...]]:
+    """How many lines of a log have a text, whatever its case, and the first of them.
+
+    Each one comes with its first byte. Raises OSError where there is no such log.
+    """
+    count, found, end = 0, [], 0
+    wanted = wanted.lower()
+    with read_regular(path) as log:
+        while data := log.readline(_MOST_OF_LINE):
+            text = hide(decoded(data))
+            if wanted in text.lower():
+                count += 1
+                if count <= MOST_FOUND:
+                    found.append((end, _text(data, hide)))
+            end += len(data)
+    return count, tuple(found)
+
+
+def _text(data: bytes, hide: Callable[[str], str]) -> str:
+    return cut(log_line(hide(decoded(data))), _CELLS)
 
 
 _KINDS = ("stdout", "stderr", "probe", "skipped")

@@ -158,6 +158,11 @@ class Past(NamedTuple):
     last_pass: LastPass | None = None
 
 
+def series_name(group: str, mode: str) -> str:
+    """What results of one group in one mode are called, side by side over time."""
+    return group if mode == "DEBUG" else f"{group} @{mode}"
+
+
 def owner_of(tags: Iterable[str]) -> str:
     """Who looks after a group, by its tags: `owner:payments`."""
     return next((tag[len(_OWNER[0]) :] for tag in tags if tag.startswith(_OWNER)), "")

@@ -1,7 +1,19 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 from testrium.evidence import Event, LogPiece, OutputMark, StoredLog
-from testrium.report.charts.logs import HEAD, TAIL, LogLine, merged_lines, unit_logs
+from testrium.report.charts.logs import (
+    HEAD,
+    MOST_FOUND,
+    TAIL,
+    WINDOW,
+    LogLine,
+    found_lines,
+    log_window,
+    merged_lines,
+    unit_logs,
+)
 
 START_NS = 10**12
 
@@ -60,6 +72,44 @@ def test_of_a_long_log_the_middle_is_left_out() -> None:
     assert len(found) == HEAD + TAIL + 1
     assert found[HEAD] == LogLine("skipped", None, True, "7 lines left out")
     assert found[-1].text == f"line {HEAD + TAIL + 6}"
+
+
+def test_what_is_left_out_counts_what_was_not_read() -> None:
+    half = b"line\n" * 100
+    pieces = (LogPiece(0, half), LogPiece(3_000_500, half))
+    log_of_a = StoredLog("a", "stdout", 3_001_000, pieces)
+    (whole,) = unit_logs(["a"], [log(b"one\n")], [], [], None)
+    (view,) = unit_logs(["a"], [log_of_a], [], [], None, most=60)
+    assert whole.left_out == ""
+    assert view.left_out == "3.0 MB of stdout and 140 lines"
+    assert view.lines[10].text == "3.0 MB of stdout and 140 lines left out"
+
+
+def test_a_log_is_read_part_by_part(tmp_path: Path) -> None:
+    file = tmp_path / "stdout.log"
+    file.write_bytes(b"".join(b"line %06d password\n" % number for number in range(40_000)))
+    size = file.stat().st_size
+    seen: list[str] = []
+    at = 0
+    while at < size:
+        part = log_window(file, at, lambda text: text.replace("password", "***"))
+        assert (part.begin, part.size) == (at, size)
+        assert part.end - part.begin <= WINDOW + 30
+        seen += [text for _, text in part.lines]
+        at = part.end
+    assert seen == [f"line {number:06} ***" for number in range(40_000)]
+    middle = log_window(file, 12)  # within the first line
+    assert middle.lines[0] == (21, "line 000001 password")
+    assert log_window(file, 10 * size).lines == ()
+
+
+def test_a_log_is_searched_as_a_whole(tmp_path: Path) -> None:
+    file = tmp_path / "stdout.log"
+    file.write_bytes(b"one\nTwo secret\n" * 300 + b"x" * 200_000)
+    count, found = found_lines(file, "tWO", lambda text: text.replace("secret", "***"))
+    assert (count, len(found), found[0]) == (300, MOST_FOUND, (4, "Two ***"))
+    assert found_lines(file, "secret", lambda text: text.replace("secret", "***")) == (0, ())
+    assert found_lines(file, "xxx")[0] == 1  # in a line of 200 kB
 
 
 def test_what_was_not_read_of_a_log_is_told() -> None:
