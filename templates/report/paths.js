@@ -160,9 +160,13 @@ function explore(section, data) {
   const texts = data.paths.map((path) => [path.name, ...path.others, ...path.wrong].join("\n").toLowerCase());
   let current = null;
 
+  // The list is one stop of the Tab key: the chosen key, else the first; arrows move within it.
   function mark() {
-    for (const button of list.querySelectorAll("button")) {
-      button.setAttribute("aria-pressed", String(Number(button.dataset.number) === current));
+    const buttons = [...list.querySelectorAll("button")];
+    const pressed = buttons.find((button) => Number(button.dataset.number) === current);
+    for (const button of buttons) {
+      button.setAttribute("aria-pressed", String(button === pressed));
+      button.tabIndex = button === (pressed || buttons[0]) ? 0 : -1;
     }
   }
 
@@ -225,10 +229,9 @@ function explore(section, data) {
 
   input.addEventListener("input", offer);
   list.addEventListener("keydown", (event) => {
-    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    if (!step) return;
     const buttons = [...list.querySelectorAll("button")];
-    const next = buttons[buttons.indexOf(document.activeElement) + step];
+    const at = buttons.indexOf(document.activeElement);
+    const next = { ArrowDown: buttons[at + 1], ArrowUp: buttons[at - 1], Home: buttons[0], End: buttons[buttons.length - 1] }[event.key];
     if (next) { event.preventDefault(); next.focus(); }
   });
   section.querySelector(".paths").hidden = false;

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.browser.test_dashboard import serious_faults
+from tests.browser.test_dashboard import serious_faults, tab_order
 from tests.report.formats.test_html_odd import Draw, render_all
 
 if TYPE_CHECKING:
@@ -264,6 +264,15 @@ def test_keys_are_found_and_chosen_by_keyboard(failing: str, tab: Tab) -> None:
     second = text_of(tab, ".choice li:nth-child(2) .name")
     tab.wait(f"document.querySelector('.chosen h5').textContent === {json.dumps(second)}")
     assert tab.complaints == []
+
+
+def test_tab_goes_through_the_page_in_its_order(failing: str, tab: Tab) -> None:
+    tab.open(failing)
+    tab.wait("document.querySelector('.timeline svg') && document.querySelector('.choice button')")
+    reached, faults = tab_order(tab)
+    assert reached[:3] == ["Skip to the groups", "Copy run", "Copy command"]
+    assert tab.tell("stops.filter((one) => one.closest('.choice')).length") == 1  # of 3 keys
+    assert faults == []
 
 
 OVER = "document.documentElement.scrollWidth - innerWidth"
