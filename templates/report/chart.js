@@ -19,7 +19,7 @@ function shortly(value, decimals) {
 function valueTicks(least, most, unit) {
   const largest = Math.max(most, -least);
   const [name, size] = (SCALES[unit] || []).find(([, , from]) => largest >= from) || [unit, 1];
-  const rough = (most - least) / size / 4;
+  const rough = (most - least) / size / 5;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = power * [1, 2, 5, 10].find((factor) => factor * power >= rough * 0.999);
   const decimals = Math.min(20, Math.max(0, -Math.floor(Math.log10(step) + 1e-9)));

@@ -19,7 +19,8 @@ function showLogs(section, logs) {
     button.addEventListener("click", () => next(by));
     return button;
   };
-  const box = make("div", { class: "log-lines", tabindex: "0", role: "region", "aria-label": "Lines of the logs" });
+  const name = section.closest("details.group").querySelector(".name").textContent;
+  const box = make("div", { class: "log-lines", tabindex: "0", role: "region", "aria-label": `Lines of the logs of ${name}` });
   const [sizer, block] = [make("div", { class: "sizer" }), make("div", { class: "block" })];
   sizer.append(block);
   box.append(sizer);
