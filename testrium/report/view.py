@@ -110,6 +110,14 @@ MULTILINE = frozenset({Code.CHECK, Code.TEST, Code.EXCEPTION})
 
 _DECLARED_IN = {Code.CHECK: "checks", Code.METRIC: "metrics"}
 
+#: Keys of a unit that such a finding is about: the one that its message names, else the first of
+#: them that its file has.
+_KEYS_OF_UNITS = {
+    Code.MISSING: ("events",),
+    Code.UNREADY: ("ready_event", "ready"),
+    Code.LIMIT: ("max_rss", "max_cpu"),
+}
+
 _ABSENT = frozenset({Code.LOST, Code.MISSING})
 
 
@@ -355,6 +363,7 @@ class _Evidence:
         self._witnesses = result.witnesses
         self._checks = {check.name: check.details for check in result.checks}
         self._tests = {test.name: test for test in result.tests}
+        self._stop_events = {unit.name: unit.stop_events for unit in result.scenario.units}
         self._lines: dict[Path, dict[tuple[str, str], int]] = {}
         self.units = {end.unit: _unit(end, result.started_ns) for end in result.ends}
 
@@ -407,19 +416,26 @@ class _Evidence:
 
     def _declared(self, finding: Finding) -> str:
         """Where that is declared which is not so; "" where it is not known, or not there now."""
-        table, name, file = "", finding.where, self._folder / "config.toml"
+        unit, _, step = finding.where.partition(":")
+        table = _DECLARED_IN.get(finding.code, "")
+        names: tuple[str, ...] = (finding.where,)
+        file = self._folder / "config.toml"
         if finding.circuit:
-            table, name = "circuits", finding.circuit
-        elif finding.code in _DECLARED_IN:
-            table = _DECLARED_IN[finding.code]
-        elif finding.code is Code.MISSING:
-            table, name = finding.where.partition(":")[0], "events"
-            file = self._folder / "units" / f"{table}.toml"
-        else:
+            table, names = "circuits", (finding.circuit,)
+        elif not table:
+            table, file = unit, self._folder / "units" / f"{unit}.toml"
+            names = _KEYS_OF_UNITS.get(finding.code, ())
+            if step in self._stop_events.get(unit, ()):
+                names = ("stop_events",)
+            elif finding.code is Code.CRASH and f"{unit}: cannot start" in finding.message:
+                names = ("command", "entrypoint")
+            names = tuple(name for name in names if name in finding.message) or names
+        if not names:
             return ""
         if file not in self._lines:
             self._lines[file] = named_lines(file)
-        line = self._lines[file].get((table, name))
+        lines = (self._lines[file].get((table, name)) for name in names)
+        line = next((one for one in lines if one is not None), None)
         return "" if line is None else f"{shown_path(file, self._cwd)}:{line}"
 
     def _output(

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from testrium.declared.faults import Schedule
+from testrium.declared.units import Unit
 from testrium.evidence import CheckResult, Event, Finding
 from testrium.evidence import TestResult as Test
 from testrium.report.view import MOST_EVENTS, rerun_command, view_group
@@ -192,25 +193,36 @@ def test_a_long_message_is_cut_and_not_shown_twice(lost: GroupResult, cwd: Path)
     assert view.output == (*head, "AssertionError: many")
 
 
+@pytest.mark.parametrize(
+    ("found", "place"),
+    [
+        (finding(Code.LATE, "a:b", circuit="c"), "config.toml:2"),
+        (finding(Code.CHECK, "sum"), "config.toml:4"),
+        (finding(Code.METRIC, "rows"), "config.toml:7"),
+        (finding(Code.MISSING, "db:stored"), "units/db.toml:2"),
+        (finding(Code.MISSING, "db:closed"), "units/db.toml:3"),
+        (finding(Code.UNREADY, "db"), "units/db.toml:4"),
+        (finding(Code.LIMIT, "db", message="over max_cpu"), "units/db.toml:6"),
+        (finding(Code.CRASH, "db", message="db: cannot start 'x': gone"), "units/db.toml:7"),
+        (finding(Code.LATE, "a:b", circuit="gone"), ""),
+        (finding(Code.CRASH, "db"), ""),
+        (finding(Code.UNREADY, "gone"), ""),
+    ],
+)
 def test_a_finding_names_where_that_is_declared_which_does_not_hold(
-    lost: GroupResult, tmp_path: Path
+    lost: GroupResult, tmp_path: Path, found: Finding, place: str
 ) -> None:
-    (tmp_path / "shop/units").mkdir(parents=True)
+    units = tmp_path / "shop/units"
+    units.mkdir(parents=True)
     config = '[Configs]\n[[circuits]]\nname = "c"\n[[checks]]\nname = "sum"\n[metrics]\nrows = {}\n'
     (tmp_path / "shop/config.toml").write_text(config)
-    (tmp_path / "shop/units/db.toml").write_text('[db]\nevents = ["stored"]\n')
+    keys = ("events = ['stored']", "stop_events = ['closed']", "ready = {ended = true}")
+    limits = ("max_rss = 1", "max_cpu = 1", "command = ['x']")
+    (units / "db.toml").write_text("\n".join(("[db]", *keys, *limits)))
     group = replace(lost.scenario.group, folder=tmp_path / "shop")
-    result = with_findings(
-        lost._replace(scenario=lost.scenario._replace(group=group)),
-        finding(Code.LATE, "a:b", circuit="c"),
-        finding(Code.CHECK, "sum"),
-        finding(Code.METRIC, "rows"),
-        finding(Code.MISSING, "db:stored"),
-        finding(Code.LATE, "a:b", circuit="gone"),
-        finding(Code.CRASH, "db"),
-    )
-    views = view_group(result, cwd=tmp_path).findings
-    config = "shop/config.toml"
-    assert [view.declared for view in views] == [
-        *(f"{config}:2", f"{config}:4", f"{config}:7", "shop/units/db.toml:2", "", "")
-    ]
+    unit = Unit("db", 0, "shop/units/db.toml", stop_events=("closed",))
+    scenario = lost.scenario._replace(group=group, units=(unit,))
+    (view,) = view_group(
+        with_findings(lost, found)._replace(scenario=scenario), cwd=tmp_path
+    ).findings
+    assert view.declared == (place and f"shop/{place}")
