@@ -112,7 +112,10 @@ class Series(NamedTuple):
 
 
 class Chart(NamedTuple):
-    """A figure over time. `data` is what the page draws; the texts are for those who read."""
+    """A figure over time. `data` is what the page draws; the texts are for those who read.
+
+    `last` is the last value there is; `measured` says whether the last result has it.
+    """
 
     name: str
     last: str
@@ -120,6 +123,7 @@ class Chart(NamedTuple):
     least: str
     most: str
     data: Mapping[str, Any]
+    measured: bool = True
 
 
 class Difference(NamedTuple):
@@ -220,7 +224,8 @@ def charts(series: Series) -> tuple[Chart, ...]:
                 )
                 for one in known
             ]
-            drawn.append(_chart(name, unit, points))
+            measured = known[-1] is series.results[-1]
+            drawn.append(_chart(name, unit, points)._replace(measured=measured))
     return tuple(drawn)
 
 

@@ -73,6 +73,14 @@ def test_a_figure_needs_two_values_for_a_chart_and_those_of_units_come_last() ->
     assert (found[0].last, found[0].usual) == ("2 s", "1.5 s")
 
 
+def test_a_figure_that_the_last_result_lacks_is_not_of_now() -> None:
+    value = {"c.p95": PastValue(7.0, "ms", "circuit")}
+    old, new, last = (one._replace(figures=value) for one in results("+++"))
+    assert charts(all_series([old, new, last])[0])[0].measured
+    (chart,) = charts(all_series([old, new, last._replace(figures={})])[0])
+    assert (chart.last, chart.measured) == ("7 ms", False)
+
+
 def test_the_pass_before_a_result() -> None:
     one = series("+x?x")
     assert one.pass_before(one.last) == one.results[0]
