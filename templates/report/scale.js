@@ -132,7 +132,7 @@ class TimeView {
 
   #controls() {
     const bar = make("div", { class: "controls", role: "group", "aria-label": `Axis of: ${this.options.label}` });
-    const modes = [["time", "Time"], ["fold", "Waits folded"], ["log", "Logarithmic"]];
+    const modes = [["time", "To scale"], ["fold", "Long waits shortened"], ["log", "Logarithmic"]];
     this.buttons = modes.map(([mode, text]) => {
       const button = make("button", { type: "button", "data-mode": mode }, text);
       button.addEventListener("click", () => this.setMode(mode));
@@ -162,7 +162,7 @@ class TimeView {
     }
     const waits = this.scale.folds.map(([from, to]) => moment(to - from, (to - from) / 100));
     this.said.textContent = this.mode !== "fold" ? ""
-      : waits.length ? `⫽ folded: ${waits.join(", ")}` : "no wait is long enough to fold";
+      : waits.length ? `// marks a wait drawn shorter than it was: ${waits.join(", ")}` : "no wait is long enough to shorten";
   }
 
   setMode(mode) {
@@ -225,8 +225,8 @@ class TimeView {
       const [a, b] = [x(from), x(to)];
       if (b < left || a > left + room) continue;
       plot.prepend(draw("rect", { class: "folded", x: a, y: top - 4, width: b - a, height: height - top + 4 }));
-      plot.append(draw("text", { class: "fold", x: (a + b) / 2, y: top + 8, "text-anchor": "middle" }, "⫽",
-        draw("title", {}, `folded: ${moment(to - from, (to - from) / 100)}`)));
+      plot.append(draw("text", { class: "fold", x: (a + b) / 2, y: top + 8, "text-anchor": "middle" }, "//",
+        draw("title", {}, `drawn shorter: a wait of ${moment(to - from, (to - from) / 100)}`)));
     }
     this.cursor = draw("g", { class: "cursor", visibility: "hidden" },
       draw("line", { y1: top - 6, y2: height }), draw("text", { y: 14 }));

@@ -23,7 +23,7 @@ from testrium.report.escape import cut, log_line
 from testrium.report.html import PageWriter, PastOf
 from testrium.report.masking import mask_of, masked
 from testrium.report.stored import details_of, read_run
-from testrium.results import GroupResult, RunDetail, RunResult
+from testrium.results import GroupResult, Measure, RunDetail, RunResult
 from testrium.statistics import robust_deviation
 from testrium.words import BAD_VERDICTS, Verdict
 
@@ -111,7 +111,7 @@ class PastReader:
             )
         if before.config and detail.config:
             config = _difference(before.config, detail.config)
-        if not before.logs:
+        if earlier is None or earlier.files is None:
             remarks.append(
                 "Logs, hops and configuration of that run are not kept (--keep all keeps them)."
             )
@@ -162,7 +162,7 @@ def _revisions(record: ResultRecord, run: RunResult) -> Iterator[Difference]:
     before = (record.revision or "")[:12] + (" with changes" if record.dirty else "")
     now = run.origin.revision[:12] + (" with changes" if run.origin.dirty else "")
     if before and now and (before != now or run.origin.dirty):
-        yield Difference("git revision", before, now)
+        yield Difference("git revision", before, now, about="of the project that was tested")
 
 
 def _figures(passed: Sequence[ResultRecord], group: GroupResult) -> Iterator[Difference]:
@@ -184,7 +184,23 @@ def _figures(passed: Sequence[ResultRecord], group: GroupResult) -> Iterator[Dif
             noise = f"{low} to {high} in {len(values)} passes"
         change = _change(before, now)
         words = figure(before, measure.unit), figure(now, measure.unit)
-        yield Difference(measure.name, *words, change, noise)
+        yield Difference(measure.name, *words, change, noise, _about(measure))
+
+
+def _about(measure: Measure) -> str:
+    """What a figure is, in words."""
+    part = measure.name.rpartition(".")[2]
+    if part == "max":
+        of_keys = "the slowest key"
+    elif part == "p50":
+        of_keys = "half of the keys took at most this"
+    else:
+        of_keys = f"{part[1:]} % of the keys took at most this"
+    return {
+        "circuit": f"latency of the whole route: {of_keys}",
+        "hop": f"time from the hop before to this one: {of_keys}",
+        "reported": "reported by a process",
+    }.get(measure.source, "the whole group, from the start of its first unit")
 
 
 def _change(before: float, now: float) -> str:
@@ -200,7 +216,8 @@ def _ends(before: GroupResult, now: GroupResult) -> Iterator[Difference]:
     for end in now.ends:
         words = wording.how_ended(end)
         if ended.get(end.unit, "was not there") != words:
-            yield Difference(f"end of {end.unit}", ended.get(end.unit, "was not there"), words)
+            was = ended.get(end.unit, "was not there")
+            yield Difference(f"end of {end.unit}", was, words, about="how the unit ended")
 
 
 def _hops(before: RunDetail, now: RunDetail) -> Iterator[Difference]:
@@ -214,7 +231,8 @@ def _hops(before: RunDetail, now: RunDetail) -> Iterator[Difference]:
         first, second = counts[0][place], counts[1][place]
         if first != second:
             events = phrases.plural(first, "event"), phrases.plural(second, "event")
-            yield Difference(place, *events, f"{second - first:+d}")
+            about = "how often the unit emitted this probe"
+            yield Difference(place, *events, f"{second - first:+d}", about=about)
 
 
 def new_lines(before: Sequence[StoredLog], now: Sequence[StoredLog]) -> Iterator[NewLines]:

@@ -74,8 +74,37 @@ def test_the_last_pass_tells_what_is_different(tmp_path: Path) -> None:
     assert rows["git revision"][1:3] == ("aaaa", "bbbb")
     assert rows["order.p95"][1:] == (
         *("9.9 ms", "80 ms", "×8", "9.9 ms to 10.2 ms in 3 passes"),  # noqa: RUF001
+        "latency of the whole route: 95 % of the keys took at most this",
     )
     assert rows["end of a"][1:3] == ("ended with exit code 0", "ended with exit code 3")
+    assert all(one.about for one in past.last_pass.differences)
+    assert past.last_pass.remarks == (
+        "Logs, hops and configuration of that run are not kept (--keep all keeps them).",
+    )
+
+
+@pytest.mark.parametrize(
+    ("measure", "about"),
+    [
+        (Measure("duration", 1, "s", "group"), "the whole group, from the start of its first unit"),
+        (Measure("order.max", 1, "ms", "circuit"), "latency of the whole route: the slowest key"),
+        (
+            Measure("order.w:done.p50", 1, "ms", "hop"),
+            "time from the hop before to this one: half of the keys took at most this",
+        ),
+        (Measure("rows.max", 1, "1", "reported"), "reported by a process"),
+    ],
+)
+def test_a_figure_that_differs_is_explained(measure: Measure, about: str, tmp_path: Path) -> None:
+    low, high = (
+        one._replace(judgement=Judgement(one.verdict, measures=(measure._replace(value=value),)))
+        for one, value in ((result(Verdict.PASS, 1.0, 0), 1.0), (result(Verdict.FAIL, 9.0, 0), 9.0))
+    )
+    run(tmp_path, "20261121-031501-ab12", 1.0, low, "aaaa")
+    now = run(tmp_path, "20261121-031509-ab12", 9.0, high, "aaaa")
+    past = PastReader(now).past_of(now.groups[0], RunDetail())
+    found = past.last_pass.differences if past.last_pass else ()
+    assert [one.about for one in found] == [about]
 
 
 def test_a_change_within_the_noise_is_not_a_difference(tmp_path: Path) -> None:

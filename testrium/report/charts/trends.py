@@ -127,13 +127,14 @@ class Chart(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """A line of the comparison; `noise` tells how far such a figure varies."""
+    """A line of the comparison: `about` explains `name`, `noise` is how far the figure varies."""
 
     name: str
     before: str
     now: str
     change: str = ""
     noise: str = ""
+    about: str = ""
 
 
 class NewLines(NamedTuple):
