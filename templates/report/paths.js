@@ -16,6 +16,11 @@ function timeOf(step, span) {
   return `${step.bound ? "≤ " : ""}${milliseconds(step.at, span)}`;
 }
 
+// The places of what is wrong with a path: `late at host:received`, `collision at a:sent|b:sent`.
+function placesOf(wrong) {
+  return new Set(wrong.flatMap((text) => text.slice(text.indexOf(" at ") + 4).split("|")));
+}
+
 // `usual`: when keys are mostly there, by unit and step.
 function waterfall(host, steps, label, usual) {
   for (const step of steps) step.usual = step.absent ? usual.get(`${step.unit}\n${step.label}`) : undefined;
@@ -52,13 +57,13 @@ function waterfall(host, steps, label, usual) {
       steps.forEach((step, number) => {
         const row = rows.get(number);
         const source = step.source < 0 ? null : steps[step.source];
-        const said = `${step.label}${step.fault ? ` ⚡ ${step.fault}` : ""}`;
+        const said = `${step.wrong ? "✗ " : ""}${step.label}${step.fault ? ` ⚡ ${step.fault}` : ""}`;
         const title = [`${step.unit}:${step.label}`, step.type, step.facts, step.fault].filter(Boolean).join(" · ");
-        svg.append(draw("text", { class: step.absent ? "step broken" : "step", x: 16, y: row + 4 },
+        svg.append(draw("text", { class: step.absent || step.wrong ? "step broken" : "step", x: 16, y: row + 4 },
           fitted(said, left - 24, true), draw("title", {}, title)));
         const wide = width >= 560;
         svg.append(draw("text", {
-          class: step.absent ? "time broken" : "time", x: wide ? width - 88 : width - 4, y: row + 4, "text-anchor": "end",
+          class: step.absent || step.wrong ? "time broken" : "time", x: wide ? width - 88 : width - 4, y: row + 4, "text-anchor": "end",
         }, timeOf(step, end)));
         const hop = source && source.at !== null && step.at !== null ? step.at - source.at : null;
         if (wide && hop !== null) {
@@ -68,14 +73,14 @@ function waterfall(host, steps, label, usual) {
         const to = step.at === null ? (step.absent ? left + room : null) : x(step.at);
         if (source && source.at !== null && to !== null) {
           const from = x(source.at);
-          const broken = step.absent ? " broken" : "";
+          const broken = step.absent ? " broken" : step.wrong ? " wrong" : "";
           if (rows.get(step.source) !== row) {
             links.append(draw("path", { class: `link${broken}`, d: `M${from} ${rows.get(step.source)}V${row}` }));
           }
           links.append(draw("path", { class: `hop${broken}`, d: `M${from} ${row}H${to}` }));
           if (!step.absent && Math.abs(to - from) > 14) {
             const back = to < from ? 1 : -1;
-            dots.append(draw("path", { class: "tip", d: `M${to + 5 * back} ${row}l${7 * back} -4v8z` }));
+            dots.append(draw("path", { class: `tip${broken}`, d: `M${to + 5 * back} ${row}l${7 * back} -4v8z` }));
           }
         }
         if (step.usual !== undefined) {
@@ -85,7 +90,7 @@ function waterfall(host, steps, label, usual) {
         if (step.absent) {
           dots.append(draw("path", { class: "cross", d: `M${left + room - 8} ${row - 5}l10 10m0 -10l-10 10` }, draw("title", {}, title)));
         } else if (to !== null) {
-          dots.append(draw("circle", { class: step.bound ? "dot bound" : "dot", cx: to, cy: row, r: 4.5 }, draw("title", {}, title)));
+          dots.append(draw("circle", { class: `dot${step.bound ? " bound" : ""}${step.wrong ? " wrong" : ""}`, cx: to, cy: row, r: 4.5 }, draw("title", {}, title)));
         }
       });
       return y;
@@ -144,7 +149,7 @@ function eventTable(steps, label) {
       ? `${step.at < source.at ? "−" : "+"}${milliseconds(Math.abs(step.at - source.at), span)}` : "";
     const facts = [step.facts, step.fault && `⚡ ${step.fault}`].filter(Boolean).join(" ");
     const row = [timeOf(step, span), hop, step.unit, step.label, step.type, facts];
-    body.append(make("tr", step.absent ? { class: "fail" } : {}, ...row.map(
+    body.append(make("tr", step.absent || step.wrong ? { class: "fail" } : {}, ...row.map(
       (text, column) => make("td", column < 2 ? { class: "number" } : {}, text))));
   }
   return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Events: ${label}` },
@@ -184,8 +189,10 @@ function explore(section, data) {
       if (most < path.wrong.length) lines.push(make("li", { class: "soft" }, `and ${path.wrong.length - most} more`));
       chosen.append(make("ul", { class: "wrong" }, ...lines));
     }
+    const places = placesOf(path.wrong);
     for (const drawing of path.drawings) {
       const steps = stepsOf(data, drawing);
+      for (const step of steps) step.wrong = !step.absent && places.has(`${step.unit}:${step.label}`);
       const name = drawing.circuit || (path.drawings.length > 1 ? "in no circuit" : "");
       if (name) chosen.append(make("h6", {}, drawing.circuit ? `circuit ${name}` : name));
       const figure = make("div", { class: "waterfall" });

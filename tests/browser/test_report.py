@@ -182,11 +182,16 @@ def test_time_and_latency_are_drawn_on_axes(passing: str, tab: Tab) -> None:
 
 def test_a_failed_group_is_compared_with_its_last_pass(workplace: Workplace, tab: Tab) -> None:
     page_of(workplace, ["k1", "k2", "k3"])
-    tab.open(page_of(workplace, ["k1", "k2", "k3"], lost=("k2",)))
+    tab.open(page_of(workplace, ["k1", "k1", "k2"], lost=("k2",)))
     compared = text_of(tab, ".compared")
-    assert "store:stored 3 events 2 events -1" in compared
+    about = "how often the unit emitted this probe"
+    assert f"store:stored {about} 3 events 2 events -1" in compared
     assert "no room for 'k2'" in compared
     assert tab.tell("document.querySelectorAll('figure.trend svg').length") > 0
+    assert text_of(tab, ".chosen .wrong").startswith("✗ duplicate at shop:sent")
+    marked = "[...document.querySelectorAll('.waterfall .step.broken')].map((t) => t.textContent)"
+    assert all(text.startswith("✗ ") for text in tab.tell(marked))
+    assert tab.tell("document.querySelectorAll('.waterfall .dot.wrong').length") >= 2
     assert tab.tell(OVER) == 0
     assert tab.complaints == []
 
