@@ -170,6 +170,9 @@ class Progress:
             awaited = wording.waiting(group.awaited, now_ns)
         if sum(cells(span.text) for span in states) + cells(awaited) > room:
             states = self._tally(group, room - cells(awaited))
+        if awaited and room - sum(cells(span.text) for span in states) < cells(awaited) + 2:
+            # What is waited for says more than signs and numbers, where both have no room.
+            states = states if cells(awaited) + 2 > room else []
         if sum(cells(span.text) for span in states) <= room:
             spans += states
             room -= sum(cells(span.text) for span in states)

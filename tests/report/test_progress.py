@@ -158,6 +158,8 @@ def test_what_is_waited_for_takes_the_place_of_a_probe_that_is_old(
     monkeypatch.setattr("testrium.report.progress.time.monotonic", lambda: 101.0)
     wide = texts(progress, 100)[0]
     assert wide.endswith("  waiting for 3 keys at notifier:notified, 28 s left")
+    alone = texts(progress, 72)[0]  # no room for units beside it
+    assert alone.endswith("1.00 s  waiting for 3 keys at notifier:notified, 28 s left")
     assert texts(progress, 60)[0].endswith("  waiting for 3 keys at no…, 28 s left")
     assert texts(progress, 40)[0].endswith("  ·1  28 s left")
     progress.waiting(checkout, None)
