@@ -1,6 +1,8 @@
 // The path of a chosen key: a waterfall for each of its circuits, units as lanes.
 const [MOST_CHOICES, MOST_WRONG] = [200, 3];
 const [BOUND, ABSENT] = [1, 2];
+// A path that takes less is drawn to scale: its longest hop is what readers look for.
+const SHORT_MS = 1000;
 
 // The steps of a drawing as objects; see testrium/report/html.py for their order.
 function stepsOf(data, drawing) {
@@ -36,6 +38,7 @@ function waterfall(host, steps, label, usual) {
   const [ROW, HEAD] = [22, 24];
   new TimeView(host, {
     label, moments, start: 0, end,
+    mode: end < SHORT_MS ? "time" : undefined,
     left: (width) => Math.round(Math.min(260, Math.max(118, width * 0.3))),
     right: (width) => (width < 560 ? 76 : 176),
     paint(frame) {

@@ -21,11 +21,11 @@ function longWaits(moments) {
   return found.sort((one, other) => one[0] - other[0]);
 }
 
-// Whether the waits hide the rest: nine tenths of the time and more.
+// Whether the waits hide the rest: nearly all of the time.
 function isHidden(moments) {
   const span = moments[moments.length - 1] - moments[0];
   const waits = longWaits(moments).reduce((sum, [from, to]) => sum + to - from, 0);
-  return moments.length > 3 && waits > span * 0.85;
+  return moments.length > 3 && waits > span * 0.95;
 }
 
 function makeScale(moments, start, end, mode) {
@@ -132,7 +132,7 @@ class TimeView {
 
   #controls() {
     const bar = make("div", { class: "controls", role: "group", "aria-label": `Axis of: ${this.options.label}` });
-    const modes = [["time", "To scale"], ["fold", "Long waits shortened"], ["log", "Logarithmic"]];
+    const modes = [["time", "To scale"], ["fold", "Shorten waits"], ["log", "Logarithmic"]];
     this.buttons = modes.map(([mode, text]) => {
       const button = make("button", { type: "button", "data-mode": mode }, text);
       button.addEventListener("click", () => this.setMode(mode));
