@@ -36,6 +36,7 @@ html_theme = "furo"
 html_title = f"Testrium {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_extra_path = [str(file) for file in sorted((DOCS / "reference").glob("*.schema.json"))]
 html_copy_source = False
 html_show_sphinx = False
 html_theme_options = {"navigation_with_keys": True}

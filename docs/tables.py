@@ -1,4 +1,4 @@
-"""Write the tables of keys in docs/reference, and the report's schema, from their declaration.
+"""Write the tables of keys in docs/reference, and the schemas, from their declaration.
 
     python docs/tables.py            write them
     python docs/tables.py --check    say which pages differ, and write nothing
@@ -21,6 +21,7 @@ from typing import Any, Final
 ROOT: Final = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from testrium.cli.reference import FILES  # noqa: E402
 from testrium.declared import (  # noqa: E402
     checks,
     circuits,
@@ -33,11 +34,10 @@ from testrium.declared import (  # noqa: E402
     units,
 )
 from testrium.declared.keys import as_written, default_of, key_of, keys_of  # noqa: E402
-from testrium.load.schema import descriptions  # noqa: E402
+from testrium.load.schema import descriptions, json_schemas  # noqa: E402
 from testrium.report.fields import report_schema  # noqa: E402
 
 PAGES: Final = ROOT / "docs" / "reference"
-SCHEMA: Final = PAGES / "report.schema.json"
 #: What a table may show.
 KINDS: Final[dict[str, type[Any]]] = {
     kind.__name__: kind
@@ -140,9 +140,15 @@ def _toml(value: Any) -> str:
             return f"`{value}`"
 
 
-def schema() -> str:
-    """The JSON Schema of the report as it is declared now."""
-    return json.dumps(report_schema(), indent=1) + "\n"
+def schemas() -> dict[Path, str]:
+    """The JSON Schemas of what users write, and of the report, as they are declared now."""
+    of_files = json_schemas()
+    declared = {name: of_files[file] for name, file in FILES.items()}
+    declared["report"] = report_schema()
+    return {
+        PAGES / f"{name}.schema.json": json.dumps(one, indent=1) + "\n"
+        for name, one in declared.items()
+    }
 
 
 def main(arguments: list[str]) -> int:
@@ -154,10 +160,11 @@ def main(arguments: list[str]) -> int:
             differing.append(page.name)
             if "--check" not in arguments:
                 page.write_text(new, encoding="utf-8")
-    if not SCHEMA.exists() or SCHEMA.read_text(encoding="utf-8") != schema():
-        differing.append(SCHEMA.name)
-        if "--check" not in arguments:
-            SCHEMA.write_text(schema(), encoding="utf-8")
+    for file, text in schemas().items():
+        if not file.exists() or file.read_text(encoding="utf-8") != text:
+            differing.append(file.name)
+            if "--check" not in arguments:
+                file.write_text(text, encoding="utf-8")
     verb = "differ from the declaration" if "--check" in arguments else "written"
     print(f"tables of keys: {', '.join(differing) or 'none'} {verb}")
     return 1 if differing and "--check" in arguments else 0

@@ -69,8 +69,9 @@ def test_tables_of_keys_are_as_declared(page: Path) -> None:
     assert TABLES.filled(text) == text, "call: python docs/tables.py"
 
 
-def test_the_schema_of_the_report_is_as_declared() -> None:
-    assert TABLES.SCHEMA.read_text() == TABLES.schema(), "call: python docs/tables.py"
+def test_the_published_schemas_are_as_declared() -> None:
+    differing = [file.name for file, text in TABLES.schemas().items() if file.read_text() != text]
+    assert differing == [], "call: python docs/tables.py"
 
 
 def test_every_key_has_its_row() -> None:

@@ -96,7 +96,7 @@ def _show(text: str) -> None:
 
 
 #: What the command calls each file.
-_FILES = {
+FILES = {
     "config": "config.toml",
     "unit": "units/*.toml",
     "fixture": "fixtures/*.toml",
@@ -107,7 +107,7 @@ _REPORT = "report"
 
 
 @click.command(name="schema")
-@click.argument("file", type=click.Choice([*_FILES, _REPORT]), required=False)
+@click.argument("file", type=click.Choice([*FILES, _REPORT]), required=False)
 @click.option(
     "--write",
     is_flag=True,
@@ -128,9 +128,9 @@ def schema_command(file: str | None, write: bool) -> int:
 
     schemas = json_schemas()
     if write:
-        _write_schemas({name: schemas[title] for name, title in _FILES.items()})
+        _write_schemas({name: schemas[title] for name, title in FILES.items()})
         return 0
-    click.echo(json.dumps(schemas[_FILES[file]] if file else schemas, indent=2))
+    click.echo(json.dumps(schemas[FILES[file]] if file else schemas, indent=2))
     return 0
 
 
