@@ -22,7 +22,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar, Unpack
+from typing import Any, Final, TypedDict, TypeVar, Unpack, get_args
 
 from testrium.declared.groups import Scenario
 from testrium.errors import ExitCode, InfraError, Problem, UsageError
@@ -595,10 +595,9 @@ def run(paths: _Paths = (), **options: Unpack[Options]) -> Run:
 def request(paths: _Paths = (), **options: Unpack[Options]) -> Request:
     """What `run` asks the session for. Raises UsageError, NoGroupsError."""
     _check_names(options)
+    _check_values(options)
     cwd = Path(options.get("cwd") or Path.cwd()).absolute()
     jobs = options.get("jobs")
-    if jobs is not None and jobs < 1:
-        raise UsageError(f"jobs={jobs}: expected a number from 1, or None")
     shard, command_line = None, tuple(options.get("command_line", ()))
     if text := options.get("shard"):
         try:
@@ -656,6 +655,21 @@ def _check_names(options: Options) -> None:
     for name in options.keys() - Options.__annotations__.keys():
         hint = did_you_mean(name, Options.__annotations__)
         raise UsageError(f"api.run has no option {name!r}{hint}")
+
+
+#: The smallest number of each option that is one.
+_SMALLEST: Final = {"jobs": 1, "max_failures": 1, "repeat": 0, "retries": 0, "max_regression": 0}
+
+
+def _check_values(options: Mapping[str, Any]) -> None:
+    """Raise UsageError where an option has a value that the command line would refuse."""
+    for name, least in _SMALLEST.items():
+        value = options.get(name)
+        if value is not None and not value >= least:
+            raise UsageError(f"{name}={value}: expected a number from {least}")
+    keep = options.get("keep", "all")
+    if keep not in (known := get_args(Keep)):
+        raise UsageError(f"keep={keep!r}: expected one of {', '.join(known)}")
 
 
 def _outside_of_loops(work: Callable[[], _T]) -> _T:

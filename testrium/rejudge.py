@@ -240,7 +240,8 @@ def merge_runs(
             groups = [_copied(one, run, folder, state.parent) for run in runs for one in run.groups]
     except OSError as error:
         raise InfraError(f"cannot make the run folder {folder}: {error}") from error
-    groups.sort(key=lambda one: (one.scenario.group.order, one.scenario.group.id))
+    # A group is in one part as a whole: its modes and combinations keep their declared order.
+    groups.sort(key=lambda one: (one.scenario.group.order, one.scenario.id.partition("[")[0]))
     verdict = run_verdict(tuple(run.verdict for run in runs))
     ended_by = next((run.exit_code for run in runs if run.exit_code in _INTERRUPTED), None)
     result = RunResult(

@@ -94,6 +94,10 @@ def test_mistakes_are_raised(tmp_path: Path) -> None:
         api.run(cwd=tmp_path, job=2)  # type: ignore[call-arg]
     with pytest.raises(UsageError, match="jobs=0: expected a number from 1"):
         api.run(cwd=tmp_path, jobs=0)
+    with pytest.raises(UsageError, match="retries=-1: expected a number from 0"):
+        api.run(cwd=tmp_path, retries=-1)
+    with pytest.raises(UsageError, match="keep='some': expected one of all, failed, none"):
+        api.run(cwd=tmp_path, keep="some")  # type: ignore[arg-type]
 
 
 def test_importing_testrium_does_not_import_the_api() -> None:

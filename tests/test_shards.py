@@ -68,7 +68,7 @@ def test_a_shard_that_is_none_is_refused(text: str) -> None:
 
 def facts(report: dict[str, Any]) -> dict[str, Any]:
     groups = [
-        (one["id"], one["verdict"], [found["code"] for found in one["findings"]])
+        (one["id"], one["mode"], one["verdict"], [found["code"] for found in one["findings"]])
         for one in report["groups"]
     ]
     return {"verdict": report["verdict"], "exit_code": report["exit_code"], "groups": groups}
@@ -78,14 +78,15 @@ def test_merged_shards_are_as_one_run(workplace: Workplace) -> None:
     unit = {"a": 'entrypoint = "test_case:a"'}
     for name in ("one", "two", "three"):
         code = f"def a():\n    testrium.unit().probe('x')\n    assert {name != 'two'}\n"
-        workplace.group(unit, code, name=name)
+        tables = '[matrix]\nsize = ["small", "big"]\n' if name == "one" else ""
+        workplace.group(unit, code, name=name, tables=tables)
     whole = workplace.run("--plain")
     first = workplace.run("--shard", "1/2", "--plain", "--archive", "first.zip")
-    assert " of 3 results, balanced by earlier durations" in first.stdout
+    assert " of 4 results, balanced by earlier durations" in first.stdout
     assert first.report["shard"] == "1/2"
     second = workplace.run("--shard", "2/2", "--plain")
     ids = [one["id"] for one in first.report["groups"] + second.report["groups"]]
-    assert sorted(ids) == ["one", "three", "two"]
+    assert sorted(ids) == ["one[size=big]", "one[size=small]", "three", "two"]
     merge = ["merge", "first.zip", second.report["run"]]
     merged = workplace.finish(workplace.start(*merge, "--json", "report.json", "--html", "m.html"))
     assert facts(dict(merged.report)) == facts(dict(whole.report))

@@ -204,7 +204,7 @@ def idle_entries(
 _OF_EVENTS = (
     *(Code.UNKEYED, Code.CAUSALITY, Code.MISROUTED, Code.PHANTOM, Code.COLLISION, Code.DUPLICATE),
     *(Code.LOST, Code.MISSING, Code.MISMATCH, Code.ORDER, Code.REORDER, Code.FORBIDDEN),
-    *(Code.LATE, Code.BUDGET),
+    *(Code.LATE, Code.BUDGET, Code.STALE, Code.VACUOUS),
 )
 
 

@@ -114,8 +114,15 @@ def test_a_group_is_up_until_it_is_interrupted(attended: Workplace) -> None:
     assert attended.survivors() == []
 
 
-def test_after_a_failure_units_are_held(attended: Workplace) -> None:
-    tables = '[verify]\nlinger = 0\n[[circuits]]\nname = "c"\nroute = ["b:sent", "a:got"]\n'
+@pytest.mark.parametrize(
+    ("route", "found"),
+    [
+        ('"b:sent", "a:got"', "lost at a:got"),
+        pytest.param('"a:got"', "vacuous at c", marks=pytest.mark.soak),
+    ],
+)
+def test_after_a_failure_units_are_held(attended: Workplace, route: str, found: str) -> None:
+    tables = f'[verify]\nlinger = 0\n[[circuits]]\nname = "c"\nroute = [{route}]\n'
     units = {"a": SERVICE, "b": 'entrypoint = "test_case:a"'}
     attended.group(units, SENDER, name="shop", tables=tables)
     with start(attended, "run", "--hold", "--plain") as process:
@@ -125,7 +132,7 @@ def test_after_a_failure_units_are_held(attended: Workplace) -> None:
         assert process.stdin is not None
         process.stdin.write("\n")
         process.stdin.flush()
-        assert "lost at a:got" in read_until(process, "1 failed")
+        assert found in read_until(process, "1 failed")
         assert process.wait(20) == 1
     assert attended.survivors() == []
 
