@@ -14,6 +14,7 @@ from typing import Any, TextIO
 from xml.etree import ElementTree as ET
 
 from testrium import phrases
+from testrium.declared.groups import Scenario
 from testrium.errors import InfraError, Problem
 from testrium.evidence import Finding
 from testrium.load.document import named_line
@@ -106,10 +107,9 @@ def _fill_suite(suite: ET.Element, result: GroupResult, cwd: Path) -> None:
     properties = ET.SubElement(suite, "properties")
     for name, value in _properties(result):
         ET.SubElement(properties, "property", name=name, value=xml_text(value))
-    above, _, _ = result.scenario.id.rpartition("/")
     label, folder = wording.label(result.scenario), result.scenario.group.folder
     config = folder / "config.toml"
-    case = _new_case(suite, above or "testrium", label, result.duration_s)
+    case = _new_case(suite, _above(result.scenario), label, result.duration_s)
     _point_to(case, config, 1, cwd)
     _fill_case(case, result, cwd)
     for circuit in result.judgement.circuits:
@@ -131,6 +131,11 @@ def _fill_suite(suite: ET.Element, result: GroupResult, cwd: Path) -> None:
         _point_to(part, config, named_line(folder, "checks", check.name), cwd)
         if not check.passed:
             _fail(part, result, "check", check.message, "\n".join(check.details))
+
+
+def _above(scenario: Scenario) -> str:
+    """The folder of a group in its id; values of parameters may hold a `/`, too."""
+    return scenario.id.partition("[")[0].rpartition("/")[0] or "testrium"
 
 
 def _fill_circuit(case: ET.Element, result: GroupResult, circuit: CircuitResult) -> None:
@@ -345,7 +350,7 @@ class AllureWriter(Writer):
         lines = group_text.group_block(view, symbols_for("utf-8"))
         bad = result.verdict in BAD_VERDICTS
         labels = [
-            ("suite", scenario.id.rpartition("/")[0] or "testrium"),
+            ("suite", _above(scenario)),
             ("framework", "testrium"),
         ]
         labels += [("tag", tag) for tag in scenario.group.tags]

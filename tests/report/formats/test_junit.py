@@ -126,8 +126,11 @@ def test_the_structure_is_that_of_jenkins(
 def test_cases_are_named_by_what_they_are_part_of(
     run_result: RunResult, tmp_path: Path, cwd: Path
 ) -> None:
-    root = parse(run_result, tmp_path / "junit.xml", cwd)
+    scenario = run_result.groups[0].scenario._replace(id="shop/cart[path=a/b]")
+    groups = (*run_result.groups, run_result.groups[0]._replace(scenario=scenario))
+    root = parse(run_result._replace(groups=groups), tmp_path / "junit.xml", cwd)
     places = {case.get("name"): case.get("classname") for case in root.iter("testcase")}
+    assert places["shop/cart[path=a/b]"] == "shop"
     assert places["hello"] == places["checkout"] == "testrium"
     assert places["payments/refund"] == "payments"
     assert places["test_greets"] == places["check says hello"] == "hello"
