@@ -169,7 +169,14 @@ class _Groups:
             return None
         if not self._is_asked_for(file_path.parent):
             return None
-        if file_path.parent.resolve() not in self._found_groups():
+        try:
+            found = self._found_groups()
+        except pytest.UsageError as error:
+            self._found = frozenset()  # it is said once
+            mistaken: _GroupFile = _GroupFile.from_parent(parent, path=file_path)
+            mistaken.mistake = str(error)
+            return mistaken
+        if file_path.parent.resolve() not in found:
             return None  # .testriumignore, or none of it
         return _GroupFile.from_parent(parent, path=file_path)
 
@@ -340,11 +347,16 @@ def _groups(config: pytest.Config) -> _Groups:
 class _GroupFile(pytest.File):
     """A group: an item for each of its modes, sets of parameters, and repeats."""
 
+    #: Why no groups can be found.
+    mistake = ""
+
     def collect(self) -> Iterator[_GroupItem]:
         """pytest: the items."""
         from testrium.errors import ConfigError, TestriumError
         from testrium.report.wording import label
 
+        if self.mistake:
+            raise self.CollectError(self.mistake)
         groups = _groups(self.config)
         try:
             planned = groups.scenarios(self.path.parent)
@@ -371,7 +383,8 @@ class _GroupItem(pytest.Item):
         self.extra_keyword_matches.update({scenario.id, scenario.group.title})
         taking_arguments, known = _markers(self.config)
         for tag in scenario.group.tags:
-            if tag in taking_arguments or tag.startswith("_"):  # it would mean something else
+            # It would mean something else, or cannot be registered.
+            if tag in taking_arguments or tag.startswith("_") or not _NAME_OF_MARKER.fullmatch(tag):
                 self.extra_keyword_matches.add(tag)
                 continue
             if tag not in known:

@@ -92,7 +92,7 @@ def test_each_verdict_has_its_outcome(pytester: pytest.Pytester, run: Run) -> No
 def test_an_item_for_each_mode_and_parameter_set(pytester: pytest.Pytester, run: Run) -> None:
     write_group(
         pytester.path / "deep" / "one",
-        'tags = ["quick", "skip"]\ntest-modes = ["DEBUG", "INFO"]\nrepeat = 1',
+        'tags = ["quick", "skip", "x:y", "slow(1)"]\ntest-modes = ["DEBUG", "INFO"]\nrepeat = 1',
         '[matrix]\nsize = ["small", "big"]\n',
     )
     write_group(pytester.path / "deep" / "two", 'title = "Second of them"')
@@ -181,6 +181,11 @@ def test_mistakes_are_errors_of_collection(pytester: pytest.Pytester, run: Run) 
     result = run("--testrium")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*config.toml:3: tiemout: *did you mean*timeout*"])
+    (write_group(pytester.path / "without") / "config.toml").unlink()
+    (pytester.path / "bad" / "config.toml").write_text('[Configs]\nunits = ["a"]\n')
+    named = run("--testrium", ".")
+    named.assert_outcomes(errors=1)
+    named.stdout.fnmatch_lines(["testrium: without/config.toml: is missing beside units/*.toml: *"])
     pytester.makefile(".toml", testrium="jobs = 4")
     assert "testrium.toml:1: jobs" in "\n".join(run("--testrium").errlines)
 
