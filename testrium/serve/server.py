@@ -127,6 +127,8 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = _PATIENCE_S
     server_version = "testrium"
     sys_version = ""
+    #: Of a request line that names none: else the answer to a malformed one has no status.
+    default_request_version = "HTTP/1.0"
 
     def do_GET(self) -> None:
         self._answer(with_body=True)
