@@ -32,14 +32,18 @@ MOST_WAITING: Final = 64 << 20
 MOST_RECORDS_PER_S: Final = 50_000
 MOST_RECORDS_AT_ONCE: Final = 200_000
 
+#: A packed body is unpacked in pieces of so many bytes, and may be so many gzip files in a row.
+_PACKED: Final = 1 << 14
+_MOST_MEMBERS: Final = 1000
+
 _SIGNALS: Final = {"/v1/traces": "traces", "/v1/logs": "logs", "/v1/metrics": "metrics"}
 _TYPES: Final = ("application/x-protobuf", "application/json")
 _LINE_LIMIT: Final = 1 << 22
 _CHUNK: Final = 1 << 16
 #: So often it is looked whether events have waited too long (seconds).
 _TICK_S: Final = 0.1
-#: CPU time that the patterns of rules may take for one body (seconds).
-_PATTERNS_S: Final = 5.0
+#: CPU time that one body may take, with the patterns of rules (seconds).
+_BODY_S: Final = 5.0
 
 
 class Refused(Exception):  # noqa: N818 - an answer, no defect
@@ -86,19 +90,28 @@ def unpacked(body: bytes, encoding: str, limit: int) -> bytes:
         return body
     if encoding not in ("gzip", "deflate"):
         raise Refused(415, f"unsupported Content-Encoding {encoding!r}: use gzip")
-    whole = b""
+    whole, members = bytearray(), 0
+    unpacker = None
     try:
-        while body:
-            unpacker = zlib.decompressobj(47)  # gzip or zlib, as the data say
-            whole += unpacker.decompress(body, limit + 1 - len(whole))
-            if len(whole) > limit:
-                raise Refused(413, f"the body unpacks to more than {limit} bytes")
-            if not unpacker.eof:
-                raise Refused(400, "the packed body is cut off")
-            body = unpacker.unused_data
+        for start in range(0, len(body), _PACKED):
+            part = body[start : start + _PACKED]
+            while part:
+                if unpacker is None:
+                    members += 1
+                    unpacker = zlib.decompressobj(47)  # gzip or zlib, as the data say
+                if members > _MOST_MEMBERS:
+                    raise Refused(400, f"the packed body has more than {_MOST_MEMBERS} parts")
+                whole += unpacker.decompress(part, limit + 1 - len(whole))
+                if len(whole) > limit:
+                    raise Refused(413, f"the body unpacks to more than {limit} bytes")
+                part = unpacker.unused_data
+                if unpacker.eof:
+                    unpacker = None
     except zlib.error as error:
         raise Refused(400, f"the body is not {encoding}: {error}") from error
-    return whole
+    if unpacker is not None:
+        raise Refused(400, "the packed body is cut off")
+    return bytes(whole)
 
 
 class Receiver:
@@ -334,8 +347,6 @@ class _Process:
         try:
             with contextlib.suppress(ConnectionError, asyncio.CancelledError):
                 await self._converse(clock, reader, writer)
-        except TookTooLongError as error:
-            self.tell("failed", reason=f"the patterns of [otlp] took too long: {error}")
         except OSError as error:
             self.tell("failed", reason=f"cannot write events: {error}")
         finally:
@@ -365,10 +376,8 @@ class _Process:
                 except Refused as refused:
                     answer = self._receiver.refusal(refused, kind.partition(";")[0].strip())
                 else:
-                    self._measure()
-                    with at_most(_PATTERNS_S):
-                        encoding = head.get("content-encoding", "")
-                        answer = self._receiver.answer(method, path, kind, encoding, body, clock)
+                    encoding = head.get("content-encoding", "")
+                    answer = self._answer(method, path, kind, encoding, body, clock)
             except h11.RemoteProtocolError as error:
                 invalid = Refused(error.error_status_hint, f"invalid HTTP: {error}")
                 answer = self._receiver.refusal(invalid, "")
@@ -386,6 +395,24 @@ class _Process:
             if connection.their_state is not h11.DONE or connection.our_state is not h11.DONE:
                 return
             connection.start_next_cycle()
+
+    def _answer(
+        self,
+        method: str,
+        path: str,
+        kind: str,
+        encoding: str,
+        body: bytes,
+        clock: WallClock | None,
+    ) -> tuple[int, dict[str, str], bytes]:
+        """What the receiver answers, in a limited time: what a client sends must not end it."""
+        self._measure()
+        try:
+            with at_most(_BODY_S):
+                return self._receiver.answer(method, path, kind, encoding, body, clock)
+        except TookTooLongError as error:
+            refused = Refused(413, f"the body {error}, with the patterns of [otlp]")
+            return self._receiver.refusal(refused, kind.partition(";")[0].strip())
 
     async def _event(
         self, connection: Any, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

@@ -114,6 +114,7 @@ def test_body_becomes_an_event(body: bytes, kind: str, encoding: str) -> None:
         ({"body": json.dumps(as_json(name="\ud800")).encode(), "kind": JSON}, 400),
         ({"body": b"no gzip", "encoding": "gzip"}, 400),
         ({"body": gzip.compress(as_protobuf(), mtime=0)[:-9], "encoding": "gzip"}, 400),
+        ({"body": gzip.compress(b"", mtime=0) * 1001, "encoding": "gzip"}, 400),
         ({"encoding": "br"}, 415),
         ({"kind": "text/plain"}, 415),
         ({"kind": ""}, 415),
@@ -241,6 +242,25 @@ def test_no_json_takes_the_receiver_down(value: Any) -> None:
     made, _ = receiver()
     body = json.dumps({"resourceSpans": [value]}).encode()
     assert ask(made, body, JSON)[0] in STATUSES
+
+
+def test_body_that_takes_too_long_is_refused_and_the_receiver_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiver_process, "_BODY_S", 0.05)
+    rule = {"is_span": True, "pattern": "(a+)+b", "unit": "shop", "step": "x", "type": "Default"}
+    told: list[str] = []
+    writer = cast("Any", SimpleNamespace(write=told.append))
+    opened = {"folders": {"shop": str(tmp_path)}, "rules": [rule], "clocks": []}
+    process = receiver_process._Process(opened, writer)
+    for name, expected in (("a" * 40, 413), ("c", 200)):
+        body = json.dumps(as_json(name=name, spanId=f"{expected:016x}")).encode()
+        status, _, answer = process._answer("POST", "/v1/traces", JSON, "", body, None)
+        assert status == expected, answer
+    assert process._seen()["refused"] == {
+        "HTTP 413: the body took more than 0.05 s of CPU time, with the patterns of [otlp]": 1
+    }
+    assert not told
 
 
 HEAD = b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\n"
