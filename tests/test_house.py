@@ -21,13 +21,22 @@ MOST_PARAMETERS = 8
 
 
 @cache
-def nodes() -> tuple[tuple[str, ast.AST], ...]:
-    """Every node of the package's code, with the file that it stands in."""
+def nodes() -> tuple[tuple[str, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef], ...]:
+    """Every class and function of the package, with the file that it stands in."""
     return tuple(
         (file.relative_to(PACKAGE).as_posix(), node)
         for file in sorted(PACKAGE.rglob("*.py"))
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        for node in _below(ast.parse(file.read_text(encoding="utf-8")))
     )
+
+
+def _below(node: ast.AST) -> Iterator[ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Those in statements; expressions, of which there are many more, hold none."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield child
+        if not isinstance(child, ast.expr):
+            yield from _below(child)
 
 
 def functions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:

@@ -17,14 +17,13 @@ from testrium.record.scenario import restored_scenario, write_scenario
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def scenarios() -> tuple[Scenario, ...]:
-    folders = (ROOT / "tests" / "corpus" / "cases", ROOT / "example_groups")
+def scenarios(*folders: Path) -> tuple[Scenario, ...]:
     groups = load_groups(folders, cwd=ROOT, project=Project(ROOT / ".testrium"))
     return plan_scenarios(groups, Selection(all_modes=True), repeat=0)
 
 
 def test_every_scenario_comes_back(tmp_path: Path) -> None:
-    planned = scenarios()
+    planned = scenarios(ROOT / "tests" / "corpus" / "cases", ROOT / "example_groups")
     assert len(planned) > 50
     for scenario in planned:
         write_scenario(scenario, tmp_path / "scenario.toml")
@@ -36,7 +35,7 @@ def test_every_scenario_comes_back(tmp_path: Path) -> None:
 
 def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "scenario.toml"
-    write_scenario(scenarios()[0], file)
+    write_scenario(scenarios(ROOT / "example_groups" / "hello")[0], file)
     text = file.read_text()
     for broken in (
         text.replace("[scenario]\n", "[scenario]\nfuture = 1\n"),
