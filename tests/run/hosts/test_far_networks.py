@@ -10,10 +10,15 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import textwrap
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 import pytest
@@ -143,26 +148,100 @@ def test_delay_of_the_pipe_widens_the_bound_and_claims_nothing_false(workplace: 
     assert (outcome.exit_code, outcome.codes) == (0, []), outcome.stdout
 
 
-@pytest.mark.skipif(not Path("/usr/sbin/sshd").exists(), reason="sshd is not installed")
-@pytest.mark.soak
-def test_units_run_behind_a_real_sshd(workplace: Workplace, tmp_path: Path) -> None:
+class Sshd(NamedTuple):
+    """A server with a configuration, keys and a port of its own: `connect` for it, and its ends.
+
+    `connections` are the processes that serve the connections.
+    """
+
+    connect: list[str]
+    connections: list[subprocess.Popen[bytes]]
+
+
+@pytest.fixture
+def sshd(tmp_path: Path) -> Iterator[Sshd]:
+    """Serves this user at a port of 127.0.0.1, started for each connection as by inetd."""
+    program = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None or shutil.which("ssh") is None:
+        pytest.skip("sshd or ssh is not installed")
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # as its package does at a start
     for name in ("host", "user"):
-        key = str(tmp_path / name)
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
-    shutil.copy(tmp_path / "user.pub", tmp_path / "authorized")
-    serve = ["/usr/sbin/sshd", "-i", "-f", "/dev/null", "-h", str(tmp_path / "host")]
-    options = [f"AuthorizedKeysFile={tmp_path}/authorized", "StrictModes=no", "UsePAM=no"]
-    proxy = " ".join([*serve, *(f"-o {option}" for option in options)])
-    asked = (
-        f"ProxyCommand={proxy}",
-        "StrictHostKeyChecking=no",
-        "UserKnownHostsFile=/dev/null",
-        "LogLevel=ERROR",
-    )
-    connect = ["ssh", "-i", str(tmp_path / "user"), *(w for o in asked for w in ("-o", o)), "edge"]
-    group(workplace, connect, 20)
+        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / name)]
+        subprocess.run(command, check=True)
+    settings = f"""
+        HostKey {tmp_path}/host
+        AuthorizedKeysFile {tmp_path}/user.pub
+        StrictModes no
+        UsePAM no
+        PasswordAuthentication no
+        PidFile none
+    """
+    (tmp_path / "sshd_config").write_text(textwrap.dedent(settings))
+    serve = [program, "-i", "-e", "-f", str(tmp_path / "sshd_config")]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        place = f"[127.0.0.1]:{listener.getsockname()[1]}"
+        key = (tmp_path / "host.pub").read_text()
+        (tmp_path / "known").write_text(f"{place} {key}")
+        asked = f"""
+            Host edge
+            HostName 127.0.0.1
+            Port {listener.getsockname()[1]}
+            IdentityFile {tmp_path}/user
+            IdentitiesOnly yes
+            UserKnownHostsFile {tmp_path}/known
+            BatchMode yes
+        """
+        (tmp_path / "ssh_config").write_text(textwrap.dedent(asked))
+        connections: list[subprocess.Popen[bytes]] = []
+        accepting = threading.Thread(target=accept, args=(listener, serve, connections))
+        accepting.start()
+        yield Sshd(["ssh", "-F", str(tmp_path / "ssh_config"), "edge"], connections)
+        listener.shutdown(socket.SHUT_RDWR)
+        accepting.join()
+    for connection in connections:
+        connection.kill()
+        connection.wait()
+
+
+def accept(
+    listener: socket.socket, serve: list[str], connections: list[subprocess.Popen[bytes]]
+) -> None:
+    """Start a server for each connection until the listener is shut down."""
+    while True:
+        try:
+            wire, _ = listener.accept()
+        except OSError:
+            return
+        with wire:
+            server = subprocess.Popen(
+                serve, stdin=wire.fileno(), stdout=wire.fileno(), stderr=subprocess.DEVNULL
+            )
+            connections.append(server)
+
+
+def test_units_run_behind_a_real_sshd(workplace: Workplace, sshd: Sshd) -> None:
+    group(workplace, sshd.connect, 20)
     outcome = workplace.run("group")
     assert outcome.exit_code == 0, outcome.stdout
+    assert len(sshd.connections) == 1
+
+
+@pytest.mark.soak
+def test_nothing_outlives_an_ssh_connection_that_is_cut(workplace: Workplace, sshd: Sshd) -> None:
+    workplace.group(
+        {"worker": 'host = "edge"\ncommand = ["sleep", "1000"]'},
+        tables=f"[hosts.edge]\nconnect = {json.dumps(sshd.connect)}\n"
+        f"python = '{sys.executable}'\n[env]\nPLACE = '{workplace.mark}'",
+    )
+    process = workplace.start("run", "group")
+    children = wait_for(lambda: [one for one in units(workplace) if one.name() == "sleep"])
+    sshd.connections[0].kill()
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert alive == []
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 5
+    assert "hosts.edge: the pipe has broken" in output
 
 
 @pytest.mark.soak
