@@ -285,6 +285,11 @@ class GroupRun:
             if end := await self._setup_end:
                 self._ends.append(end)
             await self._setup_over
+        try:
+            for host in context.hosts.values():
+                await host.bring_files(context.scenario)
+        except HostError as error:
+            self.fail(error)
         if context.telemetry is not None:
             with contextlib.suppress(InfraError):  # it was told when it happened
                 await context.telemetry.flush()

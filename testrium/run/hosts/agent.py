@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import itertools
 import json
 import os
 import platform
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tarfile
@@ -50,7 +52,19 @@ from testrium.system.start_method import START_METHOD
 #: How long the supervisor may take to end what it owns.
 _END_LIMIT_S = 1.5
 
-_FOLDER = "testrium-host-"
+#: How the names of folders of an agent begin: its own, and what it was sent of Testrium.
+_FOLDERS = ("testrium-host-", "testrium-agent-")
+
+#: Waits for the end of the agent, then at most 3 s for that of the supervisor: units write there.
+_REMOVE = """
+read supervisor
+read end
+for turn in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do
+    kill -0 "$supervisor" || break
+    sleep 0.1
+done
+rm -rf -- "$@"
+"""
 
 #: A folder that is older, and that no agent holds, was left by one that was killed (seconds).
 _YOUNG_S = 60.0
@@ -94,9 +108,10 @@ def serve(code: str | None) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(2, 1)  # whatever prints must not stand between frames
-    folder = _made_folder()
+    folder = _made_folder(code)
+    remover = _started_remover([str(folder), *([code] if code else [])])
     try:
-        asyncio.run(_Agent(read_fd, write_fd, folder, code).run())
+        asyncio.run(_Agent(read_fd, write_fd, folder, code, remover).run())
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         if code is not None:
@@ -104,24 +119,53 @@ def serve(code: str | None) -> None:
     os._exit(0)
 
 
-def _made_folder() -> Path:
+def _made_folder(code: str | None) -> Path:
     """A folder of this agent alone; what agents that were killed have left goes first.
 
-    An agent holds a lock on its folder, which ends with it.
+    An agent holds a lock on its folders, which ends with it.
     """
-    for old in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
+    if code is not None:
+        _lock(code)
+    for old in Path(tempfile.gettempdir()).glob("testrium-*"):
+        if not old.name.startswith(_FOLDERS):
+            continue
         with contextlib.suppress(OSError):
             if time.time() - old.stat().st_mtime < _YOUNG_S or old.is_symlink():
                 continue
-            fd = os.open(old, os.O_RDONLY | os.O_DIRECTORY)
+            fd = _lock(old)
             try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(old, ignore_errors=True)
             finally:
                 os.close(fd)
-    folder = Path(tempfile.mkdtemp(prefix=_FOLDER))
-    fcntl.flock(os.open(folder, os.O_RDONLY | os.O_DIRECTORY), fcntl.LOCK_EX)
+    folder = Path(tempfile.mkdtemp(prefix=_FOLDERS[0]))
+    _lock(folder)
     return folder
+
+
+def _lock(folder: str | Path) -> int:
+    """Hold a folder until the descriptor is closed. Raises OSError: another agent has it."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _started_remover(folders: list[str]) -> int:
+    """Have the folders removed once this process is gone, even if it is killed.
+
+    Returns what the process id of the supervisor is written to, a line: they go when that is gone.
+    """
+    read_fd, write_fd = os.pipe()
+    null = subprocess.DEVNULL
+    subprocess.Popen(
+        ["sh", "-c", _REMOVE, "testrium", *folders], stdin=read_fd, stdout=null, stderr=null,
+        env={"PATH": os.environ.get("PATH", os.defpath)}, start_new_session=True,
+    )  # fmt: skip
+    os.close(read_fd)
+    return write_fd
 
 
 class _Feed:
@@ -156,6 +200,7 @@ class _Feeds:
         self._send = send
         self._root = root
         self._feeds: dict[Path, _Feed] = {}
+        self._numbers = itertools.count(1)
         self._watched: dict[int, _Feed] = {}
         self._inotify = Inotify.open()
         self._room = WINDOW
@@ -174,12 +219,30 @@ class _Feeds:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
-        feed = self._feeds[path] = _Feed(len(self._feeds) + 1, path)
-        self._send(message("feed", feed=feed.number, path=str(path.relative_to(self._root))))
+        feed = self._feeds[path] = _Feed(next(self._numbers), path)
+        name = str(path.relative_to(self._root))
+        self._send(message("feed", feed=feed.number, path=name, root="run"))
         number = self._inotify.add(str(path)) if self._inotify is not None else None
         if number is not None:
             self._watched[number] = feed
         self._news.set()
+
+    async def bring(self, path: Path, root: str, name: str) -> None:
+        """Send a file that its unit has written, once, as `name` of the folder `root`."""
+        feed = _Feed(next(self._numbers), path)
+        self._send(message("feed", feed=feed.number, path=name, root=root))
+        async with self._busy:
+            _, size = feed.look()
+            goals = {feed: size}
+            while feed.offset < goals[feed]:
+                await self._send_part(feed, goals)
+        self._send(message("end", feed=feed.number))
+
+    async def bring_unit_files(self) -> None:
+        """Send what units have written into their folders of the run beside what is followed."""
+        for name, path in await asyncio.to_thread(_files_below, self._root / "units"):
+            if path not in self._feeds:
+                await self.bring(path, "run", f"units/{name}")
 
     def arrived(self, count: int) -> None:
         self._room += count
@@ -281,11 +344,16 @@ class _Owners:
 
 
 class _Agent:
-    def __init__(self, read_fd: int, write_fd: int, folder: Path, code: str | None) -> None:
+    def __init__(
+        self, read_fd: int, write_fd: int, folder: Path, code: str | None, remover: int
+    ) -> None:
         self._read_fd, self._write_fd = read_fd, write_fd
         self._folder = folder
         self._code = code
+        self._remover = remover
         self._run_folder = folder / "run"
+        self._group = folder / "group"
+        self._sent_ns = 0  # when its files had come, as the file system counts
         self._input = bytearray()
         self._output = bytearray()
         self._over = asyncio.Event()
@@ -420,6 +488,7 @@ class _Agent:
         system.become_subreaper()
         self._run_folder.mkdir(mode=0o700)
         self._booted = bootstrap.start(START_METHOD)
+        os.write(self._remover, b"%d\n" % self._booted.program.pid)
         reader, self._supervisor = await asyncio.open_connection(
             sock=self._booted.wire, limit=LONGEST
         )
@@ -456,6 +525,9 @@ class _Agent:
             archive.seek(0)
             with tarfile.open(fileobj=archive) as packed:
                 packed.extractall(self._target, filter="tar")
+            if self._target == self._group:
+                os.utime(archive.fileno())
+                self._sent_ns = os.fstat(archive.fileno()).st_ctime_ns
 
     async def _answer(self, asked: dict[str, Any]) -> None:
         answer: dict[str, Any]
@@ -475,6 +547,14 @@ class _Agent:
                 answer = {"port": listener.getsockname()[1]}
             case "forward":
                 answer = {"port": await self._forward(asked["to"])}
+            case "written":
+                found = await asyncio.to_thread(_written, self._group, self._sent_ns)
+                answer = {"paths": found}
+            case "bring":
+                for name in asked["paths"]:
+                    await self._feeds.bring(self._group / name, "group", name)
+                await self._feeds.bring_unit_files()
+                answer = {}
             case "program":
                 answer = {"path": shutil.which(asked["name"])}
             case _:
@@ -607,6 +687,29 @@ class _Agent:
             lease.release()
         for task in self._tasks:
             task.cancel()
+
+
+def _files_below(folder: Path) -> list[tuple[str, Path]]:
+    """The regular files below a folder, with their names there."""
+    found = sorted(folder.rglob("*"))
+    return [
+        (str(path.relative_to(folder)), path)
+        for path in found
+        if path.is_file() and not path.is_symlink()
+    ]
+
+
+def _written(folder: Path, since_ns: int) -> list[str]:
+    """The names of files below a folder that were written since then, and of folders with "/"."""
+    names = []
+    for path in sorted(folder.rglob("*")):
+        with contextlib.suppress(OSError):
+            status = path.lstat()
+            kind = stat.S_IFMT(status.st_mode)
+            if status.st_ctime_ns > since_ns and kind in (stat.S_IFREG, stat.S_IFDIR):
+                end = "/" if kind == stat.S_IFDIR else ""
+                names.append(f"{path.relative_to(folder)}{end}")
+    return names
 
 
 def _listener() -> socket.socket:

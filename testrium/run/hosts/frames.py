@@ -5,7 +5,9 @@ A frame is a kind (one letter), a number and a length, then so many bytes:
     M  a message, JSON. From home: {"op": "open"}, {"op": "put", "path": "group"},
        {"op": "ask", "id": N, "what": "ports", ...}, {"op": "clock", "t1": T}, {"op": "close"};
        from there: {"op": "opened", ...}, {"op": "answer", "id": N, ...},
-       {"op": "clock", "t1": T, "t2": T, "t3": T}, {"op": "feed", "feed": N, "path": "units/..."},
+       {"op": "clock", "t1": T, "t2": T, "t3": T},
+       {"op": "feed", "feed": N, "path": "units/...", "root": "run" or "group"},
+       {"op": "end", "feed": N},
        {"op": "wall", "read": [T, W, T]}: the wall clock there said W between two times,
        {"op": "cut" or "gone" or "replaced", "feed": N, "to": N}, {"op": "failed", "reason": "..."},
        {"op": "closed"}

@@ -13,6 +13,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import shlex
 import socket
 import tarfile
@@ -22,7 +23,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path, PurePosixPath
-from time import monotonic_ns
+from time import monotonic_ns, time_ns
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import testrium
@@ -122,6 +123,9 @@ class RemoteHost(ProcessOwner):
         self._closed = asyncio.Event()
         self._read_clock = asyncio.Event()
         self._files: dict[int, tuple[Path, int]] = {}
+        self._sent_ns = 0
+        self._asked_for: frozenset[str] = frozenset()
+        self._group: Path | None = None  # the group's folder, once its files may come back
         self._missed = 0
         self._closing = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -190,6 +194,7 @@ class RemoteHost(ProcessOwner):
 
     async def send_folders(self, folders: Mapping[str, Path]) -> None:
         """Send folders there, by their names below the agent's. Raises HostError."""
+        self._sent_ns = time_ns()
         for name, folder in folders.items():
             self._write(message("put", path=name))
             with tempfile.TemporaryFile() as archive:
@@ -312,6 +317,28 @@ class RemoteHost(ProcessOwner):
     async def exists(self, path: Path) -> bool:
         """Whether there is such a file there. Raises HostError."""
         return bool((await self.ask("exists", path=str(path)))["exists"])
+
+    async def bring_files(self, scenario: Scenario) -> None:
+        """Have what units wrote there here: what checks look at, and their folders of the run.
+
+        Raises HostError: the host is lost, or a file was written on two machines.
+        """
+        self._group = group = scenario.group.folder
+        if (looked_at := _looked_at(scenario)) is not None:
+            written = (await self.ask("written"))["paths"]
+            names = [name for name in written if looked_at.fullmatch(name.rstrip("/"))]
+            files = [name for name in names if not name.endswith("/")]
+            for name in files:
+                with contextlib.suppress(FileNotFoundError):
+                    if (group / name).stat().st_mtime_ns > self._sent_ns:
+                        raise self._error(
+                            f"{name} was written there and on another machine, and a check looks"
+                            " at it: give each its own name"
+                        )
+            for name in set(names) - set(files):
+                (group / name).mkdir(parents=True, exist_ok=True)
+            self._asked_for = frozenset(files)
+        await self.ask("bring", paths=sorted(self._asked_for))
 
     # Processes --------------------------------------------------------------------------------
 
@@ -543,7 +570,9 @@ class RemoteHost(ProcessOwner):
                 if (answer := self._answers.get(told["id"])) is not None and not answer.done():
                     answer.set_result(told)
             case "feed":
-                self._open_file(told["feed"], told["path"])
+                self._open_file(told["feed"], told["path"], told["root"])
+            case "end":
+                os.close(self._files.pop(told["feed"])[1])
             case "cut":
                 os.ftruncate(self._files[told["feed"]][1], told["to"])
             case "gone" | "replaced":
@@ -560,12 +589,22 @@ class RemoteHost(ProcessOwner):
             pairs = zip(self.readings[::2], self.readings[1::2], strict=False)
             self.readings = [min(pair, key=lambda one: one.high - one.low) for pair in pairs]
 
-    def _open_file(self, number: int, path: str) -> None:
+    def _open_file(self, number: int, path: str, root: str) -> None:
         parts = PurePosixPath(path)
         if parts.is_absolute() or ".." in parts.parts:
             raise ValueError(f"a file outside of the run folder: {path}")
-        here = self._folder.path / parts
-        self._files[number] = (here, os.open(here, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        if root == "run":
+            here = self._folder.path / parts
+            here.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        elif path in self._asked_for and self._group is not None:
+            here = self._group / parts
+            here.parent.mkdir(parents=True, exist_ok=True)
+            flags |= os.O_TRUNC
+        else:
+            raise ValueError(f"a file that was not asked for: {path}")
+        mode = 0o600 if root == "run" else 0o666
+        self._files[number] = (here, os.open(here, flags, mode))
 
     def _replace_file(self, number: int) -> None:
         """Do here what was done there: the file is another one."""
@@ -657,6 +696,20 @@ class _HomePaths(Sink):
         lines, end, self._rest = (self._rest + data).rpartition(b"\n")
         if end:
             await super().send(lines.replace(*self._paths) + end)
+
+
+def _looked_at(scenario: Scenario) -> re.Pattern[str] | None:
+    """The names, below the group's folder, that checks look at; None where they look at none.
+
+    A reference in a path can be any text.
+    """
+    paths = (
+        os.path.normpath(check.target.removeprefix("${group.dir}/"))
+        for check in scenario.group.checks
+        if check.kind in ("file", "json", "exists", "absent")
+    )
+    wanted = [re.sub(r"\\\$\\\{.*?\\\}", ".*", re.escape(path)) for path in paths]
+    return re.compile("|".join(wanted)) if wanted else None
 
 
 def _append(fd: int, data: bytes) -> None:

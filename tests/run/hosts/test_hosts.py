@@ -9,6 +9,7 @@ import contextlib
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,7 @@ CODE = """
         for _ in range(3):  # its keeper, the supervisor, the agent
             pid = int(open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[1])
         subprocess.Popen(["sleep", "1000"])
-        testrium.unit().probe("about-to")
+        testrium.unit().probe("about-to", folder=os.getcwd())
         testrium.unit().wait_for("worker:about-to", timeout=5)  # it is at home
         os.kill(pid, 9)
         subprocess.run(["sleep", "1000"])
@@ -113,6 +114,54 @@ def test_unit_on_another_host_takes_part_as_at_home(
     assert outcome.unit("worker")["state"] == "stopped"
 
 
+def test_files_that_checks_look_at_come_back(workplace: Workplace) -> None:
+    workplace.group(
+        {
+            "worker": """
+                host = "edge"
+                command = ["sh", "works.sh", "${unit.dir}"]
+            """,
+            "twin": """
+                enabled = false
+                host = "other"
+                command = ["sh", "-c", "echo > out/new-7.txt"]
+            """,
+        },
+        tables=EDGE.format(python=sys.executable)
+        + """
+    [hosts.other]
+    connect = ["sh", "-c"]
+    [[checks]]
+    name = "new"
+    file = "./out/new-7.txt"
+    contains = "^there$"
+    [[checks]]
+    name = "kept"
+    json = "${run.dir}/units/worker/kept.json"
+    equals = [1]
+    [[checks]]
+    name = "sent"
+    file = "sent.txt"
+    contains = "from home"
+    """,
+    )
+    folder = workplace.folder / "group"
+    (folder / "out").mkdir()
+    work = "echo there > out/new-7.txt; echo x > unasked; echo '[1]' > $1/kept.json; rm gone"
+    files = {"works.sh": work, "sent.txt": "from home", "gone": "", "out/new-7.txt": "older"}
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    outcome = workplace.run("group")
+    assert (outcome.exit_code, outcome.codes) == (0, []), outcome.stdout
+    assert not (folder / "unasked").exists()
+    assert (folder / "gone").exists()
+    unit = folder / "units/twin.toml"
+    unit.write_text(unit.read_text().replace("false", "true"))
+    outcome = workplace.run("group")
+    assert outcome.codes[0] in ("infra edge", "infra other"), outcome.stdout
+    assert "out/new-7.txt was written there and on another machine" in outcome.stdout
+
+
 def test_broken_pipe_is_infra_at_the_host_and_leaves_nothing(workplace: Workplace) -> None:
     workplace.group(
         {
@@ -129,7 +178,11 @@ def test_broken_pipe_is_infra_at_the_host_and_leaves_nothing(workplace: Workplac
         "config.toml:5: hosts.edge: the pipe has broken" in outcome.group["findings"][0]["message"]
     )
     probes = Path(outcome.group["run_dir"], "units/worker/probes-1.jsonl").read_text()
-    assert '"step":"about-to"' in probes
+    folder = Path(json.loads(probes)["meta"]["folder"]).parent
+    end = time.monotonic() + 10
+    while folder.exists():  # until the supervisor there is gone, too
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def test_host_that_cannot_be_reached_is_infra_and_says_why(workplace: Workplace) -> None:
