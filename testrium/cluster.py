@@ -25,10 +25,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from testrium.declared.groups import Scenario
-from testrium.errors import InfraError, UsageError
+from testrium.declared.groups import HOST_REQUIREMENT, Scenario, UnitHost
+from testrium.errors import InfraError, MissingHostError, UsageError
 from testrium.evidence import Finding
-from testrium.session import RanElsewhere
+from testrium.session import DATABASE, RanElsewhere
 from testrium.words import Code, Verdict
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ class RanThere(NamedTuple):
     archive: str
     size: int
     error: str = ""
+    #: The host that the group requires and this worker does not reach, and why; or none.
+    missing: tuple[str, str] | None = None
 
 
 class GroupTask(NamedTuple):
@@ -206,6 +208,8 @@ class Cluster:
             ran = await self._ran(scenario, key)
         finally:
             del self._heard[key]
+        if ran.missing is not None:
+            raise MissingHostError(*ran.missing)
         if ran.error:
             raise InfraError(f"{ran.host.name}: {ran.error}")
         await self._fetch(ran, folder)
@@ -472,7 +476,9 @@ def execute(task: GroupTask, files: bytes, key: str) -> RanThere:
         scenario = _moved(task.scenario, root / task.place, task.root, str(root))
         with _host_shared(exclusive=scenario.group.exclusive):
             judged = there.opened().run(scenario)
-        if judged.verdict is Verdict.ERROR or judged.run_dir is None:
+        if judged.verdict is Verdict.SKIP:
+            return RanThere(host, worker.address, "", 0, missing=_missing_host(judged.reason))
+        if judged.run_dir is None or not (judged.run_dir / DATABASE).is_file():
             return RanThere(host, worker.address, "", 0, judged.message)
         archive = root.with_suffix(".zip")
         size = _pack_run(judged.run_dir, archive)
@@ -490,8 +496,24 @@ def _moved(scenario: Scenario, folder: Path, old: str, new: str) -> Scenario:
         name: text.replace(old, new) if name == "PYTHONPATH" else text
         for name, text in scenario.group.env.items()
     }
-    group = replace(scenario.group, folder=folder, env=env, save_metrics=False, use_ai=False)
+    hosts = {name: _moved_host(host, old, new) for name, host in scenario.group.hosts.items()}
+    group = replace(
+        scenario.group, folder=folder, env=env, hosts=hosts, save_metrics=False, use_ai=False
+    )
     return scenario._replace(group=group, max_regression=None)
+
+
+def _moved_host(host: UnitHost, old: str, new: str) -> UnitHost:
+    """The host; `connect` begins in the folder of its file, on this worker."""
+    if host.folder is None or not host.folder.is_relative_to(old):
+        return replace(host, folder=Path(new))
+    return replace(host, folder=Path(new, host.folder.relative_to(old)))
+
+
+def _missing_host(reason: str) -> tuple[str, str]:
+    """The name of a host, and why it is not reached, from the reason of a skipped group."""
+    name, _, why = reason.partition(f"requires {HOST_REQUIREMENT}")[2].partition(": ")
+    return name, why
 
 
 @contextmanager

@@ -134,9 +134,6 @@ def explore(exploration: Exploration, watcher: ExplorationWatcher) -> Explored:
 
     with Supervisor.launch() as supervisor:  # it starts while the group is loaded
         project, scenario = chosen_scenario(exploration.path, exploration.cwd, "explore")
-        if far := [unit.name for unit in scenario.units if unit.host]:
-            text = f"{scenario.id}: {far[0]} runs on another host, where it cannot be held"
-            raise UsageError(text)
         table = scenario.group.explore or Explore()
         apart = project._replace(state_folder=project.state_folder / FOLDER)
         request = _request(exploration.path, exploration.cwd, exploration.observer)
@@ -162,6 +159,11 @@ def chosen_scenario(path: str, cwd: Path, command: str) -> tuple[Project, Scenar
     scenario = plan(groups, Selection(), repeat=0)[0]
     if scenario.skip:
         raise UsageError(f"{scenario.id} would be skipped: {scenario.skip}")
+    if far := [unit for unit in scenario.units if unit.host]:
+        raise UsageError(
+            f"{scenario.id}: {far[0].name} runs on host {far[0].host!r}: {command} needs all units"
+            " on this machine"
+        )
     return project, scenario._replace(group=replace(scenario.group, save_metrics=False))
 
 

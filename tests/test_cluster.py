@@ -74,6 +74,12 @@ def test_groups_run_on_workers_and_are_judged_at_home(tmp_path: Path) -> None:
     mark = f"[env]\nMARK = '{tmp_path}/KILLS'\nKILLS = '{{}}'"
     group(tmp_path, "loses_a_worker", "kills_its_worker", tables=mark.format(1))
     group(tmp_path, "wants_much", configs="resources = {gpu = 1}")
+    for name, command in {"on_a_host": "sh", "on_no_host": "no-such-ssh"}.items():
+        tables = f"[hosts.edge]\nconnect = ['{command}', 'near.sh']\npython = '{sys.executable}'"
+        group(tmp_path, name, configs="requires = ['host:edge']", tables=tables)
+        (tmp_path / name / "near.sh").write_text('exec sh -c "$1"')
+        unit = tmp_path / name / "units/a.toml"
+        unit.write_text(unit.read_text() + "host = 'edge'\n")
     code, report, output = finished(started(tmp_path, "--on", "local:1"), tmp_path)
     groups = {one["id"]: one for one in report["groups"]}
     assert {name: one["verdict"] for name, one in groups.items()} == {
@@ -81,7 +87,12 @@ def test_groups_run_on_workers_and_are_judged_at_home(tmp_path: Path) -> None:
         "fails": "fail",
         "loses_a_worker": "pass",
         "wants_much": "error",
+        "on_a_host": "pass",
+        "on_no_host": "skip",
     }, output
+    assert groups["on_no_host"]["reason"].startswith(
+        "requires host:edge: connect: 'no-such-ssh' cannot be started"
+    )
     assert code == 5
     assert groups["passes"]["host"] == socket.gethostname()
     assert groups["passes"]["required"]["completed"] == [{"unit": "a", "step": "done"}]

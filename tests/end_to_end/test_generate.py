@@ -138,3 +138,13 @@ def test_a_service_that_an_example_ends_is_started_again(workplace: Workplace) -
     assert told["smallest"]["finding"]["where"] == "service"
     again = workplace.finish(workplace.start("replay", "--plain"), limit_s=60)
     assert "crash at service" in again.stdout
+
+
+def test_units_on_other_hosts_are_refused(workplace: Workplace) -> None:
+    tables = '[hosts.edge]\nconnect = ["sh"]'
+    workplace.group({"client": f'{CLIENT}\nhost = "edge"'}, CODE, tables=tables)
+    for command in ("generate", "explore"):
+        outcome = workplace.finish(workplace.start(command, "group"))
+        assert outcome.exit_code == 3
+        told = f"group: client runs on host 'edge': {command} needs all units on this machine"
+        assert told in outcome.stderr
