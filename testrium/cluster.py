@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 #: Bytes that come back at a time.
 CHUNK: Final = 8_000_000
+#: An archive of fewer bytes comes back with the result: asking for it costs more.
+SMALL: Final = 1_000_000
 #: Seconds for a scheduler to answer.
 CONNECT_S: Final = 10.0
 #: How often a group is started: once, and once more where its worker was lost.
@@ -57,7 +59,7 @@ class Host(NamedTuple):
 
 
 class RanThere(NamedTuple):
-    """What a worker has of one group: `archive` is a file there, of `size` bytes."""
+    """What a worker has of one group: `archive` is a file there, of `size` bytes, or `data`."""
 
     host: Host
     worker: str
@@ -66,6 +68,7 @@ class RanThere(NamedTuple):
     error: str = ""
     #: The host that the group requires and this worker does not reach, and why; or none.
     missing: tuple[str, str] | None = None
+    data: bytes = b""
 
 
 class GroupTask(NamedTuple):
@@ -292,12 +295,16 @@ class Cluster:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile() as file:
             try:
-                for offset in range(0, ran.size, CHUNK):
+                file.write(ran.data)
+                for offset in range(len(ran.data), ran.size, CHUNK):
                     chunk = await self._client.submit(
                         read_chunk, ran.archive, offset, workers=[ran.worker], pure=False
                     )
                     file.write(chunk)
-                await self._client.submit(os.unlink, ran.archive, workers=[ran.worker], pure=False)
+                if ran.archive:
+                    await self._client.submit(
+                        os.unlink, ran.archive, workers=[ran.worker], pure=False
+                    )
             except (Exception, asyncio.CancelledError) as error:
                 raise InfraError(
                     f"{ran.host.name} was lost before its files had come back"
@@ -483,6 +490,10 @@ def execute(task: GroupTask, files: bytes, key: str) -> RanThere:
         archive = root.with_suffix(".zip")
         size = _pack_run(judged.run_dir, archive)
         shutil.rmtree(judged.run_dir, ignore_errors=True)
+        if size < SMALL:
+            data = archive.read_bytes()
+            archive.unlink()
+            return RanThere(host, worker.address, "", size, data=data)
     except (InfraError, OSError) as error:
         return RanThere(host, worker.address, "", 0, str(error))
     finally:
