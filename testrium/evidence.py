@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from testrium.declared.checks import Better
 from testrium.declared.units import Unit, is_accepted
+from testrium.host_clocks import middle_here
 from testrium.words import (
     EMPTY,
     Code,
@@ -112,6 +113,11 @@ class Event(NamedTuple):
     attempt: int
     owner: str
     meta: Mapping[str, Any]
+
+    @property
+    def here_ns(self) -> int:
+        """About when it happened, on the runner's clock where that is known: for drawings."""
+        return middle_here(self.domain, self.t_ns)
 
 
 class Damage(NamedTuple):

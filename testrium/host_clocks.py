@@ -106,6 +106,14 @@ def base_of(clock: str) -> str:
     return clock.home if isinstance(clock, KnownClock) else clock
 
 
+def middle_here(clock: str, t_ns: int) -> int:
+    """About when it was on the clock `base_of` says: for drawings, which prove nothing."""
+    if not isinstance(clock, KnownClock):
+        return t_ns
+    low, high = clock.offset_at(t_ns)
+    return t_ns - (low + high) // 2
+
+
 def bounds_here(clock: str, low_ns: int, high_ns: int) -> tuple[int, int]:
     """From when to when it was on the clock `base_of` says."""
     if not isinstance(clock, KnownClock):

@@ -41,7 +41,7 @@ def event_lines(
         title: what the events are of.
         width: columns to fill; what does not fit is left out. None: all is shown.
     """
-    ordered = sorted(events, key=lambda event: (event.attempt, event.t_ns, event.id))
+    ordered = sorted(events, key=lambda event: (event.attempt, event.here_ns, event.id))
     keyed = len({event.key for event in ordered}) > 1
     rows = [_row(*moment, symbols, keyed=keyed) for moment in _moments(ordered)]
     room = None if width is None else width - 2

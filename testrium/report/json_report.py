@@ -325,7 +325,7 @@ def _event(event: Event) -> EventReport:
 
 def _fault(event: Event, started_ns: int | None) -> FaultReport:
     """A planned fault that has happened; `at_s` counts from the group's start."""
-    at_s = None if started_ns is None else _seconds((event.t_ns - started_ns) / 1e9)
+    at_s = None if started_ns is None else _seconds((event.here_ns - started_ns) / 1e9)
     return {
         "id": event.id,
         "name": event.step,

@@ -435,7 +435,7 @@ def _legs_of(result: GroupResult) -> list[HopTime]:
         evidence = load_evidence(folder.database)
         for circuit in key_paths(read_circuits(folder.scenario), evidence):
             for way in circuit.ways:
-                for one, other in pairwise(sorted(way.events, key=lambda event: event.t_ns)):
+                for one, other in pairwise(sorted(way.events, key=lambda event: event.here_ns)):
                     if one.domain == other.domain:  # times of two clocks do not compare
                         leg = (_place(one), _place(other))
                         times.setdefault(leg, []).append((other.t_ns - one.t_ns) / 1e6)

@@ -505,7 +505,7 @@ def _fault(event: Event, started_ns: int | None, healed_ns: int | None) -> Fault
         unit=str(event.meta.get("unit", "")),
         key=event.key,
         pid=event.pid if event.pid > 0 else None,
-        at_s=None if started_ns is None else (event.t_ns - started_ns) / 1e9,
+        at_s=None if started_ns is None else (event.here_ns - started_ns) / 1e9,
         for_s=for_ns / 1e9 if isinstance(for_ns, int) else None,
     )
 

@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from testrium.declared.histories import OperationHistory, fill
 from testrium.errors import TestriumError
 from testrium.evidence import Event, Finding
+from testrium.host_clocks import base_of, bounds_here
 from testrium.phrases import plural
 from testrium.words import Code
 
@@ -208,7 +209,7 @@ def operations_of(history: OperationHistory, events: Iterable[Event]) -> Operati
     calls: dict[str, list[Event]] = {}
     answers: dict[str, list[Event]] = {}
     problems: list[Unreadable] = []
-    for event in sorted(events, key=lambda each: (each.t_ns, each.id)):
+    for event in sorted(events, key=lambda each: (each.here_ns, each.id)):
         is_call = history.invoke.operation(event.unit, event.step) is not None
         if not is_call and history.answer.operation(event.unit, event.step) is None:
             continue
@@ -504,9 +505,22 @@ def history_findings(
 
 def _of_one_clock(operations: Sequence[Operation], model: Model) -> Contradiction | None:
     events = [event for one in operations for event in (one.call, one.answer) if event is not None]
-    if len({event.domain for event in events}) > 1:
+    clocks = {event.domain for event in events}
+    if len({base_of(clock) for clock in clocks}) > 1:
         raise UndecidedError("its operations were timed by different clocks")
+    if len(clocks) > 1:
+        operations = [_widened(one) for one in operations]
     return contradiction(operations, model)
+
+
+def _widened(operation: Operation) -> Operation:
+    """The operation with the bounds that hold on the clock of the runner."""
+    start, end = operation.start_ns, operation.end_ns
+    if operation.call is not None:
+        start = bounds_here(operation.call.domain, int(start), int(start))[0]
+    if operation.answer is not None:
+        end = bounds_here(operation.answer.domain, int(end), int(end))[1]
+    return operation._replace(start_ns=start, end_ns=end)
 
 
 def _unreadable(history: OperationHistory, problems: Sequence[Unreadable]) -> Iterator[Finding]:

@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from testrium.declared.histories import OperationHistory, OperationPlace
 from testrium.evidence import Event
-from testrium.host_clocks import ClockReading, KnownClock, offset_at, reading_of
+from testrium.host_clocks import ClockReading, KnownClock, middle_here, offset_at, reading_of
 from testrium.results import Judgement
 from testrium.verify.judge import judge
+from testrium.verify.linearizability import MODELS, history_findings
 from testrium.words import Verdict
 
 MS = 1_000_000
@@ -150,3 +152,39 @@ def test_skewed_clock_makes_no_false_order_and_hides_no_true_one(
     assert (calm.verdict, calm.findings) == (Verdict.PASS, ())
     [finding, *_] = simulated(table, 1_000, reordered="k500").findings
     assert (finding.code, finding.where, finding.keys) == ("order", "host:received", ("k500",))
+
+
+@pytest.mark.parametrize(
+    ("read_at", "told"),
+    [
+        (13, []),  # it may have been asked before the write was over: at 11 to 15 ms
+        (16, ["inconsistent"]),  # at 14 ms at the earliest: the old value cannot be explained
+    ],
+)
+def test_operations_of_two_hosts_are_ordered_where_the_bounds_allow_it(
+    read_at: int, told: list[str]
+) -> None:
+    def event(number: int, step: str, at_ms: int, value: object, clock: str = "here") -> Event:
+        t_ns = at_ms * MS + (HOUR if clock is BOUNDED else 0)
+        key, meta = f"k{number // 2}", {"value": value} if value is not None else {}
+        more = (t_ns, None, 0, clock, 1, None, 1, 1, "u", meta)
+        return Event(number, "u", step, "Event", key, (), *more)
+
+    events = [
+        event(0, "do-write", 0, 1),
+        event(1, "done", 2, None),
+        event(2, "do-write", 10, 2),
+        event(3, "done", 12, None),
+        event(4, "do-read", read_at, None, BOUNDED),
+        event(5, "done", read_at + 5, 1, BOUNDED),
+    ]
+    history = OperationHistory(
+        "h", "register", OperationPlace("u", "do-*"), OperationPlace("u", "done")
+    )
+    found = history_findings(history, events, MODELS["register"]())
+    assert [str(finding.code) for finding in found] == told
+
+
+def test_drawings_place_events_of_a_host_on_the_clock_of_the_runner() -> None:
+    assert middle_here(BOUNDED, HOUR + 5 * MS) == pytest.approx(5 * MS, abs=10_000)
+    assert middle_here("unknown", 7) == 7

@@ -130,8 +130,9 @@ def operations_of(finding: Finding, witnesses: Mapping[int, Event]) -> tuple[Dra
         return ()
     events = [witnesses[id_] for id_ in finding.events if id_ in witnesses]
     by_key: dict[tuple[str, str | None], list[Event]] = {}
-    for event in sorted(events, key=lambda one: one.t_ns):
+    for event in sorted(events, key=lambda one: one.here_ns):
         by_key.setdefault((event.unit, event.key), []).append(event)
+    began_ns = events[0].here_ns if events else 0
     texts = finding.message.rpartition(": ")[2].split("; ")
     drawn = []
     for (unit, key), own in by_key.items():
@@ -141,8 +142,8 @@ def operations_of(finding: Finding, witnesses: Mapping[int, Event]) -> tuple[Dra
             DrawnOperation(
                 unit,
                 cut(text.partition(named)[0], TEXT_WIDTH),
-                round((own[0].t_ns - events[0].t_ns) / 1e6, 4),
-                round((own[-1].t_ns - events[0].t_ns) / 1e6, 4) if len(own) > 1 else None,
+                round((own[0].here_ns - began_ns) / 1e6, 4),
+                round((own[-1].here_ns - began_ns) / 1e6, 4) if len(own) > 1 else None,
                 key == finding.key and unit == finding.unit,
             )
         )

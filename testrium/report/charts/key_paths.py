@@ -336,7 +336,7 @@ def _gathered(
                 known[name].wrong[f"{finding.code} at {finding.where}"] = None
     for one_known in known.values():
         once = {event.id: event for event in one_known.events}.values()
-        one_known.events[:] = sorted(once, key=lambda event: (event.t_ns, event.id))
+        one_known.events[:] = sorted(once, key=lambda event: (event.here_ns, event.id))
     return known
 
 

@@ -78,7 +78,7 @@ def unit_logs(
     for unit in units:
         own_marks = [mark for mark in marks if mark.unit == unit]
         items = [
-            _Item(event.t_ns, 0, "probe", _probe(event), event.t_low_ns is not None)
+            _Item(event.here_ns, 0, "probe", _probe(event), event.t_low_ns is not None)
             for event in events
             if event.owner == unit
         ]

@@ -256,11 +256,11 @@ def _ticks(events: Sequence[Event], end_s: float, started_ns: int) -> Iterable[T
     moments: dict[int, list[Event]] = {}
     for event in events:
         if event.domain == domain:
-            place = round((event.t_ns - started_ns) / 1e9 / end_s * _MOMENTS)
+            place = round((event.here_ns - started_ns) / 1e9 / end_s * _MOMENTS)
             moments.setdefault(place, []).append(event)
     for _, there in sorted(moments.items()):
         yield Tick(
-            at_s=as_shown((there[0].t_ns - started_ns) / 1e9),
+            at_s=as_shown((there[0].here_ns - started_ns) / 1e9),
             number=len(there),
             bad=any(event.type == EventType.EXCEPTION for event in there),
             title=_named(there, started_ns),
@@ -275,7 +275,7 @@ def _named(events: Sequence[Event], started_ns: int) -> str:
     )
     more = len(steps) - _MOST_NAMED
     rest = f" and {phrases.plural(more, 'step')} more" if more > 0 else ""
-    return f"{(events[0].t_ns - started_ns) / 1e9:.3f} s: {named}{rest}"
+    return f"{(events[0].here_ns - started_ns) / 1e9:.3f} s: {named}{rest}"
 
 
 def _cpu(sample: Sample) -> float | None:
