@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import ctypes
 import os
 import select
 import struct
-import threading
 from collections.abc import Callable
 
 from testrium.record.probe_file import ProbeFile
@@ -78,7 +78,7 @@ class Inotify:
     def close(self) -> None:
         """Let go of it, beside what comes next: the kernel takes 6 ms to end all watches."""
         try:
-            threading.Thread(target=os.close, args=(self._fd,), daemon=True).start()
+            _thread.start_new_thread(os.close, (self._fd,))  # `threading` waits until it has begun
         except RuntimeError:  # this machine gives no more threads
             os.close(self._fd)
 

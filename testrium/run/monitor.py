@@ -110,7 +110,8 @@ class Monitor:
         # What ended in between counts for who has waited for it, in the end the keeper.
         kept = processes.figures(keeper) if keeper else None
         files = sum(processes.open_files(entry.pid) for entry in below)
-        self._keep(below, kept.waited_cpu_s if kept else 0.0, files)
+        waited_s = kept.waited_cpu_s - self._process.waited_before_s if kept else 0.0
+        self._keep(below, waited_s, files)
 
     async def _sample_there(self) -> None:
         """The same on another host."""

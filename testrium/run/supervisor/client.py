@@ -66,7 +66,8 @@ class SupervisedProcess:
 
     `log_starts` tells at which offsets of its stdout and stderr files its own output begins.
 
-    `pid` is the unit's own process; all that it starts is below `keeper` (see that module). `ended`
+    `pid` is the unit's own process; all that it starts is below `keeper` (see that module), which
+    has waited for processes of earlier units that used `waited_before_s` of CPU. `ended`
     resolves with the end of the process; `cleared` when nothing that it started is left, with what
     was alive 200 ms after its end. Both raise InfraError if the supervisor dies; who waits for them
     may be cancelled without harm to others who do.
@@ -78,6 +79,7 @@ class SupervisedProcess:
         self.pid = 0
         self.keeper = 0
         self.started_ns = 0
+        self.waited_before_s = 0.0
         self.log_starts = {path: file_size(path) for path in (launch.stdout, launch.stderr)}
         self._ended: asyncio.Future[Exit] = loop.create_future()
         self._cleared: asyncio.Future[tuple[Leak, ...]] = loop.create_future()
@@ -175,7 +177,8 @@ class SupervisedProcess:
 
         Raises InfraError: the host is lost.
         """
-        return await self._supervisor.figures(self.pid, self.keeper)
+        found, waited_s = await self._supervisor.figures(self.pid, self.keeper)
+        return found, waited_s - self.waited_before_s
 
     async def exists(self, path: Path) -> bool:
         """Whether there is such a file on the unit's host."""
@@ -190,6 +193,7 @@ class SupervisedProcess:
             case "started":
                 self.pid, self.keeper = message["pid"], message["keeper"]
                 self.started_ns = message["t_ns"]
+                self.waited_before_s = message["waited_cpu_s"]
                 _resolve(self._started, None)
             case "struck":
                 _resolve(self._strikes.popleft(), None)

@@ -171,7 +171,8 @@ _DUMP_LIMIT_NS = 500_000_000
 def keep(wire: socket.socket) -> NoReturn:
     """The main function of a keeper's process: forks a process, and makes it a unit when told to.
 
-    The keeper ends when nothing of the unit is left, or with the supervisor, to which `wire` leads.
+    Once nothing of that unit is left, it does the same for another one. It ends when the supervisor
+    says so, or with it; `wire` leads there.
     """
     kernel.become_subreaper()
     kernel.set_title("testrium: keeper in reserve")
@@ -180,9 +181,18 @@ def keep(wire: socket.socket) -> NoReturn:
     kernel.close_files((wire.fileno(),))
     supervisor = Channel(wire)
     with contextlib.suppress(BrokenPipeError, ConnectionResetError, EOFError):
-        reserve = _fork_reserve()
-        start, *later = supervisor.receive()
-        _Keeper(supervisor, start["number"], start["launch"]).run(reserve, later)
+        reserve: _Reserve | None = _fork_reserve()
+        while True:
+            messages = supervisor.receive()
+            while messages:
+                message = messages.pop(0)
+                if message["op"] == "prepare":
+                    reserve = reserve or _fork_reserve()
+                elif message["op"] == "start":  # others are late: about a unit that is gone
+                    keeper = _Keeper(supervisor, message["number"], message["launch"])
+                    keeper.run(reserve or _fork_reserve(), messages)
+                    reserve, messages = None, []
+                    kernel.set_title("testrium: keeper in reserve")
     kernel.kill_descendants()
     os._exit(0)  # what multiprocessing would wait for is gone
 
@@ -286,12 +296,14 @@ class _Keeper:
     def _keep(self, reserve: _Reserve, messages: list[Message]) -> None:
         stacks_from = file_size(self._launch.stacks)
         if not self._start(reserve):
+            kernel.kill_descendants()
             return
         life = UnitLifecycle(self._launch, _ForkedUnit(reserve.pid), stacks_from, self._send)
         # Children first: what ended before it was told to stop has ended by itself.
         while self._reap(life, reserve.pid):
             for message in messages:
-                life.obey(message)
+                if message["number"] == self._number:  # else it is about a unit that is gone
+                    life.obey(message)
             life.check_time()
             messages = self._wait(life.next_ns)
 
@@ -299,7 +311,7 @@ class _Keeper:
         if reserve.reason:
             self._send("refused", reason=reserve.reason, infra=True)
             return False
-        started_ns = time.monotonic_ns()
+        started_ns, times = time.monotonic_ns(), os.times()
         with reserve.wire as wire, contextlib.suppress(BrokenPipeError, ConnectionResetError):
             wire.sendall(encoded(self._message))
             kernel.set_title(f"testrium: keeper of {self._launch.unit}")
@@ -308,7 +320,13 @@ class _Keeper:
                 text = reason.removeprefix(INFRA_MARK).decode(errors="replace")
                 self._send("refused", reason=text, infra=reason.startswith(INFRA_MARK))
                 return False
-        self._send("started", pid=reserve.pid, keeper=os.getpid(), t_ns=started_ns)
+        self._send(
+            "started",
+            pid=reserve.pid,
+            keeper=os.getpid(),
+            t_ns=started_ns,
+            waited_cpu_s=times.children_user + times.children_system,
+        )
         return True
 
     def _wait(self, next_ns: int | None) -> list[Message]:

@@ -1,7 +1,8 @@
 """What the runner, the supervisor and its keepers say to each other: JSON lines over a socket.
 
-Every message carries the `number` of a process, given by the runner. To a keeper:
+Every message but `prepare` carries the `number` of a process, given by the runner. To a keeper:
 
+    {"op": "prepare"}                            fork the process of its next unit ahead
     {"op": "start", "launch": {...}}             -> started or refused, then ended, then cleared
     {"op": "stop", "signal": 15, "grace_ns": N, "stacks": false}
                                                  the unit gets the signal (`stop_to`), SIGKILL later
@@ -17,7 +18,8 @@ Every message carries the `number` of a process, given by the runner. To a keepe
 
 From it:
 
-    {"event": "started", "pid": P, "keeper": P, "t_ns": T}
+    {"event": "started", "pid": P, "keeper": P, "t_ns": T, "waited_cpu_s": S}
+                                                 S is of what the keeper has waited for before
     {"event": "refused", "reason": "...", "infra": false}
     {"event": "struck"}                          (nothing once it has ended)
     {"event": "ended", "exit": {...}}
@@ -26,6 +28,7 @@ From it:
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import socket
@@ -153,6 +156,11 @@ class Channel:
 
     def close(self) -> None:
         self._wire.close()
+
+    def end(self) -> None:
+        """Tell the other end that nothing more comes; what it says still does."""
+        with contextlib.suppress(OSError):  # it is gone
+            self._wire.shutdown(socket.SHUT_WR)
 
     def send(self, message: Message) -> None:
         """Send one message. Raises OSError when the other end is gone."""

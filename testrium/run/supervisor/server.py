@@ -56,8 +56,21 @@ def main(fd: int) -> None:
     os._exit(0)  # multiprocessing has nobody left to wait for
 
 
+#: What a keeper says of a unit last.
+_LAST_WORDS = ("cleared", "refused")
+
+#: So many keepers wait for units at most, and so many units each of them keeps one after the other.
+_SPARE = 3
+_MOST_UNITS = 50
+
+
 class _Kept:
-    """A keeper, and what it has told of its unit; the one in reserve has none yet."""
+    """A keeper, and what it has told of its unit; one that waits for a unit has none.
+
+    `folders` are those of the groups that it has kept units of. It does not get another one of the
+    same group: its pid tells there whose process is below it. One that is `prepared` has forked
+    what becomes the unit.
+    """
 
     def __init__(self, process: BaseProcess, channel: Channel) -> None:
         self.process = process
@@ -65,6 +78,15 @@ class _Kept:
         self.number = 0
         self.unit = ""
         self.told: set[str] = set()
+        self.folders: list[str] = []
+        self.prepared = True
+
+    def begin(self, number: int, unit: str, folder: str) -> None:
+        """It gets this unit."""
+        self.number, self.unit = number, unit
+        self.told.clear()
+        self.folders.append(folder)
+        self.prepared = False
 
 
 class _ForkingSupervisor:
@@ -72,8 +94,9 @@ class _ForkingSupervisor:
         self._runner = runner
         self._context = multiprocessing.get_context("fork")
         self._kept: dict[int, _Kept] = {}
-        self._reserve: _Kept | None = None
+        self._waiting: list[_Kept] = []  # for a unit
         self._reserve_used = True
+        self._last_folder = ""  # of the group that has started a unit last
         self._selector = selectors.DefaultSelector()
         self._selector.register(runner, selectors.EVENT_READ)
         self._wake, self._wake_writer = socket.socketpair()
@@ -105,7 +128,7 @@ class _ForkingSupervisor:
             signal.set_wakeup_fd(-1)  # children still end
             self._wake.close()
             self._wake_writer.close()
-            for kept in (*self._kept.values(), *([self._reserve] if self._reserve else [])):
+            for kept in (*self._kept.values(), *self._waiting):
                 kept.channel.close()
 
     def _obey(self, message: Message) -> None:
@@ -120,23 +143,37 @@ class _ForkingSupervisor:
 
     def _start(self, number: int, launch: Message) -> None:
         try:
-            kept = self._reserve or self._forked()
+            if usable := self._usable(launch["folder"]):
+                kept = usable[0]
+                self._waiting.remove(kept)
+            else:
+                kept = self._forked()
         except OSError as error:
             reason = f"cannot start another process: {error.strerror}"
             self._tell("refused", number, reason=reason, infra=True)
             return
-        self._reserve, self._reserve_used = None, True
-        kept.number, kept.unit = number, launch["unit"]
+        self._last_folder, self._reserve_used = launch["folder"], True
+        kept.begin(number, launch["unit"], launch["folder"])
         self._kept[number] = kept
         self._selector.register(kept.channel, selectors.EVENT_READ, kept)
         with contextlib.suppress(OSError):  # if it is dead already, we shall hear that next
             kept.channel.send({"op": "start", "number": number, "launch": launch})
 
+    def _usable(self, folder: str) -> list[_Kept]:
+        """The waiting keepers that may keep a unit of this group, the best first."""
+        usable = [kept for kept in self._waiting if folder not in kept.folders]
+        return sorted(usable, key=lambda kept: not kept.prepared)
+
     def _make_reserve(self) -> None:
-        """Fork the next keeper ahead, while there is nothing else to do: a start is then faster."""
+        """Prepare the next start, while there is nothing else to do: it is then faster."""
         self._reserve_used = False
+        usable = self._usable(self._last_folder)
         with contextlib.suppress(OSError):  # the next start will say it
-            self._reserve = self._forked()
+            if not usable:
+                self._waiting.append(self._forked())
+            elif not usable[0].prepared:
+                usable[0].channel.send({"op": "prepare"})
+                usable[0].prepared = True
 
     def _forked(self) -> _Kept:
         ours, theirs = socket.socketpair()
@@ -159,6 +196,17 @@ class _ForkingSupervisor:
         for message in messages:
             kept.told.add(message["event"])
             self._runner.send(message)
+            if message["event"] in _LAST_WORDS:
+                self._put_back(kept)
+
+    def _put_back(self, kept: _Kept) -> None:
+        """A keeper has nothing left to keep: it waits for another unit, or ends."""
+        if len(self._waiting) < _SPARE and len(kept.folders) < _MOST_UNITS:
+            self._selector.unregister(kept.channel)
+            del self._kept[kept.number]
+            self._waiting.append(kept)
+        else:
+            kept.channel.end()  # it is buried once it has ended
 
     def _bury(self, kept: _Kept) -> None:
         """A keeper has ended: report what it has not reported itself."""
@@ -168,10 +216,10 @@ class _ForkingSupervisor:
         kept.process.join()
         code = kept.process.exitcode or 0
         kept.process.close()
-        if "cleared" in kept.told or "refused" in kept.told:
+        if not kept.told.isdisjoint(_LAST_WORDS):
             return
         # Its unit dies with it, and what the unit had started is ours now.
-        others = [*self._kept.values(), *([self._reserve] if self._reserve else [])]
+        others = [*self._kept.values(), *self._waiting]
         pids = {other.process.pid for other in others if other.process.pid}
         kernel.kill_descendants(pids)
         how = f"was killed by {signal_name(-code)}" if code < 0 else f"ended with {code}"

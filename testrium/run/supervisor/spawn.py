@@ -240,7 +240,8 @@ class _SpawningSupervisor:
         body = _SpawnedUnit(program, mark, launch.stacks)
         tell = partial(self._tell, number)
         self._lives[number] = (UnitLifecycle(launch, body, stacks_from, tell), body)
-        self._tell(number, "started", pid=program.pid, keeper=0, t_ns=started_ns)
+        begun = {"pid": program.pid, "keeper": 0, "t_ns": started_ns, "waited_cpu_s": 0.0}
+        self._tell(number, "started", **begun)
         threading.Thread(target=self._await_end, args=(number, program), daemon=True).start()
 
     def _await_end(self, number: int, program: subprocess.Popen[bytes]) -> None:
