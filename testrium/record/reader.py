@@ -123,6 +123,7 @@ def load_evidence(database: Path) -> Evidence:
 
     with closing(open_reader(str(database))) as connection, collector_paused():
         try:
+            connection.execute("BEGIN")  # all is of one moment, and each query locks nothing anew
             meta = {
                 name: json.loads(value)
                 for name, value in connection.execute("SELECT Name, Value FROM Meta")

@@ -239,7 +239,7 @@ class Recorder:
         self._loop = asyncio.get_running_loop()
         self._store = Store(self.database)
         opened = [time.monotonic_ns(), time.time_ns()]
-        self._guard(lambda: self._store.store_meta({"domain": self._domain, "opened": opened}))
+        self._store.owe_meta({"domain": self._domain, "opened": opened})  # the first file needs it
         self._watching = Watching(self._mark)
 
     async def close(self) -> None:
@@ -479,20 +479,20 @@ class Recorder:
     # Other evidence ---------------------------------------------------------------------------
 
     def set_status(self, unit: str, state: UnitState | str) -> None:
-        """Raises InfraError, as all of the following do."""
-        self._guard(lambda: self._store.set_status(unit, str(state)))
+        """Store it in the next turn of the loop. Raises InfraError, as all of the following do."""
+        self._check()
+        self._store.set_status(unit, str(state))
+        self._schedule()
 
     def add_result(self, row: tuple[Any, ...]) -> None:
         """See `Store.add_result`."""
         self._guard(lambda: self._store.add_result(row))
 
-    def store_ends(self, ends: Iterable[End]) -> None:
-        """Keep these ends, in the place of earlier ones."""
-        self._guard(lambda: self._store.store_ends(ends))
-
-    def store_tests(self, tests: Iterable[TestResult]) -> None:
-        """Keep these results, in the place of earlier ones."""
-        self._guard(lambda: self._store.store_tests(tests))
+    def store_results(
+        self, ends: Iterable[End], tests: Iterable[TestResult], **values: Any
+    ) -> None:
+        """Keep these ends and results, in the place of earlier ones, and values as `store_meta`."""
+        self._guard(lambda: self._store.store_results(ends, tests, values))
 
     def add_samples(self, samples: Iterable[Sample]) -> None:
         """Keep what a unit used."""
@@ -588,6 +588,7 @@ class Recorder:
             damages += batch.damages
             metrics += batch.metrics
         if not (readings or damages or metrics):
+            self._guard(self._store.settle)
             return
         events = self._guard(
             lambda: self._store.append(readings, damages, [file for file, _ in batches], metrics)

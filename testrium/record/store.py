@@ -44,7 +44,8 @@ _DEFAULTS = {
 
 _SELECT = f"SELECT {', '.join(_DEFAULTS.get(name, name) for name in COLUMNS)} FROM Events"  # noqa: S608 - names of ours
 
-_END_COLUMNS = 19
+_INSERT_META = "INSERT OR REPLACE INTO Meta (Name, Value) VALUES (?, ?)"
+
 #: The fields of a test's result that have one column together.
 _MORE_OF_TESTS = (
     "aborted", "remarks", "file", "line", "output", "attachments", "verification",
@@ -53,7 +54,10 @@ _new_tuple = tuple.__new__
 
 
 class Store:
-    """The one writer of a Data.db. Every method is one transaction.
+    """The one writer of a Data.db. Every method is one transaction, unless it says otherwise.
+
+    Each transaction is some thirty system calls. What may wait is `owed`: it becomes a part of the
+    next one, or of `settle`.
 
     Raises:
         InfraError: from any method: the file cannot be written, or is no longer there.
@@ -64,6 +68,7 @@ class Store:
         self._connection = open_database(str(database), "wal")
         self._file_id = _file_id(database)
         self._names: dict[str, str] = {}  # of probe files, relative to the database's folder
+        self._owed: list[tuple[str, tuple[Any, ...]]] = []  # statements, and a row for each
         self.next_id = next_id(self._connection)
 
     def close(self) -> None:
@@ -71,6 +76,12 @@ class Store:
 
         Without a WAL from now on: who only reads one leaves two empty files beside it.
         """
+        try:
+            self.settle()
+        finally:
+            self._close()
+
+    def _close(self) -> None:
         try:
             with contextlib.suppress(sqlite3.Error):  # someone reads: who closes last folds it
                 self._connection.execute("PRAGMA busy_timeout = 0")
@@ -143,17 +154,22 @@ class Store:
         return None if row is None else next(_events([row]))
 
     def set_status(self, unit: str, status: str) -> None:
-        def work() -> None:
-            self._connection.execute(
+        """It is owed; its time is now."""
+        self._owed += (
+            (
                 "INSERT OR REPLACE INTO UnitStatus (Unit, Status, UpdatedAt) VALUES (?, ?, ?)",
                 (unit, status, time.time()),
-            )
-            self._connection.execute(
+            ),
+            (
                 "INSERT INTO UnitStates (Unit, State, TimeNs) VALUES (?, ?, ?)",
                 (unit, status, time.monotonic_ns()),
-            )
+            ),
+        )
 
-        self._write(work)
+    def settle(self) -> None:
+        """Store what is owed."""
+        if self._owed:
+            self._write(lambda: None)
 
     def add_result(self, row: tuple[Any, ...]) -> None:
         """A row of Results_Manager: group, passed, duration, average latency, summary as JSON."""
@@ -163,25 +179,27 @@ class Store:
             [(*row, time.time())],
         )
 
-    def store_ends(self, ends: Iterable[End]) -> None:
-        """Keep these ends, in the place of earlier ones."""
-        self._replace("Ends", _END_COLUMNS, [_end_row(end) for end in ends])
+    def store_results(
+        self,
+        ends: Iterable[End],
+        tests: Iterable[TestResult],
+        values: Mapping[str, Any] = EMPTY,
+    ) -> None:
+        """Keep these ends and results, in the place of earlier ones, and these values."""
+        tables = {"Ends": [_end_row(end) for end in ends], "Tests": list(map(_test_row, tests))}
 
-    def store_tests(self, tests: Iterable[TestResult]) -> None:
-        """Keep these results, in the place of earlier ones."""
-        rows = [
-            (
-                test.name,
-                int(test.passed),
-                test.duration_s,
-                _text(test.message),
-                _text(test.traceback),
-                int(test.skipped),
-                _text(json.dumps({name: getattr(test, name) for name in _MORE_OF_TESTS})),
-            )
-            for test in tests
-        ]
-        self._replace("Tests", 7, rows)
+        def work() -> None:
+            for table, rows in tables.items():
+                self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - a table of ours
+                if rows:
+                    marks = ", ".join("?" * len(rows[0]))
+                    self._connection.executemany(
+                        f"INSERT INTO {table} VALUES (NULL, {marks})",  # noqa: S608
+                        rows,
+                    )
+            self._connection.executemany(_INSERT_META, _meta_rows(values))
+
+        self._write(work)
 
     def add_samples(self, samples: Iterable[Sample]) -> None:
         self._execute(
@@ -191,9 +209,12 @@ class Store:
             list(samples),
         )
 
-    def store_meta(self, values: dict[str, Any]) -> None:
-        rows = [(name, json.dumps(value)) for name, value in values.items()]
-        self._execute("INSERT OR REPLACE INTO Meta (Name, Value) VALUES (?, ?)", rows)
+    def store_meta(self, values: Mapping[str, Any]) -> None:
+        self._execute(_INSERT_META, _meta_rows(values))
+
+    def owe_meta(self, values: Mapping[str, Any]) -> None:
+        """The same, owed."""
+        self._owed += ((_INSERT_META, row) for row in _meta_rows(values))
 
     def meta(self, name: str) -> Any:
         """What `store_meta` stored, or None."""
@@ -213,21 +234,19 @@ class Store:
             found.append((path, *rest))
         return found
 
-    def _replace(self, table: str, width: int, rows: list[tuple[Any, ...]]) -> None:
-        marks = ", ".join("?" * width)
-
-        def work() -> None:
-            self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - a table of ours
-            self._connection.executemany(f"INSERT INTO {table} VALUES (NULL, {marks})", rows)  # noqa: S608
-
-        self._write(work)
-
     def _execute(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
         self._write(lambda: self._connection.executemany(statement, rows))
 
     def _write(self, work: Callable[[], object]) -> None:
+        owed, self._owed = self._owed, []
+
+        def work_and_owed() -> None:
+            for statement, row in owed:
+                self._connection.execute(statement, row)
+            work()
+
         try:
-            in_transaction(self._connection, work)
+            in_transaction(self._connection, work_and_owed)
         except sqlite3.Error as error:
             raise self._broken(error) from error
         if _file_id(self.database) != self._file_id:
@@ -288,6 +307,22 @@ def _file_id(database: Path) -> tuple[int, int] | None:
 def _text(text: str) -> str:
     """Text from user code as SQLite can hold it: without lone surrogates."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _meta_rows(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(name, json.dumps(value)) for name, value in values.items()]
+
+
+def _test_row(test: TestResult) -> tuple[Any, ...]:
+    return (
+        test.name,
+        int(test.passed),
+        test.duration_s,
+        _text(test.message),
+        _text(test.traceback),
+        int(test.skipped),
+        _text(json.dumps({name: getattr(test, name) for name in _MORE_OF_TESTS})),
+    )
 
 
 def _end_row(end: End) -> tuple[Any, ...]:

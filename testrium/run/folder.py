@@ -61,7 +61,11 @@ class RunFolder(NamedTuple):
     def create(self, units: tuple[str, ...]) -> None:
         """Make the folders. Raises OSError."""
         # One by one: what mkdir makes on the way to a folder does not get the mode.
-        above = [folder for folder in self.path.parents if not folder.exists()]
+        above: list[Path] = []
+        for folder in self.path.parents:
+            if folder.exists():
+                break
+            above.append(folder)
         for folder in (*reversed(above), self.path, self.path / "units", *map(self.unit, units)):
             folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
 

@@ -504,9 +504,8 @@ class GroupRun:
 
     def _store(self) -> None:
         recorder = self._context.recorder
-        self._store_results()
         infra = self._infra or self._units.infra
-        recorder.store_meta(
+        self._store_results(
             attempt=self._context.attempt,
             started_ns=self._context.started_ns,
             ended_ns=time.monotonic_ns(),
@@ -524,11 +523,10 @@ class GroupRun:
                 raise InfraError(f"cannot write the schedule: {error}") from error
             recorder.store_meta(diverged=diverged)
 
-    def _store_results(self) -> None:
+    def _store_results(self, **values: Any) -> None:
         recorder, hidden_in = self._context.recorder, self._context.env_values.hidden_in
         tests = self._tests.results if self._tests is not None else ()
-        recorder.store_ends(tuple(map(hidden_in, self._ends)))
-        recorder.store_tests(tuple(map(hidden_in, tests)))
+        recorder.store_results(map(hidden_in, self._ends), map(hidden_in, tests), **values)
 
     def _suspended_ns(self) -> int:
         """How long the machine was suspended since the group began; two clocks differ by a bit."""

@@ -71,8 +71,10 @@ async def run_scheduled(
         if stop(list(results.values())):
             pending.clear()
         for scenario in list(pending):
+            if len(running) >= jobs:
+                break
             if apart:
-                fits = len(running) < jobs
+                fits = True
             elif scenario.group.exclusive and running:
                 break  # it comes next, alone; nobody overtakes it
             else:

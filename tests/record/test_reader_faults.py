@@ -94,7 +94,7 @@ def test_a_fault_is_stored_as_an_event_and_read_apart(tmp_path: Path) -> None:
             )
             waited = await recorder.wait_for("faults", "kill at host:x")
             assert waited.meta == {"do": "kill", "unit": "host", "at": "x"}
-            recorder.store_ends([end(signal="SIGKILL")])
+            recorder.store_results([end(signal="SIGKILL")], ())
 
     asyncio.run(work())
     evidence = load_evidence(tmp_path / "Data.db")

@@ -65,9 +65,8 @@ def test_evidence_comes_back_as_it_was_stored(tmp_path: Path) -> None:
     tests = (TestResult("test_x", False, 0.5, "no", "Traceback \udcff"),)
     with closing(stored(tmp_path / "Data.db", *events)) as store:
         store.append((), [("a", "torn", "{", 1)])
-        store.store_ends([ends[0]])
-        store.store_ends(ends)
-        store.store_tests(tests)
+        store.store_results([ends[0]], ())
+        store.store_results(ends, tests)
         store.store_meta(
             {"attempt": 1, "started_ns": 4, "ended_ns": 5, "infra": "x", "interrupted": True}
         )
