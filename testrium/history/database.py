@@ -43,7 +43,8 @@ def from_1(database: sqlite3.Connection) -> None:
         "SELECT id, duration_s, percentiles FROM results WHERE verdict <> 'skip'"
     ).fetchall()
     database.executemany(
-        "INSERT OR IGNORE INTO measures VALUES (?, ?, ?, ?, ?, 'smaller', 1, NULL, NULL)",
+        "INSERT OR IGNORE INTO measures (result, name, value, unit, source, better, n)"
+        " VALUES (?, ?, ?, ?, ?, 'smaller', 1)",
         [measure for row in rows for measure in _measures(*row)],
     )
     database.execute("ALTER TABLE results DROP COLUMN percentiles")
@@ -54,6 +55,13 @@ def from_2(database: sqlite3.Connection) -> None:
     """Version 2 knew neither tags nor tries."""
     database.execute("ALTER TABLE results ADD COLUMN tags TEXT NOT NULL DEFAULT '[]'")
     database.execute("ALTER TABLE results ADD COLUMN tries INTEGER NOT NULL DEFAULT 1")
+
+
+def from_3(database: sqlite3.Connection) -> None:
+    """Version 3 kept no details of figures. Version 1 had no table of figures: it is new here."""
+    columns = {row["name"] for row in database.execute("PRAGMA table_info(measures)")}
+    if "details" not in columns:
+        database.execute("ALTER TABLE measures ADD COLUMN details TEXT")
 
 
 def _measures(
@@ -68,10 +76,10 @@ def _measures(
 
 
 #: Version -> what makes the next one of it, once all new tables are there.
-STEPS: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: from_1, 2: from_2}
+STEPS: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: from_1, 2: from_2, 3: from_3}
 
 
-VERSION = 3
+VERSION = 4
 
 #: "TstH": tells a history from any other SQLite file.
 _APPLICATION_ID = 0x54737448
@@ -459,7 +467,7 @@ class History:
         number = database.execute(f"INSERT INTO results VALUES (NULL, {marks})", row).lastrowid  # noqa: S608 - only marks
         assert number is not None
         database.executemany(
-            "INSERT OR IGNORE INTO measures VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO measures VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             measure_rows(number, result),
         )
 

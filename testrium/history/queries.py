@@ -39,7 +39,10 @@ RESULT_COLUMNS = (
     *("repeat", "verdict", "root_code", "root_where", "duration_s", "tries"),
 )
 
-FIGURE_COLUMNS = ("figure", "value", "unit", "source", "better", "n", "mean", "deviation")
+FIGURE_COLUMNS = (
+    *("figure", "value", "unit", "source", "better", "n", "mean", "deviation"),
+    "details",
+)
 
 
 def as_csv(results: Iterable[ResultRecord]) -> str:
@@ -79,7 +82,8 @@ def _figures(result: ResultRecord) -> list[dict[str, Any]]:
 def _figure(measure: Measure) -> Iterator[tuple[str, Any]]:
     fields = measure._asdict()
     for column in FIGURE_COLUMNS:
-        yield column, fields["name" if column == "figure" else column]
+        value = fields["name" if column == "figure" else column]
+        yield column, dict(value) if column == "details" else value
 
 
 def _cell(value: Any) -> Any:
@@ -87,6 +91,8 @@ def _cell(value: Any) -> Any:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, dict):
+        value = json.dumps(value) if value else ""
     return csv_cell(value) if isinstance(value, str) else value
 
 

@@ -173,6 +173,7 @@ def measure(row: sqlite3.Row) -> Measure:
         n=row["n"],
         mean=row["mean"],
         deviation=row["deviation"],
+        details=json.loads(row["details"] or "{}"),
     )
 
 
@@ -212,6 +213,7 @@ def measure_rows(result_id: int, result: GroupResult) -> Iterator[tuple[Any, ...
             one.n,
             one.mean,
             one.deviation,
+            text(json.dumps(dict(one.details))) if one.details else None,
         )
 
 

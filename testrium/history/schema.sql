@@ -40,6 +40,7 @@ CREATE TABLE IF NOT EXISTS measures (       -- figures of a result, by the names
     n         INTEGER NOT NULL,             -- so many reports
     mean      REAL,                         -- of them; null: it was not reported but measured
     deviation REAL,                         -- of a sample; null: less than two reports
+    details   TEXT,                         -- what was told with the last of them, JSON; or null
     PRIMARY KEY (result, name)
 ) STRICT, WITHOUT ROWID;
 

@@ -6,15 +6,18 @@ import csv
 import io
 import json
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from testrium.history.database import History, append_run
 from testrium.history.queries import as_csv, as_json
 from testrium.history.rows import ResultRecord
 from testrium.history.trends import changes_of, flaky_of, points_of, slow_of
 from testrium.results import Measure
 from testrium.words import Verdict
+from tests.record.conftest import checkout_result, stored_run
 
 _NUMBERS = count(1)
 
@@ -197,3 +200,17 @@ def test_json_has_a_list_of_figures() -> None:
     assert (one["run"], one["verdict"], one["params"]) == ("r1", "pass", {})
     (figure,) = one["figures"]
     assert (figure["figure"], figure["value"], figure["deviation"]) == ("x", 1.5, None)
+
+
+def test_details_of_a_figure_are_kept_and_exported(tmp_path: Path) -> None:
+    details = {"rows": 9, "cold": True}
+    measure = Measure("throughput", 1.5, "1/s", "reported", details=details)
+    result = checkout_result()
+    result = result._replace(judgement=result.judgement._replace(measures=(measure,)))
+    append_run(tmp_path, stored_run("r1", result))
+    with History(tmp_path) as history:
+        found = history.results()
+    assert found[0].measures["throughput"] == measure
+    (row,) = csv.DictReader(io.StringIO(as_csv(found)))
+    assert row["details"] == '{"rows": 9, "cold": true}'
+    assert json.loads(as_json(found))[0]["figures"][0]["details"] == details

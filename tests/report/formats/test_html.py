@@ -13,7 +13,7 @@ from testrium.evidence import Use
 from testrium.report import html
 from testrium.report.json_report import write_report
 from testrium.report.stored import read_report
-from testrium.results import GroupResult, RunResult
+from testrium.results import GroupResult, Measure, MetricResult, RunResult
 from testrium.words import Verdict
 
 VOID = {"meta", "br", "input"}
@@ -145,6 +145,21 @@ def test_what_units_used_is_in_their_table(
     page = Page(html.render(result, cwd=cwd))
 
     assert "1.25 s 52.4 MB" in page.text
+
+
+def test_what_was_told_with_a_figure_has_a_column_where_there_is_any(
+    passed: GroupResult, run_result: RunResult, cwd: Path
+) -> None:
+    def told(details: dict[str, object]) -> str:
+        measure = Measure("throughput", 2.0, "1/s", "reported", details=details)
+        metrics = (MetricResult("throughput"),)
+        judgement = passed.judgement._replace(measures=(measure,), metrics=metrics)
+        result = run_result._replace(groups=(passed._replace(judgement=judgement),))
+        return Page(html.render(result, cwd=cwd)).text
+
+    assert "max details throughput" in told({"rows": 9})
+    assert "rows=9" in told({"rows": 9})
+    assert "max throughput" in told({})
 
 
 def test_who_was_ready_before_the_group_began(
