@@ -52,9 +52,12 @@ def open_database(path: str, mode: Literal["wal", "delete"]) -> sqlite3.Connecti
     try:
         if not os.path.exists(path):  # noqa: PTH110 - pathlib is slow to import in a unit
             # SQLite would make it readable for everybody.
-            with open(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600), "wb") as file:  # noqa: PTH123
+            file = os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
+            try:
                 if mode == "wal":  # else another process may be about to make the tables, too
-                    file.write(_empty_database())
+                    _fill(file, _empty_database())
+            finally:
+                os.close(file)
         connection = sqlite3.connect(
             path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
         )
@@ -215,6 +218,21 @@ def _bring_up_to_date(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA user_version = {VERSION}")
 
     in_transaction(connection, work)
+
+
+def _fill(file: int, content: bytes) -> None:
+    """Write all of it or nothing: half a database is damaged, an empty file is none yet.
+
+    Raises OSError.
+    """
+    written = 0
+    try:
+        written = os.write(file, content)
+        os.write(file, content[written:])  # a full disk takes a part first, and says why then
+        written = os.lseek(file, 0, os.SEEK_CUR)
+    finally:
+        if written < len(content):
+            os.ftruncate(file, 0)
 
 
 @cache
