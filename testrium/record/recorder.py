@@ -478,11 +478,14 @@ class Recorder:
 
     # Other evidence ---------------------------------------------------------------------------
 
-    def set_status(self, unit: str, state: UnitState | str) -> None:
-        """Store it in the next turn of the loop. Raises InfraError, as all of the following do."""
+    def set_status(self, unit: str, state: UnitState | str, *, at_once: bool = False) -> None:
+        """Store it in the next turn of the loop, or now. Raises InfraError, as all that follow."""
         self._check()
         self._store.set_status(unit, str(state))
-        self._schedule()
+        if at_once:
+            self._guard(self._store.settle)
+        else:
+            self._schedule()
 
     def add_result(self, row: tuple[Any, ...]) -> None:
         """See `Store.add_result`."""

@@ -218,7 +218,8 @@ class _Asker(asyncio.Protocol):
                 self._begin(self._answer(asked))
             case "status":
                 check_unit(request["unit"])
-                self._recorder.set_status(request["unit"], UnitState(request["status"]))
+                state = UnitState(request["status"])
+                self._recorder.set_status(request["unit"], state, at_once=True)  # it may be read
                 self._reply({"ok": True})
             case "result":
                 self._recorder.add_result(_result_row(request))
