@@ -54,6 +54,17 @@ function fitted(text, pixels, middle = false, sign = 7.3) {
   return `${signs.slice(0, most - 1 - end).join("")}…${signs.slice(signs.length - end).join("")}`;
 }
 
+// The name of a unit in so many pixels: its face is bold and not monospace, so it is measured.
+function fittedName(name, pixels) {
+  const ruler = fittedName.ruler ||= make("canvas").getContext("2d");
+  ruler.font = `600 12.5px ${getComputedStyle(document.body).fontFamily}`;
+  let text = name;
+  for (let most = Array.from(name).length - 1; most > 3 && ruler.measureText(text).width > pixels; most -= 1) {
+    text = fitted(name, most, true, 1);
+  }
+  return text;
+}
+
 // A button that copies a text, and says so.
 function copyButton(text, what) {
   const button = make("button", { type: "button", class: "copy", "aria-label": `Copy ${what}` }, "Copy");

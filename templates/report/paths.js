@@ -49,7 +49,7 @@ function waterfall(host, steps, label, usual) {
         const height = HEAD + ROW * numbers.length;
         svg.append(
           draw("rect", { class: "lane", x: 0, y, width, height }),
-          draw("text", { class: "unit", x: 6, y: y + 16 }, fitted(unit, left - 12, true), draw("title", {}, unit)),
+          draw("text", { class: "unit", x: 6, y: y + 16 }, fittedName(unit, left - 12), draw("title", {}, unit)),
         );
         numbers.forEach((number, index) => rows.set(number, y + HEAD + ROW * index + ROW / 2 - 2));
         y += height + 4;
@@ -119,7 +119,7 @@ function operations(host, found) {
       for (const [unit, own] of lanes) {
         const height = HEAD + ROW * own.length;
         svg.append(draw("rect", { class: "lane", x: 0, y, width, height }),
-          draw("text", { class: "unit", x: 6, y: y + 16 }, fitted(unit, left - 12, true), draw("title", {}, unit)));
+          draw("text", { class: "unit", x: 6, y: y + 16 }, fittedName(unit, left - 12), draw("title", {}, unit)));
         own.forEach((one, number) => {
           const row = y + HEAD + ROW * number + ROW / 2 - 3;
           const title = `${one.label}: ${milliseconds(one.from, end)} to ${one.to === null ? "no answer" : milliseconds(one.to, end)}`;

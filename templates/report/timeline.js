@@ -26,7 +26,7 @@ function timeline(host, data) {
 }
 
 function named(frame, text, y, kind = "unit") {
-  frame.svg.append(draw("text", { class: kind, x: 4, y }, fitted(text, frame.left - 14, true, 7.4), draw("title", {}, text)));
+  frame.svg.append(draw("text", { class: kind, x: 4, y }, fittedName(text, frame.left - 14), draw("title", {}, text)));
 }
 
 function bar(frame, from, to, y, height, kind, title) {

@@ -203,7 +203,8 @@ def _unit_line(
     since = [
         entry for before, entry in pairwise([(0.0, "created"), *since]) if before[1] != entry[1]
     ]
-    since = [(moment, state) for moment, state in since if state != "created"]
+    # A short life can be over before it is seen to be ready.
+    since = [(min(moment, until), state) for moment, state in since if state != "created"]
     periods, signs = [], []
     starts = 0
     for (begin_s, state), (to_s, _) in pairwise([*since, (until, "")]):

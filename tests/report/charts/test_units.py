@@ -58,6 +58,12 @@ def test_units_that_ended_before_the_group_began_have_an_axis() -> None:
     assert drawn(unit("shared", -9.0, -8.0, -1.0), duration_s=-0.5).end_s > 0
 
 
+def test_a_unit_that_was_ready_after_its_end_is_ready_at_it() -> None:
+    (line,) = drawn(unit("a", 0.0, 0.7, 0.5)).units
+    assert [one[:3] for one in line.periods] == [(0.0, 0.5, "starting"), (0.5, 0.5, "ready")]
+    assert {sign.at_s for sign in line.signs} == {0.5}
+
+
 def test_a_unit_that_was_started_again_says_so() -> None:
     changes = [("created", 0), ("starting", 0), ("starting", 0.1), ("ready", 0.5)]
     changes += [("starting", 1.0), ("running", 1.5), ("failed", 2.0)]

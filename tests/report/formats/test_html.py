@@ -203,3 +203,17 @@ def test_a_configuration_error_is_told(cwd: Path) -> None:
     page = Page(html.render(result, cwd=cwd))
 
     assert "config.toml:4: tiemout: unknown key <b>" in page.text
+
+
+def test_findings_of_one_cause_are_a_list(lost: GroupResult, cwd: Path) -> None:
+    (first, *_) = lost.judgement.findings
+    cause = f"{first.code} {first.where}"
+    others = [first._replace(where=f"host:step{number}", explained_by=cause) for number in range(3)]
+    judgement = lost.judgement._replace(findings=(first, *others))
+    run = RunResult("r", Verdict.FAIL, ExitCode.FAILURE, 1.0, (lost._replace(judgement=judgement),))
+    text = html.render(run, cwd=cwd)
+    body = text.partition("<script>")[0].partition("<body>")[2]
+    lines = re.search(r"3 more from the same cause</summary>\n<ul class=\"lines\">(.*?)</ul>", body)
+    assert lines is not None
+    assert lines[1].count("<li>") == 3
+    assert " | " not in body

@@ -125,7 +125,7 @@ class Draw:
             hints=self.texts(),
             unit=self.maybe((*UNITS, "gone")),
             t_ns=self.maybe(MOMENTS),
-            explained_by=self.one((None, None, "lost at b:got")),
+            explained_by=self.one((None, None, "lost b:got")),
             key_count=self.one((0, 10**6)),
         )
 
