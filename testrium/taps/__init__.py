@@ -46,6 +46,9 @@ class Decoder(Protocol):
         """
 
 
+_UNKNOWN: Final = "the first bytes are of a protocol that Testrium does not know"
+
+
 class GuessingDecoder:
     """One connection of a protocol that its first bytes tell; `protocol` is "" until then."""
 
@@ -64,6 +67,8 @@ class GuessingDecoder:
         )
         protocol = protocol_of(client, unit)
         if protocol is None:
+            if not data and (client or unit):  # no more comes that could tell it
+                raise UndecodableError(_UNKNOWN)
             return ()
         self.protocol = protocol
         self._decoder = decoder_of(protocol)()
@@ -140,14 +145,14 @@ def protocol_of(client: bytes, unit: bytes) -> str | None:
         return "postgresql"
     if _HTTP_METHOD.match(client):
         head, end, _ = client.partition(b"\r\n\r\n")
-        if not end and len(client) < _HEAD:
+        if not end and max(len(client), len(unit)) < _HEAD:
             return None
         return "websocket" if re.search(rb"(?i)\nupgrade:[ \t]*websocket", head) else "http"
     if looks_like_tls(client):
         raise UndecodableError("encrypted (TLS)")
-    if len(client) < _HEAD:
+    if max(len(client), len(unit)) < _HEAD:
         return None
-    raise UndecodableError("the first bytes are of a protocol that Testrium does not know")
+    raise UndecodableError(_UNKNOWN)
 
 
 _HEAD: Final = 1 << 14

@@ -164,3 +164,22 @@ def test_the_first_bytes_tell_the_protocol(protocol: str) -> None:
 def test_what_cannot_be_read_says_why(protocol: str, side: str, data: bytes, why: str) -> None:
     with pytest.raises(UndecodableError, match=why):
         read(protocol, [(side, data)])
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [(REQUEST, b"RPUSH orders o1\r\n"), (RESPONSE, b":1\r\n"), (REQUEST, b"")],
+        [(REQUEST, b"hello"), *[(RESPONSE, bytes(1 << 13))] * 2],
+        [(REQUEST, b"GET / HTTP/1.1\r\n"), (RESPONSE, bytes(1 << 14)), (REQUEST, b"")],
+    ],
+)
+def test_connection_that_no_first_bytes_tell_is_not_waited_for_in_vain(
+    pieces: list[tuple[str, bytes]],
+) -> None:
+    with pytest.raises(UndecodableError):
+        read("", pieces)
+
+
+def test_connection_that_says_nothing_is_no_riddle() -> None:
+    assert read("", [(REQUEST, b""), (RESPONSE, b"")]) == []
