@@ -11,9 +11,11 @@ import pytest
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 SCRIPTS = sorted(path.stem for path in FOLDER.glob("[!_]*.py"))
+#: It starts a scheduler and workers, each of which takes seconds.
+SLOW = {"cluster": pytest.mark.soak}
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in SCRIPTS])
 def test_a_benchmark_runs_and_prints_figures(name: str) -> None:
     done = subprocess.run(
         [sys.executable, FOLDER / f"{name}.py", "--short"],
