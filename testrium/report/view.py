@@ -429,7 +429,8 @@ class _Evidence:
                 names = ("stop_events",)
             elif finding.code is Code.CRASH and f"{unit}: cannot start" in finding.message:
                 names = ("command", "entrypoint")
-            names = tuple(name for name in names if name in finding.message) or names
+            named = set(finding.message.split())
+            names = tuple(name for name in names if "_" in name and name in named) or names
         if not names:
             return ""
         if file not in self._lines:

@@ -201,7 +201,8 @@ def test_a_long_message_is_cut_and_not_shown_twice(lost: GroupResult, cwd: Path)
         (finding(Code.METRIC, "rows"), "config.toml:7"),
         (finding(Code.MISSING, "db:stored"), "units/db.toml:2"),
         (finding(Code.MISSING, "db:closed"), "units/db.toml:3"),
-        (finding(Code.UNREADY, "db"), "units/db.toml:4"),
+        (finding(Code.UNREADY, "db", message="db did not become ready"), "units/db.toml:4"),
+        (finding(Code.UNREADY, "two", message="two did not become ready"), "units/two.toml:2"),
         (finding(Code.LIMIT, "db", message="over max_cpu"), "units/db.toml:6"),
         (finding(Code.CRASH, "db", message="db: cannot start 'x': gone"), "units/db.toml:7"),
         (finding(Code.LATE, "a:b", circuit="gone"), ""),
@@ -219,6 +220,7 @@ def test_a_finding_names_where_that_is_declared_which_does_not_hold(
     keys = ("events = ['stored']", "stop_events = ['closed']", "ready = {ended = true}")
     limits = ("max_rss = 1", "max_cpu = 1", "command = ['x']")
     (units / "db.toml").write_text("\n".join(("[db]", *keys, *limits)))
+    (units / "two.toml").write_text("[two]\nready_event = 'up'")
     group = replace(lost.scenario.group, folder=tmp_path / "shop")
     unit = Unit("db", 0, "shop/units/db.toml", stop_events=("closed",))
     scenario = lost.scenario._replace(group=group, units=(unit,))
