@@ -124,8 +124,12 @@ def _readable(path: Path) -> Iterator[None]:
         raise _unreadable(path, _TOO_DEEP) from error
     except ValidationError as error:
         raise _unreadable(path, _first_of(error)) from error
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, f"{type(error).__name__}: {error}") from error
+    except json.JSONDecodeError as error:
+        raise _unreadable(path, f"invalid JSON: {error}") from error
+    except OSError as error:
+        raise _unreadable(path, error.strerror or str(error)) from error
+    except ValueError as error:
+        raise _unreadable(path, str(error)) from error
 
 
 def _unreadable(path: Path, reason: str) -> StoredReportError:

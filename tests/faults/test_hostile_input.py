@@ -160,14 +160,17 @@ def test_run_ids_are_in_utc(finished: Finished) -> None:
         '{"duration_s": NaN}',
         '{"duration_s": ' + "9" * 5_000 + "}",
         '{"groups": 1}',
+        "{",
     ],
-    ids=["deep", "deep groups", "NaN", "digits", "types"],
+    ids=["deep", "deep groups", "NaN", "digits", "types", "torn"],
 )
 def test_a_hostile_report_is_refused_in_words(
     copy: Finished, told: Callable[..., str], report: str
 ) -> None:
     (copy.run / "report.json").write_text(report)
-    assert "report.json" in told(copy.folder, 5, "show")
+    words = told(copy.folder, 5, "show")
+    assert "report.json" in words
+    assert "Error" not in words  # no name of a class
     assert "report.json" in told(copy.folder, 5, "report", "--html", "again.html")
 
 
