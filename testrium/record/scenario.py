@@ -5,6 +5,7 @@ Keys and values are spelled as the user's files spell them, with what was decide
 
 from __future__ import annotations
 
+import os
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -31,9 +32,9 @@ def write_scenario(scenario: Scenario, path: Path) -> None:
     for redundant in ("units", "notices"):
         group.pop(redundant, None)
     units = {unit.pop("name"): unit for unit in data.pop("units")}
-    path.touch(mode=0o600)
     text = tomli_w.dumps({"scenario": data, "group": group, "units": units})
-    path.write_text(text, encoding="utf-8", errors="surrogateescape")  # names of folders are bytes
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # noqa: PTH123
+        file.write(text.encode(errors="surrogateescape"))  # names of folders are bytes
 
 
 def read_scenario(path: Path) -> Scenario:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -27,7 +28,7 @@ class RunFolder(NamedTuple):
         return self.path / "scenario.toml"
 
     def unit(self, name: str) -> Path:
-        return self.path / "units" / name
+        return _unit_folder(self.path, name)
 
     def probes(self, name: str, start: int) -> Path:
         return self.unit(name) / f"probes-{start}.jsonl"
@@ -68,6 +69,11 @@ class RunFolder(NamedTuple):
             above.append(folder)
         for folder in (*reversed(above), self.path, self.path / "units", *map(self.unit, units)):
             folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+
+
+@lru_cache(maxsize=1024)  # asked for dozens of times while a group runs
+def _unit_folder(path: Path, name: str) -> Path:
+    return path / "units" / name
 
 
 def hiding_file(folders: Iterable[Path], output: Iterable[str]) -> str:
