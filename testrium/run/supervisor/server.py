@@ -26,6 +26,7 @@ from multiprocessing.process import BaseProcess
 from time import monotonic_ns
 
 from testrium.loaded_by_name import PRELOADED
+from testrium.probe.environment import RUN_DIR
 from testrium.run.supervisor.keeper import keep
 from testrium.run.supervisor.protocol import Channel, Exit, Message, signal_name
 from testrium.system import kernel
@@ -67,9 +68,9 @@ _MOST_UNITS = 50
 class _Kept:
     """A keeper, and what it has told of its unit; one that waits for a unit has none.
 
-    `folders` are those of the groups that it has kept units of. It does not get another one of the
-    same group: its pid tells there whose process is below it. One that is `prepared` has forked
-    what becomes the unit.
+    `groups` are the runs of groups that it has kept units of, by their folders. It does not get
+    another one of the same: its pid tells there whose process is below it. One that is `prepared`
+    has forked what becomes the unit.
     """
 
     def __init__(self, process: BaseProcess, channel: Channel) -> None:
@@ -78,14 +79,14 @@ class _Kept:
         self.number = 0
         self.unit = ""
         self.told: set[str] = set()
-        self.folders: list[str] = []
+        self.groups: list[str] = []
         self.prepared = True
 
-    def begin(self, number: int, unit: str, folder: str) -> None:
+    def begin(self, number: int, unit: str, group: str) -> None:
         """It gets this unit."""
         self.number, self.unit = number, unit
         self.told.clear()
-        self.folders.append(folder)
+        self.groups.append(group)
         self.prepared = False
 
 
@@ -96,7 +97,7 @@ class _ForkingSupervisor:
         self._kept: dict[int, _Kept] = {}
         self._waiting: list[_Kept] = []  # for a unit
         self._reserve_used = True
-        self._last_folder = ""  # of the group that has started a unit last
+        self._last_group = ""  # of the one that has started a unit last
         self._selector = selectors.DefaultSelector()
         self._selector.register(runner, selectors.EVENT_READ)
         self._wake, self._wake_writer = socket.socketpair()
@@ -142,8 +143,9 @@ class _ForkingSupervisor:
                 return  # the keeper is ending, and has said or will say why
 
     def _start(self, number: int, launch: Message) -> None:
+        group = launch["env"].get(RUN_DIR, launch["folder"])
         try:
-            if usable := self._usable(launch["folder"]):
+            if usable := self._usable(group):
                 kept = usable[0]
                 self._waiting.remove(kept)
             else:
@@ -152,22 +154,22 @@ class _ForkingSupervisor:
             reason = f"cannot start another process: {error.strerror}"
             self._tell("refused", number, reason=reason, infra=True)
             return
-        self._last_folder, self._reserve_used = launch["folder"], True
-        kept.begin(number, launch["unit"], launch["folder"])
+        self._last_group, self._reserve_used = group, True
+        kept.begin(number, launch["unit"], group)
         self._kept[number] = kept
         self._selector.register(kept.channel, selectors.EVENT_READ, kept)
         with contextlib.suppress(OSError):  # if it is dead already, we shall hear that next
             kept.channel.send({"op": "start", "number": number, "launch": launch})
 
-    def _usable(self, folder: str) -> list[_Kept]:
+    def _usable(self, group: str) -> list[_Kept]:
         """The waiting keepers that may keep a unit of this group, the best first."""
-        usable = [kept for kept in self._waiting if folder not in kept.folders]
+        usable = [kept for kept in self._waiting if group not in kept.groups]
         return sorted(usable, key=lambda kept: not kept.prepared)
 
     def _make_reserve(self) -> None:
         """Prepare the next start, while there is nothing else to do: it is then faster."""
         self._reserve_used = False
-        usable = self._usable(self._last_folder)
+        usable = self._usable(self._last_group)
         with contextlib.suppress(OSError):  # the next start will say it
             if not usable:
                 self._waiting.append(self._forked())
@@ -201,7 +203,7 @@ class _ForkingSupervisor:
 
     def _put_back(self, kept: _Kept) -> None:
         """A keeper has nothing left to keep: it waits for another unit, or ends."""
-        if len(self._waiting) < _SPARE and len(kept.folders) < _MOST_UNITS:
+        if len(self._waiting) < _SPARE and len(kept.groups) < _MOST_UNITS:
             self._selector.unregister(kept.channel)
             del self._kept[kept.number]
             self._waiting.append(kept)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from testrium.errors import InfraError
+from testrium.probe import environment
 from testrium.run.supervisor.client import Launch, SupervisedProcess, Supervisor
 from testrium.system import kernel
 
@@ -288,7 +289,7 @@ def test_a_keeper_keeps_units_of_several_groups_one_after_the_other(folder: Unit
 
     async def story(supervisor: Supervisor) -> None:
         async def run(group: str, command: list[str]) -> SupervisedProcess:
-            launch = folder.launch(command=command, folder=folder.path / group)
+            launch = folder.launch(command=command, env={environment.RUN_DIR: group})
             process = await supervisor.spawn(launch)
             assert (await process.ended).exit_code == 0
             assert await process.cleared == ()
