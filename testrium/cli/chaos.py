@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -13,7 +11,7 @@ import click
 
 from testrium import __version__
 from testrium.chaos import as_table, as_toml, brief
-from testrium.cli.completion import PATH
+from testrium.cli.options import SearchRequest, search_options
 from testrium.errors import ConfigError, Problem, TestriumError
 
 if TYPE_CHECKING:
@@ -26,31 +24,14 @@ if TYPE_CHECKING:
 
 
 @click.command(name="chaos")
-@click.argument("group", type=PATH, default=".", metavar="[GROUP]")
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    metavar="N",
-    help="Draw the same plans as with the same N before.",
-)
-@click.option(
-    "--runs",
-    type=click.IntRange(1),
+@search_options(
+    counts="--runs",
     default=50,
-    show_default=True,
-    metavar="N",
-    help="Try N plans.",
+    drawn="plans",
+    told="campaign",
+    stops="Stop after the first plan that breaks the group.",
 )
-@click.option(
-    "-x", "fail_fast", is_flag=True, help="Stop after the first plan that breaks the group."
-)
-@click.option(
-    "--json", "json_file", metavar="FILE", help="Write the campaign as JSON; - is standard output."
-)
-@click.option("--plain", is_flag=True, help="Print without colors and wrapping.")
-def command(
-    group: str, seed: int | None, runs: int, fail_fast: bool, json_file: str | None, plain: bool
-) -> int:
+def command(asked: SearchRequest) -> int:
     """Break GROUP (a folder; default: the current one) by random plans of faults.
 
     The table [chaos] of its config.toml says what may be broken. The group runs once without
@@ -60,23 +41,19 @@ def command(
     failed.
     """
     from testrium.campaign import Campaign, run_campaign
-    from testrium.report.writer import ReportChoice, check_targets
 
-    seed = int.from_bytes(os.urandom(3)) if seed is None else seed
-    cwd = Path.cwd()
-    choice = ReportChoice("--json", "json", json_file)
-    check_targets((choice,), cwd)
-    campaign = Campaign(group, cwd, seed, runs, QuietObserver(), fail_fast)
+    campaign = Campaign(
+        asked.path, asked.cwd, asked.seed, asked.count, QuietObserver(), asked.fail_fast
+    )
     record = CampaignRecord(campaign)
-    told = sys.stderr if choice.on_stdout else sys.stdout
-    teller = _Teller(told, cwd, record, plain=plain, runs=runs)
+    teller = _Teller(asked.stream, asked.cwd, record, plain=asked.plain, runs=asked.count)
     try:
         outcome = run_campaign(campaign, teller)
     except TestriumError as error:
-        write_chosen(choice, record.text(int(error.exit_code), error), cwd)
+        write_chosen(asked.choice, record.text(int(error.exit_code), error), asked.cwd)
         raise
     teller.ended(outcome, campaign)
-    write_chosen(choice, record.text(int(outcome.exit_code)), cwd)
+    write_chosen(asked.choice, record.text(int(outcome.exit_code)), asked.cwd)
     return outcome.exit_code
 
 

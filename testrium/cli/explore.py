@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -13,7 +12,8 @@ import click
 
 from testrium import __version__
 from testrium.cli.chaos import QuietObserver, problems_of, write_chosen
-from testrium.cli.completion import PATH, RUN
+from testrium.cli.completion import RUN
+from testrium.cli.options import SearchRequest, search_options
 from testrium.errors import TestriumError
 from testrium.words import Verdict
 
@@ -25,34 +25,14 @@ if TYPE_CHECKING:
 
 
 @click.command(name="explore")
-@click.argument("group", type=PATH, default=".", metavar="[GROUP]")
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    metavar="S",
-    help="Draw the same orders as with the same S before.",
-)
-@click.option(
-    "--runs",
-    type=click.IntRange(1),
+@search_options(
+    counts="--runs",
     default=200,
-    show_default=True,
-    metavar="N",
-    help="Try N orders.",
+    drawn="orders",
+    told="exploration",
+    stops="Stop after the first order that breaks the group.",
 )
-@click.option(
-    "-x", "fail_fast", is_flag=True, help="Stop after the first order that breaks the group."
-)
-@click.option(
-    "--json",
-    "json_file",
-    metavar="FILE",
-    help="Write the exploration as JSON; - is standard output.",
-)
-@click.option("--plain", is_flag=True, help="Print without colors and wrapping.")
-def command(
-    group: str, seed: int | None, runs: int, fail_fast: bool, json_file: str | None, plain: bool
-) -> int:
+def command(asked: SearchRequest) -> int:
     """Run GROUP (a folder; default: the current one) in N orders of its units.
 
     Units are held at their probes and let go on one at a time, by random priorities. The table
@@ -62,23 +42,19 @@ def command(
     failed and some could not be decided, 5 the runner failed.
     """
     from testrium.exploration import Exploration, explore
-    from testrium.report.writer import ReportChoice, check_targets
 
-    seed = int.from_bytes(os.urandom(3)) if seed is None else seed
-    cwd = Path.cwd()
-    choice = ReportChoice("--json", "json", json_file)
-    check_targets((choice,), cwd)
-    exploration = Exploration(group, cwd, seed, runs, QuietObserver(), fail_fast)
+    exploration = Exploration(
+        asked.path, asked.cwd, asked.seed, asked.count, QuietObserver(), asked.fail_fast
+    )
     record = _ExplorationRecord(exploration)
-    told = sys.stderr if choice.on_stdout else sys.stdout
-    teller = _RaceTeller(told, exploration, record, plain=plain)
+    teller = _RaceTeller(asked.stream, exploration, record, plain=asked.plain)
     try:
         explored = explore(exploration, teller)
     except TestriumError as error:
-        write_chosen(choice, record.text(int(error.exit_code), error), cwd)
+        write_chosen(asked.choice, record.text(int(error.exit_code), error), asked.cwd)
         raise
     teller.ended(explored)
-    write_chosen(choice, record.text(int(explored.exit_code)), cwd)
+    write_chosen(asked.choice, record.text(int(explored.exit_code)), asked.cwd)
     return explored.exit_code
 
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
@@ -14,8 +11,8 @@ import click
 from testrium import __version__
 from testrium.chaos import as_table
 from testrium.cli.chaos import QuietObserver, problems_of, write_chosen
-from testrium.cli.completion import PATH
 from testrium.cli.explore import shown_result
+from testrium.cli.options import SearchRequest, search_options
 from testrium.errors import ExitCode, TestriumError
 
 if TYPE_CHECKING:
@@ -24,32 +21,9 @@ if TYPE_CHECKING:
 
 
 @click.command(name="generate")
-@click.argument("group", type=PATH, default=".", metavar="[GROUP]")
-@click.option(
-    "--examples",
-    type=click.IntRange(1),
-    default=50,
-    show_default=True,
-    metavar="N",
-    help="Try N examples, without those that shrink one.",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    metavar="S",
-    help="Draw the same examples as with the same S before.",
-)
+@search_options(counts="--examples", default=50, drawn="examples", told="generation")
 @click.option("--explore", is_flag=True, help="Draw the order of the units for each example too.")
-@click.option(
-    "--json",
-    "json_file",
-    metavar="FILE",
-    help="Write the generation as JSON; - is standard output.",
-)
-@click.option("--plain", is_flag=True, help="Print without colors and wrapping.")
-def command(
-    group: str, examples: int, seed: int | None, explore: bool, json_file: str | None, plain: bool
-) -> int:
+def command(asked: SearchRequest, explore: bool) -> int:
     """Run GROUP (a folder; default: the current one) with drawn arguments of its entrypoints.
 
     Hypothesis draws the argument of each entrypoint that has @testrium.testing.generate(strategy).
@@ -59,22 +33,21 @@ def command(
     4 none failed and some could not be decided, 5 the runner failed.
     """
     from testrium.generation import Generation, generate
-    from testrium.report.writer import ReportChoice, check_targets
 
-    seed = int.from_bytes(os.urandom(3)) if seed is None else seed
-    cwd = Path.cwd()
-    choice = ReportChoice("--json", "json", json_file)
-    check_targets((choice,), cwd)
-    generation = Generation(group, cwd, seed, examples, QuietObserver(), explore)
-    told = sys.stderr if choice.on_stdout else sys.stdout
-    teller = _ExampleTeller(told, generation)
+    generation = Generation(
+        asked.path, asked.cwd, asked.seed, asked.count, QuietObserver(), explore
+    )
+    teller = _ExampleTeller(asked.stream, generation)
     try:
         generated = generate(generation, teller)
     except TestriumError as error:
-        write_chosen(choice, _document(generation, int(error.exit_code), None, error), cwd)
+        write_chosen(
+            asked.choice, _document(generation, int(error.exit_code), None, error), asked.cwd
+        )
         raise
-    teller.ended(generated, plain=plain)
-    write_chosen(choice, _document(generation, int(generated.exit_code), generated), cwd)
+    teller.ended(generated, plain=asked.plain)
+    document = _document(generation, int(generated.exit_code), generated)
+    write_chosen(asked.choice, document, asked.cwd)
     return generated.exit_code
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.conftest import Outcome, Workplace
 
+EXAMPLES = Path(__file__).parents[2] / "example_groups"
 CODE = """
     from hypothesis import strategies as st
     from testrium import testing
@@ -148,3 +152,22 @@ def test_units_on_other_hosts_are_refused(workplace: Workplace) -> None:
         assert outcome.exit_code == 3
         told = f"group: client runs on host 'edge': {command} needs all units on this machine"
         assert told in outcome.stderr
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_a_bug_of_three_operations_is_shrunk_to_three(workplace: Workplace) -> None:
+    """In at least 9 of 10 seeds, each with an empty database of examples."""
+    smallest = []
+    for seed in range(1, 11):
+        folder = workplace.folder / f"seed-{seed}"
+        shutil.copytree(EXAMPLES / "stock_operations", folder)
+        config = folder / "config.toml"
+        config.write_text(config.read_text().replace('FORGETS = "no"', 'FORGETS = "yes"'))
+        report = workplace.folder / "report.json"
+        options = ("--seed", str(seed), "--json", str(report), "--plain")
+        generating = workplace.start("generate", folder.name, *options)
+        assert workplace.finish(generating, limit_s=900).exit_code == 1
+        told = json.loads(report.read_text())["smallest"]["arguments"]["client"]
+        smallest.append(ast.literal_eval(told))
+    assert sum(len(operations) == 3 for operations in smallest) >= 9, smallest
