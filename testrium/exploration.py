@@ -237,7 +237,7 @@ class _RaceSearch:
         kept: list[GroupResult] = []
         async with session.opened() as interrupt:
             calm = await self._calm()
-            if calm.failed:
+            if calm.failed and not interrupt.asked.is_set():
                 await self._take(calm)
             runs, seed = self._exploration.runs, self._exploration.seed
             drawn = schedules(self._table, seed, calm.trace.threads, calm.trace.points)
@@ -260,9 +260,11 @@ class _RaceSearch:
         """The group in its declared order. Raises UsageError where there is nothing to explore."""
         calm = await self._runs.run(calm_schedule(self._table), 0)
         result = calm.result
+        if self._runs.session.interrupted:
+            return calm
         if result.verdict is Verdict.ERROR and calm.finding is not None:
             raise InfraError(calm.finding.message)
-        if not calm.trace.points and not self._runs.session.interrupted:
+        if not calm.trace.points:
             raise UsageError(_no_points(result, self._table))
         threads, points = len(calm.trace.threads), calm.trace.points
         guaranteed = chances(self._table, self._exploration.runs, threads, points)
@@ -369,6 +371,8 @@ def _with_schedule(run: str, project: Project) -> tuple[Path, Scenario]:
     from testrium.record.runs import find_run, list_runs
     from testrium.record.scenario import FILE, restored_scenario
 
+    if run.endswith(".zip"):
+        raise UsageError(f"replay takes the id of a run that is kept here, and {run} is an archive")
     folders = [find_run(project.state_folder, run)]
     if not run:
         folders = list(reversed(list_runs(project.state_folder)))

@@ -362,7 +362,7 @@ class _Examples:
             folder_name=f"example-{self._count}",
         )
         result = await self._session.run_one(scenario)
-        if result.verdict is Verdict.ERROR:
+        if result.verdict is Verdict.ERROR and not self._session.interrupted:
             raise InfraError(result.judgement.findings[0].message)
         if result.verdict not in BAD_VERDICTS and result.run_dir is not None:
             shutil.rmtree(result.run_dir, ignore_errors=True)

@@ -12,7 +12,7 @@ import click
 from testrium import __version__
 from testrium.chaos import as_table, as_toml, brief
 from testrium.cli.options import SearchRequest, search_options
-from testrium.errors import ConfigError, Problem, TestriumError
+from testrium.errors import ConfigError, ExitCode, Problem, TestriumError
 
 if TYPE_CHECKING:
     from testrium.campaign import Break, Campaign, Outcome, Trial
@@ -132,6 +132,12 @@ class _Teller:
 
         tried, seed = outcome.tried, campaign.seed
         self._say()
+        if outcome.exit_code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+            plans = plural(tried, "plan")
+            self._say(
+                f"interrupted after {plans}, {outcome.broken} broke the circuit (seed {seed})"
+            )
+            return
         if tried < campaign.runs and not campaign.fail_fast and outcome.exit_code in (0, 1):
             self._say(f"only {tried} different plans exist")
         plans = plural(tried, "plan")

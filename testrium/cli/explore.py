@@ -14,7 +14,7 @@ from testrium import __version__
 from testrium.cli.chaos import QuietObserver, problems_of, write_chosen
 from testrium.cli.completion import RUN
 from testrium.cli.options import SearchRequest, search_options
-from testrium.errors import TestriumError
+from testrium.errors import ExitCode, TestriumError
 from testrium.words import Verdict
 
 if TYPE_CHECKING:
@@ -131,6 +131,9 @@ class _RaceTeller:
         from testrium.phrases import plural
 
         runs, seed = plural(explored.tried, "run"), self._exploration.seed
+        if explored.exit_code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+            self._say(f"interrupted after {runs}, {explored.failed} failed (seed {seed})")
+            return
         if explored.tried < self._exploration.runs and not explored.failed:
             self._say(f"only {explored.tried} different orders can be drawn")
         undecided = f", {explored.undecided} undecided" if explored.undecided else ""

@@ -114,6 +114,10 @@ class _ExampleTeller:
         from testrium.report.console import Console, Display
 
         seed, smallest = self._generation.seed, generated.smallest
+        if generated.exit_code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+            runs = plural(generated.tried, "run")
+            self._say(f"interrupted after {runs} (seed {seed}); nothing is kept")
+            return
         undecided = f", {generated.undecided} undecided" if generated.undecided else ""
         if generated.services is not None:
             finding = generated.services.judgement.findings[0]
