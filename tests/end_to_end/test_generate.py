@@ -154,6 +154,78 @@ def test_units_on_other_hosts_are_refused(workplace: Workplace) -> None:
         assert told in outcome.stderr
 
 
+BRANCHES = """
+    import os
+    from pathlib import Path
+    from hypothesis import strategies as st
+    from testrium import testing
+
+    @testing.generate(st.integers(0, 9))
+    def client(number):
+        me = testrium.unit()
+        me.probe("began")
+        if number > 3:
+            me.probe("half")
+
+    def seller(number):
+        me, seat = testrium.unit(), Path(os.environ["TESTRIUM_RUN_DIR"], "taken")
+        me.probe("asked")
+        free = not seat.exists()
+        me.probe("looked")
+        if free and number > 3:
+            seat.touch()
+            me.probe("sold")
+
+    drawn = testing.generate(st.integers(0, 9))(seller)
+
+    def other():
+        seller(9)
+"""
+FAULT = """
+    [[faults]]
+    at = "client:{step}"
+    do = "{do}"
+"""
+
+
+@pytest.mark.soak
+def test_an_example_is_told_with_the_faults_that_it_needs(workplace: Workplace) -> None:
+    faults = FAULT.format(step="began", do="delay") + 'for = "20ms"'
+    faults += FAULT.format(step="half", do="raise")
+    workplace.group({"client": CLIENT}, BRANCHES, tables=faults)
+    report = workplace.folder / "report.json"
+    outcome = generate(workplace, "group", "--seed", "1", "--json", str(report))
+    assert outcome.exit_code == 1, outcome.stdout + outcome.stderr
+    smallest = json.loads(report.read_text())["smallest"]
+    assert smallest["arguments"] == {"client": "4"}
+    assert smallest["faults"] == [{"at": "client:half", "do": "raise"}]
+    assert "under 1 of 2 faults:\n    raise at client:half\n" in outcome.stdout
+    again = workplace.finish(workplace.start("replay", "--plain"), limit_s=60)
+    assert again.exit_code == 1, "a fault that did not happen would be another finding"
+
+
+@pytest.mark.soak
+def test_an_example_is_told_with_the_order_that_it_needs(workplace: Workplace) -> None:
+    units = {"a": 'entrypoint = "test_case:drawn"', "b": 'entrypoint = "test_case:other"'}
+    circuit = """
+        [[circuits]]
+        name = "seat"
+        route = ["*:asked{2}", "*:sold"]
+        per = "run"
+        [explore]
+        hold = "10s"
+    """
+    workplace.group(units, BRANCHES, tables=circuit)
+    report = workplace.folder / "report.json"
+    outcome = generate(workplace, "group", "--seed", "1", "--explore", "--json", str(report))
+    assert outcome.exit_code == 1, outcome.stdout + outcome.stderr
+    smallest = json.loads(report.read_text())["smallest"]
+    assert smallest["arguments"] == {"a": "4"}
+    assert 1 <= len(smallest["story"]) <= 3, smallest
+    again = workplace.finish(workplace.start("replay", "--plain"), limit_s=60)
+    assert again.exit_code == 1, again.stdout
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 def test_a_bug_of_three_operations_is_shrunk_to_three(workplace: Workplace) -> None:
