@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 import testrium
 from testrium import testing
+from reset import connected
 
 
 def stock():
@@ -33,18 +34,6 @@ def stock():
                         items.insert(0, back)
                 me.receive("done", key=key)
                 connection.sendall(json.dumps(items).encode() + b"\n")
-
-
-def connected():
-    """A connection to the stock."""
-    return socket.create_connection(("127.0.0.1", int(os.environ["TESTRIUM_PORT_STOCK_TCP"])))
-
-
-def empty():
-    """What `testrium generate` calls between two examples."""
-    with connected() as connection:
-        connection.sendall(b'["", "empty", null]\n')
-        connection.makefile().readline()
 
 
 OPERATIONS = st.one_of(

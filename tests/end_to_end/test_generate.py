@@ -56,13 +56,10 @@ KEPT_UP = """
     from hypothesis import strategies as st
     from testrium import testing
 
-    def noted(text):
-        with open("noted", "a") as file:
-            file.write(text)
-
     def service():
         me = testrium.unit()
-        noted("start ")
+        with open("noted", "a") as file:
+            file.write("start ")
         with socket.create_server(("127.0.0.1", int(os.environ["TESTRIUM_PORT_TCP"]))) as server:
             me.probe("listens")
             while True:
@@ -76,6 +73,17 @@ KEPT_UP = """
                             me.receive("done", key="k")
                         connection.sendall(line.encode())
 
+    from back import asked
+
+    @testing.generate(st.integers(0, MOST))
+    def client(number):
+        testrium.unit().send("asked", key="k")
+        asked(number)
+"""
+# A module of its own is imported without Hypothesis.
+BACK = """
+    import os, socket
+
     def asked(text):
         address = ("127.0.0.1", int(os.environ["TESTRIUM_PORT_SERVICE_TCP"]))
         with socket.create_connection(address) as connection:
@@ -83,7 +91,8 @@ KEPT_UP = """
             connection.makefile().readline()
 
     def reset():
-        noted("reset ")
+        with open("noted", "a") as file:
+            file.write("reset ")
         asked("reset")
 
     def reset_once():
@@ -91,11 +100,6 @@ KEPT_UP = """
         with open("noted") as file:
             if file.read().count("reset") == 2:
                 raise RuntimeError("no way back")
-
-    @testing.generate(st.integers(0, MOST))
-    def client(number):
-        testrium.unit().send("asked", key="k")
-        asked(number)
 """
 SERVICE = """
     entrypoint = "test_case:service"
@@ -108,25 +112,25 @@ ROUTE = """
     name = "operation"
     route = ["client:asked", "service:done"]
     [generate]
-    reset = "test_case:{reset}"
+    reset = "back:{reset}"
 """
 
 
 def kept_up(workplace: Workplace, reset: str, most: int) -> None:
     units = {"service": SERVICE, "client": f'{CLIENT}\nunit_dependencies = ["service"]'}
     code = KEPT_UP.replace("MOST", str(most))
-    workplace.group(units, code, tables=ROUTE.format(reset=reset))
+    workplace.group(units, code, tables=ROUTE.format(reset=reset), back=BACK)
 
 
 def test_a_service_stays_up_until_its_reset_fails(workplace: Workplace) -> None:
     kept_up(workplace, "reset_once", most=2)
     outcome = generate(workplace, "group", "--seed", "1")
     assert outcome.exit_code == 3, outcome.stdout + outcome.stderr
-    text = "[generate] reset = 'test_case:reset_once' failed after example 2"
+    text = "[generate] reset = 'back:reset_once' failed after example 2"
     assert f"group: {text}: RuntimeError: no way back" in outcome.stderr
-    assert outcome.stdout.splitlines()[1:] == [
-        "between examples test_case:reset_once resets service"
-    ], "each example has the key once, and passes"
+    assert outcome.stdout.splitlines()[1:] == ["between examples back:reset_once resets service"], (
+        "each example has the key once, and passes"
+    )
     assert (workplace.folder / "group" / "noted").read_text() == "start reset reset "
 
 
