@@ -310,7 +310,8 @@ class _Examples:
             cwd=group.folder,
             limit=1 << 22,
         )
-        entrypoints = {unit.name: unit.entrypoint for unit in self._scenario.units}
+        own = [unit for unit in self._scenario.units if not unit.scope]  # no fixtures
+        entrypoints = {unit.name: unit.entrypoint for unit in own}
         database = project.state_folder / FOLDER / "examples" / group.id.replace("/", "-")
         _tell(
             process,

@@ -42,7 +42,7 @@ class KeptService:
         self._skipped: dict[int, int] = {}  # how many of these are not of the current run
         self._life = FixtureStart()
         self._joined: Recorder | None = None
-        self._was_joined = False
+        self._was_joined = self._ended_before = False
 
     @property
     def started(self) -> Sequence[SupervisedProcess]:
@@ -67,9 +67,10 @@ class KeptService:
 
     @property
     def is_lost(self) -> bool:
-        """Whether it has ended and should not have."""
+        """Whether it has ended and should not have: a service, once it is used."""
         service = self.unit.stop == "runner" and self.unit.has_process
-        return self._running.end is not None and (service or not self.has_ended)
+        in_use = service and self._was_joined and not self._ended_before
+        return self._running.end is not None and (in_use or not self.has_ended)
 
     async def ports(self) -> Mapping[str, int]:
         return self._running.context.surroundings.ports.get(self.unit.name, {})
@@ -90,6 +91,7 @@ class KeptService:
         """Make what it has emitted so far, and what it will emit, events of this recorder too."""
         if not self._was_joined:
             self._was_joined = True
+            self._ended_before = self.has_ended
             self.log_sizes = {log: log.stat().st_size for log in self.logs if log.exists()}
         begun = {event.pid: event.seq or 0 for event in self._begun}
         self._skipped = {pid: last - begun.get(pid, 0) for pid, last in self._last.items()}
