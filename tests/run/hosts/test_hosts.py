@@ -114,6 +114,48 @@ def test_unit_on_another_host_takes_part_as_at_home(
     assert outcome.unit("worker")["state"] == "stopped"
 
 
+def test_http_stop_rules_leaks_and_faults_hold_on_another_host(workplace: Workplace) -> None:
+    workplace.group(
+        {
+            "worker": """
+                host = "edge"
+                entrypoint = "test_case:serves"
+                ports = ["in"]
+                ready = {http = "http://127.0.0.1:${port.in}/", status = 200}
+                stop_signal = "INT"
+                stop_events = ["flushed"]
+            """,
+            "broken": 'host = "edge"\nentrypoint = "test_case:breaks"',
+            "client": 'command = ["true"]\nunit_dependencies = ["worker"]',
+        },
+        """
+        import http.server, os, signal, subprocess, sys
+
+        def serves():
+            def end(number, frame):
+                subprocess.Popen(["sleep", "1000"], start_new_session=True)
+                testrium.unit().probe("flushed", signal=number)
+                sys.exit(0)
+
+            signal.signal(signal.SIGINT, end)
+            place = "", int(os.environ["TESTRIUM_PORT_IN"])
+            http.server.HTTPServer(place, http.server.SimpleHTTPRequestHandler).serve_forever()
+
+        def breaks():
+            testrium.unit().probe("about-to")
+        """,
+        tables=EDGE.format(python=sys.executable)
+        + """
+    [[faults]]
+    at = "broken:about-to"
+    do = "exit"
+    """,
+    )
+    outcome = workplace.run("group")
+    assert outcome.codes == ["crash broken", "leak worker"], outcome.stdout
+    assert outcome.unit("worker")["state"] == "stopped"
+
+
 def test_files_that_checks_look_at_come_back(workplace: Workplace) -> None:
     workplace.group(
         {
@@ -198,6 +240,11 @@ def test_host_that_cannot_be_reached_is_infra_and_says_why(workplace: Workplace)
             "has Testrium 0.1.0 there, this is ",
         ),
     }
+    old = workplace.folder / "old-python"
+    said = {"testrium": None, "python": [3, 9, 2], "executable": "python3.9"}
+    workplace.write(old, f"#!/bin/sh\necho 'TESTRIUM-AGENT {json.dumps(said)}'; exec cat")
+    old.chmod(0o755)
+    cases["e"] = ('["sh", "-c"]', str(old), "is Python 3.9.2 there: name one from 3.11")
     for name, (connect, python, _) in cases.items():
         workplace.group(
             {"worker": 'host = "edge"\ncommand = ["true"]'},
