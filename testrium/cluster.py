@@ -225,17 +225,17 @@ class Cluster:
             place, files = await self._files(scenario)
             starts = len(self._starts.get(key, ()))
             task = GroupTask(self._run, scenario, place, str(self._root))
-            future = self._client.submit(
-                execute,
-                task,
-                files,
-                key,
-                key=f"{key}-{starts}",
-                pure=False,
-                resources=dict(scenario.group.resources) or None,
-            )
-            self._futures[key] = future
             try:
+                future = self._client.submit(
+                    execute,
+                    task,
+                    files,
+                    key,
+                    key=f"{key}-{starts}",
+                    pure=False,
+                    resources=dict(scenario.group.resources) or None,
+                )
+                self._futures[key] = future
                 return await future  # type: ignore[no-any-return]
             except asyncio.CancelledError as error:
                 ours = asyncio.current_task()
@@ -272,7 +272,10 @@ class Cluster:
         wanted = scenario.group.resources
         if not wanted:
             return
-        workers = (await self._client.scheduler.identity(n_workers=-1))["workers"].values()
+        try:
+            workers = (await self._client.scheduler.identity(n_workers=-1))["workers"].values()
+        except Exception as error:  # of Dask, whose scheduler does not answer
+            raise InfraError(self._gone()) from error
         if not any(
             all(worker.get("resources", {}).get(name, 0) >= n for name, n in wanted.items())
             for worker in workers
@@ -287,7 +290,10 @@ class Cluster:
         place = str(group.relative_to(self._root)) if inside else group.name
         if group not in self._archives:
             data = packed(group, place, self._shared)
-            self._archives[group] = await self._client.scatter(data, hash=True)
+            try:
+                self._archives[group] = await self._client.scatter(data, hash=True)
+            except Exception as error:  # of Dask, whose scheduler does not answer
+                raise InfraError(self._gone()) from error
         return place, self._archives[group]
 
     async def _fetch(self, ran: RanThere, folder: Path) -> None:
@@ -322,10 +328,13 @@ class Cluster:
         elif (begun := self._heard.get(key)) is not None and len(starts) == 1:
             begun()
 
+    def _gone(self) -> str:
+        return f"the scheduler at {self._address} went away"
+
     def _lost(self, key: str) -> str:
         starts = self._starts.get(key, [])
         if self._client.status != "running":
-            return f"the scheduler at {self._address} went away"
+            return self._gone()
         if not starts:
             return "no worker has started it"
         return f"the workers that ran it were lost: {', '.join(starts[:MOST_STARTS])}"

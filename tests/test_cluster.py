@@ -184,3 +184,45 @@ def test_an_interrupt_ends_the_groups_on_all_workers(tmp_path: Path) -> None:
     code_, report, output = finished(process, tmp_path)
     assert code_ == 130, output
     assert {one["verdict"] for one in report["groups"]} <= {"error"}
+
+
+@pytest.mark.soak
+def test_what_has_finished_is_reported_when_the_scheduler_goes(tmp_path: Path) -> None:
+    group(tmp_path, "done")
+    group(tmp_path, "waits", "waits", configs="timeout = 60")
+    code = tmp_path / "waits" / "case.py"
+    text = f"\ndef waits():\n    open({str(tmp_path / 'up')!r}, 'w').close()\n"
+    code.write_text(code.read_text() + text + "    import time; time.sleep(60)\n")
+    place = ["--scheduler-file", str(tmp_path / "scheduler.json"), "--no-dashboard"]
+    dask = [sys.executable, "-m"]
+    scheduler = [*dask, "distributed.cli.dask_scheduler", *place, "--host", "127.0.0.1:0"]
+    worker = [*dask, "distributed.cli.dask_worker", *place, "--nthreads", "1", "--no-nanny"]
+    with (
+        subprocess.Popen(scheduler, stderr=subprocess.DEVNULL) as scheduling,
+        subprocess.Popen(worker, stderr=subprocess.DEVNULL) as working,
+    ):
+        try:
+            while not (tmp_path / "scheduler.json").exists():
+                time.sleep(0.05)
+            address = json.loads((tmp_path / "scheduler.json").read_text())["address"]
+            while not _has_worker(address):
+                time.sleep(0.05)
+            process = started(tmp_path, "--on", address)
+            while not (tmp_path / "up").exists():
+                assert process.poll() is None
+                time.sleep(0.05)
+            scheduling.kill()
+            code_, report, output = finished(process, tmp_path)
+        finally:
+            scheduling.kill()
+            working.kill()
+    assert code_ == 5, output
+    groups = {one["id"]: one for one in report["groups"]}
+    assert groups["done"]["verdict"] == "pass"
+    assert groups["waits"]["findings"][0]["message"] == f"the scheduler at {address} went away"
+
+
+def _has_worker(address: str) -> bool:
+    distributed: Any = pytest.importorskip("distributed")
+    with distributed.Client(address, timeout=30) as client:
+        return bool(client.scheduler_info()["workers"])

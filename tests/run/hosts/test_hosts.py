@@ -125,8 +125,11 @@ def test_http_stop_rules_leaks_and_faults_hold_on_another_host(workplace: Workpl
                 stop_signal = "INT"
                 stop_events = ["flushed"]
             """,
-            "broken": 'host = "edge"\nentrypoint = "test_case:breaks"',
-            "client": 'command = ["true"]\nunit_dependencies = ["worker"]',
+            "broken": """
+                host = "edge"
+                entrypoint = "test_case:breaks"
+                unit_dependencies = ["worker"]
+            """,
         },
         """
         import http.server, os, signal, subprocess, sys
