@@ -282,7 +282,7 @@ def test_use_stacks_and_processes_of_a_hanging_unit_come_from_its_host(
                 host = "edge"
                 entrypoint = "test_case:hangs"
                 max_rss = "1MB"
-                timeout = "700ms"
+                timeout = "2s"
                 grace = "100ms"
             """,
         },
