@@ -105,5 +105,5 @@ class NoFolder:
     def __truediv__(self, name: str) -> NoFolder:
         return self
 
-    def read_text(self) -> str:
+    def read_text(self, encoding: str) -> str:
         raise FileNotFoundError

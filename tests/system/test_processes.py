@@ -21,10 +21,15 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(["sh", "-c", "echo; exec sleep 1000"], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        while processes.command_line(process.pid) != "sleep 1000":
-            time.sleep(0.001)  # it is about to become that
+        while processes.command_line(process.pid) != "sleep 1000" or not _is_asleep(process.pid):
+            time.sleep(0.001)  # it is about to become that, and to load its libraries
         yield process
         process.kill()
+
+
+def _is_asleep(pid: int) -> bool:
+    figures = processes.figures(pid)
+    return figures is not None and figures.state == "sleeping"
 
 
 def test_figures_are_what_a_process_says_of_itself() -> None:
