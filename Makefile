@@ -15,10 +15,11 @@ demo: $(STAMPS)/package ## run every example circuit
 	@$(BIN)/testrium run example_groups
 
 # Compiled before: the units of most tests may not write bytecode, and each would compile it all again.
+# Three processes for two cores: tests that start programs wait for a third of their time.
 test: lint ## run every check of this project
 	@$(BIN)/python -m compileall -q testrium
 	@TESTRIUM_SOAK_S=20 $(BIN)/pytest --quiet tests/faults/test_soak.py
-	@$(BIN)/pytest --numprocesses 2 --dist worksteal --ignore tests/faults/test_soak.py
+	@$(BIN)/pytest --numprocesses 3 --dist worksteal --ignore tests/faults/test_soak.py
 
 lint: $(STAMPS)/test ## check style, types and the direction of imports
 	@$(BIN)/ruff check --quiet .

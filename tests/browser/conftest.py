@@ -123,14 +123,16 @@ class Chromium:
         self._numbers = itertools.count(1)
         self._tabs: dict[str, Tab] = {}
 
-    def tab(self) -> Tab:
+    @contextmanager
+    def tab(self) -> Iterator[Tab]:
         """A new tab in a profile of its own, without cookies."""
         context = self.send("Target.createBrowserContext")["browserContextId"]
         target = self.send("Target.createTarget", url="about:blank", browserContextId=context)
         attached = self.send("Target.attachToTarget", targetId=target["targetId"], flatten=True)
         session = attached["sessionId"]
         self._tabs[session] = Tab(self, session)
-        return self._tabs[session]
+        yield self._tabs[session]
+        self.send("Target.disposeBrowserContext", browserContextId=context)
 
     def send(self, method: str, session: str | None = None, **parameters: Any) -> Any:
         number = next(self._numbers)
@@ -221,7 +223,7 @@ def _address(file: Path, process: subprocess.Popen[bytes]) -> str:
 
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
-    """One browser for all tests; each takes tabs of its own."""
+    """One browser for all tests; each opens a tab of its own."""
     if PROGRAM is None:
         pytest.skip("there is no chromium")
     with running(tmp_path_factory.mktemp("chromium") / "profile") as started:
@@ -229,8 +231,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
 
 
 @pytest.fixture
-def tab(browser: Chromium) -> Tab:
-    return browser.tab()
+def tab(browser: Chromium) -> Iterator[Tab]:
+    with browser.tab() as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")
