@@ -211,6 +211,8 @@ class Cluster:
             ran = await self._ran(scenario, key)
         finally:
             del self._heard[key]
+            # Dask would run again what it still holds for us when the worker that ran it is lost.
+            self._futures.pop(key, None)
         if ran.missing is not None:
             raise MissingHostError(*ran.missing)
         if ran.error:
@@ -221,6 +223,7 @@ class Cluster:
 
     async def _ran(self, scenario: Scenario, key: str) -> RanThere:
         """Run a group, and once more if its worker is lost. Raises InfraError."""
+        never_begun = 0
         while True:
             place, files = await self._files(scenario)
             starts = len(self._starts.get(key, ()))
@@ -247,7 +250,8 @@ class Cluster:
             # With its worker the archive may be lost that Dask would need to run it elsewhere.
             self._archives.pop(scenario.group.folder, None)
             now = len(self._starts.get(key, ()))
-            if self._client.status != "running" or not starts < now < MOST_STARTS:
+            never_begun += now == starts
+            if self._client.status != "running" or max(now, never_begun) >= MOST_STARTS:
                 raise InfraError(self._lost(key)) from reason
 
     async def end_with(self, interrupt: Interrupt) -> None:
@@ -290,11 +294,18 @@ class Cluster:
         place = str(group.relative_to(self._root)) if inside else group.name
         if group not in self._archives:
             data = packed(group, place, self._shared)
-            try:
-                self._archives[group] = await self._client.scatter(data, hash=True)
-            except Exception as error:  # of Dask, whose scheduler does not answer
-                raise InfraError(self._gone()) from error
+            self._archives[group] = await self._sent(data)
         return place, self._archives[group]
+
+    async def _sent(self, data: bytes) -> Any:
+        """Send an archive to a worker; to another one if that is lost meanwhile."""
+        for tried in range(1, MOST_STARTS + 1):
+            try:
+                return await self._client.scatter(data, hash=True)
+            except Exception as error:  # of Dask, whose worker or scheduler does not answer
+                if tried == MOST_STARTS or self._client.status != "running":
+                    raise InfraError(self._gone()) from error
+        raise AssertionError
 
     async def _fetch(self, ran: RanThere, folder: Path) -> None:
         """The archive of a run, chunk by chunk, unpacked into `folder`."""
@@ -323,7 +334,7 @@ class Cluster:
         key, worker = told["key"], told["worker"]
         starts = self._starts.setdefault(key, [])
         starts.append(worker)
-        if len(starts) > MOST_STARTS:
+        if len(starts) > MOST_STARTS and key in self._futures:
             self._futures[key].cancel()
         elif (begun := self._heard.get(key)) is not None and len(starts) == 1:
             begun()
