@@ -329,8 +329,12 @@ class Explanations:
                     self._explain(number, cause)
 
     def _by_crashes(self) -> None:
-        """A crash: what a peer raised, shortly before the crash was noticed or any time later."""
-        for cause in self._with_codes(Code.CRASH):
+        """A crash: what a peer raised, shortly before the crash was noticed or any time later.
+
+        Of several crashes the earliest.
+        """
+        crashes = [number for number in self._with_codes(Code.CRASH) if self.nodes[number].t_ns]
+        for cause in sorted(crashes, key=lambda number: self.nodes[number].t_ns or 0):
             crash = self.nodes[cause]
             if crash.unit is None or crash.t_ns is None:
                 continue
