@@ -142,12 +142,16 @@ def test_a_unit_whose_own_debugger_holds_it_is_ended(folder: UnitFolder) -> None
             seize = lambda: ctypes.CDLL(None).ptrace(0x4206, unit, 0, 0)
             unit = os.getpid()
             reader, writer = os.pipe()
-            if os.fork() == 0:
+            begin, go = os.pipe()
+            if (between := os.fork()) == 0:
                 os.setsid()
                 if os.fork() == 0:
+                    os.read(begin, 1)
                     os.write(writer, str(seize()).encode() + b" ")
                     time.sleep(60)
                 os._exit(0)
+            os.waitpid(between, 0)  # its SIGCHLD would stop a process that is traced
+            os.write(go, b"!")
             print(os.read(reader, 10).decode(), flush=True)
             time.sleep(60)
     """
