@@ -13,7 +13,7 @@ from testrium.evidence import Finding
 from testrium.plan.selection import Selection
 from testrium.results import GroupResult
 from testrium.session import DATABASE, Request, load, plan, run_scenario
-from testrium.words import Code, Verdict
+from testrium.words import Verdict
 
 if TYPE_CHECKING:
     from testrium.chaos import Target
@@ -38,15 +38,7 @@ class Trial(NamedTuple):
     @property
     def finding(self) -> Finding | None:
         """What is wrong first, apart from faults that never happened."""
-        names = {fault.name for fault in self.plan}
-        return next(
-            (
-                finding
-                for finding in self.result.judgement.findings
-                if finding.code is not Code.VACUOUS or finding.where not in names
-            ),
-            None,
-        )
+        return self.result.judgement.first_besides({fault.name for fault in self.plan})
 
     @property
     def broke(self) -> bool:

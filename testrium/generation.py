@@ -23,7 +23,7 @@ from testrium.explore import decisions_of, fewest, story
 from testrium.loaded_by_name import GENERATOR, import_of
 from testrium.results import GroupResult
 from testrium.session import Request, Session, run_scenario
-from testrium.words import BAD_VERDICTS, Code, Verdict
+from testrium.words import BAD_VERDICTS, Verdict
 
 if TYPE_CHECKING:
     from testrium.evidence import Finding
@@ -59,15 +59,7 @@ class Example(NamedTuple):
     @property
     def finding(self) -> Finding | None:
         """What is wrong first, apart from faults that never happened: they need not in each."""
-        names = {fault.name for fault in self.faults}
-        return next(
-            (
-                finding
-                for finding in self.result.judgement.findings
-                if finding.code is not Code.VACUOUS or finding.where not in names
-            ),
-            None,
-        )
+        return self.result.judgement.first_besides({fault.name for fault in self.faults})
 
     @property
     def failed(self) -> bool:

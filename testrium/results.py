@@ -1,6 +1,6 @@
 """What it means: verdicts, results, and the paths of keys through their circuits."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -18,7 +18,7 @@ from testrium.evidence import (
     TestResult,
     UnitState,
 )
-from testrium.words import BAD_VERDICTS, EMPTY, Place, Verdict
+from testrium.words import BAD_VERDICTS, EMPTY, Code, Place, Verdict
 
 #: What a run ends with that came to a verdict.
 EXIT_CODES: Mapping[Verdict, ExitCode] = {
@@ -104,6 +104,17 @@ class Judgement(NamedTuple):
     missing: tuple[Place, ...] = ()
     measures: tuple[Measure, ...] = ()
     metrics: tuple[MetricResult, ...] = ()
+
+    def first_besides(self, faults: Collection[str]) -> Finding | None:
+        """What is wrong first, apart from these planned faults that never happened."""
+        return next(
+            (
+                finding
+                for finding in self.findings
+                if finding.code is not Code.VACUOUS or finding.where not in faults
+            ),
+            None,
+        )
 
 
 class FailedTry(NamedTuple):
