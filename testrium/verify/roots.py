@@ -333,17 +333,18 @@ class Explanations:
 
         Of several crashes the earliest.
         """
-        crashes = [number for number in self._with_codes(Code.CRASH) if self.nodes[number].t_ns]
-        for cause in sorted(crashes, key=lambda number: self.nodes[number].t_ns or 0):
-            crash = self.nodes[cause]
-            if crash.unit is None or crash.t_ns is None:
-                continue
-            peers = self._depending_on(crash.unit) | self._waiting_at(crash.unit)
+        crashes = [
+            (crash.t_ns, cause, crash.unit)
+            for cause in self._with_codes(Code.CRASH)
+            if (crash := self.nodes[cause]).unit is not None and crash.t_ns is not None
+        ]
+        for crashed_ns, cause, unit in sorted(crashes):
+            peers = self._depending_on(unit) | self._waiting_at(unit)
             for number in self._with_codes(Code.EXCEPTION):
                 raised = self.nodes[number]
                 if raised.unit not in peers or raised.t_ns is None:
                     continue
-                if raised.t_ns >= crash.t_ns - NOTICED_BEFORE_NS:
+                if raised.t_ns >= crashed_ns - NOTICED_BEFORE_NS:
                     self._explain(number, cause)
 
     def _by_ends_of_units(self) -> None:
