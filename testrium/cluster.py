@@ -299,13 +299,14 @@ class Cluster:
 
     async def _sent(self, data: bytes) -> Any:
         """Send an archive to a worker; to another one if that is lost meanwhile."""
-        for tried in range(1, MOST_STARTS + 1):
+        tried = 0
+        while True:
+            tried += 1
             try:
                 return await self._client.scatter(data, hash=True)
             except Exception as error:  # of Dask, whose worker or scheduler does not answer
                 if tried == MOST_STARTS or self._client.status != "running":
                     raise InfraError(self._gone()) from error
-        raise AssertionError
 
     async def _fetch(self, ran: RanThere, folder: Path) -> None:
         """The archive of a run, chunk by chunk, unpacked into `folder`."""

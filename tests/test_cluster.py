@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 import signal
 import socket
@@ -9,14 +11,16 @@ import subprocess
 import sys
 import textwrap
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from testrium.cluster import shared_files
-from testrium.errors import UsageError
+from testrium.cluster import Cluster, Host, RanThere, shared_files
+from testrium.declared.groups import Group, Scenario
+from testrium.errors import InfraError, UsageError
 from testrium.load.project import Project
 
 pytest.importorskip("distributed")
@@ -148,6 +152,60 @@ def test_what_needs_units_on_this_machine_is_refused(tmp_path: Path, option: str
     code, _, output = finished(started(tmp_path, "--on", "local:1", option), tmp_path)
     assert code == 3
     assert f"--on conflicts with {option}: remove one of them" in output
+
+
+class ForgetfulClient:
+    """Dask's client where workers are lost while an archive is sent, or before a task begins."""
+
+    def __init__(self, sends_lost: int, tasks_lost: int, status: str = "running") -> None:
+        self.sends_lost, self.tasks_lost, self.status = sends_lost, tasks_lost, status
+
+    async def scatter(self, data: bytes, *, hash: bool) -> bytes:  # noqa: A002 - Dask's name
+        self.sends_lost -= 1
+        if self.sends_lost >= 0:
+            raise OSError("the worker has hung up")
+        assert hash
+        return data
+
+    def submit(self, *_: Any, **__: Any) -> asyncio.Future[RanThere]:
+        future = asyncio.get_running_loop().create_future()
+        self.tasks_lost -= 1
+        if self.tasks_lost >= 0:
+            future.cancel()
+            return future
+        with zipfile.ZipFile(memory := io.BytesIO(), "w") as archive:
+            archive.writestr("Data.db", b"stored")
+        data = memory.getvalue()
+        future.set_result(RanThere(Host("far", ""), "tcp://w", "", len(data), data=data))
+        return future
+
+
+@pytest.mark.parametrize(
+    ("sends_lost", "tasks_lost", "status", "told"),
+    [
+        (0, 0, "running", ""),
+        (1, 0, "running", ""),
+        (0, 1, "running", ""),
+        (2, 0, "running", "the scheduler at tcp://s went away"),
+        (0, 2, "running", "no worker has started it"),
+        (1, 0, "closed", "the scheduler at tcp://s went away"),
+        (0, 1, "closed", "the scheduler at tcp://s went away"),
+    ],
+)
+def test_what_is_lost_before_a_group_begins_is_sent_once_more(
+    tmp_path: Path, sends_lost: int, tasks_lost: int, status: str, told: str
+) -> None:
+    group(tmp_path, "shop")
+    scenario = Scenario("shop", Group("shop", tmp_path / "shop", ()), ())
+    client = ForgetfulClient(sends_lost, tasks_lost, status)
+    cluster = Cluster(client, "tcp://s", "run-1", Project(tmp_path / ".testrium"), tmp_path)
+    running = cluster.run(scenario, tmp_path / "run" / "shop", lambda: None)
+    if told:
+        with pytest.raises(InfraError, match=told):
+            asyncio.run(running)
+    else:
+        assert asyncio.run(running)[0] == "far"
+        assert (tmp_path / "run" / "shop" / "Data.db").read_bytes() == b"stored"
 
 
 def test_what_goes_with_groups_is_found_below_the_project(tmp_path: Path) -> None:
