@@ -16,6 +16,9 @@ from testrium.variables import substitute
 #: Characters of a pattern, values of `${...}` included.
 _LONGEST = 100_000
 
+#: Seconds of CPU time after which what did not break off is told again.
+_AGAIN_S = 0.05
+
 #: Whether a line matches.
 Matcher = Callable[[str], object]
 
@@ -82,6 +85,8 @@ def at_most(limit_s: float) -> Iterator[None]:
     CPU time, so that a busy machine makes no difference to what is found.
     The regular expressions of the standard library ask for signals while they search; a thread
     could not be stopped. Outside the main thread, and on Windows, there is no limit.
+    The error is raised again and again until the block ends: one that falls into a destructor or
+    a callback of the garbage collector is lost.
 
     Raises:
         TookTooLongError: it took longer.
@@ -90,13 +95,19 @@ def at_most(limit_s: float) -> Iterator[None]:
         yield
         return
 
+    ended = False
+
     def ring(_number: int, _frame: object) -> None:
-        raise TookTooLongError(f"took more than {limit_s:.3g} s of CPU time")
+        if not ended:
+            raise TookTooLongError(f"took more than {limit_s:.3g} s of CPU time")
 
     before = signal.signal(signal.SIGVTALRM, ring)
-    signal.setitimer(signal.ITIMER_VIRTUAL, limit_s)
+    signal.setitimer(signal.ITIMER_VIRTUAL, limit_s, _AGAIN_S)
     try:
-        yield
-    finally:
+        try:
+            yield
+        finally:
+            ended = True
+    finally:  # also if the signal comes between the block and `ended`
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, signal.SIG_DFL if before is None else before)

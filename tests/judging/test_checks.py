@@ -127,6 +127,8 @@ def test_an_unreadable_file_does_not_crash_the_check(run: Run) -> None:
     assert all(result.message for result in results if not result.passed)
 
 
+# The error may come while a callback of the garbage collector runs (Hypothesis has one).
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_check_without_end(run: Run) -> None:
     good = Check("good", value="x", equals=("x",))
     evil, after = run.made(EVIL, good, limit_s=0.05)
