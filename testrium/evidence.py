@@ -33,6 +33,7 @@ class Finding(NamedTuple):
     are shown. `events` are ids, in the order that tells the story.
     `hints` are sentences of evidence, each one line ("last seen at client:sent, 1.2 ms in").
     `unit` is the unit to look at, where there is one. `explained_by` is "code where" of its cause.
+    `declared_as` is the key of that unit's file which does not hold, where it is about one.
     """
 
     code: Code
@@ -47,6 +48,7 @@ class Finding(NamedTuple):
     t_ns: int | None = None
     explained_by: str | None = None
     key_count: int = 0
+    declared_as: str = ""
 
     @property
     def number_of_keys(self) -> int:

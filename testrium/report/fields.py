@@ -106,6 +106,8 @@ class FindingReport(TypedDict):
     """sentences of evidence"""
     t_ns: MaybeWhole
     """when it happened (CLOCK_MONOTONIC)"""
+    declared_as: Text
+    """the key of the unit's file that does not hold, such as `max_rss`; empty where it has none"""
 
 
 class LeakReport(TypedDict):

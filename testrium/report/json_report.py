@@ -183,6 +183,7 @@ def _finding(finding: Finding) -> FindingReport:
         "unit": finding.unit,
         "hints": list(finding.hints),
         "t_ns": finding.t_ns,
+        "declared_as": finding.declared_as,
     }
 
 

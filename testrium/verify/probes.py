@@ -31,9 +31,10 @@ def required_places(scenario: Scenario, index: EventIndex) -> tuple[list[Place],
     return completed, [place for place in required if place not in index.by_place]
 
 
-def missing_probes(missing: list[Place], index: EventIndex) -> list[Finding]:
+def missing_probes(missing: list[Place], scenario: Scenario, index: EventIndex) -> list[Finding]:
     """A finding for each required probe that was not emitted."""
     findings = []
+    before_its_end = {(unit.name, step) for unit in scenario.units for step in unit.events}
     for place in missing:
         emitted = index.steps_of(place.unit)
         near = close_to(place.step, emitted, likeness=0.75)
@@ -55,6 +56,7 @@ def missing_probes(missing: list[Place], index: EventIndex) -> list[Finding]:
                 events=() if last is None else (last.id,),
                 hints=tuple(hints),
                 unit=place.unit,
+                declared_as="events" if place in before_its_end else "stop_events",
             )
         )
     return findings

@@ -399,8 +399,22 @@ class ProcessFacts:
                 unit=end.unit,
                 t_ns=t_ns,
                 explained_by=_planned(end.fault),
+                declared_as=self._declared_as(code, end),
             )
         )
+
+    def _declared_as(self, code: Code, end: End) -> str:
+        """The key of the unit that did not come true, where the end is about one."""
+        unit = self._units.get(end.unit)
+        if unit is None:
+            return ""
+        if code is Code.UNREADY:
+            return "ready_event" if unit.ready_event is not None else "ready" if unit.ready else ""
+        if code is Code.HANG and end.cause is EndCause.TIMEOUT:
+            return "timeout"
+        if code is Code.CRASH and end.pid is None:  # it could not even be started
+            return "command" if unit.command is not None else "entrypoint"
+        return ""
 
     def _module_hints(self, end: End) -> list[str]:
         """That a command found another Python than the one that was meant."""
@@ -746,18 +760,25 @@ def _memory(unit: Unit, allowed: int, over: list[Sample], evidence: Evidence) ->
     hints = [_since(over[0].t_ns, evidence)]
     if worst.children:
         hints.append(f"processes that it started count too: {worst.children} then")
-    return _limit_finding(unit, message, hints, over[0].t_ns)
+    return _limit_finding(unit, "max_rss", message, hints, over[0].t_ns)
 
 
 def _cpu(unit: Unit, allowed: float, means: list[tuple[int, float]], evidence: Evidence) -> Finding:
     worst = max(mean for _, mean in means)
     message = f"{unit.name} used {worst:.0f} % of a core over 1 s; max_cpu is {allowed:g} %"
-    return _limit_finding(unit, message, [_since(means[0][0], evidence)], means[0][0])
+    return _limit_finding(unit, "max_cpu", message, [_since(means[0][0], evidence)], means[0][0])
 
 
-def _limit_finding(unit: Unit, message: str, hints: list[str], t_ns: int) -> Finding:
-    told = tuple(hint for hint in hints if hint)
-    return Finding(Code.LIMIT, unit.name, message, hints=told, unit=unit.name, t_ns=t_ns)
+def _limit_finding(unit: Unit, key: str, message: str, hints: list[str], t_ns: int) -> Finding:
+    return Finding(
+        Code.LIMIT,
+        unit.name,
+        message,
+        hints=tuple(hint for hint in hints if hint),
+        unit=unit.name,
+        t_ns=t_ns,
+        declared_as=key,
+    )
 
 
 def _means(samples: Sequence[Sample]) -> Iterable[tuple[int, float]]:
