@@ -47,7 +47,7 @@ class Trial(NamedTuple):
 
     @property
     def idle(self) -> bool:
-        """Whether none of its faults has happened."""
+        """Whether its faults are all still to happen."""
         return not self.result.faults
 
 

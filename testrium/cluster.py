@@ -3,7 +3,7 @@
 Dask decides which worker runs which group, moves what tasks need, and notices lost workers. A group
 goes there with its folder, as an archive that each worker gets once; what its run has recorded
 comes back in chunks, and is judged at home. On a worker all groups of one run share a `testrium`
-run in a temporary folder, so that fixtures and the supervisor are started once.
+run in a temporary folder, so fixtures and the supervisor are started once.
 """
 
 from __future__ import annotations
@@ -397,7 +397,7 @@ def shared_files(project: Project) -> dict[str, Path]:
 def packed(group: Path, place: str, shared: Mapping[str, Path]) -> bytes:
     """A ZIP archive of the group's folder, as `place`, and of what goes with it.
 
-    The same files give the same bytes, so that they are sent once.
+    The same files give the same bytes, so they are sent once.
     """
     files = {**shared, **{f"{place}/{name}": path for name, path in _files_below(group)}}
     memory = io.BytesIO()

@@ -127,7 +127,7 @@ def explore(exploration: Exploration, watcher: ExplorationWatcher) -> Explored:
     """Run a group in many orders; shrink each that fails in a new way, and keep a run of it.
 
     Raises:
-        ConfigError, UsageError, NoGroupsError: nothing was started, or there are no points.
+        ConfigError, UsageError, NoGroupsError: nothing was started, or the group has no points.
         InfraError: the state folder cannot be written.
     """
     from testrium.run.supervisor.client import Supervisor
@@ -346,7 +346,7 @@ def replay(run: str, cwd: Path, observer: Observer) -> Replayed:
         observer: sees the run.
 
     Raises:
-        ConfigError, UsageError: there is no such run or group, or the run has no schedule.
+        ConfigError, UsageError: the run or the group does not exist, or the run has no schedule.
         InfraError: the state folder cannot be written.
     """
     from testrium.load.project import find_project

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 FOLDER = "generate"
 #: How many orders of units are drawn from with `--explore`.
 ORDERS = 999
-#: So many files of arguments stay.
+#: How many files of arguments stay.
 KEPT = 50
 
 
@@ -101,7 +101,7 @@ class Generated(NamedTuple):
     """What a generation came to.
 
     `smallest` is the smallest example that fails, `run` the run that is kept of it. `flaky` says
-    in words that it did not fail each time. `services` is what became of those that stayed up,
+    in words that it did not fail each time. `services` tells how those that stayed up ended,
     where they failed when they were stopped.
     """
 

@@ -21,7 +21,7 @@ FRESH_UNIT = "testrium.run.supervisor.keeper:run_fresh_unit"
 AGENT = "testrium.run.hosts.agent:serve"
 PLUGIN_WRITER = "testrium.report.plugin_writer:serve"
 
-# Entrypoints of units that Testrium itself adds to a group, or that stand for a kind.
+# Entrypoints of units that Testrium itself adds to a group, or that belong to a kind.
 LINKS = "testrium.run.faults.links.process:serve"
 OTLP_RECEIVER = "testrium.run.telemetry.receiver:serve"
 TAPS = "testrium.run.faults.links.tapping:serve"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from testrium.api import HeldUnits, JudgedGroup, OpenRun, Run
     from testrium.declared.groups import Scenario
 
-#: The file that stands for a group: a node id has to name one.
+#: The file that represents a group: a node id has to name one.
 GROUP_FILE = "config.toml"
 
 #: In the environment of a unit: a suite of a group is collected as pytest does it.

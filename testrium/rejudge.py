@@ -47,7 +47,7 @@ def verify_again(
             had, and this is told so.
 
     Raises:
-        ConfigError, UsageError: its groups are wrong or gone, or the run goes on.
+        ConfigError, UsageError: its groups are wrong or gone, or the run continues.
         InfraError: a store cannot be read, or the runner was killed before there was one.
     """
     finished = is_finished(folder)
@@ -78,7 +78,7 @@ def verify_again(
         result = result._replace(duration_s=old.duration_s, run_dir=old.run_dir, tries=old.tries)
         results.append(quarantined(result, find_project(cwd).quarantine))
     verdicts = [result.verdict for result in results]
-    if not finished:  # nobody knows what else it would have run
+    if not finished:  # what else it would have run is unknown
         verdicts.append(Verdict.ERROR)
     verdict = run_verdict(tuple(verdicts))
     return stored._replace(groups=tuple(results), verdict=verdict, exit_code=EXIT_CODES[verdict])
@@ -103,7 +103,7 @@ def incomplete(folder: Path) -> str:
 def _unfinished(folder: Path) -> RunResult:
     """A run whose runner was killed: what its units had emitted by then is recovered.
 
-    Raises UsageError: it goes on. InfraError: no group had been begun.
+    Raises UsageError: it is still running. InfraError: no group had been begun.
     """
     from testrium.record.runs import is_claimed
     from testrium.record.store import recover

@@ -20,7 +20,7 @@ _LIBRARY = (
     r"|.*[/\\]Python3?\d*[/\\]Lib[/\\]"
 )
 
-#: As this package was imported: in a checkout it is no installed package.
+#: As this package was imported: a checkout is not an installed package.
 _OURS = str(PurePath(__file__).parent / "_").removesuffix("_")
 
 _HEAD = "Traceback (most recent call last):"
@@ -36,7 +36,7 @@ def is_library(file: str) -> bool:
 def deepest_own(files: Sequence[str]) -> int | None:
     """The index of the user's frame that was called last; the last of all if none is the user's.
 
-    `files` are those of the frames, the outermost first. None where there are no frames.
+    `files` are those of the frames, the outermost first. None without frames.
     """
     own = [index for index, file in enumerate(files) if not is_library(file)]
     return own[-1] if own else len(files) - 1 if files else None

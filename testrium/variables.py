@@ -1,6 +1,6 @@
 """References in the texts of a group: `${port.http}`, `${env.HOME}`; `$$` is a `$`.
 
-A `$` before anything else stands for itself, so that regular expressions need no escaping. What a
+A `$` before anything else is a `$`, so regular expressions need no escaping. What a
 name means is not decided here: the caller's lookup knows.
 """
 

@@ -48,7 +48,7 @@ def diff(
         actual: the lines that came out.
         normalize: applied to every line of both.
         names: what the two sides are called.
-        unordered: the same lines in another order are no difference.
+        unordered: the same lines in another order are equal.
     """
     if unordered:
         return _unordered(list(map(normalize, expected)), list(map(normalize, actual)), names)

@@ -26,7 +26,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Selected:
-    """What the options ask of groups that shall be run, by the names of their parameters."""
+    """Which groups the options select, by the names of their parameters."""
 
     less: tuple[str, ...]
     tag: str

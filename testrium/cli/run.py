@@ -184,7 +184,7 @@ class _WithDefaults(click.Command):
 
         try:
             project = find_project(Path.cwd())
-        except ConfigError:  # it is told when the groups are loaded
+        except ConfigError:  # loading the groups reports it
             return {}
         options = {option.name: option for option in self.params}
         defaults = {}

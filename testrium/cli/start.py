@@ -82,7 +82,7 @@ def _leave(code: int) -> int:
     try:
         sys.stdout.flush()
         sys.stderr.flush()
-    except (OSError, ValueError):  # nobody reads, the disk is full, or it is closed
+    except (OSError, ValueError):  # its reader is gone, the disk is full, or it is closed
         return code
     os._exit(code)
 

@@ -123,7 +123,7 @@ class Configs:
     """The table `[Configs]` of a group, defaults decided."""
 
     SYNONYMS: ClassVar = {"name": "title", "description": "purpose"}
-    #: What stands beside this table and not in it.
+    #: The keys that belong next to this table and not in it.
     BESIDE: ClassVar = {
         **dict.fromkeys(
             ("verify", "env", "matrix", "chaos", "explore", "generate", "otlp"), "[{}]"

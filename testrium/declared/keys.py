@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 #: The JSON Schema that Testrium's schemas are written in.
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-#: Before the name of a key that its table does not know, so that it is no field by accident.
+#: Before the name of a key that its table does not know, which keeps it apart from every field.
 UNKNOWN: Final = "\0"
 #: In the context of a validation: the table was written by Testrium, decided fields included.
 STORED: Final = "stored"
@@ -262,7 +262,7 @@ def _delattr(_: Any, name: str) -> None:
 
 def _validated(kind: type[T]) -> type[T]:
     kind.__pydantic_config__ = {  # type: ignore[attr-defined]
-        "strict": True,  # 1 is no true, "5" no number
+        "strict": True,  # 1 is not true, "5" not a number
         "extra": "forbid",
         "allow_inf_nan": False,
     }

@@ -1,6 +1,6 @@
 """The kinds of values that keys have: names, texts, numbers, durations, sizes, ranges, signals.
 
-A kind never coerces: `1` is no `true`, `"5"` no number, and NaN is nothing at all.
+A kind never coerces: `1` is not `true`, `"5"` is not a number, and NaN is refused.
 """
 
 from __future__ import annotations
@@ -408,7 +408,7 @@ def key_range(value: str | int) -> tuple[int, int | None]:
     """How many instances are expected: "100", "1..", "0..5", or a plain integer.
 
     Raises:
-        ValueError: it is no such range.
+        ValueError: it is not such a range.
     """
     match = re.fullmatch(_RANGE, str(value))
     if match is None or isinstance(value, bool):
@@ -500,7 +500,7 @@ def _data(value: Any) -> tuple[Any]:
             "must be a value of JSON: a string, a finite number, a boolean, a list or a table"
             " of such"
         )
-    return (_lists(value),)  # so that False is not mistaken for "not given"
+    return (_lists(value),)  # so False is not mistaken for "not given"
 
 
 def _lists(value: Any) -> Any:

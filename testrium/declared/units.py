@@ -192,7 +192,7 @@ def _exit_code(value: Any) -> int | str:
     raise ValueError('must be an integer between 0 and 255, "!=0" or "any"')
 
 
-#: What stands for several exit codes.
+#: The words that mean several exit codes.
 ANY_EXIT: Final = ("any", "!=0")
 _EXIT_SCHEMA: Final = {
     "anyOf": [{"type": "integer", "minimum": 0, "maximum": 255}, {"type": "string"}]

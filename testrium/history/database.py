@@ -238,7 +238,7 @@ def _set_aside(path: Path, label: str) -> Path:
 
 FILE = "history.db"
 
-#: So many earlier results say how long a group is going to take.
+#: How many earlier results say how long a group is going to take.
 _RECENT = 5
 
 #: So long a run waits for a history that is locked, where it only would like to know (seconds).
@@ -334,7 +334,7 @@ class History:
             group: only of this group: its id (with parameters), or its folder.
             run: only of this run.
             figure: only those that have this figure, and with no other one.
-            limit: so many at most; None for all.
+            limit: at most this many; None for all.
             figures: whether figures are wanted.
         """
         chosen = (
@@ -527,7 +527,7 @@ def expected_durations(
         return {}, ()
 
 
-#: So many earlier results are looked at: enough for the noise, and few enough to forget old times.
+#: How many earlier results are looked at: enough for the noise, and few enough to forget old times.
 LATEST = 30
 
 #: Name and unit of a figure -> its earlier values, the latest first.
@@ -538,7 +538,7 @@ def read_baseline(state_folder: Path, scenario: Scenario, run: str) -> Baseline:
     """Figures of the latest comparable results before `run`.
 
     Comparable is what passed, of the same group, mode, parameters and class of machine, and later
-    than what `testrium history accept` said. {} where there is no history, or it cannot be read:
+    than what `testrium history accept` said. {} where the history is missing, or cannot be read:
     that is told when the run is appended.
     """
     if not (state_folder / FILE).exists():

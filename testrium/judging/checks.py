@@ -1,6 +1,6 @@
 """The checks of one group, made on what its run has left: logs, files, values.
 
-They are made once the services have stopped, so that logs are complete, and before teardown.py,
+They are made once the services have stopped, so logs are complete, and before teardown.py,
 which may remove what they look at; `testrium verify` makes them again.
 """
 
@@ -33,7 +33,7 @@ from testrium.variables import EnvValues, references
 from testrium.words import EMPTY
 
 #: How long one check may compute (seconds of CPU time): a pattern that backtracks without end is a
-#: failure. Large files take longer: so much more for each byte.
+#: failure. Large files take longer: this much more for each byte.
 LIMIT_S = 2.0
 #: How long a check with a plugin may take by the clock: it can wait for others, or for ever.
 PLUGIN_LIMIT_S = 30.0
@@ -67,7 +67,7 @@ def make_checks(
         database: the store of the run.
         limit_s: seconds of CPU time for each check, if its file is small.
         update_golden: rewrite reference files that differ, and keep the old ones.
-        hurried: a check that takes longer raises TookTooLongError, and is no failure.
+        hurried: a check that takes longer raises TookTooLongError, and does not fail.
         stored: results, by name, of checks that are not made.
 
     Raises:

@@ -22,7 +22,7 @@ from testrium.run.supervisor.protocol import signal_number
 from testrium.variables import EnvValues, env_names
 from testrium.words import Code, Verdict
 
-#: Of the keys of one finding so many are kept: a report of a million lost keys can be opened.
+#: How many keys of one finding are kept: a report of a million lost keys can be opened.
 MOST_KEYS = 8_000
 MOST_CHARACTERS = 160_000
 
@@ -61,7 +61,7 @@ def judged(
     evidence = _with_histories(scenario, evidence)
     judgement = judge(scenario, evidence)
     if any(finding.code is Code.PHANTOM for finding in judgement.findings):
-        # Only a phantom can be a stale key; nobody else pays for reading old runs.
+        # Only a phantom can be a stale key; other findings need no old runs.
         causes = earlier_causes(scenario.group.circuits, earlier_runs(run_folder, database))
         judgement = judge(scenario, evidence._replace(earlier_causes=causes))
     judgement = judgement._replace(
@@ -339,7 +339,7 @@ class GroupJudge:
         """Make the checks of a group; None once `given_up` is set. Raises InfraError.
 
         Those of other groups go on beside it: a plugin may wait for long.
-        `may_rewrite`: nothing else has failed, so that what came out may become a reference.
+        `may_rewrite`: nothing else has failed, so what came out may become a reference.
         """
         from testrium.checks.patterns import TookTooLongError
         from testrium.judging.checks import make_checks, weight

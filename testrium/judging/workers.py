@@ -45,7 +45,7 @@ class Worker:
         Args:
             work: what is computed.
             what: what the process does, for the message ("judges checkout").
-            given_up: once it is set, nobody waits: the process is killed, whatever it does.
+            given_up: once it is set, the process is killed, whatever it does: nothing waits for it.
 
         Raises:
             GivenUpError: `given_up` was set before there was a result.
@@ -115,14 +115,14 @@ def call_isolated(
         left: told of each process that was alive 200 ms after the answer, and was ended.
 
     Raises:
-        LostError: there is no answer; says why.
+        LostError: no answer came; says why.
     """
-    # Forking takes a millisecond, and is safe where there is no other thread.
+    # Forking takes a millisecond, and is safe in a process with one thread.
     alone = sys.platform == "linux" and threading.active_count() == 1
     context: Any = multiprocessing.get_context("fork" if alone else "spawn")
     ours, theirs = context.Pipe(duplex=False)
     told, telling = context.Pipe(duplex=False)
-    life, held = context.Pipe(duplex=False)  # its other end is closed: nobody waits any more
+    life, held = context.Pipe(duplex=False)  # its other end is closed: the runner waits no longer
     process = context.Process(
         target=_keep, args=(theirs, telling, life, (held,) if alone else (), work, os.getpid())
     )

@@ -307,7 +307,7 @@ def _measured(circuits: Sequence[Circuit], units: Collection[str]) -> dict[str, 
 
 
 def _flat(table: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Names and what stands for them; without its quotes a name with dots is several tables."""
+    """Names and their values; without its quotes a name with dots is several tables."""
     for key, value in table.items():
         if isinstance(value, dict) and any(isinstance(inner, dict) for inner in value.values()):
             for path, inner in _flat(value):

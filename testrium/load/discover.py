@@ -33,7 +33,7 @@ _COMBINATION = r"(?P<group>.+)(?P<suffix>\[[^\[\]=/]+=[^\[\]]*\])"
 class Found(NamedTuple):
     """A group's folder and its id; `only` are the combinations of its matrix that are wanted.
 
-    They are named by what they add to the id, `[size=1]`; () stands for all. The group was found
+    They are named by what they add to the id, `[size=1]`; () means all. The group was found
     in a search from `root`.
     """
 
@@ -112,7 +112,7 @@ class Search:
         self.complaints = complaints
         self.spared = spared
         self.home = top or cwd
-        #: Tells by id and folder which groups will not be run, so that no mistake there counts.
+        #: Tells by id and folder which groups will not be run, so no mistake there counts.
         self.left_out: Callable[[str, Path], bool] = lambda *_: False
         self._ignore_files = None if top is None else IgnoreFiles(top, cwd, complaints)
         self._ignored: list[Path] = []
@@ -267,14 +267,14 @@ def find_groups(paths: Sequence[Path], search: Search) -> tuple[Found, ...]:
     Args:
         paths: groups, or folders that are searched at any depth; relative ones are below the
             current folder. What does not exist may be a shell pattern (`shop/*`, `**/smoke`): it
-            stands for the folders that match, whose ids begin below the part without wildcards; or
+            means the folders that match, whose ids begin below the part without wildcards; or
             a range of ids (`cart..search`) below the current folder; or one combination of a
             matrix (`cart[size=1]`).
         search: how folders are searched.
 
     Raises:
-        UsageError: a path does not exist or is no folder, a pattern matches none, a range is none,
-            or two groups have the same id.
+        UsageError: a path does not exist or is not a folder, a pattern matches none, a range is
+            invalid, or two groups have the same id.
     """
     by_folder: dict[Path, Found] = {}
     by_id: dict[str, Found] = {}

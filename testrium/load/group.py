@@ -69,7 +69,7 @@ if TYPE_CHECKING:
 #: Functions of these names are called with what a test came to, or all of them.
 CALLBACKS = ("validate_test", "tests_results")
 
-#: A decorator that groups written for older versions import; it is no test.
+#: A decorator that groups written for older versions import; it is not a test.
 _NO_TEST = "test_config"
 
 #: Where test functions have always been; this module may define them in ways that cannot be read.

@@ -53,7 +53,7 @@ class Filling:
     """Fills `${param.…}` and `${property.…}` into documents before they are validated.
 
     Args:
-        values: by the whole name; as they were written, so that numbers stay numbers.
+        values: by the whole name; as they were written, so numbers stay numbers.
         as_written: file and line of texts that are nothing but one reference, and that become
             what was written and not its text.
         unset: names of properties without a value, and how to give them one.
@@ -262,7 +262,7 @@ def check_pattern(text: str, spot: Spot, scope: Scope) -> frozenset[str]:
     if not check_text(text, spot, scope):
         return frozenset()
     try:
-        # What stands for a value is as long as its name: then columns are those of the text.
+        # The replacement of a value is as long as its name: then columns are those of the text.
         return frozenset(compiled(substitute(text, _stand_in), text).groupindex)
     except NotationError as error:
         spot.wrong(str(error))

@@ -38,7 +38,7 @@ from testrium.words import RESERVED_UNITS
 #: How `Configs.requires` names a Python module.
 PYTHON_REQUIREMENT = "python:"
 
-#: Stands for every name of a port that cannot be read.
+#: Means every name of a port that cannot be read.
 UNREAD: Final = "*"
 
 _RESTARTING = ("Reload", "Resume-ALL")

@@ -1,6 +1,6 @@
 """Tables of files against their declaration: pydantic decides, and its errors become messages.
 
-Each message stands at its file, line and key. What is wrong is noted and left out, so that the
+Each message stands at its file, line and key. What is wrong is noted and left out, so the
 rest of the group can be checked too.
 """
 
@@ -263,7 +263,7 @@ def read_list(kind: type[T], tables: Any, spot: Spot, header: str) -> list[Table
 
 
 def read_value(kind: Any, value: Any, spot: Spot) -> Any:
-    """What a value that is no table of keys means; None, and problems noted, where it is wrong."""
+    """What a value means that is not a table of keys; None, with problems noted, where wrong."""
     try:
         return validator(kind).validate_python(tuples(value))
     except ValidationError as error:
@@ -444,7 +444,7 @@ def _note_unknown(kind: type[Any], spelling: str, spot: Spot, around: Mapping[st
 
 
 def _meant(kind: type[Any], spelling: str) -> str | None:
-    """The key that an unknown one probably stands for."""
+    """The key that an unknown one probably means."""
     known = [key for _, key in keys_of(kind)]
     return nearest_word(spelling, known, synonyms=getattr(kind, "SYNONYMS", EMPTY))
 

@@ -256,7 +256,7 @@ def _with_unique_folders(scenarios: Sequence[Scenario]) -> tuple[Scenario, ...]:
     """Number the folders that are the same, or that would lie in one another.
 
     Names that differ only in their case count as the same. The number follows the first name of
-    the path, so that it helps in both cases.
+    the path, so it helps in both cases.
     """
     leaves, inner = set(_NAMES_OF_THE_RUN), set[str]()
     unique = []
@@ -324,7 +324,7 @@ def sharded(
 def longest_first(
     scenarios: Sequence[Scenario], durations: Mapping[str, float]
 ) -> tuple[Scenario, ...]:
-    """Among those of one `order` the longest first, so that side by side they end soonest.
+    """Among those of one `order` the longest first, so side by side they end soonest.
 
     Source: R. L. Graham, Bounds on Multiprocessing Timing Anomalies, SIAM J. Appl. Math. 17 (1969).
 

@@ -34,7 +34,7 @@ class Inotify:
 
     @classmethod
     def open(cls) -> Inotify | None:
-        """None where there is no inotify, or no more of it: then look at the files yourself."""
+        """None without inotify, or where its limit is reached: then look at the files yourself."""
         if is_portable():
             return None
         library = ctypes.CDLL(None, use_errno=True)
@@ -98,7 +98,7 @@ class Watching:
 
     def __init__(self, callback: Callable[[ProbeFile], None]) -> None:
         self._callback = callback
-        self._unseen: list[ProbeFile] = []  # files that nobody tells about
+        self._unseen: list[ProbeFile] = []  # files whose changes the kernel does not report
         self._by_number: dict[int, ProbeFile] = {}  # the number that inotify tells
         self._loop = asyncio.get_running_loop()
         self._inotify = Inotify.open()

@@ -202,7 +202,7 @@ def _number(value: dict[str, Any], name: str, least: int = 0) -> int | None:
     number = value.get(name)
     if number is None:
         return None
-    if type(number) is not int or not least <= number <= MAX_NUMBER:  # a bool is no number
+    if type(number) is not int or not least <= number <= MAX_NUMBER:  # a bool is not a number
         raise BadLineError(
             f"{name} must be a whole number of at least {least}, got {shown(number)}"
         )
@@ -227,7 +227,7 @@ _decode = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constan
 #: Bytes that are read at once: some 240 lines, 2 ms of work.
 CHUNK = 32 << 10
 
-#: And so many lines, however short.
+#: And how many lines, however short.
 MOST_LINES = 400
 
 #: Damaged lines of one file that are kept one by one.
@@ -240,7 +240,7 @@ DamageFields = tuple[str, str, str, int]
 MetricFields = tuple[str, float, str, str, str, int, int, int, int, str | None]
 
 
-#: Where one of many lines has to be read by itself, so many of its neighbours are too.
+#: How many neighbours of a line are read by themselves where that line has to be.
 _FEW = 16
 
 
@@ -258,7 +258,7 @@ def _groups(
         yield group if columns is None else columns
 
 
-#: So many of the last bytes that were read must still be there.
+#: How many of the last bytes that were read must still be there.
 _TAIL = 256
 
 
@@ -291,7 +291,7 @@ class ProbeFile:
         low_ns: int | None = None,
         quick: bool = False,
     ) -> None:
-        """Make the file if need be, so that it can be watched. Raises OSError.
+        """Make the file if need be, so it can be watched. Raises OSError.
 
         `quick`: pydantic may be imported, which no process of a unit does.
         """
@@ -319,7 +319,7 @@ class ProbeFile:
     def come_from(self, domain: str) -> None:
         """It is written on another host, where `domain` is the clock of times that name no other.
 
-        Nobody knows how long a line was on its way: of one without a time no more is known than
+        How long a line was on its way is unknown: of one without a time no more is known than
         that it was written after the start of the process.
         """
         self._domain, self._is_far = domain, True

@@ -26,7 +26,7 @@ from testrium.probe.event import (
 #: SQLite's largest integer.
 MAX_NUMBER = (1 << 63) - 1
 
-#: From so many lines at once on, pydantic's core reads them: importing it takes a few ms.
+#: From how many lines at once on pydantic's core reads them: importing it takes a few ms.
 QUICK_FROM = 50
 #: What it reads in another way than `probe_file.parse_line`, or does not tell of.
 NOT_QUICK = (b"\\u", b"NaN", b"Infinity")

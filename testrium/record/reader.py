@@ -115,7 +115,7 @@ def _reported(row: tuple[Any, ...]) -> Reported:
 def load_evidence(database: Path) -> Evidence:
     """All that a stored group run can be judged by.
 
-    Raises InfraError: there is no such file, it is damaged, or of a newer Testrium.
+    Raises InfraError: the file does not exist, it is damaged, or of a newer Testrium.
     """
     if not database.is_file():
         raise InfraError(f"{database} does not exist: the group has not stored anything")
@@ -305,7 +305,7 @@ def _text(value: Any) -> str:
 #: Test functions are reported as such, with their tracebacks, and print those too.
 _UNITS_BESIDE = ("setup", "teardown")
 
-#: So much of what each unit wrote on stderr is searched for tracebacks (bytes).
+#: How much of what each unit wrote on stderr is searched for tracebacks (bytes).
 MOST_OF_STDERR = 64_000_000
 
 
@@ -507,7 +507,7 @@ def wall_offset_ns(database: Path) -> int | None:
 
 
 def probe_metadata(database: Path, unit: str, step: str) -> Mapping[str, Any] | None:
-    """The metadata of the first such event of the last attempt; None where there is no event.
+    """The metadata of the first such event of the last attempt; None without such an event.
 
     Raises InfraError.
     """

@@ -1,4 +1,4 @@
-"""The effective scenario of a run as TOML, so that the run folder explains itself anywhere.
+"""The effective scenario of a run as TOML, so the run folder explains itself anywhere.
 
 Keys and values are spelled as the user's files spell them, with what was decided beside them.
 """
@@ -41,7 +41,7 @@ def read_scenario(path: Path) -> Scenario:
     """What such a file says of which scenario was run; units and rules are left empty.
 
     Raises:
-        InfraError: it cannot be read, or is no such file.
+        InfraError: it cannot be read, or is not such a file.
     """
     try:
         data = tomllib.loads(regular_text(path, errors="surrogateescape"))

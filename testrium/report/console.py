@@ -21,7 +21,7 @@ from testrium.report.progress import LiveLines, Progress
 from testrium.results import LONG_WAIT_NS, Awaited, GroupResult, RunResult
 from testrium.words import BAD_VERDICTS, Verdict
 
-#: What took long is told of runs with so many results, that lasted so long.
+#: How many results a run needs, and how long it lasts, for its report to say what took long.
 LEAST_RESULTS = 5
 
 LEAST_S = 5.0
@@ -51,7 +51,7 @@ def failures(
     """A line for each result that did not pass, and the command that runs all of them again.
 
     Nothing where it is one: it has just been told. `cwd` is where the command is going to be typed;
-    None: there is no such command.
+    None: the command does not exist.
     """
     failed = [group for group in result.groups if group.verdict in BAD_VERDICTS]
     if len(failed) < 2:
@@ -125,8 +125,8 @@ class Display(NamedTuple):
     """What the console shows, and how.
 
     `plain`: never use control codes. `verbose`: also when groups start. `quiet`: only what did not
-    pass, and the last lines. `color`: "yes" and "no" hold wherever the text goes. `durations`: so
-    many of the slowest groups at the end, 0 for all; None where only a long run names them.
+    pass, and the last lines. `color`: "yes" and "no" hold wherever the text goes. `durations`: how
+    many of the slowest groups come at the end, 0 for all; None where only a long run names them.
     """
 
     plain: bool = False

@@ -100,7 +100,7 @@ def run_json(result: RunResult) -> RunReport:
 def group_json(result: GroupResult) -> GroupReport:
     """One group as a dictionary of what JSON can hold.
 
-    `events` are the events that the findings name, so that the report can be read without Data.db.
+    `events` are the events that the findings name, so the report can be read without Data.db.
     Times of units are seconds from `started_ns`, which is on the clock of the events' `t_ns`.
     """
     scenario, judgement = result.scenario, result.judgement

@@ -1,6 +1,6 @@
 """A run as traces, sent to an OTLP endpoint: groups, units, keys with their hops, faults.
 
-One trace for each run: the one that units find in TRACEPARENT, so that what they send to the same
+One trace for each run: the one that units find in TRACEPARENT, so what they send to the same
 place stands below the span of their unit.
 """
 

@@ -222,7 +222,7 @@ class GroupView(NamedTuple):
     checks: tuple[CheckResult, ...]
     rerun: str
     run_dir: str
-    #: There is no such group here: the command is one for the machine that it was run on.
+    #: The group is not here: the command is one for the machine that it was run on.
     rerun_elsewhere: bool = False
     faults: tuple[FaultView, ...] = ()
     #: Lines of an answer that is not verified.

@@ -22,7 +22,7 @@ from testrium.results import Awaited, GroupResult, Observer, RunResult
 from testrium.system.files import write_text
 from testrium.words import Verdict
 
-#: The target that stands for standard output.
+#: The target that means standard output.
 STDOUT = "-"
 #: Its other names: replaced by a file they would lead nowhere.
 STDOUT_FILES = (STDOUT, "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")

@@ -167,7 +167,7 @@ def _append(path: Path, line: str) -> None:
 
 FOLDER = "fixtures"
 
-#: A fixture that takes longer to stop (seconds) is named: else nobody knows what the run waits for.
+#: A fixture that takes longer to stop (seconds) is named, to tell what the run waits for.
 SLOW_STOP_S = 1.0
 
 

@@ -176,7 +176,7 @@ async def check_ports(unit: Unit, values: Values, context: GroupContext) -> None
     Who answers there would not be the unit. Other units of the group may, and fixtures of the run.
 
     Raises:
-        UnresolvedError: somebody does; says who.
+        UnresolvedError: another process does; says which.
     """
     if unit.host is not None:
         await _check_far_ports(unit, values, context)

@@ -180,7 +180,7 @@ SWEEP_S = 0.02
 
 _CHUNK = 1 << 18
 
-#: Of a longer line each so many bytes are a line.
+#: A longer line is cut into lines of this many bytes.
 LONGEST_LINE = 1 << 20
 
 #: Gets complete lines without their ends, and a time (CLOCK_MONOTONIC) than which they are not

@@ -120,8 +120,8 @@ async def wait_until(
 async def ask_once(ready: Readiness, process: SupervisedProcess, encoding: str = "utf-8") -> str:
     """Why the condition does not hold, or "": asked a last time of a unit that has ended.
 
-    What a migration or a seed should bring about is there when it ends, whoever looked first. A
-    port and a URL are not asked: who answers now is somebody else.
+    What a migration or a seed should bring about is there when it ends. A
+    port and a URL are not asked: what answers now is another process.
 
     Raises:
         InfraError: the supervisor is dead, or a pattern takes too long.
@@ -184,7 +184,7 @@ async def _answers(url: str, wanted: int, connect: Connect) -> str:
     try:
         async with asyncio.timeout(_TRY_LIMIT_S):
             status = await _status(url, connect)
-    except (OSError, TimeoutError, EOFError, ValueError) as error:  # ValueError: it is no URL
+    except (OSError, TimeoutError, EOFError, ValueError) as error:  # ValueError: it is not a URL
         return f"{url}: {_words(error)}"
     if status is None:
         return f"{url}: the answer is not HTTP"
@@ -263,7 +263,7 @@ async def wait_line(text: str, process: SupervisedProcess, encoding: str = "utf-
                         for line in lines:
                             if pattern.search(line):
                                 return line
-                    await asyncio.sleep(0)  # a unit that prints 50 MB holds up nobody
+                    await asyncio.sleep(0)  # a unit that prints 50 MB holds up no other
             await news.wait()
 
 

@@ -59,9 +59,9 @@ async def run_scheduled(
         scenarios: in the order in which their results come back.
         run: runs one of them.
         jobs: how many may run side by side.
-        stop: asked before each start whether, given the results so far, nothing more shall begin.
+        stop: asked before each start whether, given the results so far, nothing more may begin.
         sequence: the same scenarios in the order in which they start; None for their own order.
-        apart: each runs on a machine or in a copy of its own, so that only `jobs` holds.
+        apart: each runs on a machine or in a copy of its own, so only `jobs` holds.
     """
     pending = list(scenarios if sequence is None else sequence)
     running: dict[asyncio.Future[Result], Scenario] = {}
@@ -76,7 +76,7 @@ async def run_scheduled(
             if apart:
                 fits = True
             elif scenario.group.exclusive and running:
-                break  # it comes next, alone; nobody overtakes it
+                break  # it comes next, alone; no other overtakes it
             else:
                 fits = may_start(scenario, running.values(), jobs)
             if fits:

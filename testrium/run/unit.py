@@ -326,7 +326,7 @@ class RunningUnit:
         return self._made_end(EndCause.SELF)
 
     async def _attend(self, process: SupervisedProcess, values: Values) -> End:
-        """From the start of the process to its end."""
+        """From the start of the process until it ends."""
         self._clearing.append(process)
         self._set_state(UnitState.STARTING)
         look = self.context.diagnostics.look_before(process.launch.deadline_ns)

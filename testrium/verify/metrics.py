@@ -260,7 +260,7 @@ def _uses(end: End) -> dict[str, float | None]:
     return {"cpu": end.use.cpu_s, "peak-cpu": end.use.peak_cpu, "rss": end.use.max_rss}
 
 
-#: What a change must come to at least, by source and unit: what schedulers do is no regression.
+#: What a change must come to at least, by source and unit: less may be the work of schedulers.
 _FLOORS = {("circuit", "ms"): 1.0, ("hop", "ms"): 1.0, ("group", "s"): 0.5}
 
 Baseline = Mapping[tuple[str, str], Sequence[float]]
@@ -330,7 +330,7 @@ def find_regressions(
 def _is_certain(one: _Compared, slower: Sequence[_Compared], scenario: Scenario) -> bool:
     """Whether it is the code that became slower, not the machine for the time of one run.
 
-    Other programs make most keys slower, but hardly all of them: where nobody has named the figure
+    Other programs make most keys slower, but hardly all of them: where no metric names the figure
     in `[metrics]`, the fastest tenth of a hop of the circuit must have become slower too.
     """
     named = one.metric is not None and one.metric.max_regression is not None

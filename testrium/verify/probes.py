@@ -161,7 +161,7 @@ def orphan_finding(draft: Draft) -> Finding:
 class Gap(NamedTuple):
     """A finding that evidence is damaged, and how much may be missing because of it.
 
-    `sources` are the units that a process, or whoever writes the file, emits for, each with the
+    `sources` are the units that a process, or the writer of the file, emits for, each with the
     number of probes that may be missing. With `places` it is about these alone, and unless it is
     `certain` a finding only where something is missing there.
     """
@@ -284,7 +284,7 @@ def unproved_faults(scenario: Scenario, evidence: Evidence, index: EventIndex) -
     """A finding for each planned fault that never happened.
 
     Of a clock that only the stored times of probes were told, the program has seen nothing. Nor has
-    anybody seen what was done to a link to which nobody connected.
+    any unit noticed what was done to a link without connections.
     """
     unused = {event.step for event in evidence.faults if _is_unused(event)}
     happened = {event.step for event in evidence.faults if event.meta.get("by") != "probes"}

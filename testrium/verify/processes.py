@@ -22,7 +22,7 @@ from testrium.verify.probes import tapped_places
 from testrium.verify.timing import surely_before
 from testrium.words import RESERVED_UNITS, Code, EventType
 
-#: The runner ended it: what it says of its own end then is no finding.
+#: The runner ended it: what it says of its own end then is not a finding.
 _STOPPED = frozenset(
     {EndCause.STOPPED, EndCause.ABANDONED, EndCause.OVERDUE, EndCause.TIMEOUT, EndCause.UNREADY}
 )
@@ -632,7 +632,7 @@ _LONGEST = 2000
 def raised_types(text: str) -> dict[str, str]:
     """The class names (`panic` for Go and Rust) of the tracebacks in `text`.
 
-    Each with the line that names it. A word like "Error:" alone is no traceback.
+    Each with the line that names it. A word like "Error:" alone is not a traceback.
     """
     found: dict[str, str] = {}
     lines = text.splitlines()

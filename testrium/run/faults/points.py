@@ -36,7 +36,7 @@ FILE: Final = "schedule.json"
 
 #: Seconds between two looks at what moves.
 _PAUSE_S = 0.001
-#: So many looks in a row must see the same.
+#: How many looks in a row must see the same.
 _LOOKS = 3
 #: Turns of the loop in which a question that has come is taken.
 _TURNS = 8
