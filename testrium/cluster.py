@@ -25,9 +25,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from testrium import api
 from testrium.declared.groups import HOST_REQUIREMENT, Scenario, UnitHost
 from testrium.errors import InfraError, MissingHostError, UsageError
 from testrium.evidence import Finding
+from testrium.history.rows import machine_class
+from testrium.load.discover import NOT_SEARCHED
 from testrium.session import DATABASE, RanElsewhere
 from testrium.words import Code, Verdict
 
@@ -411,8 +414,6 @@ def packed(group: Path, place: str, shared: Mapping[str, Path]) -> bytes:
 
 
 def _files_below(folder: Path) -> Iterator[tuple[str, Path]]:
-    from testrium.load.discover import NOT_SEARCHED
-
     for base, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name not in NOT_SEARCHED and name[:1] != "."]
         for name in names:
@@ -446,8 +447,6 @@ class _RunThere:
 
     def opened(self) -> OpenRun:
         """The run; it begins with the first group."""
-        from testrium import api
-
         with self._lock:
             if self._open is None:
                 self._open = api.OpenRun(api.request((), cwd=self.folder))
@@ -491,8 +490,6 @@ def _end_when_silent(there: _RunThere) -> None:
 def execute(task: GroupTask, files: bytes, key: str) -> RanThere:
     """Run one group on this worker: the task."""
     from distributed import get_worker
-
-    from testrium.history.rows import machine_class
 
     worker = get_worker()
     worker.log_event(_topic(task.run), {"key": key, "worker": worker.address})

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from testrium.declared.groups import Scenario
 from testrium.errors import ExitCode, InfraError, NoGroupsError, TestriumError, UsageError
+from testrium.history import database
+from testrium.history.rows import revision_of
 from testrium.judging.group import judged, quarantined
 from testrium.load.project import (
     find_project,
@@ -18,10 +20,11 @@ from testrium.load.project import (
     properties_given,
     state_folder,
 )
-from testrium.plan.scenarios import shard_of
+from testrium.plan.scenarios import plan_scenarios, shard_of
 from testrium.plan.selection import ResultKey, Selection
+from testrium.record.runs import FOLDER, claimed, is_claimed, make_state_folder, new_run_id
 from testrium.record.scenario import FILE, read_scenario, restored_scenario
-from testrium.record.store import recover_unread
+from testrium.record.store import recover, recover_unread
 from testrium.report.json_report import RUN_FILE
 from testrium.report.stored import StoredReportError, read_report, read_run
 from testrium.report.wording import label
@@ -91,8 +94,6 @@ def is_finished(folder: Path) -> bool:
 
 def incomplete(folder: Path) -> str:
     """What is missing of an unfinished run, in words; "" for a finished one."""
-    from testrium.record.runs import is_claimed
-
     if is_finished(folder):
         return ""
     if is_claimed(folder):
@@ -105,9 +106,6 @@ def _unfinished(folder: Path) -> RunResult:
 
     Raises UsageError: it is still running. InfraError: no group had been begun.
     """
-    from testrium.record.runs import is_claimed
-    from testrium.record.store import recover
-
     if is_claimed(folder):
         raise UsageError(f"run {folder.name} is still running")
     groups = []
@@ -164,8 +162,6 @@ def _with_its_properties(scenario_file: Path, cwd: Path) -> Iterator[None]:
 
 def _declared_now(old: Scenario, cwd: Path) -> Scenario:
     """What the files of a stored scenario say today."""
-    from testrium.plan.scenarios import plan_scenarios
-
     _, groups = load((str(old.group.folder),), cwd)
     for scenario in plan_scenarios(groups, Selection(all_modes=True), repeat=0):
         if scenario.mode == old.mode and scenario.params == old.params:
@@ -182,13 +178,10 @@ def failed_results(cwd: Path) -> frozenset[ResultKey]:
         NoGroupsError: nothing failed in it, or there is none.
         InfraError: the history cannot be read.
     """
-    from testrium.history.database import FILE, History
-    from testrium.record.runs import FOLDER
-
     state = state_folder(cwd)
-    if not (state / FILE).exists():
+    if not (state / database.FILE).exists():
         raise NoGroupsError("--failed: no earlier run is kept")
-    with History(state) as history:
+    with database.History(state) as history:
         last = history.last_run()
         if last is None:
             raise NoGroupsError("; ".join(("--failed: no earlier run is kept", *history.notices)))
@@ -226,9 +219,6 @@ def merge_runs(
         StoredReportError: a report cannot be read.
         InfraError: the new run's folder cannot be written.
     """
-    from testrium.history.rows import revision_of
-    from testrium.record.runs import FOLDER, claimed, make_state_folder, new_run_id
-
     runs = [_ended_run(folder) for folder in folders]
     _check_parts(runs)
     state = state_folder(cwd)

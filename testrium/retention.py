@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from testrium.errors import InfraError
+from testrium.record.runs import discard_group, is_state_folder, prune
 from testrium.results import GroupResult, RunResult
 from testrium.words import BAD_VERDICTS
 
@@ -28,7 +29,6 @@ def keep_group(
     result: GroupResult, run_folder: Path, *, keep: Keep, cwd: Path, notice: Callable[[str], None]
 ) -> GroupResult:
     """Write the summaries into the group's folder, as `save-resume` asks, or remove it."""
-    from testrium.record.runs import discard_group
     from testrium.report import group_text, json_report
 
     assert result.run_dir is not None
@@ -55,7 +55,6 @@ def record_run(
 ) -> None:
     """Write the report into the run's folder, append to the history, remove the oldest runs."""
     from testrium.history.database import append_run
-    from testrium.record.runs import is_state_folder, prune
     from testrium.report import json_report
 
     assert result.folder is not None

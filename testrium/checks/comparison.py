@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import re
 from collections import Counter
@@ -74,8 +75,6 @@ def diff(
 
 def _unified(left: list[str], right: list[str], begin: int, names: tuple[str, str]) -> list[str]:
     """As `diff -u` writes it. Source: the unified format of GNU diffutils."""
-    import difflib
-
     lines = [f"--- {names[0]}", f"+++ {names[1]}"]
     for group in difflib.SequenceMatcher(None, left, right, autojunk=False).get_grouped_opcodes(
         _CONTEXT

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import io
+import sys
+import time
+
 from testrium.testing.functions import test_config
 
 TYPE_CHECKING = False
@@ -30,8 +36,6 @@ def verify_condition(condition: object, message: str = "Verification failed") ->
 
 def log_test_time(func: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
     """A decorator that prints how long each call took."""
-    import functools
-    import time
 
     @functools.wraps(func)
     def timed(*args: _Given.args, **kwargs: _Given.kwargs) -> _Result:
@@ -47,8 +51,6 @@ def log_test_time(func: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
 
 def print_banner(message: str, color: str = "\033[32m") -> None:
     """Print a text in the middle of a line of `=`; in `color` on a terminal."""
-    import sys
-
     line = message.center(80, "=")
     if sys.stdout.isatty():
         line = f"{color}{line}\033[0m"
@@ -57,9 +59,6 @@ def print_banner(message: str, color: str = "\033[32m") -> None:
 
 def suppress_output() -> AbstractContextManager[object]:
     """A context manager: what is printed inside is dropped."""
-    import contextlib
-    import io
-
     stack = contextlib.ExitStack()
     stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
     stack.enter_context(contextlib.redirect_stderr(io.StringIO()))

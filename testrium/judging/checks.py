@@ -24,9 +24,11 @@ from testrium.declared.checks import Check
 from testrium.declared.groups import Scenario
 from testrium.errors import TestriumError
 from testrium.evidence import CheckResult, TestResult
+from testrium.judging.workers import LostError, call_isolated
 from testrium.plugins.registry import Plugin
 from testrium.probe import environment as names
 from testrium.record.reader import probe_metadata, stored_ports
+from testrium.run import test_runner
 from testrium.run.environment import Ports, Surroundings, event_field, substituted
 from testrium.run.folder import RunFolder
 from testrium.variables import EnvValues, references
@@ -100,8 +102,6 @@ def repeat_verifications(
         database: the store of the run.
         stored: the results that are kept, but for those that are made again.
     """
-    from testrium.judging.workers import LostError, call_isolated
-
     sources = (scenario.group.folder / f"{name}.py" for name in scenario.group.test_modules)
     if not any(
         "verification" in source.read_text(encoding="utf-8", errors="replace") for source in sources
@@ -135,7 +135,6 @@ def _repeated(scenario: Scenario, database: Path) -> list[dict[str, Any]]:
         str(scenario.group.folder),
         *filter(None, env.get("PYTHONPATH", "").split(os.pathsep)),
     ]
-    from testrium.run import test_runner
 
     try:
         return test_runner.repeat(str(scenario.group.folder), list(scenario.group.test_modules))
@@ -152,8 +151,6 @@ def weight(scenario: Scenario, database: Path) -> int:
 
 def _made_apart(check: Check, alone: Callable[[], Made]) -> Made:
     """A check that calls a plugin, which may end its process, or never return."""
-    from testrium.judging.workers import LostError, call_isolated
-
     started = time.perf_counter()
     try:
         left: list[str] = []

@@ -12,14 +12,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from testrium.checks.patterns import TookTooLongError
 from testrium.declared.groups import Scenario
 from testrium.errors import InfraError
 from testrium.evidence import CheckResult, End, Evidence, Finding, UnitState
 from testrium.judging.workers import GivenUpError, Worker
 from testrium.load.project import KnownFailure
+from testrium.record.reader import earlier_runs, gather_evidence, stderr_files
 from testrium.results import FailedTry, GroupResult, Judgement
 from testrium.run.supervisor.protocol import signal_number
 from testrium.variables import EnvValues, env_names
+from testrium.verify.correlations import average_latency_s, classic_correlations
+from testrium.verify.instances import earlier_causes
+from testrium.verify.judge import judge
 from testrium.words import Code, Verdict
 
 #: How many keys of one finding are kept: a report of a million lost keys can be opened.
@@ -35,11 +40,6 @@ def judged(
 
     Raises InfraError if the store cannot be read.
     """
-    from testrium.record.reader import earlier_runs, gather_evidence
-    from testrium.verify.correlations import average_latency_s
-    from testrium.verify.instances import earlier_causes
-    from testrium.verify.judge import judge
-
     evidence = gather_evidence(scenario, database)
     notes: tuple[Finding, ...] = ()
     if anew:
@@ -209,9 +209,6 @@ _OF_EVENTS = (
 
 
 def _breaks_a_rule(scenario: Scenario, database: Path, _: None) -> bool:
-    from testrium.record.reader import gather_evidence
-    from testrium.verify.judge import judge
-
     findings = judge(scenario, gather_evidence(scenario, database)).findings
     return any(finding.code in _OF_EVENTS for finding in findings)
 
@@ -242,8 +239,6 @@ def _knows(entry: KnownFailure, result: GroupResult, finding: Finding) -> bool:
 
 def judging_weight(scenario: Scenario, database: Path) -> int:
     """The bytes that have to be read to judge a group: how long it takes depends on it."""
-    from testrium.record.reader import stderr_files
-
     files = [database]
     if scenario.group.rules.stderr == "forbid":
         files += stderr_files(scenario, database.parent).values()
@@ -252,10 +247,6 @@ def judging_weight(scenario: Scenario, database: Path) -> int:
 
 def classic_results(scenario: Scenario, database: Path, duration_s: float) -> Mapping[str, Any]:
     """The dictionary that a group's `tests_results` callback gets. Raises InfraError."""
-    from testrium.record.reader import gather_evidence
-    from testrium.verify.correlations import classic_correlations
-    from testrium.verify.judge import judge
-
     evidence = _with_histories(scenario, gather_evidence(scenario, database))
     judgement = judge(scenario, evidence)
     tests = [
@@ -341,7 +332,6 @@ class GroupJudge:
         Those of other groups go on beside it: a plugin may wait for long.
         `may_rewrite`: nothing else has failed, so what came out may become a reference.
         """
-        from testrium.checks.patterns import TookTooLongError
         from testrium.judging.checks import make_checks, weight
 
         rewrite = self._update_golden and any(one.golden for one in scenario.group.checks)

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import BrokenExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -51,8 +52,6 @@ class Worker:
             GivenUpError: `given_up` was set before there was a result.
             InfraError: the process was killed from outside.
         """
-        from concurrent.futures import BrokenExecutor
-
         loop = asyncio.get_running_loop()
         try:
             if self._pool is None:

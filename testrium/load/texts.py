@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from typing import Any
 from urllib.parse import urlsplit
 
+from testrium.checks.patterns import NotationError, compiled
 from testrium.declared.units import LogProbe, Readiness, Unit
 from testrium.load.document import Complaints, Document, KeyPath, Spot
 from testrium.load.units import UNREAD, UnitFile
@@ -257,8 +258,6 @@ def check_text(text: str, spot: Spot, scope: Scope, extra: Iterable[str] = ()) -
 
 def check_pattern(text: str, spot: Spot, scope: Scope) -> frozenset[str]:
     """Check a regular expression that may hold references; the names of its groups."""
-    from testrium.checks.patterns import NotationError, compiled  # few groups have patterns
-
     if not check_text(text, spot, scope):
         return frozenset()
     try:

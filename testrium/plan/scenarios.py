@@ -7,8 +7,10 @@ import itertools
 import math
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,15 +81,12 @@ _NAMES_OF_THE_RUN = frozenset({"report.json", "coverage", "fixtures"})
 
 
 def _program_exists(name: str) -> bool:
-    import shutil
-
     return shutil.which(name) is not None
 
 
 def _module_exists(name: str) -> bool:
     """Look a module up without importing the packages around it, as `find_spec` alone would do."""
     import importlib.util
-    from importlib.machinery import PathFinder
 
     top, *rest = name.split(".")
     try:

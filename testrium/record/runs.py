@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from shutil import rmtree
 
 from testrium.errors import InfraError, UsageError
 from testrium.probe import environment as names
@@ -174,8 +175,6 @@ def prune(state_folder: Path, keep: int = 50) -> tuple[str, ...]:
 
 def remove(run_folders: Iterable[Path]) -> tuple[str, ...]:
     """Remove runs that are not active; return the ids of the removed ones."""
-    from shutil import rmtree  # 10 ms, and there is seldom anything to remove
-
     removed = []
     for run in run_folders:
         if is_claimed(run):
@@ -191,8 +190,6 @@ def discard_group(run_folder: Path, group_folder: Path) -> None:
 
     What cannot be removed stays.
     """
-    from shutil import rmtree
-
     rmtree(group_folder, ignore_errors=True)
     for folder in group_folder.relative_to(run_folder).parents[:-1]:
         with contextlib.suppress(OSError):  # another group is in it

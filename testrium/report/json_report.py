@@ -12,6 +12,7 @@ from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from testrium import __version__
 from testrium.declared.checks import Metric
 from testrium.declared.groups import Scenario
 from testrium.errors import InfraError, Problem
@@ -366,8 +367,6 @@ def _dump(data: Mapping[str, Any]) -> str:
 
 
 def _version() -> str:
-    from testrium import __version__
-
     return __version__
 
 

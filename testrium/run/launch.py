@@ -83,8 +83,6 @@ def _suite_variables(
     unit: Unit, surroundings: Surroundings, lookup: Callable[[str], str]
 ) -> dict[str, str]:
     """The variables for the process of a suite."""
-    from testrium.suites import protocol
-
     folder = surroundings.scenario.group.folder
     variables = protocol.environment(
         (str(folder / substituted(path, lookup)) for path in unit.paths),

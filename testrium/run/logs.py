@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from testrium.checks.patterns import TookTooLongError, at_most
 from testrium.errors import InfraError
 from testrium.evidence import Event
 from testrium.record.inotify import IN_FOLDER, Inotify
@@ -166,8 +167,6 @@ def bounded(pattern: Callable[[], str]) -> Iterator[None]:
     Raises:
         InfraError: it took too long.
     """
-    from testrium.checks.patterns import TookTooLongError, at_most
-
     try:
         with at_most(LIMIT_S):
             yield
