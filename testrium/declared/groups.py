@@ -327,6 +327,8 @@ class Scenario(NamedTuple):
     strict: bool = False
     #: What `${param.…}` and `${property.…}` give, by the whole name.
     values: Mapping[str, str] = EMPTY
+    #: The NAME of each `${env.NAME}` that it declares, whose values are hidden in what is shown.
+    env_names: tuple[str, ...] = ()
     #: The order in which its units go on at points; None: as they come.
     schedule: Schedule | None = None
     #: The file with the arguments that were generated for its entrypoints, or "".

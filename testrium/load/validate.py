@@ -518,6 +518,8 @@ def _message(error: Any, kind: Any) -> str:
             return f"must be at least {context['ge']:.0f}"
         case "literal_error":
             words = re.findall(_QUOTED, context["expected"])
+            if not words:  # True or a number
+                return f"must be {context['expected'].lower()}"
             guess = did_you_mean(value, words) if isinstance(value, str) else ""
             return f"must be one of: {', '.join(words)}{guess}"
         case _:

@@ -19,7 +19,7 @@ from testrium.declared.units import Unit
 from testrium.errors import TestriumError
 from testrium.plan.selection import Selection, combinations_of, select
 from testrium.statistics import median
-from testrium.variables import as_text, substitute
+from testrium.variables import as_text, env_names, substitute
 
 
 class CycleError(TestriumError):
@@ -185,6 +185,7 @@ def _scenarios_of(
         skip = "all of its units are disabled"
     unmet = "" if skip else missing_requirement(group, machine) or ""
     units = start_order(_with_fixtures(group))
+    hidden = tuple(sorted(env_names((group, units))))
     for combination in combinations_of(group):
         variant = group.variants.get(combination.suffix)
         if variant is not None:
@@ -210,6 +211,7 @@ def _scenarios_of(
                     unmet=unmet if strict else "",
                     strict=strict,
                     values=values,
+                    env_names=hidden,
                 )
 
 

@@ -371,6 +371,8 @@ class GroupReport(TypedDict):
     tags: Texts
     mask: Texts
     """the patterns of what was masked"""
+    env_names: Texts
+    """the NAME of each `${env.NAME}` of the group: its value stands nowhere in the report"""
     folder: MaybeText
     """where the group is declared"""
     replays: Annotated[bool, Field(default=False)]

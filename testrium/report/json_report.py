@@ -129,6 +129,7 @@ def group_json(result: GroupResult) -> GroupReport:
         "title": scenario.group.title,
         "tags": list(scenario.group.tags),
         "mask": list(scenario.group.rules.mask),
+        "env_names": list(scenario.env_names),
         "folder": str(scenario.group.folder),
         "replays": scenario.replays,
         "started_ns": result.started_ns,

@@ -265,6 +265,7 @@ def _group(data: GroupReport, run_dir: Path | None, modes: tuple[Any, ...]) -> G
         repeat=data["repeat"],
         skip=data["reason"] or "",
         schedule=Schedule() if data["replays"] else None,
+        env_names=tuple(data["env_names"]),
     )
     return GroupResult(
         scenario=scenario,

@@ -24,6 +24,7 @@ from testrium.run.folder import RunFolder
 from testrium.run.services import FixtureStart, RunServices, SharedFixture, StandingService
 from testrium.run.unit import RunningUnit
 from testrium.system.files import read_regular
+from testrium.variables import env_names
 from testrium.words import EventType
 
 if TYPE_CHECKING:
@@ -365,7 +366,8 @@ def _scenario_of(unit: Unit, properties: Mapping[str, str]) -> Scenario:
     assert unit.folder is not None
     id_ = f"{FOLDER}/{unit.name.removeprefix(FIXTURE_PREFIX)}"
     group = Group(id_, unit.folder, (unit,), gen_metrics=False)
-    return Scenario(id_, group, (unit,), folder_name=id_, values=properties)
+    hidden = tuple(sorted(env_names(unit)))
+    return Scenario(id_, group, (unit,), folder_name=id_, values=properties, env_names=hidden)
 
 
 def _folder_name(unit: Unit, services: RunServices) -> str:

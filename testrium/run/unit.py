@@ -31,6 +31,7 @@ from testrium.run.launch import (
     awaited,
     check_ports,
     conclusion_marker,
+    error_before_ready,
     error_line,
     launch_of,
     not_ready,
@@ -51,6 +52,10 @@ CANNOT_START = 127
 
 #: Why a unit was not started that nothing else was in the way of.
 EARLIER_END = "the group ended before this unit could start"
+
+
+def _refused(line: str) -> str:
+    return f"it wrote {line!r}, which ready.error matches"
 
 
 class RunningUnit:
@@ -376,17 +381,15 @@ class RunningUnit:
             if condition in done:
                 condition.result()
             if refused is not None and refused in done and condition not in done:
-                return f"it wrote {refused.result()!r}, which ready.error matches"
+                return _refused(refused.result())
             if condition in done or await self._emitted_ready():
-                self._become_ready()
-                return None
+                return self._ready_unless_refused(values, process)
             if self._was_reported():
                 return f"reported {self._reported.result().step} before it was ready"
             if process.ended.done():
                 well = is_accepted(process.ended.result().exit_code, self.unit.exit)
                 if well and await ready_at_its_end(self.unit, values, process):
-                    self._become_ready()
-                    return None
+                    return self._ready_unless_refused(values, process)
                 return f"ended before it was ready ({awaited(self.unit)})"
             why = tries[-1] if tries else not_ready(self.unit, self.context.folder)
             return f"not ready after {timeout_s:g} s: {why}"
@@ -394,6 +397,13 @@ class RunningUnit:
             condition.cancel()
             if refused is not None:
                 refused.cancel()
+
+    def _ready_unless_refused(self, values: Values, process: SupervisedProcess) -> str | None:
+        """Its condition holds. The reason why it is not ready all the same, or None."""
+        if line := error_before_ready(self.unit, values, process):
+            return _refused(line)
+        self._become_ready()
+        return None
 
     async def _emitted_ready(self) -> bool:
         """What was emitted before the end or the time limit counts, however late it is read."""

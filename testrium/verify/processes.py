@@ -259,8 +259,10 @@ class ProcessFacts:
     def _check_own_end(self, end: End) -> None:
         if accepted_exit(end, self._units.get(end.unit)):
             if self._never_ready(end):
-                said = end.message or "ended before it was ready"
-                self._add_end(Code.UNREADY, end, f"{end.unit} {said}")
+                said = f"{end.unit} {end.message or 'ended before it was ready'}"
+                if end.message.startswith("it "):  # a sentence of its own
+                    said = _unready_message(end)
+                self._add_end(Code.UNREADY, end, said)
             else:
                 self._check_silent(end)
         elif self._exceptions.death_of(end) is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from types import ModuleType
 import pytest
 
 from testrium import evidence, results
-from testrium.cli.start import begins_run
+from testrium.cli.start import _lacks_memory, begins_run
 
 #: Says whether the interpreter was taken apart at the end.
 WATCHED = """
@@ -129,6 +130,23 @@ def test_a_defect_does_not_end_as_a_group_that_failed_does(tmp_path: Path) -> No
     assert code == 5
     assert "TypeError: 'int' object is not callable" in messages
     assert "this is a defect in Testrium" in messages.splitlines()[-2]
+
+
+@pytest.mark.parametrize(
+    ("error", "limit", "lacks"),
+    [
+        (TypeError("a defect"), 1 << 50, False),
+        (ImportError("half read"), 0, True),  # all of it is in use
+        (MemoryError(), 1 << 50, True),
+        (OSError(errno.ENOMEM, "no"), 1 << 50, True),
+    ],
+)
+def test_a_defect_is_not_taken_for_too_little_memory(
+    error: Exception, limit: int, lacks: bool
+) -> None:
+    outer = RuntimeError("of something else")
+    outer.__cause__ = error
+    assert _lacks_memory(outer, limit) is lacks
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,7 @@ ENCODINGS = "(Python's names: utf-8, latin-1, cp1252, shift_jis, ...)"
             ),
         ),
         ("ready = 'x'", "ready: must be a list of tables, or one table, got 'x'"),
+        ("ready = {ended = false}", "ready.ended: must be true, got false"),
         ("ready = {}", "ready: must have one of: tcp, http, log, file, command, plugin, ended"),
         ("ready = {tcp = '1', stat = 3}", "ready.stat: unknown key; did you mean 'status'?"),
         ("ready = {tcp = '1', file = 'x'}", "ready.file: conflicts with 'tcp': remove one of them"),
