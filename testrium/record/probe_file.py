@@ -28,6 +28,7 @@ from testrium.record.quick_lines import (
     Columns,
     QuickReader,
     quick_reader,
+    read_emitted,
 )
 from testrium.system.files import after_hole, open_regular
 from testrium.words import WITHOUT_ORDER
@@ -248,14 +249,19 @@ def _groups(
     lines: Sequence[bytes], quick: QuickReader | None
 ) -> Iterator[Columns | Sequence[bytes]]:
     """The lines in their order: read already as far as that goes quickly."""
-    columns = None if quick is None else quick.read(lines)
-    if columns is not None or quick is None or len(lines) <= _FEW:
+    columns = _read(lines, quick)
+    if columns is not None or len(lines) <= _FEW:
         yield lines if columns is None else columns
         return
     for first in range(0, len(lines), _FEW):
         group = lines[first : first + _FEW]
-        columns = quick.read(group)
+        columns = _read(group, quick)
         yield group if columns is None else columns
+
+
+def _read(lines: Sequence[bytes], quick: QuickReader | None) -> Columns | None:
+    """The lines where they can be read at once: those of one form, or all but odd ones."""
+    return read_emitted(lines) or (None if quick is None else quick.read(lines))
 
 
 #: How many of the last bytes that were read must still be there.

@@ -1,12 +1,13 @@
-"""Read many lines of a probe file at once, with pydantic's core.
+"""Read many lines of a probe file at once: as probes of Python write them, or with pydantic's core.
 
 What it reads is what `probe_file.parse_line` reads; what it cannot be sure of it leaves to that. No
-process of a unit comes here: importing pydantic's core takes a few ms.
+process of a unit makes a `QuickReader`: importing pydantic's core takes a few ms.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from itertools import repeat
@@ -17,6 +18,7 @@ from testrium.probe.event import (
     KEYED,
     MAX_DEPTH,
     MAX_KEY,
+    MAX_STEP,
     TYPES,
     check_key,
     check_step,
@@ -77,6 +79,65 @@ class Columns(NamedTuple):
     meta: Sequence[dict[str, Any]]
     cause_json: Sequence[str | None]
     meta_json: Sequence[str | None]
+
+
+#: Fewer lines are not read by their form, which takes 1 ms to compile.
+FORM_FROM = 4
+
+
+@cache
+def _emitted_form() -> re.Pattern[str]:
+    """A line as `probe.emitter` writes it where it has neither a cause nor metadata."""
+    text, number = r"[ !#-\[\]-~]", r"([1-9][0-9]{0,17})"
+    return re.compile(
+        rf'^{{"step":"({text}{{1,{MAX_STEP}}})"'
+        r'(?:,"type":"(Default|Exception|Send|Receive)")?'
+        rf'(?:,"key":"({text}{{1,{MAX_KEY}}})")?'
+        r'(?:,"unit":"([A-Za-z0-9][A-Za-z0-9_.-]{0,63})")?'
+        rf',"t_ns":{number},"wall_ns":([1-8][0-9]{{0,18}}),"pid":{number},"seq":{number}}}$',
+        re.ASCII | re.MULTILINE,
+    )
+
+
+def read_emitted(lines: Sequence[bytes]) -> Columns | None:
+    """Read lines by their form alone, in a sixth of the time of `probe_file.parse_line`.
+
+    None where one of them has another form, or where they are too few for that.
+    """
+    if len(lines) < FORM_FROM:
+        return None
+    try:
+        text = b"\n".join(lines).decode("ascii")
+    except UnicodeDecodeError:
+        return None
+    form = _emitted_form()
+    if form.match(text) is None:  # before all are searched for nothing
+        return None
+    found = form.findall(text)
+    if len(found) != len(lines):
+        return None
+    step, kinds, keys, units, t_ns, wall_ns, pid, seq = zip(*found, strict=True)
+    if not _KEYED.isdisjoint(kinds) and any(
+        kind in _KEYED and not key for kind, key in zip(kinds, keys, strict=True)
+    ):
+        return None
+    nothing = [None] * len(found)
+    return Columns(
+        step,
+        [kind or "Default" for kind in kinds],
+        [key or None for key in keys],
+        [()] * len(found),
+        list(map(int, t_ns)),
+        nothing,
+        list(map(int, wall_ns)),
+        list(map(int, pid)),
+        list(map(int, seq)),
+        nothing,
+        [unit or None for unit in units],
+        [{} for _ in found],
+        nothing,
+        nothing,
+    )
 
 
 class QuickReader:

@@ -240,7 +240,7 @@ class Recorder:
         self._store = Store(self.database)
         opened = [time.monotonic_ns(), time.time_ns()]
         self._store.owe_meta({"domain": self._domain, "opened": opened})  # the first file needs it
-        self._watching = Watching(self._mark)
+        self._watching = Watching(self._mark, self._loop)
 
     async def close(self) -> None:
         """Store what is there, the last lines included, and let go of everything.
