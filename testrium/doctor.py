@@ -1,6 +1,7 @@
-"""What the control groups of this process allow it: containers and CI set such limits.
+"""`testrium doctor`: whether this machine and this project can run groups, with advice.
 
-Sources: the kernel's Documentation/admin-guide/cgroup-v2.rst, and cgroup-v1/ for the older kind.
+Sources for the limits that containers and CI set: the kernel's
+Documentation/admin-guide/cgroup-v2.rst, and cgroup-v1/ for the older kind.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from testrium.declared.faults import Decision, Explore, Schedule
 from testrium.declared.groups import Scenario
 from testrium.errors import ExitCode, InfraError, UsageError
-from testrium.explore import (
+from testrium.interleavings import (
     Chance,
     Trace,
     calm_schedule,

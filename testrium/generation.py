@@ -19,7 +19,7 @@ from testrium.declared.groups import Scenario
 from testrium.declared.units import Unit
 from testrium.errors import ExitCode, InfraError, UsageError
 from testrium.exploration import chosen_scenario, order_of, trace_of
-from testrium.explore import decisions_of, fewest, story
+from testrium.interleavings import decisions_of, fewest, story
 from testrium.loaded_by_name import GENERATOR, import_of
 from testrium.plan.selection import Selection
 from testrium.results import GroupResult

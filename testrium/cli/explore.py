@@ -19,7 +19,7 @@ from testrium.words import Verdict
 
 if TYPE_CHECKING:
     from testrium.exploration import Exploration, Explored, Ordered, Race
-    from testrium.explore import Chance
+    from testrium.interleavings import Chance
     from testrium.report.writer import ReportChoice
     from testrium.results import GroupResult, RunResult
 

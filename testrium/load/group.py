@@ -1,4 +1,4 @@
-"""Which modules of a group hold its test functions and callbacks: read, never imported."""
+"""One group from its `config.toml`: its tables, its units, and the Python files beside them."""
 
 from __future__ import annotations
 
@@ -534,7 +534,7 @@ class _Loading:
             spot = whole.at("metrics")
             tables["metrics"] = read_metrics(data["metrics"], spot, circuits, enabled)
         if "histories" in data:
-            from testrium.load.histories import read_histories
+            from testrium.load.checks import read_histories
 
             spot = whole.at("histories")
             tables["histories"] = read_histories(data["histories"], spot, self.stations, self.code)

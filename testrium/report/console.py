@@ -1,4 +1,4 @@
-"""The last lines of a run that had many groups: what did not pass, and what took long."""
+"""What a run prints: a line or a block for each group as it ends, and the summary at the end."""
 
 from __future__ import annotations
 

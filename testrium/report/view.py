@@ -1,4 +1,4 @@
-"""The metrics of a group: reported, limited or compared figures, in words."""
+"""What every report shows of a group, in words: metrics, findings, events, units, faults."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from testrium.declared.groups import Group, Scenario
 from testrium.declared.units import FIXTURE_PREFIX, Unit
 from testrium.errors import InfraError, Problem
 from testrium.evidence import End, EndCause, Event, UnitState
+from testrium.record.runs import discard_group
 from testrium.results import Awaited, GroupResult
 from testrium.run.change import ChangeSignal
 from testrium.run.context import GroupContext, defect, open_context
@@ -282,8 +283,6 @@ class RunFixture:
         for leak in () if self.running.end is None else self.running.end.leaks:
             self._notice(f"{self.unit.name} left a process: {leak.pid} {leak.command_line}")
         if not keep:
-            from testrium.record.runs import discard_group
-
             discard_group(self._services.folder, self._folder.path)
 
     def _may_start_again(self, end: End) -> bool:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from testrium.declared.groups import Scenario
 
-Result = TypeVar("Result")
+T = TypeVar("T")
 
 _CGROUP_CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 
@@ -46,13 +46,13 @@ def may_start(scenario: Scenario, running: Iterable[Scenario], jobs: int) -> boo
 
 async def run_scheduled(
     scenarios: tuple[Scenario, ...],
-    run: Callable[[Scenario], Awaitable[Result]],
+    run: Callable[[Scenario], Awaitable[T]],
     *,
     jobs: int,
-    stop: Callable[[list[Result]], bool],
+    stop: Callable[[list[T]], bool],
     sequence: Iterable[Scenario] | None = None,
     apart: bool = False,
-) -> list[Result]:
+) -> list[T]:
     """Run all, at most `jobs` at once.
 
     Args:
@@ -64,8 +64,8 @@ async def run_scheduled(
         apart: each runs on a machine or in a copy of its own, so only `jobs` holds.
     """
     pending = list(scenarios if sequence is None else sequence)
-    running: dict[asyncio.Future[Result], Scenario] = {}
-    results: dict[int, Result] = {}
+    running: dict[asyncio.Future[T], Scenario] = {}
+    results: dict[int, T] = {}
     place = {id(scenario): number for number, scenario in enumerate(scenarios)}
     while pending or running:
         if stop(list(results.values())):

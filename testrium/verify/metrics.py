@@ -14,6 +14,7 @@ from testrium.evidence import End, EndCause, Evidence, Finding, Reported
 from testrium.phrases import close_to, figure, listed, plural
 from testrium.results import Measure, MetricResult
 from testrium.statistics import LEAST_EARLIER, Comparison, against_earlier, median, summary
+from testrium.verify.instances import Route
 from testrium.verify.timing import LEAST_SAMPLES, UNANSWERED, Latencies
 from testrium.words import DURATION, EMPTY, OF_CIRCUIT, OF_HOP, OF_UNIT, Code, hop_measure
 
@@ -129,8 +130,6 @@ def _of_circuit(metric: Metric, measured: Measured) -> Iterator[Finding]:
     most, least = _in_ns(metric.most, inf), _in_ns(metric.least, -inf)
     low, high = value.low, value.high
     if low <= most < high or (low < least <= high and low != high):
-        from testrium.verify.instances import Route
-
         route = Route(measured.circuit)
         where = route.hops[route.last[-1][0]].text
         message = f"the clocks cannot tell whether {metric.name} is within its limits"

@@ -1,6 +1,4 @@
-"""Probes that should have come: required ones, both ends of a key, planned faults; and evidence
-that is damaged.
-"""
+"""Probes that are missing: required ones, an end of a key, planned faults; and damaged evidence."""
 
 from __future__ import annotations
 

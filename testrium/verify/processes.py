@@ -1,4 +1,4 @@
-"""What Python units raised: reported by a probe, or uncaught and seen by the interpreter."""
+"""How units ended, and why: exceptions, exits, signals, deadlines, limits, processes left."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from testrium.declared.faults import Schedule
 from testrium.errors import InfraError
-from testrium.explore import end_of, priority
+from testrium.interleavings import end_of, priority
 from testrium.system.platform import system
 
 if TYPE_CHECKING:
