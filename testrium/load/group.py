@@ -138,7 +138,7 @@ def test_modules(
 test_modules.__test__ = False  # type: ignore[attr-defined]  # its name makes pytest collect it
 
 
-#: A test function in a file that is no Python.
+#: A test function in a file that is not Python.
 _TEST_FUNCTION = re.compile(r"^[ \t]*(?:async[ \t]+)?def[ \t]+test_", re.MULTILINE)
 
 
