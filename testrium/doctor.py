@@ -515,7 +515,7 @@ def check_requirements(groups: Iterable[Group], machine: Machine) -> list[Machin
     checks = []
     for name, several in sorted(wanted.items()):
         needed = f"required by {', '.join(group.id for group in several)}"
-        lacks = (missing(name, machine, group.folder) for group in several)
+        lacks = (missing(name, machine, group) for group in several)
         if lacking := next(filter(None, lacks), None):
             advice = "install it, else these groups are skipped"
             checks.append(MachineCheck(name, "warning", f"{lacking}, {needed}", advice))

@@ -227,6 +227,23 @@ def _unique(items: tuple[Any, ...]) -> tuple[Any, ...]:
     return items
 
 
+class ProgramFirst:
+    """A list of words that begins with a program."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
+        return {
+            "type": "function-after",
+            "function": {"type": "no-info", "function": _program_first},
+            "schema": handler(source),
+        }
+
+
+def _program_first(words: tuple[str, ...]) -> tuple[str, ...]:
+    if not words[0].strip():
+        raise ValueError("must begin with the name of a program")
+    return words
+
+
 class Named:
     """A table whose keys match a pattern; `what` is what its message calls a key."""
 
@@ -256,6 +273,8 @@ Names = Annotated[tuple[Name, ...], Unique()]
 Steps = Annotated[tuple[Step, ...], Unique()]
 Labels = Annotated[tuple[Label, ...], Unique()]
 Words = tuple[Text, ...]
+#: A program and its arguments.
+Program = Annotated[tuple[Text, ...], FILLED, ProgramFirst()]
 OneOrMore = Annotated[tuple[FilledText, ...], FILLED, _SINGLE_OR_MANY]
 Variables = Annotated[Mapping[str, Text], Named(r"[^=\0]+", "name of an environment variable")]
 #: What a plugin is told, as texts.

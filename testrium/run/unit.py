@@ -54,10 +54,6 @@ CANNOT_START = 127
 EARLIER_END = "the group ended before this unit could start"
 
 
-def _refused(line: str) -> str:
-    return f"it wrote {line!r}, which ready.error matches"
-
-
 class RunningUnit:
     """The state of one unit. `end` is set once it is over for this attempt."""
 
@@ -79,6 +75,7 @@ class RunningUnit:
         self._ready_ns: int | None = None
         self._expected_death = False
         self._reported: asyncio.Future[Event] | None = None
+        self._was_refused = False
         self._leaks: list[Leak] = []
         self._clearing: list[SupervisedProcess] = []
         context.diagnostics.add(self)
@@ -154,6 +151,7 @@ class RunningUnit:
         self._ready_ns = None
         # Made before the process is: what a quick one reports may be read before spawn() returns.
         self._reported = asyncio.get_running_loop().create_future()
+        self._was_refused = False
         self._set_state(UnitState.STARTING)
         if not self.unit.has_process:
             return await self._without_process()
@@ -381,12 +379,14 @@ class RunningUnit:
             if condition in done:
                 condition.result()
             if refused is not None and refused in done and condition not in done:
-                return _refused(refused.result())
+                return self._refused(refused.result())
             if condition in done or await self._emitted_ready():
                 return self._ready_unless_refused(values, process)
             if self._was_reported():
                 return f"reported {self._reported.result().step} before it was ready"
             if process.ended.done():
+                if line := error_before_ready(self.unit, values, process):
+                    return self._refused(line)
                 well = is_accepted(process.ended.result().exit_code, self.unit.exit)
                 if well and await ready_at_its_end(self.unit, values, process):
                     return self._ready_unless_refused(values, process)
@@ -401,9 +401,13 @@ class RunningUnit:
     def _ready_unless_refused(self, values: Values, process: SupervisedProcess) -> str | None:
         """Its condition holds. The reason why it is not ready all the same, or None."""
         if line := error_before_ready(self.unit, values, process):
-            return _refused(line)
+            return self._refused(line)
         self._become_ready()
         return None
+
+    def _refused(self, line: str) -> str:
+        self._was_refused = True
+        return f"it wrote {line!r}, which ready.error matches"
 
     async def _emitted_ready(self) -> bool:
         """What was emitted before the end or the time limit counts, however late it is read."""
@@ -462,6 +466,8 @@ class RunningUnit:
             cause = self._overdue_cause(ended)
         elif ended.stopped:
             cause = self._stop_cause or EndCause.STOPPED
+        elif self._was_refused and not self._was_reported():
+            cause = EndCause.UNREADY  # it ended before it could be stopped because of the line
         marker = conclusion_marker(self.unit, self.context.folder, self.starts)
         end = self._made_end(
             cause,

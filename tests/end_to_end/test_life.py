@@ -427,7 +427,7 @@ def test_all_conditions_of_a_list_must_hold(workplace: Workplace) -> None:
     assert workplace.run().codes == []
 
 
-@pytest.mark.parametrize("then", ["echo listening; exec sleep 60", "exit 0"])
+@pytest.mark.parametrize("then", ["echo listening; exec sleep 60", "exit 0", "exit 1"])
 def test_a_line_that_ready_error_matches_ends_the_wait(workplace: Workplace, then: str) -> None:
     workplace.group(
         {
