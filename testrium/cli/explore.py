@@ -44,7 +44,7 @@ def command(asked: SearchRequest) -> int:
     from testrium.exploration import Exploration, explore
 
     exploration = Exploration(
-        asked.path, asked.cwd, asked.seed, asked.count, QuietObserver(), asked.fail_fast
+        asked.path, asked.cwd, asked.seed, asked.number, QuietObserver(), asked.fail_fast
     )
     record = _ExplorationRecord(exploration)
     teller = _RaceTeller(asked.stream, exploration, record, plain=asked.plain)

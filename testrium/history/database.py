@@ -109,15 +109,18 @@ def connect(path: Path, wait_s: float | None = None) -> sqlite3.Connection:
     """
     if path.is_symlink() and not path.exists():  # SQLite would make what it names
         raise UnusableFileError("link", "it is a link to a file that does not exist")
+    is_new = False
     with contextlib.suppress(FileExistsError):  # 0600, whatever the umask is
         os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
+        is_new = True
     timeout_s = _BUSY_TIMEOUT_S if wait_s is None else wait_s
     database = sqlite3.connect(path, timeout=timeout_s, isolation_level=None)
     try:
         database.row_factory = sqlite3.Row
         database.execute("PRAGMA foreign_keys = ON")
         # What is committed reaches the disk when the file is closed, at once and not one by one.
-        database.execute("PRAGMA synchronous = NORMAL")
+        # A new file holds no runs yet that a power failure could take: nothing waits for the disk.
+        database.execute(f"PRAGMA synchronous = {'OFF' if is_new else 'NORMAL'}")
         _check(database)
     except ERRORS as error:
         database.close()

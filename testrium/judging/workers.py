@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import os
 import select
 import signal
@@ -74,7 +73,7 @@ class Worker:
 
 
 def _started() -> ProcessPoolExecutor:
-    import multiprocessing
+    import multiprocessing  # 4 ms of a run, and most never come here
     from concurrent.futures import ProcessPoolExecutor
 
     return ProcessPoolExecutor(
@@ -116,6 +115,8 @@ def call_isolated(
     Raises:
         LostError: no answer came; says why.
     """
+    import multiprocessing  # as in `_started`
+
     # Forking takes a millisecond, and is safe in a process with one thread.
     alone = sys.platform == "linux" and threading.active_count() == 1
     context: Any = multiprocessing.get_context("fork" if alone else "spawn")

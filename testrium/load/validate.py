@@ -13,6 +13,7 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import partial
 from types import UnionType
 from typing import (
+    TYPE_CHECKING,
     Annotated,
     Any,
     Final,
@@ -24,8 +25,6 @@ from typing import (
     get_origin,
 )
 
-from pydantic_core import SchemaValidator, ValidationError
-
 from testrium.declared.keys import (
     UNKNOWN,
     field_named,
@@ -36,8 +35,15 @@ from testrium.declared.keys import (
     tuples,
 )
 from testrium.load.document import Spot
+from testrium.loaded_by_name import compiled_core
 from testrium.phrases import did_you_mean, nearest_word
 from testrium.words import EMPTY
+
+if TYPE_CHECKING:
+    from pydantic_core import SchemaValidator, ValidationError
+else:
+    _CORE = compiled_core()
+    SchemaValidator, ValidationError = _CORE.SchemaValidator, _CORE.ValidationError
 
 T = TypeVar("T")
 

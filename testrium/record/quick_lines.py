@@ -1,19 +1,20 @@
 """Read many lines of a probe file at once: as probes of Python write them, or with pydantic's core.
 
 What it reads is what `probe_file.parse_line` reads; what it cannot be sure of it leaves to that. No
-process of a unit makes a `QuickReader`: importing pydantic's core takes a few ms.
+process of a unit makes a `QuickReader`: importing pydantic's core takes a ms or two.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import repeat
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from testrium.loaded_by_name import compiled_core
 from testrium.probe.event import (
     KEYED,
     MAX_DEPTH,
@@ -28,7 +29,7 @@ from testrium.probe.event import (
 #: SQLite's largest integer.
 MAX_NUMBER = (1 << 63) - 1
 
-#: From how many lines at once on pydantic's core reads them: importing it takes a few ms.
+#: From how many lines at once on pydantic's core reads them: making its validator takes a ms.
 QUICK_FROM = 50
 #: What it reads in another way than `probe_file.parse_line`, or does not tell of.
 NOT_QUICK = (b"\\u", b"NaN", b"Infinity")
@@ -39,27 +40,36 @@ _MOST_NAMES = 10_000
 @cache
 def _validator() -> Callable[[bytes], dict[str, Any]]:
     """Read a line: all its fields, None for what it leaves out. It raises ValueError."""
-    from pydantic_core import SchemaValidator, core_schema
-
-    text = core_schema.str_schema(strict=True)
-    number = core_schema.int_schema(strict=True, ge=0, le=MAX_NUMBER)
-    kinds: dict[str, core_schema.CoreSchema] = {
+    text = {"type": "str", "strict": True}
+    number = {"type": "int", "strict": True, "ge": 0, "le": MAX_NUMBER}
+    kinds: dict[str, Mapping[str, Any]] = {
         **dict.fromkeys(("type", "key", "domain", "unit"), text),
         **dict.fromkeys(("t_ns", "t_low_ns", "wall_ns", "pid"), number),
-        "seq": core_schema.int_schema(strict=True, ge=1, le=MAX_NUMBER),
-        "cause": core_schema.list_schema(text, strict=True),
-        "meta": core_schema.dict_schema(text, core_schema.any_schema(), strict=True),
+        "seq": {**number, "ge": 1},
+        "cause": {"type": "list", "items_schema": text, "strict": True},
+        "meta": {
+            "type": "dict",
+            "keys_schema": text,
+            "values_schema": {"type": "any"},
+            "strict": True,
+        },
     }
     fields = {
-        name: core_schema.typed_dict_field(
-            core_schema.with_default_schema(core_schema.nullable_schema(kind), default=None)
-        )
+        name: {"type": "default", "schema": {"type": "nullable", "schema": kind}, "default": None}
         for name, kind in kinds.items()
     }
-    fields["step"] = core_schema.typed_dict_field(text)
-    schema = core_schema.typed_dict_schema(fields, extra_behavior="forbid")
-    settings = core_schema.CoreConfig(strict=True, cache_strings="keys")
-    return SchemaValidator(schema, settings).validate_json
+    schema = {
+        "type": "typed-dict",
+        "fields": {
+            name: {"type": "typed-dict-field", "schema": kind}
+            for name, kind in {**fields, "step": text}.items()
+        },
+        "extra_behavior": "forbid",
+    }
+    settings = {"strict": True, "cache_strings": "keys"}
+    validate: Callable[[bytes], dict[str, Any]]
+    validate = compiled_core().SchemaValidator(schema, settings).validate_json
+    return validate
 
 
 class Columns(NamedTuple):
@@ -148,10 +158,8 @@ class QuickReader:
     """
 
     def __init__(self) -> None:
-        from pydantic_core import to_json
-
         self._validate = _validator()
-        self._to_json = to_json
+        self._to_json = compiled_core().to_json
         self._known: dict[str, int] = {}  # names that were checked -> their colons
 
     def read(self, lines: Sequence[bytes]) -> Columns | None:

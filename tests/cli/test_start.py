@@ -23,7 +23,7 @@ from testrium.cli.start import start
 sys.exit(start())
 """
 
-#: Tells what has been imported when a run starts its first process.
+#: Tells what has been imported when a run starts its first process, and when it has ended.
 AT_THE_FIRST_START = """
 import sys
 from testrium import session
@@ -40,7 +40,9 @@ async def watched(self, launch):
     return await spawn(self, launch)
 
 Supervisor.spawn = watched
-sys.exit(entry(["run", "-q"]))
+code = entry(["run", "-q"])
+print(*sys.modules)
+sys.exit(code)
 """
 #: What is imported while units run, or only where something needs it.
 LATER = {
@@ -53,6 +55,12 @@ LATER = {
     ),
     *("annotated_types", "pydantic"),
     *("email", "importlib.metadata", "jinja2", "multiprocessing", "psutil", "zipfile"),
+}
+#: What a group that is judged in the runner never needs.
+NEVER = {
+    *("multiprocessing", "pickle", "importlib.metadata", "jinja2", "zipfile", "zoneinfo"),
+    *("annotated_types", "pydantic", "pydantic_core", "pydantic_core.core_schema"),
+    *("typing_extensions", "decimal", "fractions", "statistics"),
 }
 
 
@@ -101,9 +109,11 @@ def test_a_unit_starts_before_what_only_the_end_needs_is_imported(tmp_path: Path
         text=True,
         check=True,
     )
-    imported = set(done.stdout.splitlines()[0].split())
-    assert "testrium.run.units" in imported
-    assert not imported & LATER
+    first, *_, last = (set(line.split()) for line in done.stdout.splitlines())
+    assert "testrium.run.units" in first
+    assert not first & LATER
+    assert "testrium.verify.judge" in last
+    assert not last & NEVER
 
 
 @pytest.mark.parametrize("module", [evidence, results])
