@@ -441,12 +441,12 @@ def _read_log(path: Path, unit: str, stream: str, encoding: str) -> StoredLog:
         return StoredLog(unit, stream, size, pieces, encoding)
 
 
-#: The name of the folder of a repeat: that of the first one, and its number.
-_REPEAT = re.compile(r"(.*)\+([0-9]+)")
+#: The name of a result's folder: that of the first one, the number of a repeat, that of a try.
+_REPEAT = re.compile(r"(.*?)(?:\+([0-9]+))?(?:~try([0-9]+))?")
 
 
 def earlier_runs(run_folder: Path, database: Path) -> Iterator[EarlierRun]:
-    """The keys that the same group, in the same mode, had before: in kept runs and earlier repeats.
+    """The keys that the same group, in the same mode, had before: in kept runs, repeats and tries.
 
     `run_folder` is `<state>/runs/<run>`, `database` the group's store in it. Stores that are
     missing or cannot be read are passed over: they only make the answer poorer.
@@ -475,20 +475,21 @@ def _earlier_run(connection: sqlite3.Connection) -> EarlierRun:
 
 
 def _earlier_stores(run_folder: Path, database: Path) -> Iterator[Path]:
-    own_name, own_number = _first_and_number(database.parent.name)
+    own_name, own_place = _first_and_place(database.parent.name)
     around = database.parent.parent.relative_to(run_folder)
     for run in list_runs(run_folder.parent.parent):
         for store in sorted((run / around).glob(f"*/{database.name}")):
-            name, number = _first_and_number(store.parent.name)
-            if name == own_name and (run != run_folder or number < own_number):
+            name, place = _first_and_place(store.parent.name)
+            if name == own_name and (run != run_folder or place < own_place):
                 yield store
         if run == run_folder:
             break
 
 
-def _first_and_number(name: str) -> tuple[str, int]:
+def _first_and_place(name: str) -> tuple[str, tuple[int, int]]:
+    """The folder of a result's first run, and which repeat and try it is."""
     match = _REPEAT.fullmatch(name)
-    return (match[1], int(match[2])) if match else (name, 0)
+    return (match[1], (int(match[2] or 0), int(match[3] or 1))) if match else (name, (0, 1))
 
 
 def stored_ports(database: Path) -> Mapping[str, Mapping[str, int]]:
