@@ -13,7 +13,7 @@ from testrium.declared.groups import Scenario
 from testrium.errors import ExitCode, InfraError, NoGroupsError, TestriumError, UsageError
 from testrium.history import database
 from testrium.history.rows import revision_of
-from testrium.judging.group import judged, quarantined
+from testrium.judging.group import after_tries, judged, quarantined
 from testrium.load.project import (
     find_project,
     given_properties,
@@ -33,7 +33,7 @@ from testrium.retention import record_run
 from testrium.session import DATABASE, load
 from testrium.system.files import regular_text
 from testrium.variables import env_names
-from testrium.words import BAD_VERDICTS, Verdict
+from testrium.words import BAD_VERDICTS, Code, Verdict
 
 
 def verify_again(
@@ -78,7 +78,8 @@ def verify_again(
                 strict=_was_strict(old.run_dir / FILE),
             )
             result = judged(scenario, old.run_dir / DATABASE, stored.folder, anew=True)
-        result = result._replace(duration_s=old.duration_s, run_dir=old.run_dir, tries=old.tries)
+        result = result._replace(duration_s=old.duration_s, run_dir=old.run_dir)
+        result = after_tries(result, old.tries, fails=_was_failed_as_flaky(old))
         results.append(quarantined(result, find_project(cwd).quarantine))
     verdicts = [result.verdict for result in results]
     if not finished:  # what else it would have run is unknown
@@ -122,6 +123,11 @@ def _unfinished(folder: Path) -> RunResult:
         groups=tuple(groups),
         folder=folder,
     )
+
+
+def _was_failed_as_flaky(old: GroupResult) -> bool:
+    """Whether the run was started with --fail-on-flaky, as far as that matters."""
+    return any(finding.code is Code.FLAKY for finding in old.judgement.findings)
 
 
 def _was_strict(scenario_file: Path) -> bool:

@@ -140,17 +140,24 @@ def failed_runner(scenario: Scenario, error: InfraError) -> Judgement:
 def tried_again(
     result: GroupResult, tries: Sequence[GroupResult], *, fails: bool = False
 ) -> GroupResult:
-    """The last of several tries, with what is to be said of those before it: none has passed.
-
-    Where it passed it is `flaky`: a note, or with `fails` a finding.
-    """
+    """The last of several tries, with what is to be said of those before it: none has passed."""
     roots = [next(iter(one.judgement.findings), None) for one in tries]
     earlier = tuple(
         FailedTry(one.verdict, one.duration_s, one.run_dir, root)
         for one, root in zip(tries, roots, strict=True)
     )
+    return after_tries(result, earlier, fails=fails)
+
+
+def after_tries(
+    result: GroupResult, earlier: tuple[FailedTry, ...], *, fails: bool = False
+) -> GroupResult:
+    """A result before which others of the same failed.
+
+    Where it passed it is `flaky`: a note, or with `fails` a finding.
+    """
     result = result._replace(tries=earlier)
-    if result.verdict is not Verdict.PASS:
+    if result.verdict is not Verdict.PASS or not earlier:
         return result
     first = earlier[0].finding
     why = f": {first.code} at {first.where}: {first.message}" if first else ""
