@@ -17,7 +17,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,10 +27,8 @@ from typing import Any, Final, TypedDict, TypeVar, Unpack, get_args
 from testrium.declared.groups import Scenario
 from testrium.errors import ExitCode, InfraError, Problem, UsageError
 from testrium.evidence import CheckResult, End, Event, Finding, TestResult, UnitState
-from testrium.phrases import did_you_mean
 from testrium.plan.scenarios import shard_of
 from testrium.plan.selection import ResultKey, Selection
-from testrium.probe.environment import UPDATE_GOLDEN
 from testrium.results import (
     EXIT_CODES,
     Awaited,
@@ -45,8 +43,7 @@ from testrium.results import (
 from testrium.retention import Keep
 from testrium.run.schedule import usable_cores
 from testrium.run.services import HeldGroup
-from testrium.run.supervisor.client import Supervisor
-from testrium.session import DATABASE, Elsewhere, Request, Session
+from testrium.session import DATABASE, Elsewhere, RecordedGroup, Request, Session
 from testrium.session import run as run_session
 from testrium.words import GOOD_VERDICTS, Place, Verdict
 
@@ -137,6 +134,9 @@ class SilentObserver:
 
     def group_started(self, scenario: Scenario, run_dir: Path) -> None:
         """A group begins. A skipped group does not begin."""
+
+    def group_placed(self, scenario: Scenario, host: str) -> None:
+        """A group that has begun runs on this machine of a cluster; again where one was lost."""
 
     def unit_changed(self, scenario: Scenario, unit: str, state: UnitState) -> None:
         """A unit is in another state."""
@@ -454,6 +454,8 @@ class OpenRun:
         self._results: list[GroupResult] = []
         self._over: RunResult | None = None
         self._broken_by = ""
+        self._discarded = False
+        self._recording: set[asyncio.Task[RecordedGroup]] = set()
         self._thread = threading.Thread(target=self._live, name="testrium", daemon=True)
         self._thread.start()
         self._waited(self._begun)
@@ -461,6 +463,10 @@ class OpenRun:
     def run(self, scenario: Scenario) -> JudgedGroup:
         """Run one scenario. Ctrl-C stops it first, and is raised then. Raises InfraError."""
         return JudgedGroup(self._waited(self._submitted(scenario, None)))
+
+    def record(self, scenario: Scenario) -> RecordedGroup:
+        """Run one scenario that is judged elsewhere. Raises MissingHostError."""
+        return self._waited(self._in_loop(self._recorded(scenario)))
 
     @contextmanager
     def held(
@@ -500,6 +506,14 @@ class OpenRun:
         """Ask the groups that are running to end; from any thread."""
         self._loop.call_soon_threadsafe(self._interrupt.ask)
 
+    def discard(self) -> None:
+        """End what is running at once, and what all groups share; no report is written."""
+        self._discarded = True
+        for _ in range(2):  # the second time it is not polite
+            self.interrupt()
+        self._loop.call_soon_threadsafe(self._closing.set)
+        self._thread.join()
+
     def close(self) -> Run:
         """Stop what all groups share; the report and the history are written. Raises InfraError."""
         self._loop.call_soon_threadsafe(self._closing.set)
@@ -509,7 +523,18 @@ class OpenRun:
         return Run(self._over)
 
     def _submitted(self, scenario: Scenario, hold: HeldUnits | None) -> Future[GroupResult]:
-        return asyncio.run_coroutine_threadsafe(self._one(scenario, hold), self._loop)
+        return self._in_loop(self._one(scenario, hold))
+
+    def _in_loop(self, work: Coroutine[Any, Any, _T]) -> Future[_T]:
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    async def _recorded(self, scenario: Scenario) -> RecordedGroup:
+        recording = asyncio.create_task(
+            self._session.record_one(self._in_folder_of_its_own(scenario))
+        )
+        self._recording.add(recording)
+        recording.add_done_callback(self._recording.discard)
+        return await asyncio.shield(recording)
 
     async def _one(self, scenario: Scenario, hold: HeldUnits | None) -> GroupResult:
         result = await self._session.run_one(self._in_folder_of_its_own(scenario), hold)
@@ -536,6 +561,7 @@ class OpenRun:
 
     async def _main(self) -> None:
         from testrium.load.project import find_project
+        from testrium.run.supervisor.client import Supervisor
 
         self._loop, self._closing = asyncio.get_running_loop(), asyncio.Event()
         self._folders: set[str] = set()
@@ -546,7 +572,12 @@ class OpenRun:
             async with session.opened() as self._interrupt:
                 self._begun.set_result(None)
                 await self._closing.wait()
-            self._over = await session.recorded(self._results)
+                while self._recording:
+                    await asyncio.wait(self._recording)
+            if self._discarded:
+                await session.ended_unjudged()
+            else:
+                self._over = await session.recorded(self._results)
 
     def _waited(self, future: Future[_T]) -> _T:
         """The result of something that happens in the run's thread; Ctrl-C ends it early."""
@@ -652,6 +683,8 @@ def _failed(cwd: Path) -> frozenset[ResultKey]:
 
 def _check_names(options: Options) -> None:
     """Raise UsageError where an option does not exist."""
+    from testrium.phrases import did_you_mean
+
     for name in options.keys() - Options.__annotations__.keys():
         hint = did_you_mean(name, Options.__annotations__)
         raise UsageError(f"api.run has no option {name!r}{hint}")
@@ -704,6 +737,8 @@ def _handlers_restored() -> Iterator[None]:
 @contextmanager
 def _golden_updated(asked: Request) -> Iterator[None]:
     """Let the checks that test functions make rewrite their references too."""
+    from testrium.probe.environment import UPDATE_GOLDEN
+
     if not asked.update_golden or UPDATE_GOLDEN in os.environ:
         yield
         return

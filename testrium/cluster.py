@@ -1,14 +1,16 @@
 """Groups as tasks of a Dask cluster: `testrium run --on tcp://SCHEDULER:8786`.
 
 Dask decides which worker runs which group, moves what tasks need, and notices lost workers. A group
-goes there with its folder, as an archive that each worker gets once; what its run has recorded
-comes back in chunks, and is judged at home. On a worker all groups of one run share a `testrium`
-run in a temporary folder, so fixtures and the supervisor are started once.
+goes there with its folder, as an archive that each worker gets once, and what all groups of the
+project need goes as another one; what its run has recorded comes back in chunks, and is judged at
+home. On a worker all groups of one run share a `testrium` run in a temporary folder, so that
+fixtures and the supervisor are started once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import importlib.metadata
 import io
 import os
@@ -18,21 +20,25 @@ import socket
 import tempfile
 import threading
 import time
+import warnings
 import zipfile
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from testrium import api
-from testrium.declared.groups import HOST_REQUIREMENT, Scenario, UnitHost
-from testrium.errors import InfraError, MissingHostError, UsageError
+from testrium.declared.groups import Scenario, UnitHost
+from testrium.errors import InfraError, MissingHostError, NotStartedError, UsageError
 from testrium.evidence import Finding
-from testrium.history.rows import machine_class
-from testrium.load.discover import NOT_SEARCHED
-from testrium.session import DATABASE, RanElsewhere
-from testrium.words import Code, Verdict
+from testrium.load.project import STATE_FOLDER
+from testrium.record.runs import end_lost_runs
+from testrium.session import RanElsewhere
+from testrium.system.files import lock
+from testrium.words import Code
 
 if TYPE_CHECKING:
     from testrium.api import OpenRun
@@ -41,7 +47,7 @@ if TYPE_CHECKING:
 
 #: Bytes that come back at a time.
 CHUNK: Final = 8_000_000
-#: An archive of fewer bytes comes back with the result: asking for it costs more.
+#: An archive of fewer bytes goes with the task and its result: asking for it costs more.
 SMALL: Final = 1_000_000
 #: Seconds for a scheduler to answer.
 CONNECT_S: Final = 10.0
@@ -62,7 +68,10 @@ class Host(NamedTuple):
 
 
 class RanThere(NamedTuple):
-    """What a worker has of one group: `archive` is a file there, of `size` bytes, or `data`."""
+    """What a worker has of one group: `archive` is a file there, of `size` bytes, or `data`.
+
+    `error` says what the runner there has failed in.
+    """
 
     host: Host
     worker: str
@@ -75,12 +84,34 @@ class RanThere(NamedTuple):
 
 
 class GroupTask(NamedTuple):
-    """One group to be run: the scenario, where its folder is in the files, and of which run."""
+    """One group to be run: the scenario, where its folder is in the files, and of which run.
+
+    `shared` names the content of the archive that goes with every group, `software` is what the
+    runner is made of: a worker may have joined that nobody has asked.
+    """
 
     run: str
     scenario: Scenario
     place: str
     root: str
+    shared: str
+    software: Software
+
+
+class Software(NamedTuple):
+    """What must be the same on all machines."""
+
+    testrium: str
+    python: str
+
+    def __str__(self) -> str:
+        return f"Testrium {self.testrium} and Python {self.python}"
+
+
+@cache
+def _software() -> Software:
+    version = importlib.metadata.version("testrium")
+    return Software(version, ".".join(platform.python_version_tuple()[:2]))
 
 
 # At home --------------------------------------------------------------------------------------
@@ -170,42 +201,49 @@ class Cluster:
         self._run = run
         self._root = project.file.parent if project.file else cwd
         self._shared = shared_files(project)
-        self._archives: dict[Path, Any] = {}
+        #: What was sent to workers, by the group's folder; None: what goes with every group.
+        self._archives: dict[Path | None, Any] = {}
+        self._expected: Counter[Path] = Counter()  # by the group's folder
+        self._went: set[Path] = set()
         self._starts: dict[str, list[str]] = {}
-        self._heard: dict[str, Callable[[], None]] = {}
+        self._heard: dict[str, Callable[[str], None]] = {}
         self._futures: dict[str, Any] = {}
+        self._withdrawn = asyncio.Event()
+        self._telling: set[asyncio.Future[None]] = set()
         self.slots = 0
 
     async def check(self) -> None:
         """Refuse workers of another version; count the groups that can run at once."""
-        ours = (importlib.metadata.version("testrium"), platform.python_version_tuple()[:2])
-        theirs = await self._client.run(importlib.metadata.version, "testrium", on_error="return")
-        pythons = await self._client.run(platform.python_version_tuple)
+        ours = _software()
+        theirs, pythons = await asyncio.gather(
+            self._client.run(importlib.metadata.version, "testrium", on_error="return"),
+            self._client.run(platform.python_version_tuple),
+        )
         if not theirs:
             raise InfraError(f"the scheduler at {self._address} has no workers")
         for worker, version in theirs.items():
-            python = tuple(pythons[worker][:2])
             if isinstance(version, Exception):
                 raise UsageError(f"{worker}: Testrium is not installed there")
-            if (version, python) != ours:
-                raise UsageError(
-                    f"{worker} has Testrium {version} and Python {'.'.join(python)}, here are"
-                    f" {ours[0]} and {'.'.join(ours[1])}: install the same there"
-                )
+            if (found := Software(version, ".".join(pythons[worker][:2]))) != ours:
+                raise UsageError(_differs(worker, found, ours))
         self.slots = sum((await self._client.nthreads()).values())
         self._client.subscribe_topic(_topic(self._run), self._hear)
 
+    def expect(self, scenarios: Iterable[Scenario]) -> None:
+        """Which of them will be run."""
+        self._expected.update(scenario.group.folder for scenario in scenarios)
+
     async def run(
-        self, scenario: Scenario, folder: Path, begun: Callable[[], None]
+        self, scenario: Scenario, folder: Path, begun: Callable[[str], None]
     ) -> RanElsewhere:
         """Run one group somewhere, and put what it recorded into `folder`.
 
         Args:
             scenario: what is run.
             folder: the folder of the group's run at home; must not exist yet.
-            begun: called once it has started on a worker.
+            begun: called with the host's name once it has started on a worker.
 
-        Raises InfraError: it could not be run; says why.
+        Raises InfraError: it could not be run; says why. NotStartedError: it was withdrawn.
         """
         await self._check_resources(scenario)
         key = f"{scenario.id}-{scenario.mode}-{scenario.repeat}-{os.urandom(4).hex()}"
@@ -218,9 +256,9 @@ class Cluster:
             self._futures.pop(key, None)
         if ran.missing is not None:
             raise MissingHostError(*ran.missing)
+        await self._fetch(ran, folder)
         if ran.error:
             raise InfraError(f"{ran.host.name}: {ran.error}")
-        await self._fetch(ran, folder)
         lost = self._starts.get(key, [])[:-1]
         return RanElsewhere(*ran.host, tuple(_note(scenario, worker) for worker in lost))
 
@@ -228,14 +266,19 @@ class Cluster:
         """Run a group, and once more if its worker is lost. Raises InfraError."""
         never_begun = 0
         while True:
-            place, files = await self._files(scenario)
+            place, files, shared = self._files(scenario)
             starts = len(self._starts.get(key, ()))
-            task = GroupTask(self._run, scenario, place, str(self._root))
+            if self._withdrawn.is_set():
+                raise InfraError(self._lost(key)) if starts else NotStartedError()
+            digest = "" if shared is None else shared.key
+            root = str(self._root)
+            task = GroupTask(self._run, scenario, place, root, digest, _software())
             try:
                 future = self._client.submit(
                     execute,
                     task,
                     files,
+                    shared,
                     key,
                     key=f"{key}-{starts}",
                     pure=False,
@@ -250,18 +293,33 @@ class Cluster:
                 reason: BaseException = error
             except Exception as error:  # noqa: BLE001 - of Dask, for workers and schedulers that went
                 reason = error
-            # With its worker the archive may be lost that Dask would need to run it elsewhere.
-            self._archives.pop(scenario.group.folder, None)
             now = len(self._starts.get(key, ()))
+            if self._withdrawn.is_set() and not now:
+                raise NotStartedError from reason
             never_begun += now == starts
             if self._client.status != "running" or max(now, never_begun) >= MOST_STARTS:
                 raise InfraError(self._lost(key)) from reason
 
+    def withdraw(self) -> None:
+        """Begin nothing more: what waits on workers for its turn is NotStarted."""
+        self._withdrawn.set()
+        waiting = [one for key, one in self._futures.items() if not self._starts.get(key)]
+        if waiting:
+            self._soon(self._client.cancel(waiting))
+
+    def _soon(self, telling: Any) -> None:
+        """Let Dask's client tell the scheduler something."""
+        task = asyncio.ensure_future(telling)
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
     async def end_with(self, interrupt: Interrupt) -> None:
-        """Once the user interrupts, ask all workers to end what they run for this run."""
-        await interrupt.asked.wait()
-        with suppress(Exception):  # what cannot be reached ends by itself
-            await self._client.run(interrupt_run, self._run)
+        """Each time the user interrupts, ask all workers to end what they run for this run."""
+        for asked in (interrupt.asked, interrupt.now):
+            await asked.wait()
+            self.withdraw()
+            with suppress(Exception):  # what cannot be reached ends by itself
+                await self._client.run(interrupt_run, self._run)
 
     async def beat(self) -> None:
         """Tell the workers again and again that this run is alive."""
@@ -290,31 +348,42 @@ class Cluster:
             listed = ", ".join(f"{name}={n:g}" for name, n in wanted.items())
             raise InfraError(f"no worker of {self._address} has the resources {listed}")
 
-    async def _files(self, scenario: Scenario) -> tuple[str, Any]:
-        """Where the group's folder is in the archive, and the archive, sent to workers once."""
+    def _files(self, scenario: Scenario) -> tuple[str, Any, Any]:
+        """Where the group's folder is in its archive, that, and the archive of what all share.
+
+        A worker gets each content once; the second is None where groups share nothing. The small
+        archive of a group that is run once goes with its task: one of its own costs Dask 10 ms.
+        """
         group = scenario.group.folder
         inside = group.is_relative_to(self._root)
         place = str(group.relative_to(self._root)) if inside else group.name
-        if group not in self._archives:
-            data = packed(group, place, self._shared)
-            self._archives[group] = await self._sent(data)
-        return place, self._archives[group]
+        if self._shared and None not in self._archives:
+            self._archives[None] = self._sent(packed(self._shared))
+        archive = self._archives.get(group)
+        if archive is None:
+            archive = packed(group_files(group, place))
+            if self._expected[group] != 1 or group in self._went or len(archive) >= SMALL:
+                archive = self._archives[group] = self._sent(archive)
+            self._went.add(group)
+        return place, archive, self._archives.get(None)
 
-    async def _sent(self, data: bytes) -> Any:
-        """Send an archive to a worker; to another one if that is lost meanwhile."""
-        tried = 0
-        while True:
-            tried += 1
-            try:
-                return await self._client.scatter(data, hash=True)
-            except Exception as error:  # of Dask, whose worker or scheduler does not answer
-                if tried == MOST_STARTS or self._client.status != "running":
-                    raise InfraError(self._gone()) from error
+    def _sent(self, data: bytes) -> Any:
+        """An archive as a task that comes to itself.
+
+        So Dask makes it again where its worker was lost. What is scattered would be lost with it.
+        """
+        key = f"testrium-archive-{hashlib.sha256(data).hexdigest()}"
+        with warnings.catch_warnings():  # Dask wants no more than 10 MB in a task
+            warnings.simplefilter("ignore")
+            # Before groups: those that wait for it are to be ready when a slot is free.
+            return self._client.submit(bytes, data, key=key, priority=1)
 
     async def _fetch(self, ran: RanThere, folder: Path) -> None:
-        """The archive of a run, chunk by chunk, unpacked into `folder`."""
+        """The archive of a run, chunk by chunk, unpacked into `folder`; none where it has none."""
+        if not ran.size:
+            return
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile() as file:
+        with tempfile.SpooledTemporaryFile(max_size=SMALL) as file:
             try:
                 file.write(ran.data)
                 for offset in range(len(ran.data), ran.size, CHUNK):
@@ -339,9 +408,9 @@ class Cluster:
         starts = self._starts.setdefault(key, [])
         starts.append(worker)
         if len(starts) > MOST_STARTS and key in self._futures:
-            self._futures[key].cancel()
-        elif (begun := self._heard.get(key)) is not None and len(starts) == 1:
-            begun()
+            self._soon(self._futures[key].cancel())
+        elif (begun := self._heard.get(key)) is not None:
+            begun(told["host"])
 
     def _gone(self) -> str:
         return f"the scheduler at {self._address} went away"
@@ -353,6 +422,10 @@ class Cluster:
         if not starts:
             return "no worker has started it"
         return f"the workers that ran it were lost: {', '.join(starts[:MOST_STARTS])}"
+
+
+def _differs(worker: str, theirs: Software, ours: Software) -> str:
+    return f"{worker} has {theirs}, here are {ours}: install the same there"
 
 
 def _note(scenario: Scenario, worker: str) -> Finding:
@@ -397,12 +470,16 @@ def shared_files(project: Project) -> dict[str, Path]:
     return files
 
 
-def packed(group: Path, place: str, shared: Mapping[str, Path]) -> bytes:
-    """A ZIP archive of the group's folder, as `place`, and of what goes with it.
+def group_files(group: Path, place: str) -> dict[str, Path]:
+    """What is in the group's folder, which is at `place`."""
+    return {f"{place}/{name}": path for name, path in _files_below(group)}
 
-    The same files give the same bytes, so they are sent once.
+
+def packed(files: Mapping[str, Path]) -> bytes:
+    """A ZIP archive of files, by their names in it.
+
+    The same files give the same bytes, so that they are sent once.
     """
-    files = {**shared, **{f"{place}/{name}": path for name, path in _files_below(group)}}
     memory = io.BytesIO()
     with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, path in sorted(files.items()):
@@ -414,6 +491,8 @@ def packed(group: Path, place: str, shared: Mapping[str, Path]) -> bytes:
 
 
 def _files_below(folder: Path) -> Iterator[tuple[str, Path]]:
+    from testrium.load.discover import NOT_SEARCHED
+
     for base, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name not in NOT_SEARCHED and name[:1] != "."]
         for name in names:
@@ -435,22 +514,46 @@ def unpacked(file: Any, folder: Path) -> None:
 # On a worker ----------------------------------------------------------------------------------
 
 
+#: In the folder of a run: locked by the worker that has made it, for as long as that lives.
+_LOCK: Final = ".worker"
+
+
 class _RunThere:
     """One run on this worker: a folder, and the run that its groups share."""
 
     def __init__(self, run: str) -> None:
         self.run = run
-        self.folder = Path(tempfile.mkdtemp(prefix=f"testrium-{run}-"))
+        self.folder, self._lock_file = _made_folder(run)
         self.heard = time.monotonic()
         self._open: OpenRun | None = None
+        self._over = False
         self._lock = threading.Lock()
+        self._removing = ThreadPoolExecutor(1, "testrium-removing")
 
     def opened(self) -> OpenRun:
-        """The run; it begins with the first group."""
+        """The run; it begins with the first group. Raises InfraError: it has ended."""
+        from testrium import api
+
         with self._lock:
+            if self._over:
+                raise InfraError("the run has ended on this worker")
             if self._open is None:
                 self._open = api.OpenRun(api.request((), cwd=self.folder))
             return self._open
+
+    def shared_folder(self, name: str, data: bytes) -> Path:
+        """The folder with the files that all groups share; unpacked once."""
+        folder = self.folder / name
+        with self._lock:
+            if not folder.exists():
+                unpacked(io.BytesIO(data), made := folder.with_suffix(".new"))
+                made.rename(folder)
+        return folder
+
+    def remove(self, folder: Path) -> None:
+        """Remove a folder beside the groups: a disk may take longer for it than for all else."""
+        with suppress(RuntimeError):  # the run has ended, and all of it is removed
+            self._removing.submit(shutil.rmtree, folder, ignore_errors=True)
 
     def interrupt(self) -> None:
         if self._open is not None:
@@ -459,10 +562,44 @@ class _RunThere:
     def close(self) -> None:
         """End it, and remove all that is there of it."""
         with self._lock:
+            self._over = True
             if self._open is not None:
                 with suppress(InfraError):
-                    self._open.close()
+                    self._open.discard()
+        self._removing.shutdown()
         shutil.rmtree(self.folder, ignore_errors=True)
+        os.close(self._lock_file)
+
+
+def _made_folder(run: str) -> tuple[Path, int]:
+    """A new folder for a run, and its lock; folders that dead workers have left are removed."""
+    temporary = Path(tempfile.gettempdir())
+    with _locked(temporary / f"testrium-workers-{os.getuid()}.lock"):
+        for left in temporary.glob(f"testrium-*/{_LOCK}"):
+            _sweep(left)
+        folder = Path(tempfile.mkdtemp(prefix=f"testrium-{run}-", dir=temporary))
+        file = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        lock(file, wait=False)
+    return folder, file
+
+
+def _sweep(left: Path) -> None:
+    """Remove the folder of this lock, and end what its run has left, where its worker is dead."""
+    with suppress(OSError):  # of another user, or its worker lives
+        file = os.open(left, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            lock(file, wait=False)
+            end_lost_runs(left.parent / STATE_FOLDER)
+            shutil.rmtree(left.parent, ignore_errors=True)
+        finally:
+            os.close(file)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("a", encoding="utf-8") as file:
+        lock(file.fileno(), wait=True)
+        yield
 
 
 _runs: dict[str, _RunThere] = {}
@@ -482,41 +619,58 @@ def _end_when_silent(there: _RunThere) -> None:
     """End a run whose runner is gone: it can no longer ask for it."""
     while _runs.get(there.run) is there:
         if time.monotonic() - there.heard > SILENCE_S:
-            there.interrupt()
             end_run(there.run)
         time.sleep(1)
 
 
-def execute(task: GroupTask, files: bytes, key: str) -> RanThere:
+def execute(task: GroupTask, files: bytes, shared: bytes | None, key: str) -> RanThere:
     """Run one group on this worker: the task."""
     from distributed import get_worker
 
+    from testrium.history.rows import machine_class
+
     worker = get_worker()
-    worker.log_event(_topic(task.run), {"key": key, "worker": worker.address})
     host = Host(socket.gethostname(), machine_class() or "")
+    if (found := _software()) != task.software:
+        error = _differs(worker.address, found, task.software)
+        return RanThere(host, worker.address, "", 0, error)
     there = _run_there(task.run)
     root = there.folder / os.urandom(6).hex()
     try:
         unpacked(io.BytesIO(files), root)
+        if shared is not None:
+            _link_lacking(there.shared_folder(task.shared, shared), root)
         scenario = _moved(task.scenario, root / task.place, task.root, str(root))
         with _host_shared(exclusive=scenario.group.exclusive):
-            judged = there.opened().run(scenario)
-        if judged.verdict is Verdict.SKIP:
-            return RanThere(host, worker.address, "", 0, missing=_missing_host(judged.reason))
-        if judged.run_dir is None or not (judged.run_dir / DATABASE).is_file():
-            return RanThere(host, worker.address, "", 0, judged.message)
+            run = there.opened()
+            told = {"key": key, "worker": worker.address, "host": host.name}
+            worker.log_event(_topic(task.run), told)
+            recorded = run.record(scenario)
+        error = str(recorded.error or "")
         archive = root.with_suffix(".zip")
-        size = _pack_run(judged.run_dir, archive)
-        shutil.rmtree(judged.run_dir, ignore_errors=True)
-        if size < SMALL:
-            data = archive.read_bytes()
-            archive.unlink()
-            return RanThere(host, worker.address, "", size, data=data)
-    except (InfraError, OSError) as error:
-        return RanThere(host, worker.address, "", 0, str(error))
+        size, data = _pack_run(recorded.folder, archive)
+        there.remove(recorded.folder)
+        return RanThere(host, worker.address, "" if data else str(archive), size, error, data=data)
+    except MissingHostError as missing:
+        reason = (missing.host, missing.reason)
+        return RanThere(host, worker.address, "", 0, missing=reason)
+    except (InfraError, OSError) as failure:
+        return RanThere(host, worker.address, "", 0, str(failure))
     finally:
-        shutil.rmtree(root, ignore_errors=True)
-    return RanThere(host, worker.address, str(archive), size)
+        there.remove(root)
+
+
+def _link_lacking(shared: Path, root: Path) -> None:
+    """Let `root` have all that `shared` has, without a copy: links, and folders around the group's.
+
+    At home too all groups see the same files.
+    """
+    for entry in os.scandir(shared):
+        there = root / entry.name
+        if not there.exists():
+            there.symlink_to(entry.path)
+        elif entry.is_dir() and there.is_dir():
+            _link_lacking(Path(entry.path), there)
 
 
 def _moved(scenario: Scenario, folder: Path, old: str, new: str) -> Scenario:
@@ -539,12 +693,6 @@ def _moved_host(host: UnitHost, old: str, new: str) -> UnitHost:
     return replace(host, folder=Path(new, host.folder.relative_to(old)))
 
 
-def _missing_host(reason: str) -> tuple[str, str]:
-    """The name of a host, and why it is not reached, from the reason of a skipped group."""
-    name, _, why = reason.partition(f"requires {HOST_REQUIREMENT}")[2].partition(": ")
-    return name, why
-
-
 @contextmanager
 def _host_shared(*, exclusive: bool) -> Iterator[None]:
     """Hold the machine for one group alone, or with others that need not be alone."""
@@ -556,17 +704,24 @@ def _host_shared(*, exclusive: bool) -> Iterator[None]:
         yield
 
 
-def _pack_run(folder: Path, archive: Path) -> int:
+def _pack_run(folder: Path, archive: Path) -> tuple[int, bytes]:
+    """The archive of a group's run: its size, and all of it where it is small, else as a file."""
+    paths = [
+        path
+        for base, _, names in os.walk(folder)
+        for path in (Path(base, name) for name in names)
+        if path.is_file() and not path.is_symlink()
+    ]
+    small = sum(path.stat().st_size for path in paths) < SMALL
+    target: Any = io.BytesIO() if small else archive
     compression = zipfile.ZIP_DEFLATED
     with zipfile.ZipFile(
-        archive, "w", compression, compresslevel=1, strict_timestamps=False
+        target, "w", compression, compresslevel=1, strict_timestamps=False
     ) as packing:
-        for base, _, names in os.walk(folder):
-            for name in names:
-                path = Path(base, name)
-                if path.is_file() and not path.is_symlink():
-                    packing.write(path, str(path.relative_to(folder)))
-    return archive.stat().st_size
+        for path in paths:
+            packing.write(path, str(path.relative_to(folder)))
+    data = target.getvalue() if small else b""
+    return len(data) or archive.stat().st_size, data
 
 
 def read_chunk(archive: str, offset: int) -> bytes:

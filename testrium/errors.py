@@ -65,6 +65,10 @@ class NoGroupsError(TestriumError):
     exit_code = ExitCode.NO_GROUPS
 
 
+class NotStartedError(TestriumError):
+    """A group that waited for its turn elsewhere has not begun: the run ends before."""
+
+
 class SkipTest(BaseException):
     """A test function asks not to be judged; no `except Exception` of a test swallows it."""
 

@@ -18,7 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from testrium.declared.groups import Group, Scenario
-from testrium.errors import ExitCode, InfraError, MissingHostError, NoGroupsError, UsageError
+from testrium.errors import (
+    ExitCode,
+    InfraError,
+    MissingHostError,
+    NoGroupsError,
+    NotStartedError,
+    UsageError,
+)
 from testrium.phrases import plural
 from testrium.record.runs import new_run_id
 from testrium.results import EXIT_CODES, GroupResult, Observer, RunOrigin, RunResult, run_verdict
@@ -56,13 +63,20 @@ _SIGNALS = {
 
 
 class Workers(Protocol):
-    """Other machines, while a run has them: `slots` groups run there at once."""
+    """Other machines, while a run has them: `slots` groups run there at once.
+
+    As many more may wait there for their turn, until they are withdrawn.
+    """
 
     slots: int
 
+    def expect(self, scenarios: Iterable[Scenario]) -> None: ...
+
     async def run(
-        self, scenario: Scenario, folder: Path, begun: Callable[[], None]
+        self, scenario: Scenario, folder: Path, begun: Callable[[str], None]
     ) -> RanElsewhere: ...
+
+    def withdraw(self) -> None: ...
 
     async def end_with(self, interrupt: Interrupt) -> None: ...
 
@@ -81,6 +95,13 @@ class RanElsewhere(NamedTuple):
     host: str
     machine: str
     notes: tuple[Finding, ...] = ()
+
+
+class RecordedGroup(NamedTuple):
+    """The folder of a group that was run and not judged; `error`: what the runner failed in."""
+
+    folder: Path
+    error: InfraError | None = None
 
 
 class Request(NamedTuple):
@@ -116,7 +137,7 @@ class Request(NamedTuple):
     taps: tuple[str, ...] = ()
     keep: Keep = "all"
     retries: int = 0
-    debug: bool = False  # without deadlines
+    debug: bool = False  # there are no deadlines
     fail_on_flaky: bool = False
     shard: Shard | None = None
     hold_failures: Callable[[HeldGroup, asyncio.Event], Awaitable[None]] | None = None
@@ -176,7 +197,7 @@ def _in_shard(
 
 
 def _tapped(scenarios: tuple[Scenario, ...], links: tuple[str, ...]) -> tuple[Scenario, ...]:
-    """The scenarios, with all messages of these links kept. Raises UsageError: no group has one."""
+    """The scenarios, with all messages of these links kept. Raises UsageError: nobody has one."""
     from dataclasses import replace
 
     from testrium.declared.taps import Tap
@@ -409,17 +430,20 @@ class Session:
         forgotten = 0
         for planned in rounds(scenarios, self._request.rounds):
             self._request.observer.run_started(self.id, planned)
-            done = await run_scheduled(
+            if self._cluster is not None:
+                self._cluster.expect(planned)
+            ended = await run_scheduled(
                 planned,
-                self.run_one,
+                self._run_unless_withdrawn,
                 jobs=self._slots(),
                 apart=self._cluster is not None,
                 stop=self._is_over,
                 sequence=self._in_sequence(planned),
             )
+            done = [result for result in ended if result is not None]
             results += done
             if self._request.rounds is None and (old := len(results) - MOST_RESULTS) > 0:
-                del results[:old]  # they have passed: otherwise this round was the last
+                del results[:old]  # they have passed: else there was no other round
                 forgotten += old
             if self._signal is None and (left := len(planned) - len(done)):
                 failed = sum(result.verdict in BAD_VERDICTS for result in results)
@@ -427,24 +451,39 @@ class Session:
                     f"stopped after {plural(failed, 'failure')}:"
                     f" {plural(left, 'more result')} {'was' if left == 1 else 'were'} not started"
                 )
-            ended = {result.verdict for result in done}
-            if self._signal or ended.intersection(BAD_VERDICTS) or ended == {Verdict.SKIP}:
+            verdicts = {result.verdict for result in done}
+            if self._signal or verdicts.intersection(BAD_VERDICTS) or verdicts == {Verdict.SKIP}:
                 break
         if forgotten:
             self._request.observer.notice(f"{forgotten} more results passed, and are not reported")
         return sorted(results, key=lambda one: (one.scenario.group.order, one.scenario.group.id))
 
-    def _slots(self) -> int:
-        """How many groups may run at once."""
-        jobs = self._request.jobs
-        return jobs if self._cluster is None else min(jobs, self._cluster.slots)
+    async def _run_unless_withdrawn(self, scenario: Scenario) -> GroupResult | None:
+        """The result; None where it waited on a cluster until nothing more was to start."""
+        try:
+            return await self.run_one(scenario)
+        except NotStartedError:
+            return None
 
-    def _is_over(self, results: list[GroupResult]) -> bool:
+    def _slots(self) -> int:
+        """How many groups may be under way at once.
+
+        On a cluster as many as can run there have their files there already, and wait: else its
+        slots would be idle while a result comes back and is judged.
+        """
+        jobs = self._request.jobs
+        if self._cluster is None or jobs <= self._cluster.slots:
+            return jobs
+        return min(jobs, 2 * self._cluster.slots)
+
+    def _is_over(self, results: list[GroupResult | None]) -> bool:
         """Whether nothing more may start."""
         limit = self._request.max_failures
-        return self._signal is not None or (
-            limit is not None and sum(result.verdict in BAD_VERDICTS for result in results) >= limit
-        )
+        failed = sum(one is not None and one.verdict in BAD_VERDICTS for one in results)
+        over = self._signal is not None or (limit is not None and failed >= limit)
+        if over and self._cluster is not None:
+            self._cluster.withdraw()
+        return over
 
     def _in_sequence(self, scenarios: tuple[Scenario, ...]) -> tuple[Scenario, ...]:
         """The scenarios in the order in which they start."""
@@ -517,7 +556,8 @@ class Session:
                 if self._cluster is not None:
                     result = await self._run_elsewhere(scenario, self._cluster)
                 else:
-                    result = await self._run_group(scenario, hold)
+                    database = await self._run_group(scenario, hold)
+                    result = await self._judge.judge(scenario, database, self.folder)
             except MissingHostError as error:
                 return self._skipped(scenario, error)
             except InfraError as error:
@@ -554,8 +594,24 @@ class Session:
             f" {self._request.retries + 1}"
         )
 
-    async def _run_group(self, scenario: Scenario, hold: Hold | None) -> GroupResult:
-        """The phases of one group's run, and its judgement."""
+    async def record_one(self, scenario: Scenario) -> RecordedGroup:
+        """Run one scenario that is judged elsewhere. Raises MissingHostError."""
+        folder = self.folder / scenario.folder_name
+        try:
+            await self._run_group(scenario, None)
+        except MissingHostError:
+            raise
+        except InfraError as error:
+            return RecordedGroup(folder, error)
+        return RecordedGroup(folder)
+
+    async def ended_unjudged(self) -> None:
+        """End the run, whose groups are judged elsewhere: there is no report."""
+        self._progress.close()
+        await self._supervisor.close()
+
+    async def _run_group(self, scenario: Scenario, hold: Hold | None) -> Path:
+        """The phases of one group's run; the file that has recorded it."""
         from testrium.run.group import open_group
 
         def expectations() -> Expectations:
@@ -570,14 +626,20 @@ class Session:
             await group.stop()
             await self._check(scenario, group)
             await group.conclude(await self._results_so_far(scenario, group))
-        return await self._judge.judge(scenario, group.database, self.folder)
+        return group.database
 
     async def _run_elsewhere(self, scenario: Scenario, cluster: Workers) -> GroupResult:
         """Run a group on the cluster; what it has recorded is judged here."""
         folder = self.folder / scenario.folder_name
 
-        def begun() -> None:
-            self._request.observer.group_started(scenario, folder)
+        started = False
+
+        def begun(host: str) -> None:
+            nonlocal started
+            if not started:
+                self._request.observer.group_started(scenario, folder)
+            started = True
+            self._request.observer.group_placed(scenario, host)
 
         host, machine, notes = await cluster.run(scenario, folder, begun)
         result = await self._judge.judge(scenario, folder / DATABASE, self.folder)
@@ -733,7 +795,7 @@ def _prepare(
     def prepare() -> Revision | None:
         import testrium.verify.expectations  # the first: it is asked once there is an event
 
-        sys.setswitchinterval(usual_s / 10)  # the loop continues beside it
+        sys.setswitchinterval(usual_s / 10)  # the loop goes on beside it
         import testrium.history.database
         import testrium.judging.group
         import testrium.report.group_text
@@ -757,6 +819,6 @@ def _prepare(
             return prepare()
 
     preparing = asyncio.create_task(prepare_in_time())
-    # Seen: where the run itself breaks down, nothing waits for it.
+    # Seen: where the run itself breaks down, nobody waits for it.
     preparing.add_done_callback(lambda done: done.cancelled() or done.exception())
     return preparing

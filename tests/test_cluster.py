@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -12,16 +13,23 @@ import sys
 import textwrap
 import time
 import zipfile
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+import testrium.cluster as cluster_module
+from testrium import api
+from testrium.api import SilentObserver
 from testrium.cluster import Cluster, Host, RanThere, shared_files
 from testrium.declared.groups import Group, Scenario
-from testrium.errors import InfraError, UsageError
+from testrium.errors import InfraError, NotStartedError, UsageError
 from testrium.load.project import Project
+from testrium.run.services import Interrupt
+from testrium.session import RanElsewhere
 
 pytest.importorskip("distributed")
 
@@ -30,6 +38,11 @@ CODE = """
 
     def works():
         testrium.unit().probe("done", host=os.uname().nodename)
+
+    def reads_what_all_share():
+        assert open("../schemas/order.json").read() == "{}"
+        assert not os.path.exists("../fails")
+        works()
 
     def kills_its_worker():
         here = psutil.Process()
@@ -73,7 +86,10 @@ def finished(process: subprocess.Popen[str], folder: Path) -> tuple[int, dict[st
 
 
 def test_groups_run_on_workers_and_are_judged_at_home(tmp_path: Path) -> None:
-    group(tmp_path, "passes")
+    (tmp_path / "testrium.toml").write_text('[cluster]\nfiles = ["schemas"]\n')
+    (tmp_path / "schemas").mkdir()
+    (tmp_path / "schemas/order.json").write_text("{}")
+    group(tmp_path, "passes", "reads_what_all_share")
     group(tmp_path, "fails", configs="", tables="[[checks]]\nname = 'c'\nvalue = '1'\nequals = '2'")
     mark = f"[env]\nMARK = '{tmp_path}/KILLS'\nKILLS = '{{}}'"
     group(tmp_path, "loses_a_worker", "kills_its_worker", tables=mark.format(1))
@@ -155,20 +171,25 @@ def test_what_needs_units_on_this_machine_is_refused(tmp_path: Path, option: str
 
 
 class ForgetfulClient:
-    """Dask's client where workers are lost while an archive is sent, or before a task begins."""
+    """Dask's client where workers are lost before a task begins."""
 
-    def __init__(self, sends_lost: int, tasks_lost: int, status: str = "running") -> None:
-        self.sends_lost, self.tasks_lost, self.status = sends_lost, tasks_lost, status
+    def __init__(self, tasks_lost: int, status: str = "running") -> None:
+        self.tasks_lost, self.status = tasks_lost, status
+        self.sent: list[bytes] = []
+        self.hangs = False
 
-    async def scatter(self, data: bytes, *, hash: bool) -> bytes:  # noqa: A002 - Dask's name
-        self.sends_lost -= 1
-        if self.sends_lost >= 0:
-            raise OSError("the worker has hung up")
-        assert hash
-        return data
+    async def cancel(self, futures: list[asyncio.Future[RanThere]]) -> None:
+        for future in futures:
+            future.cancel()
 
-    def submit(self, *_: Any, **__: Any) -> asyncio.Future[RanThere]:
+    def submit(self, *what: Any, key: str, **_: Any) -> asyncio.Future[RanThere]:
         future = asyncio.get_running_loop().create_future()
+        if what[0] is bytes:
+            self.sent.append(what[1])
+            future.key = key  # type: ignore[attr-defined]
+            return future
+        if self.hangs:
+            return future
         self.tasks_lost -= 1
         if self.tasks_lost >= 0:
             future.cancel()
@@ -181,31 +202,159 @@ class ForgetfulClient:
 
 
 @pytest.mark.parametrize(
-    ("sends_lost", "tasks_lost", "status", "told"),
+    ("tasks_lost", "status", "told"),
     [
-        (0, 0, "running", ""),
-        (1, 0, "running", ""),
-        (0, 1, "running", ""),
-        (2, 0, "running", "the scheduler at tcp://s went away"),
-        (0, 2, "running", "no worker has started it"),
-        (1, 0, "closed", "the scheduler at tcp://s went away"),
-        (0, 1, "closed", "the scheduler at tcp://s went away"),
+        (0, "running", ""),
+        (1, "running", ""),
+        (2, "running", "no worker has started it"),
+        (1, "closed", "the scheduler at tcp://s went away"),
     ],
 )
 def test_what_is_lost_before_a_group_begins_is_sent_once_more(
-    tmp_path: Path, sends_lost: int, tasks_lost: int, status: str, told: str
+    tmp_path: Path, tasks_lost: int, status: str, told: str
 ) -> None:
     group(tmp_path, "shop")
     scenario = Scenario("shop", Group("shop", tmp_path / "shop", ()), ())
-    client = ForgetfulClient(sends_lost, tasks_lost, status)
+    client = ForgetfulClient(tasks_lost, status)
     cluster = Cluster(client, "tcp://s", "run-1", Project(tmp_path / ".testrium"), tmp_path)
-    running = cluster.run(scenario, tmp_path / "run" / "shop", lambda: None)
+    running = cluster.run(scenario, tmp_path / "run" / "shop", lambda _: None)
     if told:
         with pytest.raises(InfraError, match=told):
             asyncio.run(running)
     else:
         assert asyncio.run(running)[0] == "far"
+        assert len(client.sent) == 1
         assert (tmp_path / "run" / "shop" / "Data.db").read_bytes() == b"stored"
+
+
+def names_in(archive: bytes) -> set[str]:
+    with zipfile.ZipFile(io.BytesIO(archive)) as files:
+        return set(files.namelist())
+
+
+def test_what_all_groups_share_and_a_group_that_is_repeated_are_sent_once(tmp_path: Path) -> None:
+    for name in ("shop", "bank"):
+        group(tmp_path, name)
+    for name in ("testrium.toml", "schemas/order.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    shop, bank = (
+        Scenario(name, Group(name, tmp_path / name, ()), (), folder_name=name)
+        for name in ("shop", "bank")
+    )
+    again = shop._replace(repeat=1, folder_name="shop~1")
+    client = ForgetfulClient(0)
+    project = Project(
+        tmp_path / ".testrium", file=tmp_path / "testrium.toml", cluster_files=("schemas",)
+    )
+    cluster = Cluster(client, "tcp://s", "run-1", project, tmp_path)
+
+    async def run() -> None:
+        cluster.expect((shop, bank, again))
+        for one in (shop, bank, again):
+            await cluster.run(one, tmp_path / "run" / one.folder_name, lambda _: None)
+
+    asyncio.run(run())
+    own = {"config.toml", "units/a.toml", "case.py"}
+    assert list(map(names_in, client.sent)) == [
+        {"testrium.toml", "schemas/order.json"},
+        {f"shop/{name}" for name in own},
+    ]
+
+
+def test_what_waits_for_its_turn_on_a_worker_is_withdrawn(tmp_path: Path) -> None:
+    group(tmp_path, "shop")
+    scenario = Scenario("shop", Group("shop", tmp_path / "shop", ()), ())
+    client = ForgetfulClient(0)
+    client.hangs = True
+    cluster = Cluster(client, "tcp://s", "run-1", Project(tmp_path / ".testrium"), tmp_path)
+
+    async def run() -> None:
+        running = asyncio.create_task(cluster.run(scenario, tmp_path / "run", lambda _: None))
+        await asyncio.sleep(0)
+        cluster.withdraw()
+        with pytest.raises(NotStartedError):
+            await running
+
+    asyncio.run(run())
+
+
+class OneSlot:
+    """A cluster where the first group is in error and what waits behind it is never begun."""
+
+    slots = 1
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.over = asyncio.Event()
+
+    @asynccontextmanager
+    async def opened(self, run: str, project: Project, cwd: Path) -> AsyncIterator[OneSlot]:
+        yield self
+
+    def expect(self, scenarios: Iterable[Scenario]) -> None: ...
+
+    async def run(
+        self, scenario: Scenario, folder: Path, begun: Callable[[str], None]
+    ) -> RanElsewhere:
+        self.asked.append(scenario.id)
+        if len(self.asked) > 1:
+            await self.over.wait()
+            raise NotStartedError
+        raise InfraError("a disk is full")
+
+    def withdraw(self) -> None:
+        self.over.set()
+
+    async def end_with(self, interrupt: Interrupt) -> None:
+        await interrupt.asked.wait()
+
+
+def test_groups_wait_where_they_will_run_and_are_not_started_after_the_last_failure(
+    tmp_path: Path,
+) -> None:
+    for name in ("one", "three", "two"):
+        group(tmp_path, name)
+    cluster = OneSlot()
+    told: list[str] = []
+
+    class Notices(SilentObserver):
+        def notice(self, text: object) -> None:
+            told.append(str(text))
+
+    run = api.run(cwd=tmp_path, on=cluster, max_failures=1, observer=Notices())
+    assert [one.id for one in run.groups] == ["one"]
+    assert cluster.asked == ["one", "three"]
+    assert told == ["stopped after 1 failure: 2 more results were not started"]
+
+
+def test_a_group_sees_what_all_share_beside_its_own_files(tmp_path: Path) -> None:
+    shared, root = tmp_path / "shared", tmp_path / "root"
+    for path in (shared / "lib/a.py", shared / "shop/data/x", shared / "shop/config.toml"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("shared")
+    (root / "shop").mkdir(parents=True)
+    (root / "shop/config.toml").write_text("own")
+    cluster_module._link_lacking(shared, root)
+    assert (root / "lib/a.py").read_text() == (root / "shop/data/x").read_text() == "shared"
+    assert (root / "shop/config.toml").read_text() == "own"
+
+
+def test_folders_of_dead_workers_are_removed_and_others_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    dead, lock = cluster_module._made_folder("run-1")
+    os.close(lock)
+    other = tmp_path / "testrium-of-somebody-else"
+    other.mkdir()
+    alive, lock = cluster_module._made_folder("run-2")
+    _, third = cluster_module._made_folder("run-2")
+    assert not dead.exists()
+    assert alive.exists()
+    assert other.exists()
+    os.close(lock)
+    os.close(third)
 
 
 def test_what_goes_with_groups_is_found_below_the_project(tmp_path: Path) -> None:

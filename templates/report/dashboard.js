@@ -130,6 +130,7 @@ function groupLine(group, now) {
   if (!group.started) return line;
   const clock = make("span", { class: "soft clock", "data-started": group.started }, duration(Math.max(0, now - group.started)));
   line.append(" ", clock);
+  if (group.host) line.append(" ", make("span", { class: "soft" }, `on ${group.host}`));
   const units = make("ul", { class: "units", "aria-label": `Units of ${group.label}` });
   for (const [unit, state] of group.units) {
     units.append(make("li", { class: state }, `${STATE_SIGNS[state] || "·"} ${unit} `, make("span", { class: "soft" }, state)));

@@ -232,6 +232,8 @@ class _Printing(Writer):
         super().__init__(None, Path.cwd())
         self.verbose = verbose
 
+    def group_placed(self, scenario: Scenario, host: str) -> None: ...
+
     def events_stored(self, scenario: Scenario, events: tuple[Event, ...]) -> None: ...
 
     def unit_output(self, scenario: Scenario, unit: str, text: str) -> None:  # noqa: ARG002

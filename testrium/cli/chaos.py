@@ -43,10 +43,10 @@ def command(asked: SearchRequest) -> int:
     from testrium.campaign import Campaign, run_campaign
 
     campaign = Campaign(
-        asked.path, asked.cwd, asked.seed, asked.number, QuietObserver(), asked.fail_fast
+        asked.path, asked.cwd, asked.seed, asked.count, QuietObserver(), asked.fail_fast
     )
     record = CampaignRecord(campaign)
-    teller = _Teller(asked.stream, asked.cwd, record, plain=asked.plain, runs=asked.number)
+    teller = _Teller(asked.stream, asked.cwd, record, plain=asked.plain, runs=asked.count)
     try:
         outcome = run_campaign(campaign, teller)
     except TestriumError as error:
@@ -157,6 +157,8 @@ class QuietObserver:
         click.echo(f"notice: {text}", err=True)
 
     def group_started(self, scenario: Scenario, run_dir: Path) -> None: ...
+
+    def group_placed(self, scenario: Scenario, host: str) -> None: ...
 
     def unit_changed(self, scenario: Scenario, unit: str, state: UnitState) -> None: ...
 

@@ -7,8 +7,9 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
-class Selected(NamedTuple):
-    """Which groups the options select, by the names of their parameters."""
+@dataclass(frozen=True)
+class Selected:
+    """What the options ask of groups that shall be run, by the names of their parameters."""
 
     less: tuple[str, ...]
     tag: str
@@ -35,7 +37,7 @@ class Selected(NamedTuple):
 
     def without(self, *less: str) -> Selected:
         """The same without some further groups."""
-        return self._replace(less=less + self.less)
+        return replace(self, less=less + self.less)
 
     def selection(self, cwd: Path) -> Selection:
         """What the plan is asked for. Raises UsageError."""
@@ -76,16 +78,17 @@ property_option = click.option(
 )
 
 
-class SearchRequest(NamedTuple):
+@dataclass(frozen=True)
+class SearchRequest:
     """What the options ask of a command that runs one group again and again.
 
-    `number` runs, plans or examples are drawn from `seed`. The story is told on `stream`.
+    `count` runs, plans or examples are drawn from `seed`. The story is told on `stream`.
     """
 
     path: str
     cwd: Path
     seed: int
-    number: int
+    count: int
     fail_fast: bool
     choice: ReportChoice
     plain: bool
@@ -171,7 +174,7 @@ def _search_options(
 
 def selection_options(command: _Command) -> Callable[..., Any]:
     """Give a command the options of a `Selection`; it gets them as one value, `selected`."""
-    names = Selected._fields
+    names = [field.name for field in fields(Selected)]
 
     @functools.wraps(command)
     def gather(*arguments: Any, **values: Any) -> Any:

@@ -8,9 +8,10 @@ import shlex
 import stat
 import sys
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 from click.core import ParameterSource
@@ -86,7 +87,8 @@ def _percentage(_: click.Context, __: click.Parameter, value: str | None) -> flo
         raise click.BadParameter('expected a percentage such as "20%"') from error
 
 
-class RunOptions(NamedTuple):
+@dataclass(frozen=True)
+class RunOptions:
     """The options that `testrium run` alone has, by the names of its parameters."""
 
     paths: tuple[str, ...]
@@ -128,7 +130,8 @@ class RunOptions(NamedTuple):
         verbose = self.verbose or common.verbose
         if self.on:
             self._refuse_what_is_for_here(verbose)
-        return self._replace(
+        return replace(
+            self,
             paths=paths,
             shuffle=shuffle,
             verbose=verbose,
@@ -181,7 +184,7 @@ class _WithDefaults(click.Command):
 
         try:
             project = find_project(Path.cwd())
-        except ConfigError:  # loading the groups reports it
+        except ConfigError:  # it is told when the groups are loaded
             return {}
         options = {option.name: option for option in self.params}
         defaults = {}

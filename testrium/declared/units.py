@@ -21,7 +21,6 @@ from testrium.declared.quantities import (
     Named,
     Names,
     Positive,
-    Program,
     Settings,
     Signal,
     Step,
@@ -77,7 +76,7 @@ class Readiness:
     """a regular expression that matches a line of the unit's output"""
     file: FilledText | None = None
     """a path that exists; a relative one is below the unit's `cwd`"""
-    command: Program = ()
+    command: Annotated[tuple[Text, ...], FILLED] = ()
     """a program and its arguments, run again until it ends with exit code 0"""
     plugin: Name | None = None
     """a [readiness plugin](plugins.md#readiness)"""
@@ -87,7 +86,7 @@ class Readiness:
     """`true`: the unit has ended with an accepted exit code, as a migration or a seed does"""
     error: FilledText | None = None
     """beside any of them, a regular expression: a matching line of the unit's output ends the wait
-    at once, with the finding [`unready`](../findings/unready.md), however the unit ends then
+    at once, with the finding [`unready`](../findings/unready.md)
     """
 
     @property
@@ -193,7 +192,7 @@ def _exit_code(value: Any) -> int | str:
     raise ValueError('must be an integer between 0 and 255, "!=0" or "any"')
 
 
-#: The words that mean several exit codes.
+#: What stands for several exit codes.
 ANY_EXIT: Final = ("any", "!=0")
 _EXIT_SCHEMA: Final = {
     "anyOf": [{"type": "integer", "minimum": 0, "maximum": 255}, {"type": "string"}]
@@ -237,7 +236,7 @@ class Unit:
     """`module:function`, in the group's folder or importable: a Python function in a process of its
     own
     """
-    command: Program | None = None
+    command: Annotated[tuple[Text, ...] | None, FILLED] = None
     """a program and its arguments, a list of strings; no shell. Give one of `entrypoint` and
     `command`, or neither for a unit whose probes come from other processes
     """
@@ -381,7 +380,7 @@ class Fixture:
     """`"run"`: one for all groups. `"group"`: each group starts its own, like a unit"""
     entrypoint: Entrypoint | None = None
     """`module:function` beside the fixture's file, or importable"""
-    command: Program | None = None
+    command: Annotated[tuple[Text, ...] | None, FILLED] = None
     """a program and its arguments; no shell. Give one of `entrypoint` and `command`"""
     cwd: Annotated[FilledText | None, Key(default="`fixtures/`")] = None
     """the folder in which the process starts"""

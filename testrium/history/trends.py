@@ -21,10 +21,10 @@ from testrium.statistics import (
 )
 from testrium.words import BAD_VERDICTS, GOOD_VERDICTS, Verdict
 
-#: How many results of a group say how long it takes now.
+#: So many results of a group say how long it takes now.
 _RECENT = 20
 
-#: How many repeats on each side tell a difference without earlier runs.
+#: So many repeats on each side tell a difference without earlier runs.
 _REPEATS = 4
 
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import heapq
 import itertools
 import math
 import os
 import re
-import shutil
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +17,7 @@ from testrium.declared.units import Unit
 from testrium.errors import TestriumError
 from testrium.plan.selection import Selection, combinations_of, select
 from testrium.statistics import median
-from testrium.variables import VariableError, as_text, env_names, substitute
+from testrium.variables import as_text, substitute
 
 
 class CycleError(TestriumError):
@@ -82,23 +78,20 @@ _NAME_LENGTH = 100
 _NAMES_OF_THE_RUN = frozenset({"report.json", "coverage", "fixtures"})
 
 
-def _program_exists(name: str, folders: Sequence[str] = ()) -> bool:
-    """Whether a program is on PATH, or in one of the folders where given."""
-    return shutil.which(name, path=os.pathsep.join(folders) if folders else None) is not None
+def _program_exists(name: str) -> bool:
+    import shutil
+
+    return shutil.which(name) is not None
 
 
-def _module_exists(name: str, folders: Sequence[str] = ()) -> bool:
-    """Look a module up without importing the packages around it, as `find_spec` alone would do.
-
-    It is looked for in the folders where some are given, else where Python looks.
-    """
+def _module_exists(name: str) -> bool:
+    """Look a module up without importing the packages around it, as `find_spec` alone would do."""
     import importlib.util
+    from importlib.machinery import PathFinder
 
-    if name in sys.modules:  # `os.path` is a module in no package
-        return True
     top, *rest = name.split(".")
     try:
-        spec = PathFinder.find_spec(top, folders) if folders else importlib.util.find_spec(top)
+        spec = importlib.util.find_spec(top)
     except ValueError:  # loaded in an unusual way: it is there
         return True
     path = top
@@ -107,17 +100,7 @@ def _module_exists(name: str, folders: Sequence[str] = ()) -> bool:
             return False
         path = f"{path}.{part}"
         spec = PathFinder.find_spec(path, spec.submodule_search_locations)
-    # A folder of data beside the group's code is no package, though Python would take it for one.
-    return spec is not None and not (folders and spec.origin is None)
-
-
-def _own_folders(group: Group, variable: str) -> list[str]:
-    """The folders in a variable of `[env]`, of the group or the project; those that are known."""
-    folders = []
-    for text in group.env.get(variable, "").split(os.pathsep):
-        with contextlib.suppress(VariableError):
-            folders.append(substitute(text, {"group.dir": str(group.folder)}.__getitem__))
-    return [folder for folder in folders if folder]
+    return spec is not None
 
 
 def _package_exists(name: str, folder: Path) -> bool:
@@ -170,32 +153,27 @@ def plan_scenarios(
     return _with_unique_folders(scenarios)
 
 
-def missing(name: str, machine: Machine, group: Group) -> str | None:
+def missing(name: str, machine: Machine, folder: Path) -> str | None:
     """Why an entry of `requires` is not met, or None: no such program, module or package.
 
-    What the group's processes find by their PATH and PYTHONPATH is there. Packages of Node are
-    looked for as Node does from the group's folder. Whether a host is reached is known only once
-    the group runs.
+    Packages of Node are looked for as Node does from `folder`, that of the group.
+    Whether a host is reached is known only once the group runs.
     """
     if name.startswith(HOST_REQUIREMENT):
         return None
     if name.startswith(_NODE):
-        there = _package_exists(name.removeprefix(_NODE).strip(), group.folder)
+        there = _package_exists(name.removeprefix(_NODE).strip(), folder)
         return None if there else "no such package of Node"
     if name.startswith(_PYTHON):
-        module = name.removeprefix(_PYTHON).strip()
-        folders = [str(group.folder), *_own_folders(group, "PYTHONPATH")]
-        there = machine.has_module(module) or _module_exists(module, folders)
+        there = machine.has_module(name.removeprefix(_PYTHON).strip())
         return None if there else "no such Python module"
-    folders = _own_folders(group, "PATH")
-    there = machine.has_program(name) or bool(folders and _program_exists(name, folders))
-    return None if there else "not found on PATH"
+    return None if machine.has_program(name) else "not found on PATH"
 
 
 def missing_requirement(group: Group, machine: Machine) -> str | None:
     """Why this machine cannot run the group, naming the first thing that `requires` lacks."""
     for name in group.requires:
-        if reason := missing(name, machine, group):
+        if reason := missing(name, machine, group.folder):
             return f"requires {name}: {reason}"
     return None
 
@@ -208,7 +186,6 @@ def _scenarios_of(
         skip = "all of its units are disabled"
     unmet = "" if skip else missing_requirement(group, machine) or ""
     units = start_order(_with_fixtures(group))
-    hidden = tuple(sorted(env_names((group, units))))
     for combination in combinations_of(group):
         variant = group.variants.get(combination.suffix)
         if variant is not None:
@@ -234,7 +211,6 @@ def _scenarios_of(
                     unmet=unmet if strict else "",
                     strict=strict,
                     values=values,
-                    env_names=hidden,
                 )
 
 
@@ -280,7 +256,7 @@ def _with_unique_folders(scenarios: Sequence[Scenario]) -> tuple[Scenario, ...]:
     """Number the folders that are the same, or that would lie in one another.
 
     Names that differ only in their case count as the same. The number follows the first name of
-    the path, so it helps in both cases.
+    the path, so that it helps in both cases.
     """
     leaves, inner = set(_NAMES_OF_THE_RUN), set[str]()
     unique = []
@@ -348,7 +324,7 @@ def sharded(
 def longest_first(
     scenarios: Sequence[Scenario], durations: Mapping[str, float]
 ) -> tuple[Scenario, ...]:
-    """Among those of one `order` the longest first, so side by side they end soonest.
+    """Among those of one `order` the longest first, so that side by side they end soonest.
 
     Source: R. L. Graham, Bounds on Multiprocessing Timing Anomalies, SIAM J. Appl. Math. 17 (1969).
 

@@ -1,4 +1,4 @@
-"""What a run prints: a line or a block for each group as it ends, and the summary at the end."""
+"""The last lines of a run that had many groups: what did not pass, and what took long."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from shutil import get_terminal_size
 from typing import Literal, NamedTuple, Self, TextIO
 
 from testrium import phrases
@@ -22,7 +21,7 @@ from testrium.report.progress import LiveLines, Progress
 from testrium.results import LONG_WAIT_NS, Awaited, GroupResult, RunResult
 from testrium.words import BAD_VERDICTS, Verdict
 
-#: How many results a run needs, and how long it lasts, for its report to say what took long.
+#: What took long is told of runs with so many results, that lasted so long.
 LEAST_RESULTS = 5
 
 LEAST_S = 5.0
@@ -52,7 +51,7 @@ def failures(
     """A line for each result that did not pass, and the command that runs all of them again.
 
     Nothing where it is one: it has just been told. `cwd` is where the command is going to be typed;
-    None: the command does not exist.
+    None: there is no such command.
     """
     failed = [group for group in result.groups if group.verdict in BAD_VERDICTS]
     if len(failed) < 2:
@@ -126,8 +125,8 @@ class Display(NamedTuple):
     """What the console shows, and how.
 
     `plain`: never use control codes. `verbose`: also when groups start. `quiet`: only what did not
-    pass, and the last lines. `color`: "yes" and "no" hold wherever the text goes. `durations`: how
-    many of the slowest groups come at the end, 0 for all; None where only a long run names them.
+    pass, and the last lines. `color`: "yes" and "no" hold wherever the text goes. `durations`: so
+    many of the slowest groups at the end, 0 for all; None where only a long run names them.
     """
 
     plain: bool = False
@@ -227,6 +226,10 @@ class Console:
         self._progress.started(scenario)
         if self._display.verbose:
             self._write([line(Span(f"start {wording.label(scenario)}", "dim"))])
+
+    def group_placed(self, scenario: Scenario, host: str) -> None:
+        """Observer: on which machine it runs."""
+        self._progress.placed(scenario, host)
 
     def unit_changed(self, scenario: Scenario, unit: str, state: UnitState) -> None:
         """Observer: a unit is in another state."""
@@ -384,6 +387,7 @@ class Console:
         """Columns to fill; None without a terminal: whole lines are better to search."""
         if not self._terminal:
             return None
+        from shutil import get_terminal_size  # 4 ms, which only a terminal is worth
 
         return max(LEAST_WIDTH, get_terminal_size().columns)
 

@@ -1,4 +1,4 @@
-"""A group as text: its block with findings, its tables, and the summary of a run."""
+"""The tables of a group: its circuits, metrics, units, checks and tests."""
 
 from __future__ import annotations
 

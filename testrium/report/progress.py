@@ -37,7 +37,7 @@ _LEAST_NAME = 8
 #: What is waited for takes the place of the last probe when that is so old.
 _QUIET_S = 0.5
 
-#: How much longer one group alone takes before it has a line that counts.
+#: One group alone has a line that counts only if it takes so much longer.
 _LONG_S = 2.0
 
 
@@ -50,6 +50,7 @@ class _Running:
         self.last: Event | None = None
         self.last_at = self.started
         self.awaited: Awaited | None = None
+        self.host = ""  # the machine of a cluster
 
 
 class Progress:
@@ -90,6 +91,12 @@ class Progress:
         with self._lock:
             self._running[label] = group
             self._waiting[scenario.id] -= 1
+
+    def placed(self, scenario: Scenario, host: str) -> None:
+        with self._lock:
+            group = self._running.get(wording.label(scenario))
+            if group is not None:
+                group.host = host
 
     def unit_changed(self, scenario: Scenario, unit: str, state: UnitState) -> None:
         with self._lock:
@@ -163,6 +170,9 @@ class Progress:
         head = f"{name} {elapsed}"
         spans = [Span(head)]
         room = width - cells(head)
+        if group.host:  # what happens there is not known before it has ended
+            text = cut(f"  on {group.host}", room, self._symbols.ellipsis)
+            return Line((*spans, Span(text, "dim")))
         states = self._states(group)
         quiet = now - group.last_at >= _QUIET_S
         awaited, now_ns = "", time.monotonic_ns()
@@ -225,7 +235,7 @@ REFRESH_S = 0.125
 
 
 class LiveLines:
-    """Redraws lines in place, in a thread of its own, so time is seen to pass in a hang.
+    """Redraws lines in place, in a thread of its own, so that time is seen to pass in a hang.
 
     `rows(width, height)` makes the lines; it is called in that thread.
     """
@@ -275,7 +285,7 @@ class LiveLines:
 
         console = Console(file=self._stream, force_terminal=True, highlight=False)
         live = Live(console=console, auto_refresh=False, transient=True)
-        # The terminal may close at any time: the run continues, and its report is in files too.
+        # The terminal may go at any time: the run goes on, and its report is in files too.
         with contextlib.suppress(OSError, ValueError):
             live.start()
             with self._lock:

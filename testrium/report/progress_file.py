@@ -23,7 +23,7 @@ from testrium.words import BAD_VERDICTS
 
 FILE = "progress.jsonl"
 
-#: What comes in quicker (probes, what is waited for) is written at most this often (seconds).
+#: What comes in quicker (probes, what is waited for) is written at most so often (seconds).
 PACE_S = 0.5
 
 
@@ -70,6 +70,11 @@ class ProgressFile:
             units=[unit.name for unit in scenario.units],
             tags=list(scenario.group.tags),
         )
+
+    def group_placed(self, scenario: Scenario, host: str) -> None:
+        """Observer."""
+        self._first.group_placed(scenario, host)
+        self._write("placed", label(scenario), host=host)
 
     def unit_changed(self, scenario: Scenario, unit: str, state: UnitState) -> None:
         """Observer."""
@@ -159,6 +164,7 @@ class GroupProgress(NamedTuple):
     waiting: tuple[str, ...] = ()
     until: float | None = None
     tags: tuple[str, ...] = ()
+    host: str = ""  # the machine of a cluster where it runs
 
 
 class RunProgress:
@@ -196,6 +202,8 @@ class RunProgress:
                 units = dict.fromkeys(told["units"], "created")
                 tags = tuple(told["tags"])
                 group = GroupProgress(group.label, told["at"], units=units, tags=tags)
+            case "placed":
+                group = group._replace(host=told["host"])
             case "unit":
                 group = group._replace(units={**group.units, told["unit"]: told["state"]})
             case "events":

@@ -33,7 +33,7 @@ _CAUSES = {
 }
 
 
-#: How many things that are waited for are named.
+#: So many things that are waited for are named.
 _MOST_AWAITED = 2
 
 #: In less room than this, what is waited for cannot be recognised: the time alone is shown.

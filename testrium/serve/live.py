@@ -20,14 +20,14 @@ from testrium.report.json_report import RUN_FILE
 from testrium.report.progress_file import GroupProgress, RunProgress
 from testrium.words import BAD_VERDICTS, Verdict
 
-#: How often changes are sent at most, and how often anything is sent at least (seconds).
+#: Changes are told at most so often, and a word is sent at least so often (seconds).
 PACE_S = 0.25
 QUIET_S = 10.0
 
 #: So long a run may take to write its report when all its groups have ended (seconds).
 REPORT_S = 3.0
 
-#: How often the files are looked at without inotify (seconds).
+#: Without inotify the files are looked at so often (seconds).
 LOOK_S = 1.0
 
 
@@ -46,7 +46,7 @@ class LiveRun:
 
     def read(self) -> bool:
         """Read what is new. Returns whether the run is still running."""
-        going_on = is_claimed(self.folder)  # before the reading, so its last words are read
+        going_on = is_claimed(self.folder)  # before the reading, so that its last words are read
         self._progress.read()
         return going_on
 
@@ -80,7 +80,11 @@ def row_of(group: GroupProgress) -> dict[str, Any]:
         "duration": group.duration_s,
         "finding": visible(group.finding),
         "message": visible(group.message),
-        "units": [[visible(unit), visible(state)] for unit, state in group.units.items()],
+        "host": visible(group.host),
+        # Of a group on another machine no more is known before it has ended.
+        "units": []
+        if group.host
+        else [[visible(unit), visible(state)] for unit, state in group.units.items()],
         "events": group.events,
         "last": visible(group.last),
         "waiting": [visible(one) for one in group.waiting],
@@ -128,7 +132,7 @@ def project_events(state: Path) -> Iterator[str]:
             runs = live_runs(state)
             shown = [{"run": visible(run.run), "counts": run.counts()} for run in runs]
             if shown == told:
-                yield ": still here\n\n"  # raises where the page is closed
+                yield ": still here\n\n"  # raises where nobody is there to hear it
             else:
                 yield _event("runs", {"runs": shown})
             told = shown

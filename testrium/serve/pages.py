@@ -26,10 +26,10 @@ from testrium.results import GroupResult
 from testrium.serve.live import LiveRun, live_runs, project_events, run_events
 from testrium.words import BAD_VERDICTS, RESERVED_UNITS, Verdict
 
-#: How many runs are on the page of trends.
+#: So many runs are on the page of trends.
 MOST_RUNS = 200
 
-#: How many lines a list of the overview has.
+#: So many lines has a list of the overview.
 _MOST_LINES = 6
 
 _STYLES = ("report.css", "dashboard.css")

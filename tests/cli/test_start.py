@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from testrium import evidence, results
-from testrium.cli.start import _lacks_memory, begins_run
+from testrium.cli.start import begins_run
 
 #: Says whether the interpreter was taken apart at the end.
 WATCHED = """
@@ -23,7 +22,7 @@ from testrium.cli.start import start
 sys.exit(start())
 """
 
-#: Tells what has been imported when a run starts its first process, and when it has ended.
+#: Tells what has been imported when a run starts its first process.
 AT_THE_FIRST_START = """
 import sys
 from testrium import session
@@ -40,9 +39,7 @@ async def watched(self, launch):
     return await spawn(self, launch)
 
 Supervisor.spawn = watched
-code = entry(["run", "-q"])
-print(*sys.modules)
-sys.exit(code)
+sys.exit(entry(["run", "-q"]))
 """
 #: What is imported while units run, or only where something needs it.
 LATER = {
@@ -55,12 +52,6 @@ LATER = {
     ),
     *("annotated_types", "pydantic"),
     *("email", "importlib.metadata", "jinja2", "multiprocessing", "psutil", "zipfile"),
-}
-#: What a group that is judged in the runner never needs.
-NEVER = {
-    *("multiprocessing", "pickle", "importlib.metadata", "jinja2", "zipfile", "zoneinfo"),
-    *("annotated_types", "pydantic", "pydantic_core", "pydantic_core.core_schema"),
-    *("typing_extensions", "decimal", "fractions", "statistics"),
 }
 
 
@@ -109,11 +100,9 @@ def test_a_unit_starts_before_what_only_the_end_needs_is_imported(tmp_path: Path
         text=True,
         check=True,
     )
-    first, *_, last = (set(line.split()) for line in done.stdout.splitlines())
-    assert "testrium.run.units" in first
-    assert not first & LATER
-    assert "testrium.verify.judge" in last
-    assert not last & NEVER
+    imported = set(done.stdout.splitlines()[0].split())
+    assert "testrium.run.units" in imported
+    assert not imported & LATER
 
 
 @pytest.mark.parametrize("module", [evidence, results])
@@ -140,23 +129,6 @@ def test_a_defect_does_not_end_as_a_group_that_failed_does(tmp_path: Path) -> No
     assert code == 5
     assert "TypeError: 'int' object is not callable" in messages
     assert "this is a defect in Testrium" in messages.splitlines()[-2]
-
-
-@pytest.mark.parametrize(
-    ("error", "limit", "lacks"),
-    [
-        (TypeError("a defect"), 1 << 50, False),
-        (ImportError("half read"), 0, True),  # all of it is in use
-        (MemoryError(), 1 << 50, True),
-        (OSError(errno.ENOMEM, "no"), 1 << 50, True),
-    ],
-)
-def test_a_defect_is_not_taken_for_too_little_memory(
-    error: Exception, limit: int, lacks: bool
-) -> None:
-    outer = RuntimeError("of something else")
-    outer.__cause__ = error
-    assert _lacks_memory(outer, limit) is lacks
 
 
 @pytest.mark.parametrize(

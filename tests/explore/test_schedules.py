@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from testrium.declared.faults import Decision, Explore, Schedule
-from testrium.interleavings import (
+from testrium.explore import (
     MOST_LINES,
     Chance,
     PointStep,

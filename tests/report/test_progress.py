@@ -44,6 +44,16 @@ def test_a_line_tells_states_and_the_last_probe() -> None:
     assert texts(progress) == ["checkout    0.00 s  ● host  · client  client:sent order-名-1"]
 
 
+def test_a_group_on_a_cluster_tells_where_it_runs() -> None:
+    progress = Progress(ASCII)
+    checkout = scenario("checkout", "host", "client")
+    progress.started(checkout)
+    for host in ("lost", "far"):
+        progress.placed(checkout, host)
+
+    assert texts(progress) == ["checkout    0.00 s  on far"]
+
+
 def test_many_units_are_counted() -> None:
     progress = Progress(ASCII)
     many = scenario("many", *(f"worker-{number}" for number in range(40)))

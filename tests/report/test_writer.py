@@ -43,6 +43,9 @@ class Watcher(Writer):
     def group_started(self, scenario: Scenario, run_dir: Path) -> None:
         self.hear(f"group_started {scenario.id}")
 
+    def group_placed(self, scenario: Scenario, host: str) -> None:
+        self.hear(f"group_placed {host}")
+
     def unit_changed(self, scenario: Scenario, unit: str, state: UnitState) -> None:
         self.hear(f"unit_changed {unit} {state}")
 

@@ -66,6 +66,18 @@ def written(folder: Path) -> ProgressFile:
     return file
 
 
+def test_a_group_on_a_cluster_tells_where_it_runs(folder: Path) -> None:
+    file, run = written(folder), RunProgress(folder)
+    file.group_placed(scenario("b"), "far")
+    run.read()
+    rows = {one.label: live.row_of(one) for one in run.groups.values()}
+    assert [(row["host"], row["units"]) for row in rows.values()] == [
+        ("", [["host", "ready"]]),
+        ("far", []),
+        ("", []),
+    ]
+
+
 def test_the_file_says_how_far_a_run_is(folder: Path) -> None:
     file = written(folder)
     run = RunProgress(folder)
