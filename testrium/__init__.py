@@ -1,6 +1,6 @@
 """Testrium proves that every message of a system followed its declared route.
 
-What code under test needs, loaded at first use so that importing it costs a unit next to nothing:
+What code under test needs, loaded at first use so importing it costs a unit next to nothing:
 
     import testrium
     me = testrium.unit()

@@ -27,8 +27,10 @@ from typing import Any, Final, TypedDict, TypeVar, Unpack, get_args
 from testrium.declared.groups import Scenario
 from testrium.errors import ExitCode, InfraError, Problem, UsageError
 from testrium.evidence import CheckResult, End, Event, Finding, TestResult, UnitState
+from testrium.phrases import did_you_mean
 from testrium.plan.scenarios import shard_of
 from testrium.plan.selection import ResultKey, Selection
+from testrium.probe.environment import UPDATE_GOLDEN
 from testrium.results import (
     EXIT_CODES,
     Awaited,
@@ -43,6 +45,7 @@ from testrium.results import (
 from testrium.retention import Keep
 from testrium.run.schedule import usable_cores
 from testrium.run.services import HeldGroup
+from testrium.run.supervisor.client import Supervisor
 from testrium.session import DATABASE, Elsewhere, RecordedGroup, Request, Session
 from testrium.session import run as run_session
 from testrium.words import GOOD_VERDICTS, Place, Verdict
@@ -561,7 +564,6 @@ class OpenRun:
 
     async def _main(self) -> None:
         from testrium.load.project import find_project
-        from testrium.run.supervisor.client import Supervisor
 
         self._loop, self._closing = asyncio.get_running_loop(), asyncio.Event()
         self._folders: set[str] = set()
@@ -683,8 +685,6 @@ def _failed(cwd: Path) -> frozenset[ResultKey]:
 
 def _check_names(options: Options) -> None:
     """Raise UsageError where an option does not exist."""
-    from testrium.phrases import did_you_mean
-
     for name in options.keys() - Options.__annotations__.keys():
         hint = did_you_mean(name, Options.__annotations__)
         raise UsageError(f"api.run has no option {name!r}{hint}")
@@ -737,8 +737,6 @@ def _handlers_restored() -> Iterator[None]:
 @contextmanager
 def _golden_updated(asked: Request) -> Iterator[None]:
     """Let the checks that test functions make rewrite their references too."""
-    from testrium.probe.environment import UPDATE_GOLDEN
-
     if not asked.update_golden or UPDATE_GOLDEN in os.environ:
         yield
         return

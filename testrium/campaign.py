@@ -11,6 +11,7 @@ from testrium.declared.groups import Scenario
 from testrium.errors import ExitCode, UsageError
 from testrium.evidence import Finding
 from testrium.plan.selection import Selection
+from testrium.record.reader import load_evidence
 from testrium.results import GroupResult
 from testrium.session import DATABASE, Request, load, plan, run_scenario
 from testrium.words import Verdict
@@ -47,7 +48,7 @@ class Trial(NamedTuple):
 
     @property
     def idle(self) -> bool:
-        """Whether none of its faults has happened."""
+        """Whether its faults are all still to happen."""
         return not self.result.faults
 
 
@@ -162,7 +163,6 @@ def _prepared(
             f"{calm.result.scenario.id} does not pass even with nothing broken{why}"
             f" (see: testrium run {campaign.path})"
         )
-    from testrium.record.reader import load_evidence
 
     assert calm.result.run_dir is not None
     events = load_evidence(calm.result.run_dir / DATABASE).events

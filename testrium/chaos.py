@@ -50,7 +50,7 @@ _MOST_REPEATED = 200
 class Target(NamedTuple):
     """One thing that can be broken, and what may be done to it.
 
-    A probe has `at`, and was emitted so many `times` when nothing was broken. A link has `port`.
+    A probe has `at`, and how many `times` it was emitted with nothing broken. A link has `port`.
     """
 
     unit: str
@@ -114,7 +114,7 @@ def plans(
     afters: Sequence[Place],
     seed: int,
 ) -> Iterator[Plan]:
-    """Plans without end or until there are no new ones, each once.
+    """Plans without end, or until none is new, each once.
 
     Args:
         chaos: what the group allows; a plan has up to `budget` faults.

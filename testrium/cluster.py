@@ -3,7 +3,7 @@
 Dask decides which worker runs which group, moves what tasks need, and notices lost workers. A group
 goes there with its folder, as an archive that each worker gets once, and what all groups of the
 project need goes as another one; what its run has recorded comes back in chunks, and is judged at
-home. On a worker all groups of one run share a `testrium` run in a temporary folder, so that
+home. On a worker all groups of one run share a `testrium` run in a temporary folder, so
 fixtures and the supervisor are started once.
 """
 
@@ -31,9 +31,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from testrium import api
 from testrium.declared.groups import Scenario, UnitHost
 from testrium.errors import InfraError, MissingHostError, NotStartedError, UsageError
 from testrium.evidence import Finding
+from testrium.history.rows import machine_class
+from testrium.load.discover import NOT_SEARCHED
 from testrium.load.project import STATE_FOLDER
 from testrium.record.runs import end_lost_runs
 from testrium.session import RanElsewhere
@@ -87,7 +90,7 @@ class GroupTask(NamedTuple):
     """One group to be run: the scenario, where its folder is in the files, and of which run.
 
     `shared` names the content of the archive that goes with every group, `software` is what the
-    runner is made of: a worker may have joined that nobody has asked.
+    runner is made of: a worker may have joined that was not asked.
     """
 
     run: str
@@ -478,7 +481,7 @@ def group_files(group: Path, place: str) -> dict[str, Path]:
 def packed(files: Mapping[str, Path]) -> bytes:
     """A ZIP archive of files, by their names in it.
 
-    The same files give the same bytes, so that they are sent once.
+    The same files give the same bytes, so they are sent once.
     """
     memory = io.BytesIO()
     with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
@@ -491,8 +494,6 @@ def packed(files: Mapping[str, Path]) -> bytes:
 
 
 def _files_below(folder: Path) -> Iterator[tuple[str, Path]]:
-    from testrium.load.discover import NOT_SEARCHED
-
     for base, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name not in NOT_SEARCHED and name[:1] != "."]
         for name in names:
@@ -532,8 +533,6 @@ class _RunThere:
 
     def opened(self) -> OpenRun:
         """The run; it begins with the first group. Raises InfraError: it has ended."""
-        from testrium import api
-
         with self._lock:
             if self._over:
                 raise InfraError("the run has ended on this worker")
@@ -626,8 +625,6 @@ def _end_when_silent(there: _RunThere) -> None:
 def execute(task: GroupTask, files: bytes, shared: bytes | None, key: str) -> RanThere:
     """Run one group on this worker: the task."""
     from distributed import get_worker
-
-    from testrium.history.rows import machine_class
 
     worker = get_worker()
     host = Host(socket.gethostname(), machine_class() or "")

@@ -1,6 +1,7 @@
-"""What the control groups of this process allow it: containers and CI set such limits.
+"""`testrium doctor`: whether this machine and this project can run groups, with advice.
 
-Sources: the kernel's Documentation/admin-guide/cgroup-v2.rst, and cgroup-v1/ for the older kind.
+Sources for the limits that containers and CI set: the kernel's
+Documentation/admin-guide/cgroup-v2.rst, and cgroup-v1/ for the older kind.
 """
 
 from __future__ import annotations
@@ -35,8 +36,13 @@ from testrium.load import Project, find_project, load_groups
 from testrium.phrases import did_you_mean, plural, time_span
 from testrium.plan.scenarios import Machine, missing
 from testrium.probe.environment import clock_domain
+from testrium.record.database import open_database
+from testrium.record.inotify import Inotify
+from testrium.resources import template_folder
 from testrium.run.folder import RunFolder
 from testrium.run.hosts.home import RemoteHost
+from testrium.run.ports import PortAllocator
+from testrium.run.schedule import usable_cores
 from testrium.run.supervisor.client import Launch, LaunchError
 from testrium.system.start_method import is_portable
 
@@ -337,8 +343,6 @@ def check_processes() -> MachineCheck:
 
 def check_inotify() -> MachineCheck:
     """Whether the recorder is woken when a probe is written."""
-    from testrium.record.inotify import Inotify
-
     watcher = Inotify.open()
     if watcher is None:
         return MachineCheck(
@@ -365,8 +369,6 @@ def check_inotify() -> MachineCheck:
 
 def check_ports() -> MachineCheck:
     """Whether units can get ports, and be reached at them."""
-    from testrium.run.ports import PortAllocator
-
     with PortAllocator().allocate(1) as lease:
         (port,) = lease.ports
         with (
@@ -414,8 +416,6 @@ def judge_open_files(soft: int, hard: int) -> MachineCheck:
 
 def check_limits() -> MachineCheck:
     """What control groups and limits of the user leave of memory, cores and processes."""
-    from testrium.run.schedule import usable_cores
-
     limits = read_limits()
     cores = usable_cores()
     facts = [plural(cores, "core")]
@@ -470,8 +470,6 @@ def _shown_project(project: Project) -> MachineCheck:
 
 def check_state_folder(folder: Path) -> MachineCheck:
     """Whether runs can be kept: SQLite works there, and there is room."""
-    from testrium.record.database import open_database
-
     there = next(each for each in (folder, *folder.parents) if each.exists())
     try:
         with tempfile.TemporaryDirectory(dir=there, prefix=".testrium-doctor-") as own:
@@ -517,7 +515,7 @@ def check_requirements(groups: Iterable[Group], machine: Machine) -> list[Machin
     checks = []
     for name, several in sorted(wanted.items()):
         needed = f"required by {', '.join(group.id for group in several)}"
-        lacks = (missing(name, machine, group.folder) for group in several)
+        lacks = (missing(name, machine, group) for group in several)
         if lacking := next(filter(None, lacks), None):
             advice = "install it, else these groups are skipped"
             checks.append(MachineCheck(name, "warning", f"{lacking}, {needed}", advice))
@@ -528,8 +526,6 @@ def check_requirements(groups: Iterable[Group], machine: Machine) -> list[Machin
 
 def check_trial() -> MachineCheck:
     """Whether a whole run works: the group of two units that `testrium gen` makes."""
-    from testrium.resources import template_folder
-
     with tempfile.TemporaryDirectory(prefix="testrium-doctor-") as own:
         shutil.copytree(template_folder() / "scaffold" / "hello", Path(own, "hello"))
         Path(own, "testrium.toml").touch()  # its state stays here

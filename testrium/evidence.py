@@ -3,7 +3,7 @@
 Frozen and standard library only. Durations carry their unit in the name (`_s`, `_ns`, `_ms`); `_ns`
 times are CLOCK_MONOTONIC. `None` means "undefined" or "no limit", never zero.
 
-Annotations are no texts here (no `from __future__ import annotations`): a named tuple compiles each
+Annotations are objects here (no `from __future__ import annotations`): a named tuple compiles each
 of its fields that is one, which was 3 ms of every start.
 """
 
@@ -33,6 +33,7 @@ class Finding(NamedTuple):
     are shown. `events` are ids, in the order that tells the story.
     `hints` are sentences of evidence, each one line ("last seen at client:sent, 1.2 ms in").
     `unit` is the unit to look at, where there is one. `explained_by` is "code where" of its cause.
+    `declared_as` is the key of that unit's file which does not hold, where it is about one.
     """
 
     code: Code
@@ -47,6 +48,7 @@ class Finding(NamedTuple):
     t_ns: int | None = None
     explained_by: str | None = None
     key_count: int = 0
+    declared_as: str = ""
 
     @property
     def number_of_keys(self) -> int:
@@ -61,7 +63,7 @@ class CheckResult(NamedTuple):
     """The result of a check. `details` are the lines that show it, or a diff.
 
     `unit` is the unit to look at, where there is one. `owed` tells what is missing, "output" or
-    "probe": a unit that came to a bad end may have owed it. What is there and must not be is "".
+    "probe": a unit that ended badly may be the cause. It is "" for what exists and must not.
     """
 
     name: str
@@ -151,7 +153,7 @@ class Leak(NamedTuple):
 class LatePort(NamedTuple):
     """A port without a listener when its unit said that it was ready (CLOCK_MONOTONIC).
 
-    `listened_ns` is None where nobody did until `looked_ns`, the last time that was asked.
+    `listened_ns` is None where no process did until `looked_ns`, the last time that was asked.
     """
 
     unit: str
@@ -307,7 +309,7 @@ class TestResult(NamedTuple):
     attachments: tuple[str, ...] = ()
     #: It looks at the stored run only: `testrium verify` repeats it.
     verification: bool = False
-    #: Nobody has answered a step of a check by hand: it neither passed nor failed.
+    #: A step of a check by hand has no answer: it neither passed nor failed.
     unanswered: bool = False
 
     @property

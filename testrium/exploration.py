@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from testrium.declared.faults import Decision, Explore, Schedule
 from testrium.declared.groups import Scenario
 from testrium.errors import ExitCode, InfraError, UsageError
-from testrium.explore import (
+from testrium.interleavings import (
     Chance,
     Trace,
     calm_schedule,
@@ -24,8 +24,13 @@ from testrium.explore import (
     schedules,
     story,
 )
+from testrium.load.project import find_project
 from testrium.plan.selection import Selection
+from testrium.record.reader import load_evidence
+from testrium.record.runs import find_run, list_runs
+from testrium.record.scenario import FILE, restored_scenario
 from testrium.results import GroupResult
+from testrium.run.supervisor.client import Supervisor
 from testrium.session import DATABASE, Request, Session, load, plan, run_scenario
 from testrium.words import BAD_VERDICTS, Place, Verdict
 
@@ -127,11 +132,9 @@ def explore(exploration: Exploration, watcher: ExplorationWatcher) -> Explored:
     """Run a group in many orders; shrink each that fails in a new way, and keep a run of it.
 
     Raises:
-        ConfigError, UsageError, NoGroupsError: nothing was started, or there are no points.
+        ConfigError, UsageError, NoGroupsError: nothing was started, or the group has no points.
         InfraError: the state folder cannot be written.
     """
-    from testrium.run.supervisor.client import Supervisor
-
     with Supervisor.launch() as supervisor:  # it starts while the group is loaded
         project, scenario = chosen_scenario(exploration.path, exploration.cwd, "explore")
         table = scenario.group.explore or Explore()
@@ -315,8 +318,6 @@ class _RaceSearch:
 
 
 def _no_points(result: GroupResult, table: Explore) -> str:
-    from testrium.record.reader import load_evidence
-
     assert result.run_dir is not None
     events = load_evidence(result.run_dir / DATABASE).events
     emitted = sorted({str(Place(event.unit, event.step)) for event in events})
@@ -346,11 +347,9 @@ def replay(run: str, cwd: Path, observer: Observer) -> Replayed:
         observer: sees the run.
 
     Raises:
-        ConfigError, UsageError: there is no such run or group, or the run has no schedule.
+        ConfigError, UsageError: the run or the group does not exist, or the run has no schedule.
         InfraError: the state folder cannot be written.
     """
-    from testrium.load.project import find_project
-
     project = find_project(cwd)
     folder, stored = _with_schedule(run, project)
     scenario = _as_declared_now(stored, cwd)
@@ -368,9 +367,6 @@ def replay(run: str, cwd: Path, observer: Observer) -> Replayed:
 
 def _with_schedule(run: str, project: Project) -> tuple[Path, Scenario]:
     """The run's folder, and its group as it was run. Raises UsageError, InfraError."""
-    from testrium.record.runs import find_run, list_runs
-    from testrium.record.scenario import FILE, restored_scenario
-
     if run.endswith(".zip"):
         raise UsageError(f"replay takes the id of a run that is kept here, and {run} is an archive")
     folders = [find_run(project.state_folder, run)]

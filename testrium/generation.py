@@ -19,9 +19,11 @@ from testrium.declared.groups import Scenario
 from testrium.declared.units import Unit
 from testrium.errors import ExitCode, InfraError, UsageError
 from testrium.exploration import chosen_scenario, order_of, trace_of
-from testrium.explore import decisions_of, fewest, story
+from testrium.interleavings import decisions_of, fewest, story
 from testrium.loaded_by_name import GENERATOR, import_of
+from testrium.plan.selection import Selection
 from testrium.results import GroupResult
+from testrium.run.supervisor.client import Supervisor
 from testrium.session import Request, Session, run_scenario
 from testrium.words import BAD_VERDICTS, Verdict
 
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 FOLDER = "generate"
 #: How many orders of units are drawn from with `--explore`.
 ORDERS = 999
-#: So many files of arguments stay.
+#: How many files of arguments stay.
 KEPT = 50
 
 
@@ -101,7 +103,7 @@ class Generated(NamedTuple):
     """What a generation came to.
 
     `smallest` is the smallest example that fails, `run` the run that is kept of it. `flaky` says
-    in words that it did not fail each time. `services` is what became of those that stayed up,
+    in words that it did not fail each time. `services` tells how those that stayed up ended,
     where they failed when they were stopped.
     """
 
@@ -133,8 +135,6 @@ def generate(generation: Generation, watcher: GenerationWatcher) -> Generated:
         ConfigError, UsageError, NoGroupsError: nothing was started, or nothing is drawn.
         InfraError: the state folder cannot be written, or the generator has died.
     """
-    from testrium.run.supervisor.client import Supervisor
-
     if find_spec("hypothesis") is None:
         raise UsageError("testrium generate needs Hypothesis: pip install 'testrium[generate]'")
     with Supervisor.launch() as supervisor:  # it starts while the group is loaded
@@ -218,8 +218,6 @@ def _in_the_way(
 
 
 def _everything() -> Any:
-    from testrium.plan.selection import Selection
-
     return Selection()
 
 

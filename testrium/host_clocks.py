@@ -30,7 +30,7 @@ def reading_of(t1: int, t2: int, t3: int, t4: int) -> ClockReading:
 #: by 500 ppm at most) of both hosts together.
 MOST_DRIFT = 1e-3
 
-#: So many readings on each side of a time are asked for its bounds.
+#: How many readings on each side of a time are asked for its bounds.
 _READINGS_ASKED = 8
 
 

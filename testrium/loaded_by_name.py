@@ -1,14 +1,20 @@
 """Every module of ours that is loaded by its name in a text: what other processes start with.
 
 An import contract does not see such names, so they stand here and nowhere else. The commands of the
-command line are the one other list, in `cli.main`, beside their help.
+command line are the one other list, in `cli.main`, beside their help. Of other packages one part is
+loaded so, see `compiled_core`.
 """
 
 from __future__ import annotations
 
+import importlib
+import sys
+from importlib.machinery import PathFinder
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import ModuleType
 
 # What the programs of a run call first: `module:function`.
 SUPERVISOR = "testrium.run.supervisor.server:main"
@@ -21,7 +27,7 @@ FRESH_UNIT = "testrium.run.supervisor.keeper:run_fresh_unit"
 AGENT = "testrium.run.hosts.agent:serve"
 PLUGIN_WRITER = "testrium.report.plugin_writer:serve"
 
-# Entrypoints of units that Testrium itself adds to a group, or that stand for a kind.
+# Entrypoints of units that Testrium itself adds to a group, or that belong to a kind.
 LINKS = "testrium.run.faults.links.process:serve"
 OTLP_RECEIVER = "testrium.run.telemetry.receiver:serve"
 TAPS = "testrium.run.faults.links.tapping:serve"
@@ -52,3 +58,29 @@ def import_of(reference: str) -> str:
     """The statement that imports what `reference` names, for `python -c`."""
     module, function = reference.split(":")
     return f"from {module} import {function}"
+
+
+_PYDANTIC_CORE = "pydantic_core"
+_COMPILED = f"{_PYDANTIC_CORE}._pydantic_core"
+
+
+def compiled_core() -> ModuleType:
+    """The compiled part of `pydantic_core`: it validates, and reads and writes JSON.
+
+    The package around it makes a TypedDict of each kind of schema, for type checkers. Importing
+    that takes longer than loading a group, and no run needs it; a later import of it finds its
+    compiled part here.
+    """
+    if _COMPILED in sys.modules:
+        return sys.modules[_COMPILED]
+    package = None
+    if _PYDANTIC_CORE not in sys.modules:
+        package = PathFinder.find_spec(_PYDANTIC_CORE)
+    spec = package and PathFinder.find_spec(_COMPILED, package.submodule_search_locations)
+    if not spec or spec.loader is None:  # it is being imported, or in no usual place
+        return importlib.import_module(_COMPILED)
+    from importlib.util import module_from_spec  # no process but the runner's needs it
+
+    module = sys.modules[_COMPILED] = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -8,9 +8,11 @@ one thing: the files of groups are not collected as tests.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from testrium.api import HeldUnits, JudgedGroup, OpenRun, Run
     from testrium.declared.groups import Scenario
 
-#: The file that stands for a group: a node id has to name one.
+#: The file that represents a group: a node id has to name one.
 GROUP_FILE = "config.toml"
 
 #: In the environment of a unit: a suite of a group is collected as pytest does it.
@@ -276,7 +278,6 @@ class _Groups:
             yield
             return
         import fcntl
-        import hashlib
 
         from testrium.load.project import state_folder
 
@@ -538,7 +539,6 @@ def _with_env(scenario: Scenario, env: Mapping[str, str] | None) -> Scenario:
     """The scenario whose processes have further variables."""
     if not env:
         return scenario
-    from dataclasses import replace
 
     more = {name: str(value).replace("$", "$$") for name, value in env.items()}
     return scenario._replace(group=replace(scenario.group, env={**scenario.group.env, **more}))

@@ -11,17 +11,20 @@ from pathlib import Path
 
 from testrium.declared.groups import Scenario
 from testrium.errors import ExitCode, InfraError, NoGroupsError, TestriumError, UsageError
-from testrium.judging.group import judged, quarantined
+from testrium.history import database
+from testrium.history.rows import revision_of
+from testrium.judging.group import after_tries, judged, quarantined
 from testrium.load.project import (
     find_project,
     given_properties,
     properties_given,
     state_folder,
 )
-from testrium.plan.scenarios import shard_of
+from testrium.plan.scenarios import plan_scenarios, shard_of
 from testrium.plan.selection import ResultKey, Selection
+from testrium.record.runs import FOLDER, claimed, is_claimed, make_state_folder, new_run_id
 from testrium.record.scenario import FILE, read_scenario, restored_scenario
-from testrium.record.store import recover_unread
+from testrium.record.store import recover, recover_unread
 from testrium.report.json_report import RUN_FILE
 from testrium.report.stored import StoredReportError, read_report, read_run
 from testrium.report.wording import label
@@ -30,7 +33,7 @@ from testrium.retention import record_run
 from testrium.session import DATABASE, load
 from testrium.system.files import regular_text
 from testrium.variables import env_names
-from testrium.words import BAD_VERDICTS, Verdict
+from testrium.words import BAD_VERDICTS, Code, Verdict
 
 
 def verify_again(
@@ -47,7 +50,7 @@ def verify_again(
             had, and this is told so.
 
     Raises:
-        ConfigError, UsageError: its groups are wrong or gone, or the run goes on.
+        ConfigError, UsageError: its groups are wrong or gone, or the run continues.
         InfraError: a store cannot be read, or the runner was killed before there was one.
     """
     finished = is_finished(folder)
@@ -75,10 +78,11 @@ def verify_again(
                 strict=_was_strict(old.run_dir / FILE),
             )
             result = judged(scenario, old.run_dir / DATABASE, stored.folder, anew=True)
-        result = result._replace(duration_s=old.duration_s, run_dir=old.run_dir, tries=old.tries)
+        result = result._replace(duration_s=old.duration_s, run_dir=old.run_dir)
+        result = after_tries(result, old.tries, fails=_was_failed_as_flaky(old))
         results.append(quarantined(result, find_project(cwd).quarantine))
     verdicts = [result.verdict for result in results]
-    if not finished:  # nobody knows what else it would have run
+    if not finished:  # what else it would have run is unknown
         verdicts.append(Verdict.ERROR)
     verdict = run_verdict(tuple(verdicts))
     return stored._replace(groups=tuple(results), verdict=verdict, exit_code=EXIT_CODES[verdict])
@@ -91,8 +95,6 @@ def is_finished(folder: Path) -> bool:
 
 def incomplete(folder: Path) -> str:
     """What is missing of an unfinished run, in words; "" for a finished one."""
-    from testrium.record.runs import is_claimed
-
     if is_finished(folder):
         return ""
     if is_claimed(folder):
@@ -103,11 +105,8 @@ def incomplete(folder: Path) -> str:
 def _unfinished(folder: Path) -> RunResult:
     """A run whose runner was killed: what its units had emitted by then is recovered.
 
-    Raises UsageError: it goes on. InfraError: no group had been begun.
+    Raises UsageError: it is still running. InfraError: no group had been begun.
     """
-    from testrium.record.runs import is_claimed
-    from testrium.record.store import recover
-
     if is_claimed(folder):
         raise UsageError(f"run {folder.name} is still running")
     groups = []
@@ -124,6 +123,11 @@ def _unfinished(folder: Path) -> RunResult:
         groups=tuple(groups),
         folder=folder,
     )
+
+
+def _was_failed_as_flaky(old: GroupResult) -> bool:
+    """Whether the run was started with --fail-on-flaky, as far as that matters."""
+    return any(finding.code is Code.FLAKY for finding in old.judgement.findings)
 
 
 def _was_strict(scenario_file: Path) -> bool:
@@ -164,8 +168,6 @@ def _with_its_properties(scenario_file: Path, cwd: Path) -> Iterator[None]:
 
 def _declared_now(old: Scenario, cwd: Path) -> Scenario:
     """What the files of a stored scenario say today."""
-    from testrium.plan.scenarios import plan_scenarios
-
     _, groups = load((str(old.group.folder),), cwd)
     for scenario in plan_scenarios(groups, Selection(all_modes=True), repeat=0):
         if scenario.mode == old.mode and scenario.params == old.params:
@@ -182,13 +184,10 @@ def failed_results(cwd: Path) -> frozenset[ResultKey]:
         NoGroupsError: nothing failed in it, or there is none.
         InfraError: the history cannot be read.
     """
-    from testrium.history.database import FILE, History
-    from testrium.record.runs import FOLDER
-
     state = state_folder(cwd)
-    if not (state / FILE).exists():
+    if not (state / database.FILE).exists():
         raise NoGroupsError("--failed: no earlier run is kept")
-    with History(state) as history:
+    with database.History(state) as history:
         last = history.last_run()
         if last is None:
             raise NoGroupsError("; ".join(("--failed: no earlier run is kept", *history.notices)))
@@ -226,9 +225,6 @@ def merge_runs(
         StoredReportError: a report cannot be read.
         InfraError: the new run's folder cannot be written.
     """
-    from testrium.history.rows import revision_of
-    from testrium.record.runs import FOLDER, claimed, make_state_folder, new_run_id
-
     runs = [_ended_run(folder) for folder in folders]
     _check_parts(runs)
     state = state_folder(cwd)

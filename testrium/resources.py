@@ -11,7 +11,7 @@ def template_folder() -> Path:
     """The folder that holds `report/` and `scaffold/`.
 
     A wheel carries it inside the package; a checkout, and with it an editable install, has it
-    beside the package, so that an edited template is used at once.
+    beside the package, so an edited template is used at once.
     """
     return _brought("_templates", "templates")
 

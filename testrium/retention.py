@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from testrium.errors import InfraError
+from testrium.record.runs import discard_group, is_state_folder, prune
 from testrium.results import GroupResult, RunResult
 from testrium.words import BAD_VERDICTS
 
@@ -28,8 +29,8 @@ def keep_group(
     result: GroupResult, run_folder: Path, *, keep: Keep, cwd: Path, notice: Callable[[str], None]
 ) -> GroupResult:
     """Write the summaries into the group's folder, as `save-resume` asks, or remove it."""
-    from testrium.record.runs import discard_group
     from testrium.report import group_text, json_report
+    from testrium.report.masking import without_values
 
     assert result.run_dir is not None
     if keep == "none" or (keep == "failed" and result.verdict not in BAD_VERDICTS):
@@ -37,9 +38,10 @@ def keep_group(
         return result._replace(run_dir=None)
     if not result.scenario.group.save_resume:
         return result
+    stored = without_values(result)
     try:
-        json_report.write_group(result, result.run_dir / json_report.GROUP_FILE)
-        group_text.write_summary(result, result.run_dir / group_text.SUMMARY_FILE, cwd=cwd)
+        json_report.write_group(stored, result.run_dir / json_report.GROUP_FILE)
+        group_text.write_summary(stored, result.run_dir / group_text.SUMMARY_FILE, cwd=cwd)
     except InfraError as error:
         notice(str(error))
     return result
@@ -55,12 +57,14 @@ def record_run(
 ) -> None:
     """Write the report into the run's folder, append to the history, remove the oldest runs."""
     from testrium.history.database import append_run
-    from testrium.record.runs import is_state_folder, prune
     from testrium.report import json_report
+    from testrium.report.masking import without_values
 
     assert result.folder is not None
+    place = result.folder / json_report.RUN_FILE
+    result = result._replace(groups=tuple(map(without_values, result.groups)))
     try:
-        json_report.write_report(result, result.folder / json_report.RUN_FILE)
+        json_report.write_report(result, place)
     except InfraError as error:
         notice(str(error))
     for told in append_run(state, result, command_line=command_line, revision=revision):

@@ -137,7 +137,7 @@ class Request(NamedTuple):
     taps: tuple[str, ...] = ()
     keep: Keep = "all"
     retries: int = 0
-    debug: bool = False  # there are no deadlines
+    debug: bool = False  # without deadlines
     fail_on_flaky: bool = False
     shard: Shard | None = None
     hold_failures: Callable[[HeldGroup, asyncio.Event], Awaitable[None]] | None = None
@@ -197,7 +197,7 @@ def _in_shard(
 
 
 def _tapped(scenarios: tuple[Scenario, ...], links: tuple[str, ...]) -> tuple[Scenario, ...]:
-    """The scenarios, with all messages of these links kept. Raises UsageError: nobody has one."""
+    """The scenarios, with all messages of these links kept. Raises UsageError: no group has one."""
     from dataclasses import replace
 
     from testrium.declared.taps import Tap
@@ -443,7 +443,7 @@ class Session:
             done = [result for result in ended if result is not None]
             results += done
             if self._request.rounds is None and (old := len(results) - MOST_RESULTS) > 0:
-                del results[:old]  # they have passed: else there was no other round
+                del results[:old]  # they have passed: otherwise this round was the last
                 forgotten += old
             if self._signal is None and (left := len(planned) - len(done)):
                 failed = sum(result.verdict in BAD_VERDICTS for result in results)
@@ -606,7 +606,7 @@ class Session:
         return RecordedGroup(folder)
 
     async def ended_unjudged(self) -> None:
-        """End the run, whose groups are judged elsewhere: there is no report."""
+        """End the run, whose groups are judged elsewhere: without a report."""
         self._progress.close()
         await self._supervisor.close()
 
@@ -795,7 +795,7 @@ def _prepare(
     def prepare() -> Revision | None:
         import testrium.verify.expectations  # the first: it is asked once there is an event
 
-        sys.setswitchinterval(usual_s / 10)  # the loop goes on beside it
+        sys.setswitchinterval(usual_s / 10)  # the loop continues beside it
         import testrium.history.database
         import testrium.judging.group
         import testrium.report.group_text
@@ -819,6 +819,6 @@ def _prepare(
             return prepare()
 
     preparing = asyncio.create_task(prepare_in_time())
-    # Seen: where the run itself breaks down, nobody waits for it.
+    # Seen: where the run itself breaks down, nothing waits for it.
     preparing.add_done_callback(lambda done: done.cancelled() or done.exception())
     return preparing

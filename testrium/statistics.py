@@ -54,10 +54,10 @@ def _between(low: float, high: float) -> float:
     return min(high, max(low, low / 2 + high / 2))
 
 
-#: So many earlier values are the least that say how much a figure varies.
+#: How many earlier values are the least that say how much a figure varies.
 LEAST_EARLIER = 5
 
-#: A standard deviation is so many times what the two estimates below measure, where values are
+#: How many times what the two estimates below measure a standard deviation is, where values are
 #: normally distributed: the median absolute deviation, and the way from median to 90th percentile.
 _OF_DEVIATIONS = 1.4826
 _OF_TAIL = 1 / 1.2816
@@ -128,7 +128,7 @@ _EXACT = 20
 
 
 def chance_of_difference(first: Sequence[float], second: Sequence[float]) -> float:
-    """How often two samples of one distribution would differ so much or more (0 to 1).
+    """How often two samples of one distribution would differ this much or more (0 to 1).
 
     The two-sided p of the rank sum test of Wilcoxon, Mann and Whitney, which asks nothing of the
     distribution. Exact for 20 values together, else by the normal approximation, corrected for
@@ -157,7 +157,7 @@ def chance_of_difference(first: Sequence[float], second: Sequence[float]) -> flo
 
 
 def chance_beyond(deviations: float) -> float:
-    """How often a normally distributed value is so many standard deviations away, either way."""
+    """How often a normally distributed value is this many standard deviations away, either way."""
     return erfc(max(0.0, deviations) / sqrt(2))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import linecache
 import os
 import re
@@ -20,7 +21,7 @@ _LIBRARY = (
     r"|.*[/\\]Python3?\d*[/\\]Lib[/\\]"
 )
 
-#: As this package was imported: in a checkout it is no installed package.
+#: As this package was imported: a checkout is not an installed package.
 _OURS = str(PurePath(__file__).parent / "_").removesuffix("_")
 
 _HEAD = "Traceback (most recent call last):"
@@ -36,7 +37,7 @@ def is_library(file: str) -> bool:
 def deepest_own(files: Sequence[str]) -> int | None:
     """The index of the user's frame that was called last; the last of all if none is the user's.
 
-    `files` are those of the frames, the outermost first. None where there are no frames.
+    `files` are those of the frames, the outermost first. None without frames.
     """
     own = [index for index, file in enumerate(files) if not is_library(file)]
     return own[-1] if own else len(files) - 1 if files else None
@@ -96,8 +97,6 @@ def add_asserted_values(error: BaseException) -> None:
 
 
 def _assert_at(frame: FrameType, line: int) -> ast.Assert | None:
-    import ast
-
     lines = linecache.getlines(frame.f_code.co_filename, frame.f_globals)
     try:
         tree = ast.parse("".join(lines))
@@ -112,8 +111,6 @@ def _assert_at(frame: FrameType, line: int) -> ast.Assert | None:
 
 
 def _asserted(statement: ast.Assert, frame: FrameType) -> Iterator[str]:
-    import ast
-
     from pure_eval import CannotEval, Evaluator
 
     evaluator = Evaluator.from_frame(frame)
@@ -143,8 +140,6 @@ _LONGEST_IN_PLACE = 40
 
 def _in_place_of_parts(test: ast.expr, told: dict[str, str]) -> str:
     """` (30 == 33)` of a comparison whose sides are known and short."""
-    import ast
-
     if not isinstance(test, ast.Compare) or len(test.ops) != 1 or not told:
         return ""
     sides = [
@@ -159,8 +154,6 @@ def _in_place_of_parts(test: ast.expr, told: dict[str, str]) -> str:
 
 def _parts(node: ast.AST) -> Iterator[ast.expr]:
     """The expressions in it whose names are those of the frame, without constants."""
-    import ast
-
     if isinstance(node, ast.Lambda | ast.Constant):
         return
     if isinstance(node, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):

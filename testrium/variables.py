@@ -1,6 +1,6 @@
 """References in the texts of a group: `${port.http}`, `${env.HOME}`; `$$` is a `$`.
 
-A `$` before anything else stands for itself, so that regular expressions need no escaping. What a
+A `$` before anything else is a `$`, so regular expressions need no escaping. What a
 name means is not decided here: the caller's lookup knows.
 """
 
@@ -176,18 +176,36 @@ _Fields = TypeVar("_Fields", bound=tuple[object, ...])
 
 
 class EnvValues:
-    """The values that some declaration takes from the environment. Raises nothing."""
+    """The values that some declaration takes from the environment. Raises nothing.
+
+    False where there are none that could be told from other words.
+    """
 
     def __init__(self, declared: object, environ: Mapping[str, str] = os.environ) -> None:
-        values = {environ[name]: name for name in env_names(declared) if name in environ}
-        self._names = {
-            value: f"${{env.{name}}}"
-            for value, name in values.items()
-            if len(value) >= LEAST_CHARACTERS
-        }
+        names = sorted(env_names(declared))
+        self._take({name: environ[name] for name in names if name in environ})
+
+    @classmethod
+    def of(cls, variables: Mapping[str, str]) -> EnvValues:
+        """The values of these variables."""
+        made = cls(())
+        made._take(variables)
+        return made
+
+    def _take(self, variables: Mapping[str, str]) -> None:
+        self._names: dict[str, str] = {}
+        for name, value in variables.items():
+            # Of a key of several lines each is shown by itself.
+            lines = [line.strip() for line in value.splitlines()]
+            for text in (value, *(line for line in lines if len(line) >= _SURE_CHARACTERS)):
+                if len(text) >= LEAST_CHARACTERS and text.strip():
+                    self._names[text] = f"${{env.{name}}}"
         # The longest first: one value may be the beginning of another.
         ordered = sorted(self._names, key=lambda value: (-len(value), value))
         self._pattern = re.compile("|".join(map(_standing, ordered))) if ordered else None
+
+    def __bool__(self) -> bool:
+        return self._pattern is not None
 
     def hidden(self, text: str) -> str:
         """The text with the names of variables in the place of their values."""

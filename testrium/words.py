@@ -129,7 +129,7 @@ DIRECTIONS = ("smaller", "larger")
 def is_measured(name: str) -> bool:
     """Whether Testrium measures this itself, as far as the name tells.
 
-    Every percentile counts, so that `command.p90` is a mistake that can be told.
+    Every percentile counts, which makes `command.p90` a mistake that can be reported.
     """
     rest, _, measure = name.rpartition(".")
     if not rest:

@@ -93,7 +93,7 @@ def test_a_state_folder_that_cannot_be_written(
     def refuse(*_: object) -> None:
         raise InfraError("cannot open Data.db: disk I/O error")
 
-    monkeypatch.setattr("testrium.record.database.open_database", refuse)
+    monkeypatch.setattr("testrium.doctor.open_database", refuse)
     (found,) = [check for check in run_checks(tmp_path) if check.name == "state folder"]
     assert found.state == "problem"
     assert found.found.endswith(".testrium: cannot open Data.db: disk I/O error")

@@ -48,6 +48,12 @@ def test_a_value_becomes_its_variable(text: str, told: str) -> None:
     assert EnvValues(DECLARED, ENVIRON).hidden(text) == told
 
 
+def test_each_line_of_a_key_is_hidden_by_itself() -> None:
+    values = EnvValues.of({"KEY": "-- begin --\nq7Xk29Zr\nab\n"})
+    assert values.hidden("it has q7Xk29Zr and ab") == "it has ${env.KEY} and ab"
+    assert not EnvValues.of({"FLAG": "1", "EMPTY": "", "SPACE": "      "})
+
+
 def test_all_texts_of_a_record() -> None:
     values = EnvValues(DECLARED, ENVIRON)
     record = Record("s3cr3t/token", ("a", "b 8080"), 8080)

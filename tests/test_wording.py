@@ -1,4 +1,4 @@
-"""What users read follows docs/contributing/wording.md: plain words, no riddles."""
+"""What users and contributors read follows docs/contributing/wording.md: no riddles."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 import testrium
+
+CODE = re.compile(r"`[^`\n]*`")
+COMMENT = re.compile(r"(?:^\s*|  )#:? (.*)")
 
 FOLDER = Path(testrium.__file__).parent
 FILES = sorted(FOLDER.rglob("*.py"))
@@ -28,30 +31,14 @@ RIDDLES = re.compile(
 
 
 def spoken(file: Path) -> Iterator[tuple[int, str]]:
-    """The texts of a module that users may read.
-
-    All strings, the docstrings of fields and of commands, but no other docstring.
-    """
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    silent: set[int] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            is_command = isinstance(node, ast.FunctionDef) and _is_command(node)
-            if isinstance(first, ast.Expr) and not is_command:
-                silent.add(id(first.value))
-    for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Constant)
-            and isinstance(node.value, str)
-            and " " in node.value
-            and id(node) not in silent
-        ):
-            yield node.lineno, node.value
-
-
-def _is_command(function: ast.FunctionDef) -> bool:
-    return any("click" in ast.unparse(each) for each in function.decorator_list)
+    """The texts of a module: all strings and docstrings, and its comments; what is code is not."""
+    source = file.read_text(encoding="utf-8")
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
+            yield node.lineno, CODE.sub("CODE", node.value)
+    for line, text in enumerate(source.splitlines(), start=1):
+        if comment := COMMENT.search(text):
+            yield line, CODE.sub("CODE", comment[1])
 
 
 def riddles(file: Path) -> list[str]:
@@ -79,7 +66,7 @@ PAGES = [
 def prose(page: Path) -> str:
     """A page without its code: what programs print and people write is not ours to word."""
     text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
-    return " ".join(re.sub(r"`[^`\n]*`", "CODE", text).split())
+    return " ".join(CODE.sub("CODE", text).split())
 
 
 def test_pages_say_what_is() -> None:
@@ -98,12 +85,16 @@ def test_pages_say_what_is() -> None:
 )
 def test_a_riddle_is_found(text: str, tmp_path: Path) -> None:
     file = tmp_path / "module.py"
-    file.write_text(f'"""There is no matter here."""\nTEXT = "{text}"\n')
+    file.write_text(f'"""What matters."""\nTEXT = "{text}"\n')
     assert len(riddles(file)) == 1
 
 
-def test_the_texts_of_fields_are_read(tmp_path: Path) -> None:
+def test_docstrings_fields_and_comments_are_read(tmp_path: Path) -> None:
     file = tmp_path / "module.py"
-    file.write_text('class A:\n    """There is no matter."""\n    b: int\n    """is no key"""\n')
-    (found,) = riddles(file)
-    assert found.startswith("module.py:4: 'is no'")
+    file.write_text(
+        'class A:\n    """There is no matter."""\n    b: int\n    """is no key"""\n'
+        "    #: nobody reads `so that`\n    c = 1  # so often\n"
+    )
+    assert [found.split()[0] for found in riddles(file)] == [
+        f"module.py:{line}:" for line in (2, 4, 5, 6)
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import re
 from collections import Counter
@@ -48,7 +49,7 @@ def diff(
         actual: the lines that came out.
         normalize: applied to every line of both.
         names: what the two sides are called.
-        unordered: the same lines in another order are no difference.
+        unordered: the same lines in another order are equal.
     """
     if unordered:
         return _unordered(list(map(normalize, expected)), list(map(normalize, actual)), names)
@@ -74,8 +75,6 @@ def diff(
 
 def _unified(left: list[str], right: list[str], begin: int, names: tuple[str, str]) -> list[str]:
     """As `diff -u` writes it. Source: the unified format of GNU diffutils."""
-    import difflib
-
     lines = [f"--- {names[0]}", f"+++ {names[1]}"]
     for group in difflib.SequenceMatcher(None, left, right, autojunk=False).get_grouped_opcodes(
         _CONTEXT

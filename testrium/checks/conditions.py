@@ -34,7 +34,7 @@ Lookup = Callable[[str], str] | None
 
 
 class Failure(NamedTuple):
-    """A condition that does not hold. `owed`: because something is missing."""
+    """A condition that does not hold. `owed` tells that something is missing."""
 
     message: str
     details: tuple[str, ...] = ()
@@ -88,7 +88,7 @@ class _Traceback:
     """Whether a line belongs to the traceback that began before it, in the order of the lines.
 
     Python's begins with its head and ends with the first line that is not indented; a chained one
-    goes on behind a blank line and a sentence. That of an exception group has no such last line.
+    continues behind a blank line and a sentence. That of an exception group has no such last line.
     """
 
     def __init__(self) -> None:

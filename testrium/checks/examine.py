@@ -112,7 +112,7 @@ def rewrite(path: Path, lines: list[str]) -> Path | None:
 
 
 def _unused(path: Path) -> Path:
-    """`NAME.old`, `NAME.old2`, ...: the first that is free, so that none is ever lost."""
+    """`NAME.old`, `NAME.old2`, ...: the first that is free, so none is ever lost."""
     number = 1
     while True:
         old = path.with_name(f"{path.name}.old{number if number > 1 else ''}")

@@ -4,7 +4,7 @@
 
 Numbers, texts, names, `+ - * / // %`, `== != < <= > >=`, `in`, `and or not`, lists in brackets, and
 the functions of `FUNCTIONS`. Python's parser reads it; what the tree may hold and what it means is
-decided here, so there are no attributes, no calls of anything else, and no powers.
+decided here, so attributes, calls of anything else, and powers are refused.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
 }
 _CONSTANTS: Final = {"true": True, "false": False, "null": None}
 _LONGEST = 2000
-#: How deep an expression may be nested: a sum of so many terms is.
+#: How deep an expression may be nested, as a sum of this many terms is.
 _DEEPEST = 200
 #: Digits that `round` may be asked for.
 _MOST_PLACES = 300

@@ -82,9 +82,9 @@ class TookTooLongError(TestriumError):
 def at_most(limit_s: float) -> Iterator[None]:
     """Break off what is computed in here after `limit_s` seconds of the process's CPU time.
 
-    CPU time, so that a busy machine makes no difference to what is found.
+    CPU time, so a busy machine makes no difference to what is found.
     The regular expressions of the standard library ask for signals while they search; a thread
-    could not be stopped. Outside the main thread, and on Windows, there is no limit.
+    could not be stopped. Outside the main thread, and on Windows, nothing limits it.
     The error is raised again and again until the block ends: one that falls into a destructor or
     a callback of the garbage collector is lost.
 

@@ -139,8 +139,8 @@ def value_at(document: Any, path: str) -> Any:
     """The value at `path`; for a JSONPath query that may have several results, their list.
 
     Raises:
-        NotationError: it is no path.
-        AbsentError: nothing stands there; the message says how far the path led.
+        NotationError: it is not a path.
+        AbsentError: the path leads to nothing; the message says how far it led.
     """
     if _QUERY.match(path):
         query = _query(path)
@@ -183,7 +183,7 @@ def _query(text: str) -> JSONPath:
         raise NotationError(text, column, f"invalid JSONPath query: {reason}") from None
     except RecursionError:
         raise NotationError(text, 1, "invalid JSONPath query: nested too deeply") from None
-    assert isinstance(query, jsonpath.JSONPath)  # `|` and `&` are no part of the strict language
+    assert isinstance(query, jsonpath.JSONPath)  # the strict language has no `|` and `&`
     return query
 
 

@@ -84,7 +84,7 @@ class Events_Manager(_Connected):
             metadata: anything that JSON can hold; `more` is added to it.
 
         Raises:
-            TypeError, ValueError: this is no event.
+            TypeError, ValueError: this is not an event.
             OSError: it could not be written.
         """
         if self.Unit == "*":

@@ -165,7 +165,7 @@ def _without_name(unit: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
 
 
 def _given(table: dict[str, Any]) -> dict[str, Any]:
-    """The table without the None that stands for "not given" in normalised units."""
+    """The table without the None that means "not given" in normalised units."""
     return {key: value for key, value in table.items() if value is not None or key not in _NULLABLE}
 
 
@@ -193,8 +193,8 @@ def load_config(config_path: str | os.PathLike[str]) -> dict[str, Any]:
     """A config.toml with the defaults of `[Configs]` filled in.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is no TOML, or something in `[Configs]` is wrong.
+        FileNotFoundError: the file does not exist.
+        ValueError: it is not TOML, or something in `[Configs]` is wrong.
     """
     return normalize_config(_read_toml(Path(config_path)))
 
@@ -210,7 +210,7 @@ def discover_tests(
         strict: whether a group that is described wrongly is an error; else it is left out.
 
     Raises:
-        FileNotFoundError: there is no such folder.
+        FileNotFoundError: the folder does not exist.
         ValueError: a group is described wrongly, and `strict`.
     """
     base = Path(base_dir).resolve()
@@ -266,7 +266,7 @@ def load_test_functions(dir_path: str | os.PathLike[str]) -> dict[str, Callable[
     """Import the modules of a group's folder here; their `test_*` functions by name.
 
     Raises:
-        FileNotFoundError: there is no such folder.
+        FileNotFoundError: the folder does not exist.
         ValueError: a module cannot be read, or has what a group may not have.
     """
     found = {
@@ -329,7 +329,7 @@ def resolve_template(type: str, path: str | os.PathLike[str] | None = ".") -> No
     """Make the files of a template that are not there yet, and print what was made.
 
     Raises:
-        ValueError: there is no template of this `type` ("config-template").
+        ValueError: no template has this `type` ("config-template").
     """
     if type != "config-template":
         raise ValueError(f"no template {type!r}: use 'config-template'")

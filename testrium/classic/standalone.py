@@ -15,7 +15,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -59,6 +59,7 @@ class AloneLog:
         self._connection: sqlite3.Connection | None = None
         self._file: ProbeFile | None = None
         self._file_id: tuple[int, int] | None = None
+        self._stored = 0  # bytes of the probe file that are surely stored
         self._idle: list[Inotify] = []  # kept after a wait: closing takes the kernel milliseconds
         self._will_flush = False
         self._storing_soon: threading.Thread | None = None
@@ -149,13 +150,18 @@ class AloneLog:
             )
 
     def _has_event(self, unit: str, step: str, key: str | None) -> bool:
-        with self.reading() as connection:
+        def look() -> bool:
             found = connection.execute(
                 "SELECT EXISTS (SELECT 1 FROM Events WHERE StepCompleted = ?1"
                 " AND (?2 = '*' OR Unit = ?2) AND (?3 IS NULL OR EventKey = ?3))",
                 (step, unit, key),
             ).fetchone()
-        return bool(found[0])
+            return bool(found[0])
+
+        with self._lock, self._storing():
+            connection = self._open()
+            # What is new is mostly what this waits for: one transaction stores it and looks.
+            return self._store_and(connection, look) if self._has_new() else look()
 
     def _store_soon(self) -> None:
         """Store all in a moment, in a thread that ends then: a fork should find none."""
@@ -179,25 +185,47 @@ class AloneLog:
             self._store_now.clear()
 
     def _store_new(self, connection: sqlite3.Connection) -> None:
+        if self._has_new():
+            self._stored = self._offset(connection)  # another process may have stored it
+        if self._has_new():
+            self._store_and(connection, lambda: True)
+
+    def _has_new(self) -> bool:
+        """Whether the file is longer than what this process knows to be stored."""
+        assert self._file is not None
+        return self._stored < self._file.size()
+
+    def _store_and(self, connection: sqlite3.Connection, look: Callable[[], bool]) -> bool:
+        """Store what is new, and `look` at it, in one transaction."""
+
+        def work() -> tuple[int, bool]:
+            return self._store_from(connection), look()
+
+        self._stored, found = in_transaction(connection, work)
+        return found
+
+    def _store_from(self, connection: sqlite3.Connection) -> int:
+        """Store what follows behind the stored part of the file; where it ends now."""
         file = self._file
         assert file is not None
-        if self._offset(connection) < file.size():
-            in_transaction(connection, lambda: self._store_from(connection, file))
-
-    def _store_from(self, connection: sqlite3.Connection, file: ProbeFile) -> None:
-        file.go_to(self._offset(connection))
+        stored = self._offset(connection)
+        file.go_to(stored)
         more = True
         while more:
             batch = file.read(next_id(connection))
-            insert_events(connection, batch.readings)
-            connection.executemany(
-                "INSERT INTO Damages (Unit, Reason, Line, Attempt) VALUES (?, ?, ?, ?)",
-                batch.damages,
-            )
+            if batch.readings:
+                insert_events(connection, batch.readings)
+            if batch.damages:
+                connection.executemany(
+                    "INSERT INTO Damages (Unit, Reason, Line, Attempt) VALUES (?, ?, ?, ?)",
+                    batch.damages,
+                )
             more = batch.more
-        connection.execute(
-            "UPDATE Files SET Offset = ? WHERE Path = ?", (file.offset, self._file_name)
-        )
+        if file.offset != stored:
+            connection.execute(
+                "UPDATE Files SET Offset = ? WHERE Path = ?", (file.offset, self._file_name)
+            )
+        return file.offset
 
     def _offset(self, connection: sqlite3.Connection) -> int:
         (offset,) = connection.execute(
@@ -209,13 +237,16 @@ class AloneLog:
         """This process's connection; one that a fork left over must not be used, nor closed."""
         if self._connection is None:
             # What was appended before there was a database belongs to one that was deleted.
-            connection = open_database(self._database, "delete")
+            connection = open_database(self._database, "persist")
             self._file = ProbeFile(self._probes, "", domain=self._domain)
-            connection.execute(
-                "INSERT OR IGNORE INTO Files (Path, Unit, Start, Attempt, Offset)"
-                " VALUES (?, '', 1, 1, ?)",
-                (self._file_name, self._file.size()),
-            )
+            known = connection.execute("SELECT 1 FROM Files WHERE Path = ?", (self._file_name,))
+            if not known.fetchone():  # else it would write, and wait for others that do
+                connection.execute(
+                    "INSERT OR IGNORE INTO Files (Path, Unit, Start, Attempt, Offset)"
+                    " VALUES (?, '', 1, 1, ?)",
+                    (self._file_name, self._file.size()),
+                )
+            self._stored = self._offset(connection)
             self._file_id = _file_id(self._database)
             self._connection = connection
         return self._connection

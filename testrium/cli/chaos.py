@@ -43,10 +43,10 @@ def command(asked: SearchRequest) -> int:
     from testrium.campaign import Campaign, run_campaign
 
     campaign = Campaign(
-        asked.path, asked.cwd, asked.seed, asked.count, QuietObserver(), asked.fail_fast
+        asked.path, asked.cwd, asked.seed, asked.number, QuietObserver(), asked.fail_fast
     )
     record = CampaignRecord(campaign)
-    teller = _Teller(asked.stream, asked.cwd, record, plain=asked.plain, runs=asked.count)
+    teller = _Teller(asked.stream, asked.cwd, record, plain=asked.plain, runs=asked.number)
     try:
         outcome = run_campaign(campaign, teller)
     except TestriumError as error:

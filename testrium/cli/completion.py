@@ -16,7 +16,7 @@ VARIABLE = "_TESTRIUM_COMPLETE"
 #: A RUN that is the last one.
 LAST = "last"
 
-#: Where the script goes, so that a shell reads it by itself.
+#: Where the script goes, so a shell reads it by itself.
 _PLACES = {
     "bash": "~/.local/share/bash-completion/completions/testrium",
     "zsh": "a folder of $fpath, as _testrium",
@@ -86,7 +86,7 @@ def _runs(cwd: Path) -> Iterable[str]:
     return [LAST, *(run.name for run in reversed(list_runs(state_folder(cwd))))]
 
 
-#: The groups of so many of the latest runs are offered: their reports are read for that.
+#: How many of the latest runs are asked for their groups: their reports are read for that.
 _MOST_READ = 10
 
 

@@ -19,7 +19,7 @@ from testrium.words import Verdict
 
 if TYPE_CHECKING:
     from testrium.exploration import Exploration, Explored, Ordered, Race
-    from testrium.explore import Chance
+    from testrium.interleavings import Chance
     from testrium.report.writer import ReportChoice
     from testrium.results import GroupResult, RunResult
 
@@ -44,7 +44,7 @@ def command(asked: SearchRequest) -> int:
     from testrium.exploration import Exploration, explore
 
     exploration = Exploration(
-        asked.path, asked.cwd, asked.seed, asked.count, QuietObserver(), asked.fail_fast
+        asked.path, asked.cwd, asked.seed, asked.number, QuietObserver(), asked.fail_fast
     )
     record = _ExplorationRecord(exploration)
     teller = _RaceTeller(asked.stream, exploration, record, plain=asked.plain)

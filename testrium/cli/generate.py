@@ -35,7 +35,7 @@ def command(asked: SearchRequest, explore: bool) -> int:
     from testrium.generation import Generation, generate
 
     generation = Generation(
-        asked.path, asked.cwd, asked.seed, asked.count, QuietObserver(), explore
+        asked.path, asked.cwd, asked.seed, asked.number, QuietObserver(), explore
     )
     teller = _ExampleTeller(asked.stream, generation)
     try:

@@ -253,7 +253,7 @@ def print_requirements(
     Args:
         scenarios: what was selected.
         project: where requirements may be listed, and the history is.
-        as_json: for machines.
+        as_json: write JSON, for programs.
         whole: whether nothing was filtered out: then a requirement without a group is told.
     """
     verdicts = last_verdicts(project)

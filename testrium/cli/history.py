@@ -22,14 +22,14 @@ from testrium.results import Measure
 from testrium.statistics import median, robust_deviation
 from testrium.words import Verdict
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
+_Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 
 _of_group = click.option("--group", metavar="GROUP", help="Show only this group.")
 
 
-def _limit(what: str) -> Callable[[_Command], _Command]:
+def _limit(what: str) -> Callable[[_Decorated], _Decorated]:
     return click.option(
         "--limit",
         type=click.IntRange(1, 1_000_000),

@@ -7,9 +7,8 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, TypeVar
 
 import click
 
@@ -24,9 +23,8 @@ if TYPE_CHECKING:
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
-@dataclass(frozen=True)
-class Selected:
-    """What the options ask of groups that shall be run, by the names of their parameters."""
+class Selected(NamedTuple):
+    """Which groups the options select, by the names of their parameters."""
 
     less: tuple[str, ...]
     tag: str
@@ -37,7 +35,7 @@ class Selected:
 
     def without(self, *less: str) -> Selected:
         """The same without some further groups."""
-        return replace(self, less=less + self.less)
+        return self._replace(less=less + self.less)
 
     def selection(self, cwd: Path) -> Selection:
         """What the plan is asked for. Raises UsageError."""
@@ -78,17 +76,16 @@ property_option = click.option(
 )
 
 
-@dataclass(frozen=True)
-class SearchRequest:
+class SearchRequest(NamedTuple):
     """What the options ask of a command that runs one group again and again.
 
-    `count` runs, plans or examples are drawn from `seed`. The story is told on `stream`.
+    `number` runs, plans or examples are drawn from `seed`. The story is told on `stream`.
     """
 
     path: str
     cwd: Path
     seed: int
-    count: int
+    number: int
     fail_fast: bool
     choice: ReportChoice
     plain: bool
@@ -174,7 +171,7 @@ def _search_options(
 
 def selection_options(command: _Command) -> Callable[..., Any]:
     """Give a command the options of a `Selection`; it gets them as one value, `selected`."""
-    names = [field.name for field in fields(Selected)]
+    names = Selected._fields
 
     @functools.wraps(command)
     def gather(*arguments: Any, **values: Any) -> Any:

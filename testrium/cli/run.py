@@ -8,10 +8,9 @@ import shlex
 import stat
 import sys
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import click
 from click.core import ParameterSource
@@ -87,8 +86,7 @@ def _percentage(_: click.Context, __: click.Parameter, value: str | None) -> flo
         raise click.BadParameter('expected a percentage such as "20%"') from error
 
 
-@dataclass(frozen=True)
-class RunOptions:
+class RunOptions(NamedTuple):
     """The options that `testrium run` alone has, by the names of its parameters."""
 
     paths: tuple[str, ...]
@@ -130,8 +128,7 @@ class RunOptions:
         verbose = self.verbose or common.verbose
         if self.on:
             self._refuse_what_is_for_here(verbose)
-        return replace(
-            self,
+        return self._replace(
             paths=paths,
             shuffle=shuffle,
             verbose=verbose,
@@ -184,7 +181,7 @@ class _WithDefaults(click.Command):
 
         try:
             project = find_project(Path.cwd())
-        except ConfigError:  # it is told when the groups are loaded
+        except ConfigError:  # loading the groups reports it
             return {}
         options = {option.name: option for option in self.params}
         defaults = {}

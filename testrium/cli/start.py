@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import sys
@@ -9,6 +10,10 @@ import sys
 from testrium.cli import heed_interrupts, raise_interrupts
 
 _FLAGS = ("-v", "--verbose")
+#: Of address space: with less imports, threads and SQLite fail at random places of a run.
+_LEAST_MEMORY = 80 << 20
+#: So close to the limit an error may be its doing.
+_NEAR = 16 << 20
 #: Modules that have something to do when the interpreter ends.
 _AT_END = ("coverage", "multiprocessing.util")
 
@@ -24,6 +29,8 @@ def start() -> int:
     try:
         _open_standard_streams()
         if "_TESTRIUM_COMPLETE" not in os.environ and begins_run(sys.argv[1:]):
+            if (limit := _memory_limit()) is not None and limit < _LEAST_MEMORY:
+                return _tell_memory(limit, f"a run needs {_LEAST_MEMORY >> 20} MB or more")
             from testrium.run.supervisor import bootstrap
 
             bootstrap.start_early()
@@ -35,15 +42,18 @@ def start() -> int:
         sys.stderr.write("testrium: interrupted\n")
         return 130
     except Exception as error:  # noqa: BLE001 - the outermost: told with its traceback
-        if (limit := _memory_limit()) is not None:
-            # Whatever imports raise then: a library that cannot be mapped, a file half read.
-            sys.stderr.write(
-                f"testrium: cannot start with {limit >> 20} MB of address space (RLIMIT_AS):"
-                f" {type(error).__name__}; raise the limit (ulimit -v)\n"
-            )
-        else:
-            _tell_defect()
+        if (limit := _memory_limit()) is not None and _lacks_memory(error, limit):
+            return _tell_memory(limit, type(error).__name__)
+        _tell_defect()
         return 5
+
+
+def _tell_memory(limit: int, reason: str) -> int:
+    sys.stderr.write(
+        f"testrium: cannot work with {limit >> 20} MB of address space (RLIMIT_AS):"
+        f" {reason}; raise the limit (ulimit -v)\n"
+    )
+    return 5
 
 
 def _tell_defect() -> None:
@@ -61,13 +71,36 @@ def _tell_defect() -> None:
 
 
 def _memory_limit() -> int | None:
-    """The limit of this process's address space in bytes; None where it has none."""
+    """The limit of this process's address space in bytes; None where it has none.
+
+    Read from the kernel's own words: `resource` costs half a millisecond, and memory.
+    """
+    return _of_kernel("/proc/self/limits", b"Max address space")
+
+
+def _lacks_memory(error: BaseException, limit: int) -> bool:
+    """Whether it is the limit that has caused an error, and no defect.
+
+    Near the limit imports raise anything: a library that cannot be mapped, a file half read.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, MemoryError) or getattr(cause, "errno", None) == errno.ENOMEM:
+            return True
+        cause = cause.__cause__ or cause.__context__
+    most = _of_kernel("/proc/self/status", b"VmPeak:")
+    return most is not None and limit - (most << 10) < _NEAR
+
+
+def _of_kernel(path: str, name: bytes) -> int | None:
+    """The first number behind a name in a file of the kernel; None where there is none."""
     try:
-        import resource
-    except ImportError:  # not on this system
+        with open(path, "rb", 0) as file:  # noqa: PTH123
+            content = file.read(8192)
+    except (OSError, MemoryError):
         return None
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    return None if limit == resource.RLIM_INFINITY else limit
+    words = content.partition(name)[2].split(None, 1)
+    return int(words[0]) if words and words[0].isdigit() else None
 
 
 def _leave(code: int) -> int:
@@ -82,7 +115,7 @@ def _leave(code: int) -> int:
     try:
         sys.stdout.flush()
         sys.stderr.flush()
-    except (OSError, ValueError):  # nobody reads, the disk is full, or it is closed
+    except (OSError, ValueError):  # its reader is gone, the disk is full, or it is closed
         return code
     os._exit(code)
 

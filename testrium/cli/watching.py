@@ -49,7 +49,7 @@ async def until_enter(
 
     try:
         loop.add_reader(sys.stdin.fileno(), read)
-    except (OSError, ValueError):  # a file or nothing at all: nobody presses Enter there
+    except (OSError, ValueError):  # a file, or closed: Enter cannot be pressed there
         return
     try:
         waits = [asyncio.ensure_future(one.wait()) for one in (entered, asked_to_stop)]

@@ -66,7 +66,7 @@ def parse_hop(text: str) -> Hop:
     """Read one hop: alternatives and a count.
 
     Raises:
-        RouteError: it is no hop.
+        RouteError: it is not a hop.
     """
     least, most, end = _count(text)
     places = []
@@ -83,7 +83,7 @@ def parse_place(text: str) -> Place:
     """Read `unit:step`, `*` for either.
 
     Raises:
-        RouteError: it is no such place.
+        RouteError: it is not such a place.
     """
     return _place(text, text, 0)
 

@@ -59,8 +59,8 @@ MOST_OF_NAME: Final = 190
 class Fault:
     """One thing that is broken on purpose: a failpoint, a link, or a unit's clock.
 
-    A failpoint has `at`: it strikes whoever emits that probe, at the `on`-th time (counted over all
-    starts; with `key` only probes with that key). A link has `port`, one of the ports of `unit`;
+    A failpoint has `at`: it strikes the unit that emits that probe, at the `on`-th time (counted
+    over all starts; with `key` only probes with that key). A link has `port`, a port of `unit`;
     it and a clock are broken from the first event at `after` on, None for the start. `for_ns` is
     how long it lasts, None for "to the end". What `value` says depends on `do`: `value_ns` is the
     latency added in each direction, or what is added to the clock (it may be negative);

@@ -123,7 +123,7 @@ class Configs:
     """The table `[Configs]` of a group, defaults decided."""
 
     SYNONYMS: ClassVar = {"name": "title", "description": "purpose"}
-    #: What stands beside this table and not in it.
+    #: The keys that belong next to this table and not in it.
     BESIDE: ClassVar = {
         **dict.fromkeys(
             ("verify", "env", "matrix", "chaos", "explore", "generate", "otlp"), "[{}]"
@@ -327,6 +327,8 @@ class Scenario(NamedTuple):
     strict: bool = False
     #: What `${param.…}` and `${property.…}` give, by the whole name.
     values: Mapping[str, str] = EMPTY
+    #: The NAME of each `${env.NAME}` that it declares, whose values are hidden in what is shown.
+    env_names: tuple[str, ...] = ()
     #: The order in which its units go on at points; None: as they come.
     schedule: Schedule | None = None
     #: The file with the arguments that were generated for its entrypoints, or "".

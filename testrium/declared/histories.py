@@ -38,7 +38,7 @@ _FIELD: Final = r"\$\{([^}]*)\}"
 class OperationPlace(NamedTuple):
     """Where an operation begins or ends: `unit:step`, `*` for any unit.
 
-    One `*` in the step stands for the operation's name.
+    One `*` in the step means the operation's name.
     """
 
     unit: str
@@ -50,7 +50,7 @@ class OperationPlace(NamedTuple):
     def operation(self, unit: str, step: str) -> str | None:
         """The operation's name, if an event of this unit and step is one; "" if the step has none.
 
-        None: it is no such event.
+        None: it is not such an event.
         """
         if self.unit not in (ANY, unit):
             return None

@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 #: The JSON Schema that Testrium's schemas are written in.
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-#: Before the name of a key that its table does not know, so that it is no field by accident.
+#: Before the name of a key that its table does not know, which keeps it apart from every field.
 UNKNOWN: Final = "\0"
 #: In the context of a validation: the table was written by Testrium, decided fields included.
 STORED: Final = "stored"
@@ -43,9 +43,9 @@ STORED: Final = "stored"
 class Key(NamedTuple):
     """What a field's key is called in files, where it is not the field's name with `_` or `-`.
 
-    `old` is a spelling that still works, with a notice. `default` says in words what holds where
-    the key is missing, where that depends on other keys. `items` is what a message calls the items
-    of a list.
+    `old` is a spelling that still works, with a notice; `also` are further names. `default` says in
+    words what holds where the key is missing, where that depends on other keys. `items` is what a
+    message calls the items of a list.
     """
 
     name: str = ""
@@ -53,6 +53,7 @@ class Key(NamedTuple):
     required: bool = False
     default: str = ""
     items: str = "strings"
+    also: tuple[str, ...] = ()
 
 
 _NOTHING_SPECIAL: Final = Key()
@@ -262,7 +263,7 @@ def _delattr(_: Any, name: str) -> None:
 
 def _validated(kind: type[T]) -> type[T]:
     kind.__pydantic_config__ = {  # type: ignore[attr-defined]
-        "strict": True,  # 1 is no true, "5" no number
+        "strict": True,  # 1 is not true, "5" not a number
         "extra": "forbid",
         "allow_inf_nan": False,
     }
@@ -311,8 +312,9 @@ def tuples(value: Any) -> Any:
 def _fields_by_spelling(kind: type, stored: bool) -> Mapping[str, str]:
     names = {folded(key): field.name for field, key in keys_of(kind)}
     for field, key in keys_of(kind):
-        if old := key_of(field).old:
-            names.setdefault(folded(old), field.name)
+        for other in (key_of(field).old, *key_of(field).also):
+            if other:
+                names.setdefault(folded(other), field.name)
         names.setdefault(folded(key), field.name)
     if stored:
         names |= {field.name: field.name for field in fields(kind) if is_decided(field)}

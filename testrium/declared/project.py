@@ -176,7 +176,7 @@ _Texts = Annotated[tuple[FilledText, ...], Prepared(_one_or_more, {})]
 class RunTable:
     """The table `[run]`: defaults for the options of `testrium run`, by their long names."""
 
-    less: _Texts | None = None
+    less: Annotated[_Texts | None, Key(also=("exclude",))] = None
     """Groups to leave out."""
     tag: FilledText | None = None
     """Select groups whose tags satisfy this expression."""
@@ -186,7 +186,7 @@ class RunTable:
     """Select groups that cover one of these."""
     all_modes: bool | None = None
     """Include matrix combinations that are not primary."""
-    failed: bool | None = None
+    failed: Annotated[bool | None, Key(also=("lf", "last-failed"))] = None
     """Select what did not pass when it was last run."""
     strict: bool | None = None
     """Treat a missing requirement as an error, and a group that proves nothing as a failure."""
@@ -234,7 +234,7 @@ class RunTable:
     """Measure which lines Python units run."""
     json: FilledText | None = None
     """Write the report as JSON."""
-    junit: FilledText | None = None
+    junit: Annotated[FilledText | None, Key(also=("junit-xml",))] = None
     """Write the report as JUnit XML."""
     html: FilledText | None = None
     """Write the report as one HTML page."""

@@ -1,6 +1,6 @@
 """The kinds of values that keys have: names, texts, numbers, durations, sizes, ranges, signals.
 
-A kind never coerces: `1` is no `true`, `"5"` no number, and NaN is nothing at all.
+A kind never coerces: `1` is not `true`, `"5"` is not a number, and NaN is refused.
 """
 
 from __future__ import annotations
@@ -227,6 +227,23 @@ def _unique(items: tuple[Any, ...]) -> tuple[Any, ...]:
     return items
 
 
+class ProgramFirst:
+    """A list of words that begins with a program."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
+        return {
+            "type": "function-after",
+            "function": {"type": "no-info", "function": _program_first},
+            "schema": handler(source),
+        }
+
+
+def _program_first(words: tuple[str, ...]) -> tuple[str, ...]:
+    if not words[0].strip():
+        raise ValueError("must begin with the name of a program")
+    return words
+
+
 class Named:
     """A table whose keys match a pattern; `what` is what its message calls a key."""
 
@@ -256,6 +273,8 @@ Names = Annotated[tuple[Name, ...], Unique()]
 Steps = Annotated[tuple[Step, ...], Unique()]
 Labels = Annotated[tuple[Label, ...], Unique()]
 Words = tuple[Text, ...]
+#: A program and its arguments.
+Program = Annotated[tuple[Text, ...], FILLED, ProgramFirst()]
 OneOrMore = Annotated[tuple[FilledText, ...], FILLED, _SINGLE_OR_MANY]
 Variables = Annotated[Mapping[str, Text], Named(r"[^=\0]+", "name of an environment variable")]
 #: What a plugin is told, as texts.
@@ -408,7 +427,7 @@ def key_range(value: str | int) -> tuple[int, int | None]:
     """How many instances are expected: "100", "1..", "0..5", or a plain integer.
 
     Raises:
-        ValueError: it is no such range.
+        ValueError: it is not such a range.
     """
     match = re.fullmatch(_RANGE, str(value))
     if match is None or isinstance(value, bool):
@@ -500,7 +519,7 @@ def _data(value: Any) -> tuple[Any]:
             "must be a value of JSON: a string, a finite number, a boolean, a list or a table"
             " of such"
         )
-    return (_lists(value),)  # so that False is not mistaken for "not given"
+    return (_lists(value),)  # so False is not mistaken for "not given"
 
 
 def _lists(value: Any) -> Any:

@@ -21,6 +21,7 @@ from testrium.declared.quantities import (
     Named,
     Names,
     Positive,
+    Program,
     Settings,
     Signal,
     Step,
@@ -76,7 +77,7 @@ class Readiness:
     """a regular expression that matches a line of the unit's output"""
     file: FilledText | None = None
     """a path that exists; a relative one is below the unit's `cwd`"""
-    command: Annotated[tuple[Text, ...], FILLED] = ()
+    command: Program = ()
     """a program and its arguments, run again until it ends with exit code 0"""
     plugin: Name | None = None
     """a [readiness plugin](plugins.md#readiness)"""
@@ -86,7 +87,7 @@ class Readiness:
     """`true`: the unit has ended with an accepted exit code, as a migration or a seed does"""
     error: FilledText | None = None
     """beside any of them, a regular expression: a matching line of the unit's output ends the wait
-    at once, with the finding [`unready`](../findings/unready.md)
+    at once, with the finding [`unready`](../findings/unready.md), however the unit ends then
     """
 
     @property
@@ -192,7 +193,7 @@ def _exit_code(value: Any) -> int | str:
     raise ValueError('must be an integer between 0 and 255, "!=0" or "any"')
 
 
-#: What stands for several exit codes.
+#: The words that mean several exit codes.
 ANY_EXIT: Final = ("any", "!=0")
 _EXIT_SCHEMA: Final = {
     "anyOf": [{"type": "integer", "minimum": 0, "maximum": 255}, {"type": "string"}]
@@ -236,7 +237,7 @@ class Unit:
     """`module:function`, in the group's folder or importable: a Python function in a process of its
     own
     """
-    command: Annotated[tuple[Text, ...] | None, FILLED] = None
+    command: Program | None = None
     """a program and its arguments, a list of strings; no shell. Give one of `entrypoint` and
     `command`, or neither for a unit whose probes come from other processes
     """
@@ -380,7 +381,7 @@ class Fixture:
     """`"run"`: one for all groups. `"group"`: each group starts its own, like a unit"""
     entrypoint: Entrypoint | None = None
     """`module:function` beside the fixture's file, or importable"""
-    command: Annotated[tuple[Text, ...] | None, FILLED] = None
+    command: Program | None = None
     """a program and its arguments; no shell. Give one of `entrypoint` and `command`"""
     cwd: Annotated[FilledText | None, Key(default="`fixtures/`")] = None
     """the folder in which the process starts"""

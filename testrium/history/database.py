@@ -109,15 +109,18 @@ def connect(path: Path, wait_s: float | None = None) -> sqlite3.Connection:
     """
     if path.is_symlink() and not path.exists():  # SQLite would make what it names
         raise UnusableFileError("link", "it is a link to a file that does not exist")
+    is_new = False
     with contextlib.suppress(FileExistsError):  # 0600, whatever the umask is
         os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
+        is_new = True
     timeout_s = _BUSY_TIMEOUT_S if wait_s is None else wait_s
     database = sqlite3.connect(path, timeout=timeout_s, isolation_level=None)
     try:
         database.row_factory = sqlite3.Row
         database.execute("PRAGMA foreign_keys = ON")
         # What is committed reaches the disk when the file is closed, at once and not one by one.
-        database.execute("PRAGMA synchronous = NORMAL")
+        # A new file holds no runs yet that a power failure could take: nothing waits for the disk.
+        database.execute(f"PRAGMA synchronous = {'OFF' if is_new else 'NORMAL'}")
         _check(database)
     except ERRORS as error:
         database.close()
@@ -238,7 +241,7 @@ def _set_aside(path: Path, label: str) -> Path:
 
 FILE = "history.db"
 
-#: So many earlier results say how long a group is going to take.
+#: How many earlier results say how long a group is going to take.
 _RECENT = 5
 
 #: So long a run waits for a history that is locked, where it only would like to know (seconds).
@@ -334,7 +337,7 @@ class History:
             group: only of this group: its id (with parameters), or its folder.
             run: only of this run.
             figure: only those that have this figure, and with no other one.
-            limit: so many at most; None for all.
+            limit: at most this many; None for all.
             figures: whether figures are wanted.
         """
         chosen = (
@@ -527,7 +530,7 @@ def expected_durations(
         return {}, ()
 
 
-#: So many earlier results are looked at: enough for the noise, and few enough to forget old times.
+#: How many earlier results are looked at: enough for the noise, and few enough to forget old times.
 LATEST = 30
 
 #: Name and unit of a figure -> its earlier values, the latest first.
@@ -538,7 +541,7 @@ def read_baseline(state_folder: Path, scenario: Scenario, run: str) -> Baseline:
     """Figures of the latest comparable results before `run`.
 
     Comparable is what passed, of the same group, mode, parameters and class of machine, and later
-    than what `testrium history accept` said. {} where there is no history, or it cannot be read:
+    than what `testrium history accept` said. {} where the history is missing, or cannot be read:
     that is told when the run is appended.
     """
     if not (state_folder / FILE).exists():

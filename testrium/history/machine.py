@@ -17,11 +17,14 @@ import platform
 import sqlite3
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from testrium.errors import InfraError
+from testrium.history.database import FILE, connect
+from testrium.record.runs import make_state_folder
 
 #: The score to which durations are normalised: about one core of a small server of 2023.
 BASELINE = 100.0
@@ -61,8 +64,6 @@ class MachineScore(NamedTuple):
 
 def machine_id() -> str:
     """16 hexadecimal digits that stay the same on one machine and tell nothing about it."""
-    import uuid
-
     node = uuid.getnode()
     # Without a network card it is random, and marked so (RFC 9562, 6.10).
     known = platform.node() if node >> 40 & 1 else node
@@ -96,8 +97,6 @@ def keep_score(state_folder: Path, result: MachineScore) -> None:
 
     Raises InfraError.
     """
-    from testrium.record.runs import make_state_folder
-
     try:
         make_state_folder(state_folder)
     except OSError as error:
@@ -135,8 +134,6 @@ def scores_of(state_folder: Path, runs: Collection[str]) -> dict[str, float]:
 
 @contextlib.contextmanager
 def _history(state_folder: Path) -> Iterator[sqlite3.Connection]:
-    from testrium.history.database import FILE, connect
-
     path = state_folder / FILE
     try:
         with contextlib.closing(connect(path)) as database:

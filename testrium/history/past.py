@@ -27,7 +27,7 @@ from testrium.results import GroupResult, Measure, RunDetail, RunResult
 from testrium.statistics import robust_deviation
 from testrium.words import BAD_VERDICTS, Verdict
 
-#: So many results are looked at.
+#: How many results are looked at.
 MOST_RESULTS = 30
 
 #: Lines that are shown of what is new in logs, and of the difference of configurations.
@@ -204,7 +204,7 @@ def _about(measure: Measure) -> str:
 
 
 def _change(before: float, now: float) -> str:
-    """As a percentage, or how many times as much it is; "" where there is no ratio."""
+    """As a percentage, or how many times as much it is; "" where the ratio is undefined."""
     if before <= 0:
         return ""
     ratio = now / before

@@ -96,7 +96,7 @@ def _cell(value: Any) -> Any:
     return csv_cell(value) if isinstance(value, str) else value
 
 
-#: So many other results of a group say how much its figures vary.
+#: How many other results of a group say how much its figures vary.
 _NOISE = 50
 
 
@@ -118,7 +118,7 @@ def results(
     Args:
         group: only of this group, by its id (with parameters) or its folder in the project.
         run: only of this run, by its whole id.
-        limit: so many at most; None for all.
+        limit: at most this many; None for all.
     """
     with _opened(project) as history:
         return () if history is None else history.results(group=group, run=run, limit=limit)
@@ -150,7 +150,7 @@ def metrics(
     Args:
         name: as in `[metrics]`: "command.p95", "duration", "throughput".
         group: only of this group, by its id or folder.
-        limit: so many points at most; None for all.
+        limit: at most this many points; None for all.
     """
     with _opened(project) as history:
         if history is None:

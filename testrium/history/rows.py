@@ -26,7 +26,7 @@ class Revision(NamedTuple):
 def revision_of(folder: Path, *, timeout_s: float = 0.5) -> Revision | None:
     """The revision of the working tree around `folder`.
 
-    None where there is no git, no commit, or no answer in time: a large tree on a slow disk must
+    None without git, a commit, or an answer in time: a large tree on a slow disk must
     not hold up a run. One call of git tells both (`git help status`, porcelain format v2).
     """
     command = ["git", "--no-optional-locks", "status", "--porcelain=v2", "--branch", "-uno"]

@@ -21,10 +21,10 @@ from testrium.statistics import (
 )
 from testrium.words import BAD_VERDICTS, GOOD_VERDICTS, Verdict
 
-#: So many results of a group say how long it takes now.
+#: How many results of a group say how long it takes now.
 _RECENT = 20
 
-#: So many repeats on each side tell a difference without earlier runs.
+#: How many repeats on each side tell a difference without earlier runs.
 _REPEATS = 4
 
 

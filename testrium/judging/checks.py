@@ -1,6 +1,6 @@
 """The checks of one group, made on what its run has left: logs, files, values.
 
-They are made once the services have stopped, so that logs are complete, and before teardown.py,
+They are made once the services have stopped, so logs are complete, and before teardown.py,
 which may remove what they look at; `testrium verify` makes them again.
 """
 
@@ -24,16 +24,18 @@ from testrium.declared.checks import Check
 from testrium.declared.groups import Scenario
 from testrium.errors import TestriumError
 from testrium.evidence import CheckResult, TestResult
+from testrium.judging.workers import LostError, call_isolated
 from testrium.plugins.registry import Plugin
 from testrium.probe import environment as names
 from testrium.record.reader import probe_metadata, stored_ports
+from testrium.run import test_runner
 from testrium.run.environment import Ports, Surroundings, event_field, substituted
 from testrium.run.folder import RunFolder
 from testrium.variables import EnvValues, references
 from testrium.words import EMPTY
 
 #: How long one check may compute (seconds of CPU time): a pattern that backtracks without end is a
-#: failure. Large files take longer: so much more for each byte.
+#: failure. Large files take longer: this much more for each byte.
 LIMIT_S = 2.0
 #: How long a check with a plugin may take by the clock: it can wait for others, or for ever.
 PLUGIN_LIMIT_S = 30.0
@@ -67,7 +69,7 @@ def make_checks(
         database: the store of the run.
         limit_s: seconds of CPU time for each check, if its file is small.
         update_golden: rewrite reference files that differ, and keep the old ones.
-        hurried: a check that takes longer raises TookTooLongError, and is no failure.
+        hurried: a check that takes longer raises TookTooLongError, and does not fail.
         stored: results, by name, of checks that are not made.
 
     Raises:
@@ -100,8 +102,6 @@ def repeat_verifications(
         database: the store of the run.
         stored: the results that are kept, but for those that are made again.
     """
-    from testrium.judging.workers import LostError, call_isolated
-
     sources = (scenario.group.folder / f"{name}.py" for name in scenario.group.test_modules)
     if not any(
         "verification" in source.read_text(encoding="utf-8", errors="replace") for source in sources
@@ -135,7 +135,6 @@ def _repeated(scenario: Scenario, database: Path) -> list[dict[str, Any]]:
         str(scenario.group.folder),
         *filter(None, env.get("PYTHONPATH", "").split(os.pathsep)),
     ]
-    from testrium.run import test_runner
 
     try:
         return test_runner.repeat(str(scenario.group.folder), list(scenario.group.test_modules))
@@ -152,8 +151,6 @@ def weight(scenario: Scenario, database: Path) -> int:
 
 def _made_apart(check: Check, alone: Callable[[], Made]) -> Made:
     """A check that calls a plugin, which may end its process, or never return."""
-    from testrium.judging.workers import LostError, call_isolated
-
     started = time.perf_counter()
     try:
         left: list[str] = []

@@ -12,17 +12,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from testrium.checks.patterns import TookTooLongError
 from testrium.declared.groups import Scenario
 from testrium.errors import InfraError
 from testrium.evidence import CheckResult, End, Evidence, Finding, UnitState
 from testrium.judging.workers import GivenUpError, Worker
 from testrium.load.project import KnownFailure
+from testrium.record.reader import earlier_runs, gather_evidence, stderr_files
 from testrium.results import FailedTry, GroupResult, Judgement
 from testrium.run.supervisor.protocol import signal_number
 from testrium.variables import EnvValues, env_names
+from testrium.verify.correlations import average_latency_s, classic_correlations
+from testrium.verify.instances import earlier_causes
+from testrium.verify.judge import judge
 from testrium.words import Code, Verdict
 
-#: Of the keys of one finding so many are kept: a report of a million lost keys can be opened.
+#: How many keys of one finding are kept: a report of a million lost keys can be opened.
 MOST_KEYS = 8_000
 MOST_CHARACTERS = 160_000
 
@@ -35,11 +40,6 @@ def judged(
 
     Raises InfraError if the store cannot be read.
     """
-    from testrium.record.reader import earlier_runs, gather_evidence
-    from testrium.verify.correlations import average_latency_s
-    from testrium.verify.instances import earlier_causes
-    from testrium.verify.judge import judge
-
     evidence = gather_evidence(scenario, database)
     notes: tuple[Finding, ...] = ()
     if anew:
@@ -61,7 +61,7 @@ def judged(
     evidence = _with_histories(scenario, evidence)
     judgement = judge(scenario, evidence)
     if any(finding.code is Code.PHANTOM for finding in judgement.findings):
-        # Only a phantom can be a stale key; nobody else pays for reading old runs.
+        # Only a phantom can be a stale key; other findings need no old runs.
         causes = earlier_causes(scenario.group.circuits, earlier_runs(run_folder, database))
         judgement = judge(scenario, evidence._replace(earlier_causes=causes))
     judgement = judgement._replace(
@@ -140,17 +140,24 @@ def failed_runner(scenario: Scenario, error: InfraError) -> Judgement:
 def tried_again(
     result: GroupResult, tries: Sequence[GroupResult], *, fails: bool = False
 ) -> GroupResult:
-    """The last of several tries, with what is to be said of those before it: none has passed.
-
-    Where it passed it is `flaky`: a note, or with `fails` a finding.
-    """
+    """The last of several tries, with what is to be said of those before it: none has passed."""
     roots = [next(iter(one.judgement.findings), None) for one in tries]
     earlier = tuple(
         FailedTry(one.verdict, one.duration_s, one.run_dir, root)
         for one, root in zip(tries, roots, strict=True)
     )
+    return after_tries(result, earlier, fails=fails)
+
+
+def after_tries(
+    result: GroupResult, earlier: tuple[FailedTry, ...], *, fails: bool = False
+) -> GroupResult:
+    """A result before which others of the same failed.
+
+    Where it passed it is `flaky`: a note, or with `fails` a finding.
+    """
     result = result._replace(tries=earlier)
-    if result.verdict is not Verdict.PASS:
+    if result.verdict is not Verdict.PASS or not earlier:
         return result
     first = earlier[0].finding
     why = f": {first.code} at {first.where}: {first.message}" if first else ""
@@ -209,9 +216,6 @@ _OF_EVENTS = (
 
 
 def _breaks_a_rule(scenario: Scenario, database: Path, _: None) -> bool:
-    from testrium.record.reader import gather_evidence
-    from testrium.verify.judge import judge
-
     findings = judge(scenario, gather_evidence(scenario, database)).findings
     return any(finding.code in _OF_EVENTS for finding in findings)
 
@@ -242,8 +246,6 @@ def _knows(entry: KnownFailure, result: GroupResult, finding: Finding) -> bool:
 
 def judging_weight(scenario: Scenario, database: Path) -> int:
     """The bytes that have to be read to judge a group: how long it takes depends on it."""
-    from testrium.record.reader import stderr_files
-
     files = [database]
     if scenario.group.rules.stderr == "forbid":
         files += stderr_files(scenario, database.parent).values()
@@ -252,10 +254,6 @@ def judging_weight(scenario: Scenario, database: Path) -> int:
 
 def classic_results(scenario: Scenario, database: Path, duration_s: float) -> Mapping[str, Any]:
     """The dictionary that a group's `tests_results` callback gets. Raises InfraError."""
-    from testrium.record.reader import gather_evidence
-    from testrium.verify.correlations import classic_correlations
-    from testrium.verify.judge import judge
-
     evidence = _with_histories(scenario, gather_evidence(scenario, database))
     judgement = judge(scenario, evidence)
     tests = [
@@ -339,9 +337,8 @@ class GroupJudge:
         """Make the checks of a group; None once `given_up` is set. Raises InfraError.
 
         Those of other groups go on beside it: a plugin may wait for long.
-        `may_rewrite`: nothing else has failed, so that what came out may become a reference.
+        `may_rewrite`: nothing else has failed, so what came out may become a reference.
         """
-        from testrium.checks.patterns import TookTooLongError
         from testrium.judging.checks import make_checks, weight
 
         rewrite = self._update_golden and any(one.golden for one in scenario.group.checks)

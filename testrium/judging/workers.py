@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import os
 import select
 import signal
@@ -11,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import BrokenExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -45,14 +45,12 @@ class Worker:
         Args:
             work: what is computed.
             what: what the process does, for the message ("judges checkout").
-            given_up: once it is set, nobody waits: the process is killed, whatever it does.
+            given_up: once it is set, the process is killed, whatever it does: nothing waits for it.
 
         Raises:
             GivenUpError: `given_up` was set before there was a result.
             InfraError: the process was killed from outside.
         """
-        from concurrent.futures import BrokenExecutor
-
         loop = asyncio.get_running_loop()
         try:
             if self._pool is None:
@@ -75,7 +73,7 @@ class Worker:
 
 
 def _started() -> ProcessPoolExecutor:
-    import multiprocessing
+    import multiprocessing  # 4 ms of a run, and most never come here
     from concurrent.futures import ProcessPoolExecutor
 
     return ProcessPoolExecutor(
@@ -115,14 +113,16 @@ def call_isolated(
         left: told of each process that was alive 200 ms after the answer, and was ended.
 
     Raises:
-        LostError: there is no answer; says why.
+        LostError: no answer came; says why.
     """
-    # Forking takes a millisecond, and is safe where there is no other thread.
+    import multiprocessing  # as in `_started`
+
+    # Forking takes a millisecond, and is safe in a process with one thread.
     alone = sys.platform == "linux" and threading.active_count() == 1
     context: Any = multiprocessing.get_context("fork" if alone else "spawn")
     ours, theirs = context.Pipe(duplex=False)
     told, telling = context.Pipe(duplex=False)
-    life, held = context.Pipe(duplex=False)  # its other end is closed: nobody waits any more
+    life, held = context.Pipe(duplex=False)  # its other end is closed: the runner waits no longer
     process = context.Process(
         target=_keep, args=(theirs, telling, life, (held,) if alone else (), work, os.getpid())
     )

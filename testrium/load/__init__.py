@@ -28,7 +28,7 @@ def load_groups(
         paths: groups, or folders that are searched at any depth; none means `cwd`.
         cwd: the current folder; messages name files relative to it.
         project: defaults for all groups; None looks for a project file from `cwd` upwards.
-        left_out: tells by id and folder which groups will not be run: their mistakes are no
+        left_out: tells by id and folder which groups will not be run: their mistakes are not
             reason not to run the others. Such a group is returned with its id and folder alone.
 
     Raises:

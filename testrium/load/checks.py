@@ -1,4 +1,4 @@
-"""What must hold beside circuits: the tables `[[checks]]` and `[metrics]`."""
+"""What must hold beside circuits: the tables `[[checks]]`, `[metrics]` and `[[histories]]`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from testrium.checks import expression, values
 from testrium.checks.comparison import check_normalizer
 from testrium.checks.patterns import NotationError
 from testrium.declared.checks import CHECK_SUBJECTS, NORMALIZERS, Check, Metric, Source
-from testrium.declared.circuits import Circuit
+from testrium.declared.circuits import ANY, Circuit
+from testrium.declared.histories import MODELS, OperationHistory
 from testrium.declared.keys import field_named
 from testrium.declared.quantities import SIZE, duration_ns, is_number
 from testrium.declared.units import Unit
+from testrium.load.circuits import Stations
 from testrium.load.document import Spot
 from testrium.load.python_code import PythonCode
 from testrium.load.texts import Scope, check_pattern, check_text, enabled_ports
@@ -307,7 +309,7 @@ def _measured(circuits: Sequence[Circuit], units: Collection[str]) -> dict[str, 
 
 
 def _flat(table: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Names and what stands for them; without its quotes a name with dots is several tables."""
+    """Names and their values; without its quotes a name with dots is several tables."""
     for key, value in table.items():
         if isinstance(value, dict) and any(isinstance(inner, dict) for inner in value.values()):
             for path, inner in _flat(value):
@@ -361,3 +363,38 @@ def _limit(reading: Table[Metric], field: str, metric: Metric) -> float | None:
         reading.at(field).wrong(str(error))
         return None
     return limit
+
+
+def read_histories(
+    value: Any, spot: Spot, stations: Stations, code: PythonCode
+) -> tuple[OperationHistory, ...]:
+    """The `[[histories]]` tables; what is wrong is noted.
+
+    Args:
+        value: the list of tables.
+        spot: where it stands.
+        stations: the units that they may name.
+        code: the Python files of the group, for models in it.
+    """
+    histories: dict[str, OperationHistory] = {}
+    for reading in read_list(OperationHistory, value, spot, "histories"):
+        history = reading.value
+        for name in ("invoke", "answer"):
+            if name in reading.spots:
+                _check_place(reading, name, stations)
+        own = "model" in reading.spots and history.model not in MODELS
+        if own and (error := code.reference_error(history.model, "group")):
+            reading.at("model").wrong(error)
+        if history.invoke == history.answer and history.invoke.unit:
+            reading.at("answer").wrong("must differ from invoke")
+        if history.name and history.name in histories:
+            reading.at("name").wrong(f"another history has the name {history.name!r}")
+        histories[history.name] = history
+    return tuple(histories.values())
+
+
+def _check_place(reading: Table[OperationHistory], name: str, stations: Stations) -> None:
+    unit = getattr(reading.value, name).unit
+    if unit and unit != ANY and unit not in stations.units:
+        guess = did_you_mean(unit, stations.units)
+        reading.at(name).wrong(f"{reading.at(name).raw!r}: unknown unit {unit!r}{guess}")

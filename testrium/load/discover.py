@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from testrium.errors import UsageError
 from testrium.load.document import Complaints, shown_path
-from testrium.load.project import Project
+from testrium.load.project import FILE_NAME, Project
 from testrium.phrases import did_you_mean, nearest_word
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _COMBINATION = r"(?P<group>.+)(?P<suffix>\[[^\[\]=/]+=[^\[\]]*\])"
 class Found(NamedTuple):
     """A group's folder and its id; `only` are the combinations of its matrix that are wanted.
 
-    They are named by what they add to the id, `[size=1]`; () stands for all. The group was found
+    They are named by what they add to the id, `[size=1]`; () means all. The group was found
     in a search from `root`.
     """
 
@@ -112,7 +112,9 @@ class Search:
         self.complaints = complaints
         self.spared = spared
         self.home = top or cwd
-        #: Tells by id and folder which groups will not be run, so that no mistake there counts.
+        #: What the project file says of `subgroups`, for groups that do not say it.
+        self.subgroups = False
+        #: Tells by id and folder which groups will not be run, so no mistake there counts.
         self.left_out: Callable[[str, Path], bool] = lambda *_: False
         self._ignore_files = None if top is None else IgnoreFiles(top, cwd, complaints)
         self._ignored: list[Path] = []
@@ -122,7 +124,10 @@ class Search:
     def of(cls, cwd: Path, project: Project, complaints: Complaints) -> Search:
         """A search as a project wants it."""
         top = project.file.parent if project.file else cwd
-        return cls(cwd, complaints, top, project.templates and project.templates.resolve())
+        search = cls(cwd, complaints, top, project.templates and project.templates.resolve())
+        said = project.configs.get("subgroups")
+        search.subgroups = said is not None and said.raw is True
+        return search
 
     def id_of(self, folder: Path, root: Path) -> str:
         """The path below the project folder; of a group outside of it, below `root`.
@@ -185,12 +190,15 @@ class Search:
             return
         seen.add(real)
         try:
+            # Behind a link it is called as without it, so it has one name; but not where
+            # that would be the name of a place outside of the project.
+            named = real if real.is_relative_to(self.home) else folder
             if is_group(folder):
-                yield Found(self.id_of(folder, root), real, root=root)
+                yield Found(self.id_of(named, root), real, root=root)
                 yield from self._inside(folder, root, seen)
                 return
             if self._has_units_alone(folder):
-                id_ = self.id_of(folder, root)
+                id_ = self.id_of(named, root)
                 if self.left_out(id_, folder):
                     yield Found(id_, real, root=root)
                 else:
@@ -214,7 +222,7 @@ class Search:
             if not child.name.startswith(".") and self._is_searched(child, root):
                 inner += list(self._search(child, root, seen))
         undeclared = [each for each in inner if not self.left_out(each.id, each.folder)]
-        if undeclared and not _has_subgroups(group):
+        if undeclared and not self._has_subgroups(group, root):
             outer = shown_path(group, self.cwd)
             for found in undeclared:
                 self.complaints.problem(
@@ -226,6 +234,17 @@ class Search:
                 )
             return
         yield from inner
+
+    def _has_subgroups(self, group: Path, root: Path) -> bool:
+        """Whether its config.toml says so, or else the nearest defaults.
+
+        What is wrong with these files is told when they are loaded.
+        """
+        top = self.home if group.is_relative_to(self.home) else root
+        above = group.parents[: len(group.relative_to(top).parts)]
+        files = [group / CONFIG_FILE, *(folder / FILE_NAME for folder in (group, *above))]
+        said = (_subgroups_said(file) for file in files)
+        return next((each for each in said if each is not None), self.subgroups)
 
     def _has_units_alone(self, folder: Path) -> bool:
         """Whether this should be a group and has no config.toml."""
@@ -267,14 +286,14 @@ def find_groups(paths: Sequence[Path], search: Search) -> tuple[Found, ...]:
     Args:
         paths: groups, or folders that are searched at any depth; relative ones are below the
             current folder. What does not exist may be a shell pattern (`shop/*`, `**/smoke`): it
-            stands for the folders that match, whose ids begin below the part without wildcards; or
+            means the folders that match, whose ids begin below the part without wildcards; or
             a range of ids (`cart..search`) below the current folder; or one combination of a
             matrix (`cart[size=1]`).
         search: how folders are searched.
 
     Raises:
-        UsageError: a path does not exist or is no folder, a pattern matches none, a range is none,
-            or two groups have the same id.
+        UsageError: a path does not exist or is not a folder, a pattern matches none, a range is
+            invalid, or two groups have the same id.
     """
     by_folder: dict[Path, Found] = {}
     by_id: dict[str, Found] = {}
@@ -295,6 +314,9 @@ def find_groups(paths: Sequence[Path], search: Search) -> tuple[Found, ...]:
 def _named(path: Path, search: Search) -> Iterator[Found]:
     """The groups that one argument names."""
     root = (search.cwd / path).resolve()
+    given = Path(os.path.abspath(search.cwd / path))  # noqa: PTH100 - links are kept
+    if given.is_relative_to(search.home) and not root.is_relative_to(search.home):
+        root = given  # a link that leads out of the project is a name in it
     try:
         if not root.exists() and (below := (search.home / path).resolve()).is_dir():
             root = below  # an id, which counts from the project folder
@@ -386,13 +408,13 @@ def _nearest_folder(path: Path, missing: Path, everything: Sequence[Found]) -> s
     return f"; did you mean {str(path.with_name(name))!r}?" if name else ""
 
 
-def _has_subgroups(group: Path) -> bool:
-    """Whether its config.toml says so; what is wrong with the file is told when it is loaded."""
+def _subgroups_said(file: Path) -> bool | None:
+    """What a config.toml or a file of defaults says of `subgroups`, if anything."""
     try:
-        configs = tomllib.loads((group / CONFIG_FILE).read_text(encoding="utf-8-sig"))["Configs"]
-        return configs.get("subgroups") is True
-    except (OSError, ValueError, LookupError, AttributeError, RecursionError):
-        return False
+        configs = tomllib.loads(file.read_text(encoding="utf-8-sig"))["Configs"]
+        return bool(configs["subgroups"] is True)
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
 
 
 def _has_configs(folder: Path) -> bool:

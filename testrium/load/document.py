@@ -276,7 +276,7 @@ def key_lines(text: str) -> dict[KeyPath, int]:
     """The line, counted from 1, on which every table, key and list item of `text` begins.
 
     A table has the line of its first header, or of the first key that implies it. What follows
-    a place that is no TOML is left out.
+    a place that is not TOML is left out.
     """
     scanner = _Scanner(text)
     with contextlib.suppress(_LostError):  # callers fall back to the nearest known table
@@ -328,7 +328,7 @@ def nearest_line(lines: dict[KeyPath, int], path: KeyPath) -> int | None:
 def list_tail(text: str, path: KeyPath) -> int | None:
     """The offset behind the last item of a list in `text`, or behind `[` of an empty one.
 
-    None where there is no such list, or the text is no TOML.
+    None where the list does not exist, or the text is not TOML.
     """
     scanner = _Scanner(text)
     with contextlib.suppress(_LostError):

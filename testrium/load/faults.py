@@ -149,7 +149,7 @@ def read_explore(table: Any, spot: Spot, stations: Stations, files: Sequence[Uni
 def find_port(link: str, files: Mapping[str, UnitFile]) -> tuple[str, str]:
     """The unit and the port that a link (`UNIT.PORT`) leads to.
 
-    Raises LookupError: there is none, or nobody listens there; says why.
+    Raises LookupError: it does not exist, or no unit listens there; says why.
     """
     ports = {
         f"{file.name}.{port}": (file, port) for file in files.values() for port in file["ports"]
@@ -258,7 +258,7 @@ class _Reader:
             return None
         spot = self.reading.at(field)
         units = self._stations
-        if field == "at":  # what Testrium's own units emit is no failpoint
+        if field == "at":  # probes of Testrium's own units are not failpoints
             units = Stations(units.steps, units.shared)
             if place.unit != ANY and place.unit not in units.steps:
                 self._good = False

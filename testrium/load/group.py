@@ -1,4 +1,4 @@
-"""Which modules of a group hold its test functions and callbacks: read, never imported."""
+"""One group from its `config.toml`: its tables, its units, and the Python files beside them."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ if TYPE_CHECKING:
 #: Functions of these names are called with what a test came to, or all of them.
 CALLBACKS = ("validate_test", "tests_results")
 
-#: A decorator that groups written for older versions import; it is no test.
+#: A decorator that groups written for older versions import; it is not a test.
 _NO_TEST = "test_config"
 
 #: Where test functions have always been; this module may define them in ways that cannot be read.
@@ -100,13 +100,15 @@ def test_modules(
         if module in _OTHERS or not module.isidentifier() or path.resolve() in suites:
             continue
         if module == MAIN:
-            code.module(MAIN)  # complains where it cannot be read; others may be data
+            code.module(MAIN)  # complains where it cannot be read; others without tests may be data
+        is_run = is_unknown or path.name in commands
         tree = code.tree(path)
         if tree is None:
+            if not is_run and _TEST_FUNCTION.search(_text_of(path)):
+                code.module(module)
             continue
         shown = shown_path(path, cwd)
         functions = {each.name: each.lineno for each in _functions(tree.body)}
-        is_run = is_unknown or path.name in commands
         for line, name, kind in () if is_run else _test_classes(tree.body):
             complaints.problem(
                 shown,
@@ -136,6 +138,17 @@ def test_modules(
 test_modules.__test__ = False  # type: ignore[attr-defined]  # its name makes pytest collect it
 
 
+#: A test function in a file that is not Python.
+_TEST_FUNCTION = re.compile(r"^[ \t]*(?:async[ \t]+)?def[ \t]+test_", re.MULTILINE)
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return regular_text(path, "replace")
+    except OSError:
+        return ""
+
+
 def _may_have_tests(code: PythonCode) -> bool:
     names = code.module(MAIN)
     return names is not None and (
@@ -163,15 +176,22 @@ def _files_of_suites(folder: Path, files: Sequence[UnitFile]) -> set[Path]:
 
 def _functions(body: Iterable[ast.stmt]) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     """The functions at the top level of a module, those under `if` and `try` included."""
+    for statement in _top_level(body):
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield statement
+
+
+def _top_level(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements of a module outside of its functions and classes."""
     for statement in body:
+        yield statement
         match statement:
-            case ast.FunctionDef() | ast.AsyncFunctionDef():
-                yield statement
-            case ast.If() | ast.Try() | ast.With():
-                parts = [statement.body, getattr(statement, "orelse", [])]
+            case ast.If() | ast.Try() | ast.TryStar() | ast.With() | ast.For() | ast.While():
+                parts = [statement.body]
+                parts += [getattr(statement, part, []) for part in ("orelse", "finalbody")]
                 parts += [handler.body for handler in getattr(statement, "handlers", [])]
                 for part in parts:
-                    yield from _functions(part)
+                    yield from _top_level(part)
             case _:
                 pass
 
@@ -222,21 +242,36 @@ def unrun_tests(group: Group, cwd: Path) -> Iterator[Problem]:
             )
 
 
+def _last_name(node: ast.expr) -> str:
+    """`c` of `a.b.c` or of `c`; "" of any other expression."""
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+
+
 def _test_classes(body: Iterable[ast.stmt]) -> Iterator[tuple[int, str, str]]:
     """Line, name and the kinds of suite of each class that holds tests."""
-    for statement in body:
+    test_cases = {"TestCase", "IsolatedAsyncioTestCase"}
+    for statement in _top_level(body):
+        match statement:
+            case ast.ImportFrom(module="unittest"):
+                test_cases |= {
+                    alias.asname
+                    for alias in statement.names
+                    if alias.asname and alias.name in test_cases
+                }
+            case ast.Assign(value=value, targets=[ast.Name(id=name)]):
+                if _last_name(value) in test_cases:
+                    test_cases.add(name)
+            case _:
+                pass
         if not isinstance(statement, ast.ClassDef):
             continue
-        bases = {
-            base.attr if isinstance(base, ast.Attribute) else getattr(base, "id", "")
-            for base in statement.bases
-        }
+        bases = set(map(_last_name, statement.bases))
         has_tests = any(
             isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
             and each.name.startswith("test")
             for each in statement.body
         )
-        if bases & {"TestCase", "IsolatedAsyncioTestCase"}:
+        if bases & test_cases:
             yield statement.lineno, statement.name, '"unittest" (or "pytest")'
         elif statement.name.startswith("Test") and has_tests:
             yield statement.lineno, statement.name, '"pytest" (for a TestCase: "unittest")'
@@ -499,7 +534,7 @@ class _Loading:
             spot = whole.at("metrics")
             tables["metrics"] = read_metrics(data["metrics"], spot, circuits, enabled)
         if "histories" in data:
-            from testrium.load.histories import read_histories
+            from testrium.load.checks import read_histories
 
             spot = whole.at("histories")
             tables["histories"] = read_histories(data["histories"], spot, self.stations, self.code)

@@ -23,7 +23,7 @@ from testrium.load.validate import read_value
 from testrium.phrases import did_you_mean
 from testrium.variables import as_text
 
-#: The keys of the table that are no parameters.
+#: The keys of the table that are not parameters.
 EXCLUDE: Final = "exclude"
 PRIMARY: Final = "primary"
 FROM: Final = "from"
@@ -94,7 +94,7 @@ def parameter_names(table: Any) -> frozenset[str]:
 def read_matrix(table: Any, spot: Spot, call: Caller) -> tuple[Combination, ...]:
     """All combinations, in the order of the file: the last parameter changes fastest.
 
-    An entry of `exclude` or `primary` stands for all combinations that have its values. What is
+    An entry of `exclude` or `primary` means all combinations that have its values. What is
     wrong is noted; then the result is of no use.
     """
     if not isinstance(table, dict):
@@ -235,7 +235,7 @@ def _read_given(reference: Any, spot: Spot, call: Caller) -> list[dict[str, _Opt
     return found if len(spot.complaints.problems) == before else []
 
 
-#: In the process of the function. What it prints goes to standard error, and so to nobody.
+#: In the process of the function. What it prints goes to standard error, and is dropped.
 _CALL = """
 import json, os, sys
 out = os.fdopen(os.dup(1), "w", encoding="utf-8")

@@ -9,13 +9,16 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from testrium.declared.groups import Configs
 from testrium.declared.project import (
     CONFIGS_TABLE,
     UNIT_TABLE,
+    ProjectTable,
     Property,
     Quarantine,
     RunTable,
 )
+from testrium.declared.units import Unit
 from testrium.errors import UsageError
 from testrium.load.document import Complaints, Spot, read_document, shown_path
 from testrium.phrases import did_you_mean
@@ -218,9 +221,6 @@ def _is_in_repository(folder: Path) -> bool:
 
 def _project(found: _File, cwd: Path) -> Project:
     # Only a project file needs pydantic here: commands that look for the state folder do not wait.
-    from testrium.declared.groups import Configs
-    from testrium.declared.project import ProjectTable
-    from testrium.declared.units import Unit
     from testrium.load.validate import check_given, read
 
     file = found.path

@@ -106,8 +106,9 @@ def table_schema(kind: type[Any], *, partial: bool = False) -> dict[str, Any]:
         schema = _resolved(whole["properties"][field.name], definitions, table_kind(field.type))
         if meaning := meanings.get(field.name):
             schema["description"] = _sentence(meaning) + _default(field)
-        for spelling in _spellings(key):
-            properties[spelling] = schema
+        for name in (key, *key_of(field).also):
+            for spelling in _spellings(name):
+                properties[spelling] = schema
         for spelling in _spellings(key_of(field).old):
             properties[spelling] = schema | {"deprecated": True}
     required = [] if partial else [key for field, key in keys_of(kind) if key_of(field).required]

@@ -35,7 +35,7 @@ def read_taps(
     Args:
         value: the list of tables.
         spot: where it stands.
-        stations: the units that probes may stand for.
+        stations: the units to which probes may belong.
         files: the units that could be read.
         own: the plugins of the project.
     """

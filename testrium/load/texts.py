@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from typing import Any
 from urllib.parse import urlsplit
 
+from testrium.checks.patterns import NotationError, compiled
 from testrium.declared.units import LogProbe, Readiness, Unit
 from testrium.load.document import Complaints, Document, KeyPath, Spot
 from testrium.load.units import UNREAD, UnitFile
@@ -53,7 +54,7 @@ class Filling:
     """Fills `${param.…}` and `${property.…}` into documents before they are validated.
 
     Args:
-        values: by the whole name; as they were written, so that numbers stay numbers.
+        values: by the whole name; as they were written, so numbers stay numbers.
         as_written: file and line of texts that are nothing but one reference, and that become
             what was written and not its text.
         unset: names of properties without a value, and how to give them one.
@@ -257,12 +258,10 @@ def check_text(text: str, spot: Spot, scope: Scope, extra: Iterable[str] = ()) -
 
 def check_pattern(text: str, spot: Spot, scope: Scope) -> frozenset[str]:
     """Check a regular expression that may hold references; the names of its groups."""
-    from testrium.checks.patterns import NotationError, compiled  # few groups have patterns
-
     if not check_text(text, spot, scope):
         return frozenset()
     try:
-        # What stands for a value is as long as its name: then columns are those of the text.
+        # The replacement of a value is as long as its name: then columns are those of the text.
         return frozenset(compiled(substitute(text, _stand_in), text).groupindex)
     except NotationError as error:
         spot.wrong(str(error))

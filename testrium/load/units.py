@@ -38,7 +38,7 @@ from testrium.words import RESERVED_UNITS
 #: How `Configs.requires` names a Python module.
 PYTHON_REQUIREMENT = "python:"
 
-#: Stands for every name of a port that cannot be read.
+#: Means every name of a port that cannot be read.
 UNREAD: Final = "*"
 
 _RESTARTING = ("Reload", "Resume-ALL")
@@ -446,6 +446,8 @@ def _check_probes(file: UnitFile) -> None:
     for probe in file.reading.inners("probes"):
         if probe["type"] in ("Send", "Receive") and "key" not in probe.spots:
             probe.at("type").wrong(f"a {probe['type']} needs a key")
+        if "${" in (probe["step"] or ""):
+            probe.at("step").wrong("must not hold '${': the step is one for all lines; use meta")
     if file["probes"] and not has_process(file):
         file.at("probes").wrong("this unit has no output: it has neither entrypoint nor command")
 

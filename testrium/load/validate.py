@@ -1,6 +1,6 @@
 """Tables of files against their declaration: pydantic decides, and its errors become messages.
 
-Each message stands at its file, line and key. What is wrong is noted and left out, so that the
+Each message stands at its file, line and key. What is wrong is noted and left out, so the
 rest of the group can be checked too.
 """
 
@@ -13,6 +13,7 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import partial
 from types import UnionType
 from typing import (
+    TYPE_CHECKING,
     Annotated,
     Any,
     Final,
@@ -24,8 +25,6 @@ from typing import (
     get_origin,
 )
 
-from pydantic_core import SchemaValidator, ValidationError
-
 from testrium.declared.keys import (
     UNKNOWN,
     field_named,
@@ -36,8 +35,15 @@ from testrium.declared.keys import (
     tuples,
 )
 from testrium.load.document import Spot
+from testrium.loaded_by_name import compiled_core
 from testrium.phrases import did_you_mean, nearest_word
 from testrium.words import EMPTY
+
+if TYPE_CHECKING:
+    from pydantic_core import SchemaValidator, ValidationError
+else:
+    _CORE = compiled_core()
+    SchemaValidator, ValidationError = _CORE.SchemaValidator, _CORE.ValidationError
 
 T = TypeVar("T")
 
@@ -263,7 +269,7 @@ def read_list(kind: type[T], tables: Any, spot: Spot, header: str) -> list[Table
 
 
 def read_value(kind: Any, value: Any, spot: Spot) -> Any:
-    """What a value that is no table of keys means; None, and problems noted, where it is wrong."""
+    """What a value means that is not a table of keys; None, with problems noted, where wrong."""
     try:
         return validator(kind).validate_python(tuples(value))
     except ValidationError as error:
@@ -444,7 +450,7 @@ def _note_unknown(kind: type[Any], spelling: str, spot: Spot, around: Mapping[st
 
 
 def _meant(kind: type[Any], spelling: str) -> str | None:
-    """The key that an unknown one probably stands for."""
+    """The key that an unknown one probably means."""
     known = [key for _, key in keys_of(kind)]
     return nearest_word(spelling, known, synonyms=getattr(kind, "SYNONYMS", EMPTY))
 
@@ -518,6 +524,8 @@ def _message(error: Any, kind: Any) -> str:
             return f"must be at least {context['ge']:.0f}"
         case "literal_error":
             words = re.findall(_QUOTED, context["expected"])
+            if not words:  # True or a number
+                return f"must be {context['expected'].lower()}"
             guess = did_you_mean(value, words) if isinstance(value, str) else ""
             return f"must be one of: {', '.join(words)}{guess}"
         case _:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import math
 import os
 import re
+import shutil
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +21,7 @@ from testrium.declared.units import Unit
 from testrium.errors import TestriumError
 from testrium.plan.selection import Selection, combinations_of, select
 from testrium.statistics import median
-from testrium.variables import as_text, substitute
+from testrium.variables import VariableError, as_text, env_names, substitute
 
 
 class CycleError(TestriumError):
@@ -78,20 +82,23 @@ _NAME_LENGTH = 100
 _NAMES_OF_THE_RUN = frozenset({"report.json", "coverage", "fixtures"})
 
 
-def _program_exists(name: str) -> bool:
-    import shutil
+def _program_exists(name: str, folders: Sequence[str] = ()) -> bool:
+    """Whether a program is on PATH, or in one of the folders where given."""
+    return shutil.which(name, path=os.pathsep.join(folders) if folders else None) is not None
 
-    return shutil.which(name) is not None
 
+def _module_exists(name: str, folders: Sequence[str] = ()) -> bool:
+    """Look a module up without importing the packages around it, as `find_spec` alone would do.
 
-def _module_exists(name: str) -> bool:
-    """Look a module up without importing the packages around it, as `find_spec` alone would do."""
+    It is looked for in the folders where some are given, else where Python looks.
+    """
     import importlib.util
-    from importlib.machinery import PathFinder
 
+    if name in sys.modules:  # `os.path` is a module in no package
+        return True
     top, *rest = name.split(".")
     try:
-        spec = importlib.util.find_spec(top)
+        spec = PathFinder.find_spec(top, folders) if folders else importlib.util.find_spec(top)
     except ValueError:  # loaded in an unusual way: it is there
         return True
     path = top
@@ -100,7 +107,17 @@ def _module_exists(name: str) -> bool:
             return False
         path = f"{path}.{part}"
         spec = PathFinder.find_spec(path, spec.submodule_search_locations)
-    return spec is not None
+    # A folder of data beside the group's code is not a package, though Python takes it for one.
+    return spec is not None and not (folders and spec.origin is None)
+
+
+def _own_folders(group: Group, variable: str) -> list[str]:
+    """The folders in a variable of `[env]`, of the group or the project; those that are known."""
+    folders = []
+    for text in group.env.get(variable, "").split(os.pathsep):
+        with contextlib.suppress(VariableError):
+            folders.append(substitute(text, {"group.dir": str(group.folder)}.__getitem__))
+    return [folder for folder in folders if folder]
 
 
 def _package_exists(name: str, folder: Path) -> bool:
@@ -153,27 +170,32 @@ def plan_scenarios(
     return _with_unique_folders(scenarios)
 
 
-def missing(name: str, machine: Machine, folder: Path) -> str | None:
+def missing(name: str, machine: Machine, group: Group) -> str | None:
     """Why an entry of `requires` is not met, or None: no such program, module or package.
 
-    Packages of Node are looked for as Node does from `folder`, that of the group.
-    Whether a host is reached is known only once the group runs.
+    What the group's processes find by their PATH and PYTHONPATH is there. Packages of Node are
+    looked for as Node does from the group's folder. Whether a host is reached is known only once
+    the group runs.
     """
     if name.startswith(HOST_REQUIREMENT):
         return None
     if name.startswith(_NODE):
-        there = _package_exists(name.removeprefix(_NODE).strip(), folder)
+        there = _package_exists(name.removeprefix(_NODE).strip(), group.folder)
         return None if there else "no such package of Node"
     if name.startswith(_PYTHON):
-        there = machine.has_module(name.removeprefix(_PYTHON).strip())
+        module = name.removeprefix(_PYTHON).strip()
+        folders = [str(group.folder), *_own_folders(group, "PYTHONPATH")]
+        there = machine.has_module(module) or _module_exists(module, folders)
         return None if there else "no such Python module"
-    return None if machine.has_program(name) else "not found on PATH"
+    folders = _own_folders(group, "PATH")
+    there = machine.has_program(name) or bool(folders and _program_exists(name, folders))
+    return None if there else "not found on PATH"
 
 
 def missing_requirement(group: Group, machine: Machine) -> str | None:
     """Why this machine cannot run the group, naming the first thing that `requires` lacks."""
     for name in group.requires:
-        if reason := missing(name, machine, group.folder):
+        if reason := missing(name, machine, group):
             return f"requires {name}: {reason}"
     return None
 
@@ -186,6 +208,7 @@ def _scenarios_of(
         skip = "all of its units are disabled"
     unmet = "" if skip else missing_requirement(group, machine) or ""
     units = start_order(_with_fixtures(group))
+    hidden = tuple(sorted(env_names((group, units))))
     for combination in combinations_of(group):
         variant = group.variants.get(combination.suffix)
         if variant is not None:
@@ -211,6 +234,7 @@ def _scenarios_of(
                     unmet=unmet if strict else "",
                     strict=strict,
                     values=values,
+                    env_names=hidden,
                 )
 
 
@@ -256,7 +280,7 @@ def _with_unique_folders(scenarios: Sequence[Scenario]) -> tuple[Scenario, ...]:
     """Number the folders that are the same, or that would lie in one another.
 
     Names that differ only in their case count as the same. The number follows the first name of
-    the path, so that it helps in both cases.
+    the path, so it helps in both cases.
     """
     leaves, inner = set(_NAMES_OF_THE_RUN), set[str]()
     unique = []
@@ -324,7 +348,7 @@ def sharded(
 def longest_first(
     scenarios: Sequence[Scenario], durations: Mapping[str, float]
 ) -> tuple[Scenario, ...]:
-    """Among those of one `order` the longest first, so that side by side they end soonest.
+    """Among those of one `order` the longest first, so side by side they end soonest.
 
     Source: R. L. Graham, Bounds on Multiprocessing Timing Anomalies, SIAM J. Appl. Math. 17 (1969).
 

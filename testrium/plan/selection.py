@@ -37,7 +37,7 @@ def parse_tags(expression: str) -> TagTest:
     """The test that an expression describes.
 
     Raises:
-        UsageError: it is no expression; the message points at the place.
+        UsageError: it is not an expression; the message points at the place.
     """
     parser = _TagParser(expression)
     test = parser.any()
@@ -259,7 +259,7 @@ def _names(name: str, id_: str, folder: Path) -> bool:
         return True
     try:
         return PurePosixPath(id_).match(name) or folder.match(name)
-    except ValueError:  # "" and "." are no patterns
+    except ValueError:  # "" and "." are not patterns
         return False
 
 

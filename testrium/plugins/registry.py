@@ -1,7 +1,7 @@
 """Code of other packages and of the project that extends Testrium: found here by kind and name.
 
-Nothing of it is imported to be found, and none of it ever runs in the runner: whoever calls a
-plugin does so in a process made for it, with `load_plugin`.
+Nothing of it is imported to be found, and none of it ever runs in the runner: a plugin is loaded
+with `load_plugin`, in a process made for it.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ KINDS: Final = ("writers", "units", "readiness", "checks", "normalizers", "proto
 class Plugin(NamedTuple):
     """One plugin: `reference` is its place, `package.module:attribute`.
 
-    `origin` says who has it ("testrium-chat 1.0", "testrium.toml"). `folder` is where its modules
-    are looked for first; "" for those of an installed package. Several stand in lines of it.
+    `origin` says where it comes from ("testrium-chat 1.0", "testrium.toml"). `folder` is where its
+    modules are looked for first, several in lines of it; "" for those of an installed package.
     """
 
     kind: str

@@ -42,7 +42,7 @@ except ImportError:  # not CPython
 #: A text as JSON writes it.
 quoted = encode_basestring
 
-#: The kernel gives a new file the lowest free number; few programs have so many open.
+#: The kernel gives a new file the lowest free number; few programs have this many open.
 HIGH_FD = 500
 
 #: Steps whose beginning of a line is remembered.
@@ -288,7 +288,7 @@ class UnitProbes:
         """Block until the run has an event at `place`, and return it; past events count.
 
         Args:
-            place: "unit:step"; `*` stands for any unit or any step.
+            place: "unit:step"; `*` means any unit or any step.
             key: the event's key; None for any.
             timeout: seconds; None to wait as long as it takes.
 
@@ -378,7 +378,7 @@ def _report_deaths() -> None:
 
     sys.excepthook = died
     threading: Any = sys.modules.get("threading")
-    if threading is None:  # then there are no threads whose end it tells
+    if threading is None:  # without it no thread exists whose end it reports
         return
     thread_uncaught = threading.excepthook
 

@@ -38,7 +38,7 @@ CLOCK = "TESTRIUM_CLOCK"
 
 #: The probe whose metadata are what the entrypoint of a fixture returns.
 RETURNED = "TESTRIUM_RETURNED"
-#: The file that the process of an entrypoint makes when the entrypoint has come to its end: without
+#: The file that the process of an entrypoint makes when the entrypoint has returned: without
 #: it, code that is run for others (test functions, suites, setup.py) has ended it half-way.
 CONCLUDED = "TESTRIUM_CONCLUDED"
 #: The configuration by which coverage.py measures each Python process, see `cli.coverage`.

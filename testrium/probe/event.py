@@ -153,7 +153,7 @@ def check_depth(meta: object, text: str) -> None:
 
 
 def check_names(value: object) -> None:
-    """Refuse names that are no text: JSON has no other, and would make text of them."""
+    """Refuse names that are not text: JSON has no other, and would make text of them."""
     if isinstance(value, dict):
         for name, inner in value.items():
             if not isinstance(name, str):

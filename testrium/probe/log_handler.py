@@ -1,6 +1,6 @@
 """Probes from log records: a handler for Python's `logging`.
 
-Loaded by `testrium.logging_handler`, so that units that do not log pay nothing for it.
+Loaded by `testrium.logging_handler`, so units that do not log pay nothing for it.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ A request is one line of JSON, its answer one line too:
         -> {"event": {...}}, once it is stored; with "now" also {"event": null}, at once
            with "asker" also {"event": null, "ended": "unit source ended with exit code 3"}, once
            no process is left that could emit it
-        -> {"unknown": "there is no unit 'sorce' in this run: did you mean 'source'?"}
+        -> {"unknown": "this run has no unit 'sorce': did you mean 'source'?"}
     {"op": "end", "unit": "source", "asker": "tests"}
         -> {"end": "unit source ended with exit code 3"}, once it has ended for good
     {"op": "sync"}      -> {"ok": true}, once everything written before is stored

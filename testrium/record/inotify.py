@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import _thread
-import asyncio
 import ctypes
 import os
 import select
 import struct
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from testrium.record.probe_file import ProbeFile
 from testrium.system.start_method import is_portable
+
+if TYPE_CHECKING:  # the classic API is here too, in processes that have no loop
+    import asyncio
 
 _IN_MODIFY = 0x2
 
@@ -34,7 +37,7 @@ class Inotify:
 
     @classmethod
     def open(cls) -> Inotify | None:
-        """None where there is no inotify, or no more of it: then look at the files yourself."""
+        """None without inotify, or where its limit is reached: then look at the files yourself."""
         if is_portable():
             return None
         library = ctypes.CDLL(None, use_errno=True)
@@ -96,11 +99,13 @@ SHARE = 0.05
 class Watching:
     """Calls back with every file that was written, until it is closed."""
 
-    def __init__(self, callback: Callable[[ProbeFile], None]) -> None:
+    def __init__(
+        self, callback: Callable[[ProbeFile], None], loop: asyncio.AbstractEventLoop
+    ) -> None:
         self._callback = callback
-        self._unseen: list[ProbeFile] = []  # files that nobody tells about
+        self._unseen: list[ProbeFile] = []  # files whose changes the kernel does not report
         self._by_number: dict[int, ProbeFile] = {}  # the number that inotify tells
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self._inotify = Inotify.open()
         if self._inotify is not None:
             self._loop.add_reader(self._inotify.fileno(), self._heed_news)

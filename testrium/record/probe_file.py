@@ -28,6 +28,7 @@ from testrium.record.quick_lines import (
     Columns,
     QuickReader,
     quick_reader,
+    read_emitted,
 )
 from testrium.system.files import after_hole, open_regular
 from testrium.words import WITHOUT_ORDER
@@ -202,7 +203,7 @@ def _number(value: dict[str, Any], name: str, least: int = 0) -> int | None:
     number = value.get(name)
     if number is None:
         return None
-    if type(number) is not int or not least <= number <= MAX_NUMBER:  # a bool is no number
+    if type(number) is not int or not least <= number <= MAX_NUMBER:  # a bool is not a number
         raise BadLineError(
             f"{name} must be a whole number of at least {least}, got {shown(number)}"
         )
@@ -227,7 +228,7 @@ _decode = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constan
 #: Bytes that are read at once: some 240 lines, 2 ms of work.
 CHUNK = 32 << 10
 
-#: And so many lines, however short.
+#: And how many lines, however short.
 MOST_LINES = 400
 
 #: Damaged lines of one file that are kept one by one.
@@ -240,7 +241,7 @@ DamageFields = tuple[str, str, str, int]
 MetricFields = tuple[str, float, str, str, str, int, int, int, int, str | None]
 
 
-#: Where one of many lines has to be read by itself, so many of its neighbours are too.
+#: How many neighbours of a line are read by themselves where that line has to be.
 _FEW = 16
 
 
@@ -248,17 +249,22 @@ def _groups(
     lines: Sequence[bytes], quick: QuickReader | None
 ) -> Iterator[Columns | Sequence[bytes]]:
     """The lines in their order: read already as far as that goes quickly."""
-    columns = None if quick is None else quick.read(lines)
-    if columns is not None or quick is None or len(lines) <= _FEW:
+    columns = _read(lines, quick)
+    if columns is not None or len(lines) <= _FEW:
         yield lines if columns is None else columns
         return
     for first in range(0, len(lines), _FEW):
         group = lines[first : first + _FEW]
-        columns = quick.read(group)
+        columns = _read(group, quick)
         yield group if columns is None else columns
 
 
-#: So many of the last bytes that were read must still be there.
+def _read(lines: Sequence[bytes], quick: QuickReader | None) -> Columns | None:
+    """The lines where they can be read at once: those of one form, or all but odd ones."""
+    return read_emitted(lines) or (None if quick is None else quick.read(lines))
+
+
+#: How many of the last bytes that were read must still be there.
 _TAIL = 256
 
 
@@ -291,7 +297,7 @@ class ProbeFile:
         low_ns: int | None = None,
         quick: bool = False,
     ) -> None:
-        """Make the file if need be, so that it can be watched. Raises OSError.
+        """Make the file if need be, so it can be watched. Raises OSError.
 
         `quick`: pydantic may be imported, which no process of a unit does.
         """
@@ -319,7 +325,7 @@ class ProbeFile:
     def come_from(self, domain: str) -> None:
         """It is written on another host, where `domain` is the clock of times that name no other.
 
-        Nobody knows how long a line was on its way: of one without a time no more is known than
+        How long a line was on its way is unknown: of one without a time no more is known than
         that it was written after the start of the process.
         """
         self._domain, self._is_far = domain, True

@@ -40,6 +40,7 @@ from testrium.evidence import (
     Use,
 )
 from testrium.host_clocks import KnownClock
+from testrium.loaded_by_name import compiled_core
 from testrium.record.database import (
     collector_paused,
     metric_rows,
@@ -115,11 +116,11 @@ def _reported(row: tuple[Any, ...]) -> Reported:
 def load_evidence(database: Path) -> Evidence:
     """All that a stored group run can be judged by.
 
-    Raises InfraError: there is no such file, it is damaged, or of a newer Testrium.
+    Raises InfraError: the file does not exist, it is damaged, or of a newer Testrium.
     """
     if not database.is_file():
         raise InfraError(f"{database} does not exist: the group has not stored anything")
-    from pydantic_core import from_json  # in half the time of json's; short commands do without
+    from_json = compiled_core().from_json  # in half the time of json's
 
     with closing(open_reader(str(database))) as connection, collector_paused():
         try:
@@ -305,7 +306,7 @@ def _text(value: Any) -> str:
 #: Test functions are reported as such, with their tracebacks, and print those too.
 _UNITS_BESIDE = ("setup", "teardown")
 
-#: So much of what each unit wrote on stderr is searched for tracebacks (bytes).
+#: How much of what each unit wrote on stderr is searched for tracebacks (bytes).
 MOST_OF_STDERR = 64_000_000
 
 
@@ -440,12 +441,12 @@ def _read_log(path: Path, unit: str, stream: str, encoding: str) -> StoredLog:
         return StoredLog(unit, stream, size, pieces, encoding)
 
 
-#: The name of the folder of a repeat: that of the first one, and its number.
-_REPEAT = re.compile(r"(.*)\+([0-9]+)")
+#: The name of a result's folder: that of the first one, the number of a repeat, that of a try.
+_REPEAT = re.compile(r"(.*?)(?:\+([0-9]+))?(?:~try([0-9]+))?")
 
 
 def earlier_runs(run_folder: Path, database: Path) -> Iterator[EarlierRun]:
-    """The keys that the same group, in the same mode, had before: in kept runs and earlier repeats.
+    """The keys that the same group, in the same mode, had before: in kept runs, repeats and tries.
 
     `run_folder` is `<state>/runs/<run>`, `database` the group's store in it. Stores that are
     missing or cannot be read are passed over: they only make the answer poorer.
@@ -474,20 +475,21 @@ def _earlier_run(connection: sqlite3.Connection) -> EarlierRun:
 
 
 def _earlier_stores(run_folder: Path, database: Path) -> Iterator[Path]:
-    own_name, own_number = _first_and_number(database.parent.name)
+    own_name, own_place = _first_and_place(database.parent.name)
     around = database.parent.parent.relative_to(run_folder)
     for run in list_runs(run_folder.parent.parent):
         for store in sorted((run / around).glob(f"*/{database.name}")):
-            name, number = _first_and_number(store.parent.name)
-            if name == own_name and (run != run_folder or number < own_number):
+            name, place = _first_and_place(store.parent.name)
+            if name == own_name and (run != run_folder or place < own_place):
                 yield store
         if run == run_folder:
             break
 
 
-def _first_and_number(name: str) -> tuple[str, int]:
+def _first_and_place(name: str) -> tuple[str, tuple[int, int]]:
+    """The folder of a result's first run, and which repeat and try it is."""
     match = _REPEAT.fullmatch(name)
-    return (match[1], int(match[2])) if match else (name, 0)
+    return (match[1], (int(match[2] or 0), int(match[3] or 1))) if match else (name, (0, 1))
 
 
 def stored_ports(database: Path) -> Mapping[str, Mapping[str, int]]:
@@ -507,7 +509,7 @@ def wall_offset_ns(database: Path) -> int | None:
 
 
 def probe_metadata(database: Path, unit: str, step: str) -> Mapping[str, Any] | None:
-    """The metadata of the first such event of the last attempt; None where there is no event.
+    """The metadata of the first such event of the last attempt; None without such an event.
 
     Raises InfraError.
     """

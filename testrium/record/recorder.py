@@ -115,7 +115,7 @@ class RunnerEvent(NamedTuple):
     """What the runner saw; its time is now, at most.
 
     `t_low_ns`: it cannot be older; None where it is exactly of now. `line` is the text that it was
-    seen in, for the damage that it becomes where it is no probe. `owner` is `unit` unless given.
+    seen in, for the damage that it becomes where it is not a probe. `owner` is `unit` unless given.
     """
 
     unit: str
@@ -145,7 +145,7 @@ def injected(
     Args:
         fault: its name.
         do: what was done.
-        unit: to whom; `start` and `pid` tell the process, 0 where it is no process.
+        unit: to whom; `start` and `pid` tell the process, 0 where it is not a process.
         key: of the probe that it happened at.
         facts: what else is worth keeping, as metadata.
     """
@@ -161,7 +161,7 @@ def made_event(seen: RunnerEvent, *, domain: str, attempt: int) -> Reading:
         attempt: counts the starts of the circuit from 1.
 
     Raises:
-        BadLineError: it is no probe.
+        BadLineError: it is not a probe.
     """
     fields = {"step": seen.step, "type": str(seen.type), "key": seen.key, "meta": dict(seen.meta)}
     checked = check_fields(fields)
@@ -201,8 +201,8 @@ Subscriber = Callable[[tuple[Event, ...]], None]
 class Recorder:
     """Stores the probes of one group's run, in the event loop of the runner.
 
-    It reads probe files when they grow, one bounded batch per turn of the loop, so that a burst of
-    one unit holds up nobody, and keeps no events in memory.
+    It reads probe files when they grow, one bounded batch per turn of the loop, so a burst of
+    one unit holds up no other, and keeps no events in memory.
 
     The first InfraError (a full disk, a deleted Data.db) is the last thing that happens: every
     wait and every later call raises it. The probe files stay the truth; `testrium.record.store`
@@ -240,7 +240,7 @@ class Recorder:
         self._store = Store(self.database)
         opened = [time.monotonic_ns(), time.time_ns()]
         self._store.owe_meta({"domain": self._domain, "opened": opened})  # the first file needs it
-        self._watching = Watching(self._mark)
+        self._watching = Watching(self._mark, self._loop)
 
     async def close(self) -> None:
         """Store what is there, the last lines included, and let go of everything.
@@ -444,7 +444,7 @@ class Recorder:
     def add_event(self, seen: RunnerEvent) -> None:
         """An event that the runner saw or made, see `testrium.record.recorder`.
 
-        It is stored in the next turn of the loop. What is no probe (an empty key) becomes a damage.
+        It is stored in the next turn of the loop. Anything else (an empty key) becomes a damage.
         """
         self._check()
         try:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from shutil import rmtree
 
 from testrium.errors import InfraError, UsageError
 from testrium.probe import environment as names
@@ -23,7 +24,7 @@ _APPENDED = len("/testrium-20261121-031500-ab12-12345678/waits")
 
 
 def socket_folder(run: str) -> Path:
-    """Make a folder for sockets of the run with this id. Raises OSError: there is no place."""
+    """Make a folder for sockets of the run with this id. Raises OSError: no folder is writable."""
     return Path(tempfile.mkdtemp(prefix=_prefix(run), dir=short_folder()))
 
 
@@ -62,8 +63,8 @@ FOLDER = "runs"
 
 _LOCK = ".running"
 
-#: What the lock says while its run goes on, and once it came to an end: then none of its processes
-#: is left. Of one length, so that a full disk has room for the second where it had for the first.
+#: What the lock says while its run continues, and once it has ended: then its processes are
+#: gone. Of one length, so a full disk has room for the second where it had for the first.
 _GOES_ON = b"runs\n"
 
 _OVER = b"over\n"
@@ -127,7 +128,7 @@ def new_run_id() -> str:
 def claimed(run_folder: Path) -> Iterator[None]:
     """Hold a run's folder while the run is active: no command removes it meanwhile.
 
-    The kernel ends the claim with the process, so that a killed run is not kept for ever; such a
+    The kernel ends the claim with the process, so a killed run is not kept for ever; such a
     run is one of the `lost_runs`. Raises InfraError: nothing can be written there.
     """
     path = run_folder / _LOCK
@@ -174,8 +175,6 @@ def prune(state_folder: Path, keep: int = 50) -> tuple[str, ...]:
 
 def remove(run_folders: Iterable[Path]) -> tuple[str, ...]:
     """Remove runs that are not active; return the ids of the removed ones."""
-    from shutil import rmtree  # 10 ms, and there is seldom anything to remove
-
     removed = []
     for run in run_folders:
         if is_claimed(run):
@@ -191,8 +190,6 @@ def discard_group(run_folder: Path, group_folder: Path) -> None:
 
     What cannot be removed stays.
     """
-    from shutil import rmtree
-
     rmtree(group_folder, ignore_errors=True)
     for folder in group_folder.relative_to(run_folder).parents[:-1]:
         with contextlib.suppress(OSError):  # another group is in it

@@ -1,4 +1,4 @@
-"""The effective scenario of a run as TOML, so that the run folder explains itself anywhere.
+"""The effective scenario of a run as TOML, so the run folder explains itself anywhere.
 
 Keys and values are spelled as the user's files spell them, with what was decided beside them.
 """
@@ -16,6 +16,7 @@ from testrium.declared.groups import Group, Scenario
 from testrium.declared.keys import STORED, as_written
 from testrium.errors import InfraError
 from testrium.system.files import regular_text
+from testrium.variables import env_names
 
 FILE = "scenario.toml"
 
@@ -41,7 +42,7 @@ def read_scenario(path: Path) -> Scenario:
     """What such a file says of which scenario was run; units and rules are left empty.
 
     Raises:
-        InfraError: it cannot be read, or is no such file.
+        InfraError: it cannot be read, or is not such a file.
     """
     try:
         data = tomllib.loads(regular_text(path, errors="surrogateescape"))
@@ -56,6 +57,7 @@ def read_scenario(path: Path) -> Scenario:
             folder_name=scenario["folder_name"],
             strict=scenario.get("strict", False) is True,
             values=scenario.get("values", {}),
+            env_names=tuple(scenario.get("env_names", ())),
         )
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise InfraError(f"cannot read {path}: {error}") from error
@@ -77,7 +79,8 @@ def restored_scenario(path: Path) -> Scenario:
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise InfraError(f"cannot read the rules in {path}: {error}") from error
     group_units = replace(scenario.group, units=scenario.units)
-    return scenario._replace(group=group_units)
+    names = tuple(sorted(env_names(data)))  # older files have no such list
+    return scenario._replace(group=group_units, env_names=names)
 
 
 def read_circuits(path: Path) -> tuple[Circuit, ...]:

@@ -56,7 +56,7 @@ _new_tuple = tuple.__new__
 class Store:
     """The one writer of a Data.db. Every method is one transaction, unless it says otherwise.
 
-    Each transaction is some thirty system calls. What may wait is `owed`: it becomes a part of the
+    Each transaction is some thirty system calls. What may wait is pending: it becomes a part of the
     next one, or of `settle`.
 
     Raises:
@@ -72,7 +72,7 @@ class Store:
         self.next_id = next_id(self._connection)
 
     def close(self) -> None:
-        """Fold the WAL into the file, so that the file alone can be copied.
+        """Fold the WAL into the file, so the file alone can be copied.
 
         Without a WAL from now on: who only reads one leaves two empty files beside it.
         """
@@ -154,7 +154,7 @@ class Store:
         return None if row is None else next(_events([row]))
 
     def set_status(self, unit: str, status: str) -> None:
-        """It is owed; its time is now."""
+        """Keep it pending; its time is now."""
         self._owed += (
             (
                 "INSERT OR REPLACE INTO UnitStatus (Unit, Status, UpdatedAt) VALUES (?, ?, ?)",
@@ -167,7 +167,7 @@ class Store:
         )
 
     def settle(self) -> None:
-        """Store what is owed."""
+        """Store what is pending."""
         if self._owed:
             self._write(lambda: None)
 
@@ -213,7 +213,7 @@ class Store:
         self._execute(_INSERT_META, _meta_rows(values))
 
     def owe_meta(self, values: Mapping[str, Any]) -> None:
-        """The same, owed."""
+        """The same, pending."""
         self._owed += ((_INSERT_META, row) for row in _meta_rows(values))
 
     def meta(self, name: str) -> Any:
@@ -250,7 +250,7 @@ class Store:
         except sqlite3.Error as error:
             raise self._broken(error) from error
         if _file_id(self.database) != self._file_id:
-            # SQLite goes on writing to a deleted file without a word.
+            # SQLite continues to write to a deleted file, without an error.
             raise InfraError(f"{self.database} was deleted or replaced while the group ran")
 
     def _broken(self, error: sqlite3.Error) -> InfraError:
@@ -264,7 +264,7 @@ def _events(
 ) -> Iterator[Event]:
     """Events from rows in the order of `COLUMNS`; equal names are one object, to save memory.
 
-    `clocks` are what stands for clocks that are more than a name.
+    `clocks` replaces clocks that are more than a name.
     """
     known: dict[Any, Any] = dict(clocks)
     same = known.setdefault
@@ -359,7 +359,7 @@ def recover(run_folder: Path) -> int:
         How many events were added.
 
     Raises:
-        InfraError: there is no Data.db, or it cannot be written.
+        InfraError: Data.db is missing, or cannot be written.
     """
     database = run_folder / "Data.db"
     if not database.is_file():

@@ -90,7 +90,7 @@ Reached = Callable[[str, LineId, ThreadId], Awaitable[dict[str, Any]]]
 #: Bytes of a request.
 _MAX_REQUEST = 2 << 20
 
-#: Turns of the loop from accepting a connection to its end.
+#: Turns of the loop from accepting a connection until it ends.
 TURNS_TO_CLOSE = 6
 
 
@@ -270,7 +270,7 @@ class _Asker(asyncio.Protocol):
         try:
             await self._recorder.sync()
         except InfraError:
-            return  # whoever waits is told
+            return  # whatever waits gets an error
         if wait in self._waits:
             self._waits.discard(wait)
             self._recorder.withdraw(wait)

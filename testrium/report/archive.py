@@ -155,7 +155,7 @@ _NAMES = frozenset(
 class ArchiveWriter(Writer):
     """Packs the run's report and the folders of what did not pass, of `everything` if so asked.
 
-    Raises UsageError where the target is no name for an archive.
+    Raises UsageError where the target cannot name an archive.
     """
 
     def __init__(self, choice: ReportChoice, cwd: Path, *, everything: bool) -> None:
@@ -219,7 +219,7 @@ class _MaskedContent:
 
 
 def _masked_text(text: str, mask: Mask) -> str:
-    """Each line masked; of lines of JSON their texts, so that they stay JSON."""
+    """Each line masked; of lines of JSON their texts, so they stay JSON."""
     return "\n".join(_masked_line(line, mask) for line in text.split("\n"))
 
 

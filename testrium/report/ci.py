@@ -447,7 +447,7 @@ class TapWriter(Report):
         yield "  ..."
 
 
-#: GitHub shows so many annotations of each level, and drops the rest.
+#: How many annotations of each level GitHub shows; it drops the rest.
 MOST_ANNOTATIONS = 10
 
 #: GitHub refuses a summary over 1 MiB as a whole.

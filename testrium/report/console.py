@@ -1,4 +1,4 @@
-"""The last lines of a run that had many groups: what did not pass, and what took long."""
+"""What a run prints: a line or a block for each group as it ends, and the summary at the end."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import Literal, NamedTuple, Self, TextIO
 
 from testrium import phrases
@@ -21,7 +22,7 @@ from testrium.report.progress import LiveLines, Progress
 from testrium.results import LONG_WAIT_NS, Awaited, GroupResult, RunResult
 from testrium.words import BAD_VERDICTS, Verdict
 
-#: What took long is told of runs with so many results, that lasted so long.
+#: How many results a run needs, and how long it lasts, for its report to say what took long.
 LEAST_RESULTS = 5
 
 LEAST_S = 5.0
@@ -51,7 +52,7 @@ def failures(
     """A line for each result that did not pass, and the command that runs all of them again.
 
     Nothing where it is one: it has just been told. `cwd` is where the command is going to be typed;
-    None: there is no such command.
+    None: the command does not exist.
     """
     failed = [group for group in result.groups if group.verdict in BAD_VERDICTS]
     if len(failed) < 2:
@@ -125,8 +126,8 @@ class Display(NamedTuple):
     """What the console shows, and how.
 
     `plain`: never use control codes. `verbose`: also when groups start. `quiet`: only what did not
-    pass, and the last lines. `color`: "yes" and "no" hold wherever the text goes. `durations`: so
-    many of the slowest groups at the end, 0 for all; None where only a long run names them.
+    pass, and the last lines. `color`: "yes" and "no" hold wherever the text goes. `durations`: how
+    many of the slowest groups come at the end, 0 for all; None where only a long run names them.
     """
 
     plain: bool = False
@@ -387,7 +388,6 @@ class Console:
         """Columns to fill; None without a terminal: whole lines are better to search."""
         if not self._terminal:
             return None
-        from shutil import get_terminal_size  # 4 ms, which only a terminal is worth
 
         return max(LEAST_WIDTH, get_terminal_size().columns)
 

@@ -2,7 +2,7 @@
 
 Names, keys, metadata and log lines come from the code under test. What could move a cursor, hide
 text or turn it around is shown as the escape a Python programmer would write (`\\x1b`, `\\u202e`),
-so that a reader sees that it was there. So is what a build server that reads the output, or a file
+so a reader sees that it was there. So is what a build server that reads the output, or a file
 that was printed there, would take for a command: `::` at the start of a line (GitHub), `##[` and
 `##vso[` anywhere (Azure Pipelines, GitHub), `##teamcity[`.
 """
@@ -71,7 +71,7 @@ def encodable(text: str, encoding: str) -> str:
 def xml_text(text: str) -> str:
     """Text that an XML 1.0 document may hold; the serializer escapes its markup.
 
-    Line feeds and tabs stay, so that a traceback can be read.
+    Line feeds and tabs stay, so a traceback can be read.
     """
     return no_command(
         "".join(char if char in "\n\t" or _is_shown(char) else _escape(char) for char in text)

@@ -15,7 +15,7 @@ _KEY_WIDTH = 40
 
 _META_WIDTH = 60
 
-#: A traceback is no fact for one line; the finding shows it.
+#: A traceback does not fit in one line; the finding shows it.
 _TOO_LONG = "traceback"
 
 

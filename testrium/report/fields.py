@@ -7,7 +7,7 @@ written before there was the field; what is written now has all of them.
 Importing this takes pydantic with it: a run only writes reports, and does without.
 """
 
-# Annotations are no texts here: a typed dictionary compiles each of its fields that is one.
+# Annotations are objects here: a typed dictionary compiles each of its fields that is one.
 
 import sys
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ if sys.version_info >= (3, 12):
 else:  # pydantic asks for it
     from typing_extensions import TypedDict
 
-#: Numbers stand for numbers and texts for texts; fields of later versions are left out.
+#: Numbers stay numbers and texts stay texts; fields of later versions are left out.
 STRICT: Final = ConfigDict(strict=True, extra="ignore", use_attribute_docstrings=True)
 
 
@@ -106,6 +106,8 @@ class FindingReport(TypedDict):
     """sentences of evidence"""
     t_ns: MaybeWhole
     """when it happened (CLOCK_MONOTONIC)"""
+    declared_as: Text
+    """the key of the unit's file that does not hold, such as `max_rss`; empty where it has none"""
 
 
 class LeakReport(TypedDict):
@@ -369,6 +371,8 @@ class GroupReport(TypedDict):
     tags: Texts
     mask: Texts
     """the patterns of what was masked"""
+    env_names: Texts
+    """the NAME of each `${env.NAME}` of the group: its value stands nowhere in the report"""
     folder: MaybeText
     """where the group is declared"""
     replays: Annotated[bool, Field(default=False)]
@@ -457,7 +461,7 @@ def _published(schema: Any) -> Any:
         for name, each in schema.items()
         if name not in ("default", "title", "properties", "$defs")
     }
-    for part in ("properties", "$defs"):  # the names in these are no words of the schema
+    for part in ("properties", "$defs"):  # the names in these are not words of the schema
         if part in schema:
             found[part] = {name: _published(each) for name, each in schema[part].items()}
     if "properties" in schema:

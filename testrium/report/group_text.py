@@ -1,4 +1,4 @@
-"""The tables of a group: its circuits, metrics, units, checks and tests."""
+"""A group as text: its block with findings, its tables, and the summary of a run."""
 
 from __future__ import annotations
 

@@ -76,13 +76,13 @@ def struck_events(faults: Sequence[Event]) -> Mapping[int, str]:
     }
 
 
-#: So many lines of logs are there for readers without the script.
+#: How many lines of logs are there for readers without the script.
 _LAST_LINES = 40
 
-#: So many steps of ways are on one page: what is wrong first, then the slowest.
+#: How many steps of message paths are on one page: what is wrong first, then the slowest.
 MOST_STEPS = 30_000
 
-#: So many events are drawn on the timeline and told between the lines of logs.
+#: How many events are drawn on the timeline and told between the lines of logs.
 MOST_EVENTS = 200_000
 
 _SLOWEST = 10
@@ -181,7 +181,7 @@ class GroupPage(NamedTuple):
     numbers: Mapping[str, int]  # of the way of a key
     operations: Mapping[str, tuple[DrawnOperation, ...]]  # by the title of their finding
     data: Mapping[str, Any]  # for the page's script
-    apart: bool  # it needs reading, or is the only one: it stands for itself, and open
+    apart: bool  # it needs reading, or is the only one: not folded, and open
 
 
 class _PageMaker:

@@ -12,6 +12,7 @@ from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from testrium import __version__
 from testrium.declared.checks import Metric
 from testrium.declared.groups import Scenario
 from testrium.errors import InfraError, Problem
@@ -100,7 +101,7 @@ def run_json(result: RunResult) -> RunReport:
 def group_json(result: GroupResult) -> GroupReport:
     """One group as a dictionary of what JSON can hold.
 
-    `events` are the events that the findings name, so that the report can be read without Data.db.
+    `events` are the events that the findings name, so the report can be read without Data.db.
     Times of units are seconds from `started_ns`, which is on the clock of the events' `t_ns`.
     """
     scenario, judgement = result.scenario, result.judgement
@@ -128,6 +129,7 @@ def group_json(result: GroupResult) -> GroupReport:
         "title": scenario.group.title,
         "tags": list(scenario.group.tags),
         "mask": list(scenario.group.rules.mask),
+        "env_names": list(scenario.env_names),
         "folder": str(scenario.group.folder),
         "replays": scenario.replays,
         "started_ns": result.started_ns,
@@ -183,6 +185,7 @@ def _finding(finding: Finding) -> FindingReport:
         "unit": finding.unit,
         "hints": list(finding.hints),
         "t_ns": finding.t_ns,
+        "declared_as": finding.declared_as,
     }
 
 
@@ -365,8 +368,6 @@ def _dump(data: Mapping[str, Any]) -> str:
 
 
 def _version() -> str:
-    from testrium import __version__
-
     return __version__
 
 

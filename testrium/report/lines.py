@@ -19,7 +19,7 @@ _SGR = {"strong": "1", "dim": "2", "good": "32", "bad": "1;31", "warn": "33"}
 
 _WORDS = re.compile(r"\s+|\S+")
 
-#: A wrapped line keeps at least so many columns for its text.
+#: How many columns a wrapped line keeps at least for its text.
 _LEAST_ROOM = 20
 
 

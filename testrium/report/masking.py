@@ -1,12 +1,14 @@
-"""`[verify] mask`: secrets of units, hidden in all that leaves the folder of the run.
+"""Secrets in what units emit and print, hidden in all that leaves the folder of the run.
 
-The folder keeps them: what is judged is what happened. The console, every report and every archive
-show `***` in their place.
+What matches `[verify] mask` is `***`, and the value of a `${env.NAME}` that the group declares is
+`${env.NAME}`. Logs, probes and the store keep them: what is judged is what happened. The console,
+every report and every archive hide them.
 """
 
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -15,22 +17,28 @@ from typing import Any
 from testrium.declared.groups import Scenario
 from testrium.evidence import End, Event, Finding, TestResult
 from testrium.results import GroupResult, RunDetail, RunResult
-from testrium.variables import map_texts
+from testrium.variables import EnvValues, map_texts
 
 MASKED = "***"
 
 
 class Mask:
-    """Hides what matches any of some patterns; without patterns everything stays as it is."""
+    """Hides values of variables, and what matches any of some patterns.
 
-    def __init__(self, patterns: tuple[str, ...]) -> None:
+    Without either everything stays as it is.
+    """
+
+    def __init__(self, patterns: tuple[str, ...], values: EnvValues | None = None) -> None:
         self._patterns = tuple(map(re.compile, patterns))
+        self._values = values or None
 
     def __bool__(self) -> bool:
-        return bool(self._patterns)
+        return bool(self._patterns or self._values)
 
     def text(self, text: str) -> str:
-        """The text with `***` in the place of each match."""
+        """The text with `***` in the place of each match, and names in that of values."""
+        if self._values is not None:
+            text = self._values.hidden(text)
         for pattern in self._patterns:
             text = pattern.sub(lambda found: MASKED if found[0] else "", text)
         return text
@@ -125,14 +133,25 @@ class Mask:
         )
 
 
-@functools.cache
-def _mask(patterns: tuple[str, ...]) -> Mask:
-    return Mask(patterns)
+@functools.lru_cache(maxsize=1000)
+def _mask(patterns: tuple[str, ...], variables: tuple[tuple[str, str], ...]) -> Mask:
+    return Mask(patterns, EnvValues.of(dict(variables)))
+
+
+def _variables(scenario: Scenario) -> tuple[tuple[str, str], ...]:
+    """The variables that a group names, and their values now; no process has changed these."""
+    return tuple((name, os.environ[name]) for name in scenario.env_names if name in os.environ)
 
 
 def mask_of(scenario: Scenario) -> Mask:
     """The mask that a group declares."""
-    return _mask(scenario.group.rules.mask)
+    return _mask(scenario.group.rules.mask, _variables(scenario))
+
+
+def without_values(result: GroupResult) -> GroupResult:
+    """The result as it may be stored: `[verify] mask` is for what leaves the folder of the run."""
+    mask = _mask((), _variables(result.scenario))
+    return mask.result(result) if mask else result
 
 
 def masked(result: GroupResult) -> GroupResult:

@@ -37,7 +37,7 @@ _LEAST_NAME = 8
 #: What is waited for takes the place of the last probe when that is so old.
 _QUIET_S = 0.5
 
-#: One group alone has a line that counts only if it takes so much longer.
+#: How much longer one group alone takes before it has a line that counts.
 _LONG_S = 2.0
 
 
@@ -235,7 +235,7 @@ REFRESH_S = 0.125
 
 
 class LiveLines:
-    """Redraws lines in place, in a thread of its own, so that time is seen to pass in a hang.
+    """Redraws lines in place, in a thread of its own, so time is seen to pass in a hang.
 
     `rows(width, height)` makes the lines; it is called in that thread.
     """
@@ -285,7 +285,7 @@ class LiveLines:
 
         console = Console(file=self._stream, force_terminal=True, highlight=False)
         live = Live(console=console, auto_refresh=False, transient=True)
-        # The terminal may go at any time: the run goes on, and its report is in files too.
+        # The terminal may close at any time: the run continues, and its report is in files too.
         with contextlib.suppress(OSError, ValueError):
             live.start()
             with self._lock:

@@ -23,7 +23,7 @@ from testrium.words import BAD_VERDICTS
 
 FILE = "progress.jsonl"
 
-#: What comes in quicker (probes, what is waited for) is written at most so often (seconds).
+#: What comes in quicker (probes, what is waited for) is written at most this often (seconds).
 PACE_S = 0.5
 
 

@@ -79,7 +79,7 @@ def read_report(path: Path) -> RunResult:
     """Read the report of a run that `json_report.write_report` has written.
 
     Folders of groups are found again where the whole run was moved together with the report.
-    Raises StoredReportError where there is no such file or it is no report.
+    Raises StoredReportError where the file does not exist or is not a report.
     """
     with _readable(path):
         return _run(run_adapter().validate_python(_load(path)), path.parent)
@@ -88,7 +88,7 @@ def read_report(path: Path) -> RunResult:
 def read_run(folder: Path) -> RunResult:
     """Read what is known of a run from its folder.
 
-    A run that did not come to its end has no report; its finished groups have theirs.
+    A run that was cut short has no report; its finished groups have theirs.
     Folders of groups are below it, whatever its report says, which may come from elsewhere.
     Raises StoredReportError where nothing was kept or nothing can be read.
     """
@@ -265,6 +265,7 @@ def _group(data: GroupReport, run_dir: Path | None, modes: tuple[Any, ...]) -> G
         repeat=data["repeat"],
         skip=data["reason"] or "",
         schedule=Schedule() if data["replays"] else None,
+        env_names=tuple(data["env_names"]),
     )
     return GroupResult(
         scenario=scenario,

@@ -1,6 +1,6 @@
 """A run as traces, sent to an OTLP endpoint: groups, units, keys with their hops, faults.
 
-One trace for each run: the one that units find in TRACEPARENT, so that what they send to the same
+One trace for each run: the one that units find in TRACEPARENT, so what they send to the same
 place stands below the span of their unit.
 """
 
@@ -18,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from testrium import __version__
 from testrium.errors import InfraError, UsageError
 from testrium.evidence import End, Event, Finding
 from testrium.record.reader import wall_offset_ns
@@ -148,8 +149,6 @@ def _headers(text: str) -> dict[str, str]:
 
 
 def _version() -> str:
-    from testrium import __version__
-
     return __version__
 
 

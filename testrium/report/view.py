@@ -1,4 +1,4 @@
-"""The metrics of a group: reported, limited or compared figures, in words."""
+"""What every report shows of a group, in words: metrics, findings, events, units, faults."""
 
 from __future__ import annotations
 
@@ -109,14 +109,6 @@ MOST_CHECK_LINES = 24
 MULTILINE = frozenset({Code.CHECK, Code.TEST, Code.EXCEPTION})
 
 _DECLARED_IN = {Code.CHECK: "checks", Code.METRIC: "metrics"}
-
-#: Keys of a unit that such a finding is about: the one that its message names, else the first of
-#: them that its file has.
-_KEYS_OF_UNITS = {
-    Code.MISSING: ("events",),
-    Code.UNREADY: ("ready_event", "ready"),
-    Code.LIMIT: ("max_rss", "max_cpu"),
-}
 
 _ABSENT = frozenset({Code.LOST, Code.MISSING})
 
@@ -230,7 +222,7 @@ class GroupView(NamedTuple):
     checks: tuple[CheckResult, ...]
     rerun: str
     run_dir: str
-    #: There is no such group here: the command is one for the machine that it was run on.
+    #: The group is not here: the command is one for the machine that it was run on.
     rerun_elsewhere: bool = False
     faults: tuple[FaultView, ...] = ()
     #: Lines of an answer that is not verified.
@@ -363,7 +355,6 @@ class _Evidence:
         self._witnesses = result.witnesses
         self._checks = {check.name: check.details for check in result.checks}
         self._tests = {test.name: test for test in result.tests}
-        self._stop_events = {unit.name: unit.stop_events for unit in result.scenario.units}
         self._lines: dict[Path, dict[tuple[str, str], int]] = {}
         self.units = {end.unit: _unit(end, result.started_ns) for end in result.ends}
 
@@ -416,23 +407,17 @@ class _Evidence:
 
     def _declared(self, finding: Finding) -> str:
         """Where that is declared which is not so; "" where it is not known, or not there now."""
-        unit, _, step = finding.where.partition(":")
         table = _DECLARED_IN.get(finding.code, "")
         names: tuple[str, ...] = (finding.where,)
         file = self._folder / "config.toml"
         if finding.circuit:
             table, names = "circuits", (finding.circuit,)
         elif not table:
-            table, file = unit, self._folder / "units" / f"{unit}.toml"
-            names = _KEYS_OF_UNITS.get(finding.code, ())
-            if step in self._stop_events.get(unit, ()):
-                names = ("stop_events",)
-            elif finding.code is Code.CRASH and f"{unit}: cannot start" in finding.message:
-                names = ("command", "entrypoint")
-            named = set(finding.message.split())
-            names = tuple(name for name in names if "_" in name and name in named) or names
-        if not names:
-            return ""
+            key, table = finding.declared_as, finding.unit or ""
+            if not key or not table:
+                return ""
+            file = self._folder / "units" / f"{table}.toml"
+            names = (key, key.replace("_", "-"))
         if file not in self._lines:
             self._lines[file] = named_lines(file)
         lines = (self._lines[file].get((table, name)) for name in names)

@@ -33,7 +33,7 @@ _CAUSES = {
 }
 
 
-#: So many things that are waited for are named.
+#: How many things that are waited for are named.
 _MOST_AWAITED = 2
 
 #: In less room than this, what is waited for cannot be recognised: the time alone is shown.

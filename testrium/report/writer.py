@@ -22,7 +22,7 @@ from testrium.results import Awaited, GroupResult, Observer, RunResult
 from testrium.system.files import write_text
 from testrium.words import Verdict
 
-#: The target that stands for standard output.
+#: The target that means standard output.
 STDOUT = "-"
 #: Its other names: replaced by a file they would lead nowhere.
 STDOUT_FILES = (STDOUT, "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
@@ -133,9 +133,13 @@ def _check_file(choice: ReportChoice, path: Path) -> None:
     folder = path.parent
     if not choice.target:
         raise UsageError(f"{choice.option} needs the name of a file")
-    if path.is_dir():
+    try:
+        is_folder, has_folder = path.is_dir(), folder.is_dir()
+    except OSError as error:  # too long a name
+        raise UsageError(f"{told}: {error.strerror}") from error
+    if is_folder:
         raise UsageError(f"{told}: it is a folder")
-    if not folder.is_dir():
+    if not has_folder:
         raise UsageError(f"{told}: the folder {str(folder)!r} does not exist")
     # A regular file is replaced by a new one; what is none (a pipe) is written to.
     replaced = folder if path.is_file() or not path.exists() else path

@@ -2,7 +2,7 @@
 
 How far it is off stands in a file in the unit's folder. Testrium's own probes add it to the wall
 time that they store. Where faketime's library is installed (https://github.com/wolfcw/libfaketime)
-the unit is started with it, and whoever asks the C library for the date is told that time. The
+the unit is started with it, and the C library answers with that time. The
 monotonic clock, on which everything here is measured, is never touched.
 """
 
@@ -140,7 +140,7 @@ class Clocks:
             _tidy_shared_memory()
 
     async def _live(self, fault: Fault) -> None:
-        with contextlib.suppress(InfraError):  # whoever runs the group hears it too
+        with contextlib.suppress(InfraError):  # the code that runs the group gets it too
             if fault.after is not None:
                 await self._recorder.wait_for(*fault.after)
                 self._begin(fault)

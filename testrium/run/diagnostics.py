@@ -31,7 +31,7 @@ _MOST_FRAMES = 3
 
 _MOST_THREADS = 8
 
-#: A dump has at most so many lines: 100 threads of 100 frames.
+#: How many lines a dump has at most: 100 threads of 100 frames.
 _MOST_STACK_LINES = 10_000
 
 _MOST_COLUMNS = 80

@@ -132,7 +132,7 @@ class Surroundings(NamedTuple):
                 env[name] = inherited[name]
         if self.inherited is None and (measured_by := inherited.get(names.COVERAGE)) is not None:
             env |= {names.COVERAGE: measured_by, "COVERAGE_PROCESS_START": measured_by}
-            env.pop("COVERAGE_PROCESS_CONFIG", None)  # of whoever measures us; it would win
+            env.pop("COVERAGE_PROCESS_CONFIG", None)  # of a measurement of Testrium; it would win
         env |= {
             f"TESTRIUM_{variable_name(name)}": value for name, value in self.scenario.values.items()
         }

@@ -16,6 +16,7 @@ from testrium.declared.groups import Group, Scenario
 from testrium.declared.units import FIXTURE_PREFIX, Unit
 from testrium.errors import InfraError, Problem
 from testrium.evidence import End, EndCause, Event, UnitState
+from testrium.record.runs import discard_group
 from testrium.results import Awaited, GroupResult
 from testrium.run.change import ChangeSignal
 from testrium.run.context import GroupContext, defect, open_context
@@ -24,6 +25,7 @@ from testrium.run.folder import RunFolder
 from testrium.run.services import FixtureStart, RunServices, SharedFixture, StandingService
 from testrium.run.unit import RunningUnit
 from testrium.system.files import read_regular
+from testrium.variables import env_names
 from testrium.words import EventType
 
 if TYPE_CHECKING:
@@ -167,7 +169,7 @@ def _append(path: Path, line: str) -> None:
 
 FOLDER = "fixtures"
 
-#: A fixture that takes longer to stop (seconds) is named: else nobody knows what the run waits for.
+#: A fixture that takes longer to stop (seconds) is named, to tell what the run waits for.
 SLOW_STOP_S = 1.0
 
 
@@ -281,8 +283,6 @@ class RunFixture:
         for leak in () if self.running.end is None else self.running.end.leaks:
             self._notice(f"{self.unit.name} left a process: {leak.pid} {leak.command_line}")
         if not keep:
-            from testrium.record.runs import discard_group
-
             discard_group(self._services.folder, self._folder.path)
 
     def _may_start_again(self, end: End) -> bool:
@@ -365,7 +365,8 @@ def _scenario_of(unit: Unit, properties: Mapping[str, str]) -> Scenario:
     assert unit.folder is not None
     id_ = f"{FOLDER}/{unit.name.removeprefix(FIXTURE_PREFIX)}"
     group = Group(id_, unit.folder, (unit,), gen_metrics=False)
-    return Scenario(id_, group, (unit,), folder_name=id_, values=properties)
+    hidden = tuple(sorted(env_names(unit)))
+    return Scenario(id_, group, (unit,), folder_name=id_, values=properties, env_names=hidden)
 
 
 def _folder_name(unit: Unit, services: RunServices) -> str:

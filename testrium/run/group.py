@@ -485,7 +485,7 @@ class GroupRun:
         return bool(self._infra) or self._units.aborted or self._failure() is not None
 
     async def store_so_far(self) -> None:
-        """Store what there is, so that it can be looked at before the group ends."""
+        """Store what there is, so it can be looked at before the group ends."""
         await self._context.recorder.sync()
         self._store_results()
 

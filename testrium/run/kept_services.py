@@ -133,7 +133,7 @@ class KeptServices:
     setup.py runs before them, and teardown.py behind them.
     """
 
-    #: They are held: nobody waits for their end.
+    #: They are held: nothing waits for their end.
     patience_s: float | None = None
 
     def __init__(

@@ -26,7 +26,14 @@ from testrium.run.environment import (
     texts_of,
 )
 from testrium.run.folder import RunFolder
-from testrium.run.readiness import ask_once, local_port, port_taken, wait_line, wait_until
+from testrium.run.readiness import (
+    ask_once,
+    line_before_ready,
+    local_port,
+    port_taken,
+    wait_line,
+    wait_until,
+)
 from testrium.run.supervisor.client import Launch, SupervisedProcess
 from testrium.suites import protocol
 from testrium.system.platform import system
@@ -83,8 +90,6 @@ def _suite_variables(
     unit: Unit, surroundings: Surroundings, lookup: Callable[[str], str]
 ) -> dict[str, str]:
     """The variables for the process of a suite."""
-    from testrium.suites import protocol
-
     folder = surroundings.scenario.group.folder
     variables = protocol.environment(
         (str(folder / substituted(path, lookup)) for path in unit.paths),
@@ -165,9 +170,28 @@ async def ready_condition(
 
 async def error_line(unit: Unit, values: Values, process: SupervisedProcess) -> str:
     """The first line of its output that a `ready.error` of the unit matches."""
+    return await wait_line(_error_pattern(unit, values), process, unit.encoding)
+
+
+def error_before_ready(unit: Unit, values: Values, process: SupervisedProcess) -> str:
+    """A line that a `ready.error` matches and that the unit wrote before it was ready, or "".
+
+    Both may stand in the output before anybody looks. Where only lines make the unit ready, what
+    comes behind them in one log does not count.
+
+    Raises InfraError: a pattern takes too long, or a log cannot be read.
+    """
+    if not any(ready.error for ready in unit.ready):
+        return ""
+    filled = [_filled(ready, values.lookup) for ready in unit.ready]
+    by_lines = unit.ready_event is None and all(ready.kind == "log" for ready in filled)
+    patterns = tuple(ready.target for ready in filled) if by_lines else ()
+    return line_before_ready(_error_pattern(unit, values), patterns, process, unit.encoding)
+
+
+def _error_pattern(unit: Unit, values: Values) -> str:
     patterns = [substituted(ready.error, values.lookup) for ready in unit.ready if ready.error]
-    pattern = "|".join(f"(?:{pattern})" for pattern in patterns)
-    return await wait_line(pattern, process, unit.encoding)
+    return "|".join(f"(?:{pattern})" for pattern in patterns)
 
 
 async def check_ports(unit: Unit, values: Values, context: GroupContext) -> None:
@@ -176,12 +200,12 @@ async def check_ports(unit: Unit, values: Values, context: GroupContext) -> None
     Who answers there would not be the unit. Other units of the group may, and fixtures of the run.
 
     Raises:
-        UnresolvedError: somebody does; says who.
+        UnresolvedError: another process does; says which.
     """
     if unit.host is not None:
         await _check_far_ports(unit, values, context)
         return
-    ports = (port_taken(_filled(ready, values.lookup)) for ready in unit.ready)
+    ports = [await port_taken(_filled(ready, values.lookup)) for ready in unit.ready]
     for port in dict.fromkeys(port for port in ports if port is not None):
         from testrium.system import processes
 

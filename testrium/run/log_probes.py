@@ -24,7 +24,7 @@ def follow_logs(
     probes = LogProbes(unit.name, start, unit.probes, context.recorder, values.lookup)
 
     def read(lines: list[str], low_ns: int, log: int) -> None:
-        # Of another host: nobody knows how long a line was on its way.
+        # Of another host: how long a line was on its way is unknown.
         probes.read(lines, low_ns if unit.host is None else started_ns, log)
         if services.verbose:
             for line in lines:
@@ -38,7 +38,7 @@ def follow_logs(
 class LogProbes:
     """The log probes of one start of a unit; called with each line of its output.
 
-    `lookup` gives the values of `${...}`; in a pattern they stand for themselves. In `key` and
+    `lookup` gives the values of `${...}`; in a pattern they are literal text. In `key` and
     `meta` the named groups of the pattern come first.
     """
 

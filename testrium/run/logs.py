@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from testrium.checks.patterns import TookTooLongError, at_most
 from testrium.errors import InfraError
 from testrium.evidence import Event
 from testrium.record.inotify import IN_FOLDER, Inotify
@@ -166,8 +167,6 @@ def bounded(pattern: Callable[[], str]) -> Iterator[None]:
     Raises:
         InfraError: it took too long.
     """
-    from testrium.checks.patterns import TookTooLongError, at_most
-
     try:
         with at_most(LIMIT_S):
             yield
@@ -180,7 +179,7 @@ SWEEP_S = 0.02
 
 _CHUNK = 1 << 18
 
-#: Of a longer line each so many bytes are a line.
+#: A longer line is cut into lines of this many bytes.
 LONGEST_LINE = 1 << 20
 
 #: Gets complete lines without their ends, and a time (CLOCK_MONOTONIC) than which they are not

@@ -45,9 +45,9 @@ class SamplingPace:
 
 
 class Monitor:
-    """Samples one start of a unit, from the start of its process to its end.
+    """Samples one start of a unit, from the start of its process until it ends.
 
-    `limited`: it has max_rss or max_cpu, so that it is sampled from its first moment and at the
+    `limited`: it has max_rss or max_cpu, so it is sampled from its first moment and at the
     pace that the contract promises, whatever that costs.
     """
 
@@ -144,7 +144,7 @@ class Monitor:
 class Usage:
     """What a unit uses in all its starts; only sampled processes are known.
 
-    `wanted`: figures are asked for; `limited`: so that limits can be held, see `Monitor`.
+    `wanted`: figures are asked for; `limited`: limits are checked, see `Monitor`.
     """
 
     def __init__(self, pace: SamplingPace, *, wanted: bool, limited: bool) -> None:

@@ -14,7 +14,7 @@ from testrium.errors import InfraError
 from testrium.record.listening import listen_streams
 from testrium.run.supervisor.client import Launch, SupervisedProcess, Supervisor
 
-#: How long a process may take to do what it is told.
+#: How long a process may take to carry out a request.
 _LIMIT_S = 30.0
 
 #: The longest line that it may write, in bytes.

@@ -23,7 +23,7 @@ from testrium.system.platform import PortLock, system
 _FIRST_PORT = 10_000
 _END = 65_536
 
-#: A lock holds for so many ports: one descriptor for a group of usual size.
+#: How many ports one lock holds: one descriptor for a group of usual size.
 BLOCK = 16
 
 
@@ -50,7 +50,7 @@ class Lease(NamedTuple):
 
 
 class PortAllocator:
-    """Hands out free ports, from a random place on, so that recently used ones can rest."""
+    """Hands out free ports, from a random place on, so recently used ones can rest."""
 
     @cached_property
     def _blocks(self) -> dict[int, list[int]]:
@@ -68,7 +68,7 @@ class PortAllocator:
         """Reserve `count` ports on which both IPv4 and IPv6 servers can listen.
 
         Raises:
-            InfraError: there are not so many.
+            InfraError: too few are free.
         """
         ports: list[int] = []
         locks: list[PortLock] = []
@@ -117,7 +117,7 @@ _LISTENS = b"0A"
 def listening() -> frozenset[int] | None:
     """The TCP ports of this machine with a listener; None where this is unknown.
 
-    Nobody is disturbed: some servers take one connection only.
+    It disturbs no server: some take one connection only.
     """
     ports: set[int] | None = None
     for path in _SOCKETS:

@@ -15,7 +15,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Self, assert_never
+from typing import Any, Self, assert_never
 from urllib.parse import urlsplit
 
 from testrium.declared.units import Readiness
@@ -34,6 +34,9 @@ _TRY_LIMIT_S = 5.0
 #: How long a local port may take to tell whether somebody listens.
 _TAKEN_LIMIT_S = 0.2
 
+#: How long the name of a host may take to be looked up for that.
+_NAME_LIMIT_S = 1.0
+
 _LOOPBACK = ("127.0.0.1", "::1")
 
 #: Connects to a port as the unit's host reaches it, with TLS where that is given.
@@ -47,25 +50,58 @@ def local_port(ready: Readiness | None) -> int | None:
     return None if place is None else place[1]
 
 
-def port_taken(ready: Readiness | None) -> int | None:
-    """The local port of a condition that has a listener before the unit starts.
+async def port_taken(ready: Readiness | None) -> int | None:
+    """The port of this machine in a condition that has a listener before the unit starts.
 
     An answer at it says nothing of the unit.
     """
-    place = _local_place(ready)
+    place = _place(ready)
     if place is None:
         return None
     host, port = place
-    for address_tried in (host,) if host != "localhost" else _LOOPBACK:
-        family = socket.AF_INET6 if ":" in address_tried else socket.AF_INET
+    if host == "localhost":
+        addresses = [(each, port) for each in _LOOPBACK]
+    elif _is_loopback(host):
+        addresses = [(host, port)]
+    else:
+        addresses = await _own_addresses(host, port)
+    for address in addresses:
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         with contextlib.suppress(OSError), socket.socket(family) as trial:
             trial.settimeout(_TAKEN_LIMIT_S)
-            if trial.connect_ex((address_tried, port)) == 0:
+            if trial.connect_ex(address) == 0:
                 return port
     return None
 
 
+async def _own_addresses(host: str, port: int) -> list[Any]:
+    """The addresses of a host that are this machine's own: one can bind a socket to them."""
+    try:
+        async with asyncio.timeout(_NAME_LIMIT_S):
+            found = await asyncio.get_running_loop().getaddrinfo(
+                host, port, type=socket.SOCK_STREAM
+            )
+    except (OSError, UnicodeError, TimeoutError):  # said when it is asked
+        return []
+    own = []
+    for family, _, _, _, address in found:
+        with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as trial:
+            trial.bind((address[0], 0, *address[2:]))
+            own.append(address)
+    return own
+
+
+def _is_loopback(host: str) -> bool:
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
 def _local_place(ready: Readiness | None) -> tuple[str, int] | None:
+    place = _place(ready)
+    return place if place is not None and _is_loopback(place[0]) else None
+
+
+def _place(ready: Readiness | None) -> tuple[str, int] | None:
+    """The host and the port that a condition asks, where it names both."""
     if ready is None or ready.kind not in ("tcp", "http"):
         return None
     try:
@@ -73,9 +109,7 @@ def _local_place(ready: Readiness | None) -> tuple[str, int] | None:
         host, port = address.hostname or "localhost", address.port
     except ValueError:  # said when it is asked
         return None
-    if port is None or not (host in ("localhost", "::1") or host.startswith("127.")):
-        return None
-    return host, port
+    return None if port is None else (host, port)
 
 
 async def wait_until(
@@ -120,8 +154,8 @@ async def wait_until(
 async def ask_once(ready: Readiness, process: SupervisedProcess, encoding: str = "utf-8") -> str:
     """Why the condition does not hold, or "": asked a last time of a unit that has ended.
 
-    What a migration or a seed should bring about is there when it ends, whoever looked first. A
-    port and a URL are not asked: who answers now is somebody else.
+    What a migration or a seed should bring about is there when it ends. A
+    port and a URL are not asked: what answers now is another process.
 
     Raises:
         InfraError: the supervisor is dead, or a pattern takes too long.
@@ -184,7 +218,7 @@ async def _answers(url: str, wanted: int, connect: Connect) -> str:
     try:
         async with asyncio.timeout(_TRY_LIMIT_S):
             status = await _status(url, connect)
-    except (OSError, TimeoutError, EOFError, ValueError) as error:  # ValueError: it is no URL
+    except (OSError, TimeoutError, EOFError, ValueError) as error:  # ValueError: it is not a URL
         return f"{url}: {_words(error)}"
     if status is None:
         return f"{url}: the answer is not HTTP"
@@ -263,8 +297,38 @@ async def wait_line(text: str, process: SupervisedProcess, encoding: str = "utf-
                         for line in lines:
                             if pattern.search(line):
                                 return line
-                    await asyncio.sleep(0)  # a unit that prints 50 MB holds up nobody
+                    await asyncio.sleep(0)  # a unit that prints 50 MB holds up no other
             await news.wait()
+
+
+def line_before_ready(
+    error: str, ready: tuple[str, ...], process: SupervisedProcess, encoding: str = "utf-8"
+) -> str:
+    """The first line so far that matches `error`, or "".
+
+    Args:
+        error: a pattern.
+        ready: patterns that made the unit ready: behind a line of each, a log is not searched.
+        process: the unit's.
+        encoding: of its output.
+
+    Raises InfraError: a pattern takes too long, or a log cannot be read.
+    """
+    refuses = re.compile(error)
+    with bounded(lambda: f"unit {process.launch.unit}: ready.error = {error!r}"):
+        for path, offset in process.log_starts.items():
+            left = list(map(re.compile, ready))
+            tail = _Tail(path, offset, encoding)
+            while lines := tail.read():
+                for line in lines:
+                    if refuses.search(line):
+                        return line
+                    left = [pattern for pattern in left if not pattern.search(line)]
+                    if ready and not left:
+                        break
+                if ready and not left:
+                    break
+    return ""
 
 
 class _Tail:

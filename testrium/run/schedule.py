@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from testrium.declared.groups import Scenario
 
-Result = TypeVar("Result")
+T = TypeVar("T")
 
 _CGROUP_CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 
@@ -46,26 +46,26 @@ def may_start(scenario: Scenario, running: Iterable[Scenario], jobs: int) -> boo
 
 async def run_scheduled(
     scenarios: tuple[Scenario, ...],
-    run: Callable[[Scenario], Awaitable[Result]],
+    run: Callable[[Scenario], Awaitable[T]],
     *,
     jobs: int,
-    stop: Callable[[list[Result]], bool],
+    stop: Callable[[list[T]], bool],
     sequence: Iterable[Scenario] | None = None,
     apart: bool = False,
-) -> list[Result]:
+) -> list[T]:
     """Run all, at most `jobs` at once.
 
     Args:
         scenarios: in the order in which their results come back.
         run: runs one of them.
         jobs: how many may run side by side.
-        stop: asked before each start whether, given the results so far, nothing more shall begin.
+        stop: asked before each start whether, given the results so far, nothing more may begin.
         sequence: the same scenarios in the order in which they start; None for their own order.
-        apart: each runs on a machine or in a copy of its own, so that only `jobs` holds.
+        apart: each runs on a machine or in a copy of its own, so only `jobs` holds.
     """
     pending = list(scenarios if sequence is None else sequence)
-    running: dict[asyncio.Future[Result], Scenario] = {}
-    results: dict[int, Result] = {}
+    running: dict[asyncio.Future[T], Scenario] = {}
+    results: dict[int, T] = {}
     place = {id(scenario): number for number, scenario in enumerate(scenarios)}
     while pending or running:
         if stop(list(results.values())):
@@ -76,7 +76,7 @@ async def run_scheduled(
             if apart:
                 fits = True
             elif scenario.group.exclusive and running:
-                break  # it comes next, alone; nobody overtakes it
+                break  # it comes next, alone; no other overtakes it
             else:
                 fits = may_start(scenario, running.values(), jobs)
             if fits:

@@ -8,7 +8,6 @@ import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -24,12 +23,12 @@ from testrium.run.supervisor.client import SupervisedProcess, Supervisor
 from testrium.words import EMPTY
 
 
-@dataclass(slots=True)
 class FixtureStart:
     """From one start of a fixture to its `end`; `done` once a function has returned."""
 
-    end: End | None = None
-    done: bool = False
+    def __init__(self) -> None:
+        self.end: End | None = None
+        self.done = False
 
 
 class SharedFixture(Protocol):

@@ -1,7 +1,7 @@
 """Inside the process of the unit `tests`: runs the group's test functions and callbacks.
 
 The runner never imports code of the group. It starts `serve` as an entrypoint, which connects back
-to the runner's socket and does what it is told, one JSON line per request and answer:
+to the runner's socket and answers requests, one JSON line per request and answer:
 
     {"call": "list", "modules": ["test_case"]}
         -> {"tests": [{"module", "name", "priority", "parallelize", "verification"}],
@@ -36,7 +36,7 @@ _LONGEST_VALUE = 200
 
 _ASSERTS_NOTHING = "asserts nothing: it fails only when it raises an exception"
 
-#: So much of what a failed test has printed is told: its end (bytes).
+#: How much of what a failed test has printed is told: its end (bytes).
 _MOST_OUTPUT = 8_000
 
 #: The group's folder, with a slash behind it.
@@ -225,7 +225,7 @@ class _Written:
         self._begun = {fd: self._size(fd) for fd in (1, 2)}
 
     def end(self) -> str:
-        """The last of it, stdout first; "" where the output is no file that can be read."""
+        """The last of it, stdout first; "" where the output is not a readable file."""
         sys.stdout.flush()
         sys.stderr.flush()
         parts = []

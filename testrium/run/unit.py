@@ -31,6 +31,7 @@ from testrium.run.launch import (
     awaited,
     check_ports,
     conclusion_marker,
+    error_before_ready,
     error_line,
     launch_of,
     not_ready,
@@ -74,6 +75,7 @@ class RunningUnit:
         self._ready_ns: int | None = None
         self._expected_death = False
         self._reported: asyncio.Future[Event] | None = None
+        self._was_refused = False
         self._leaks: list[Leak] = []
         self._clearing: list[SupervisedProcess] = []
         context.diagnostics.add(self)
@@ -149,6 +151,7 @@ class RunningUnit:
         self._ready_ns = None
         # Made before the process is: what a quick one reports may be read before spawn() returns.
         self._reported = asyncio.get_running_loop().create_future()
+        self._was_refused = False
         self._set_state(UnitState.STARTING)
         if not self.unit.has_process:
             return await self._without_process()
@@ -326,7 +329,7 @@ class RunningUnit:
         return self._made_end(EndCause.SELF)
 
     async def _attend(self, process: SupervisedProcess, values: Values) -> End:
-        """From the start of the process to its end."""
+        """From the start of the process until it ends."""
         self._clearing.append(process)
         self._set_state(UnitState.STARTING)
         look = self.context.diagnostics.look_before(process.launch.deadline_ns)
@@ -376,17 +379,17 @@ class RunningUnit:
             if condition in done:
                 condition.result()
             if refused is not None and refused in done and condition not in done:
-                return f"it wrote {refused.result()!r}, which ready.error matches"
+                return self._refused(refused.result())
             if condition in done or await self._emitted_ready():
-                self._become_ready()
-                return None
+                return self._ready_unless_refused(values, process)
             if self._was_reported():
                 return f"reported {self._reported.result().step} before it was ready"
             if process.ended.done():
+                if line := error_before_ready(self.unit, values, process):
+                    return self._refused(line)
                 well = is_accepted(process.ended.result().exit_code, self.unit.exit)
                 if well and await ready_at_its_end(self.unit, values, process):
-                    self._become_ready()
-                    return None
+                    return self._ready_unless_refused(values, process)
                 return f"ended before it was ready ({awaited(self.unit)})"
             why = tries[-1] if tries else not_ready(self.unit, self.context.folder)
             return f"not ready after {timeout_s:g} s: {why}"
@@ -394,6 +397,17 @@ class RunningUnit:
             condition.cancel()
             if refused is not None:
                 refused.cancel()
+
+    def _ready_unless_refused(self, values: Values, process: SupervisedProcess) -> str | None:
+        """Its condition holds. The reason why it is not ready all the same, or None."""
+        if line := error_before_ready(self.unit, values, process):
+            return self._refused(line)
+        self._become_ready()
+        return None
+
+    def _refused(self, line: str) -> str:
+        self._was_refused = True
+        return f"it wrote {line!r}, which ready.error matches"
 
     async def _emitted_ready(self) -> bool:
         """What was emitted before the end or the time limit counts, however late it is read."""
@@ -452,6 +466,8 @@ class RunningUnit:
             cause = self._overdue_cause(ended)
         elif ended.stopped:
             cause = self._stop_cause or EndCause.STOPPED
+        elif self._was_refused and not self._was_reported():
+            cause = EndCause.UNREADY  # it ended before it could be stopped because of the line
         marker = conclusion_marker(self.unit, self.context.folder, self.starts)
         end = self._made_end(
             cause,

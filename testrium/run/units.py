@@ -161,11 +161,11 @@ def _put(names: set[str], name: str, belongs: bool) -> None:
 #: So long the units of a `classic` group may go on once all events are in.
 CLASSIC_END_NS = 500_000_000
 
-#: So many units begin in one turn of the loop: it has deadlines to heed.
+#: How many units begin in one turn of the loop: it has deadlines to heed.
 TURN = 50
 
 
-#: So often it is told at most what is waited for, and this part of the time is spent on it.
+#: How often the runner reports at most what it waits for, and the part of the time for that.
 TELL_NS = 100_000_000
 TELL_SHARE = 0.05
 
@@ -223,7 +223,7 @@ class GroupUnits:
         self._open_wait: OpenWait | None = None  # since then, while something is expected
         self._seen = 0  # events
         self._seen_in_vain: int | None = None  # how many there were when `linger` was over
-        self._tell_again_ns = 0  # when it is told again what is waited for
+        self._tell_again_ns = 0  # when the runner reports again what it waits for
         self._will_tell = False  # a timer wakes for that
         for running in self.running_units.values():
             running.on_change = self._dependencies.update
@@ -585,7 +585,7 @@ class GroupUnits:
         if idle_ns is not None and self._open_wait is None:
             limit = "deadline" if limit_ns == self.context.deadline_ns else "linger"
             self._open_wait = OpenWait(idle_ns, 0, limit, what)
-            long_s = LONG_WAIT_NS / 1e9  # it is told once more, where nothing changes until then
+            long_s = LONG_WAIT_NS / 1e9  # reported once more, where nothing changes until then
             asyncio.get_running_loop().call_later(long_s, self.context.change.notify)
         awaited = Awaited(what, limit_ns, units=idle_ns is None) if what else None
         self.context.services.observer.waiting(self.context.scenario, awaited)

@@ -20,14 +20,14 @@ from testrium.report.json_report import RUN_FILE
 from testrium.report.progress_file import GroupProgress, RunProgress
 from testrium.words import BAD_VERDICTS, Verdict
 
-#: Changes are told at most so often, and a word is sent at least so often (seconds).
+#: How often changes are sent at most, and how often anything is sent at least (seconds).
 PACE_S = 0.25
 QUIET_S = 10.0
 
 #: So long a run may take to write its report when all its groups have ended (seconds).
 REPORT_S = 3.0
 
-#: Without inotify the files are looked at so often (seconds).
+#: How often the files are looked at without inotify (seconds).
 LOOK_S = 1.0
 
 
@@ -46,7 +46,7 @@ class LiveRun:
 
     def read(self) -> bool:
         """Read what is new. Returns whether the run is still running."""
-        going_on = is_claimed(self.folder)  # before the reading, so that its last words are read
+        going_on = is_claimed(self.folder)  # before the reading, so its last words are read
         self._progress.read()
         return going_on
 
@@ -132,7 +132,7 @@ def project_events(state: Path) -> Iterator[str]:
             runs = live_runs(state)
             shown = [{"run": visible(run.run), "counts": run.counts()} for run in runs]
             if shown == told:
-                yield ": still here\n\n"  # raises where nobody is there to hear it
+                yield ": still here\n\n"  # raises where the page is closed
             else:
                 yield _event("runs", {"runs": shown})
             told = shown

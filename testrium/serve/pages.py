@@ -26,10 +26,10 @@ from testrium.results import GroupResult
 from testrium.serve.live import LiveRun, live_runs, project_events, run_events
 from testrium.words import BAD_VERDICTS, RESERVED_UNITS, Verdict
 
-#: So many runs are on the page of trends.
+#: How many runs are on the page of trends.
 MOST_RUNS = 200
 
-#: So many lines has a list of the overview.
+#: How many lines a list of the overview has.
 _MOST_LINES = 6
 
 _STYLES = ("report.css", "dashboard.css")

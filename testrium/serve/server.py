@@ -64,7 +64,7 @@ class Gate:
             return Answer.ALLOWED
         try:
             given = parse_qs(urlsplit(target).query).get("token", [""])[0]
-        except ValueError:  # it is no address
+        except ValueError:  # it is not an address
             return Answer.REFUSED
         return Answer.SIGNED_IN if self._is_token(given) else Answer.REFUSED
 
@@ -85,7 +85,7 @@ ADDRESS = "127.0.0.1"
 #: Seconds that a browser may take to say what it wants.
 _PATIENCE_S = 30
 
-#: So many pages may watch runs at once: each takes a thread.
+#: How many pages may watch runs at once: each takes a thread.
 _MOST_STREAMS = 64
 
 _HEADERS = {
@@ -174,7 +174,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._finish(page.document.encode("utf-8", "backslashreplace"), with_body)
 
     def _stream(self, events: Iterator[str]) -> None:
-        """Send events until there are no more, or the page is closed."""
+        """Send all events, or until the page is closed."""
         if not self.server.streams.acquire(blocking=False):
             self._send(self.server.pages.told(503, "too many pages are open: close some"), True)
             return

@@ -1,8 +1,8 @@
 """Checks that a person makes: each step is asked at the terminal from which the run was started.
 
-This process is no part of the terminal's session, so it opens the terminal by its name. Reading
+This process is outside of the terminal's session, so it opens the terminal by its name. Reading
 there is safe: the runner itself never reads, and Ctrl-C still reaches the runner. One check is
-asked at a time, whoever asks (a lock on the terminal).
+asked at a time, by all processes (a lock on the terminal).
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ _STEP = "TESTRIUM_SUITE_STEP_"
 #: The fields of a manual step, each in a variable of its own.
 STEP_FIELDS = ("name", "do", "expect")
 
-#: The terminal at which a person is asked, or why nobody is.
+#: The terminal at which a person is asked, or why it cannot be used.
 TERMINAL = "TESTRIUM_TERMINAL"
 
 UNASKED = "TESTRIUM_UNASKED"
@@ -130,7 +130,7 @@ def _storable(text: str) -> str:
 def step_of(test: str) -> str:
     """The id of a test as a step: without control characters, and not too long.
 
-    Of a long one the end is replaced by a digest of the whole, so that steps stay different.
+    Of a long one the end is replaced by a digest of the whole, so steps stay different.
     """
     step = "".join(char if char.isprintable() else "?" for char in test) or "?"
     if len(step) <= STEP_LENGTH:

@@ -27,7 +27,7 @@ def open_regular(path: str | Path, flags: int = os.O_RDONLY) -> int:
     try:
         fd = os.open(path, flags | _ALWAYS, 0o600)
     except OSError as error:
-        if error.errno == errno.ENXIO:  # a pipe that nobody reads
+        if error.errno == errno.ENXIO:  # a pipe without a reader
             raise _irregular(path) from error
         raise
     if stat.S_ISREG(os.fstat(fd).st_mode) or str(path) == os.devnull:
@@ -134,7 +134,7 @@ _MOST_LINKS = 40
 def replacing(path: Path, *, among_units: bool = False) -> Iterator[BinaryIO]:
     """A binary file that takes the place of `path` once its block has ended without an exception.
 
-    What is no regular file (`/dev/stdout`, a pipe) is written to directly. But where it lies
+    A special file (`/dev/stdout`, a pipe) is written to directly. But where it lies
     `among_units`, what a unit has put there is replaced, whatever it is. Missing folders are made.
 
     Raises InfraError where the file cannot be written.
@@ -199,7 +199,7 @@ def _place(path: Path) -> Path:
             return path
         if not stat.S_ISLNK(state.st_mode) or state.st_uid not in _OURS:
             return path
-        if _is_special(path):  # what a link in /proc names is no path
+        if _is_special(path):  # the target of a link in /proc is not a path
             return path
         path = path.parent / path.readlink()
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
@@ -231,7 +231,7 @@ def lock(descriptor: int, *, wait: bool) -> None:
     if sys.platform == "win32":
         import msvcrt
 
-        # A byte far behind the text, as Windows lets nobody read a locked one.
+        # A byte far behind the text: on Windows a locked one cannot be read.
         os.lseek(descriptor, 1 << 30, os.SEEK_SET)
         try:
             msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)

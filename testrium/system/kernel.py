@@ -1,6 +1,6 @@
 """What supervisor and keepers need of the Linux kernel: prctl and /proc. Standard library only.
 
-They fork units, so that nothing may stand in their memory that a fork would break; what the runner
+They fork units, so nothing may stand in their memory that a fork would break; what the runner
 asks about processes it asks psutil (`processes`). Sources: prctl(2), proc(5).
 """
 
@@ -310,7 +310,7 @@ def end_orphans(spare: Collection[int], mark: str, units: Collection[int]) -> No
 def signal_session(leader: int, number: int) -> None:
     """Signal each process below this one that belongs to the session of `leader`, once.
 
-    The leader's process group is signalled as a whole, so that nothing that forks right now is
+    The leader's process group is signalled as a whole, so nothing that forks right now is
     missed; jobs that a shell has put into groups of their own follow one by one. Stopped processes
     are continued, or the signal would wait; but not by SIGSTOP.
     """

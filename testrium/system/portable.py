@@ -138,7 +138,7 @@ def end_orphans(spare: Collection[int], mark: str, units: Collection[int]) -> No
 def signal_session(leader: int, number: int, mark: str) -> None:
     """Signal the unit's process, its process group, and what is of its session, once.
 
-    On Windows there are no signals: a console program gets Ctrl-Break, and may heed it.
+    Windows has no signals: a console program gets Ctrl-Break, and may heed it.
     """
     if sys.platform == "win32":
         with contextlib.suppress(OSError):

@@ -90,7 +90,7 @@ def this_and_above() -> set[int]:
 
 
 def pids() -> set[int]:
-    """All processes that can be seen; none where there is no /proc."""
+    """All processes that can be seen; none without /proc."""
     try:
         return set(psutil.pids())
     except OSError:
@@ -164,7 +164,7 @@ def outputs(pid: int) -> tuple[str, ...]:
 def kill_if(pid: int, condition: Callable[[], bool]) -> bool:
     """Kill the process if the condition holds; whether it is gone.
 
-    psutil compares the times of creation, so that its number is not another's by now.
+    psutil compares the times of creation, so its number is not another's by now.
     """
     try:
         process = psutil.Process(pid)

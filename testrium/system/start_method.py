@@ -15,7 +15,7 @@ START_METHOD_VARIABLE = "TESTRIUM_START_METHOD"
 
 
 def is_portable() -> bool:
-    """Whether there is no fork, /proc, inotify and Unix socket to rely on."""
+    """Whether fork, /proc, inotify and Unix sockets cannot be relied on."""
     return not sys.platform.startswith("linux") or os.environ.get(START_METHOD_VARIABLE) == "spawn"
 
 

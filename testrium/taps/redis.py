@@ -28,7 +28,7 @@ _SUBSCRIBING: Final = frozenset(
 _PUSHED: Final = frozenset((b"message", b"pmessage", b"smessage"))
 _CONFIRMED: Final = frozenset(name.lower().encode() for name in _SUBSCRIBING)
 
-#: Commands whose first argument is no key, and where the first key stands in those that have any.
+#: Commands whose first argument is not a key, and the place of the first key in the others.
 _KEY_AT: Final[Mapping[str, int | None]] = {
     **dict.fromkeys(
         (

@@ -1,6 +1,6 @@
 """Helpers for `test_*` functions, entrypoints and callbacks: checks, waits, processes, files.
 
-Loaded at first use, so that importing this costs a unit nothing:
+Loaded at first use, so importing this costs a unit nothing:
 
     from testrium import testing
 

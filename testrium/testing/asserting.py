@@ -90,7 +90,7 @@ def check_log(source: Process | Log | Path | str, **conditions: Unpack[Condition
     """Check what has been written so far.
 
     Args:
-        source: a process, a file, or the name of a unit of this run. A text that is no unit's
+        source: a process, a file, or the name of a unit of this run. A text that is not a unit's
             name is the path of a file.
         conditions: see `Conditions`.
     """

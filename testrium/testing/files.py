@@ -204,8 +204,8 @@ def unpack(archive: str | os.PathLike[str], folder: str | os.PathLike[str]) -> P
     Returns the folder.
 
     Raises:
-        UnpackError: it is no such archive, or something in it would leave the folder; then a zip
-            is not unpacked at all.
+        UnpackError: it is not such an archive, or something in it would leave the folder; then a
+            zip is not unpacked at all.
     """
     source, goal = Path(archive), Path(folder)
     goal.mkdir(parents=True, exist_ok=True)

@@ -96,7 +96,7 @@ def attach(path: str | os.PathLike[str]) -> None:
     """Keep a copy of a file with the run; reports name it beside the test that runs now.
 
     Raises:
-        FileNotFoundError, IsADirectoryError: there is no such file.
+        FileNotFoundError, IsADirectoryError: the file does not exist.
         RuntimeError: no test function of a run is running.
     """
     from testrium.testing.files import keep_attachment

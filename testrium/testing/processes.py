@@ -23,7 +23,7 @@ from testrium.testing.waking import waking
 Accepted = int | str | Collection[int | str]
 _WORDS = ("!=0", "any")
 
-#: What this process has started and nobody has stopped, in the order of starting.
+#: What this process has started and not stopped yet, in the order of starting.
 _alive: dict[int, Process] = {}
 
 
@@ -110,7 +110,7 @@ class Process:
             signal_: its name ("TERM", "SIGTERM"), or `signal.SIGTERM`, or its number.
 
         Raises:
-            ValueError: there is no such signal.
+            ValueError: the signal does not exist.
         """
         number = _signal_number(signal_)
         with contextlib.suppress(ProcessLookupError):

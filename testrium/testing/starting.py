@@ -47,7 +47,7 @@ def start(
     """Start a process in the background.
 
     Args:
-        command: the program and its arguments; there is no shell.
+        command: the program and its arguments, without a shell.
         ready: return only when this holds: {"log": "regex"}, {"tcp": port} or {"file": "path"}.
         error: patterns of lines that mean that it will not become ready.
         timeout: seconds for becoming ready.
@@ -76,10 +76,10 @@ def run(
     timeout: float | None = 30.0,
     **options: Unpack[ProcessOptions],
 ) -> Process:
-    """Run a process to its end. The arguments are those of `start`.
+    """Run a process until it ends. The arguments are those of `start`.
 
     Args:
-        command: the program and its arguments; there is no shell.
+        command: the program and its arguments, without a shell.
         exit: an accepted exit code, "!=0", "any", or several of them; None: whatever. A signal is a
             negative number, and matches neither of the two words.
         timeout: seconds; then it is stopped, and WaitTimeoutError raised.
@@ -126,7 +126,7 @@ def _started(
                 stdin=_input(stdin, stack),
                 stdout=stack.enter_context(_log(folder / "stdout.log")),
                 stderr=stack.enter_context(_log(folder / "stderr.log")),
-                # A group of its own, so that its children can be signalled with it; not a session:
+                # A group of its own, so its children can be signalled with it; not a session:
                 # who stops the unit signals its session.
                 process_group=0,
             ),

@@ -52,7 +52,7 @@ def wait_for_log(
 
     Args:
         source: a `Process`; the name of a unit of the run; the path of a file, as a Path; or a
-            `Log`, which goes on behind the line that was found last.
+            `Log`, which continues behind the line that was found last.
         pattern: a regular expression, searched in each line; plain text if `literal`.
         error: patterns of lines that mean that it will not come any more.
         ignore: patterns of lines that do not count, for `pattern` and for `error`.
@@ -158,7 +158,7 @@ def wait_for_probe(
     """Wait for a probe `unit:step` of this run, as `testrium.unit().wait_for` does.
 
     Args:
-        place: `*` stands for any unit, or any step.
+        place: `*` means any unit, or any step.
         key: only a probe with this key.
         process: whose end ends the wait; by default the unit's.
         timeout: seconds.
@@ -189,7 +189,7 @@ def wait_for_probe(
             except WaitTimeoutError as error:
                 raise WaitTimeoutError(f"{error}; {_emitted(request['unit'])}") from None
         if answer["event"] is None:
-            wakes.wait(_emitted(request["unit"]))  # raises: there was no time
+            wakes.wait(_emitted(request["unit"]))  # raises: the time was over
     return ProbeRecord(answer["event"])
 
 
@@ -285,7 +285,7 @@ def _async_twin(wait: Callable[_Given, _Found]) -> Callable[_Given, Coroutine[An
         found: asyncio.Future[_Found] = loop.create_future()
 
         def tell(set_it: Callable[[Any], None], value: object) -> None:
-            if not found.done():  # whoever waited may have given up
+            if not found.done():  # the caller may have given up
                 set_it(value)
 
         def work() -> None:

@@ -298,7 +298,7 @@ _LAST_LINES = 5
 class Log:
     """Files that are read on from where the last reading ended; a file need not exist yet.
 
-    A line is complete when its end was written. `wait_for_log` of a Log goes on behind the line
+    A line is complete when its end was written. `wait_for_log` of a Log continues behind the line
     that it found last.
     """
 

@@ -158,7 +158,7 @@ class InstanceChecks:
                     )
 
 
-#: So many instances, spread evenly, give the median of a long run: looking at all of a million
+#: How many instances, spread evenly, give the median of a long run: looking at all of a million
 #: would cost as much as the checks.
 MOST_INSTANCES = 5_000
 

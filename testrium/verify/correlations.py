@@ -63,7 +63,7 @@ def pair(sends: KeyColumn, receives: KeyColumn) -> Pairing:
             strict=True,
         )
     ]
-    simple = len(both) == len(sends.keys) == len(receives.keys)  # nothing else is to be told
+    simple = len(both) == len(sends.keys) == len(receives.keys)  # they need no other columns
     return Pairing(
         paired,
         [] if simple else _orphans(sends, receives),

@@ -123,7 +123,7 @@ def _judge(scenario: Scenario, evidence: Evidence) -> Judgement:
         *processes.findings,
         *(part for one in facts for part in parts_of(one, processes.ended)),
         *_strangers(scenario, evidence, index),
-        *missing_probes(missing, index),
+        *missing_probes(missing, scenario, index),
         *(gap.finding for gap in torn),
         *unproved_faults(scenario, evidence, index),
         *limit_findings(scenario, evidence),

@@ -24,10 +24,10 @@ from testrium.verify.instances import Instances, Route
 from testrium.verify.timing import LEAST_SAMPLES, Order, misplaced, order_of
 from testrium.words import RESERVED_UNITS, EventType, Place
 
-#: So many times in the same order are no coincidence any more: 1 in 128, were it a coin's.
+#: How many times in the same order exclude a coincidence: 1 in 128, were it a coin's.
 LEAST_AGREEING = 8
 
-#: So often a sender must have been the first, for others to be taken for those who pass it on.
+#: How often a sender must have been the first, for others to be taken for those who pass it on.
 LEAST_BEGINNING = 3
 
 
@@ -252,7 +252,7 @@ def _may_be_siblings(one: HopGuess, other: HopGuess) -> bool:
 def _episodes(one: HopGuess, other: HopGuess) -> int:
     """How often it went from one station to the other.
 
-    Keys that come in a burst are no independent witnesses: a process that is scheduled first has
+    Keys that come in a burst are not independent: a process that is scheduled first has
     seen all of them before the next one has seen any.
     """
     firsts = sorted(
@@ -407,7 +407,7 @@ def _visible(text: str) -> str:
 #: A hop that was passed more often than this is proposed without an upper bound.
 MOST_COUNTED = 5
 
-#: Limits: so many times what was measured, and never less than this (ns): a busy machine is slow.
+#: Limits: this many times what was measured, and never less than this (ns): a busy machine is slow.
 WITHIN_FACTOR, LEAST_WITHIN_NS = 10, 100_000_000
 
 P95_FACTOR, LEAST_P95_NS = 5, 20_000_000

@@ -21,7 +21,7 @@ from testrium.host_clocks import base_of, bounds_here
 from testrium.phrases import plural
 from testrium.words import Code
 
-#: So many steps of a model are tried for one object, about a minute; then it stays undecided.
+#: How many steps of a model are tried for one object, about a minute; then it stays undecided.
 MOST_STEPS = 10_000_000
 #: States from which the window of a contradiction is tried, and steps of the model for that.
 _MOST_STATES = 10_000
@@ -44,7 +44,7 @@ class Operation(NamedTuple):
     """One call of an operation: `name` with the argument `value`, which returned `result`.
 
     `result` is NOT_TOLD without an answer, or where that has no `value`. `start_ns` and `end_ns`
-    bound when it can have happened; infinite where there is no such probe.
+    bound when it can have happened; infinite where that probe is missing.
     """
 
     name: str
@@ -90,7 +90,7 @@ class Model(Protocol):
 
 
 class UndecidedError(TestriumError):
-    """There is no saying whether a history is linearizable; says why."""
+    """It cannot be decided whether a history is linearizable; says why."""
 
 
 # Models ---------------------------------------------------------------------------------------
@@ -480,7 +480,7 @@ def history_findings(
 ) -> Iterator[Finding]:
     """What is wrong with one history.
 
-    A model of the user's is code of the user's: whoever calls this with one does so in a process
+    A model of the user's is code of the user's: its caller runs this in a process
     of its own.
     """
     found = operations_of(history, events)

@@ -14,9 +14,9 @@ from testrium.words import Place
 
 ANY = "*"
 
-#: A route that passes one place several times may be read in many ways. So many readings of one
-#: instance are followed at a time, so many are tried one by one where clocks do not tell the order,
-#: and so many sets of optional hops.
+#: A route that passes one place several times may be read in many ways. How many readings of an
+#: instance are followed at a time, how many are tried one by one where clocks do not tell the
+#: order, and how many sets of optional hops.
 MOST_STATES, MOST_TRIED, MOST_CHOICES = 1024, 4096, 64
 
 Stages = Sequence[Sequence[tuple[int, int]]]

@@ -14,6 +14,7 @@ from testrium.evidence import End, EndCause, Evidence, Finding, Reported
 from testrium.phrases import close_to, figure, listed, plural
 from testrium.results import Measure, MetricResult
 from testrium.statistics import LEAST_EARLIER, Comparison, against_earlier, median, summary
+from testrium.verify.instances import Route
 from testrium.verify.timing import LEAST_SAMPLES, UNANSWERED, Latencies
 from testrium.words import DURATION, EMPTY, OF_CIRCUIT, OF_HOP, OF_UNIT, Code, hop_measure
 
@@ -129,8 +130,6 @@ def _of_circuit(metric: Metric, measured: Measured) -> Iterator[Finding]:
     most, least = _in_ns(metric.most, inf), _in_ns(metric.least, -inf)
     low, high = value.low, value.high
     if low <= most < high or (low < least <= high and low != high):
-        from testrium.verify.instances import Route
-
         route = Route(measured.circuit)
         where = route.hops[route.last[-1][0]].text
         message = f"the clocks cannot tell whether {metric.name} is within its limits"
@@ -260,7 +259,7 @@ def _uses(end: End) -> dict[str, float | None]:
     return {"cpu": end.use.cpu_s, "peak-cpu": end.use.peak_cpu, "rss": end.use.max_rss}
 
 
-#: What a change must come to at least, by source and unit: what schedulers do is no regression.
+#: What a change must come to at least, by source and unit: less may be the work of schedulers.
 _FLOORS = {("circuit", "ms"): 1.0, ("hop", "ms"): 1.0, ("group", "s"): 0.5}
 
 Baseline = Mapping[tuple[str, str], Sequence[float]]
@@ -330,7 +329,7 @@ def find_regressions(
 def _is_certain(one: _Compared, slower: Sequence[_Compared], scenario: Scenario) -> bool:
     """Whether it is the code that became slower, not the machine for the time of one run.
 
-    Other programs make most keys slower, but hardly all of them: where nobody has named the figure
+    Other programs make most keys slower, but hardly all of them: where no metric names the figure
     in `[metrics]`, the fastest tenth of a hop of the circuit must have become slower too.
     """
     named = one.metric is not None and one.metric.max_regression is not None

@@ -1,6 +1,4 @@
-"""Probes that should have come: required ones, both ends of a key, planned faults; and evidence
-that is damaged.
-"""
+"""Probes that are missing: required ones, an end of a key, planned faults; and damaged evidence."""
 
 from __future__ import annotations
 
@@ -31,9 +29,10 @@ def required_places(scenario: Scenario, index: EventIndex) -> tuple[list[Place],
     return completed, [place for place in required if place not in index.by_place]
 
 
-def missing_probes(missing: list[Place], index: EventIndex) -> list[Finding]:
+def missing_probes(missing: list[Place], scenario: Scenario, index: EventIndex) -> list[Finding]:
     """A finding for each required probe that was not emitted."""
     findings = []
+    before_its_end = {(unit.name, step) for unit in scenario.units for step in unit.events}
     for place in missing:
         emitted = index.steps_of(place.unit)
         near = close_to(place.step, emitted, likeness=0.75)
@@ -55,6 +54,7 @@ def missing_probes(missing: list[Place], index: EventIndex) -> list[Finding]:
                 events=() if last is None else (last.id,),
                 hints=tuple(hints),
                 unit=place.unit,
+                declared_as="events" if place in before_its_end else "stop_events",
             )
         )
     return findings
@@ -159,7 +159,7 @@ def orphan_finding(draft: Draft) -> Finding:
 class Gap(NamedTuple):
     """A finding that evidence is damaged, and how much may be missing because of it.
 
-    `sources` are the units that a process, or whoever writes the file, emits for, each with the
+    `sources` are the units that a process, or the writer of the file, emits for, each with the
     number of probes that may be missing. With `places` it is about these alone, and unless it is
     `certain` a finding only where something is missing there.
     """
@@ -282,7 +282,7 @@ def unproved_faults(scenario: Scenario, evidence: Evidence, index: EventIndex) -
     """A finding for each planned fault that never happened.
 
     Of a clock that only the stored times of probes were told, the program has seen nothing. Nor has
-    anybody seen what was done to a link to which nobody connected.
+    any unit noticed what was done to a link without connections.
     """
     unused = {event.step for event in evidence.faults if _is_unused(event)}
     happened = {event.step for event in evidence.faults if event.meta.get("by") != "probes"}

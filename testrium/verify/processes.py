@@ -1,4 +1,4 @@
-"""What Python units raised: reported by a probe, or uncaught and seen by the interpreter."""
+"""How units ended, and why: exceptions, exits, signals, deadlines, limits, processes left."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from testrium.verify.probes import tapped_places
 from testrium.verify.timing import surely_before
 from testrium.words import RESERVED_UNITS, Code, EventType
 
-#: The runner ended it: what it says of its own end then is no finding.
+#: The runner ended it: what it says of its own end then is not a finding.
 _STOPPED = frozenset(
     {EndCause.STOPPED, EndCause.ABANDONED, EndCause.OVERDUE, EndCause.TIMEOUT, EndCause.UNREADY}
 )
@@ -259,8 +259,10 @@ class ProcessFacts:
     def _check_own_end(self, end: End) -> None:
         if accepted_exit(end, self._units.get(end.unit)):
             if self._never_ready(end):
-                said = end.message or "ended before it was ready"
-                self._add_end(Code.UNREADY, end, f"{end.unit} {said}")
+                said = f"{end.unit} {end.message or 'ended before it was ready'}"
+                if end.message.startswith("it "):  # a sentence of its own
+                    said = _unready_message(end)
+                self._add_end(Code.UNREADY, end, said)
             else:
                 self._check_silent(end)
         elif self._exceptions.death_of(end) is None:
@@ -399,8 +401,22 @@ class ProcessFacts:
                 unit=end.unit,
                 t_ns=t_ns,
                 explained_by=_planned(end.fault),
+                declared_as=self._declared_as(code, end),
             )
         )
+
+    def _declared_as(self, code: Code, end: End) -> str:
+        """The key of the unit that did not come true, where the end is about one."""
+        unit = self._units.get(end.unit)
+        if unit is None:
+            return ""
+        if code is Code.UNREADY:
+            return "ready_event" if unit.ready_event is not None else "ready" if unit.ready else ""
+        if code is Code.HANG and end.cause is EndCause.TIMEOUT:
+            return "timeout"
+        if code is Code.CRASH and end.pid is None:  # it could not even be started
+            return "command" if unit.command is not None else "entrypoint"
+        return ""
 
     def _module_hints(self, end: End) -> list[str]:
         """That a command found another Python than the one that was meant."""
@@ -618,7 +634,7 @@ _LONGEST = 2000
 def raised_types(text: str) -> dict[str, str]:
     """The class names (`panic` for Go and Rust) of the tracebacks in `text`.
 
-    Each with the line that names it. A word like "Error:" alone is no traceback.
+    Each with the line that names it. A word like "Error:" alone is not a traceback.
     """
     found: dict[str, str] = {}
     lines = text.splitlines()
@@ -746,18 +762,25 @@ def _memory(unit: Unit, allowed: int, over: list[Sample], evidence: Evidence) ->
     hints = [_since(over[0].t_ns, evidence)]
     if worst.children:
         hints.append(f"processes that it started count too: {worst.children} then")
-    return _limit_finding(unit, message, hints, over[0].t_ns)
+    return _limit_finding(unit, "max_rss", message, hints, over[0].t_ns)
 
 
 def _cpu(unit: Unit, allowed: float, means: list[tuple[int, float]], evidence: Evidence) -> Finding:
     worst = max(mean for _, mean in means)
     message = f"{unit.name} used {worst:.0f} % of a core over 1 s; max_cpu is {allowed:g} %"
-    return _limit_finding(unit, message, [_since(means[0][0], evidence)], means[0][0])
+    return _limit_finding(unit, "max_cpu", message, [_since(means[0][0], evidence)], means[0][0])
 
 
-def _limit_finding(unit: Unit, message: str, hints: list[str], t_ns: int) -> Finding:
-    told = tuple(hint for hint in hints if hint)
-    return Finding(Code.LIMIT, unit.name, message, hints=told, unit=unit.name, t_ns=t_ns)
+def _limit_finding(unit: Unit, key: str, message: str, hints: list[str], t_ns: int) -> Finding:
+    return Finding(
+        Code.LIMIT,
+        unit.name,
+        message,
+        hints=tuple(hint for hint in hints if hint),
+        unit=unit.name,
+        t_ns=t_ns,
+        declared_as=key,
+    )
 
 
 def _means(samples: Sequence[Sample]) -> Iterable[tuple[int, float]]:

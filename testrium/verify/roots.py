@@ -65,7 +65,7 @@ def parts_of(facts: CircuitFacts, ended: Collection[str]) -> Iterator[Part]:
     """The drafts of a circuit; lost and doubled keys apart by what explains them.
 
     Args:
-        ended: the units that came to a bad end.
+        ended: the units that ended badly.
     """
     by_code: dict[Code, list[Draft]] = {}
     for draft in facts.drafts:
@@ -348,9 +348,9 @@ class Explanations:
                     self._explain(number, cause)
 
     def _by_ends_of_units(self) -> None:
-        """The end of a unit: what it owed, circuits through it that saw nothing, its leaks.
+        """The end of a unit: what it did not do, circuits through it that saw nothing, its leaks.
 
-        And checks, metrics and samples that are about this unit alone. So is a metric that nobody
+        And checks, metrics and samples that are about this unit alone. So is a metric that no unit
         reported: those that came to a good end had their turn.
         """
         for cause in self._ended:
@@ -589,7 +589,7 @@ class Explanations:
     def _told_by(self, number: int, units: Collection[str]) -> set[str]:
         """Of some units those whose probes, had they been recorded, may change this finding."""
         node = self.nodes[number]
-        if node.code is Code.CHECK:  # the lines of a log are no probes
+        if node.code is Code.CHECK:  # the lines of a log are not probes
             is_probe = self._owed_checks.get(node.where) == "probe"
             return {node.unit} if is_probe and node.unit is not None else set()
         if node.code is Code.MISSING:
@@ -620,7 +620,7 @@ class Explanations:
         )
 
     def _by_abandoning(self) -> None:
-        """What a unit owed that was stopped because another one had ended."""
+        """What is missing of a unit that was stopped because another one had ended."""
         if not self._ended:
             return
         first = self._ended[0]
@@ -727,7 +727,7 @@ class Explanations:
         """Whether `unit` should have emitted what was lost; `ended`: before it ended."""
         node = self.nodes[number]
         circuit = self._circuit_of(number)
-        if circuit is None:  # an orphan: whoever receives may owe it, but for the sender
+        if circuit is None:  # an orphan: a receiver may be its cause, but for the sender
             return unit != node.unit and (not self._receivers or unit in self._receivers)
         part = self._parts.get(number)
         if ended and part is not None and unit in self._ends_of and not _is_number(node):

@@ -24,9 +24,9 @@ _KINDS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
     "postgresql": (("statement", "channel"),),
     "websocket": (("path",),),
 }
-#: A field is a key of two kinds of messages if so much of their values is the same.
+#: A field is a key of two kinds of messages if this share of their values is the same.
 _ALIKE: Final = 0.5
-#: And if so much of the values of one kind differ.
+#: And if this share of the values of one kind differs.
 _DIFFERENT: Final = 0.5
 #: Leaves of a message that are looked at, how deep they may be, and characters of each.
 _MOST_LEAVES: Final = 40

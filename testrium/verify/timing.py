@@ -288,7 +288,7 @@ class Latencies:
         return None if longest is None else longest / 1e6
 
 
-#: Up to so many events are compared one by one; more are counted by bisection.
+#: How many events are compared one by one; more are counted by bisection.
 FEW = 8
 
 

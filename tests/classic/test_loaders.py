@@ -99,8 +99,6 @@ def test_what_units_import_brings_nothing_along() -> None:
     ).stdout
     assert output.split() == [
         "testrium",
-        "testrium.classic",
-        "testrium.classic.functions",
         "testrium.common",
         "testrium.common.utils",
         "testrium.testing",

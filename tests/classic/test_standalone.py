@@ -206,6 +206,41 @@ def test_a_waiter_is_woken_by_another_process(
     process.join()
 
 
+def test_what_is_waited_for_is_stored_and_seen_in_one_transaction(path: str) -> None:
+    reader, log = Events_Manager("*", path), standalone.log_at(f"{path}/Data.db")
+    said: list[str] = []
+    with log.reading() as connection:
+        connection.set_trace_callback(said.append)
+    log._emitter.emit("s", "Default", None, (), {}, "a")
+    assert reader.wait_for_event("s", unit="a", timeout=10)
+    verbs = [text.split()[0] for text in said]
+    assert (verbs[0], verbs[-1]) == ("BEGIN", "COMMIT")
+    assert verbs.count("BEGIN") == 1
+    assert len(verbs) == 8
+    said.clear()
+    assert reader.wait_for_event("s", unit="a", timeout=10)
+    assert [text.split()[0] for text in said] == ["SELECT"]
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("persist",)
+
+
+def test_who_opens_a_database_that_is_there_writes_nothing(path: str) -> None:
+    Events_Manager("a", path)
+    changes = slice(24, 28)  # what SQLite counts: https://sqlite.org/fileformat.html
+    before = Path(f"{path}/Data.db").read_bytes()[changes]
+    standalone._logs.clear()  # as in another process
+    Events_Manager("b", path)
+    assert Path(f"{path}/Data.db").read_bytes()[changes] == before
+
+
+def test_a_process_without_a_loop_does_not_import_asyncio(path: str) -> None:
+    code = (
+        "import sys; from testrium.modules.events import Events_Manager\n"
+        "manager = Events_Manager('a', sys.argv[1]); manager.Set_Event('s')\n"
+        "assert manager.wait_for_event('s', timeout=10); sys.exit('asyncio' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code, path], check=True)
+
+
 def test_a_waiter_sees_rows_that_were_put_there_by_hand(path: str) -> None:
     every = Events_Manager("*", path)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from testrium.cli.runs import clean_command
+from testrium.cli.stored_runs import clean_command
 from testrium.errors import UsageError
 from testrium.record.runs import claimed, make_state_folder
 

@@ -61,6 +61,15 @@ def test_the_project_file_comes_last(
     assert (alone.jobs, alone.keep) == (4, "none")
 
 
+def test_the_project_file_takes_every_name_of_an_option(
+    requests: list[Request], tmp_path: Path
+) -> None:
+    in_project(**{"exclude": ["x"], "last-failed": False, "junit-xml": "out.xml"})
+    assert entry(["run"]) == ExitCode.SUCCESS
+    assert (requests[0].selection.less, requests[0].selection.failed) == (("x",), None)
+    assert (tmp_path / "out.xml").exists()
+
+
 def test_reports_of_the_project_file_are_written(requests: list[Request], tmp_path: Path) -> None:
     in_project(junit="out.xml", writer="tap=out.tap", shuffle=True, json_stream="out.jsonl")
     assert entry(["run", "--json", "out.json"]) == ExitCode.SUCCESS

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from testrium.cli import gen
-from testrium.cli.gen import known_templates
+from testrium.cli import templates
+from testrium.cli.templates import known_templates
 from testrium.errors import ExitCode, UsageError
 from testrium.load import load_groups
 from testrium.resources import template_folder
@@ -49,7 +49,7 @@ def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def invoke(*arguments: str) -> Result:
-    return CliRunner().invoke(gen.command, arguments)
+    return CliRunner().invoke(templates.command, arguments)
 
 
 def files(folder: Path) -> list[str]:
@@ -70,7 +70,7 @@ def test_config_template_makes_the_folder_it_is_given() -> None:
 
 
 def test_the_old_name_does_the_same() -> None:
-    result = CliRunner().invoke(gen.old_command, ["old"])
+    result = CliRunner().invoke(templates.old_command, ["old"])
     assert result.exit_code == 0
     assert files(Path("old")) == HELLO
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from testrium.cli import gen
+from testrium.cli import templates
 from testrium.load import load_groups
 
 GROUP = """\
@@ -34,7 +34,7 @@ def group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def invoke(*arguments: str) -> Result:
-    return CliRunner().invoke(gen.command, ["unit", "--group", "g", *arguments])
+    return CliRunner().invoke(templates.command, ["unit", "--group", "g", *arguments])
 
 
 def everything(folder: Path) -> dict[str, str]:

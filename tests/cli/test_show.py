@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from testrium.cli.main import Common
-from testrium.cli.runs import show_command
+from testrium.cli.stored_runs import show_command
 from testrium.declared.groups import Group, Scenario
 from testrium.errors import ExitCode, UsageError
 from testrium.report.json_report import RUN_FILE, write_report

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from types import ModuleType
 import pytest
 
 from testrium import evidence, results
-from testrium.cli.start import begins_run
+from testrium.cli.start import _lacks_memory, begins_run
 
 #: Says whether the interpreter was taken apart at the end.
 WATCHED = """
@@ -22,7 +23,7 @@ from testrium.cli.start import start
 sys.exit(start())
 """
 
-#: Tells what has been imported when a run starts its first process.
+#: Tells what has been imported when a run starts its first process, and when it has ended.
 AT_THE_FIRST_START = """
 import sys
 from testrium import session
@@ -39,7 +40,9 @@ async def watched(self, launch):
     return await spawn(self, launch)
 
 Supervisor.spawn = watched
-sys.exit(entry(["run", "-q"]))
+code = entry(["run", "-q"])
+print(*sys.modules)
+sys.exit(code)
 """
 #: What is imported while units run, or only where something needs it.
 LATER = {
@@ -52,6 +55,12 @@ LATER = {
     ),
     *("annotated_types", "pydantic"),
     *("email", "importlib.metadata", "jinja2", "multiprocessing", "psutil", "zipfile"),
+}
+#: What a group that is judged in the runner never needs.
+NEVER = {
+    *("multiprocessing", "pickle", "importlib.metadata", "jinja2", "zipfile", "zoneinfo"),
+    *("annotated_types", "pydantic", "pydantic_core", "pydantic_core.core_schema"),
+    *("typing_extensions", "decimal", "fractions", "statistics"),
 }
 
 
@@ -100,9 +109,11 @@ def test_a_unit_starts_before_what_only_the_end_needs_is_imported(tmp_path: Path
         text=True,
         check=True,
     )
-    imported = set(done.stdout.splitlines()[0].split())
-    assert "testrium.run.units" in imported
-    assert not imported & LATER
+    first, *_, last = (set(line.split()) for line in done.stdout.splitlines())
+    assert "testrium.run.units" in first
+    assert not first & LATER
+    assert "testrium.verify.judge" in last
+    assert not last & NEVER
 
 
 @pytest.mark.parametrize("module", [evidence, results])
@@ -129,6 +140,23 @@ def test_a_defect_does_not_end_as_a_group_that_failed_does(tmp_path: Path) -> No
     assert code == 5
     assert "TypeError: 'int' object is not callable" in messages
     assert "this is a defect in Testrium" in messages.splitlines()[-2]
+
+
+@pytest.mark.parametrize(
+    ("error", "limit", "lacks"),
+    [
+        (TypeError("a defect"), 1 << 50, False),
+        (ImportError("half read"), 0, True),  # all of it is in use
+        (MemoryError(), 1 << 50, True),
+        (OSError(errno.ENOMEM, "no"), 1 << 50, True),
+    ],
+)
+def test_a_defect_is_not_taken_for_too_little_memory(
+    error: Exception, limit: int, lacks: bool
+) -> None:
+    outer = RuntimeError("of something else")
+    outer.__cause__ = error
+    assert _lacks_memory(outer, limit) is lacks
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from testrium.cli.gen import copy_template, known_templates
+from testrium.cli.templates import copy_template, known_templates
 from testrium.report.fields import report_schema
 
 ROOT = Path(__file__).resolve().parents[2]

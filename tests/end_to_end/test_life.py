@@ -427,12 +427,13 @@ def test_all_conditions_of_a_list_must_hold(workplace: Workplace) -> None:
     assert workplace.run().codes == []
 
 
-def test_a_line_that_ready_error_matches_ends_the_wait(workplace: Workplace) -> None:
+@pytest.mark.parametrize("then", ["echo listening; exec sleep 60", "exit 0", "exit 1"])
+def test_a_line_that_ready_error_matches_ends_the_wait(workplace: Workplace, then: str) -> None:
     workplace.group(
         {
-            "server": """
-            command = ["sh", "-c", "echo FATAL: no licence; exec sleep 60"]
-            ready = { log = "listening", error = "^FATAL" }
+            "server": f"""
+            command = ["sh", "-c", "echo FATAL: no licence; {then}"]
+            ready = {{ log = "listening", error = "^FATAL" }}
             ready_timeout = 30
             stop = "runner"
             """
@@ -440,7 +441,8 @@ def test_a_line_that_ready_error_matches_ends_the_wait(workplace: Workplace) -> 
     )
     outcome = workplace.run()
     assert outcome.codes == ["unready server"]
-    assert "'FATAL: no licence'" in outcome.group["findings"][0]["message"]
+    message = outcome.group["findings"][0]["message"]
+    assert message.startswith("server did not become ready: it wrote 'FATAL: no licence'")
     assert outcome.group["duration_s"] < 20
 
 

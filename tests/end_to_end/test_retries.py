@@ -38,3 +38,7 @@ def test_each_try_is_kept_and_passing_at_last_is_told(workplace: Workplace) -> N
     assert all((Path(folder) / "Data.db").is_file() for folder in folders)
     assert "note: flaky at warm: passed at try 2; the first was fail: exception" in outcome.stdout
     assert "testrium.toml:1: quarantine: crash of broken: unused" in outcome.stdout
+
+    again = workplace.finish(workplace.start("verify", "--json", "report.json"))
+    assert again.exit_code == 1
+    assert [group["notes"] for group in again.report["groups"]] == [broken["notes"], warm["notes"]]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from testrium.declared.faults import Decision, Explore, Schedule
-from testrium.explore import (
+from testrium.interleavings import (
     MOST_LINES,
     Chance,
     PointStep,

@@ -52,6 +52,7 @@ def finished(
     workplace.env |= {"TOKEN": VALUE, "TZ": "Pacific/Kiritimati"}
     workplace.env.pop("GITHUB_ACTIONS", None)  # annotations are commands, of Testrium's own
     lines = "".join(f"print({text!r})\n" for text in (*COMMANDS, CARD))
+    lines += 'import os\nprint("token", os.environ["TOKEN"])\n'
     folder = workplace.folder / "group"
     units = {
         "port": 'command = ["sleep", "9"]\nready = {tcp = "${env.TOKEN}:80"}\nready_timeout = 0.1',
@@ -114,9 +115,14 @@ def test_a_value_of_the_environment_is_stored_and_shown_nowhere(finished: Finish
     assert "${env.TOKEN}" in json.dumps(report)
     assert "${env.TOKEN}" in finished.outcome.stdout
     assert VALUE not in finished.outcome.stdout + finished.outcome.stderr
+    (log,) = finished.run.rglob("talk/stdout.log")
+    assert VALUE in log.read_text()  # what a unit wrote stays as it is, where it is judged
     for path in finished.folder.rglob("*"):
-        if path.is_file():
+        if path.is_file() and path != log:
             assert VALUE.encode() not in path.read_bytes(), path
+    with ZipFile(finished.folder / "run.zip") as archive:
+        for name in archive.namelist():
+            assert VALUE.encode() not in archive.read(name), name
 
 
 def test_what_is_masked_stays_in_the_folder_of_the_run(finished: Finished) -> None:

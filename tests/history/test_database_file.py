@@ -38,6 +38,14 @@ def test_a_file_that_is_not_a_database_is_set_aside(tmp_path: Path) -> None:
         assert opened.notices == ()
 
 
+def test_a_new_file_waits_for_no_disk(tmp_path: Path) -> None:
+    off, normal = 0, 1  # https://sqlite.org/pragma.html#pragma_synchronous
+    for expected in (off, normal):
+        opened = database.connect(tmp_path / FILE)
+        assert opened.execute("PRAGMA synchronous").fetchone()[0] == expected
+        opened.close()
+
+
 def test_damage_that_shows_while_appending_is_set_aside(tmp_path: Path) -> None:
     with History(tmp_path) as opened:
         for number in range(200):

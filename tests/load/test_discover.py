@@ -90,6 +90,45 @@ def test_a_group_inside_a_group_is_an_error_that_names_both(groups: Workspace) -
     assert ids(groups) == ["a.b", "a/deep/er", "b", "b/x/y"]
 
 
+@pytest.mark.parametrize(
+    ("defaults", "own", "expected"),
+    [
+        ({"testrium.toml": "true"}, "", True),
+        ({"testrium.toml": "true"}, "subgroups = false", False),
+        ({"testrium.toml": "false"}, "subgroups = true", True),
+        ({"testrium.toml": "false", "b/testrium.toml": "true"}, "", True),
+        ({"b/testrium.toml": "false"}, "", False),
+    ],
+)
+def test_subgroups_may_be_a_default(
+    groups: Workspace, defaults: dict[str, str], own: str, expected: bool
+) -> None:
+    text = "[Configs]\nsubgroups = "
+    groups.write({name: f"{text}{value}" for name, value in defaults.items()})
+    groups.write(
+        {
+            "b/config.toml": f"[Configs]\nunits = ['u']\n{own}",
+            "b/x/config.toml": "[Configs]\nunits = ['u']",
+            "b/x/units/u.toml": "[u]",
+        }
+    )
+    if expected:
+        assert ids(groups, "b") == ["b", "b/x"]
+    else:
+        assert len(groups.problems("b")) == 1
+
+
+def test_a_group_behind_a_link_has_one_name(
+    groups: Workspace, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    outside = tmp_path_factory.mktemp("outside") / "elsewhere"
+    (groups.folder / "b").rename(outside)
+    (groups.folder / "b").symlink_to(outside)
+    (groups.folder / "0").symlink_to(groups.folder / "a.b")
+    assert ids(groups) == ["a.b", "a/deep/er", "b"]
+    assert ids(groups, "0", "b") == ["a.b", "b"]
+
+
 def test_the_current_folder_may_be_a_group(groups: Workspace) -> None:
     groups.folder /= "b"
     assert ids(groups) == ["b"]

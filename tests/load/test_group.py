@@ -370,6 +370,31 @@ def test_a_test_class_in_a_module_names_the_suites(workspace: Workspace) -> None
     assert "pytest" in second
 
 
+def test_a_test_class_is_found_behind_a_name_and_a_condition(workspace: Workspace) -> None:
+    workspace.group(a='entrypoint = "test_case:a"')
+    more = (
+        "from unittest import TestCase as Base\nimport sys, unittest as u\n"
+        "Other = u.TestCase\nclass One(Base): pass\nclass Two(Other): pass\n"
+        "if sys.platform:\n    class TestMore:\n        def test_x(self): pass\n"
+    )
+    workspace.write({"g/test_case.py": "def a(): pass\n", "g/more.py": more})
+    starts = [problem.partition(": a test class")[0] for problem in workspace.problems()]
+    assert starts == ["g/more.py:4: One", "g/more.py:5: Two", "g/more.py:7: TestMore"]
+
+
+def test_a_module_of_tests_that_is_no_python_is_refused(workspace: Workspace) -> None:
+    workspace.group(a='entrypoint = "test_case:a"')
+    workspace.write(
+        {
+            "g/test_case.py": "def a(): pass\n",
+            "g/data.py": "print 'of Python 2'\n",
+            "g/more.py": "def test_x(:\n    pass\n",
+        }
+    )
+    (problem,) = workspace.problems()
+    assert problem.startswith("g/more.py:1: Python syntax error")
+
+
 def test_two_callbacks_of_one_name_are_refused(workspace: Workspace) -> None:
     callback = "def validate_test(name): pass\n"
     workspace.group(a='entrypoint = "test_case:a"')

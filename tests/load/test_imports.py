@@ -50,9 +50,37 @@ def test_loading_a_group_imports_the_core_of_pydantic_alone(workspace: Workspace
         text=True,
         check=True,
     )
-    modules = done.stdout.split()
-    assert "pydantic_core" in modules
-    assert "pydantic" not in modules
+    # The package around it makes hundreds of types that only type checkers look at.
+    assert done.stdout.split() == ["pydantic_core._pydantic_core"]
+
+
+#: The core is loaded `before` or after the whole package, or where its file cannot be found.
+SAME_CORE = """
+import sys
+{before}
+from testrium import loaded_by_name
+{then}
+core = loaded_by_name.compiled_core()
+assert loaded_by_name.compiled_core() is core
+import pydantic, pydantic_core
+from pydantic_core import _pydantic_core
+assert core is _pydantic_core
+assert core.ValidationError is pydantic.ValidationError is pydantic_core.ValidationError
+assert pydantic.TypeAdapter(list[int]).validate_json("[1]") == [1]
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "then"),
+    [
+        ("", ""),
+        ("import pydantic_core", ""),
+        ("", "import types; loaded_by_name.PathFinder = types.SimpleNamespace(find_spec=print)"),
+    ],
+)
+def test_the_core_is_the_one_of_the_package(before: str, then: str) -> None:
+    code = SAME_CORE.format(before=before, then=then)
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_plugins_of_pydantic_stay_out_of_the_runner(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,6 +95,7 @@ ENCODINGS = "(Python's names: utf-8, latin-1, cp1252, shift_jis, ...)"
         ),
         ("command = 'serve'", "command: must be a list of strings, got 'serve': write [\"serve\"]"),
         ("command = []", "command: must not be empty"),
+        ("command = ['', 'x']", "command: must begin with the name of a program"),
         ("command = ['x', 8080]", 'command: item 2 must be a string, got 8080: write "8080"'),
         ("env = {PORT = 8080}", 'env.PORT: must be a string, got 8080: write "8080"'),
         (
@@ -121,7 +122,12 @@ ENCODINGS = "(Python's names: utf-8, latin-1, cp1252, shift_jis, ...)"
             ),
         ),
         ("ready = 'x'", "ready: must be a list of tables, or one table, got 'x'"),
+        ("ready = {ended = false}", "ready.ended: must be true, got false"),
         ("ready = {}", "ready: must have one of: tcp, http, log, file, command, plugin, ended"),
+        (
+            "ready = {command = ['']}",
+            "ready.command: must begin with the name of a program",
+        ),
         ("ready = {tcp = '1', stat = 3}", "ready.stat: unknown key; did you mean 'status'?"),
         ("ready = {tcp = '1', file = 'x'}", "ready.file: conflicts with 'tcp': remove one of them"),
         ("ready = {tcp = '1', status = 200}", "ready.status: belongs to 'http'"),
@@ -243,6 +249,14 @@ def test_a_log_probe(problems_of: Problems, text: str, problem: str) -> None:
     place, _, message = found.partition(": ")
     assert place == f"{UNIT}:{6 + text.count(chr(10))}"
     assert message.partition(": ")[2] == problem
+
+
+def test_the_step_of_a_log_probe_is_one_for_all_lines(problems_of: Problems) -> None:
+    text = "log = '(?P<id>a)'\nkey = '${id}'\nstep = 's${id}'"
+    (found,) = problems_of(a=f"command = ['x']\n[['a'.probes]]\n{text}")
+    assert found.endswith(
+        "step: must not hold '${': the step is one for all lines; use meta, got 's${id}'"
+    )
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,7 @@ def test_reasons_to_skip(changes: dict[str, object], reason: str) -> None:
         ("python:json", True),
         ("python:json.decoder", True),
         ("python:json.absent", False),
+        ("python:os.path", True),
         ("python:sys.absent", False),
         ("python:no_such_module", False),
         ("python:no_such_module.sub", False),
@@ -102,6 +103,22 @@ def test_packages_of_node_are_looked_for_as_node_does(
     below = replace(group(), folder=tmp_path / "groups" / "x", requires=("node:@a/b", "node:c"))
     (scenario,) = plan_scenarios([below])
     assert scenario.skip == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "is_there"),
+    [("python:mine.inner", True), ("python:own", True), ("python:data", False), ("tool", True)],
+)
+def test_what_the_processes_of_a_group_find_is_there(
+    tmp_path: Path, name: str, is_there: bool
+) -> None:
+    for file in ("lib/mine/inner.py", "bin/tool", "own.py", "data/x.csv"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch(0o755)
+    folders = {"PYTHONPATH": "${group.dir}/lib:${env.PYTHONPATH}", "PATH": "${group.dir}/bin"}
+    mine = replace(group(), folder=tmp_path, env=folders, requires=(name,))
+    (scenario,) = plan_scenarios([mine])
+    assert (scenario.skip == "") is is_there
 
 
 def test_looking_a_module_up_does_not_import_it(

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from testrium.probe.emitter import Emitter
 from testrium.record.probe_file import BadLineError, ProbeFile, ProbeLine, parse_line
-from testrium.record.quick_lines import NOT_QUICK, QUICK_FROM, quick_reader
+from testrium.record.quick_lines import NOT_QUICK, QUICK_FROM, quick_reader, read_emitted
 
 quick = quick_reader()
 
@@ -148,9 +149,78 @@ def test_a_burst_is_read_like_single_lines(tmp_path: Path) -> None:
     ]
 
 
+def emitted(path: Path, fields: list[dict[str, Any]]) -> list[bytes]:
+    """The lines that this process's probes write."""
+    emitter = Emitter(str(path), "")
+    for each in fields:
+        emitter.emit(
+            each.get("step", "s"),
+            each.get("type", "Default"),
+            each.get("key"),
+            (),
+            {},
+            each["unit"],
+        )
+    emitter.reopen()
+    return path.read_bytes().splitlines()
+
+
+def test_what_probes_write_is_read_by_its_form_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields: list[dict[str, Any]] = [
+        {"unit": None},
+        {"unit": "api", "step": "s 1: a"},
+        {"unit": "a.b-c_9", "type": "Send", "key": "k:1"},
+        {"unit": None, "type": "Exception"},
+    ]
+    lines = emitted(tmp_path / "p", fields)
+    columns = read_emitted(lines)
+    assert columns is not None
+    assert list(zip(*columns, strict=True)) == list(map(parse_line, lines))
+    monkeypatch.setattr("testrium.record.probe_file.parse_line", None)  # is not called
+    file = ProbeFile(str(tmp_path / "p"), "u", domain="clock")
+    assert len(file.read(1).readings) == len(fields)
+
+
+ONE = '{"step":"s","t_ns":1,"wall_ns":1,"pid":1,"seq":1}'
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "",
+        ONE[:-1],
+        f"{ONE} ",
+        f"{ONE}\r",
+        ONE.replace(":1,", ":01,"),
+        ONE.replace('"seq":1', '"seq":0'),
+        ONE.replace("1}", f"{1 << 63}}}"),
+        ONE.replace('"s"', '""'),
+        ONE.replace('"s"', '"\\u0061"'),
+        ONE.replace('"s"', '"\x07"'),
+        ONE.replace('"s"', '"\u00e4"'),
+        ONE.replace('"s"', f'"{"s" * 201}"'),
+        ONE.replace('"s"', '"s","type":"Send"'),
+        ONE.replace('"s"', '"s","type":"send"'),
+        ONE.replace('"s"', '"s","key":""'),
+        ONE.replace('"s"', '"s","step":"s"'),
+        ONE.replace('"s"', '"s","unit":"-"'),
+        ONE.replace('"s"', '"s","meta":{}'),
+        f"{ONE}{ONE}",
+    ],
+)
+def test_lines_of_another_form_are_left_to_the_other_readers(odd: str) -> None:
+    lines = [ONE.encode()] * 8
+    assert read_emitted(lines) is not None
+    for place in (0, 4, 8):
+        assert read_emitted([*lines[:place], odd.encode(), *lines[place:]]) is None
+
+
 LINES = st.one_of(
     st.fixed_dictionaries({}, optional=GOOD).map(json.dumps),
     st.fixed_dictionaries({"step": st.just("s"), "t_ns": st.integers(0, 9)}).map(json.dumps),
+    st.just('{"step":"s","key":"k","t_ns":3,"wall_ns":4,"pid":5,"seq":6}'),
     st.sampled_from(
         ("", "{", '{"step": "s", "step": "t"}', '{"metric": "m", "value": 1}', '{"step":"s"},{}')
     ),

@@ -40,6 +40,20 @@ def test_keys_of_earlier_runs_and_repeats_count(tmp_path: Path, group: str) -> N
     ]
 
 
+def test_earlier_tries_count_and_a_try_has_what_the_first_one_has(tmp_path: Path) -> None:
+    store(tmp_path, "20261121-000001-a", "g", "before")
+    store(tmp_path, "20261121-000002-b", "g", "first")
+    store(tmp_path, "20261121-000002-b", "g~try2", "second")
+    own = store(tmp_path, "20261121-000002-b", "g~try3", "own")
+    store(tmp_path, "20261121-000002-b", "g+1", "repeat")
+    store(tmp_path, "20261121-000002-b", "g+1~try2", "of the repeat")
+    keys = [next(iter(run.keys[SENT])) for run in earlier_runs(own.parents[1], own)]
+    assert keys == ["before", "first", "second"]
+    own = own.parents[1] / "g+1~try2" / "Data.db"
+    keys = [next(iter(run.keys[SENT])) for run in earlier_runs(own.parents[1], own)]
+    assert keys == ["before", "first", "repeat", "second", "own"]
+
+
 def test_a_store_that_cannot_be_read_is_passed_over(tmp_path: Path) -> None:
     store(tmp_path, "20261121-000001-a", "g", "good", cause='["before"]')
     store(tmp_path, "20261121-000001-b", "g", "bad", cause="[")

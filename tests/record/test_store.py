@@ -4,13 +4,14 @@ import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+from unittest.mock import Mock
 
 import pytest
 
 from testrium.errors import InfraError
 from testrium.evidence import Damage, End, EndCause, Event, Evidence, Leak, TestResult, UnitState
-from testrium.record.database import Reading, insert_events, open_database
+from testrium.record.database import Reading, insert_events, make_tables, open_database
 from testrium.record.reader import load_evidence
 from testrium.record.store import Store
 
@@ -183,9 +184,54 @@ def test_an_ancestors_file_gets_the_missing_columns(tmp_path: Path) -> None:
             " StepCompleted TEXT, EventType TEXT, EventKey TEXT, Time NUMBER, Metadata TEXT)"
         )
         old.execute("INSERT INTO Events VALUES (7, 'a', 's', 'Default', '', 1.5, '{}')")
-    with closing(open_database(path, "delete")) as connection:
+    with closing(open_database(path, "persist")) as connection:
         insert_events(connection, [reading(event(8))])
     assert [made.id for made in load_evidence(tmp_path / "Data.db").events] == [7, 8]
+
+
+ROW: tuple[Any, ...] = ("u", "s", "Default", None, (), 5, None, 7, "clock", 1, 2, 1, 1, "u", {})
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {1: "o'clock", 9: "'; DROP TABLE Events; --", 14: "it's"},
+        {4: "k\0'", 5: ("a",), 7: 3},
+        {3: "Send", 4: "k", 10: -3, 11: None},
+    ],
+)
+@pytest.mark.parametrize("each", [1, 3])
+def test_rows_that_have_much_in_common_are_stored_as_they_are(
+    changed: dict[int, Any], each: int
+) -> None:
+    readings: list[Reading] = []
+    for number in range(1, 65):
+        fields = [number, *ROW]
+        for place, value in changed.items() if number % each == 0 else ():
+            fields[place] = value
+        cause = '["a"]' if fields[5] else None
+        readings.append((tuple(fields), cause, '{"a": "\'"}' if number % 7 == 0 else None))
+    stored = []
+    for batches in ([readings], [[one] for one in readings]):
+        with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+            make_tables(connection)
+            for batch in batches:
+                insert_events(connection, batch)
+            stored.append(connection.execute("SELECT * FROM Events").fetchall())
+    assert stored[0] == stored[1]
+    assert len(stored[0]) == 64
+
+
+def test_values_that_all_rows_share_are_not_bound_for_each() -> None:
+    readings: list[Reading] = [((number, *ROW), None, None) for number in range(1, 65)]
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        make_tables(connection)
+        bound = Mock(wraps=connection)
+        insert_events(bound, readings)
+        (count,) = connection.execute("SELECT count(*) FROM Events").fetchone()
+    statement, _ = bound.executemany.call_args_list[0].args
+    assert (count, statement.count("?")) == (64, 6)  # ID, step, two times, Seq; WallNs twice
 
 
 def test_every_column_has_its_comment() -> None:
@@ -212,7 +258,7 @@ def test_a_file_from_before_metrics_is_read(tmp_path: Path) -> None:
 
 
 def test_a_store_begins_as_a_file_to_which_the_schema_was_applied(tmp_path: Path) -> None:
-    def read(name: str, mode: Literal["wal", "delete"]) -> list[object]:
+    def read(name: str, mode: Literal["wal", "persist"]) -> list[object]:
         with closing(open_database(str(tmp_path / name), mode)) as connection:
             return [
                 connection.execute(query).fetchall()
@@ -223,6 +269,6 @@ def test_a_store_begins_as_a_file_to_which_the_schema_was_applied(tmp_path: Path
                 )
             ]
 
-    assert read("copied", "wal") == read("made", "delete")
+    assert read("copied", "wal") == read("made", "persist")
     with closing(sqlite3.connect(tmp_path / "copied")) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)

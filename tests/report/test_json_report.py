@@ -26,7 +26,7 @@ CIRCUIT_FIELDS = ["name", "instances", "verdict", "p50_ms", "p95_ms", "p99_ms", 
 
 @pytest.fixture(autouse=True)
 def version(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("testrium.__version__", "1.0.0", raising=False)
+    monkeypatch.setattr("testrium.report.json_report.__version__", "1.0.0")
 
 
 def in_order(data: dict[str, Any], fields: list[str]) -> bool:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from testrium.declared.circuits import Rules
 from testrium.evidence import TestResult
-from testrium.report.masking import Mask, mask_of, masked
+from testrium.report.masking import Mask, mask_of, masked, without_values
 from testrium.results import GroupResult, Measure
 from testrium.words import EMPTY
 
@@ -26,6 +28,23 @@ def test_what_matches_becomes_stars() -> None:
 def test_without_a_pattern_a_result_stays_as_it_is(lost: GroupResult) -> None:
     assert masked(lost) is lost
     assert not mask_of(lost.scenario)
+
+
+def test_the_value_of_a_variable_becomes_its_name(
+    lost: GroupResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finding = lost.judgement.findings[0]
+    key = finding.keys[0]
+    monkeypatch.setenv("TOKEN", f"{key}-4711")
+    told = finding._replace(message=f"sent {key}-4711", keys=(f"{key}-4711",))
+    result = lost._replace(
+        scenario=lost.scenario._replace(env_names=("NOT_SET", "TOKEN")),
+        judgement=lost.judgement._replace(findings=(told,)),
+    )
+    for hidden in (masked(result), without_values(result)):
+        (shown,) = hidden.judgement.findings
+        assert (shown.message, shown.keys) == ("sent ${env.TOKEN}", ("${env.TOKEN}",))
+    assert without_values(declaring(lost, ".+")).judgement == lost.judgement
 
 
 def test_all_texts_of_a_result_are_masked(lost: GroupResult, crashed: GroupResult) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from testrium.declared.faults import Schedule
-from testrium.declared.units import Unit
 from testrium.evidence import CheckResult, Event, Finding
 from testrium.evidence import TestResult as Test
 from testrium.report.view import MOST_EVENTS, rerun_command, view_group
@@ -199,15 +198,14 @@ def test_a_long_message_is_cut_and_not_shown_twice(lost: GroupResult, cwd: Path)
         (finding(Code.LATE, "a:b", circuit="c"), "config.toml:2"),
         (finding(Code.CHECK, "sum"), "config.toml:4"),
         (finding(Code.METRIC, "rows"), "config.toml:7"),
-        (finding(Code.MISSING, "db:stored"), "units/db.toml:2"),
-        (finding(Code.MISSING, "db:closed"), "units/db.toml:3"),
-        (finding(Code.UNREADY, "db", message="db did not become ready"), "units/db.toml:4"),
-        (finding(Code.UNREADY, "two", message="two did not become ready"), "units/two.toml:2"),
-        (finding(Code.LIMIT, "db", message="over max_cpu"), "units/db.toml:6"),
-        (finding(Code.CRASH, "db", message="db: cannot start 'x': gone"), "units/db.toml:7"),
+        (finding(Code.MISSING, "db:stored", unit="db", declared_as="events"), "units/db.toml:2"),
+        (finding(Code.UNREADY, "db", unit="db", declared_as="ready"), "units/db.toml:4"),
+        (finding(Code.UNREADY, "two", unit="two", declared_as="ready_event"), "units/two.toml:2"),
+        (finding(Code.LIMIT, "db", unit="db", declared_as="max_cpu"), "units/db.toml:6"),
+        (finding(Code.LIMIT, "db", unit="db", declared_as="timeout"), ""),
         (finding(Code.LATE, "a:b", circuit="gone"), ""),
         (finding(Code.CRASH, "db"), ""),
-        (finding(Code.UNREADY, "gone"), ""),
+        (finding(Code.UNREADY, "gone", unit="gone", declared_as="ready"), ""),
     ],
 )
 def test_a_finding_names_where_that_is_declared_which_does_not_hold(
@@ -220,10 +218,9 @@ def test_a_finding_names_where_that_is_declared_which_does_not_hold(
     keys = ("events = ['stored']", "stop_events = ['closed']", "ready = {ended = true}")
     limits = ("max_rss = 1", "max_cpu = 1", "command = ['x']")
     (units / "db.toml").write_text("\n".join(("[db]", *keys, *limits)))
-    (units / "two.toml").write_text("[two]\nready_event = 'up'")
+    (units / "two.toml").write_text("[two]\nready-event = 'up'")
     group = replace(lost.scenario.group, folder=tmp_path / "shop")
-    unit = Unit("db", 0, "shop/units/db.toml", stop_events=("closed",))
-    scenario = lost.scenario._replace(group=group, units=(unit,))
+    scenario = lost.scenario._replace(group=group)
     (view,) = view_group(
         with_findings(lost, found)._replace(scenario=scenario), cwd=tmp_path
     ).findings

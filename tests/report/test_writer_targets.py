@@ -19,6 +19,7 @@ def choices(*targets: str | None) -> list[ReportChoice]:
         (("gone/report",), "--0: cannot write 'gone/report': the folder '.*gone' does not exist"),
         (("folder",), "--0: cannot write 'folder': it is a folder"),
         (("",), "--0 needs the name of a file"),
+        (("x" * 300,), "--0: cannot write 'xxx.*x': File name too long"),
         (("file/report",), "the folder '.*file' does not exist"),
         (("-", "-"), "--0 and --1 would both write to standard output"),
         (("-", "/dev/stdout"), "--0 and --1 would both write to standard output"),

@@ -10,13 +10,14 @@ import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import pytest
 
 from testrium.declared.units import Readiness
 from testrium.record.inotify import Inotify
 from testrium.run.ports import PortAllocator
-from testrium.run.readiness import wait_until
+from testrium.run.readiness import line_before_ready, port_taken, wait_until
 from testrium.run.supervisor.client import SupervisedProcess, Supervisor
 
 if TYPE_CHECKING:
@@ -234,6 +235,38 @@ def test_a_line_is_printed(
     ready = Readiness(log="^ing on \\d+$" if stream else "^ listening on \\d+$")
     reason = became_ready(folder, ready, make, unit)
     assert reason == f"no line of its output matches {ready.target!r}"
+
+
+@pytest.mark.parametrize(
+    ("out", "err", "ready", "line"),
+    [
+        ("FATAL\nup\n", "", ("up",), "FATAL"),
+        ("up\nFATAL\n", "", ("up",), ""),
+        ("up\nFATAL\n", "", (), "FATAL"),  # a port, say, makes it ready
+        ("up\nFATAL\nmore\n", "", ("up", "more"), "FATAL"),
+        ("up\n", "FATAL", ("up",), "FATAL"),  # two files do not tell which came first
+        ("up\n", "", ("up",), ""),
+    ],
+)
+def test_an_error_counts_that_comes_before_what_makes_it_ready(
+    folder: UnitFolder, out: str, err: str, ready: tuple[str, ...], line: str
+) -> None:
+    (folder.out / "o").write_text(out)
+    (folder.out / "e").write_text(err)
+    process = Mock(log_starts={folder.out / "o": 0, folder.out / "e": 0})
+    assert line_before_ready("FATAL", ready, process) == line
+
+
+@pytest.mark.parametrize(("host", "own"), [("0.0.0.0", True), ("192.0.2.7", False)])
+def test_a_listener_at_an_address_of_this_machine_is_found(host: str, own: bool) -> None:
+    async def story() -> None:
+        server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            found = await port_taken(Readiness(tcp=f"{host}:{port}"))
+            assert found == (port if own else None)
+
+    asyncio.run(story())
 
 
 def test_lines_of_an_earlier_start_do_not_count(folder: UnitFolder) -> None:

@@ -70,6 +70,7 @@ def test_both_limits_are_two_findings() -> None:
         "a used 2.0 MB of memory; max_rss is 1.0 MB",
         "a used 100 % of a core over 1 s; max_cpu is 50 %",
     ]
+    assert [finding.declared_as for finding in findings] == ["max_rss", "max_cpu"]
 
 
 @given(st.lists(st.tuples(st.integers(1, 600), st.integers(0, 100)), min_size=2, max_size=50))

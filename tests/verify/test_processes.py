@@ -244,6 +244,24 @@ def test_what_an_unready_unit_says(table: Callable[[str], Any]) -> None:
     assert "it did emit raedy: is ready misspelled?" in finding.hints
 
 
+@pytest.mark.parametrize(
+    ("case", "key"),
+    [
+        ("unit a ready_event=ready\na:x\nend a cause=unready ready=false", "ready_event"),
+        ("unit a up\na:x", "events"),
+        ("unit a stop_events=down\na:x", "stop_events"),
+        ("unit a\na:x\nend a cause=timeout", "timeout"),
+        ("unit a\na:x\nend a cause=overdue", ""),
+        ("unit a\na:x\nend a exit=3", ""),
+    ],
+)
+def test_a_finding_names_the_key_that_does_not_hold(
+    judged: Callable[[str], Judgement], case: str, key: str
+) -> None:
+    (finding,) = judged(case).findings
+    assert finding.declared_as == key
+
+
 def test_what_an_exception_says(table: Callable[[str], Any]) -> None:
     case = table("unit a\na:KeyError! meta.uncaught=thread\na:KeyError! meta.uncaught=thread")
     evidence = case.evidence()

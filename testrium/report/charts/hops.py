@@ -39,7 +39,7 @@ class HopColumn(NamedTuple):
 
 
 def hop_columns(steps: Sequence[Step], most: int = MOST_COLUMNS) -> tuple[HopColumn, ...]:
-    """Steps as a row of hops from left to right; at most so many columns, and one for the rest."""
+    """Steps as a row of hops from left to right; at most `most` columns, and one for the rest."""
     columns: list[list[int]] = []
     for number, step in enumerate(steps):
         last = columns[-1] if columns else []

@@ -74,7 +74,7 @@ class EventSources:
         """For each event the number of its source event; None where it is the first.
 
         What stands in a route comes from the nearest stage before it that was passed. Of the rest
-        a Receive comes from the Send before it, so that the copies of a broadcast start at their
+        a Receive comes from the Send before it, so the copies of a broadcast start at their
         sender, the one that never arrived included; anything else from the event before it.
         """
         found: list[int | None] = []
@@ -124,7 +124,7 @@ TIMES = " ×"  # noqa: RUF001
 #: Of more events only the paths that are shown are gathered.
 MANY_EVENTS = 200_000
 
-#: A drawing of all keys names so many places at most.
+#: How many places a drawing of all keys names at most.
 MOST_PLACES = 40
 
 TEXT_WIDTH = 200
@@ -361,7 +361,7 @@ class _Routes:
 
 
 def _parts(known: _Gathered) -> list[_Part]:
-    """A path by circuits; what is in none goes with the only one, else it stands for itself."""
+    """A path by circuits; what is in none goes with the only one, else it is one of its own."""
     if len(known.circuits) < 2:
         name = next(iter(known.circuits), "")
         return [_Part(name, known.events, [lack for _, lack in known.lacks])]

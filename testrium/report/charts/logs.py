@@ -72,7 +72,7 @@ def unit_logs(
     """The logs of these units, without units that wrote and emitted nothing.
 
     A line of a log has no time of its own: it stands where it had been written at the latest.
-    `hide` takes out of it what must not be shown; of each unit at most so many lines are shown.
+    `hide` takes out of it what must not be shown; of each unit at most `most` lines are shown.
     """
     views = []
     for unit in units:
@@ -187,7 +187,7 @@ class LogWindow(NamedTuple):
 def log_window(path: Path, at: int, hide: Callable[[str], str] = str) -> LogWindow:
     """The lines from the first one that begins at the byte `at` or behind it.
 
-    Raises OSError where there is no such log.
+    Raises OSError where the log does not exist.
     """
     with read_regular(path) as log:
         size = log.seek(0, 2)
@@ -208,7 +208,7 @@ def found_lines(
 ) -> tuple[int, tuple[tuple[int, str], ...]]:
     """How many lines of a log have a text, whatever its case, and the first of them.
 
-    Each one comes with its first byte. Raises OSError where there is no such log.
+    Each one comes with its first byte. Raises OSError where the log does not exist.
     """
     count, found, end = 0, [], 0
     wanted = wanted.lower()

@@ -14,10 +14,10 @@ from testrium.phrases import figure
 from testrium.statistics import median
 from testrium.words import BAD_VERDICTS, EMPTY, Verdict
 
-#: So many results of a series are looked at.
+#: How many results of a series are looked at.
 MOST_RESULTS = 200
 
-#: So many results are in the small drawing of a series.
+#: How many results are in the small drawing of a series.
 MOST_MARKS = 30
 
 #: Figures in the order in which they are read: how long it took, the circuits, their hops, what
@@ -174,7 +174,7 @@ def owner_of(tags: Iterable[str]) -> str:
 
 
 def other_tags(tags: Iterable[str]) -> tuple[str, ...]:
-    """The tags that do not say who looks after a group."""
+    """The tags other than those of a group's owner."""
     return tuple(tag for tag in tags if not tag.startswith(_OWNER))
 
 

@@ -31,7 +31,7 @@ _MOMENTS = 3000
 #: Points of a curve at most.
 _MOST_POINTS = 1500
 
-#: States at whose beginning a unit's process has come to its end.
+#: States at whose beginning a unit's process has ended.
 _OVER = frozenset({"finished", "failed", "stopped"})
 
 
@@ -283,7 +283,7 @@ def _cpu(sample: Sample) -> float | None:
     return sample.cpu_percent
 
 
-#: About so many bins has a histogram.
+#: About how many bins a histogram has.
 _BINS = 40
 
 #: From this ratio of the longest to the shortest on, the axis is logarithmic.

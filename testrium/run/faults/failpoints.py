@@ -30,7 +30,7 @@ class StrikableUnit(Protocol):
     process: SupervisedProcess | None
 
     def restart(self) -> bool:
-        """Stop the process as the runner stops it, and start it again; False if that is no use."""
+        """Stop the process as the runner stops it, and start it again; False if that is useless."""
 
     @property
     def gone(self) -> bool:
@@ -164,7 +164,7 @@ class Injector:
         return None
 
     def _exit_code(self, owner: str) -> int:
-        """One that is not accepted, so that the end is unexpected."""
+        """One that is not accepted, so the end is unexpected."""
         target = self.targets.get(owner)
         accepted: tuple[int | str, ...] = (0,) if target is None else target.unit.exit
         codes = (code for code in range(1, 256) if not is_accepted(code, accepted))

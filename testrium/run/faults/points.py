@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from testrium.declared.faults import Schedule
 from testrium.errors import InfraError
-from testrium.explore import end_of, priority
+from testrium.interleavings import end_of, priority
 from testrium.system.platform import system
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ FILE: Final = "schedule.json"
 
 #: Seconds between two looks at what moves.
 _PAUSE_S = 0.001
-#: So many looks in a row must see the same.
+#: How many looks in a row must see the same.
 _LOOKS = 3
 #: Turns of the loop in which a question that has come is taken.
 _TURNS = 8

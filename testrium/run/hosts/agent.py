@@ -1,6 +1,6 @@
 """The far end of a host's pipe: a supervisor, what its units write, their waits, their figures.
 
-It imports the standard library and what units themselves import, so that it runs wherever there is
+It imports the standard library and what units themselves import, so it runs wherever there is
 a Python. It ends with the pipe: then everything that it started is killed, and its folder is gone.
 """
 
@@ -72,7 +72,7 @@ _YOUNG_S = 60.0
 #: How long a process may be unknown that has connected (seconds).
 _KNOWN_WITHIN_S = 1.0
 
-#: Where nothing tells of what was written, files are looked at so often.
+#: How often files are looked at where nothing reports writes.
 _SWEEP_S = 0.02
 #: The same where something does: a net for what it does not see.
 _SAFETY_SWEEP_S = 0.5

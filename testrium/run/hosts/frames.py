@@ -1,6 +1,6 @@
 """What the two ends of a host's pipe say to each other; standard library only.
 
-A frame is a kind (one letter), a number and a length, then so many bytes:
+A frame is a kind (one letter), a number and a length, then as many bytes:
 
     M  a message, JSON. From home: {"op": "open"}, {"op": "put", "path": "group"},
        {"op": "ask", "id": N, "what": "ports", ...}, {"op": "clock", "t1": T}, {"op": "close"};
@@ -14,13 +14,13 @@ A frame is a kind (one letter), a number and a length, then so many bytes:
     S  a line between runner and supervisor, see `supervisor.protocol`
     P  a part of an archive that is sent there; an empty one ends it
     F  bytes of a file there: the number is that of its feed
-    A  so many bytes of files have arrived: the number is how many
+    A  bytes of files have arrived: the number is how many
     O  a connection is asked for, JSON: {"to": "waits"}, {"to": "otlp"}, {"to": "api.http",
        "unit": "shop" or null} from there, {"host": "...", "port": N} from home; odd numbers are
        given there, even ones at home
     R  how that went: {} or {"error": "...", "errno": N}
     D  bytes of a connection
-    W  so many bytes of it were handed on (4 bytes): as many more may be sent
+    W  how many bytes of it were handed on (4 bytes): as many more may be sent
     E  nothing more comes on it; "close": both ways are over, "reset": they have broken
 
 Before the first frame the far end writes a line that begins with `GREETING`. It may stand behind
@@ -46,25 +46,25 @@ HEADER = struct.Struct(">cII")
 #: The longest content of a frame.
 LONGEST = 1 << 24
 
-#: So many bytes of files may be on their way at once; more would hold up what is said of units.
+#: How many bytes of files may be on their way at once; more would hold up what is said of units.
 WINDOW = 1 << 20
 
 #: Bytes of one frame with a part of a file or of a connection.
 PART = 1 << 16
 
-#: So many bytes of one connection may be on their way at once: it waits for its receiver alone.
+#: How many bytes of one connection may be on their way at once: it waits for its receiver alone.
 ROOM = 1 << 18
 
 #: Where connections of exporters lead; all others but `waits` lead to a link, UNIT.PORT.
 TELEMETRY = "otlp"
 
-#: The clock of the far end is asked so often: it is the sign of life of both ends too.
+#: How often the clock of the far end is asked: that shows each end that the other is there.
 BEAT_S = 0.25
 
-#: After so many beats without a sign the far end kills everything: within 2 s.
+#: After how many beats without an answer the far end kills everything: within 2 s.
 MOST_MISSED = 6
 
-#: What the far end runs, with any Python: says who it is, takes what it is sent, and serves.
+#: What the far end runs, with any Python: says what it is, takes what it is sent, and serves.
 BOOT = """
 import json, os, sys
 sys.path[:] = [path for path in sys.path if path]
@@ -263,7 +263,7 @@ class Connections:
             kind, content = await channel.came.get()
             if kind == b"E":
                 break
-            with contextlib.suppress(OSError):  # whoever is gone ends what is read too
+            with contextlib.suppress(OSError):  # a peer that is gone ends what is read too
                 await sink.send(content)
             self._send(frame(b"W", number, len(content).to_bytes(4)))
         if content == b"reset":

@@ -55,16 +55,16 @@ if TYPE_CHECKING:
     from testrium.run.faults.links.control import Links
     from testrium.run.telemetry.control import TelemetryReceiver
 
-#: How long a host may take to answer at first: an ssh that asks nobody, a container that wakes.
+#: How long a host may take to answer at first: an ssh without a password, a container that wakes.
 CONNECT_LIMIT_S = 30.0
 
-#: So many beats without a word from there, and the host is lost.
+#: After how many beats without an answer a host is lost.
 _MOST_MISSED = 20
 
 #: Exchanges of times at the start and at the end.
 _EXCHANGES = 8
 
-#: So many readings of a clock are kept of one run.
+#: How many readings of a clock are kept of one run.
 _MOST_READINGS = 4000
 
 _CLOSE_LIMIT_S = 10.0
@@ -72,12 +72,12 @@ _CLOSE_LIMIT_S = 10.0
 #: How long the command may take to end once nothing is left there.
 _LEAVE_LIMIT_S = 2.0
 
-#: So much of a line of the command's standard error is repeated.
+#: How much of a line of the command's standard error is repeated.
 _LONGEST_LINE = 200
 
 _SENT_AT_ONCE = 1 << 18
 
-#: So often it is tried whether a unit there listens: nothing tells when it begins to.
+#: How often it is tried whether a unit there listens: nothing tells when it begins to.
 _TRY_AGAIN_S = 0.02
 
 #: Rooms of Testrium that no process of a unit needs.
@@ -663,7 +663,7 @@ class Forwarded(NamedTuple):
         port: where it listens, at 127.0.0.1.
         note_client: is told from which port a connection comes, and of which unit there it is.
         note_wall: is told what the wall clock there said, see `RemoteHost.walls`.
-        told: is awaited before bytes are handed on, so that what was noted before is known.
+        told: is awaited before bytes are handed on, so what was noted before is known.
     """
 
     port: int

@@ -1,6 +1,6 @@
 """Starts the supervisor's process.
 
-Light, so that it can be the first thing that a command does: the supervisor then starts on another
+Light, so it can be the first thing that a command does: the supervisor then starts on another
 core while the runner still imports what it needs itself.
 """
 

@@ -108,7 +108,7 @@ class SupervisedProcess:
 
         Without arguments as the launch says. Nothing happens once the process has ended. With
         `stacks` a Python unit appends the stacks of its threads to `launch.stacks` just before,
-        even in a deadlock. Not earlier: to be asked may wake it (signal.pause), and it goes on.
+        even in a deadlock. Not earlier: the question may wake it (signal.pause), and it continues.
         """
         number = signal_number(signal or self.launch.stop_signal)
         grace_ns = int((self.launch.grace_s if grace_s is None else grace_s) * 1e9)

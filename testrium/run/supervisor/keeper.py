@@ -255,7 +255,7 @@ class _ForkedUnit:
         os.kill(self._pid, STACKS_SIGNAL)
         limit_ns = time.monotonic_ns() + _DUMP_LIMIT_NS
         while kernel.handling(self._pid, STACKS_SIGNAL) and time.monotonic_ns() < limit_ns:
-            time.sleep(0.001)  # the kernel tells nobody that a handler has returned
+            time.sleep(0.001)  # the kernel does not report that a handler has returned
 
     def left(self) -> list[LeftProcess]:
         alive = [entry.pid for entry in kernel.descendants(os.getpid()) if entry.alive]

@@ -28,7 +28,7 @@ LEAK_AFTER_NS = 200_000_000
 #: A unit that is killed and has not ended after so long is held by another process, its debugger.
 HELD_AFTER_NS = 500_000_000
 
-#: Of the stacks that a unit has written, so much is kept (bytes): a hundred threads need less.
+#: How much is kept of the stacks that a unit has written (bytes): a hundred threads need less.
 _MOST_STACKS = 1 << 22
 
 
@@ -178,7 +178,7 @@ class UnitLifecycle:
     def clear(self) -> bool:
         """End what is left; False while it stays because the unit may leave it.
 
-        After `kill` it is nobody's fault that there is something.
+        After `kill` something is left, and no unit is to blame.
         """
         if not (self._killed or self._leaving):
             left = self._body.left()

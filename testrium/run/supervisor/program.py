@@ -171,7 +171,7 @@ def _import_from(folder: Path, python_path: str) -> None:
 
 
 def _call(function: Callable[[], object]) -> None:
-    returned = os.environ.pop("TESTRIUM_RETURNED", None)  # it is nobody's below this process
+    returned = os.environ.pop("TESTRIUM_RETURNED", None)  # processes below this one must not see it
     result = function()
     if isinstance(result, Coroutine):
         import asyncio
@@ -185,7 +185,7 @@ def _call(function: Callable[[], object]) -> None:
 def _tell_returned(step: str, values: object) -> None:
     """Emit the probe whose metadata are the values of a fixture.
 
-    Raises TypeError for what is no dictionary, or holds what metadata cannot.
+    Raises TypeError for what is not a dictionary, or holds what metadata cannot.
     """
     if values is not None and not isinstance(values, dict):
         kind = type(values).__name__
@@ -294,7 +294,7 @@ def _flush_files() -> None:
     files = [thing for thing in gc.get_objects() if type(thing) in _BUFFERED]
     for kind in _BUFFERED:
         for file in files:
-            # A full disk, a closed pipe: nobody is left to be told.
+            # A full disk, a closed pipe: the text cannot be delivered.
             if type(file) is kind and not file.closed:
                 with contextlib.suppress(OSError, ValueError):
                     file.flush()

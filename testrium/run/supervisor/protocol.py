@@ -132,7 +132,7 @@ def signal_name(number: int) -> str:
 
 
 def encoded(message: Message) -> bytes:
-    """The message as one line. ASCII, so that undecodable bytes of an environment survive."""
+    """The message as one line. ASCII, so undecodable bytes of an environment survive."""
     return json.dumps(message, separators=(",", ":")).encode("ascii") + b"\n"
 
 

@@ -1,10 +1,10 @@
 """The supervisor: the process that owns every process of a run (on Linux; else see `spawning`).
 
 Started once by the runner, while that still loads; single-threaded, without user code. It has a
-session of its own, so that Ctrl-C reaches only the runner, and it ends when the runner has ended,
+session of its own, so Ctrl-C reaches only the runner, and it ends when the runner has ended,
 never before: then the runner's socket closes, and everything below is killed until nothing is left.
 
-A keeper that somebody stops (SIGSTOP) would hold up its unit's group for ever: it is told to go on,
+A keeper that gets SIGSTOP would hold up its unit's group for ever: the supervisor wakes it again,
 as the supervisor itself is by the runner.
 
 It imports what Python units commonly need before it forks them (`PRELOADED`): a unit then starts in
@@ -54,13 +54,13 @@ def main(fd: int) -> None:
         wire.set_inheritable(False)
         _ForkingSupervisor(Channel(wire)).serve()
         kernel.kill_descendants()
-    os._exit(0)  # multiprocessing has nobody left to wait for
+    os._exit(0)  # multiprocessing has nothing left to wait for
 
 
 #: What a keeper says of a unit last.
 _LAST_WORDS = ("cleared", "refused")
 
-#: So many keepers wait for units at most, and so many units each of them keeps one after the other.
+#: How many keepers wait for units at most, and how many units each keeps one after the other.
 _SPARE = 3
 _MOST_UNITS = 50
 
@@ -158,7 +158,7 @@ class _ForkingSupervisor:
         kept.begin(number, launch["unit"], group)
         self._kept[number] = kept
         self._selector.register(kept.channel, selectors.EVENT_READ, kept)
-        with contextlib.suppress(OSError):  # if it is dead already, we shall hear that next
+        with contextlib.suppress(OSError):  # if it is dead already, its end is the next message
             kept.channel.send({"op": "start", "number": number, "launch": launch})
 
     def _usable(self, group: str) -> list[_Kept]:

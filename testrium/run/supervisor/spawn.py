@@ -1,8 +1,8 @@
 """The supervisor of systems without a safe fork: units are spawned, and it keeps them itself.
 
-Where there is no child subreaper a keeper has nothing to keep, so there are none: each unit is a
+Without a child subreaper a keeper has nothing to keep, so none is started: each unit is a
 `Life` of this process. It speaks with the runner as the other supervisor does (`protocol`). Linux
-takes this way too when it is told to (docs/contributing/testing.md), which is how it is tested.
+takes this way too where a variable asks for it (docs/contributing/testing.md): the tests do.
 
 A Python unit is an interpreter that gets its launch on its standard input (`script`). That pipe
 stays: a byte on it asks for the stacks, and its end tells that the supervisor is gone.
@@ -36,7 +36,7 @@ from testrium.system.processes import command_line, program_names
 #: How long a unit may take to write its stacks.
 _DUMP_LIMIT_S = 0.5
 
-#: Seconds between looks at what a unit has left: nobody tells that an orphan has ended.
+#: Seconds between looks at what a unit has left: nothing reports that an orphan has ended.
 _LOOK_S = 0.02
 
 _HEEDED_BY_NOBODY = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK")
@@ -126,7 +126,7 @@ class _SpawnedUnit:
         except OSError:  # it has closed its end, and is nearly gone
             return
         while self._is_writing(before) and time.monotonic() < limit:
-            time.sleep(0.001)  # a file tells nobody that it was written
+            time.sleep(0.001)  # nothing reports that a file was written
 
     def left(self) -> list[LeftProcess]:
         found = portable.belonging(self.pid, self._mark)

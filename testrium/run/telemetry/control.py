@@ -91,7 +91,7 @@ class TelemetryReceiver:
         return ports
 
     def note_wall(self, clock: str, read: tuple[int, int, int]) -> None:
-        """The wall clock of another host said so much between two times of its `clock`."""
+        """What the wall clock of another host said between two times of its `clock`."""
         if self._process.is_open:
             self._process.tell({"op": "wall", "domain": clock, "read": read})
             self._unknown_walls = True
@@ -100,7 +100,7 @@ class TelemetryReceiver:
         """Wait until the process knows of all that was noted."""
         if self._unknown_walls and self._process.is_open:
             self._unknown_walls = False
-            with contextlib.suppress(InfraError):  # whoever runs the group hears it too
+            with contextlib.suppress(InfraError):  # the code that runs the group gets it too
                 await self._call("known")
 
     async def begin(

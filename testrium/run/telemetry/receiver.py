@@ -32,7 +32,7 @@ MOST_WAITING: Final = 64 << 20
 MOST_RECORDS_PER_S: Final = 50_000
 MOST_RECORDS_AT_ONCE: Final = 200_000
 
-#: A packed body is unpacked in pieces of so many bytes, and may be so many gzip files in a row.
+#: How many bytes are unpacked at a time, and how many gzip files in a row a body may be.
 _PACKED: Final = 1 << 14
 _MOST_MEMBERS: Final = 1000
 
@@ -40,7 +40,7 @@ _SIGNALS: Final = {"/v1/traces": "traces", "/v1/logs": "logs", "/v1/metrics": "m
 _TYPES: Final = ("application/x-protobuf", "application/json")
 _LINE_LIMIT: Final = 1 << 22
 _CHUNK: Final = 1 << 16
-#: So often it is looked whether events have waited too long (seconds).
+#: How often the receiver checks whether events have waited too long (seconds).
 _TICK_S: Final = 0.1
 #: CPU time that one body may take, with the patterns of rules (seconds).
 _BODY_S: Final = 5.0
@@ -115,7 +115,7 @@ def unpacked(body: bytes, encoding: str, limit: int) -> bytes:
 
 
 class Receiver:
-    """Answers requests: without sockets, so that tests can ask it. `write` gets events."""
+    """Answers requests: without sockets, so tests can ask it. `write` gets events."""
 
     def __init__(
         self,

@@ -24,7 +24,7 @@ HOLD_NS = 2_000_000_000
 #: Spans of which the parent and the key are kept; of older ones nothing is known any more.
 MOST_SPANS = 500_000
 
-#: Ancestors that are looked at; there are never so many, and a client may send a circle.
+#: Ancestors that are looked at; real traces have fewer, and a client may send a circle.
 _MOST_ANCESTORS = 1000
 
 #: Names of spans that no rule wanted, kept for messages.
@@ -283,7 +283,7 @@ class Collector:
         self._one_key = {rule.key for rule in self._rules} == {"${trace_id}"}
         #: By the number of a rule: the units whose records it was about.
         self.senders: dict[int, set[str]] = defaultdict(set)
-        #: Services that are no units, and whose records a rule without a unit was about.
+        #: Services other than units, whose records a rule without a unit was about.
         self.strangers: set[str] = set()
         #: Some names of spans that no rule was about.
         self.unwanted: dict[str, None] = {}

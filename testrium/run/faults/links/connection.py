@@ -23,7 +23,7 @@ class Impairment(NamedTuple):
         do: `latency`, `throttle`, `reset`, `blackhole`, `half-open` or `cut`.
         delay_ns: added in each direction; `jitter_ns` is by how much more or less, at most.
         rate: bytes per second of each direction, all connections together.
-        first: so many bytes of each direction of a connection pass before reset or blackhole.
+        first: how many bytes of each direction of a connection pass before reset or blackhole.
     """
 
     do: str
@@ -119,7 +119,7 @@ class ThrottleQueue:
         return self._free_ns
 
 
-#: So many bytes may be on their way before the sender has to wait.
+#: How many bytes may be on their way before the sender has to wait.
 LIMIT = 1 << 18
 
 #: What an item costs besides its bytes: those that come one by one take room too.
@@ -155,7 +155,7 @@ class Flight:
         return self._ended and len(self._items) <= 1
 
     async def put(self, due_ns: int, data: bytes) -> None:
-        """Send; waits while there is no room."""
+        """Send; waits while the buffer is full."""
         while self._size >= LIMIT:
             self._room.clear()
             await self._room.wait()
@@ -199,7 +199,7 @@ _LINGER_0 = struct.pack("ii", 1, 0)
 class Road(Protocol):
     """What a connection needs of its link.
 
-    `unit_is_up`: whether the unit has a process; else nobody will ever listen. `paces` are the
+    `unit_is_up`: whether the unit has a process; otherwise nothing listens. `paces` are the
     queues of both directions: to the unit, and back.
     """
 

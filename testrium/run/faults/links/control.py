@@ -150,7 +150,7 @@ class Links:
 
     async def _begin_after(self, number: int, fault: Fault) -> None:
         assert fault.after is not None
-        with contextlib.suppress(InfraError):  # whoever runs the group hears it too
+        with contextlib.suppress(InfraError):  # the code that runs the group gets it too
             await self._recorder.wait_for(fault.after.unit, fault.after.step)
             await self._begin(number, fault)
 
@@ -184,7 +184,7 @@ class Links:
             phase=phase,
             **message.get("seen", {}),
         )
-        with contextlib.suppress(InfraError):  # whoever runs the group hears it too
+        with contextlib.suppress(InfraError):  # the code that runs the group gets it too
             self._recorder.add_fault(told._replace(t_low_ns=message["t_ns"]))
 
     def _hear(self, message: dict[str, Any]) -> None:
@@ -212,7 +212,7 @@ class Links:
 class _Taps:
     """The process that reads tapped links, and the probe files that it writes.
 
-    Without it traffic goes on: whatever it cannot do is a gap of the links.
+    Without it traffic continues: what it cannot do is a gap of the links.
     """
 
     def __init__(
@@ -231,7 +231,7 @@ class _Taps:
         self._attempt = 0
         self._marks = 0
         self._process = OwnProcess(_TAPS, supervisor, sockets, folder.path, self._hear, self._lose)
-        #: What the process of the links is to be told.
+        #: What is sent to the process of the links.
         self.wanted: dict[str, Any] = {}
 
     async def open(self) -> None:

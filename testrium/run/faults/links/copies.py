@@ -22,7 +22,7 @@ HEADER: Final = struct.Struct("<cIQI")
 #: bytes of it were left out; all before this is read.
 OPENED, SENT, RECEIVED, CLOSED, MISSED, MARK = b"O", b"S", b"R", b"C", b"L", b"M"
 
-#: So many bytes may wait for the process that reads copies; a connection is not copied further
+#: How many bytes may wait for the process that reads copies; a connection is not copied further
 #: than that.
 _MOST_COPIED = 64 << 20
 
@@ -38,7 +38,7 @@ class Copies:
     """Sends copies of what passes to the process that reads it. Nothing here waits for it."""
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
-        self._writer = writer  # one that nobody holds closes its transport
+        self._writer = writer  # a writer without a reference closes its transport
         self._transport = writer.transport
         self._transport.set_write_buffer_limits(high=2 * _MOST_COPIED)
         self._frames: list[bytes] = []

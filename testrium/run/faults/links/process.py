@@ -54,7 +54,7 @@ _NO_SUCH_FAMILY = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 _BACKLOG = 1024
 
-# How long to wait when a connection cannot be taken because there are no more descriptors.
+# How long to wait when a connection cannot be taken because all descriptors are in use.
 _ACCEPT_PAUSE_S = 0.05
 
 

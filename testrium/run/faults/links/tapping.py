@@ -302,7 +302,7 @@ class _Tap:
 
 
 def _shown(value: object) -> str:
-    """A value that is no text as one: what is nested as JSON."""
+    """A value other than text as text: what is nested as JSON."""
     if isinstance(value, list | dict):
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
     return as_text(value)
@@ -334,7 +334,7 @@ class _Connection:
                 self.tap.take(message, t_ns, self.client, self.peer, protocol)
         except UndecodableError as error:
             self.stop(side, str(error))
-        except Exception as error:  # noqa: BLE001 - a defect, or a plugin's: traffic goes on
+        except Exception as error:  # noqa: BLE001 - a defect, or a plugin's: traffic continues
             self.stop(side, f"{type(error).__name__}: {error}{where_raised(error)}")
         self._read[side] += len(data)
 

@@ -78,7 +78,7 @@ def priority(seed: str, thread: str) -> float:
 def schedules(
     explore: Explore, seed: int, threads: Sequence[str], points: int
 ) -> Iterator[Schedule]:
-    """Schedules until there are no new ones, each once: priorities, and points where they change.
+    """Schedules until none is new, each once: priorities, and points where they change.
 
     They take turns with no change, one, and so on up to `depth`: a bug of depth d needs d - 1
     changes, and more of them may undo the order that it needs.

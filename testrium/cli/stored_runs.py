@@ -125,7 +125,7 @@ def show_command(run: str, group: str, plain: bool, key: str | None, timeline: b
 def _so_far(folder: Path, notice: Callable[[str], None]) -> RunResult:
     """What is known of a run; where it is not all, a notice says so.
 
-    Raises UsageError: it is running, and none of its groups has ended.
+    Raises UsageError: it is running, and no group has ended yet.
     """
     from testrium.rejudge import incomplete
     from testrium.report.stored import StoredReportError, read_run
@@ -209,7 +209,7 @@ def _show_events(
 def _results_of(result: RunResult, group: str) -> tuple[GroupResult, ...]:
     """All results of a group: named by its id, its path, or as the report names one of them.
 
-    A folder of one group stands for that group.
+    A folder of one group means that group.
     """
     found = _named_or_below(result, group)
     names = sorted({one.scenario.id for one in found or result.groups})

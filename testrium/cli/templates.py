@@ -25,7 +25,7 @@ from testrium.words import RESERVED_UNITS
 
 CONFIG_FILE = "config.toml"
 
-#: What lies in a group's folder and is no part of the group.
+#: Files in a group's folder that do not belong to the group.
 _NOT_COPIED = frozenset({"__pycache__"})
 
 
@@ -302,7 +302,7 @@ def add_unit(folder: Path, unit: NewUnit) -> tuple[Path, ...]:
     """Add a unit to the group in `folder`; the files that were made.
 
     Raises:
-        UsageError: it is no group, the name cannot be, a file exists; nothing was changed.
+        UsageError: it is not a group, the name is invalid, a file exists; nothing was changed.
     """
     config = folder / CONFIG_FILE
     try:
