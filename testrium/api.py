@@ -25,21 +25,21 @@ from pathlib import Path
 from typing import Any, Final, TypedDict, TypeVar, Unpack, get_args
 
 from testrium.declared.groups import Scenario
-from testrium.errors import ExitCode, InfraError, Problem, UsageError
-from testrium.evidence import CheckResult, End, Event, Finding, TestResult, UnitState
+from testrium.errors import ExitCode, InfraError, UsageError
+from testrium.evidence import CheckResult, End, Event, Finding, TestResult
 from testrium.phrases import did_you_mean
 from testrium.plan.scenarios import shard_of
 from testrium.plan.selection import ResultKey, Selection
 from testrium.probe.environment import UPDATE_GOLDEN
 from testrium.results import (
     EXIT_CODES,
-    Awaited,
     CircuitResult,
     FailedTry,
     GroupResult,
     Measure,
     Observer,
     RunResult,
+    SilentObserver,
     run_verdict,
 )
 from testrium.retention import Keep
@@ -124,37 +124,6 @@ class Options(TypedDict, total=False):
     """Gets the events of the run while it runs, in the thread that runs it."""
     command_line: tuple[str, ...]
     """What the history shows as the command."""
-
-
-class SilentObserver:
-    """An observer of a run that does nothing: derive from it, and override what you need."""
-
-    def run_started(self, run: str, scenarios: tuple[Scenario, ...]) -> None:
-        """Which results there will be."""
-
-    def notice(self, text: str | Problem) -> None:
-        """Something that decides nothing."""
-
-    def group_started(self, scenario: Scenario, run_dir: Path) -> None:
-        """A group begins. A skipped group does not begin."""
-
-    def group_placed(self, scenario: Scenario, host: str) -> None:
-        """A group that has begun runs on this machine of a cluster; again where one was lost."""
-
-    def unit_changed(self, scenario: Scenario, unit: str, state: UnitState) -> None:
-        """A unit is in another state."""
-
-    def events_stored(self, scenario: Scenario, events: tuple[Event, ...]) -> None:
-        """Events were stored."""
-
-    def unit_output(self, scenario: Scenario, unit: str, text: str) -> None:
-        """A unit has printed something; only with `verbose`."""
-
-    def waiting(self, scenario: Scenario, awaited: Awaited | None) -> None:
-        """What the group waits for now; None where the wait is over."""
-
-    def group_ended(self, result: GroupResult) -> None:
-        """A group is judged."""
 
 
 @dataclass(frozen=True)

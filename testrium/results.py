@@ -228,6 +228,37 @@ class Observer(Protocol):
     def group_ended(self, result: GroupResult) -> None: ...
 
 
+class SilentObserver:
+    """An observer of a run that does nothing: derive from it, and override what you need."""
+
+    def run_started(self, run: str, scenarios: tuple[Scenario, ...]) -> None:
+        """Which results there will be."""
+
+    def notice(self, text: str | Problem) -> None:
+        """Something that decides nothing."""
+
+    def group_started(self, scenario: Scenario, run_dir: Path) -> None:
+        """A group begins. A skipped group does not begin."""
+
+    def group_placed(self, scenario: Scenario, host: str) -> None:
+        """A group that has begun runs on this machine of a cluster; again where one was lost."""
+
+    def unit_changed(self, scenario: Scenario, unit: str, state: UnitState) -> None:
+        """A unit is in another state."""
+
+    def events_stored(self, scenario: Scenario, events: tuple[Event, ...]) -> None:
+        """Events were stored."""
+
+    def unit_output(self, scenario: Scenario, unit: str, text: str) -> None:
+        """A unit has printed something; only with `verbose`."""
+
+    def waiting(self, scenario: Scenario, awaited: Awaited | None) -> None:
+        """What the group waits for now; None where the wait is over."""
+
+    def group_ended(self, result: GroupResult) -> None:
+        """A group is judged."""
+
+
 class MissedHop(NamedTuple):
     """A hop that a way should have passed more often; `reached` is the last event before it."""
 

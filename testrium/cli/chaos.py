@@ -11,16 +11,14 @@ import click
 
 from testrium import __version__
 from testrium.chaos import as_table, as_toml, brief
-from testrium.cli.options import SearchRequest, search_options
+from testrium.cli.options import SearchRequest, finding_fields, search_options
 from testrium.errors import ConfigError, ExitCode, Problem, TestriumError
+from testrium.results import SilentObserver
 
 if TYPE_CHECKING:
     from testrium.campaign import Break, Campaign, Outcome, Trial
     from testrium.chaos import Plan, Target
-    from testrium.declared.groups import Scenario
-    from testrium.evidence import Event, UnitState
     from testrium.report.writer import ReportChoice
-    from testrium.results import Awaited, GroupResult
 
 
 @click.command(name="chaos")
@@ -148,27 +146,11 @@ class _Teller:
         )
 
 
-class QuietObserver:
+class QuietObserver(SilentObserver):
     """Watches the single runs and says nothing but notices."""
-
-    def run_started(self, run: str, scenarios: tuple[Scenario, ...]) -> None: ...
 
     def notice(self, text: str | Problem) -> None:
         click.echo(f"notice: {text}", err=True)
-
-    def group_started(self, scenario: Scenario, run_dir: Path) -> None: ...
-
-    def group_placed(self, scenario: Scenario, host: str) -> None: ...
-
-    def unit_changed(self, scenario: Scenario, unit: str, state: UnitState) -> None: ...
-
-    def events_stored(self, scenario: Scenario, events: tuple[Event, ...]) -> None: ...
-
-    def unit_output(self, scenario: Scenario, unit: str, text: str) -> None: ...
-
-    def waiting(self, scenario: Scenario, awaited: Awaited | None) -> None: ...
-
-    def group_ended(self, result: GroupResult) -> None: ...
 
 
 class CampaignRecord:
@@ -246,14 +228,7 @@ def outcome_of(trial: Trial) -> str:
 def _result(trial: Trial) -> dict[str, Any]:
     finding, run_dir = trial.finding, trial.result.run_dir
     return {
-        "finding": None
-        if finding is None
-        else {
-            "code": str(finding.code),
-            "where": finding.where,
-            "key": finding.key,
-            "message": finding.message,
-        },
+        "finding": None if finding is None else finding_fields(finding),
         "duration_s": round(trial.result.duration_s, 6),
         "run_dir": None if run_dir is None else str(run_dir),
     }

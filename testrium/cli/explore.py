@@ -13,7 +13,7 @@ import click
 from testrium import __version__
 from testrium.cli.chaos import QuietObserver, problems_of, write_chosen
 from testrium.cli.completion import RUN
-from testrium.cli.options import SearchRequest, search_options
+from testrium.cli.options import SearchRequest, finding_fields, search_options
 from testrium.errors import ExitCode, TestriumError
 from testrium.words import Verdict
 
@@ -185,12 +185,7 @@ class _ExplorationRecord:
         self._races.append(
             {
                 "number": race.found.number,
-                "finding": {
-                    "code": str(finding.code),
-                    "where": finding.where,
-                    "key": finding.key,
-                    "message": finding.message,
-                },
+                "finding": finding_fields(finding),
                 "decisions": None
                 if decisions is None
                 else [{"first": one.first, "held": one.held} for one in decisions],

@@ -12,7 +12,7 @@ from testrium import __version__
 from testrium.chaos import as_table
 from testrium.cli.chaos import QuietObserver, problems_of, write_chosen
 from testrium.cli.explore import shown_result
-from testrium.cli.options import SearchRequest, search_options
+from testrium.cli.options import SearchRequest, finding_fields, search_options
 from testrium.errors import ExitCode, TestriumError
 
 if TYPE_CHECKING:
@@ -180,14 +180,7 @@ def _example(example: Example | None) -> dict[str, Any] | None:
     return {
         "number": example.number,
         "arguments": example.text,
-        "finding": None
-        if finding is None
-        else {
-            "code": str(finding.code),
-            "where": finding.where,
-            "key": finding.key,
-            "message": finding.message,
-        },
+        "finding": None if finding is None else finding_fields(finding),
         "faults": [as_table(fault) for fault in example.faults],
         "story": list(example.story),
     }

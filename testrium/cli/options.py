@@ -17,6 +17,7 @@ from testrium.errors import UsageError
 from testrium.report.writer import ReportChoice, Writer, check_targets
 
 if TYPE_CHECKING:
+    from testrium.evidence import Finding
     from testrium.plan.selection import Selection
     from testrium.report.console import Console
 
@@ -407,3 +408,13 @@ def _of_plugin(choice: ReportChoice, cwd: Path) -> Writer:
         "writers", choice.name, find_project(cwd).plugins, (*_REPORT_HELP, *_ONLY_WRITERS, _GITHUB)
     )
     return PluginWriter(plugin, choice.target, cwd)
+
+
+def finding_fields(finding: Finding) -> dict[str, Any]:
+    """What the documents of searches say of a finding."""
+    return {
+        "code": str(finding.code),
+        "where": finding.where,
+        "key": finding.key,
+        "message": finding.message,
+    }

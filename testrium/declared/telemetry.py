@@ -12,7 +12,6 @@ from testrium.words import EventType, Place
 
 #: What a span is to others, in the words of OpenTelemetry.
 SpanKind = Literal["internal", "server", "client", "producer", "consumer"]
-SPAN_KINDS: Final = ("internal", "server", "client", "producer", "consumer")
 
 
 def _read_place(value: Any) -> Place:

@@ -21,7 +21,7 @@ from pydantic_core import CoreSchema, core_schema
 from testrium.declared.keys import DIALECT
 from testrium.errors import ExitCode
 from testrium.evidence import EndCause, UnitState
-from testrium.words import Code, EventType, Verdict
+from testrium.words import Code, Verdict
 
 if sys.version_info >= (3, 12):
     from typing import TypedDict
@@ -48,7 +48,6 @@ VerdictText = Annotated[str, OneOf(Verdict)]
 CodeText = Annotated[str, OneOf(Code)]
 StateText = Annotated[str, OneOf(UnitState)]
 CauseText = Annotated[str, OneOf(EndCause)]
-TypeText = Annotated[str, OneOf(EventType)]
 
 Text = Annotated[str, Field(default="")]
 MaybeText = Annotated[str | None, Field(default=None)]

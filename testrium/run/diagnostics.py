@@ -20,6 +20,7 @@ from testrium.system.platform import system
 
 if TYPE_CHECKING:
     from testrium.run.supervisor.client import SupervisedProcess
+    from testrium.system.processes import ProcessFigures
 
 #: As faulthandler writes them; since Python 3.14 with the thread's name.
 _THREAD = r"(?:Current thread|Thread) (0x[0-9a-f]+)(?: \[(.*)\])? \(most recent call f"
@@ -127,28 +128,6 @@ _MOST_LINES = 15
 
 #: What a terminal would obey, in texts of units.
 _CONTROLS = r"[\x00-\x08\x0b-\x1f\x7f-\x9f]"
-
-
-class ListedProcess(Protocol):
-    """A process as it is listed: `ProcessFigures` here, `FarFigures` on another host."""
-
-    @property
-    def pid(self) -> int: ...
-
-    @property
-    def parent(self) -> int: ...
-
-    @property
-    def state(self) -> str: ...
-
-    @property
-    def cpu_s(self) -> float: ...
-
-    @property
-    def rss(self) -> int: ...
-
-    @property
-    def threads(self) -> int: ...
 
 
 class Subject(Protocol):
@@ -290,11 +269,11 @@ def _tree(process: SupervisedProcess) -> list[str]:
 
 
 def _tree_of(
-    entries: Sequence[ListedProcess], details: Callable[[int], tuple[int, str]]
+    entries: Sequence[ProcessFigures], details: Callable[[int], tuple[int, str]]
 ) -> list[str]:
     """`details` gives the open files and the command line of a process."""
     listed = {entry.pid for entry in entries}
-    below: dict[int, list[ListedProcess]] = {}
+    below: dict[int, list[ProcessFigures]] = {}
     for entry in entries:
         below.setdefault(entry.parent if entry.parent in listed else 0, []).append(entry)
     lines: list[str] = []

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from testrium.declared.groups import Group, Scenario
 from testrium.declared.units import FIXTURE_PREFIX, Unit
-from testrium.errors import InfraError, Problem
+from testrium.errors import InfraError
 from testrium.evidence import End, EndCause, Event, UnitState
 from testrium.record.runs import discard_group
-from testrium.results import Awaited, GroupResult
+from testrium.results import SilentObserver
 from testrium.run.change import ChangeSignal
 from testrium.run.context import GroupContext, defect, open_context
 from testrium.run.environment import Ports
@@ -211,7 +211,7 @@ class RunFixture:
         self._properties = properties
         self.listeners: set[ChangeSignal] = set()
         self._opened: asyncio.Future[GroupContext] = asyncio.get_running_loop().create_future()
-        self._services = services._replace(observer=NoObserver(), verbose=False)
+        self._services = services._replace(observer=SilentObserver(), verbose=False)
         self._notice = services.observer.notice
         self._folder = RunFolder(services.folder / FOLDER / _folder_name(unit, services))
         self._actor: RunningUnit | None = None
@@ -374,25 +374,3 @@ def _folder_name(unit: Unit, services: RunServices) -> str:
     same = sum(other.unit.name == unit.name for other in services.fixtures.values())
     name = unit.name.removeprefix(FIXTURE_PREFIX)
     return f"{name}~{same + 1}" if same else name
-
-
-class NoObserver:
-    """Ignores what a shared unit does: the groups that use it report it."""
-
-    def run_started(self, run: str, scenarios: tuple[Scenario, ...]) -> None: ...
-
-    def notice(self, text: str | Problem) -> None: ...
-
-    def group_started(self, scenario: Scenario, run_dir: Path) -> None: ...
-
-    def group_placed(self, scenario: Scenario, host: str) -> None: ...
-
-    def unit_changed(self, scenario: Scenario, unit: str, state: UnitState) -> None: ...
-
-    def events_stored(self, scenario: Scenario, events: tuple[Event, ...]) -> None: ...
-
-    def unit_output(self, scenario: Scenario, unit: str, text: str) -> None: ...
-
-    def waiting(self, scenario: Scenario, awaited: Awaited | None) -> None: ...
-
-    def group_ended(self, result: GroupResult) -> None: ...

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from testrium.declared.groups import Scenario
 from testrium.evidence import End, EndCause, Event
 from testrium.record.recorder import Recorder
+from testrium.results import SilentObserver
 from testrium.run.change import ChangeSignal
-from testrium.run.fixtures import NoObserver
 from testrium.run.group import GroupRun, open_group
 from testrium.run.services import CompletionCheck, FixtureStart, HeldGroup, RunServices
 from testrium.run.tests import reset_unit, run_to_end
@@ -154,7 +154,7 @@ class KeptServices:
         """
         self.scenario = _scenario_of(scenario, frozenset(names), folder_name)
         self.by_name: Mapping[str, KeptService] = {}
-        self._services = services._replace(observer=NoObserver(), verbose=False)
+        self._services = services._replace(observer=SilentObserver(), verbose=False)
         self._expectations = expectations
         self._open = contextlib.AsyncExitStack()
         self._ready = asyncio.Event()

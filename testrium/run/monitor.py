@@ -15,7 +15,7 @@ from testrium.errors import InfraError
 from testrium.evidence import Sample, Use
 from testrium.record.recorder import Recorder
 from testrium.run.logs import bounded
-from testrium.run.supervisor.client import Exit, FarFigures, SupervisedProcess
+from testrium.run.supervisor.client import Exit, SupervisedProcess
 from testrium.system.platform import system
 
 if TYPE_CHECKING:
@@ -120,9 +120,7 @@ class Monitor:
             if below:
                 self._keep(below, waited_s, sum(entry.files for entry in below))
 
-    def _keep(
-        self, below: Sequence[ProcessFigures | FarFigures], waited_s: float, files: int
-    ) -> None:
+    def _keep(self, below: Sequence[ProcessFigures], waited_s: float, files: int) -> None:
         t_ns = time.monotonic_ns()
         cpu_s = waited_s + sum(entry.cpu_s + entry.waited_cpu_s for entry in below)
         before = self.samples[-1] if self.samples else None

@@ -33,7 +33,8 @@ class ProcessFigures(NamedTuple):
 
     `state` is psutil's word for it: running, sleeping, zombie. `cpu_s` is its own CPU time,
     `waited_cpu_s` that of the children that it waited for, 0 where the system does not count it.
-    `rss` is its resident memory in bytes, shared pages included.
+    `rss` is its resident memory in bytes, shared pages included. Of another host's process
+    `files` and `command_line` are known too; here `open_files` and `command_line` ask for them.
     """
 
     pid: int
@@ -43,6 +44,8 @@ class ProcessFigures(NamedTuple):
     waited_cpu_s: float
     threads: int
     rss: int
+    files: int = 0
+    command_line: str = ""
 
     @property
     def alive(self) -> bool:

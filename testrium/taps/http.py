@@ -27,8 +27,6 @@ from testrium.taps import (
 #: Bytes of a head; servers allow as much.
 _MOST_HEAD: Final = 1 << 17
 
-_Headers = list[tuple[bytes, bytes]]
-
 
 class HttpDecoder:
     """One connection to an HTTP server."""

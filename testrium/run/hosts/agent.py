@@ -369,7 +369,6 @@ class _Agent:
         self._booted: bootstrap.Booted | None = None
         self._archive: IO[bytes] | None = None
         self._leases: list[Lease] = []
-        self._keepers: dict[int, tuple[int, int]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def run(self) -> None:
@@ -728,7 +727,7 @@ def _limit_of_files() -> int | None:
 
 
 def figures_of(pid: int, keeper: int) -> tuple[list[list[Any]], float]:
-    """The processes of a unit, each with the fields of `FarFigures`, and what their keeper has
+    """The processes of a unit, each with the fields of `ProcessFigures`, and what their keeper has
     waited for in seconds of CPU time.
     """
     found = [row for each in system.unit_pids(pid, keeper) if (row := _figures(each)) is not None]

@@ -46,8 +46,9 @@ from testrium.run.hosts.frames import (
     frame,
     message,
 )
-from testrium.run.supervisor.client import FarFigures, Launch, ProcessOwner
+from testrium.run.supervisor.client import Launch, ProcessOwner
 from testrium.run.supervisor.protocol import Message
+from testrium.system.processes import ProcessFigures
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -309,10 +310,10 @@ class RemoteHost(ProcessOwner):
             else:
                 return
 
-    async def figures(self, pid: int, keeper: int) -> tuple[list[FarFigures], float]:
+    async def figures(self, pid: int, keeper: int) -> tuple[list[ProcessFigures], float]:
         """The processes of a unit there. Raises HostError."""
         told = await self.ask("figures", pid=pid, keeper=keeper)
-        return [FarFigures(*row) for row in told["processes"]], told["waited_cpu_s"]
+        return [ProcessFigures(*row) for row in told["processes"]], told["waited_cpu_s"]
 
     async def exists(self, path: Path) -> bool:
         """Whether there is such a file there. Raises HostError."""

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from testrium.errors import InfraError, TestriumError
 from testrium.evidence import Leak
@@ -32,6 +32,8 @@ from testrium.system.start_method import START_METHOD, StartMethod
 if TYPE_CHECKING:
     from ssl import SSLContext
 
+    from testrium.system.processes import ProcessFigures
+
 _T = TypeVar("_T")
 
 __all__ = ["Exit", "Launch", "LaunchError", "SupervisedProcess", "Supervisor"]
@@ -45,20 +47,6 @@ _CLOSE_LIMIT_S = 10.0
 
 class LaunchError(TestriumError):
     """A program could not be started for a reason that lies in the unit's description."""
-
-
-class FarFigures(NamedTuple):
-    """A process of another host as it was when it was asked; see `ProcessFigures`."""
-
-    pid: int
-    state: str
-    parent: int
-    cpu_s: float
-    waited_cpu_s: float
-    threads: int
-    rss: int
-    files: int
-    command_line: str
 
 
 class SupervisedProcess:
@@ -172,7 +160,7 @@ class SupervisedProcess:
         """Whether it runs on another host, where `figures` has to ask."""
         return self._supervisor.is_elsewhere
 
-    async def figures(self) -> tuple[list[FarFigures], float]:
+    async def figures(self) -> tuple[list[ProcessFigures], float]:
         """The processes of the unit on another host now, and what their keeper has waited for (s).
 
         Raises InfraError: the host is lost.
@@ -254,7 +242,7 @@ class ProcessOwner:
         """Streams to a port, as processes reach it. Raises OSError."""
         return await asyncio.open_connection(host, port, ssl=tls)
 
-    async def figures(self, pid: int, keeper: int) -> tuple[list[FarFigures], float]:
+    async def figures(self, pid: int, keeper: int) -> tuple[list[ProcessFigures], float]:
         """See `SupervisedProcess.figures`; here processes are looked at without asking."""
         raise NotImplementedError
 

@@ -45,6 +45,9 @@ _TICK_S: Final = 0.1
 #: CPU time that one body may take, with the patterns of rules (seconds).
 _BODY_S: Final = 5.0
 
+#: Status, headers and body.
+HttpAnswer = tuple[int, dict[str, str], bytes]
+
 
 class Refused(Exception):  # noqa: N818 - an answer, no defect
     """A request that is answered with an error; `again_s` tells when it may be repeated."""
@@ -144,7 +147,7 @@ class Receiver:
         encoding: str,
         body: bytes,
         clock: WallClock | None = None,
-    ) -> tuple[int, dict[str, str], bytes]:
+    ) -> HttpAnswer:
         """Status, headers and body of the answer; `clock` is that of another host."""
         kind = kind.partition(";")[0].strip().lower()
         try:
@@ -153,7 +156,7 @@ class Receiver:
         except Refused as refused:
             return self.refusal(refused, kind)
 
-    def refusal(self, refused: Refused, kind: str) -> tuple[int, dict[str, str], bytes]:
+    def refusal(self, refused: Refused, kind: str) -> HttpAnswer:
         """The answer to what is not taken: a Status, as text or as a message."""
         self.refused[f"HTTP {refused.status}: {refused.message}"] += 1
         headers = {}
@@ -359,7 +362,7 @@ class _Process:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
-        """Answer the requests of one connection."""
+        """HttpAnswer the requests of one connection."""
         import h11
 
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=_CHUNK)
@@ -377,7 +380,10 @@ class _Process:
                     answer = self._receiver.refusal(refused, kind.partition(";")[0].strip())
                 else:
                     encoding = head.get("content-encoding", "")
-                    answer = self._answer(method, path, kind, encoding, body, clock)
+                    asked = partial(
+                        self._receiver.answer, method, path, kind, encoding, body, clock
+                    )
+                    answer = self._in_time(asked, kind)
             except h11.RemoteProtocolError as error:
                 invalid = Refused(error.error_status_hint, f"invalid HTTP: {error}")
                 answer = self._receiver.refusal(invalid, "")
@@ -396,20 +402,12 @@ class _Process:
                 return
             connection.start_next_cycle()
 
-    def _answer(
-        self,
-        method: str,
-        path: str,
-        kind: str,
-        encoding: str,
-        body: bytes,
-        clock: WallClock | None,
-    ) -> tuple[int, dict[str, str], bytes]:
+    def _in_time(self, answer: Callable[[], HttpAnswer], kind: str) -> HttpAnswer:
         """What the receiver answers, in a limited time: what a client sends must not end it."""
         self._measure()
         try:
             with at_most(_BODY_S):
-                return self._receiver.answer(method, path, kind, encoding, body, clock)
+                return answer()
         except TookTooLongError as error:
             refused = Refused(413, f"the body {error}, with the patterns of [otlp]")
             return self._receiver.refusal(refused, kind.partition(";")[0].strip())

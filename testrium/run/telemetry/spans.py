@@ -288,11 +288,6 @@ class Collector:
         #: Some names of spans that no rule was about.
         self.unwanted: dict[str, None] = {}
 
-    @property
-    def is_waiting(self) -> bool:
-        """Whether events are held."""
-        return bool(self._waiting)
-
     def add(
         self, records: Iterable[Record], arrived_ns: int, clock: WallClock | None = None
     ) -> list[EventLine]:

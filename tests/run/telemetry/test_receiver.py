@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import re
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -255,7 +256,8 @@ def test_body_that_takes_too_long_is_refused_and_the_receiver_goes_on(
     process = receiver_process._Process(opened, writer)
     for name, expected in (("a" * 40, 413), ("c", 200)):
         body = json.dumps(as_json(name=name, spanId=f"{expected:016x}")).encode()
-        status, _, answer = process._answer("POST", "/v1/traces", JSON, "", body, None)
+        asked = partial(process._receiver.answer, "POST", "/v1/traces", JSON, "", body)
+        status, _, answer = process._in_time(asked, JSON)
         assert status == expected, answer
     assert process._seen()["refused"] == {
         "HTTP 413: the body took more than 0.05 s of CPU time, with the patterns of [otlp]": 1
