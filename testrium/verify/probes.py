@@ -339,12 +339,17 @@ def _why(fault: Fault, scenario: Scenario, evidence: Evidence, index: EventIndex
     if fault.at is not None and len(reached) < fault.on:
         return [f"{place} was emitted {times(len(reached))}{of_key}, and on = {fault.on}"]
     if fault.at is not None:
-        return [_too_late(fault, reached)]
+        return [_too_late(fault, scenario, reached)]
     return []
 
 
-def _too_late(fault: Fault, reached: list[Event]) -> str:
+def _too_late(fault: Fault, scenario: Scenario, reached: list[Event]) -> str:
     owner = reached[fault.on - 1].owner
+    if owner not in RESERVED_UNITS and owner not in {unit.name for unit in scenario.units}:
+        return (
+            f"{fault.target} is a message that {owner} carried: a fault acts only at probes that a"
+            " unit emits itself, or that are lines of its log"
+        )
     if fault.do in OUTSIDE_ACTS:
         if owner in RESERVED_UNITS:
             return (

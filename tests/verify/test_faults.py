@@ -91,6 +91,13 @@ def test_judgement(findings_of: Callable[[str], str], case: str, expected: str) 
         ),
         ("fault b:r do=kill", "the process of b ended before the fault could act"),
         (
+            "b:t owner=b.http;fault b:t do=kill",
+            (
+                "b:t is a message that b.http carried: a fault acts only at probes that a unit"
+                " emits itself, or that are lines of its log"
+            ),
+        ),
+        (
             "fault b:r do=raise",
             "a fault acts only at probes of Testrium's library, and b:r was emitted another way",
         ),
