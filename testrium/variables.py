@@ -226,7 +226,7 @@ def env_names(declared: object) -> frozenset[str]:
     left: list[object] = [declared]
     while left:  # no recursion: a group is a thousand values, nearly all of them of no interest
         value = left.pop()
-        if value is None or type(value) in _NO_TEXT:
+        if not value or type(value) in _NO_TEXT:  # empty lists and tables are most of them
             continue
         if isinstance(value, str):
             if "${env." in value:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, fields
 from dataclasses import field as dataclass_field
 from enum import Enum
 from functools import cache, partial
@@ -391,39 +391,46 @@ def _written(value: Any, kind: Any, writes: Callable[[Any], Any] | None, decided
         return ""
     if writes is not None:
         return writes(value)
-    if type(value) in _AS_IT_IS:
+    made: Any = type(value)
+    if made in _AS_IT_IS:
         return value
-    if is_dataclass(value) and not isinstance(value, type):
+    if not value and (made is tuple or made is _FROZEN):  # as most fields of a group are
+        return [] if made is tuple else {}
+    if hasattr(made, "__dataclass_fields__"):
         return {
-            key: _written(inner, inner_kind, inner_writes, decided)
-            for name, key, is_decided_, inner_kind, inner_writes in _written_fields(type(value))
+            key: inner
+            if inner_writes is None and type(inner) in _AS_IT_IS
+            else _written(inner, inner_kind, inner_writes, decided)
+            for name, key, is_decided_, inner_kind, inner_writes in _written_fields(made)
             if (inner := getattr(value, name)) is not None and (decided or not is_decided_)
         }
     if hasattr(value, "_asdict"):
-        hints = type(value).__annotations__
+        hints = made.__annotations__
         return {
             name: as_written(inner, hints[name], decided=decided)
             for name, inner in value._asdict().items()
             if inner is not None
         }
-    if isinstance(value, Mapping):
-        inner_kind = (get_args(kind) or (None, None))[-1]
-        return {
-            str(name): as_written(inner, inner_kind, decided=decided)
-            for name, inner in value.items()
-        }
     if isinstance(value, tuple | list | frozenset | set):
         of = get_args(kind) if get_origin(kind) is tuple else ()
-        kinds = of if of and of[-1] is not Ellipsis else of[:1] * len(value) or [None] * len(value)
+        if len(of) < 2 or of[-1] is Ellipsis:  # all items are of one kind
+            each, each_writes = _unwrapped(of[0] if of else None)
+            return [_written(inner, each, each_writes, decided) for inner in value]
         return [
-            as_written(inner, each, decided=decided)
-            for inner, each in zip(value, kinds, strict=False)
+            as_written(inner, each, decided=decided) for inner, each in zip(value, of, strict=False)
         ]
+    if isinstance(value, Mapping):
+        inner_kind, inner_writes = _unwrapped((get_args(kind) or (None, None))[-1])
+        return {
+            str(name): _written(inner, inner_kind, inner_writes, decided)
+            for name, inner in value.items()
+        }
     if isinstance(value, Enum):
         return value.value
     return value if isinstance(value, str | int | float | bool) else str(value)
 
 
+_FROZEN: Final = type(EMPTY)
 _AS_IT_IS: Final = frozenset((str, int, float, bool))
 
 

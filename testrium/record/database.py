@@ -41,6 +41,21 @@ _MANY = 32
 Reading = tuple[tuple[Any, ...], str | None, str | None]
 
 
+def make_database(path: str) -> bool:
+    """Make the file of a database with all tables and nothing in them, where there is none yet.
+
+    False where there is one, or where SQLite has to make the tables. Raises InfraError.
+    """
+    try:
+        if os.path.exists(path):  # noqa: PTH110 - pathlib is slow to import in a unit
+            return False
+        content = _empty_database()
+        _make_file(path, content)
+    except (sqlite3.Error, OSError) as error:
+        raise InfraError(f"cannot open {path}: {error}") from error
+    return bool(content)
+
+
 def open_database(path: str, mode: Literal["wal", "persist"]) -> sqlite3.Connection:
     """Open for writing; make the file and its tables where they do not exist yet.
 
@@ -55,14 +70,9 @@ def open_database(path: str, mode: Literal["wal", "persist"]) -> sqlite3.Connect
     Raises InfraError.
     """
     try:
-        if not os.path.exists(path):  # noqa: PTH110 - pathlib is slow to import in a unit
-            # SQLite would make it readable for everybody.
-            file = os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
-            try:
-                if mode == "wal":  # else another process may be about to make the tables, too
-                    _fill(file, _empty_database())
-            finally:
-                os.close(file)
+        if not os.path.exists(path):  # noqa: PTH110 - as above
+            # With "delete" another process may be about to make the tables, too.
+            _make_file(path, _empty_database() if mode == "wal" else b"")
         connection = sqlite3.connect(
             path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
         )
@@ -78,8 +88,17 @@ def open_database(path: str, mode: Literal["wal", "persist"]) -> sqlite3.Connect
             connection.close()
             raise
     except (sqlite3.Error, OSError) as error:
-        raise InfraError(f"cannot open {path}: {error}") from error
+        raise InfraError(f"cannot open {path}: {_reason(path) or error}") from error
     return connection
+
+
+def _reason(path: str) -> str:
+    """Why a file cannot be opened; "" where it can. SQLite says just that it cannot."""
+    try:
+        os.close(os.open(path, os.O_RDWR))
+    except OSError as error:
+        return str(error.strerror)
+    return ""
 
 
 def open_reader(path: str) -> sqlite3.Connection:
@@ -263,11 +282,13 @@ def _bring_up_to_date(connection: sqlite3.Connection) -> None:
     in_transaction(connection, work)
 
 
-def _fill(file: int, content: bytes) -> None:
+def _make_file(path: str, content: bytes) -> None:
     """Write all of it or nothing: half a database is damaged, an empty file is none yet.
 
     Raises OSError.
     """
+    # SQLite would make it readable for everybody.
+    file = os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
     written = 0
     try:
         written = os.write(file, content)
@@ -276,6 +297,7 @@ def _fill(file: int, content: bytes) -> None:
     finally:
         if written < len(content):
             os.ftruncate(file, 0)
+        os.close(file)
 
 
 @cache

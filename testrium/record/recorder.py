@@ -308,8 +308,9 @@ class Recorder:
         if far is not None:
             file.come_from(far)
         self._files[file.path] = file
-        self._guard(lambda: self._store.add_file(file))
+        self._store.add_file(file)
         self._watching.add(file)
+        self._schedule()
 
     async def sync(self) -> None:
         """Store all that was written before this call, as far as the kernel tells.

@@ -9,6 +9,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from testrium.record.database import (
     in_transaction,
     insert_events,
     insert_metrics,
+    make_database,
     next_id,
     open_database,
     open_reader,
@@ -44,6 +46,10 @@ _DEFAULTS = {
 
 _SELECT = f"SELECT {', '.join(_DEFAULTS.get(name, name) for name in COLUMNS)} FROM Events"  # noqa: S608 - names of ours
 
+_INSERT_FILE = (
+    "INSERT OR REPLACE INTO Files (Path, Unit, Start, Attempt, Offset, LowNs)"
+    " VALUES (?, ?, ?, ?, ?, ?)"
+)
 _INSERT_META = "INSERT OR REPLACE INTO Meta (Name, Value) VALUES (?, ?)"
 
 #: The fields of a test's result that have one column together.
@@ -65,11 +71,17 @@ class Store:
 
     def __init__(self, database: Path) -> None:
         self.database = database
-        self._connection = open_database(str(database), "wal")
+        is_empty = make_database(str(database))
         self._file_id = _file_id(database)
         self._names: dict[str, str] = {}  # of probe files, relative to the database's folder
         self._owed: list[tuple[str, tuple[Any, ...]]] = []  # statements, and a row for each
-        self.next_id = next_id(self._connection)
+        self.next_id = 1 if is_empty else next_id(self._connection)
+
+    @cached_property
+    def _connection(self) -> sqlite3.Connection:
+        """Opened when it is used first: until then a group can start its first units."""
+        self._check_file()
+        return open_database(str(self.database), "wal")
 
     def close(self) -> None:
         """Fold the WAL into the file, so the file alone can be copied.
@@ -91,16 +103,12 @@ class Store:
             raise InfraError(f"cannot close {self.database}: {error}") from error
 
     def add_file(self, file: ProbeFile) -> None:
-        """Remember that this probe file belongs to the run."""
+        """Remember that this probe file belongs to the run; it is owed."""
         row = (
             os.path.relpath(file.path, self.database.parent),
             *(file.unit, file.start, file.attempt, file.offset, file.low_ns),
         )
-        self._execute(
-            "INSERT OR REPLACE INTO Files (Path, Unit, Start, Attempt, Offset, LowNs)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            [row],
-        )
+        self._owed.append((_INSERT_FILE, row))
         self._names[file.path] = row[0]
 
     def forget_file(self, path: str) -> None:
@@ -249,8 +257,10 @@ class Store:
             in_transaction(self._connection, work_and_owed)
         except sqlite3.Error as error:
             raise self._broken(error) from error
+        self._check_file()  # SQLite continues to write to a deleted file, without an error
+
+    def _check_file(self) -> None:
         if _file_id(self.database) != self._file_id:
-            # SQLite continues to write to a deleted file, without an error.
             raise InfraError(f"{self.database} was deleted or replaced while the group ran")
 
     def _broken(self, error: sqlite3.Error) -> InfraError:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import itertools
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,7 @@ async def open_group(
     """
     folder = RunFolder(services.folder / scenario.folder_name)
     try:
-        folder.create((*(unit.name for unit in scenario.units), *RESERVED_UNITS))
+        folder.create((*(unit.name for unit in scenario.units), *reserved_units(scenario)))
         write_scenario(scenario, folder.scenario)
     except OSError as error:
         raise InfraError(f"cannot make the run folder {folder.path}: {error}") from error
@@ -82,6 +83,12 @@ async def open_group(
                 await group.close()
             finally:
                 watch.cancel()
+
+
+def reserved_units(scenario: Scenario) -> Iterator[str]:
+    """Testrium's own units that the group has: each folder costs as much as a query."""
+    has = (scenario.group.has_setup, scenario.group.test_modules, scenario.group.has_teardown)
+    return itertools.compress(RESERVED_UNITS, has)
 
 
 #: So long probes are still stored after Ctrl-C; the others wait in their files.

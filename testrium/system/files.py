@@ -140,13 +140,16 @@ def replacing(path: Path, *, among_units: bool = False) -> Iterator[BinaryIO]:
     Raises InfraError where the file cannot be written.
     """
     with _told(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
         place = path if among_units else _place(path)
         if not among_units and _is_special(place):
             with os.fdopen(os.open(place, os.O_WRONLY | _NO_TERMINAL), "wb") as special:
                 yield special
             return
-        half, descriptor = _unfinished(place)
+        try:
+            half, descriptor = _unfinished(place)
+        except FileNotFoundError:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            half, descriptor = _unfinished(place)
         try:
             with os.fdopen(descriptor, "wb") as whole:
                 yield whole

@@ -15,6 +15,7 @@ import testrium
 from testrium.errors import InfraError
 from testrium.evidence import Event, UnitState
 from testrium.probe import environment as names
+from testrium.record.database import in_transaction
 from testrium.record.inotify import Inotify
 from testrium.record.reader import load_evidence
 from testrium.record.recorder import TURN, Recorder, RunnerEvent
@@ -401,3 +402,30 @@ def test_a_file_that_rests_is_opened_again_where_it_grows(tmp_path: Path, append
 
     run(work())
     assert steps(tmp_path) == ["first", "first", "second", "third"]
+
+
+def test_what_is_known_before_the_first_start_is_stored_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one transaction, behind the start: no process waits for SQLite."""
+    count = 0
+
+    def counted(connection: sqlite3.Connection, work: Callable[[], object]) -> None:
+        nonlocal count
+        count += 1
+        in_transaction(connection, work)
+
+    monkeypatch.setattr("testrium.record.store.in_transaction", counted)
+    counts = []
+
+    async def work() -> None:
+        async with Recorder(tmp_path / "Data.db", DOMAIN) as recorder:
+            for unit in ("source", "host"):
+                recorder.watch(unit, 1, 1, tmp_path / unit, 1)
+                recorder.set_status(unit, UnitState.STARTING)
+            counts.append(count)
+            await recorder.sync()
+            counts.append(count)
+
+    run(work())
+    assert counts == [0, 1]

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from testrium.declared.groups import Group, Scenario
 from testrium.run.folder import RunFolder, hiding_file, last_lines
+from testrium.run.group import reserved_units
 
 
 def test_the_folders_are_private(tmp_path: Path) -> None:
@@ -12,6 +14,24 @@ def test_the_folders_are_private(tmp_path: Path) -> None:
     folder.create(("host",))
     assert folder.path.stat().st_mode & 0o777 == 0o700
     assert folder.unit("host").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    ("group", "folders"),
+    [
+        (Group("group", Path("group"), ()), []),
+        (
+            Group("group", Path("group"), (), has_setup=True, test_modules=("t",)),
+            ["setup", "tests"],
+        ),
+        (Group("group", Path("group"), (), has_teardown=True), ["teardown"]),
+    ],
+)
+def test_only_units_that_a_group_has_get_a_folder(group: Group, folders: list[str]) -> None:
+    scenario = Scenario(
+        id="group", group=group, units=(), mode="DEBUG", params={}, repeat=0, folder_name="group"
+    )
+    assert list(reserved_units(scenario)) == folders
 
 
 def test_each_start_has_a_probe_file_of_its_own(tmp_path: Path) -> None:

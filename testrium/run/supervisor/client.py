@@ -108,7 +108,8 @@ class SupervisedProcess:
 
     def release(self) -> None:
         """End what the unit was allowed to leave behind (`Launch.may_leave`), once it has ended."""
-        self._supervisor._send({"op": "release", "number": self._number})  # noqa: SLF001
+        if not self._cleared.done():
+            self._supervisor._send({"op": "release", "number": self._number})  # noqa: SLF001
 
     async def signal(self, name: str, to: Receiver = "session", pid: int = 0) -> bool:
         """Signal the unit as if from outside: it does not count as asked to stop.

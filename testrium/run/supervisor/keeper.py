@@ -19,7 +19,8 @@ import sys
 import time
 from collections.abc import Iterable
 from multiprocessing import get_context
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from pathlib import Path
+from typing import NamedTuple, NoReturn
 
 import testrium
 from testrium.loaded_by_name import FRESH_UNIT, import_of
@@ -28,9 +29,6 @@ from testrium.run.supervisor.lifecycle import LeftProcess, UnitLifecycle
 from testrium.run.supervisor.program import MachineError, explain, open_private
 from testrium.run.supervisor.protocol import Channel, Launch, Message, Receiver, encoded, file_size
 from testrium.system import kernel
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 #: What the keeper reads when it was the machine that failed, not the unit's description.
 INFRA_MARK = b"!"
@@ -272,7 +270,6 @@ class _Keeper:
         self._supervisor = supervisor
         self._number = number
         self._message = launch
-        self._launch = Launch.from_message(launch)
         self._wake, wake_writer = socket.socketpair()
         for end in (self._wake, wake_writer):
             end.setblocking(False)
@@ -294,11 +291,13 @@ class _Keeper:
             self._wake_writer.close()
 
     def _keep(self, reserve: _Reserve, messages: list[Message]) -> None:
-        stacks_from = file_size(self._launch.stacks)
-        if not self._start(reserve):
+        # A command writes none.
+        stacks_from = 0 if self._message["command"] else file_size(Path(self._message["stacks"]))
+        launch = self._start(reserve)
+        if launch is None:
             kernel.kill_descendants()
             return
-        life = UnitLifecycle(self._launch, _ForkedUnit(reserve.pid), stacks_from, self._send)
+        life = UnitLifecycle(launch, _ForkedUnit(reserve.pid), stacks_from, self._send)
         # Children first: what ended before it was told to stop has ended by itself.
         while self._reap(life, reserve.pid):
             for message in messages:
@@ -307,19 +306,25 @@ class _Keeper:
             life.check_time()
             messages = self._wait(life.next_ns)
 
-    def _start(self, reserve: _Reserve) -> bool:
+    def _start(self, reserve: _Reserve) -> Launch | None:
+        """Make the reserve the unit; None, and the reason is sent, where that fails."""
         if reserve.reason:
             self._send("refused", reason=reserve.reason, infra=True)
-            return False
+            return None
         started_ns, times = time.monotonic_ns(), os.times()
-        with reserve.wire as wire, contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            wire.sendall(encoded(self._message))
-            kernel.set_title(f"testrium: keeper of {self._launch.unit}")
-            reason = b"".join(iter(lambda: wire.recv(4096), b""))
-            if reason:
-                text = reason.removeprefix(INFRA_MARK).decode(errors="replace")
-                self._send("refused", reason=text, infra=reason.startswith(INFRA_MARK))
-                return False
+        reason = b""
+        with reserve.wire as wire:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                wire.sendall(encoded(self._message))
+            # The unit gets ready on another core meanwhile.
+            launch = Launch.from_message(self._message)
+            kernel.set_title(f"testrium: keeper of {launch.unit}")
+            with contextlib.suppress(ConnectionResetError):
+                reason = b"".join(iter(lambda: wire.recv(4096), b""))
+        if reason:
+            text = reason.removeprefix(INFRA_MARK).decode(errors="replace")
+            self._send("refused", reason=text, infra=reason.startswith(INFRA_MARK))
+            return None
         self._send(
             "started",
             pid=reserve.pid,
@@ -327,7 +332,7 @@ class _Keeper:
             t_ns=started_ns,
             waited_cpu_s=times.children_user + times.children_system,
         )
-        return True
+        return launch
 
     def _wait(self, next_ns: int | None) -> list[Message]:
         """Wait for the end of a child, messages or a time. Raises EOFError without a supervisor."""

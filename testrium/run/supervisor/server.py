@@ -97,6 +97,7 @@ class _ForkingSupervisor:
         self._kept: dict[int, _Kept] = {}
         self._waiting: list[_Kept] = []  # for a unit
         self._reserve_used = True
+        self._starting: set[int] = set()  # the units that do not run yet
         self._last_group = ""  # of the one that has started a unit last
         self._selector = selectors.DefaultSelector()
         self._selector.register(runner, selectors.EVENT_READ)
@@ -111,7 +112,7 @@ class _ForkingSupervisor:
         signal.set_wakeup_fd(self._wake_writer.fileno(), warn_on_full_buffer=False)
         try:
             while True:
-                ready = self._selector.select(0 if self._reserve_used else None)
+                ready = self._selector.select(0 if self._may_prepare else None)
                 if not ready:
                     self._make_reserve()
                 for key, _ in ready:
@@ -127,10 +128,23 @@ class _ForkingSupervisor:
             return
         finally:
             signal.set_wakeup_fd(-1)  # children still end
-            self._wake.close()
-            self._wake_writer.close()
-            for kept in (*self._kept.values(), *self._waiting):
-                kept.channel.close()
+            self.close()
+
+    def close(self) -> None:
+        """Let go of the keepers: they end."""
+        self._selector.close()
+        self._wake.close()
+        self._wake_writer.close()
+        for kept in (*self._kept.values(), *self._waiting):
+            kept.channel.close()
+
+    @property
+    def _may_prepare(self) -> bool:
+        """Whether it is time to prepare the next start.
+
+        While a unit is being started, a fork beside it would delay it by 3 ms.
+        """
+        return self._reserve_used and not self._starting
 
     def _obey(self, message: Message) -> None:
         number = message["number"]
@@ -157,6 +171,7 @@ class _ForkingSupervisor:
         self._last_group, self._reserve_used = group, True
         kept.begin(number, launch["unit"], group)
         self._kept[number] = kept
+        self._starting.add(number)
         self._selector.register(kept.channel, selectors.EVENT_READ, kept)
         with contextlib.suppress(OSError):  # if it is dead already, its end is the next message
             kept.channel.send({"op": "start", "number": number, "launch": launch})
@@ -197,6 +212,7 @@ class _ForkingSupervisor:
             return
         for message in messages:
             kept.told.add(message["event"])
+            self._starting.discard(kept.number)
             self._runner.send(message)
             if message["event"] in _LAST_WORDS:
                 self._put_back(kept)
@@ -215,6 +231,7 @@ class _ForkingSupervisor:
         self._selector.unregister(kept.channel)
         kept.channel.close()
         del self._kept[kept.number]
+        self._starting.discard(kept.number)
         kept.process.join()
         code = kept.process.exitcode or 0
         kept.process.close()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +19,14 @@ import pytest
 
 from testrium.errors import InfraError
 from testrium.probe import environment
-from testrium.run.supervisor.client import Launch, SupervisedProcess, Supervisor
+from testrium.run.supervisor.client import (
+    Launch,
+    ProcessOwner,
+    SupervisedProcess,
+    Supervisor,
+)
+from testrium.run.supervisor.protocol import Channel, Message
+from testrium.run.supervisor.server import _ForkingSupervisor, _Kept
 from testrium.system import kernel
 
 if TYPE_CHECKING:
@@ -381,3 +390,49 @@ def test_supervisor_and_keepers_import_the_standard_library_only(folder: UnitFol
     own = {name.partition(".")[0] for name in bare.stdout.split()}  # of .pth files
     foreign = folder.run(imported) - own - sys.stdlib_module_names
     assert foreign - {"__mp_main__"} == {"testrium", "part"}  # another name of a forked `__main__`
+
+
+@pytest.fixture
+def wires() -> Iterator[list[Channel]]:
+    """Both ends of a channel between supervisor and runner, then of one to a keeper."""
+    ends = [end for _ in range(2) for end in socket.socketpair()]
+    yield [Channel(end) for end in ends]
+    for end in ends:
+        end.close()
+
+
+def test_nothing_is_forked_beside_a_start(
+    wires: list[Channel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What starts now needs the processor more than what may start next."""
+    runner, _, ours, keeper = wires
+    supervisor = _ForkingSupervisor(runner)
+    kept = _Kept(BaseProcess(), ours)
+    monkeypatch.setattr(supervisor, "_forked", lambda: kept)
+    may_prepare = [supervisor._may_prepare]
+    supervisor._start(1, {"env": {}, "folder": "group", "unit": "unit"})
+    may_prepare.append(supervisor._may_prepare)
+    keeper.send({"event": "started", "number": 1})
+    supervisor._hear(kept)
+    may_prepare.append(supervisor._may_prepare)
+    supervisor.close()
+    assert may_prepare == [True, False, True]
+
+
+def test_a_unit_of_which_nothing_is_left_is_not_released(folder: UnitFolder) -> None:
+    """A message less for each unit of each group."""
+
+    sent = []
+
+    class Owner(ProcessOwner):
+        def _send(self, message: Message) -> None:
+            sent.append(message["op"])
+
+    async def main() -> None:
+        process = SupervisedProcess(Owner(), 1, folder.launch())
+        process.release()
+        process._hear({"event": "cleared", "leaks": []})
+        process.release()
+
+    asyncio.run(main())
+    assert sent == ["release"]
