@@ -64,6 +64,7 @@ class Program:
         self.process = subprocess.Popen(program, env=env)  # noqa: ASYNC220 - once
         self._reader, self._writer = await connected
         server.close()
+        self._begun_s = self._used_s()
 
     async def ask(self, **message: Any) -> dict[str, Any]:
         import json
@@ -73,6 +74,10 @@ class Program:
         return answer
 
     def cpu_s(self) -> float:
+        """CPU that it has used since it connected."""
+        return self._used_s() - self._begun_s
+
+    def _used_s(self) -> float:
         times = psutil.Process(self.process.pid).cpu_times()
         return float(times.user + times.system)
 

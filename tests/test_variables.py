@@ -10,6 +10,7 @@ from testrium.variables import (
     Counted,
     VariableError,
     escape,
+    getter_of,
     references,
     substitute,
     value_at,
@@ -87,9 +88,39 @@ def test_values_in_messages_have_a_path(path: str, value: object) -> None:
         "rows": Counted(2, [{"id": "k3"}]),
     }
     assert value_at(fields, path) == value
+    assert getter_of(path)(fields) == value
+
+
+NOWHERE = {"a": ["b"], "j": "{", "w": "word", "deep": "[" * 100_000}
 
 
 @pytest.mark.parametrize("path", ["b", "a.5", "a.x", "a.0.b", "j.x", "w.x", "deep.x"])
 def test_a_value_that_is_not_there_is_an_error(path: str) -> None:
     with pytest.raises(KeyError):
-        value_at({"a": ["b"], "j": "{", "w": "word", "deep": "[" * 100_000}, path)
+        value_at(NOWHERE, path)
+    with pytest.raises(KeyError):
+        getter_of(path)(NOWHERE)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(("a", "a.0", "a.b", "0", "")),
+        st.none()
+        | st.text()
+        | st.lists(st.text(), max_size=2)
+        | st.dictionaries(st.text(), st.text()),
+    ),
+    st.text(alphabet="ab.01", max_size=4),
+)
+def test_what_is_found_for_many_values_is_what_is_found_for_one(
+    fields: dict[str, object], path: str
+) -> None:
+    try:
+        expected = value_at(fields, path)
+    except KeyError:
+        expected = "nothing"
+    try:
+        found = getter_of(path)(fields)
+    except KeyError:
+        found = "nothing"
+    assert found == expected

@@ -97,14 +97,14 @@ FORM_FROM = 4
 
 @cache
 def _emitted_form() -> re.Pattern[str]:
-    """A line as `probe.emitter` writes it where it has neither a cause nor metadata."""
+    """A line as `probe.emitter` and taps write it where it has neither a cause nor metadata."""
     text, number = r"[ !#-\[\]-~]", r"([1-9][0-9]{0,17})"
     return re.compile(
         rf'^{{"step":"({text}{{1,{MAX_STEP}}})"'
         r'(?:,"type":"(Default|Exception|Send|Receive)")?'
         rf'(?:,"key":"({text}{{1,{MAX_KEY}}})")?'
         r'(?:,"unit":"([A-Za-z0-9][A-Za-z0-9_.-]{0,63})")?'
-        rf',"t_ns":{number},"wall_ns":([1-8][0-9]{{0,18}}),"pid":{number},"seq":{number}}}$',
+        rf',"t_ns":{number}(?:,"wall_ns":([1-8][0-9]{{0,18}}))?,"pid":{number},"seq":{number}}}$',
         re.ASCII | re.MULTILINE,
     )
 
@@ -139,7 +139,7 @@ def read_emitted(lines: Sequence[bytes]) -> Columns | None:
         [()] * len(found),
         list(map(int, t_ns)),
         nothing,
-        list(map(int, wall_ns)),
+        [int(wall) if wall else None for wall in wall_ns],
         list(map(int, pid)),
         list(map(int, seq)),
         nothing,

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
 
 from testrium.errors import TestriumError
-from testrium.variables import as_text, value_at
+from testrium.variables import as_text, getter_of
 
 REQUEST: Final = "request"
 RESPONSE: Final = "response"
@@ -76,8 +77,10 @@ class GuessingDecoder:
         return [message for each in first for message in self._decoder.feed(*each)]
 
 
-def decoder_of(protocol: str) -> Callable[[], Decoder]:
+def decoder_of(protocol: str, answers: bool = True) -> Callable[[], Decoder]:
     """What makes the decoders of a protocol that Testrium knows; "" is the one that is spoken.
+
+    Without `answers` they need not give messages that the unit sends, where that is less work.
 
     Raises ImportError.
     """
@@ -92,7 +95,7 @@ def decoder_of(protocol: str) -> Callable[[], Decoder]:
         case "redis":
             from testrium.taps.redis import RedisDecoder
 
-            return RedisDecoder
+            return partial(RedisDecoder, answers)
         case "amqp":
             from testrium.taps.amqp import AmqpDecoder
 
@@ -164,17 +167,18 @@ class MessageRule:
 
     def __init__(self, match: Mapping[str, str], side: str | None) -> None:
         self.side = side
-        self._tests = [(name, _matcher(name, text)) for name, text in match.items()]
+        self._tests = [(name, _getter(name), _matcher(name, text)) for name, text in match.items()]
 
     def matches(self, message: WireMessage) -> bool:
         """Whether it speaks for this message."""
-        if self.side is not None and message.side != self.side:
+        side, fields = message
+        if self.side is not None and side != self.side:
             return False
-        for name, test in self._tests:
-            value = message.fields.get(name)
-            if value is None and "." in name:
+        for name, deep, test in self._tests:
+            value = fields.get(name)
+            if value is None and deep is not None:
                 try:
-                    value = value_at(message.fields, name)
+                    value = deep(fields)
                 except KeyError:
                     return False
             if value is None or not test(value if type(value) is str else as_text(value)):
@@ -182,8 +186,15 @@ class MessageRule:
         return True
 
 
+def _getter(name: str) -> Callable[[object], object] | None:
+    """What finds a field that lies in others."""
+    return getter_of(name) if "." in name else None
+
+
 #: What a message is, by protocol: written in capitals by some, and not by others.
 _KINDS: Final = ("command", "method", "type")
+
+_PLAIN: Final = re.compile(r"[A-Za-z0-9 /:@_-]*")
 
 
 def _matcher(name: str, pattern: str) -> Callable[[str], object]:
@@ -191,6 +202,11 @@ def _matcher(name: str, pattern: str) -> Callable[[str], object]:
     compiled = re.compile(pattern, re.DOTALL | (re.IGNORECASE if name in _KINDS else 0))
     if pattern.startswith("^") or re.search(r"(?<!\\)(\\\\)*\$\Z", pattern):
         return compiled.search
-    if name not in _KINDS and re.fullmatch(r"[\w /:@-]*", pattern):  # a plain text
-        return pattern.__eq__
+    if _PLAIN.fullmatch(pattern):
+        if name not in _KINDS:
+            return pattern.__eq__
+        lower = pattern.lower()  # of other letters than ASCII's several are one
+        return lambda value: (
+            value.lower() == lower if value.isascii() else compiled.fullmatch(value)
+        )
     return lambda value: value == pattern or compiled.fullmatch(value)

@@ -25,8 +25,8 @@ from testrium.taps import (
 _SUBSCRIBING: Final = frozenset(
     f"{kind}{word}" for kind in ("", "P", "S") for word in ("SUBSCRIBE", "UNSUBSCRIBE")
 )
-_PUSHED: Final = frozenset((b"message", b"pmessage", b"smessage"))
-_CONFIRMED: Final = frozenset(name.lower().encode() for name in _SUBSCRIBING)
+_PUSHED: Final = frozenset(("message", "pmessage", "smessage"))
+_CONFIRMED: Final = frozenset(name.lower() for name in _SUBSCRIBING)
 
 #: Commands whose first argument is not a key, and the place of the first key in the others.
 _KEY_AT: Final[Mapping[str, int | None]] = {
@@ -54,11 +54,23 @@ _NOTHING: Final = object()
 _OF_STREAMS: Final = ("XREAD", "XREADGROUP")
 _OF_STREAM: Final = ("XRANGE", "XREVRANGE", "XCLAIM")
 
+_PUBLISHING: Final = frozenset(("PUBLISH", "SPUBLISH", *_SUBSCRIBING))
+_OF_HASH: Final = ("HSET", "HMSET", "HSETNX")
+
+#: Commands of which more is to be said than their arguments, the first of which is the key.
+_APART: Final = frozenset((*_KEY_AT, *_OF_STREAMS, *_PUBLISHING, *_OF_HASH))
+#: Commands whose answers come in another way than one for each.
+_ANSWERED_APART: Final = frozenset((*_SUBSCRIBING, "CLIENT", "MONITOR", "PSYNC", "SYNC"))
+
+_TEXTS: Final = {str}
+
 
 class RedisDecoder:
     """One connection to a Redis server."""
 
-    def __init__(self) -> None:
+    def __init__(self, answers: bool = True) -> None:
+        """Without `answers` those are followed, but no messages are made of them."""
+        self._gives_answers = answers
         self._commands = _reader()
         self._replies = _reader()
         self._pending: deque[dict[str, Any]] = deque()
@@ -70,15 +82,9 @@ class RedisDecoder:
     def feed(self, data: bytes, side: str) -> Iterator[WireMessage]:
         if not data:
             return
-        if side == REQUEST:
-            yield from self._requests(data)
-        else:
-            self._replies.feed(data)
-            while (reply := self._replies.gets()) is not _NOTHING:
-                yield from self._answers(reply)
-            _bound(self._replies)
-
-    def _requests(self, data: bytes) -> Iterator[WireMessage]:
+        if side == RESPONSE:
+            yield from self._read_replies(data)
+            return
         if self._is_typed is None:
             if looks_like_tls(data):
                 raise UndecodableError("encrypted (TLS)")
@@ -86,13 +92,29 @@ class RedisDecoder:
         if self._is_typed:
             yield from self._read_typed(data)
             return
-        self._commands.feed(data)
-        while (words := self._commands.gets()) is not _NOTHING:
-            if not isinstance(words, list) or not all(type(word) is bytes for word in words):
+        reader = self._commands
+        reader.feed(data)
+        while (words := reader.gets()) is not _NOTHING:
+            if type(words) is not list or (words and set(map(type, words)) != _TEXTS):
                 raise UndecodableError("not a Redis command")
             if words:
                 yield self._request(words)
-        _bound(self._commands)
+        _bound(reader)
+
+    def _read_replies(self, data: bytes) -> Iterator[WireMessage]:
+        reader, pending = self._replies, self._pending
+        reader.feed(data)
+        while (reply := reader.gets()) is not _NOTHING:
+            if (
+                self._gives_answers
+                or self._subscribed
+                or not pending
+                or type(reply) is hiredis.PushNotification
+            ):
+                yield from self._answers(reply)
+            else:
+                pending.popleft()
+        _bound(reader)
 
     def _read_typed(self, data: bytes) -> Iterator[WireMessage]:
         """Commands as a person types them: lines."""
@@ -106,13 +128,15 @@ class RedisDecoder:
                 raise UndecodableError(f"not a Redis command: {error}") from error
             if not words or not words[0].isalnum():
                 raise UndecodableError("not a Redis command")
-            yield self._request([word.encode() for word in words])
+            yield self._request(words)
 
-    def _request(self, words: Sequence[bytes]) -> WireMessage:
-        command = text_of(words[0]).upper()
-        args = [text_of(word) for word in words[1:]]
+    def _request(self, words: list[str]) -> WireMessage:
+        command = words[0].upper()
+        args = words[1:]
         fields = _named(command, args)
-        if command in _SUBSCRIBING:
+        if command not in _ANSWERED_APART:
+            self._pending.append(fields)
+        elif command in _SUBSCRIBING:
             self._subscribed = True  # it is confirmed by messages of its own
         elif command == "CLIENT" and args[:1] and args[0].upper() == "REPLY":
             raise UndecodableError("CLIENT REPLY was used: answers cannot be told from each other")
@@ -128,7 +152,7 @@ class RedisDecoder:
             kind = reply[0]
             if kind in _PUSHED:
                 *place, payload = map(_plain, reply[1:])
-                fields = {"command": text_of(kind).upper(), "args": [*place, payload]}
+                fields = {"command": kind.upper(), "args": [*place, payload]}
                 yield WireMessage(RESPONSE, fields | {"channel": place[-1], "reply": payload})
                 return
             if kind in _CONFIRMED:
@@ -153,8 +177,13 @@ class RedisDecoder:
 
 
 def _reader() -> hiredis.Reader:
+    """It gives texts; bytes that are none are shown as `text_of` does."""
     return hiredis.Reader(
-        protocolError=UndecodableError, replyError=_Refusal, notEnoughData=_NOTHING
+        protocolError=UndecodableError,
+        replyError=_Refusal,
+        notEnoughData=_NOTHING,
+        encoding="utf-8",
+        errors="backslashreplace",
     )
 
 
@@ -168,9 +197,7 @@ class _Refusal(Exception):  # noqa: N818 - it is an answer
 
 
 def _plain(reply: Any) -> Any:
-    """Texts in the place of bytes."""
-    if isinstance(reply, bytes):
-        return text_of(reply)
+    """Lists, mappings and texts, as rules name what they hold."""
     if isinstance(reply, _Refusal):
         return str(reply)
     if isinstance(reply, list | tuple | set):
@@ -183,6 +210,10 @@ def _plain(reply: Any) -> Any:
 def _named(command: str, args: list[str]) -> dict[str, Any]:
     """The fields of a command, by name where it has such arguments."""
     fields: dict[str, Any] = {"command": command, "args": args}
+    if command not in _APART and command[:1] != "X":
+        if args:
+            fields["key"] = args[0]
+        return fields
     position = _KEY_AT.get(command, 0)
     if command in _OF_STREAMS:
         upper = [arg.upper() for arg in args]
@@ -191,9 +222,9 @@ def _named(command: str, args: list[str]) -> dict[str, Any]:
         fields["key"] = args[position]
         if command[0] == "X":
             fields["stream"] = args[position]
-    if command in ("PUBLISH", "SPUBLISH", *_SUBSCRIBING) and args:
+    if command in _PUBLISHING and args:
         fields["channel"] = args[0]
-    if command in ("HSET", "HMSET", "HSETNX"):
+    if command in _OF_HASH:
         fields["fields"] = _pairs(args[1:])
     elif command == "XADD":
         fields["fields"] = _pairs(args[_entry_at(args) + 1 :])

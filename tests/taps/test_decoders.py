@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from testrium.declared.taps import PROTOCOLS
-from testrium.taps import REQUEST, RESPONSE, UndecodableError, WireMessage
+from testrium.taps import (
+    REQUEST,
+    RESPONSE,
+    MessageRule,
+    UndecodableError,
+    WireMessage,
+    decoder_of,
+)
 from testrium.variables import as_text, value_at
 from tests.taps.conversations import CONVERSATIONS, read, resp
 
@@ -183,3 +190,42 @@ def test_connection_that_no_first_bytes_tell_is_not_waited_for_in_vain(
 
 def test_connection_that_says_nothing_is_no_riddle() -> None:
     assert read("", [(REQUEST, b""), (RESPONSE, b"")]) == []
+
+
+def test_a_decoder_that_gives_no_answers_follows_them_all_the_same() -> None:
+    pieces = CONVERSATIONS["redis"]()
+    whole = read("redis", pieces)
+    decoder = decoder_of("redis", answers=False)()
+    found = [message for side, data in pieces for message in decoder.feed(data, side)]
+    asked, told = ([one for one in each if one.side == REQUEST] for each in (whole, found))
+    assert told == asked
+    assert len(found) - len(told) == 2  # while it is subscribed
+    with pytest.raises(UndecodableError, match="a reply came without a command"):
+        list(decoder.feed(b"+OK\r\n", RESPONSE))
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "value", "fits"),
+    [
+        ("command", "RPUSH", "RPUSH", True),
+        ("command", "rpush", "RPUSH", True),
+        ("command", "RPUSH", "LPUSH", False),
+        ("command", "RPUSH", "RPUSHX", False),
+        ("command", "sort", "\u017fort", True),  # as a pattern that ignores case has it
+        ("command", "[RL]push", "LPUSH", True),
+        ("key", "orders", "orders", True),
+        ("key", "orders", "Orders", False),
+        ("key", "größe", "größe", True),
+        ("key", "orders.*", "orders:1", True),
+        ("key", "^ord", "orders", True),
+        ("args.1", "k", "k", True),
+        ("args.9", "k", "k", False),
+    ],
+)
+def test_a_rule_speaks_for_what_its_patterns_fit(
+    name: str, pattern: str, value: str, fits: bool
+) -> None:
+    given = {} if "." in name else {name: value}
+    message = WireMessage(REQUEST, {"args": ["o", "k"], **given})
+    assert MessageRule({name: pattern}, REQUEST).matches(message) is fits
+    assert not MessageRule({name: pattern}, RESPONSE).matches(message)

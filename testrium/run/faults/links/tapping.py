@@ -27,6 +27,7 @@ from typing import Any, Final, NamedTuple
 
 from testrium.declared.taps import CLIENT
 from testrium.plugins.registry import Plugin, load_plugin
+from testrium.probe.emitter import quoted
 from testrium.probe.event import check_key
 from testrium.probe.waiting import connected_async
 from testrium.record.listening import listen
@@ -50,7 +51,7 @@ from testrium.taps import (
     decoder_of,
 )
 from testrium.tracebacks import where_raised
-from testrium.variables import as_text, filled_value, references, value_at
+from testrium.variables import as_text, filled_value, getter_of, references
 
 #: Gaps of one link that are told one by one.
 _MOST_GAPS: Final = 20
@@ -140,11 +141,17 @@ class _Text:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._names = references(text)
+        self._getters = {name: getter_of(name) for name in references(text)}
+        #: Of one reference alone: it becomes the value itself.
+        self._only = next(
+            (get for name, get in self._getters.items() if text == f"${{{name}}}"), None
+        )
 
     def fill(self, fields: Mapping[str, Any]) -> object:
         """What it becomes; None where a field is null. Raises KeyError: it is missing."""
-        values = {name: value_at(fields, name) for name in self._names}
+        if self._only is not None:
+            return self._only(fields)
+        values = {name: get(fields) for name, get in self._getters.items()}
         if None in values.values():
             return None
         return filled_value(self._text, values.__getitem__)
@@ -179,9 +186,17 @@ class _Tap:
         self.link: str = said["link"]
         self.protocol: str = said["protocol"]
         self._plugged: list[str] = said["plugged"]
-        self._probes = [_Probe.from_message(each) for each in said["probes"]]
+        probes = [_Probe.from_message(each) for each in said["probes"]]
+        self._probes = {
+            side: [
+                (number, probe)
+                for number, probe in enumerate(probes)
+                if probe.rule.side in (None, side)
+            ]
+            for side in (REQUEST, RESPONSE)
+        }
         self._kept_path: str = said["messages"]
-        self.needs_client = bool(self._kept_path) or any(one.unit == CLIENT for one in self._probes)
+        self.needs_client = bool(self._kept_path) or any(one.unit == CLIENT for one in probes)
         self._on_gap = on_gap
         self._gaps = 0
         self._told: set[str] = set()
@@ -190,7 +205,8 @@ class _Tap:
         self._kept = -1
         self._count = 0
         self._lines: list[str] = []
-        self._heads: dict[tuple[int, str], str] = {}
+        self._heads: dict[tuple[int, str], tuple[str, str]] = {}
+        self._pid = os.getpid()
         self._seq = 0
         self.write_to(said["file"])
 
@@ -207,7 +223,8 @@ class _Tap:
             if self._plugged:
                 self._made = load_plugin(Plugin(*self._plugged))
             else:
-                self._made = decoder_of(self.protocol)
+                answers = bool(self._kept_path or self._probes[RESPONSE])
+                self._made = decoder_of(self.protocol, answers)
         return self._made()
 
     def gap(self, reason: str, once: str | None = None) -> None:
@@ -220,25 +237,21 @@ class _Tap:
         if self._gaps <= _MOST_GAPS:
             self._on_gap(reason)
 
-    def take(
-        self, message: WireMessage, t_ns: int, client: str | None, peer: str, protocol: str
-    ) -> None:
+    def take(self, message: WireMessage, t_ns: int, connection: _Connection) -> None:
         """Write what the rules make of a message."""
         if self._kept_path:
-            self._keep(message, t_ns, client, protocol)
-        for number, probe in enumerate(self._probes):
+            self._keep(message, t_ns, connection)
+        for number, probe in self._probes[message.side]:
             if not probe.rule.matches(message):
                 continue
-            unit = probe.unit
-            if unit == CLIENT:
-                if client is None:
-                    self.gap(
-                        f"{self.link}: the client at {peer} belongs to no unit of the group:"
-                        " ${client} is not known",
-                        f"client {peer}",
-                    )
-                    continue
-                unit = client
+            unit = connection.client if probe.unit == CLIENT else probe.unit
+            if unit is None:
+                self.gap(
+                    f"{self.link}: the client at {connection.peer} belongs to no unit of the"
+                    " group: ${client} is not known",
+                    f"client {connection.peer}",
+                )
+                continue
             self._write(number, probe, unit, message, t_ns)
 
     def _write(
@@ -263,14 +276,21 @@ class _Tap:
         for name, text in probe.meta.items():
             with contextlib.suppress(KeyError):  # this message has none
                 meta[name] = text.fill(message.fields)
-        head = self._heads.get((number, unit))
-        if head is None:
-            said = {"unit": unit, "step": probe.step, "type": probe.type, "pid": os.getpid()}
-            head = self._heads[number, unit] = json.dumps(said)[:-1]
+        said = self._heads.get((number, unit)) or self._head(number, probe, unit)
         self._seq += 1
-        more = f', "key": {json.dumps(key)}' if key is not None else ""
-        more += f', "meta": {json.dumps(meta)}' if meta else ""
-        self._lines.append(f'{head}, "t_ns": {t_ns}, "seq": {self._seq}{more}}}\n')
+        more = "" if key is None else f',"key":{quoted(key)}'
+        if meta:
+            more += f',"meta":{json.dumps(meta)}'
+        self._lines.append(
+            f'{said[0]}{more}{said[1]},"t_ns":{t_ns},"pid":{self._pid},"seq":{self._seq}}}\n'
+        )
+
+    def _head(self, number: int, probe: _Probe, unit: str) -> tuple[str, str]:
+        """What stands before and behind a probe's key, as `testrium.probe` writes it."""
+        kind = "" if probe.type == "Default" else f',"type":{quoted(probe.type)}'
+        said = f'{{"step":{quoted(probe.step)}{kind}', f',"unit":{quoted(unit)}'
+        self._heads[number, unit] = said
+        return said
 
     def flush(self) -> None:
         """Write the lines that were made."""
@@ -280,7 +300,7 @@ class _Tap:
             while data:
                 data = data[os.write(self._fd, data) :]
 
-    def _keep(self, message: WireMessage, t_ns: int, client: str | None, protocol: str) -> None:
+    def _keep(self, message: WireMessage, t_ns: int, connection: _Connection) -> None:
         """A message, for `testrium learn`."""
         if self._count >= _MOST_KEPT:
             self.gap(f"{self.link}: only the first {_MOST_KEPT} messages were kept", "kept")
@@ -291,8 +311,8 @@ class _Tap:
         self._count += 1
         said = {
             "t_ns": t_ns,
-            "protocol": protocol,
-            "client": client,
+            "protocol": connection.protocol,
+            "client": connection.client,
             "side": message.side,
             "fields": message.fields,
         }
@@ -322,6 +342,11 @@ class _Connection:
         self._decoder: Decoder | None = None
         self._deaf = False
 
+    @property
+    def protocol(self) -> str:
+        """What it speaks; where its tap does not say so, what its first bytes told."""
+        return self.tap.protocol or getattr(self._decoder, "protocol", "")
+
     def read(self, data: bytes, side: str, t_ns: int) -> None:
         """Read the next bytes of one side; b"" is their end."""
         if self._deaf:
@@ -329,9 +354,9 @@ class _Connection:
         try:
             if self._decoder is None:
                 self._decoder = self.tap.decoder()
+            take = self.tap.take
             for message in self._decoder.feed(data, side):
-                protocol = self.tap.protocol or getattr(self._decoder, "protocol", "")
-                self.tap.take(message, t_ns, self.client, self.peer, protocol)
+                take(message, t_ns, self)
         except UndecodableError as error:
             self.stop(side, str(error))
         except Exception as error:  # noqa: BLE001 - a defect, or a plugin's: traffic continues
