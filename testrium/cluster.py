@@ -84,6 +84,7 @@ class RanThere(NamedTuple):
     #: The host that the group requires and this worker does not reach, and why; or none.
     missing: tuple[str, str] | None = None
     data: bytes = b""
+    took_s: float = 0.0
 
 
 class GroupTask(NamedTuple):
@@ -162,7 +163,7 @@ class Dask:
             n_workers=self._workers,
             threads_per_worker=1,
             memory_limit=0,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # with None Dask warns where another has its port
             asynchronous=True,
         )
         try:
@@ -263,7 +264,8 @@ class Cluster:
         if ran.error:
             raise InfraError(f"{ran.host.name}: {ran.error}")
         lost = self._starts.get(key, [])[:-1]
-        return RanElsewhere(*ran.host, tuple(_note(scenario, worker) for worker in lost))
+        notes = tuple(_note(scenario, worker) for worker in lost)
+        return RanElsewhere(*ran.host, ran.took_s, notes)
 
     async def _ran(self, scenario: Scenario, key: str) -> RanThere:
         """Run a group, and once more if its worker is lost. Raises InfraError."""
@@ -642,12 +644,15 @@ def execute(task: GroupTask, files: bytes, shared: bytes | None, key: str) -> Ra
             run = there.opened()
             told = {"key": key, "worker": worker.address, "host": host.name}
             worker.log_event(_topic(task.run), told)
+            began = time.monotonic()
             recorded = run.record(scenario)
+            took_s = time.monotonic() - began
         error = str(recorded.error or "")
         archive = root.with_suffix(".zip")
         size, data = _pack_run(recorded.folder, archive)
         there.remove(recorded.folder)
-        return RanThere(host, worker.address, "" if data else str(archive), size, error, data=data)
+        path = "" if data else str(archive)
+        return RanThere(host, worker.address, path, size, error, data=data, took_s=took_s)
     except MissingHostError as missing:
         reason = (missing.host, missing.reason)
         return RanThere(host, worker.address, "", 0, missing=reason)

@@ -90,10 +90,14 @@ class Elsewhere(Protocol):
 
 
 class RanElsewhere(NamedTuple):
-    """The machine on which a group has run, its class for comparisons, and what to note."""
+    """The machine on which a group has run, its class for comparisons, and what to note.
+
+    `took_s` is how long it ran there.
+    """
 
     host: str
     machine: str
+    took_s: float
     notes: tuple[Finding, ...] = ()
 
 
@@ -563,7 +567,8 @@ class Session:
             except InfraError as error:
                 result = _unfit(scenario, error)
             run_dir = self.folder / scenario.folder_name
-            result = result._replace(duration_s=time.monotonic() - started, run_dir=run_dir)
+            took_s = result.duration_s if result.host else time.monotonic() - started
+            result = result._replace(duration_s=took_s, run_dir=run_dir)
         from testrium.judging.group import quarantined
 
         return quarantined(result, self._project.quarantine)
@@ -641,10 +646,12 @@ class Session:
             started = True
             self._request.observer.group_placed(scenario, host)
 
-        host, machine, notes = await cluster.run(scenario, folder, begun)
+        ran = await cluster.run(scenario, folder, begun)
         result = await self._judge.judge(scenario, folder / DATABASE, self.folder)
-        judgement = result.judgement._replace(notes=(*notes, *result.judgement.notes))
-        return result._replace(judgement=judgement, host=host, machine=machine)
+        judgement = result.judgement._replace(notes=(*ran.notes, *result.judgement.notes))
+        return result._replace(
+            judgement=judgement, host=ran.host, machine=ran.machine, duration_s=ran.took_s
+        )
 
     async def _hold_failure(self, scenario: Scenario, group: GroupRun) -> None:
         """Let the user look at a group that has failed, while its units are alive."""
