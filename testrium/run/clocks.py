@@ -11,6 +11,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
+import stat
+import struct
 import subprocess
 import sys
 import tempfile
@@ -27,6 +30,7 @@ from testrium.probe import environment as names
 from testrium.probe.faults import written
 from testrium.record.recorder import injected
 from testrium.system import processes
+from testrium.system.files import read_regular
 
 if TYPE_CHECKING:
     from testrium.record.recorder import Recorder
@@ -37,6 +41,12 @@ LIBRARY = "TESTRIUM_FAKETIME"
 
 _NAME = "libfaketimeMT.so.1"
 _FOLDERS = ("/usr/lib", "/usr/lib64", "/usr/local/lib")
+
+#: Of an ELF file: what is read, where all program headers are; the least that is one; the kind of
+#: the header that names the loader (elf(5)).
+_HEAD = 8192
+_ELF_HEADER = 64
+_INTERPRETER = 3
 
 
 def clock_faults(scenario: Scenario) -> tuple[Fault, ...]:
@@ -71,6 +81,34 @@ def python_can_sleep(library: str) -> bool:
         except (OSError, subprocess.TimeoutExpired):
             return False
         return tried.returncode == 0
+
+
+def preloads_nothing(program: Path, *, scripts: int = 4) -> bool:
+    """Whether the loader puts no library into a program: a static ELF file, as Go makes, or setuid.
+
+    Of a script its interpreter is asked, which may be a script too, as often as the kernel follows.
+    What cannot be read may load libraries.
+    """
+    try:
+        with read_regular(program) as file:
+            head = file.read(_HEAD)
+            is_setuid = bool(os.fstat(file.fileno()).st_mode & (stat.S_ISUID | stat.S_ISGID))
+    except OSError:
+        return False
+    if head.startswith(b"#!"):
+        words = head[2:].partition(b"\n")[0].split()
+        if not words or not scripts:
+            return False
+        return preloads_nothing(Path(os.fsdecode(words[0])), scripts=scripts - 1)
+    if head[:4] != b"\x7fELF" or len(head) < _ELF_HEADER:
+        return False
+    order = "<" if head[5] == 1 else ">"
+    place, size = ("Q", 54) if head[4] == 2 else ("I", 42)
+    (table,) = struct.unpack_from(order + place, head, 32 if place == "Q" else 28)
+    width, count = struct.unpack_from(f"{order}HH", head, size)
+    starts = (table + number * width for number in range(count))
+    kinds = [struct.unpack_from(f"{order}I", head, at)[0] for at in starts if at + 4 <= len(head)]
+    return is_setuid or (len(kinds) == count and _INTERPRETER not in kinds)
 
 
 def library_for(unit: Unit) -> str | None:
@@ -116,6 +154,7 @@ class Clocks:
     def __init__(self, scenario: Scenario, recorder: Recorder, folder: RunFolder) -> None:
         self._faults = clock_faults(scenario)
         self._units = {unit.name: unit for unit in scenario.units}
+        self._place = scenario.group.folder
         self._recorder = recorder
         self._folder = folder
         self._acting: dict[str, Fault] = {}
@@ -154,8 +193,18 @@ class Clocks:
         self._acting[fault.name] = fault
         self._write(fault.unit)
         unit = self._units[fault.unit]
-        if unit.is_python or library_for(unit) is not None:
+        if unit.is_python or (library_for(unit) is not None and not self._is_closed(unit)):
             self._tell(fault, "begin")
+
+    def _is_closed(self, unit: Unit) -> bool:
+        """Whether no library gets into the unit's program, as far as its file tells."""
+        program = unit.command[0] if unit.command else "${"
+        if "${" in program:
+            return False
+        if "/" not in program:
+            found = shutil.which(program)
+            return found is not None and preloads_nothing(Path(found))
+        return preloads_nothing(self._place / (unit.cwd or "") / program)
 
     def _write(self, unit: str) -> None:
         shift_ns = sum(f.value_ns or 0 for f in self._acting.values() if f.unit == unit)

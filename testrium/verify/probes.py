@@ -313,7 +313,8 @@ def _why(fault: Fault, scenario: Scenario, evidence: Evidence, index: EventIndex
     if fault.do == "clock":
         unit = next((unit for unit in scenario.units if unit.name == fault.unit), None)
         if unit is not None and not unit.is_python:
-            return [f"{fault.unit} is not Python: its clock needs faketime's library (libfaketime)"]
+            needs = "faketime's library (libfaketime), and a program that is not linked statically"
+            return [f"{fault.unit} is not Python: its clock needs {needs}"]
         if any(event.step == fault.name for event in evidence.faults):  # by its probes alone
             hint = f"the clock of {fault.unit} did not move: it needs faketime's library"
             return [f"{hint} (libfaketime), for Python a newer one than 0.9.10"]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from testrium.record.reader import load_evidence
-from testrium.run.clocks import LIBRARY, faketime_library
+from testrium.run.clocks import LIBRARY, faketime_library, preloads_nothing
 
 if TYPE_CHECKING:
     from tests.end_to_end.conftest import Outcome, Workplace
@@ -101,6 +102,27 @@ def test_another_program_needs_the_library(workplace: Workplace) -> None:
     outcome = workplace.run()
     assert outcome.codes == ["vacuous clock of host"]
     assert "libfaketime" in outcome.group["findings"][0]["hints"][0]
+
+
+def test_a_static_program_gets_no_library(tmp_path: Path) -> None:
+    """Of two headers, the second names the loader, or another piece of memory."""
+    program, script = tmp_path / "program", tmp_path / "script"
+    script.write_text(f"#!{program} -x\n")
+    for kind, closed in ((3, False), (1, True)):
+        head = bytearray(64 + 2 * 56)
+        head[:6] = b"\x7fELF\x02\x01"
+        struct.pack_into("<Q", head, 32, 64)
+        struct.pack_into("<HH", head, 54, 56, 2)
+        struct.pack_into("<I", head, 64, 6)
+        struct.pack_into("<I", head, 64 + 56, kind)
+        program.write_bytes(head)
+        program.chmod(0o755)
+        assert preloads_nothing(program) is closed
+        assert preloads_nothing(script) is closed
+    for text in ("echo\n", f"#!{program}\n", "#!\n"):
+        program.write_text(text)
+        assert not preloads_nothing(program)
+    assert not preloads_nothing(tmp_path / "missing")
 
 
 def test_a_python_unit_gets_an_interpreter_that_the_library_is_in(workplace: Workplace) -> None:
