@@ -9,6 +9,8 @@ is a dictionary. So every process can use the types, and only the one that loads
 
 from __future__ import annotations
 
+import re
+import tomllib
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, fields
@@ -371,6 +373,26 @@ def default_of(field: Field[Any]) -> Any:
 def nothing() -> Mapping[Any, Any]:
     """The default of a field that is a mapping; dataclasses take no value that has no hash."""
     return EMPTY
+
+
+#: Parts of a dotted key in a TOML file.
+DEPTH_LIMIT: Final = 100
+_STRING = re.compile(r'"""(?s:.*?)"""|"(?:[^"\\\n]|\\.)*"' + r"|'''(?s:.*?)'''|'[^'\n]*'")
+
+
+def toml_tables(text: str) -> dict[str, Any]:
+    """The tables of a TOML text, in a time that grows with its length.
+
+    Raises:
+        ValueError: it is not TOML.
+        RecursionError: it is nested too deeply.
+    """
+    if text.count(".") > DEPTH_LIMIT:
+        # For a dotted key tomllib takes a time that grows with the square of its parts.
+        pieces = re.split(r"[,={}\[\]#\n]", _STRING.sub("", text))
+        if any(piece.count(".") > DEPTH_LIMIT for piece in pieces):
+            raise RecursionError("a key has too many parts")
+    return tomllib.loads(text)
 
 
 def as_written(value: Any, kind: Any = None, *, decided: bool = True) -> Any:

@@ -134,7 +134,10 @@ def call_isolated(
             raise LostError(f"took longer than {limit_s:g} s")
         answer: _Answer = ours.recv()
     except EOFError:
-        code = told.recv()[0] if told.poll(_END_LIMIT_S) else -signal.SIGKILL
+        code = -signal.SIGKILL
+        with suppress(EOFError):  # the keeper is gone too
+            if told.poll(_END_LIMIT_S):
+                code = told.recv()[0]
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         raise LostError(f"its process ended with {how}") from None
     else:
@@ -145,8 +148,19 @@ def call_isolated(
         held.close()
         for end in (ours, told):
             end.close()
-        process.join()
+        _end_keeper(process)
     return answer
+
+
+def _end_keeper(process: Any) -> None:
+    """Wait for the end of a keeper, which what it keeps may have stopped."""
+    if sys.platform != "win32":
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGCONT)
+    process.join(_END_LIMIT_S)
+    if process.is_alive():
+        process.kill()
+        process.join()
 
 
 #: So long the keeper may take to tell how a process has ended (seconds).

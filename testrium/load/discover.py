@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from testrium.declared.keys import toml_tables
 from testrium.errors import UsageError
 from testrium.load.document import Complaints, shown_path
 from testrium.load.project import FILE_NAME, Project
@@ -411,7 +411,7 @@ def _nearest_folder(path: Path, missing: Path, everything: Sequence[Found]) -> s
 def _subgroups_said(file: Path) -> bool | None:
     """What a config.toml or a file of defaults says of `subgroups`, if anything."""
     try:
-        configs = tomllib.loads(file.read_text(encoding="utf-8-sig"))["Configs"]
+        configs = toml_tables(file.read_text(encoding="utf-8-sig"))["Configs"]
         return bool(configs["subgroups"] is True)
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
@@ -420,7 +420,7 @@ def _subgroups_said(file: Path) -> bool | None:
 def _has_configs(folder: Path) -> bool:
     """Whether it holds the config.toml of a group, and not that of some other program."""
     try:
-        return "Configs" in tomllib.loads((folder / CONFIG_FILE).read_text(encoding="utf-8-sig"))
+        return "Configs" in toml_tables((folder / CONFIG_FILE).read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError):
         return False
 

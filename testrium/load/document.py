@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from testrium.declared.keys import toml_tables
 from testrium.errors import ConfigError, Problem
 from testrium.phrases import with_value
 
@@ -32,10 +33,7 @@ _PLACE_IN_MESSAGE = re.compile(r"\(at (?:line (\d+), column \d+|end of document)
 
 #: Bytes of a file. No group comes near; what does is a mistake, and would be read for minutes.
 SIZE_LIMIT = 1_000_000
-#: Parts of a dotted key.
-DEPTH_LIMIT = 100
 
-_STRING = re.compile(r'"""(?s:.*?)"""|"(?:[^"\\\n]|\\.)*"' + r"|'''(?s:.*?)'''|'[^'\n]*'")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -211,7 +209,7 @@ def read_document(path: Path, name: str, complaints: Complaints) -> Document | N
             complaints.problem(name, None, "", f"is too large: {size} bytes of {SIZE_LIMIT}")
             return None
         text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
-        return Document(name, text, _parsed(text))
+        return Document(name, text, toml_tables(text))
     except OSError as error:
         complaints.problem(name, None, "", f"cannot be read: {error.strerror}")
     except UnicodeDecodeError as error:
@@ -255,16 +253,6 @@ _TOML_REASONS = {
     "Unterminated string": "a text is not closed: is a quote missing?",
     "Unescaped '\\' in a string": "'\\' in \"…\" begins an escape: write '\\\\', or '…' as quotes",
 }
-
-
-def _parsed(text: str) -> dict[str, Any]:
-    """The tables of a TOML text. Raises ValueError, RecursionError."""
-    if text.count(".") > DEPTH_LIMIT:
-        # For a dotted key tomllib takes a time that grows with the square of its parts.
-        pieces = re.split(r"[,={}\[\]#\n]", _STRING.sub("", text))
-        if any(piece.count(".") > DEPTH_LIMIT for piece in pieces):
-            raise RecursionError("a key has too many parts")
-    return tomllib.loads(text)
 
 
 def shown_path(path: Path, cwd: Path) -> str:

@@ -6,14 +6,13 @@ Keys and values are spelled as the user's files spell them, with what was decide
 from __future__ import annotations
 
 import os
-import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from testrium.declared.circuits import Circuit
 from testrium.declared.groups import Group, Scenario
-from testrium.declared.keys import STORED, as_written
+from testrium.declared.keys import STORED, as_written, toml_tables
 from testrium.errors import InfraError
 from testrium.system.files import regular_text
 from testrium.variables import env_names
@@ -45,7 +44,7 @@ def read_scenario(path: Path) -> Scenario:
         InfraError: it cannot be read, or is not such a file.
     """
     try:
-        data = tomllib.loads(regular_text(path, errors="surrogateescape"))
+        data = toml_tables(regular_text(path, errors="surrogateescape"))
         scenario, group = data["scenario"], data["group"]
         return Scenario(
             id=scenario["id"],
@@ -59,7 +58,7 @@ def read_scenario(path: Path) -> Scenario:
             values=scenario.get("values", {}),
             env_names=tuple(scenario.get("env_names", ())),
         )
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise InfraError(f"cannot read {path}: {error}") from error
 
 
@@ -71,12 +70,12 @@ def restored_scenario(path: Path) -> Scenario:
     from pydantic import TypeAdapter  # a run that is being recorded does not read scenarios
 
     try:
-        data = tomllib.loads(regular_text(path))
+        data = toml_tables(regular_text(path))
         units = [{"name": name, **unit} for name, unit in data["units"].items()]
         group = {**data["group"], "units": [], "notices": []}
         whole: dict[str, Any] = {**data["scenario"], "group": group, "units": units}
         scenario: Scenario = TypeAdapter(Scenario).validate_python(whole, context={STORED: True})
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise InfraError(f"cannot read the rules in {path}: {error}") from error
     group_units = replace(scenario.group, units=scenario.units)
     names = tuple(sorted(env_names(data)))  # older files have no such list

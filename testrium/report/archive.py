@@ -69,6 +69,8 @@ def unpacked(file: Path) -> Iterator[Path]:
 
     Raises UsageError where it is not an archive of a run, or one that is not to be trusted.
     """
+    if file.exists() and not file.is_file():
+        raise UsageError(f"{file} is not an archive of a run: it is not a regular file")
     # The place itself is 0700, whatever is in it.
     with tempfile.TemporaryDirectory(prefix="testrium-archive-") as place:
         try:

@@ -14,12 +14,19 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from testrium.checks.patterns import TookTooLongError, at_most
 from testrium.declared.groups import Scenario
 from testrium.evidence import End, Event, Finding, TestResult
 from testrium.results import GroupResult, RunDetail, RunResult
 from testrium.variables import EnvValues, map_texts
 
 MASKED = "***"
+
+#: In the place of a text, and of all after it, in which a pattern was searched for too long.
+HIDDEN = "*** (a pattern of [verify] mask takes too long: does it backtrack?)"
+
+#: Of CPU time, for one text.
+_LIMIT_S = 1.0
 
 
 class Mask:
@@ -31,6 +38,7 @@ class Mask:
     def __init__(self, patterns: tuple[str, ...], values: EnvValues | None = None) -> None:
         self._patterns = tuple(map(re.compile, patterns))
         self._values = values or None
+        self._takes_too_long = False
 
     def __bool__(self) -> bool:
         return bool(self._patterns or self._values)
@@ -39,8 +47,17 @@ class Mask:
         """The text with `***` in the place of each match, and names in that of values."""
         if self._values is not None:
             text = self._values.hidden(text)
-        for pattern in self._patterns:
-            text = pattern.sub(lambda found: MASKED if found[0] else "", text)
+        if not self._patterns:
+            return text
+        if self._takes_too_long:
+            return HIDDEN
+        try:
+            with at_most(_LIMIT_S):
+                for pattern in self._patterns:
+                    text = pattern.sub(lambda found: MASKED if found[0] else "", text)
+        except TookTooLongError:
+            self._takes_too_long = True
+            return HIDDEN
         return text
 
     def event(self, event: Event) -> Event:

@@ -40,6 +40,21 @@ def test_one_that_never_returns() -> None:
     assert time.monotonic() - began < 300
 
 
+def signal_keeper(number: int) -> None:
+    os.kill(os.getppid(), number)
+    time.sleep(600)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the parent is a keeper only there")
+@pytest.mark.parametrize(
+    ("number", "limit_s", "reason"),
+    [(signal.SIGKILL, 60, "ended with SIGKILL"), (signal.SIGSTOP, 0.2, "took longer")],
+)
+def test_one_that_attacks_its_keeper(number: int, limit_s: float, reason: str) -> None:
+    with pytest.raises(LostError, match=reason):
+        call_isolated(partial(signal_keeper, number), limit_s)
+
+
 def leave(path: str) -> int:
     """Start a process that outlives this one, in a session of its own."""
     left = subprocess.Popen(["sleep", "1000"], start_new_session=True)

@@ -123,6 +123,12 @@ def test_another_file_is_refused(tmp_path: Path, data: bytes) -> None:
         unpacked(file).__enter__()
 
 
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.zip")
+    with pytest.raises(UsageError, match="is not a regular file"):
+        unpacked(tmp_path / "pipe.zip").__enter__()
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"gone\.zip cannot be read: No such file"):
         unpacked(tmp_path / "gone.zip").__enter__()

@@ -37,7 +37,11 @@ def test_circuits_come_back(tmp_path: Path) -> None:
     assert read_circuits(tmp_path / "scenario.toml") == CIRCUITS
 
 
-@pytest.mark.parametrize("text", ["", "[group]\ncircuits = [{}]", "no toml"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "[group]\ncircuits = [{}]", "no toml", f"a = {'[' * 100_000}", f"a{'.a' * 50_000} = 1"],
+    ids=["empty", "no group", "no TOML", "nested", "dotted"],
+)
 def test_an_invalid_scenario_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "scenario.toml").write_text(text)
     with pytest.raises(InfraError, match=r"cannot read .*scenario\.toml"):

@@ -8,6 +8,7 @@ import pytest
 
 from testrium.declared.circuits import Rules
 from testrium.evidence import TestResult
+from testrium.report import masking
 from testrium.report.masking import Mask, mask_of, masked, without_values
 from testrium.results import GroupResult, Measure
 from testrium.words import EMPTY
@@ -23,6 +24,14 @@ def test_what_matches_becomes_stars() -> None:
     assert mask.text("card 1234-5678, key=abc; 12-34") == "card ***, ***; 12-34"
     assert Mask(("x*",)).text("abxx") == "ab***", "a match of nothing hides nothing"
     assert not Mask(())
+
+
+def test_a_pattern_that_takes_too_long_hides_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(masking, "_LIMIT_S", 0.05)
+    mask = Mask(("(a+)+$",))
+    assert mask.text("aa") == "***"
+    assert mask.text("a" * 60 + "!") == masking.HIDDEN
+    assert mask.text("at once, too") == masking.HIDDEN
 
 
 def test_without_a_pattern_a_result_stays_as_it_is(lost: GroupResult) -> None:

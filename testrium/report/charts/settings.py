@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 import tomli_w
 
+from testrium.declared.keys import toml_tables
 from testrium.report.masking import mask_of
 from testrium.results import GroupResult
 from testrium.system.files import regular_text
@@ -54,7 +54,7 @@ _INTERNAL = frozenset(
 def effective_config(stored: str, hide: Callable[[str], str] = str) -> tuple[str, ...]:
     """The scenario as it was run, laid out as the files of a group are, as lines of TOML."""
     try:
-        data = tomllib.loads(stored)
+        data = toml_tables(stored)
         group, units = data["group"], data["units"]
         tables = {
             key: value
@@ -74,7 +74,7 @@ def effective_config(stored: str, hide: Callable[[str], str] = str) -> tuple[str
                 for name, unit in units.items()
             ),
         ]
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return tuple(map(hide, stored.splitlines()))  # of another version
     return tuple(map(hide, "\n".join(texts).splitlines()))
 
