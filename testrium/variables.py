@@ -271,16 +271,21 @@ def _standing(value: str) -> str:
     return escaped if len(value) >= _SURE_CHARACTERS else rf"(?<!\w){escaped}(?!\w)"
 
 
-def map_texts(value: object, change: Callable[[str], str]) -> object:
-    """The same value with every text in it changed, in tuples, lists and values of mappings too."""
+def map_texts(
+    value: object, change: Callable[[str], str], rename: Callable[[str], str] = str
+) -> object:
+    """The same value with every text in it changed, in tuples, lists and values of mappings too.
+
+    `rename` gives the names in mappings.
+    """
     if type(value) is str:  # and no enumeration
         return change(value)
     if isinstance(value, tuple):
-        inner = [map_texts(each, change) for each in value]
+        inner = [map_texts(each, change, rename) for each in value]
         make = getattr(type(value), "_make", tuple)
         return make(inner)
     if isinstance(value, list):
-        return [map_texts(each, change) for each in value]
+        return [map_texts(each, change, rename) for each in value]
     if isinstance(value, Mapping):
-        return {name: map_texts(each, change) for name, each in value.items()}
+        return {rename(name): map_texts(each, change, rename) for name, each in value.items()}
     return value

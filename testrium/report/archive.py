@@ -228,7 +228,7 @@ def _masked_text(text: str, mask: Mask) -> str:
 def _masked_line(line: str, mask: Mask) -> str:
     if line.startswith(("{", "[")):
         try:
-            return json.dumps(map_texts(json.loads(line), mask.text))
+            return json.dumps(map_texts(json.loads(line), mask.text, mask.name))
         except (ValueError, RecursionError):
             pass
     return mask.text(line)
@@ -247,6 +247,7 @@ def _masked_database(path: Path, mask: Mask) -> bytes:
                 target.create_function(
                     "masked", 1, lambda text: _masked_line(text, mask), deterministic=True
                 )
+                target.create_function("renamed", 1, mask.name, deterministic=True)
                 _mask_tables(target)
         except sqlite3.Error as error:
             raise OSError(f"{path.name} cannot be masked: {error}") from error
@@ -260,10 +261,10 @@ def _mask_tables(database: sqlite3.Connection) -> None:
             continue
         columns = [row[1] for row in database.execute(f'PRAGMA table_info("{table}")')]
         for column in columns:
-            if column not in _NAMES:
-                database.execute(
-                    f'UPDATE "{table}" SET "{column}" = masked("{column}")'  # noqa: S608
-                    f" WHERE typeof(\"{column}\") = 'text'"
-                )
+            change = "renamed" if column in _NAMES else "masked"
+            database.execute(
+                f'UPDATE "{table}" SET "{column}" = {change}("{column}")'  # noqa: S608
+                f" WHERE typeof(\"{column}\") = 'text'"
+            )
     database.commit()
     database.execute("VACUUM")  # what was masked is in no free page

@@ -60,9 +60,14 @@ class Mask:
             return HIDDEN
         return text
 
+    def name(self, name: str) -> str:
+        """A name, by which something is judged: only values of variables are hidden in it."""
+        return name if self._values is None else self._values.hidden(name)
+
     def event(self, event: Event) -> Event:
         """The event with its key, its causes and its metadata hidden."""
         return event._replace(
+            step=self.name(event.step),
             key=None if event.key is None else self.text(event.key),
             cause=tuple(map(self.text, event.cause)),
             meta=self._fields(event.meta),
@@ -120,7 +125,10 @@ class Mask:
 
     def _fields(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
         return MappingProxyType(
-            {name: map_texts(value, self.text) for name, value in fields.items()}
+            {
+                self.name(name): map_texts(value, self.text, self.name)
+                for name, value in fields.items()
+            }
         )
 
     def _test(self, test: TestResult) -> TestResult:
@@ -133,6 +141,7 @@ class Mask:
 
     def _finding(self, finding: Finding) -> Finding:
         return finding._replace(
+            where=self.name(finding.where),
             message=self.text(finding.message),
             key=None if finding.key is None else self.text(finding.key),
             keys=tuple(map(self.text, finding.keys)),

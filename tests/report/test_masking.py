@@ -54,6 +54,10 @@ def test_the_value_of_a_variable_becomes_its_name(
         (shown,) = hidden.judgement.findings
         assert (shown.message, shown.keys) == ("sent ${env.TOKEN}", ("${env.TOKEN}",))
     assert without_values(declaring(lost, ".+")).judgement == lost.judgement
+    event = next(iter(lost.witnesses.values()))
+    named = event._replace(step=f"s-{key}-4711", meta={f"{key}-4711": 1})
+    hidden_event = mask_of(result.scenario).event(named)
+    assert (hidden_event.step, dict(hidden_event.meta)) == ("s-${env.TOKEN}", {"${env.TOKEN}": 1})
 
 
 def test_all_texts_of_a_result_are_masked(lost: GroupResult, crashed: GroupResult) -> None:
