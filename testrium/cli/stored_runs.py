@@ -93,9 +93,9 @@ def run_folder(run: str, cwd: Path) -> Iterator[Path]:
 def show_command(run: str, group: str, plain: bool, key: str | None, timeline: bool) -> int:
     """Print what was found in RUN: the beginning of its id, or an archive; default: the last run.
 
-    With GROUP, print everything about that group: its circuits, units and tests too. `show GROUP`
-    looks in the last run that has this group. Where every group has passed, their tables are
-    printed anyway.
+    With GROUP, print everything about that group, for each of its modes and combinations: its
+    circuits, units and tests too. `show GROUP` looks in the last run that has this group. Where
+    every group has passed, their tables are printed anyway.
     """
     if key is not None and timeline:
         raise UsageError("--key shows one key, --timeline all of them: choose one")
@@ -215,7 +215,7 @@ def _results_of(result: RunResult, group: str) -> tuple[GroupResult, ...]:
     names = sorted({one.scenario.id for one in found or result.groups})
     if not found:
         raise UsageError(f"run {result.run} has no group {group!r}{one_of(group, names)}")
-    if len(names) > 1:
+    if len({one.scenario.group.folder for one in found}) > 1:
         raise UsageError(
             f"run {result.run} has {len(names)} groups below {group!r}: give one of them:"
             f" {', '.join(names)}"
@@ -231,7 +231,9 @@ def _named_or_below(result: RunResult, group: str) -> tuple[GroupResult, ...]:
     return tuple(
         one
         for one in result.groups
-        if group in (one.scenario.id, label(one.scenario)) or one.scenario.group.folder == folder
+        if group in (one.scenario.id, label(one.scenario))
+        or (one.scenario.params and one.scenario.id.startswith(f"{group}["))
+        or one.scenario.group.folder == folder
     ) or tuple(
         one
         for one in result.groups

@@ -21,10 +21,12 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def store(state: Path, run: str, *ids: str) -> None:
-    groups = tuple(
-        GroupResult(Scenario(id_, Group(id_, state / id_, ()), ()), Verdict.PASS, duration_s=0.5)
-        for id_ in ids
-    )
+    def scenario(id_: str) -> Scenario:
+        name, combination, _ = id_.partition("[")
+        params = {"size": id_[-2]} if combination else {}
+        return Scenario(id_, Group(name, state / name, ()), (), params=params)
+
+    groups = tuple(GroupResult(scenario(id_), Verdict.PASS, duration_s=0.5) for id_ in ids)
     result = RunResult(run, Verdict.PASS, ExitCode.SUCCESS, 1.0, groups)
     write_report(result, state / "runs" / run / RUN_FILE)
 
@@ -89,6 +91,16 @@ def test_a_folder_of_one_group_stands_for_the_group(state: Path) -> None:
     assert str(caught.value) == (
         "run 20261121-1 has 2 groups below 'shop': give one of them: shop/cart, shop/search/index"
     )
+
+
+def test_all_combinations_of_a_group_are_shown_by_its_name(state: Path) -> None:
+    store(state, "20261121-1", "shop/cart[size=1]", "shop/cart[size=2]", "shopping")
+
+    both = [f"PASS shop/cart[size={size}]  0.50 s" for size in (1, 2)]
+    for name in ("shop/cart", str(state / "shop/cart"), "shop"):
+        lines = show(name).output.splitlines()
+        assert [line for line in lines if line.startswith("PASS")] == both
+    assert show("shop/cart[size=2]").output.splitlines()[0] == both[1]
 
 
 def test_the_last_run_has_a_name(state: Path) -> None:
