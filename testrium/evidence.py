@@ -2,19 +2,19 @@
 
 Frozen and standard library only. Durations carry their unit in the name (`_s`, `_ns`, `_ms`); `_ns`
 times are CLOCK_MONOTONIC. `None` means "undefined" or "no limit", never zero.
-
-Annotations are objects here (no `from __future__ import annotations`): a named tuple compiles each
-of its fields that is one, which was 3 ms of every start.
 """
+
+from __future__ import annotations
 
 import signal
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from testrium.declared.checks import Better
 from testrium.declared.units import Unit, is_accepted
 from testrium.host_clocks import middle_here
+from testrium.tuples import NamedTuple
 from testrium.words import (
     EMPTY,
     Code,
@@ -372,7 +372,7 @@ class Evidence(NamedTuple):
     #: The host where that happened; "": it concerns the whole group.
     infra_at: str = ""
     #: The clocks of other hosts, with what was read of them.
-    clocks: "tuple[KnownClock, ...]" = ()  # light to import without that module
+    clocks: tuple[KnownClock, ...] = ()  # light to import without that module
     interrupted: bool = False
     #: How long the machine was suspended meanwhile: CLOCK_MONOTONIC stands still then.
     suspended_ns: int = 0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+
+from testrium.tuples import NamedTuple
 
 
 class ClockReading(NamedTuple):

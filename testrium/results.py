@@ -1,8 +1,10 @@
 """What it means: verdicts, results, and the paths of keys through their circuits."""
 
+from __future__ import annotations
+
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from testrium.declared.checks import Better, Metric, Source
 from testrium.declared.circuits import Circuit
@@ -18,6 +20,7 @@ from testrium.evidence import (
     TestResult,
     UnitState,
 )
+from testrium.tuples import NamedTuple
 from testrium.words import BAD_VERDICTS, EMPTY, Code, Place, Verdict
 
 #: What a run ends with that came to a verdict.

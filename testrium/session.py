@@ -15,7 +15,7 @@ import sys
 import time
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from testrium.declared.groups import Group, Scenario
 from testrium.errors import (
@@ -30,6 +30,7 @@ from testrium.phrases import plural
 from testrium.record.runs import new_run_id
 from testrium.results import EXIT_CODES, GroupResult, Observer, RunOrigin, RunResult, run_verdict
 from testrium.retention import Keep, keep_group, record_run
+from testrium.tuples import NamedTuple
 from testrium.words import BAD_VERDICTS, EMPTY, Code, Verdict
 
 if TYPE_CHECKING:

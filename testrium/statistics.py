@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import ceil, erfc, sqrt
-from typing import NamedTuple
+
+from testrium.tuples import NamedTuple
 
 
 class Summary(NamedTuple):

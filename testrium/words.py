@@ -6,7 +6,9 @@ import copyreg
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
+
+from testrium.tuples import NamedTuple
 
 
 def read_only(mapping: dict[Any, Any]) -> MappingProxyType[Any, Any]:

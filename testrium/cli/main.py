@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +13,7 @@ from testrium import __version__
 from testrium.cli import restore_interrupts
 from testrium.errors import ConfigError, ExitCode, TestriumError
 from testrium.phrases import plural
+from testrium.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem

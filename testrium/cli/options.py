@@ -8,13 +8,14 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
 from testrium.cli.completion import GROUP, PATH, TAG
 from testrium.errors import UsageError
 from testrium.report.writer import ReportChoice, Writer, check_targets
+from testrium.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from testrium.evidence import Finding

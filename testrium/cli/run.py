@@ -10,7 +10,7 @@ import sys
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 from click.core import ParameterSource
@@ -28,6 +28,7 @@ from testrium.cli.options import (
     tell_written,
 )
 from testrium.errors import ConfigError, TestriumError, UsageError
+from testrium.tuples import NamedTuple
 
 if TYPE_CHECKING:
     import asyncio

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal
 
 from testrium.declared.keys import Key, Prepared, Written, table
 from testrium.declared.quantities import (
@@ -16,6 +16,7 @@ from testrium.declared.quantities import (
     Label,
     Unique,
 )
+from testrium.tuples import NamedTuple
 from testrium.words import Place
 
 ANY: Final = "*"

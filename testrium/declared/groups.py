@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from testrium.declared.checks import Check, Metric
 from testrium.declared.circuits import Circuit, Rules
@@ -40,6 +40,7 @@ from testrium.declared.taps import Tap
 from testrium.declared.telemetry import Telemetry
 from testrium.declared.units import KINDS, Unit
 from testrium.errors import Problem
+from testrium.tuples import NamedTuple
 from testrium.words import EMPTY
 
 Mode = Literal["DEBUG", "INFO", "WARNING", "EXCEPT"]

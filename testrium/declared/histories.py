@@ -1,11 +1,12 @@
 """Operations whose answers must fit one order of them: the tables `[[histories]]`."""
 
 import re
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final
 
 from testrium.declared.circuits import ANY, parse_place
 from testrium.declared.keys import Key, Written, table
 from testrium.declared.quantities import Label
+from testrium.tuples import NamedTuple
 
 #: The models that Testrium has, each with its operations and their other names.
 MODELS: Final = {

@@ -22,7 +22,6 @@ from typing import (
     Any,
     Final,
     Literal,
-    NamedTuple,
     TypeVar,
     Union,
     dataclass_transform,
@@ -30,6 +29,7 @@ from typing import (
     get_origin,
 )
 
+from testrium.tuples import NamedTuple
 from testrium.words import EMPTY
 
 T = TypeVar("T")

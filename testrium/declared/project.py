@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import field
 from datetime import date, datetime
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal
 
 from testrium.declared.groups import UnitHost
 from testrium.declared.keys import Key, Prepared, Written, nothing, table
@@ -19,6 +19,7 @@ from testrium.declared.quantities import (
     Variables,
 )
 from testrium.phrases import did_you_mean
+from testrium.tuples import NamedTuple
 from testrium.words import Code
 
 #: Tables of defaults, which may stand in a `testrium.toml` of any folder.

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal
 
 from testrium.declared.circuits import parse_place
 from testrium.declared.keys import DECIDED, Key, Written, nothing, table
 from testrium.declared.quantities import FilledText, Name, Named, Text
 from testrium.declared.units import EVENT_TYPE
+from testrium.tuples import NamedTuple
 from testrium.words import EMPTY, EventType, Place
 
 #: In `at`: the unit whose process has the client's end of the connection.

@@ -20,11 +20,11 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from testrium.errors import InfraError
 from testrium.history.database import FILE, connect
 from testrium.record.runs import make_state_folder
+from testrium.tuples import NamedTuple
 
 #: The score to which durations are normalised: about one core of a small server of 2023.
 BASELINE = 100.0

@@ -10,9 +10,10 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from testrium.results import GroupResult, Measure
+from testrium.tuples import NamedTuple
 from testrium.words import EMPTY, Verdict
 
 

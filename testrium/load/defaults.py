@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from testrium.declared.groups import Configs, Group
 from testrium.declared.keys import as_written, keys_of
@@ -18,6 +18,7 @@ from testrium.load.discover import CONFIG_FILE, UNITS_FOLDER, Found
 from testrium.load.document import Complaints, Spot, read_document, shown_path
 from testrium.load.project import FILE_NAME, Project
 from testrium.load.validate import check_given, read, spots_of, undisputed
+from testrium.tuples import NamedTuple
 from testrium.words import EMPTY
 
 _KINDS: Final[Mapping[str, str]] = {CONFIGS_TABLE: "configs", UNIT_TABLE: "unit"}

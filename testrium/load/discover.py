@@ -7,13 +7,14 @@ import re
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from testrium.declared.keys import toml_tables
 from testrium.errors import UsageError
 from testrium.load.document import Complaints, shown_path
 from testrium.load.project import FILE_NAME, Project
 from testrium.phrases import did_you_mean, nearest_word
+from testrium.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from pathspec import PathSpec, Pattern

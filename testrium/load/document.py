@@ -9,11 +9,12 @@ import tomllib
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from testrium.declared.keys import toml_tables
 from testrium.errors import ConfigError, Problem
 from testrium.phrases import with_value
+from testrium.tuples import NamedTuple
 
 #: The keys and list indices that lead to a value: `("circuits", 0, "route", 2)`.
 KeyPath = tuple[str | int, ...]

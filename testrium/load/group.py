@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields as dataclass_fields
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from testrium.checks.patterns import NotationError, compiled
 from testrium.declared.checks import Check
@@ -59,6 +59,7 @@ from testrium.load.units import (
 from testrium.load.validate import Table, read, read_list, read_value
 from testrium.phrases import did_you_mean, nearest_word
 from testrium.system.files import regular_text
+from testrium.tuples import NamedTuple
 from testrium.variables import as_text, escape
 from testrium.words import EMPTY, RESERVED_UNITS
 

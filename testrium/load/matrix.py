@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final
 
 from testrium.declared.groups import Combination
 from testrium.declared.keys import Written
@@ -21,6 +21,7 @@ from testrium.declared.quantities import CONTROL, NAME, Entrypoint
 from testrium.load.document import Spot
 from testrium.load.validate import read_value
 from testrium.phrases import did_you_mean
+from testrium.tuples import NamedTuple
 from testrium.variables import as_text
 
 #: The keys of the table that are not parameters.

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from testrium.declared.groups import Configs
 from testrium.declared.project import (
@@ -23,6 +23,7 @@ from testrium.errors import UsageError
 from testrium.load.document import Complaints, Spot, read_document, shown_path
 from testrium.phrases import did_you_mean
 from testrium.plugins.registry import KINDS, Plugin
+from testrium.tuples import NamedTuple
 from testrium.words import EMPTY
 
 if TYPE_CHECKING:

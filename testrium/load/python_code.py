@@ -9,10 +9,10 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from testrium.load.document import Complaints, shown_path
 from testrium.phrases import did_you_mean
+from testrium.tuples import NamedTuple
 from testrium.words import EMPTY
 
 #: Names whose mention means that a module may define names in ways that cannot be read.

@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.machinery import PathFinder
 from pathlib import Path
-from typing import NamedTuple
 
 from testrium.declared.groups import HOST_REQUIREMENT, Combination, Group, Scenario
 from testrium.declared.units import Unit
 from testrium.errors import TestriumError
 from testrium.plan.selection import Selection, combinations_of, select
 from testrium.statistics import median
+from testrium.tuples import NamedTuple
 from testrium.variables import VariableError, as_text, env_names, substitute
 
 

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
 from testrium.checks.patterns import TookTooLongError, at_most
 from testrium.declared.groups import Combination, Group, Scenario
 from testrium.errors import UsageError
 from testrium.phrases import did_you_mean, shown
+from testrium.tuples import NamedTuple
 from testrium.words import EMPTY
 
 #: Whether the tags of a group satisfy an expression.

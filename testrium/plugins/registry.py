@@ -9,10 +9,11 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Iterable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from testrium.errors import UsageError
 from testrium.phrases import one_of
+from testrium.tuples import NamedTuple
 
 #: What a plugin can be, as `[plugins]` calls it; packages use the entry point `testrium.KIND`.
 KINDS: Final = ("writers", "units", "readiness", "checks", "normalizers", "protocols")

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from testrium.probe.event import (
     MAX_LINE,
@@ -31,6 +31,7 @@ from testrium.record.quick_lines import (
     read_emitted,
 )
 from testrium.system.files import after_hole, open_regular
+from testrium.tuples import NamedTuple
 from testrium.words import WITHOUT_ORDER
 
 FIELDS = frozenset(

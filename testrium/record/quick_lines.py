@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import repeat
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from testrium.loaded_by_name import compiled_core
 from testrium.probe.event import (
@@ -25,6 +25,7 @@ from testrium.probe.event import (
     check_step,
     check_unit,
 )
+from testrium.tuples import NamedTuple
 
 #: SQLite's largest integer.
 MAX_NUMBER = (1 << 63) - 1

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from testrium.errors import InfraError
 from testrium.evidence import End, Event, Sample, TestResult, UnitState
@@ -25,6 +25,7 @@ from testrium.record.probe_file import (
     shown_line,
 )
 from testrium.record.store import Store
+from testrium.tuples import NamedTuple
 from testrium.words import EMPTY, FAULTS, EventType
 
 #: Gets the event, or the reason why there will be none.

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from shutil import get_terminal_size
-from typing import Literal, NamedTuple, Self, TextIO
+from typing import Literal, Self, TextIO
 
 from testrium import phrases
 from testrium.declared.groups import Scenario
@@ -20,6 +20,7 @@ from testrium.report.lines import STYLES, Line, Span, Symbols, line, symbols_for
 from testrium.report.masking import Mask, mask_of, masked, masked_run
 from testrium.report.progress import LiveLines, Progress
 from testrium.results import LONG_WAIT_NS, Awaited, GroupResult, RunResult
+from testrium.tuples import NamedTuple
 from testrium.words import BAD_VERDICTS, Verdict
 
 #: How many results a run needs, and how long it lasts, for its report to say what took long.

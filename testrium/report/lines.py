@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import groupby
-from typing import Literal, NamedTuple, Self
+from typing import Literal, Self
 
 from testrium.report.escape import cells, visible
+from testrium.tuples import NamedTuple
 from testrium.words import Verdict
 
 Style = Literal["", "strong", "dim", "good", "bad", "warn"]

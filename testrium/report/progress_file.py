@@ -11,7 +11,7 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from testrium.declared.groups import Scenario
 from testrium.errors import Problem
@@ -19,6 +19,7 @@ from testrium.evidence import Event, UnitState
 from testrium.report.masking import mask_of, masked
 from testrium.report.wording import label, outcome
 from testrium.results import Awaited, GroupResult, Observer
+from testrium.tuples import NamedTuple
 from testrium.words import BAD_VERDICTS
 
 FILE = "progress.jsonl"

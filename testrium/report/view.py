@@ -7,7 +7,6 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from testrium import phrases
 from testrium.declared.checks import Metric
@@ -19,6 +18,7 @@ from testrium.report import escape, wording
 from testrium.report.json_report import GROUP_FILE, RUN_FILE
 from testrium.results import CircuitResult, GroupResult, Judgement, Measure, MetricResult
 from testrium.tracebacks import without_ours
+from testrium.tuples import NamedTuple
 from testrium.words import EMPTY, UNKNOWN_CODES, Code, Verdict
 
 

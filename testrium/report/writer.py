@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from testrium.declared.groups import Scenario
 from testrium.errors import ConfigError, InfraError, Problem, TestriumError, UsageError
@@ -20,6 +20,7 @@ from testrium.evidence import Event, UnitState
 from testrium.report.masking import masked, masked_run
 from testrium.results import Awaited, GroupResult, Observer, RunResult
 from testrium.system.files import write_text
+from testrium.tuples import NamedTuple
 from testrium.words import Verdict
 
 #: The target that means standard output.

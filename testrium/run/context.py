@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path, PurePath
 from traceback import extract_tb
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from testrium.declared.groups import HOST_REQUIREMENT, Scenario
 from testrium.declared.units import Unit
@@ -23,6 +23,7 @@ from testrium.run.environment import Ports, Surroundings
 from testrium.run.folder import RunFolder
 from testrium.run.logs import Logs, OutputMarks
 from testrium.run.services import RunServices
+from testrium.tuples import NamedTuple
 from testrium.variables import EnvValues
 from testrium.words import EMPTY, FAULTS, RESERVED_UNITS
 

@@ -10,13 +10,14 @@ import sysconfig
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from testrium.errors import InfraError
 from testrium.evidence import UnitState, Use
 from testrium.run.folder import RunFolder, last_lines
 from testrium.system.files import open_regular, read_regular
 from testrium.system.platform import system
+from testrium.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from testrium.run.supervisor.client import SupervisedProcess

@@ -10,12 +10,12 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 from testrium.declared.groups import Scenario
 from testrium.declared.units import FIXTURE_PREFIX, Unit
 from testrium.probe import environment as names
 from testrium.run.folder import RunFolder
+from testrium.tuples import NamedTuple
 from testrium.variables import probe_field, substitute
 from testrium.words import EMPTY, RESERVED_UNITS
 

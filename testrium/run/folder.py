@@ -7,9 +7,10 @@ import sys
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from testrium.system.files import decoded, read_regular
+from testrium.tuples import NamedTuple
 
 PRIVATE_FOLDER = 0o700
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from testrium.declared.units import Readiness, Unit
 from testrium.errors import TestriumError
@@ -37,6 +37,7 @@ from testrium.run.readiness import (
 from testrium.run.supervisor.client import Launch, SupervisedProcess
 from testrium.suites import protocol
 from testrium.system.platform import system
+from testrium.tuples import NamedTuple
 from testrium.variables import references
 from testrium.words import RESERVED_UNITS
 

@@ -14,10 +14,11 @@ import socket
 from collections.abc import Iterator
 from functools import cached_property
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 from testrium.errors import InfraError
 from testrium.system.platform import PortLock, system
+from testrium.tuples import NamedTuple
 
 # Below are the ports that people give to their own services by hand.
 _FIRST_PORT = 10_000

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from testrium.declared.groups import Scenario
 from testrium.declared.units import Unit
@@ -20,6 +20,7 @@ from testrium.run.change import ChangeSignal
 from testrium.run.monitor import SamplingPace
 from testrium.run.ports import PortAllocator
 from testrium.run.supervisor.client import SupervisedProcess, Supervisor
+from testrium.tuples import NamedTuple
 from testrium.words import EMPTY
 
 

@@ -16,9 +16,10 @@ import struct
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from testrium.system import COMMAND_LINE_LIMIT
+from testrium.tuples import NamedTuple
 
 _PR_SET_PDEATHSIG = 1
 

@@ -11,11 +11,12 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 
 import psutil
 
 from testrium.system import COMMAND_LINE_LIMIT
+from testrium.tuples import NamedTuple
 
 _T = TypeVar("_T")
 

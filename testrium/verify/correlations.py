@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from operator import lt, sub
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from testrium.evidence import Event
 from testrium.results import Correlations
+from testrium.tuples import NamedTuple
 
 T = TypeVar("T")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from math import inf
-from typing import NamedTuple
 
 from testrium.declared.circuits import Hop
 from testrium.evidence import Event
+from testrium.tuples import NamedTuple
 from testrium.verify.timing import Row
 from testrium.words import Code
 

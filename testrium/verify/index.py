@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from itertools import count
 from operator import attrgetter, eq
-from typing import NamedTuple
 
 from testrium.evidence import Event, Evidence
+from testrium.tuples import NamedTuple
 from testrium.words import EventType
 
 Process = tuple[str, int, int]

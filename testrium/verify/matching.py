@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice, pairwise, product
 from math import prod
-from typing import NamedTuple
 
 from testrium.declared.circuits import Hop
 from testrium.evidence import Event
+from testrium.tuples import NamedTuple
 from testrium.verify.timing import misplaced, surely_before
 from testrium.words import Place
 

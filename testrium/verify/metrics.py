@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import inf
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from testrium.declared.checks import COMPARED, Metric
 from testrium.declared.circuits import Circuit
@@ -14,6 +14,7 @@ from testrium.evidence import End, EndCause, Evidence, Finding, Reported
 from testrium.phrases import close_to, figure, listed, plural
 from testrium.results import Measure, MetricResult
 from testrium.statistics import LEAST_EARLIER, Comparison, against_earlier, median, summary
+from testrium.tuples import NamedTuple
 from testrium.verify.instances import Route
 from testrium.verify.timing import LEAST_SAMPLES, UNANSWERED, Latencies
 from testrium.words import DURATION, EMPTY, OF_CIRCUIT, OF_HOP, OF_UNIT, Code, hop_measure

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection
 from math import inf
-from typing import NamedTuple
 
 from testrium.declared.faults import OUTSIDE_ACTS, Fault
 from testrium.declared.groups import Scenario
 from testrium.declared.taps import CLIENT
 from testrium.evidence import Damage, Event, Evidence, Finding, Unrecorded
 from testrium.phrases import close_to, listed, plural, shown, time_span, times
+from testrium.tuples import NamedTuple
 from testrium.verify.findings import Draft, Drafts, distinct, place_of
 from testrium.verify.index import EventIndex, Hole, Process, holes, process_of
 from testrium.verify.timing import Row, Timeline, low_ns, surely_before

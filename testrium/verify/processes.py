@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import inf
 from operator import attrgetter
-from typing import NamedTuple
 
 from testrium.declared.circuits import Rules
 from testrium.declared.groups import Scenario
@@ -16,6 +15,7 @@ from testrium.errors import InjectedFault
 from testrium.evidence import End, EndCause, Event, Evidence, Finding, Sample, ended_as_told
 from testrium.phrases import close_to, megabytes, shown, time_span, times
 from testrium.tracebacks import deepest_own
+from testrium.tuples import NamedTuple
 from testrium.verify.findings import place_of
 from testrium.verify.index import EventIndex
 from testrium.verify.probes import tapped_places

@@ -18,11 +18,11 @@ from enum import IntEnum
 from itertools import chain, islice
 from math import inf
 from operator import le
-from typing import NamedTuple
 
 from testrium.evidence import Event
 from testrium.host_clocks import KnownClock, base_of, bounds_here
 from testrium.statistics import nearest_rank
+from testrium.tuples import NamedTuple
 from testrium.verify.index import process_of
 from testrium.words import WITHOUT_ORDER
 

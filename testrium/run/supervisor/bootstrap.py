@@ -11,10 +11,10 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 from testrium.loaded_by_name import SPAWNING_SUPERVISOR, SUPERVISOR, import_of
 from testrium.system.start_method import START_METHOD, StartMethod
+from testrium.tuples import NamedTuple
 
 # Not `-m`, and with `-P`: a file of the user's in the current folder must not stand in for one of
 # the standard library. Arguments: folder of the package, then what the lines below take.

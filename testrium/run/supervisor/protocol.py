@@ -33,7 +33,9 @@ import json
 import signal
 import socket
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
+
+from testrium.tuples import NamedTuple
 
 Message = dict[str, Any]
 
