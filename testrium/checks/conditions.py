@@ -42,10 +42,28 @@ class Failure(NamedTuple):
 
 
 def told(failures: Iterable[Failure]) -> tuple[str, tuple[str, ...]]:
-    """All failures in one message, and all lines that they show, each once."""
+    """The failures in one message, and the lines that they show, each once.
+
+    A plugin may return a hundred thousand: those after the first `MOST_FAILURES` are counted.
+    """
     failures = tuple(failures)
-    lines = dict.fromkeys(line for failure in failures for line in failure.details)
-    return "; ".join(failure.message for failure in failures), tuple(lines)
+    shown = failures[:MOST_FAILURES]
+    lines = dict.fromkeys(line for failure in shown for line in failure.details)
+    texts = [_bounded(failure.message) for failure in shown]
+    if more := len(failures) - len(shown):
+        texts.append(f"and {more} more")
+    return "; ".join(texts), tuple(lines)
+
+
+#: Of one check, in its message.
+MOST_FAILURES = 100
+
+#: Characters of one failure.
+_LONGEST_TEXT = 10_000
+
+
+def _bounded(text: str) -> str:
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
 
 
 #: Whether a line continues the one before it; it may remember what came before. `None` is the

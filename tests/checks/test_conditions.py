@@ -7,13 +7,16 @@ from typing import Any
 import pytest
 
 from testrium.checks.conditions import (
+    MOST_FAILURES,
     MOST_SHOWN,
+    Failure,
     Stream,
     Text,
     compare,
     join_of,
     text_failures,
     text_of,
+    told,
 )
 from testrium.declared.checks import Check
 
@@ -101,6 +104,15 @@ def test_what_does_not_hold(conditions: dict[str, Any], message: str) -> None:
 
 def test_an_empty_text_has_no_last_line() -> None:
     assert failures("\n \n", last="x") == ["out.txt: it has no line that could match 'x'"]
+
+
+def test_of_very_many_failures_the_first_are_told() -> None:
+    many = [Failure("x" * 20_000, (str(number),)) for number in range(MOST_FAILURES + 7)]
+    message, details = told(many)
+    assert message.endswith("x…; and 7 more")
+    assert len(message) < 1_100_000
+    assert len(details) == MOST_FAILURES
+    assert told(many[:1])[0].endswith("x…")
 
 
 def test_every_condition_that_fails_is_told() -> None:
