@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 
 from testrium.declared.groups import Scenario
 from testrium.errors import ExitCode, InfraError, NoGroupsError, TestriumError, UsageError
 from testrium.history import database
 from testrium.history.rows import revision_of
-from testrium.judging.group import after_tries, judged, quarantined
+from testrium.judging.group import after_tries, judged, quarantined, tried_again
 from testrium.load.project import (
     find_project,
     given_properties,
@@ -34,6 +36,9 @@ from testrium.session import DATABASE, load
 from testrium.system.files import regular_text
 from testrium.variables import env_names
 from testrium.words import BAD_VERDICTS, Code, Verdict
+
+#: The name of the folder of a further try: that of the first one, and its number.
+_TRY = re.compile(r"(.*)~try([0-9]+)")
 
 
 def verify_again(
@@ -81,6 +86,8 @@ def verify_again(
         result = result._replace(duration_s=old.duration_s, run_dir=old.run_dir)
         result = after_tries(result, old.tries, fails=_was_failed_as_flaky(old))
         results.append(quarantined(result, find_project(cwd).quarantine))
+    if not finished:
+        results = _with_their_tries(results)
     verdicts = [result.verdict for result in results]
     if not finished:  # what else it would have run is unknown
         verdicts.append(Verdict.ERROR)
@@ -123,6 +130,21 @@ def _unfinished(folder: Path) -> RunResult:
         groups=tuple(groups),
         folder=folder,
     )
+
+
+def _with_their_tries(results: Iterable[GroupResult]) -> list[GroupResult]:
+    """Results of an unfinished run: tries of one, which have folders of their own, are one result.
+
+    Whether the last of them would have been tried again is unknown.
+    """
+    tries: dict[Path | None, list[tuple[int, GroupResult]]] = {}
+    for result in results:
+        folder, number = result.run_dir, 1
+        if folder is not None and (found := _TRY.fullmatch(folder.name)) is not None:
+            folder, number = folder.with_name(found[1]), int(found[2])
+        tries.setdefault(folder, []).append((number, result))
+    ordered = (sorted(several, key=itemgetter(0)) for several in tries.values())
+    return [tried_again(last, [one for _, one in before]) for *before, (_, last) in ordered]
 
 
 def _was_failed_as_flaky(old: GroupResult) -> bool:

@@ -42,3 +42,10 @@ def test_each_try_is_kept_and_passing_at_last_is_told(workplace: Workplace) -> N
     again = workplace.finish(workplace.start("verify", "--json", "report.json"))
     assert again.exit_code == 1
     assert [group["notes"] for group in again.report["groups"]] == [broken["notes"], warm["notes"]]
+
+    (Path(broken["run_dir"]).parent / "report.json").unlink()  # as if the runner had been killed
+    again = workplace.finish(workplace.start("verify", "--json", "report.json"))
+    found = {group["id"]: group for group in again.report["groups"]}
+    assert again.exit_code == 5
+    assert {name: len(group["tries"]) for name, group in found.items()} == {"broken": 2, "warm": 1}
+    assert found["warm"]["notes"] == warm["notes"]
