@@ -30,7 +30,7 @@ class Finding(NamedTuple):
 
     `where` is its place as the contract defines it for the code. `keys` are its keys, of very many
     the first ones: then `key_count` is how many there are in all. `key` is the witness whose events
-    are shown. `events` are ids, in the order that tells the story.
+    are shown. `events` are ids, in the order that explains it.
     `hints` are sentences of evidence, each one line ("last seen at client:sent, 1.2 ms in").
     `unit` is the unit to look at, where there is one. `explained_by` is "code where" of its cause.
     `declared_as` is the key of that unit's file which does not hold, where it is about one.

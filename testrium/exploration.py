@@ -19,10 +19,10 @@ from testrium.interleavings import (
     calm_schedule,
     chances,
     decisions_of,
+    explained,
     fewest,
     read_trace,
     schedules,
-    story,
 )
 from testrium.load.project import find_project
 from testrium.plan.selection import Selection
@@ -94,7 +94,7 @@ class Race(NamedTuple):
         """What came before what, one decision a line."""
         if self.smallest is None:
             return ()
-        return story(self.smallest.schedule.decisions, self.smallest.trace.steps)
+        return explained(self.smallest.schedule.decisions, self.smallest.trace.steps)
 
 
 class ExplorationWatcher(Protocol):
@@ -362,7 +362,7 @@ def replay(run: str, cwd: Path, observer: Observer) -> Replayed:
     result = run_scenario(request, project, again)
     trace = trace_of(result.groups[0])
     decisions = stored.schedule.decisions if stored.schedule is not None else ()
-    return Replayed(folder.name, result, trace, story(decisions, trace.steps))
+    return Replayed(folder.name, result, trace, explained(decisions, trace.steps))
 
 
 def _with_schedule(run: str, project: Project) -> tuple[Path, Scenario]:

@@ -19,7 +19,7 @@ from testrium.declared.groups import Scenario
 from testrium.declared.units import Unit
 from testrium.errors import ExitCode, InfraError, UsageError
 from testrium.exploration import chosen_scenario, order_of, trace_of
-from testrium.interleavings import decisions_of, fewest, story
+from testrium.interleavings import decisions_of, explained, fewest
 from testrium.loaded_by_name import GENERATOR, import_of
 from testrium.plan.selection import Selection
 from testrium.results import GroupResult
@@ -444,7 +444,7 @@ class _Examples:
                 schedule = ordered(kept)
         best = tried.get((faults, schedule), example)
         decisions = () if schedule is None else schedule.decisions
-        return best._replace(story=story(decisions, trace_of(best.result).steps))
+        return best._replace(story=explained(decisions, trace_of(best.result).steps))
 
 
 T = TypeVar("T", Fault, Decision)

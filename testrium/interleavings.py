@@ -1,4 +1,4 @@
-"""Schedules of points: drawn, told apart, shrunk to the fewest decisions, told as a story. Pure."""
+"""Orders of points: drawn, compared, shrunk to the fewest decisions, explained in words. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MOST_REPEATED = 300
 
 T = TypeVar("T", bound=Hashable)
 
-#: Lines of a story.
+#: Lines of an explanation.
 MOST_LINES = 12
 
 
@@ -199,7 +199,7 @@ def _parts(kept: tuple[T, ...], parts: int) -> Iterator[tuple[T, ...]]:
         yield from (kept[:begin] + kept[end:] for begin, end in pairs)
 
 
-def story(decisions: Iterable[Decision], steps: Sequence[PointStep]) -> tuple[str, ...]:
+def explained(decisions: Iterable[Decision], steps: Sequence[PointStep]) -> tuple[str, ...]:
     """What came before what, a line each, as it happened: decisions, and what followed of them.
 
     Args:

@@ -67,7 +67,7 @@ def write_chosen(choice: ReportChoice, text: str, cwd: Path) -> None:
 
 
 class _Teller:
-    """Prints a line for each plan, and the whole story of one that breaks the circuit."""
+    """Prints a line for each plan, and all of one that breaks the circuit."""
 
     def __init__(
         self, stream: TextIO, cwd: Path, record: CampaignRecord, *, plain: bool, runs: int

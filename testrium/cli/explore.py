@@ -37,7 +37,7 @@ def command(asked: SearchRequest) -> int:
 
     Units are held at their probes and let go on one at a time, by random priorities. The table
     [explore] of config.toml says at which probes. Each order that fails in a new way is reduced to
-    the fewest decisions that still fail, told as a story, and kept as a run: testrium replay RUN.
+    the fewest decisions that still fail, explained, and kept as a run: testrium replay RUN.
     Exit codes: 0 no order failed, 1 an order did, 2 no group, 3 it cannot be explored, 4 none
     failed and some could not be decided, 5 the runner failed.
     """
@@ -59,7 +59,7 @@ def command(asked: SearchRequest) -> int:
 
 
 class _RaceTeller:
-    """Prints a line for each run that did not pass, and the story of each order that fails."""
+    """Prints a line for each run that did not pass, and how each order that fails went."""
 
     def __init__(
         self, stream: TextIO, exploration: Exploration, record: _ExplorationRecord, *, plain: bool

@@ -81,7 +81,7 @@ property_option = click.option(
 class SearchRequest(NamedTuple):
     """What the options ask of a command that runs one group again and again.
 
-    `number` runs, plans or examples are drawn from `seed`. The story is told on `stream`.
+    `number` runs, plans or examples are drawn from `seed`. `stream` is where it is reported.
     """
 
     path: str

@@ -96,7 +96,7 @@ class FindingReport(TypedDict):
     """how many keys there are in all"""
     message: str
     events: Annotated[list[int], Field(default_factory=list)]
-    """values of `Events.ID` in `Data.db`, in the order that tells the story"""
+    """values of `Events.ID` in `Data.db`, in the order that explains the finding"""
     explained_by: MaybeText
     """`code where` of the finding that this one follows from"""
     unit: MaybeText

@@ -97,7 +97,7 @@ def _rule(rule: Metric | None, unit: str) -> str:
     return ", ".join(parts) or "must be there"
 
 
-#: A story longer than this is shown without its middle.
+#: More events of a finding than this are shown without those in the middle.
 MOST_EVENTS = 14
 
 MOST_OUTPUT_LINES = 12
@@ -114,7 +114,7 @@ _ABSENT = frozenset({Code.LOST, Code.MISSING})
 
 
 class EventView(NamedTuple):
-    """One line of a witness's story.
+    """One event of a finding.
 
     `t_ms` counts from the first event shown; None where the clocks cannot be compared, and for an
     `absent` one, which should have happened. `bound` marks a time that is an upper bound. `skipped`

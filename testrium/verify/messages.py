@@ -25,7 +25,7 @@ from testrium.verify.matching import ANY
 from testrium.verify.timing import LEAST_SAMPLES, low_ns
 from testrium.words import Code
 
-#: A story of more events than this is told by its first and its last ones.
+#: Of more events than this a finding names the first and the last ones.
 MOST_EVENTS = 40
 
 #: Of two numbers that are about equal the smaller is at least this part of the larger.

@@ -18,10 +18,10 @@ from testrium.interleavings import (
     calm_schedule,
     chances,
     decisions_of,
+    explained,
     fewest,
     read_trace,
     schedules,
-    story,
 )
 
 
@@ -102,7 +102,9 @@ def test_decisions_say_who_went_on_only_after_others_had_come_where() -> None:
 def test_who_is_held_at_the_end_goes_on_after_all_others() -> None:
     happened = steps("+a:x +b:x -a:x +a:y -b:x +b:y -b:y")
     assert decisions_of(happened)[-1] == Decision("b ends", "a:y")
-    assert story([Decision("b ends", "a:y")], happened)[-1] == "b ends before the rest after a:y"
+    assert (
+        explained([Decision("b ends", "a:y")], happened)[-1] == "b ends before the rest after a:y"
+    )
 
 
 def test_a_single_thread_needs_no_decision() -> None:
@@ -130,7 +132,7 @@ def test_the_number_of_runs_is_limited() -> None:
 
 
 def test_the_story_tells_what_came_before_what() -> None:
-    assert story([Decision("b:read", "a:read")], LOST_UPDATE) == (
+    assert explained([Decision("b:read", "a:read")], LOST_UPDATE) == (
         "b:read before a:wrote",
         "a:wrote before b:wrote",
     )
@@ -138,16 +140,16 @@ def test_the_story_tells_what_came_before_what() -> None:
 
 def test_the_story_of_a_thread_that_comes_nowhere_afterwards() -> None:
     happened = steps("+a:x +b:x -b:x +b:y -a:x")
-    assert story([Decision("b:y", "a:x")], happened) == ("b:y before the rest after a:x",)
+    assert explained([Decision("b:y", "a:x")], happened) == ("b:y before the rest after a:x",)
 
 
 def test_a_decision_that_was_not_taken_is_not_told() -> None:
-    assert story([Decision("b:x", "a:y")], LOST_UPDATE) == ()
+    assert explained([Decision("b:x", "a:y")], LOST_UPDATE) == ()
 
 
 def test_a_story_is_short() -> None:
     turns = " ".join(f"+a:{n} -a:{n} +b:{n} -b:{n}" for n in range(40))
-    assert len(story([Decision("a:0", "b:0")], steps(turns))) == MOST_LINES
+    assert len(explained([Decision("a:0", "b:0")], steps(turns))) == MOST_LINES
 
 
 def test_the_calm_order_has_no_decisions_and_no_seed() -> None:
