@@ -103,7 +103,7 @@ class Store:
             raise InfraError(f"cannot close {self.database}: {error}") from error
 
     def add_file(self, file: ProbeFile) -> None:
-        """Remember that this probe file belongs to the run; it is owed."""
+        """Remember that this probe file belongs to the run, with the next transaction."""
         row = (
             os.path.relpath(file.path, self.database.parent),
             *(file.unit, file.start, file.attempt, file.offset, file.low_ns),
