@@ -499,6 +499,11 @@ class Recorder:
         """Keep these ends and results, in the place of earlier ones, and values as `store_meta`."""
         self._guard(lambda: self._store.store_results(ends, tests, values))
 
+    def owe_results(self, ends: Iterable[End], tests: Iterable[TestResult], **values: Any) -> None:
+        """The same with the next that is stored: at the end of the recording at the latest."""
+        self._check()
+        self._store.owe_results(ends, tests, values)
+
     def add_samples(self, samples: Iterable[Sample]) -> None:
         """Keep what a unit used."""
         self._guard(lambda: self._store.add_samples(samples))
@@ -506,6 +511,11 @@ class Recorder:
     def store_meta(self, **values: Any) -> None:
         """Fields of `Evidence`: attempt, started_ns, ended_ns, infra, interrupted, ..."""
         self._guard(lambda: self._store.store_meta(values))
+
+    def owe_meta(self, **values: Any) -> None:
+        """The same with the next that is stored: at the end of the recording at the latest."""
+        self._check()
+        self._store.owe_meta(values)
 
     # Turns of the loop ------------------------------------------------------------------------
 

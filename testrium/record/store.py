@@ -194,20 +194,23 @@ class Store:
         values: Mapping[str, Any] = EMPTY,
     ) -> None:
         """Keep these ends and results, in the place of earlier ones, and these values."""
+        self.owe_results(ends, tests, values)
+        self.settle()
+
+    def owe_results(
+        self,
+        ends: Iterable[End],
+        tests: Iterable[TestResult],
+        values: Mapping[str, Any] = EMPTY,
+    ) -> None:
+        """The same, owed."""
         tables = {"Ends": [_end_row(end) for end in ends], "Tests": list(map(_test_row, tests))}
-
-        def work() -> None:
-            for table, rows in tables.items():
-                self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - a table of ours
-                if rows:
-                    marks = ", ".join("?" * len(rows[0]))
-                    self._connection.executemany(
-                        f"INSERT INTO {table} VALUES (NULL, {marks})",  # noqa: S608
-                        rows,
-                    )
-            self._connection.executemany(_INSERT_META, _meta_rows(values))
-
-        self._write(work)
+        for table, rows in tables.items():
+            self._owed.append((f"DELETE FROM {table}", ()))  # noqa: S608 - a table of ours
+            for row in rows:
+                marks = ", ".join("?" * len(row))
+                self._owed.append((f"INSERT INTO {table} VALUES (NULL, {marks})", row))  # noqa: S608
+        self.owe_meta(values)
 
     def add_samples(self, samples: Iterable[Sample]) -> None:
         self._execute(

@@ -260,7 +260,7 @@ def _keep_marks(context: GroupContext, outputs: OutputMarks) -> None:
     outputs.look()
     recorder = context.recorder
     with contextlib.suppress(InfraError):  # told already; and only a report draws it
-        recorder.store_meta(outputs=outputs.marks)
+        recorder.owe_meta(outputs=outputs.marks)
     for unit, done in outputs.swapped:  # what was in it is not known any more
         if unit in _searched(context.scenario):
             recorder.add_damage(unit, f"{done} while it was in use")

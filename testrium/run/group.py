@@ -11,13 +11,13 @@ import contextlib
 import functools
 import itertools
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from testrium.declared.groups import Scenario
 from testrium.errors import HostError, InfraError
-from testrium.evidence import CheckResult, End, EndCause, Event, UnitState
+from testrium.evidence import CheckResult, End, EndCause, Event, TestResult, UnitState
 from testrium.record.scenario import write_scenario
 from testrium.run.context import GroupContext, open_context
 from testrium.run.environment import LOOPBACK, Ports
@@ -321,7 +321,7 @@ class GroupRun:
         tests = self._tests
         if tests is None or self._interrupted or not await tests.open() or not tests.wants_results:
             return False
-        self._store_results()
+        self._context.recorder.store_results(*self._results())
         return True
 
     async def conclude(self, results: Mapping[str, Any] | None) -> None:
@@ -494,7 +494,7 @@ class GroupRun:
     async def store_so_far(self) -> None:
         """Store what there is, so it can be looked at before the group ends."""
         await self._context.recorder.sync()
-        self._store_results()
+        self._context.recorder.store_results(*self._results())
 
     def _is_asked_to_stop(self) -> bool:
         return self._context.services.interrupt.asked.is_set()
@@ -512,7 +512,8 @@ class GroupRun:
     def _store(self) -> None:
         recorder = self._context.recorder
         infra = self._infra or self._units.infra
-        self._store_results(
+        recorder.owe_results(
+            *self._results(),
             attempt=self._context.attempt,
             started_ns=self._context.started_ns,
             ended_ns=time.monotonic_ns(),
@@ -530,10 +531,11 @@ class GroupRun:
                 raise InfraError(f"cannot write the schedule: {error}") from error
             recorder.store_meta(diverged=diverged)
 
-    def _store_results(self, **values: Any) -> None:
-        recorder, hidden_in = self._context.recorder, self._context.env_values.hidden_in
+    def _results(self) -> tuple[Iterable[End], Iterable[TestResult]]:
+        """The ends and the results of tests so far, with no value from the environment in them."""
+        hidden_in = self._context.env_values.hidden_in
         tests = self._tests.results if self._tests is not None else ()
-        recorder.store_results(map(hidden_in, self._ends), map(hidden_in, tests), **values)
+        return map(hidden_in, self._ends), map(hidden_in, tests)
 
     def _suspended_ns(self) -> int:
         """How long the machine was suspended since the group began; two clocks differ by a bit."""

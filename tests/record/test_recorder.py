@@ -404,10 +404,10 @@ def test_a_file_that_rests_is_opened_again_where_it_grows(tmp_path: Path, append
     assert steps(tmp_path) == ["first", "first", "second", "third"]
 
 
-def test_what_is_known_before_the_first_start_is_stored_at_once(
+def test_what_is_known_before_the_first_start_and_at_the_end_is_stored_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In one transaction, behind the start: no process waits for SQLite."""
+    """In one transaction each, the first behind the start: no process waits for SQLite."""
     count = 0
 
     def counted(connection: sqlite3.Connection, work: Callable[[], object]) -> None:
@@ -426,6 +426,10 @@ def test_what_is_known_before_the_first_start_is_stored_at_once(
             counts.append(count)
             await recorder.sync()
             counts.append(count)
+            recorder.owe_results((), (), ended_ns=5)
+            recorder.owe_meta(outputs=[])
+        counts.append(count)
 
     run(work())
-    assert counts == [0, 1]
+    assert counts == [0, 1, 2]
+    assert load_evidence(tmp_path / "Data.db").ended_ns == 5
