@@ -203,7 +203,7 @@ class Store:
         tests: Iterable[TestResult],
         values: Mapping[str, Any] = EMPTY,
     ) -> None:
-        """The same, owed."""
+        """Queue the same; `settle` writes it."""
         tables = {"Ends": [_end_row(end) for end in ends], "Tests": list(map(_test_row, tests))}
         for table, rows in tables.items():
             self._owed.append((f"DELETE FROM {table}", ()))  # noqa: S608 - a table of ours
