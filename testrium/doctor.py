@@ -289,6 +289,8 @@ async def _host_address(host: RemoteHost) -> MachineCheck:
     except (OSError, TimeoutError) as error:
         advice = "correct address, or let connections pass to the ports of units there"
         why = os.strerror(error.errno) if error.errno else "no answer"
+        if isinstance(error, socket.gaierror):  # its numbers are not those of other errors
+            why = str(error.strerror)
         return MachineCheck("address", "problem", f"{address} port {port}: {why}", advice)
     return MachineCheck("address", "ok", f"{address} is reached from here")
 

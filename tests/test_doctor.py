@@ -145,3 +145,34 @@ def test_host_is_checked_where_it_is(tmp_path: Path) -> None:
     assert checks["no-such-program"].found == "is not on PATH there"
     with pytest.raises(UsageError, match=r"--host egde: .*did you mean 'edge'"):
         run_host_checks(tmp_path, "egde")
+
+
+@pytest.mark.parametrize(
+    ("host", "name", "told"),
+    [
+        ("connect = ['no-such-ssh']", "connection", "'no-such-ssh' cannot be started"),
+        (
+            "connect = ['sh', '-c', 'echo no route >&2; exit 255']",
+            "connection",
+            "ended with exit code 255: no route",
+        ),
+        (
+            "connect = ['sh', '-c']\npython = '/no/python'",
+            "connection",
+            "(is python = '/no/python' there?)",
+        ),
+        (
+            f"connect = ['sh', '-c']\npython = '{sys.executable}'\naddress = 'no.such.invalid'",
+            "address",
+            "Name or service not known",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_host_is_told(tmp_path: Path, host: str, name: str, told: str) -> None:
+    group(tmp_path / "g")
+    unit = "[u]\ninit = 0\nhost = 'edge'\ncommand = ['true']"
+    (tmp_path / "g/units/u.toml").write_text(unit)
+    (tmp_path / "testrium.toml").write_text(f"[hosts.edge]\n{host}\n")
+    [problem] = [check for check in run_host_checks(tmp_path, "edge") if check.state != "ok"]
+    assert problem.name == name
+    assert told in problem.found

@@ -429,8 +429,7 @@ class RemoteHost(ProcessOwner):
         python = self.declared.python
         hint = f" (is python = {python!r} there?)" if code in (126, 127) else ""
         command = shlex.join(self.declared.connect)
-        ended = f"exit code {code}" if code >= 0 else f"signal {-code}"
-        raise self._error(f"`{command}` ended with {ended}{self._stderr()}{hint}")
+        raise self._error(f"`{command}` {_ended(code)}{self._stderr()}{hint}")
 
     async def _boot(self, program: asyncio.subprocess.Process, there: FarEnd) -> None:
         """Let the far end begin, with Testrium's files where it has none."""
@@ -486,7 +485,7 @@ class RemoteHost(ProcessOwner):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(0.2):
                     code = await program.wait()
-                    reason += f": `{shlex.join(self.declared.connect)}` ended with exit code {code}"
+                    reason += f": `{shlex.join(self.declared.connect)}` {_ended(code)}"
             self._lose(f"{reason}{self._stderr()}")
 
     async def _beat(self) -> None:
@@ -885,3 +884,7 @@ async def _far_ports(scenario: Scenario, hosts: Mapping[str, RemoteHost]) -> Por
         for (unit, port), number in zip(wanted, await host.ports(len(wanted)), strict=True):
             ports.setdefault(unit, {})[port] = number
     return ports
+
+
+def _ended(code: int) -> str:
+    return f"ended with exit code {code}" if code >= 0 else f"ended with signal {-code}"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Workplace
+from tests.conftest import MARK, Workplace
 
 EDGE = """
     [hosts.edge]
@@ -228,6 +228,90 @@ def test_broken_pipe_is_infra_at_the_host_and_leaves_nothing(workplace: Workplac
     while folder.exists():  # until the supervisor there is gone, too
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+#: Stands in for `docker exec` and `kubectl exec`: the command gets an environment of its own, and
+#: does not end with the client, which only closes its pipes.
+EXEC = """\
+#!{python}
+import os, subprocess, sys, threading
+
+expected = {before!r}
+assert sys.argv[1:-1] == expected, sys.argv
+print("Defaulted container to c out of: c, sidecar", file=sys.stderr, flush=True)
+open("{name}.pid", "w").write(str(os.getpid()))
+program = subprocess.Popen(
+    ["env", "-i", "PATH=" + os.environ["PATH"], "{mark}=" + os.environ["{mark}"]]
+    + ["INSIDE={name}", *sys.argv[-3:]],
+    stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
+)
+
+def passed(source, target):
+    while data := os.read(source, 65536):
+        while data:
+            data = data[os.write(target, data):]
+
+def sent():
+    passed(0, program.stdin.fileno())
+    program.stdin.close()
+
+threading.Thread(target=sent, daemon=True).start()
+passed(program.stdout.fileno(), 1)
+code = program.wait()
+print("command terminated with exit code", code, file=sys.stderr)
+os._exit(code)
+"""
+
+
+def test_units_run_in_a_container_and_in_a_pod_until_the_client_dies(workplace: Workplace) -> None:
+    clients = {
+        "docker": ["exec", "-i", "c", "sh", "-c"],
+        "kubectl": ["exec", "-i", "pod", "--", "sh", "-c"],
+    }
+    hosts = ""
+    for name, before in clients.items():
+        text = EXEC.format(python=sys.executable, before=before, name=name, mark=MARK)
+        workplace.write(client := workplace.folder / "group" / name, text)
+        client.chmod(0o755)
+        connect = json.dumps([f"./{name}", *before])
+        hosts += f"[hosts.{name}]\nconnect = {connect}\npython = '{sys.executable}'\n"
+    workplace.group(
+        {
+            "inside": 'host = "docker"\nentrypoint = "test_case:tells"',
+            "other": 'host = "kubectl"\nentrypoint = "test_case:tells"',
+            "ends": """
+                host = "kubectl"
+                command = ["sleep", "1000"]
+                unit_dependencies = ["inside", "other"]
+            """,
+            "killer": 'entrypoint = "test_case:kills"\nunit_dependencies = ["ends"]',
+        },
+        f"""
+        import os, signal
+
+        def tells():
+            testrium.unit().probe("told", inside=os.environ["INSIDE"])
+
+        def kills():
+            with open({str(workplace.folder / "group" / "kubectl.pid")!r}) as file:
+                os.kill(int(file.read()), signal.SIGKILL)
+            signal.pause()
+        """,
+        configs="timeout = 10\ninherit-env = true",
+        tables=hosts,
+    )
+    outcome = workplace.run("group")  # which sees that no process is left
+    assert outcome.exit_code == 5, outcome.stdout
+    assert outcome.codes == ["infra kubectl"]
+    message = outcome.group["findings"][0]["message"]
+    assert "hosts.kubectl: the pipe has broken: " in message
+    assert message.endswith("Defaulted container to c out of: c, sidecar")
+    probes = Path(outcome.group["run_dir"], "units")
+    inside = [
+        json.loads((probes / unit / "probes-1.jsonl").read_text())["meta"]["inside"]
+        for unit in ("inside", "other")
+    ]
+    assert inside == ["docker", "kubectl"]
 
 
 def test_host_that_cannot_be_reached_is_infra_and_says_why(workplace: Workplace) -> None:
