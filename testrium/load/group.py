@@ -121,6 +121,18 @@ def test_modules(
         for name in CALLBACKS:
             if name not in functions:
                 continue
+            own = [
+                each.lineno
+                for each in tree.body
+                if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef) and each.name == name
+            ]
+            if len(own) > 1:  # under `if` and `try` only one of several is defined
+                complaints.problem(
+                    shown,
+                    own[1],
+                    name,
+                    f"is defined in line {own[0]} too: keep one of the two callbacks",
+                )
             if name in callbacks:
                 complaints.problem(
                     shown,
@@ -251,6 +263,7 @@ def _last_name(node: ast.expr) -> str:
 def _test_classes(body: Iterable[ast.stmt]) -> Iterator[tuple[int, str, str]]:
     """Line, name and the kinds of suite of each class that holds tests."""
     test_cases = {"TestCase", "IsolatedAsyncioTestCase"}
+    with_tests: set[str] = set()  # by what they define or inherit in this module
     for statement in _top_level(body):
         match statement:
             case ast.ImportFrom(module="unittest"):
@@ -271,7 +284,9 @@ def _test_classes(body: Iterable[ast.stmt]) -> Iterator[tuple[int, str, str]]:
             isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
             and each.name.startswith("test")
             for each in statement.body
-        )
+        ) or bool(bases & with_tests)
+        if has_tests:
+            with_tests.add(statement.name)
         if bases & test_cases:
             yield statement.lineno, statement.name, '"unittest" (or "pytest")'
         elif statement.name.startswith("Test") and has_tests:

@@ -259,7 +259,7 @@ def group_block(
     `detailed` adds the tables of its circuits, units and tests. `width` None: all is shown.
     """
     lines = [_head(view)]
-    if view.reason:
+    if view.reason and not (view.verdict is Verdict.ERROR and view.findings):  # they say it
         lines.append(line(f"  {view.reason}", hanging=2))
     lines += _findings(view, symbols, width)
     if view.faults:

@@ -67,9 +67,10 @@ def label(scenario: Scenario) -> str:
 
 
 def reason(result: GroupResult) -> str:
-    """What the user wrote about a skip or an expected failure, or what the runner says."""
+    """What the user wrote about a skip, an expected failure or an abort, or the runner says."""
+    aborted = next((test.message for test in result.tests if test.aborted), "")
     expected = result.scenario.group.expect_fail if result.verdict is Verdict.XFAIL else ""
-    return result.reason or result.scenario.skip or expected
+    return result.reason or result.scenario.skip or expected or aborted
 
 
 def outcome(result: GroupResult) -> str:

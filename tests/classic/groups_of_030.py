@@ -294,7 +294,7 @@ CASES = {
         """,
         {"a": A["a"] + '\nin-except = "Reload"'},
         now=0,
-        difference="Reload.",
+        difference="Reload and Resume-ALL.",
     ),
     "Resume": Case(
         1, BOTH + "    sys.exit(3)\n", two('in-except = "Resume"', 'in-except = "Resume"')
@@ -338,6 +338,114 @@ CASES = {
         READY,
         {"a": 'entrypoint = "test_case:z"\nevents = ["ready"]'},
         "timeout = 2",
+        now=3,
+        difference="Reading before running.",
+    ),
+    "a Receive before its Send": Case(
+        0,
+        """
+        def a():
+            emit("a", "got", "Receive", "1")
+            emit("a", "sent", "Send", "1")
+            emit("a", "ready")
+        """,
+        now=1,
+        difference="A Receive before its Send.",
+    ),
+    "a thread that raises": Case(
+        0,
+        """
+        import threading
+        def a():
+            thread = threading.Thread(target=lambda: 1 / 0)
+            thread.start()
+            thread.join()
+            emit("a", "ready")
+        """,
+        now=1,
+        difference="A thread that raises.",
+    ),
+    "an async test that fails": Case(
+        0,
+        READY + "async def test_one():\n    assert False\n",
+        now=1,
+        difference="`async def`.",
+    ),
+    "a test that exits": Case(
+        0, READY + "def test_one():\n    sys.exit(0)\n", now=1, difference="A test that exits."
+    ),
+    "a repeat that fails": Case(
+        0,
+        """
+        import os
+        def a():
+            assert not os.path.exists("made")
+            open("made", "w").close()
+            emit("a", "ready")
+        """,
+        configs="repeat = 1",
+        now=1,
+        difference="repeat.",
+    ),
+    "a wait for a unit that is not there": Case(
+        0,
+        """
+        def a():
+            wait("ready", "nobody", 0.5)
+            emit("a", "ready")
+        """,
+        now=1,
+        difference="A wait for an unknown unit.",
+    ),
+    "a module beside test_case.py": Case(
+        1,
+        "from beside import a\n",
+        files={"beside.py": READY},
+        now=0,
+        difference="Modules of the group.",
+    ),
+    "Resume-ALL": Case(
+        1,
+        """
+        import os
+        def a():
+            if not os.path.exists("made"):
+                open("made", "w").close()
+                raise ValueError("the first time")
+            emit("a", "ready")
+        """,
+        {"a": A["a"] + '\nin-except = "Resume-ALL"'},
+        now=0,
+        difference="Reload and Resume-ALL.",
+    ),
+    "a test class": Case(
+        0,
+        READY + "class TestMore:\n    def test_one(self):\n        assert False\n",
+        now=3,
+        difference="A test class.",
+    ),
+    "a mode that the group does not support": Case(
+        0,
+        READY,
+        configs='debug-modes = ["INFO"]\ntest-modes = "DEBUG"',
+        now=3,
+        difference="Modes.",
+    ),
+    "use-ai without a command": Case(
+        0, READY, configs="use-ai = true", now=3, difference="use-ai."
+    ),
+    "a name with a space": Case(
+        0,
+        READY,
+        {"a b": A["a"]},
+        now=3,
+        difference="Names of units.",
+    ),
+    "a syntax error": Case(1, "def a(:\n", now=3, difference="Reading before running."),
+    "setup.py without main()": Case(
+        1,
+        READY,
+        files={"setup.py": "x = 1\n"},
         now=3,
         difference="Reading before running.",
     ),

@@ -100,6 +100,7 @@ def test_abort_ends_the_group_in_error_and_strict_asks_for_inspection(workplace:
     [finding] = first["findings"]
     assert finding["code"] == "infra"
     assert "no database here" in finding["message"]
+    assert first["reason"] == "no database here"
     assert [test["verdict"] for test in first["tests"]] == ["error"]
     assert [finding["code"] for finding in second["findings"]] == ["inspect"]
 

@@ -370,6 +370,22 @@ def test_a_test_class_in_a_module_names_the_suites(workspace: Workspace) -> None
     assert "pytest" in second
 
 
+def test_inherited_tests_and_a_callback_written_twice_are_mistakes(workspace: Workspace) -> None:
+    workspace.group(a='entrypoint = "test_case:a"')
+    more = (
+        "class Base:\n    def test_x(self): pass\nclass TestMore(Base): pass\n"
+        "def tests_results(data): pass\ndef tests_results(data): pass\n"
+        "try:\n    def validate_test(name): pass\nexcept OSError:\n"
+        "    def validate_test(name): pass\n"
+    )
+    workspace.write({"g/test_case.py": "def a(): pass\n", "g/more.py": more})
+    first, second = workspace.problems()
+    assert first.startswith("g/more.py:3: TestMore: a test class needs a suite")
+    assert second == (
+        "g/more.py:5: tests_results: is defined in line 4 too: keep one of the two callbacks"
+    )
+
+
 def test_a_test_class_is_found_behind_a_name_and_a_condition(workspace: Workspace) -> None:
     workspace.group(a='entrypoint = "test_case:a"')
     more = (
