@@ -121,18 +121,10 @@ def test_modules(
         for name in CALLBACKS:
             if name not in functions:
                 continue
-            own = [
-                each.lineno
-                for each in tree.body
-                if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef) and each.name == name
-            ]
-            if len(own) > 1:  # under `if` and `try` only one of several is defined
-                complaints.problem(
-                    shown,
-                    own[1],
-                    name,
-                    f"is defined in line {own[0]} too: keep one of the two callbacks",
-                )
+            own = _lines_of(tree, name)
+            if len(own) > 1:
+                twice = f"is defined in line {own[0]} too: keep one of the two callbacks"
+                complaints.problem(shown, own[1], name, twice)
             if name in callbacks:
                 complaints.problem(
                     shown,
@@ -171,6 +163,15 @@ def _may_have_tests(code: PythonCode) -> bool:
 
 def _is_test(name: str) -> bool:
     return name.startswith("test_") and name != _NO_TEST
+
+
+def _lines_of(tree: ast.Module, name: str) -> list[int]:
+    """Where a module defines a function; under `if` and `try` only one of several is defined."""
+    return [
+        each.lineno
+        for each in tree.body
+        if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef) and each.name == name
+    ]
 
 
 def _files_of_suites(folder: Path, files: Sequence[UnitFile]) -> set[Path]:

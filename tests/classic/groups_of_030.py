@@ -436,7 +436,7 @@ CASES = {
     ),
     "a name with a space": Case(
         0,
-        READY,
+        'def a():\n    emit("a b", "ready")\n',
         {"a b": A["a"]},
         now=3,
         difference="Names of units.",
