@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import linecache
 import os
 import re
@@ -97,6 +96,8 @@ def add_asserted_values(error: BaseException) -> None:
 
 
 def _assert_at(frame: FrameType, line: int) -> ast.Assert | None:
+    import ast
+
     lines = linecache.getlines(frame.f_code.co_filename, frame.f_globals)
     try:
         tree = ast.parse("".join(lines))
@@ -111,6 +112,8 @@ def _assert_at(frame: FrameType, line: int) -> ast.Assert | None:
 
 
 def _asserted(statement: ast.Assert, frame: FrameType) -> Iterator[str]:
+    import ast
+
     from pure_eval import CannotEval, Evaluator
 
     evaluator = Evaluator.from_frame(frame)
@@ -140,6 +143,8 @@ _LONGEST_IN_PLACE = 40
 
 def _in_place_of_parts(test: ast.expr, told: dict[str, str]) -> str:
     """` (30 == 33)` of a comparison whose sides are known and short."""
+    import ast
+
     if not isinstance(test, ast.Compare) or len(test.ops) != 1 or not told:
         return ""
     sides = [
@@ -154,6 +159,8 @@ def _in_place_of_parts(test: ast.expr, told: dict[str, str]) -> str:
 
 def _parts(node: ast.AST) -> Iterator[ast.expr]:
     """The expressions in it whose names are those of the frame, without constants."""
+    import ast
+
     if isinstance(node, ast.Lambda | ast.Constant):
         return
     if isinstance(node, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
