@@ -30,7 +30,9 @@ lint: $(STAMPS)/test ## check style, types and the direction of imports
 # Of tests/end_to_end some: a measured process starts slower, and whole runs take longer.
 MEASURED := $(filter-out tests/browser/ tests/faults/ tests/end_to_end/ tests/corpus/,$(wildcard tests/*/)) \
 	$(filter-out tests/conftest.py tests/test_benchmarks.py tests/test_site.py,$(wildcard tests/*.py)) \
-	$(addprefix tests/end_to_end/test_,$(addsuffix .py,chaos examples faults fixtures life runs suites usercode))
+	$(addprefix tests/end_to_end/test_,$(addsuffix .py,archives chaos checks clocks examples explore faults \
+	fixtures generate histories life links monitoring retries runs stopping suites taps telemetry usercode \
+	watching))
 
 coverage: $(STAMPS)/test ## measure which branches the tests go through; fails below the floor
 	@$(BIN)/coverage erase
