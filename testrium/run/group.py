@@ -87,7 +87,9 @@ async def open_group(
 
 def reserved_units(scenario: Scenario) -> Iterator[str]:
     """Testrium's own units that the group has: each folder costs as much as a query."""
-    has = (scenario.group.has_setup, scenario.group.test_modules, scenario.group.has_teardown)
+    group = scenario.group
+    resets = group.generate is not None and group.generate.reset is not None
+    has = (group.has_setup or resets, group.test_modules, group.has_teardown)
     return itertools.compress(RESERVED_UNITS, has)
 
 

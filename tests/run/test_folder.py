@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from testrium.declared.groups import Group, Scenario
+from testrium.declared.groups import Generate, Group, Scenario
 from testrium.run.folder import RunFolder, hiding_file, last_lines
 from testrium.run.group import reserved_units
 
@@ -25,6 +25,7 @@ def test_the_folders_are_private(tmp_path: Path) -> None:
             ["setup", "tests"],
         ),
         (Group("group", Path("group"), (), has_teardown=True), ["teardown"]),
+        (Group("group", Path("group"), (), generate=Generate(reset="code:reset")), ["setup"]),
     ],
 )
 def test_only_units_that_a_group_has_get_a_folder(group: Group, folders: list[str]) -> None:
