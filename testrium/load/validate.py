@@ -414,7 +414,7 @@ def note(
         inner = table_kind(field.type)
         target = _at(place, inner, tuple(rest))
         last = str(rest[-1]) if rest else ""
-        if last.startswith(UNKNOWN):
+        if inner is not None and last.startswith(UNKNOWN):
             spelling = last.removeprefix(UNKNOWN)
             around = target.above.raw
             _note_unknown(inner, spelling, target, around if isinstance(around, dict) else {})
@@ -471,7 +471,7 @@ def _at(spot: Spot, kind: Any, loc: tuple[int | str, ...]) -> Spot:
         elif isinstance(value, dict) and isinstance(part, int):
             continue  # a single table in place of a list
         elif isinstance(value, dict) and part != "[key]":
-            name = str(part).removeprefix(UNKNOWN)
+            name = str(part) if kind is None else str(part).removeprefix(UNKNOWN)
             field = (
                 None
                 if kind is None

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
-if TYPE_CHECKING:
-    pass
 from tests.load.conftest import Problems
 
 CONFIG = "g/config.toml"
@@ -212,6 +208,13 @@ def test_histories(problems_of: Problems, key: str, value: str, problem: str) ->
     line = 4 + list(table).index(key)
     told = f"{CONFIG}:{line}: histories[1].{key}: {problem}"
     assert problems_of(f"[[histories]]\n{lines}") == [told]
+
+
+def test_a_name_of_the_user_begins_with_the_mark_of_unknown_keys(problems_of: Problems) -> None:
+    assert problems_of('[Configs.resources]\n"\\u0000" = "a"') == [
+        f"{CONFIG}:4: resources.'\\x00': is not a valid name of a resource",
+        f"{CONFIG}:4: resources.'\\x00': must be a positive number, got 'a'",
+    ]
 
 
 def test_of_a_long_value_the_message_shows_both_ends(problems_of: Problems) -> None:
