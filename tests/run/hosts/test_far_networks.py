@@ -235,7 +235,7 @@ def test_nothing_outlives_an_ssh_connection_that_is_cut(workplace: Workplace, ss
         f"python = '{sys.executable}'\n[env]\nPLACE = '{workplace.mark}'",
     )
     process = workplace.start("run", "group")
-    children = wait_for(lambda: [one for one in units(workplace) if one.name() == "sleep"])
+    children = wait_for(lambda: units(workplace, "sleep"))
     sshd.connections[0].kill()
     _, alive = psutil.wait_procs(children, timeout=10)
     assert alive == []
@@ -251,7 +251,7 @@ def test_runner_that_stops_is_outlived_by_nothing_for_two_seconds(workplace: Wor
         tables=f'[hosts.edge]\nconnect = ["sh", "-c"]\npython = "{sys.executable}"',
     )
     process = workplace.start("run", "group")
-    children = wait_for(lambda: [one for one in units(workplace) if one.name() == "sleep"])
+    children = wait_for(lambda: units(workplace, "sleep"))
     process.send_signal(signal.SIGSTOP)  # the pipe stays open, and nothing comes
     _, alive = psutil.wait_procs(children, timeout=10)
     process.send_signal(signal.SIGCONT)
@@ -260,12 +260,12 @@ def test_runner_that_stops_is_outlived_by_nothing_for_two_seconds(workplace: Wor
     assert process.returncode == 5
 
 
-def units(workplace: Workplace) -> list[psutil.Process]:
-    """The processes of this test."""
+def units(workplace: Workplace, name: str = "") -> list[psutil.Process]:
+    """The processes of this test; those of one program, if it is named."""
     found = []
     for one in psutil.process_iter():
         try:
-            if workplace.mark in one.environ().values():
+            if workplace.mark in one.environ().values() and name in ("", one.name()):
                 found.append(one)
         except psutil.Error:
             continue
