@@ -16,7 +16,7 @@ from testrium.variables import substitute
 #: Characters of a pattern, values of `${...}` included.
 _LONGEST = 100_000
 
-#: Seconds of CPU time after which what did not break off is told again.
+#: Seconds of CPU time between two attempts to break off the same computation.
 _AGAIN_S = 0.05
 
 #: Whether a line matches.
