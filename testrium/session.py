@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from testrium.run.kept_services import KeptServices
     from testrium.run.services import HeldGroup, Hold, Interrupt, RunServices
     from testrium.run.supervisor.client import Supervisor
-    from testrium.verify.expectations import Expectations
 
 DATABASE = "Data.db"
 
@@ -535,9 +534,8 @@ class Session:
     ) -> KeptServices:
         """Services of this group that can stay up from one `run_one` to the next."""
         from testrium.run.kept_services import KeptServices
-        from testrium.verify.expectations import Expectations
 
-        return KeptServices(scenario, names, self._services, Expectations, folder_name)
+        return KeptServices(scenario, names, self._services, folder_name)
 
     def use_services(self, kept: KeptServices | None) -> None:
         """Run groups with these, which are open, from now on; None: with their own."""
@@ -620,12 +618,7 @@ class Session:
         """The phases of one group's run; the file that has recorded it."""
         from testrium.run.group import open_group
 
-        def expectations() -> Expectations:
-            from testrium.verify.expectations import Expectations
-
-            return Expectations(scenario)
-
-        async with open_group(scenario, self._services, expectations, hold) as group:
+        async with open_group(scenario, self._services, hold) as group:
             await group.start()
             await group.observe()
             await self._hold_failure(scenario, group)
@@ -801,8 +794,6 @@ def _prepare(
     usual_s = sys.getswitchinterval()
 
     def prepare() -> Revision | None:
-        import testrium.verify.expectations  # the first: it is asked once there is an event
-
         sys.setswitchinterval(usual_s / 10)  # the loop continues beside it
         import testrium.history.database
         import testrium.judging.group

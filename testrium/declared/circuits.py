@@ -1,7 +1,7 @@
 """What every key must have passed: the tables `[[circuits]]` and `[verify]`."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
 from testrium.declared.keys import Key, Prepared, Written, table
@@ -20,6 +20,9 @@ from testrium.tuples import NamedTuple
 from testrium.words import Place
 
 ANY: Final = "*"
+
+#: The key of the one instance of a circuit per run.
+WHOLE_RUN: Final = ""
 
 _COUNT: Final = r"[?*+]|\{(?P<least>[0-9]+)(?P<comma>,(?P<most>[0-9]+)?)?\}"
 _COUNT_AT_END: Final = rf"(?:{_COUNT})$"
@@ -61,6 +64,52 @@ class Hop(NamedTuple):
             case (least, most):
                 count = f"{{{least}}}" if least == most else f"{{{least},{most}}}"
         return self.text + count
+
+
+def matches(place: Place, unit: str, step: str) -> bool:
+    """Whether `place`, in which `*` means any, matches this unit and step."""
+    return place.unit in (ANY, unit) and place.step in (ANY, step)
+
+
+def any_matches(places: Iterable[Place], unit: str, step: str) -> bool:
+    """Whether one of `places` speaks of this unit and step."""
+    return any(matches(place, unit, step) for place in places)
+
+
+class Claim(NamedTuple):
+    """The indices of the hops that a place may belong to, in the route's order.
+
+    `by_star`: no hop names it. Then events without a key are none of a circuit per key.
+    """
+
+    hops: tuple[int, ...] = ()
+    by_star: bool = False
+
+
+def claim_of(hops: Sequence[Hop], unit: str, step: str) -> Claim:
+    """The hops that may have an event of this place: those that name it, else those with `*`."""
+    named = [index for index, hop in enumerate(hops) if Place(unit, step) in hop.places]
+    if named:
+        return Claim(tuple(named))
+    starred = [index for index, hop in enumerate(hops) if any_matches(hop.places, unit, step)]
+    return Claim(tuple(starred), by_star=bool(starred))
+
+
+def first_open(candidates: Sequence[int], counts: Sequence[int], hops: Sequence[Hop]) -> int:
+    """The first of `candidates` that still needs an event, else that has room; else the first."""
+    for index in candidates:
+        if counts[index] < hops[index].least:
+            return index
+    return first_with_room(candidates, counts, hops)
+
+
+def first_with_room(candidates: Sequence[int], counts: Sequence[int], hops: Sequence[Hop]) -> int:
+    """The first of `candidates` that may have one more event; else the first of all."""
+    for index in candidates:
+        most = hops[index].most
+        if most is None or counts[index] < most:
+            return index
+    return candidates[0]
 
 
 def parse_hop(text: str) -> Hop:
@@ -298,4 +347,4 @@ class Rules:
 
     def allows(self, unit: str, step: str) -> bool:
         """Whether an Exception event of this unit and step is expected."""
-        return any(one.unit in ("*", unit) and one.step in ("*", step) for one in self.allow)
+        return any_matches(self.allow, unit, step)

@@ -11,7 +11,7 @@ import contextlib
 import functools
 import itertools
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from testrium.run.context import GroupContext, open_context
 from testrium.run.environment import LOOPBACK, Ports
 from testrium.run.folder import RunFolder
 from testrium.run.monitor import joined
-from testrium.run.services import CompletionCheck, Hold, RunServices
+from testrium.run.services import Hold, RunServices
 from testrium.run.unit import RunningUnit
 from testrium.run.units import Completion, GroupUnits
 from testrium.system.platform import system
@@ -43,7 +43,6 @@ SUSPENDED_NS = 100_000_000
 async def open_group(
     scenario: Scenario,
     services: RunServices,
-    expectations: Callable[[], CompletionCheck],
     hold: Hold | None = None,
 ) -> AsyncIterator[GroupRun]:
     """The folder, store, sockets and ports of one group; everything is gone at the end.
@@ -51,8 +50,6 @@ async def open_group(
     Args:
         scenario: the group, as it is run now.
         services: what it shares with the other groups of the run.
-        expectations: makes what tells while events come in whether all that is expected has
-            happened; called when that is asked first.
         hold: keeps its units up; its test functions are not run then.
 
     Raises:
@@ -74,7 +71,7 @@ async def open_group(
         shared = {**shared, **{name: await one.ports() for name, one in services.kept.items()}}
     async with open_context(scenario, services, folder, shared) as (context, sockets):
         context.held = hold is not None
-        group = GroupRun(context, sockets, expectations, hold)
+        group = GroupRun(context, sockets, hold)
         watch = asyncio.create_task(group.heed_interrupt())
         try:
             yield group
@@ -108,7 +105,6 @@ class GroupRun:
         self,
         context: GroupContext,
         sockets: Path,
-        expectations: Callable[[], CompletionCheck],
         hold: Hold | None = None,
     ) -> None:
         scenario = context.scenario
@@ -126,7 +122,6 @@ class GroupRun:
             self._tests = Tests(context, sockets)
         self._units = GroupUnits(
             context,
-            expectations,
             setup_done=self._setup_done,
             tests_drive=self._tests is not None and tests_drive(scenario),
         )

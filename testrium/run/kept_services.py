@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from testrium.record.recorder import Recorder
 from testrium.results import SilentObserver
 from testrium.run.change import ChangeSignal
 from testrium.run.group import GroupRun, open_group
-from testrium.run.services import CompletionCheck, FixtureStart, HeldGroup, RunServices
+from testrium.run.services import FixtureStart, HeldGroup, RunServices
 from testrium.run.tests import reset_unit, run_to_end
 from testrium.run.unit import RunningUnit
 
@@ -141,7 +141,6 @@ class KeptServices:
         scenario: Scenario,
         names: Iterable[str],
         services: RunServices,
-        expectations: Callable[[Scenario], CompletionCheck],
         folder_name: str,
     ) -> None:
         """Nothing is started yet.
@@ -150,12 +149,10 @@ class KeptServices:
             scenario: the group, and `folder_name` the folder of these services in that of the run.
             names: those of its units that stay up; what they depend on is among them.
             services: what all groups of the run share.
-            expectations: see `open_group`.
         """
         self.scenario = _scenario_of(scenario, frozenset(names), folder_name)
         self.by_name: Mapping[str, KeptService] = {}
         self._services = services._replace(observer=SilentObserver(), verbose=False)
-        self._expectations = expectations
         self._open = contextlib.AsyncExitStack()
         self._ready = asyncio.Event()
         self._resetting: RunningUnit | None = None
@@ -174,7 +171,7 @@ class KeptServices:
     async def open(self) -> bool:
         """Start them; False where one did not become ready. Raises InfraError."""
         scenario = self.scenario
-        opening = open_group(scenario, self._services, lambda: self._expectations(scenario), self)
+        opening = open_group(scenario, self._services, self)
         self._group = group = await self._open.enter_async_context(opening)
         context, first = group.context, True
         by_name = {}

@@ -6,7 +6,7 @@ import asyncio
 import signal
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -135,20 +135,6 @@ def heeding(names: Collection[str], heed: Callable[[str], None]) -> Iterator[Non
 
 #: Processes of a run that may be starting at the same time.
 STARTING = 16
-
-
-class CompletionCheck(Protocol):
-    """Answers while events come in whether all that a scenario asks for has happened."""
-
-    def feed(self, events: Iterable[Event]) -> None: ...
-
-    def met(self) -> bool: ...
-
-    def reset(self) -> None: ...
-
-    def has_events_of(self, unit: str) -> bool: ...
-
-    def waiting(self) -> tuple[str, ...]: ...
 
 
 class HeldGroup(Protocol):

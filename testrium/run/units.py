@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from enum import Enum
-from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from testrium.declared.units import Unit
@@ -16,7 +15,7 @@ from testrium.evidence import End, EndCause, Event, OpenWait, UnitState
 from testrium.results import LONG_WAIT_NS, Awaited
 from testrium.run.change import ChangeSignal
 from testrium.run.context import GroupContext, defect
-from testrium.run.services import CompletionCheck
+from testrium.run.expectations import Expectations
 from testrium.run.unit import EARLIER_END, RunningUnit
 from testrium.words import EventType
 
@@ -189,7 +188,6 @@ class GroupUnits:
     def __init__(
         self,
         context: GroupContext,
-        expectations: Callable[[], CompletionCheck],
         *,
         setup_done: asyncio.Event,
         tests_drive: bool = False,
@@ -199,7 +197,7 @@ class GroupUnits:
             unit.name: _running_unit(unit, context) for unit in context.scenario.units
         }
         self.infra = self.infra_at = ""
-        self._make_expectations = expectations
+        self._expectations = Expectations(context.scenario)
         self._setup_done = setup_done
         self._tests_drive = tests_drive
         self._some_use_setup = any(unit.use_setup for unit in context.scenario.units)
@@ -235,10 +233,6 @@ class GroupUnits:
             context.injector.targets = self.running_units
         if context.points is not None:
             context.points.beginning = self._is_beginning
-
-    @cached_property
-    def _expectations(self) -> CompletionCheck:
-        return self._make_expectations()
 
     def start(self) -> None:
         """Let the units start, by their dependencies."""

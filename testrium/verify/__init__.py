@@ -1,5 +1,4 @@
 """Verification: pure functions of what was declared and what happened.
 
-`judge` finds everything that is wrong with a run, `expectations` tells while it runs whether all
-that was asked for has happened, `learn` guesses circuits from a run that passed.
+`judge` finds everything that is wrong with a run, `learn` guesses circuits from a run that passed.
 """

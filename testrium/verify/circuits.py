@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import islice
 
-from testrium.declared.circuits import Circuit, Hop
+from testrium.declared.circuits import Circuit, Hop, any_matches
 from testrium.evidence import Event
 from testrium.statistics import nearest_rank
 from testrium.tuples import NamedTuple
 from testrium.verify.findings import Drafts, Fact, flat, place_of
 from testrium.verify.index import EventIndex
 from testrium.verify.instances import Instances, Route, Stage, fast_latencies, same_value
-from testrium.verify.matching import any_matches
 from testrium.verify.timing import (
     UNANSWERED,
     Latencies,

@@ -8,17 +8,14 @@ from itertools import chain, pairwise, product
 from operator import attrgetter, eq, gt
 from typing import cast
 
-from testrium.declared.circuits import Circuit
+from testrium.declared.circuits import WHOLE_RUN, Circuit, Claim, claim_of
 from testrium.evidence import EarlierRun, Event, Evidence
 from testrium.results import CircuitPaths, KeyPath, MissedHop
 from testrium.verify.findings import flat
 from testrium.verify.index import EventIndex, join_keys
-from testrium.verify.matching import Claim, assign, claim_of
+from testrium.verify.matching import assign
 from testrium.verify.timing import UNANSWERED, Latency, Row, latency_between
 from testrium.words import EventType
-
-#: The name of the one instance of a circuit that is `per = "run"`.
-WHOLE_RUN = ""
 
 _NOTHING: tuple[Event, ...] = ()
 

@@ -1,18 +1,15 @@
-"""Which events a hop, a `never` or an `allow` speaks of, and which of several hops gets one."""
+"""Which of several hops gets an event, where a route passes one place several times."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice, pairwise, product
 from math import prod
 
-from testrium.declared.circuits import Hop
+from testrium.declared.circuits import Hop, first_with_room
 from testrium.evidence import Event
 from testrium.tuples import NamedTuple
 from testrium.verify.timing import misplaced, surely_before
-from testrium.words import Place
-
-ANY = "*"
 
 #: A route that passes one place several times may be read in many ways. How many readings of an
 #: instance are followed at a time, how many are tried one by one where clocks do not tell the
@@ -20,55 +17,6 @@ ANY = "*"
 MOST_STATES, MOST_TRIED, MOST_CHOICES = 1024, 4096, 64
 
 Stages = Sequence[Sequence[tuple[int, int]]]
-
-
-def matches(place: Place, unit: str, step: str) -> bool:
-    """Whether `place`, in which `*` means any, matches this unit and step."""
-    return place.unit in (ANY, unit) and place.step in (ANY, step)
-
-
-def any_matches(places: Iterable[Place], unit: str, step: str) -> bool:
-    """Whether one of `places` speaks of this unit and step."""
-    return any(matches(place, unit, step) for place in places)
-
-
-class Claim(NamedTuple):
-    """The indices of the hops that a place may belong to, in the route's order.
-
-    `by_star`: no hop names it. Then events without a key are none of a circuit per key.
-    """
-
-    hops: tuple[int, ...] = ()
-    by_star: bool = False
-
-
-def claim_of(hops: Sequence[Hop], unit: str, step: str) -> Claim:
-    """The hops that may have an event of this place: those that name it, else those with `*`."""
-    named = [index for index, hop in enumerate(hops) if Place(unit, step) in hop.places]
-    if named:
-        return Claim(tuple(named))
-    starred = [index for index, hop in enumerate(hops) if any_matches(hop.places, unit, step)]
-    return Claim(tuple(starred), by_star=bool(starred))
-
-
-def first_open(candidates: Sequence[int], counts: Sequence[int], hops: Sequence[Hop]) -> int:
-    """The first of `candidates` that still needs an event, else that has room; else the first."""
-    for index in candidates:
-        if counts[index] < hops[index].least:
-            return index
-    return first_with_room(candidates, counts, hops)
-
-
-def first_with_room(candidates: Sequence[int], counts: Sequence[int], hops: Sequence[Hop]) -> int:
-    """The first of `candidates` that may have one more event; else the first of all."""
-    for index in candidates:
-        most = hops[index].most
-        if most is None or counts[index] < most:
-            return index
-    return candidates[0]
-
-
-# One instance of a route that passes a place several times ---------------------------------------
 
 
 def assign(

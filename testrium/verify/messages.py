@@ -13,7 +13,7 @@ from heapq import nlargest
 from itertools import pairwise
 from math import inf
 
-from testrium.declared.circuits import Hop
+from testrium.declared.circuits import ANY, Hop
 from testrium.declared.faults import ENDING_ACTS
 from testrium.evidence import Event, Finding
 from testrium.host_clocks import KnownClock
@@ -21,7 +21,6 @@ from testrium.phrases import close_to, listed, plural, shown, time_span, times
 from testrium.verify.circuits import CircuitFacts
 from testrium.verify.findings import Draft, distinct, flat, place_of
 from testrium.verify.index import EventIndex
-from testrium.verify.matching import ANY
 from testrium.verify.timing import LEAST_SAMPLES, low_ns
 from testrium.words import Code
 

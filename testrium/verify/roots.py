@@ -12,13 +12,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from functools import cached_property
 from math import inf
 
-from testrium.declared.circuits import Circuit, Hop
+from testrium.declared.circuits import ANY, Circuit, Hop, any_matches, matches
 from testrium.declared.groups import Scenario
 from testrium.evidence import CheckResult, EndCause, Event, Finding
 from testrium.verify.circuits import CircuitFacts
 from testrium.verify.findings import Draft
 from testrium.verify.index import EventIndex
-from testrium.verify.matching import ANY, any_matches, matches
 from testrium.verify.probes import Gap
 from testrium.verify.processes import ENDS, AwaitedEvent, ProcessFacts
 from testrium.verify.timing import surely_before

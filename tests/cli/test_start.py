@@ -55,7 +55,6 @@ sys.exit(code)
 LATER = {
     *("testrium.judging", "testrium.history", "testrium.verify.judge", "testrium.verify.circuits"),
     *(
-        "testrium.verify.expectations",
         "testrium.report.group_text",
         "testrium.report.view",
         "testrium.report.json_report",

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testrium.verify.expectations import MOST_LOOKED_AT, Expectations
+from testrium.run.expectations import MOST_LOOKED_AT, Expectations
 from testrium.verify.judge import judge
 from testrium.words import Code
 

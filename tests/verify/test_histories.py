@@ -22,7 +22,7 @@ from testrium.declared.groups import Group, Scenario
 from testrium.declared.units import Unit
 from testrium.evidence import End, EndCause, Event, Evidence, UnitState
 from testrium.results import Judgement
-from testrium.verify.expectations import Expectations
+from testrium.run.expectations import Expectations
 from testrium.verify.judge import judge
 from testrium.words import Place
 

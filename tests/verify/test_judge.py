@@ -16,8 +16,8 @@ from testrium.declared.groups import Group, Scenario
 from testrium.declared.units import Unit
 from testrium.evidence import End, EndCause, Event, Evidence, Finding, UnitState
 from testrium.results import Judgement
+from testrium.run.expectations import Expectations
 from testrium.verify import circuits
-from testrium.verify.expectations import Expectations
 from testrium.verify.judge import judge
 from testrium.words import EMPTY, Code, Place, Verdict
 

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from testrium.declared.circuits import Hop
-from testrium.verify.matching import any_matches, claim_of, first_open, first_with_room, matches
+from testrium.declared.circuits import (
+    Hop,
+    any_matches,
+    claim_of,
+    first_open,
+    first_with_room,
+    matches,
+)
 from testrium.words import Place
 
 

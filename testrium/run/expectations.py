@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from testrium.declared.circuits import Circuit
+from testrium.declared.circuits import WHOLE_RUN, Circuit, Claim, claim_of, first_open
 from testrium.declared.groups import Scenario
 from testrium.evidence import Event
 from testrium.phrases import plural, shown
-from testrium.verify.instances import WHOLE_RUN
-from testrium.verify.matching import Claim, claim_of, first_open
 from testrium.words import EventType
 
 
