@@ -93,7 +93,7 @@ class Fault:
     after: PlaceText | None = None
     """with `link` or `unit`: begins at the first event of this probe; without it, at the start"""
     for_ns: Annotated[int | None, LONGER_THAN_NOTHING, Key("for")] = None
-    """seconds, or a duration: how long it lasts; without it, to the end. `delay` needs it"""
+    """seconds, or a duration: how long it lasts; without it, to the end"""
     value_ns: Annotated[int | None, DECIDED] = None
     bytes_per_s: Annotated[int | None, DECIDED] = None
     jitter_ns: Annotated[int, DURATION, Key("jitter")] = 0

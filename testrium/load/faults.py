@@ -41,9 +41,8 @@ _BELONGS: Final[Mapping[str, tuple[str, ...]]] = {
     "signal": ("at",),
     "to": ("at",),
 }
-#: Acts that last no time, and those that last as long as is said.
+#: Acts that last no time.
 _INSTANT: Final = ("kill", "exit", "raise", "signal", "restart")
-_TIMED: Final = ("delay",)
 #: How a value is read, and what it looks like.
 _VALUES: Final = {
     "latency": (duration_ns, 'a duration such as "100ms" (us, ms, s, m, h, d)'),
@@ -235,8 +234,6 @@ class _Reader:
                 self._wrong(key, f"belongs to a fault with {' or '.join(map(repr, kinds))}")
         if "for_ns" in given and do in _INSTANT:
             self._wrong("for_ns", f"has no meaning with do = {do!r}")
-        elif "for_ns" not in given and do in _TIMED:
-            self._missing("for", f"is required with do = {do!r}")
         if "value" in given and do not in _VALUES:
             self._wrong("value", f"has no meaning with do = {do!r}")
         elif "value" not in given and do in _VALUES and do not in _VALUE_MAY_BE_MISSING:

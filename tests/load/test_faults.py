@@ -67,6 +67,10 @@ def read(*tables: Any) -> tuple[tuple[Fault, ...], list[str], list[str]]:
             Fault("slow", "delay", "host", at=Place("host", "received"), for_ns=700_000_000),
         ),
         (
+            {"at": "host:received", "do": "delay"},
+            Fault("delay at host:received", "delay", "host", at=Place("host", "received")),
+        ),
+        (
             {
                 "link": "api.http",
                 "do": "latency",
@@ -211,10 +215,6 @@ PLACES = "at (a probe), link (a port), unit (its clock)"
         (
             {"at": "host:received", "do": "kill", "for": "1s"},
             "faults[1].for: has no meaning with do = 'kill'",
-        ),
-        (
-            {"at": "host:received", "do": "delay"},
-            "faults[1].for: is required with do = 'delay'",
         ),
         (
             {"at": "host:received", "do": "delay", "for": "0s"},
