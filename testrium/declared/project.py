@@ -264,7 +264,7 @@ class ProjectTable:
     env: Variables = field(default_factory=nothing)
     """environment variables for every process of every group"""
     pythonpath: tuple[FilledText, ...] = ()
-    """folders, below the folder of this file, for all Python code of groups"""
+    """folders, below the folder of this file, for all Python code of groups; each must exist"""
     hosts: Annotated[Mapping[str, UnitHost], Named(NAME.pattern, "name of a host")] = field(
         default_factory=nothing
     )

@@ -238,6 +238,9 @@ def _project(found: _File, cwd: Path) -> Project:
         for field, kind in (("configs", Configs), ("unit", Unit))
         if getattr(project, field) is not None
     }
+    for index, text in enumerate(project.pythonpath):
+        if why := _no_code(file.parent, text):
+            reading.item("pythonpath", index).wrong(f"{text!r}: {why}")
     return Project(
         state_folder=file.parent / (project.state or STATE_FOLDER),
         file=file,
@@ -261,6 +264,18 @@ def _project(found: _File, cwd: Path) -> Project:
             KnownFailure(one.value, one.spot.place) for one in reading.inners("quarantine")
         ),
     )
+
+
+def _no_code(root: Path, text: str) -> str:
+    """Why Python finds no modules in this folder of `pythonpath`, or ""."""
+    path = root / text
+    if path.is_dir():
+        return ""
+    if not path.exists():
+        return "no such folder: make it, or give a path below the folder of this file"
+    from zipfile import is_zipfile  # a wheel is as good as a folder, and rare
+
+    return "" if is_zipfile(path) else f"is a file: give its folder, {str(Path(text).parent)!r}"
 
 
 def _given(options: RunTable) -> Mapping[str, Any]:

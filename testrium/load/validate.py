@@ -472,11 +472,9 @@ def _at(spot: Spot, kind: Any, loc: tuple[int | str, ...]) -> Spot:
             continue  # a single table in place of a list
         elif isinstance(value, dict) and part != "[key]":
             name = str(part) if kind is None else str(part).removeprefix(UNKNOWN)
-            field = (
-                None
-                if kind is None
-                else next((each for each in fields(kind) if each.name == name), None)
-            )
+            field = None
+            if kind is not None and name == part:  # of what is unknown the spelling is known
+                field = next((each for each in fields(kind) if each.name == name), None)
             spelling = name
             if field is not None:
                 spelling = next(

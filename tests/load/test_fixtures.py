@@ -58,6 +58,7 @@ def test_a_fixture_has_what_the_project_gives_to_all_processes(workspace: Worksp
                 level = "high"
                 patience = 4
                 """,
+            "lib/in_lib.py": "def main(): ...",
             "fixtures/db.toml": """
                 ["db"]
                 entrypoint = "in_lib:main"

@@ -435,7 +435,7 @@ def test_a_program_and_a_folder_that_are_not_there_are_told(workspace: Workspace
 
 def test_the_project_gives_variables_and_folders_of_code(workspace: Workspace) -> None:
     project = "pythonpath = ['lib']\n[env]\nMODE = 'x'\nOWN = 'project'"
-    workspace.write({"testrium.toml": project})
+    workspace.write({"testrium.toml": project, "lib/words.py": ""})
     workspace.group("[env]\nOWN = 'group'", a="")
     env = workspace.loaded().env
     assert (env["MODE"], env["OWN"]) == ("x", "group")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,6 +108,33 @@ def test_all_mistakes_are_reported(workspace: Workspace) -> None:
         ),
         "testrium.toml:8: units: unknown key; did you mean 'unit'?",
         "testrium.toml:10: ai.command: must not be empty",
+    ]
+
+
+def test_a_key_of_an_inner_table_in_two_spellings_is_told_at_the_second(
+    workspace: Workspace,
+) -> None:
+    workspace.write({"testrium.toml": "[run]\nexclude = ['a']\nless = ['b']\nlf = true"})
+    with pytest.raises(ConfigError) as caught:
+        find_project(workspace.folder)
+    assert str(caught.value) == (
+        "testrium.toml:3: run.less: is the same key as 'exclude', which is given too"
+    )
+
+
+def test_a_folder_of_code_that_is_not_there_is_told(workspace: Workspace) -> None:
+    with zipfile.ZipFile(workspace.folder / "b.whl", "w") as wheel:
+        wheel.writestr("b.py", "")
+    folders = "pythonpath = [\n'lib',\n'libs',\n'lib/a.py',\n'b.whl']"
+    workspace.write({"testrium.toml": folders, "lib/a.py": ""})
+    with pytest.raises(ConfigError) as caught:
+        find_project(workspace.folder)
+    assert str(caught.value).splitlines() == [
+        (
+            "testrium.toml:3: pythonpath: 'libs': no such folder: make it, or give a path below"
+            " the folder of this file"
+        ),
+        "testrium.toml:4: pythonpath: 'lib/a.py': is a file: give its folder, 'lib'",
     ]
 
 
