@@ -190,7 +190,21 @@ def _exit_code(value: Any) -> int | str:
         return value
     if isinstance(value, str) and (value in ANY_EXIT or "${" in value):
         return value
-    raise ValueError('must be an integer between 0 and 255, "!=0" or "any"')
+    raise ValueError(_NO_EXIT_CODE)
+
+
+_NO_EXIT_CODE: Final = 'must be an integer between 0 and 255, "!=0" or "any"'
+
+
+def exit_code_of(text: str) -> int | str:
+    """What a text of `exit` means once it is filled in: a number, or the word for several.
+
+    Raises ValueError: neither; says what it must be.
+    """
+    if text in ANY_EXIT:
+        return text
+    is_number = text.isascii() and text.isdecimal() and len(text) <= len("255")
+    return _exit_code(int(text) if is_number else None)
 
 
 #: The words that mean several exit codes.

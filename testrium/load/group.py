@@ -36,6 +36,7 @@ from testrium.load.python_code import PythonCode
 from testrium.load.texts import (
     Filling,
     Scope,
+    check_exit_codes,
     check_text,
     check_unit_texts,
     enabled_ports,
@@ -491,6 +492,8 @@ class _Loading:
             )
         check_entrypoints(files, self.code, env, configs["requires"])
         check_suite_paths(files, folder)
+        filled = combinations or (Combination(EMPTY),)
+        check_exit_codes(self.actors, self.filling.values, filled)
         has_setup = self._has_main("setup")
         check_setup(files, has_setup=has_setup)
         has_teardown = self._has_main("teardown")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property, partial
 from typing import Any
 from urllib.parse import urlsplit
 
 from testrium.checks.patterns import NotationError, compiled
-from testrium.declared.units import LogProbe, Readiness, Unit
+from testrium.declared.groups import Combination
+from testrium.declared.units import LogProbe, Readiness, Unit, exit_code_of
 from testrium.load.document import Complaints, Document, KeyPath, Spot
 from testrium.load.units import UNREAD, UnitFile
 from testrium.load.validate import Table
@@ -318,6 +320,42 @@ def check_unit_texts(
             _check_ready(ready, scope)
         for probe in file.reading.inners("probes"):
             _check_log_probe(probe, scope)
+
+
+def check_exit_codes(
+    files: Iterable[UnitFile], values: Mapping[str, Any], combinations: Iterable[Combination]
+) -> None:
+    """Note every text of `exit` from which a combination makes something else than an exit code.
+
+    Args:
+        files: the units of the group.
+        values: by the whole name, those of properties.
+        combinations: those of the matrix, whose parameters count too.
+    """
+    filled = {
+        each.suffix: {**values, **{f"param.{name}": one for name, one in each.values.items()}}
+        for each in combinations
+    }
+    for file in files:
+        for index, text in enumerate(file["exit"]):
+            if not isinstance(text, str) or "${" not in text:
+                continue
+            is_list = isinstance(file.at("exit").raw, list)
+            spot = file.reading.item("exit", index) if is_list else file.at("exit")
+            codes: dict[str, str] = {}  # with the first combination that has it
+            for suffix, known in filled.items():
+                with suppress(VariableError):  # told already
+                    codes.setdefault(substitute(text, partial(_text_of, known)), suffix)
+            for code, suffix in codes.items():
+                try:
+                    exit_code_of(code)
+                except ValueError as error:
+                    where = f" in {suffix}" if suffix else ""
+                    spot.wrong(f"{text!r} is {code!r}{where}: {error}")
+
+
+def _text_of(values: Mapping[str, Any], name: str) -> str:
+    return as_text(values[name])
 
 
 def enabled_ports(files: Iterable[UnitFile]) -> dict[str, tuple[str, ...]]:

@@ -16,7 +16,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 from testrium.declared.groups import HOST_REQUIREMENT, Combination, Group, Scenario
-from testrium.declared.units import Unit
+from testrium.declared.units import Unit, exit_code_of
 from testrium.errors import TestriumError
 from testrium.plan.selection import Selection, combinations_of, select
 from testrium.statistics import median
@@ -242,12 +242,11 @@ def _with_exit_codes(unit: Unit, values: Mapping[str, str]) -> Unit:
     """The unit with numbers where its `exit` names parameters of the matrix, or properties."""
     if not any(isinstance(code, str) and "${" in code for code in unit.exit):
         return unit
-    codes = [
-        substitute(code, values.__getitem__) if isinstance(code, str) else code
+    codes = (
+        exit_code_of(substitute(code, values.__getitem__)) if isinstance(code, str) else code
         for code in unit.exit
-    ]
-    whole = (int(code) if isinstance(code, str) and code.isdecimal() else code for code in codes)
-    return replace(unit, exit=tuple(whole))
+    )
+    return replace(unit, exit=tuple(codes))
 
 
 def _with_fixtures(group: Group) -> tuple[Unit, ...]:

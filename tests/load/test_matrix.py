@@ -295,3 +295,27 @@ def test_a_wrong_value_of_one_combination_is_found(workspace: Workspace) -> None
     (problem,) = workspace.problems()
     assert problem.startswith("g/config.toml:3: timeout: ")
     assert "soon" in problem
+
+
+def test_an_exit_code_that_a_combination_makes_wrong_is_told(workspace: Workspace) -> None:
+    """What it must be is asked of each value, the second of a list too."""
+    must = 'must be an integer between 0 and 255, "!=0" or "any"'
+    config = "[matrix]\ncode = [3, '!=0', 'x', 1.5, 256]\nword = ['any', '']\n"
+    workspace.group(config, a="exit = ['${param.code}', '1${param.word}']", b="exit = '${param.n}'")
+    assert workspace.problems() == [
+        f"g/units/a.toml:3: exit: '${{param.code}}' is '1.5' in [code=1.5,word=any]: {must}",
+        f"g/units/a.toml:3: exit: '${{param.code}}' is '256' in [code=256,word=any]: {must}",
+        f"g/units/a.toml:3: exit: '${{param.code}}' is 'x' in [code=x,word=any]: {must}",
+        f"g/units/a.toml:3: exit: '1${{param.word}}' is '1any' in [code=3,word=any]: {must}",
+        "g/units/b.toml:3: exit: unknown variable ${param.n}",
+    ]
+    workspace.group(config.replace("'x', 1.5, 256", "'0'"), a="exit = '${param.code}'", b="")
+    scenarios = plan_scenarios([workspace.loaded()], Selection(), repeat=0)
+    assert [each.units[0].exit for each in scenarios] == [
+        (3,),
+        (3,),
+        ("!=0",),
+        ("!=0",),
+        (0,),
+        (0,),
+    ]
