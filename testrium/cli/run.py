@@ -343,14 +343,14 @@ def command(common: Common | None, /, selected: Selected, **values: Any) -> int:
         from testrium.probe.environment import UPDATE_GOLDEN
 
         os.environ[UPDATE_GOLDEN] = "1"  # for the checks that test functions make
-    if options.debug:
-        from testrium.probe.environment import DEBUG
-
-        files = (f"/proc/{os.getpid()}/fd/{fd}" for fd in (0, 1))
-        os.environ[DEBUG] = "\n".join(files)
     cwd = Path.cwd()
     reports = chosen()
     stream = sys.stderr if any(report.on_stdout for report in reports) else sys.stdout
+    if options.debug:
+        from testrium.probe.environment import DEBUG
+
+        files = (f"/proc/{os.getpid()}/fd/{fd}" for fd in (0, 2 if stream is sys.stderr else 1))
+        os.environ[DEBUG] = "\n".join(files)
     made = make_writers(reports, cwd) + github_writers(stream, cwd, reports)
     if options.archive is not None:
         made.append(_archive_writer(options.archive, options.keep, reports))

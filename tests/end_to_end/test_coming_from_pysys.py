@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -269,17 +270,28 @@ def test_the_first_example_of_the_page_runs_as_shown(workplace: Workplace) -> No
 
 
 def test_breakpoint_gets_the_terminal_of_the_run(workplace: Workplace) -> None:
-    code = "def test_it():\n    value = 41\n    breakpoint()\n    assert value == 42\n"
-    workplace.group({}, code, configs="timeout = 1")
+    code = """
+    def main():
+        served = 1
+        breakpoint()
+        assert served == 2
+    def test_it():
+        value = 41
+        breakpoint()
+        assert value == 42
+    """
+    entrypoint = "entrypoint = 'test_case:main'\nquiet = true"
+    workplace.group({"a": entrypoint}, code, configs="timeout = 1")
     debugged = subprocess.run(
-        [sys.executable, "-m", "testrium", "run", "--debug"],
+        [sys.executable, "-m", "testrium", "run", "--debug", "--json", "-"],
         cwd=workplace.folder,
         env=workplace.env,
-        input="p value + 100\n!value = 42\nc\n",
+        input="p served + 10\n!served = 2\nc\np value + 100\n!value = 42\nc\n",
         capture_output=True,
         text=True,
         timeout=60,
     )
-    assert debugged.returncode == 0, debugged.stdout
-    assert "141" in debugged.stdout
+    assert debugged.returncode == 0, debugged.stderr
+    assert re.findall(r"^\(Pdb\) (\d+)$", debugged.stderr, re.MULTILINE) == ["11", "141"]
+    assert json.loads(debugged.stdout)["verdict"] == "pass"
     assert "testrium run --debug" in workplace.run().group["findings"][0]["message"]

@@ -42,6 +42,9 @@ _FRESH = (
     f" {import_of(FRESH_UNIT)}; run_fresh_unit()"
 )
 
+# poll() takes an int of milliseconds, 24 days at most; a deadline may be later.
+_LONGEST_POLL_MS = 3_600_000
+
 #: Python's handler for it appends the stacks of all threads to the unit's `stacks` file.
 STACKS_SIGNAL = signal.SIGRTMIN + 5
 
@@ -336,11 +339,12 @@ class _Keeper:
 
     def _wait(self, next_ns: int | None) -> list[Message]:
         """Wait for the end of a child, messages or a time. Raises EOFError without a supervisor."""
-        limit_s = None if next_ns is None else max(0, next_ns - time.monotonic_ns()) / 1e9
+        left_ms = None if next_ns is None else max(0, next_ns - time.monotonic_ns()) / 1e6
         poll = select.poll()  # select() knows no descriptor above 1023; the supervisor has more
         for one in (self._supervisor, self._wake):
             poll.register(one, select.POLLIN)
-        ready = {fd for fd, _ in poll.poll(None if limit_s is None else math.ceil(limit_s * 1000))}
+        limit_ms = None if left_ms is None else min(math.ceil(left_ms), _LONGEST_POLL_MS)
+        ready = {fd for fd, _ in poll.poll(limit_ms)}
         if self._wake.fileno() in ready:
             self._wake.recv(4096)
         return self._supervisor.receive() if self._supervisor.fileno() in ready else []

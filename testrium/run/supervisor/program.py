@@ -88,19 +88,29 @@ def _breakpoint() -> None:
     """`breakpoint()`: the debugger at the runner's terminal, which `--debug` gives it."""
     files = os.environ.get(DEBUG, "")
     if not files:
-        raise RuntimeError("breakpoint() has no terminal here: call `testrium run --debug`")
-    global _debugger  # noqa: PLW0603 - what it has read ahead must not get lost
+        raise RuntimeError("breakpoint() needs `testrium run --debug`")
+    global _debugger  # noqa: PLW0603 - it keeps its commands and breakpoints
     if _debugger is None:
         import pdb
 
         reading, writing = files.split("\n")
         _debugger = pdb.Pdb(
-            stdin=open(reading, encoding="utf-8"),  # noqa: SIM115, PTH123 - open to the end
-            stdout=open(writing, "a", encoding="utf-8"),  # noqa: SIM115, PTH123
+            stdin=_Lines(reading),
+            stdout=open(writing, "a", encoding="utf-8"),  # noqa: SIM115, PTH123 - open to the end
             nosigint=True,  # Ctrl-C is the runner's
         )
         _debugger.use_rawinput = False
     _debugger.set_trace(sys._getframe(1))  # noqa: SLF001 - as the hook of Python does
+
+
+class _Lines(io.TextIOBase):
+    """Lines of a file, none of them read ahead: the next ones may be for another process."""
+
+    def __init__(self, path: str) -> None:
+        self._file = open(path, "rb", buffering=0)  # noqa: SIM115, PTH123 - open to the end
+
+    def readline(self, _limit: int = -1, /) -> str:  # type: ignore[override]
+        return self._file.readline().decode(errors="replace")
 
 
 _debugger: Pdb | None = None

@@ -51,6 +51,12 @@ def test_another_signal_and_another_grace(folder: UnitFolder) -> None:
     assert end.signal == "SIGUSR1"
 
 
+def test_a_unit_may_have_a_deadline_in_a_year(folder: UnitFolder) -> None:
+    launch = folder.launch(WAIT, deadline_ns=time.monotonic_ns() + 365 * 86400 * 10**9)
+    end, _ = lived(folder, launch, stop)
+    assert (end.signal, end.stopped, end.overdue) == ("SIGTERM", True, False)
+
+
 def test_a_stopped_process_gets_the_signal_too(folder: UnitFolder) -> None:
     code = "import os\ndef main():\n    print('ready')\n    os.kill(os.getpid(), 19)"
     end, _ = lived(folder, folder.launch(code, grace_s=60), stop)
