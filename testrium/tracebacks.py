@@ -8,6 +8,7 @@ import re
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
+from types import CodeType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,6 +66,14 @@ def own_place(error: BaseException, folder: str) -> tuple[str, int] | None:
     if index is None or is_library(files[index]):
         return None
     return files[index], frames[index].lineno or 1
+
+
+def place_of_function(function: object) -> tuple[str, int | None]:
+    """File and line at which a function is defined; "" and None where it is none of Python's."""
+    while (inner := getattr(function, "__wrapped__", None)) is not None:
+        function = inner
+    code = getattr(function, "__code__", None)
+    return (code.co_filename, code.co_firstlineno) if isinstance(code, CodeType) else ("", None)
 
 
 #: Characters of one value that a failed `assert` shows, and how many values.

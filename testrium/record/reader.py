@@ -267,7 +267,7 @@ def _test_of(unit: str, event: Event) -> TestResult:
         message = f"{outcome}: {message}" if message else str(outcome)
     elif outcome == "skipped":
         message = message or "skipped"  # else the reason, as of a test function
-    duration = meta.get("duration_s")
+    duration, line = meta.get("duration_s"), meta.get("line")
     return TestResult(
         name=f"{unit}::{test}" if test else unit,
         passed=outcome != "failed",
@@ -277,6 +277,8 @@ def _test_of(unit: str, event: Event) -> TestResult:
         unit=unit,
         skipped=outcome == "skipped",
         unanswered=outcome == "unknown",
+        file=_text(meta.get("file")),
+        line=line if isinstance(line, int) and not isinstance(line, bool) else None,
     )
 
 

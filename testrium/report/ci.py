@@ -110,7 +110,8 @@ def _fill_suite(suite: ET.Element, result: GroupResult, cwd: Path) -> None:
     label, folder = wording.label(result.scenario), result.scenario.group.folder
     config = folder / "config.toml"
     case = _new_case(suite, _above(result.scenario), label, result.duration_s)
-    _point_to(case, config, 1, cwd)
+    root = next(iter(result.judgement.findings), None)
+    _point_to(case, *_place_of(result, root, named_line), cwd)
     _fill_case(case, result, cwd)
     for circuit in result.judgement.circuits:
         part = _new_case(suite, label, f"circuit {circuit.name}", 0)
@@ -123,7 +124,9 @@ def _fill_suite(suite: ET.Element, result: GroupResult, cwd: Path) -> None:
         if test.skipped or test.unanswered:
             ET.SubElement(part, "skipped", message=xml_text(test.message))
         elif not test.passed:
-            _fail(part, result, "test", test.message, test.traceback)
+            kind = Code.INFRA if test.aborted else Code.TEST
+            undecided = test.aborted
+            _fail(part, result, kind, test.message, test.traceback, undecided=undecided)
         if test.output:
             ET.SubElement(part, "system-out").text = xml_text(test.output)
     for check in result.checks:
@@ -131,6 +134,30 @@ def _fill_suite(suite: ET.Element, result: GroupResult, cwd: Path) -> None:
         _point_to(part, config, named_line(folder, "checks", check.name), cwd)
         if not check.passed:
             _fail(part, result, "check", check.message, "\n".join(check.details))
+
+
+def _place_of(
+    group: GroupResult,
+    finding: Finding | None,
+    line_of: Callable[[Path, str, str], int | None],
+) -> tuple[Path, int | None]:
+    """The line of the test that failed, else the circuit or the check where it is declared,
+    else the unit's file, else the group's."""
+    folder = group.scenario.group.folder
+    if finding is None:
+        return folder / "config.toml", 1
+    for test in group.tests if finding.code in (Code.TEST, Code.INSPECT, Code.INFRA) else ():
+        if test.file and (test.aborted or test.name == finding.where):
+            return Path(test.file), test.line
+    if finding.circuit:
+        return folder / "config.toml", line_of(folder, "circuits", finding.circuit)
+    if finding.code is Code.CHECK:
+        return folder / "config.toml", line_of(folder, "checks", finding.where)
+    if finding.unit:
+        file = folder / "units" / f"{finding.unit}.toml"
+        if file.is_file():
+            return file, 1
+    return folder / "config.toml", 1
 
 
 def _above(scenario: Scenario) -> str:
@@ -520,28 +547,10 @@ class GithubWriter(Writer):
 
     def _of_group(self, level: str, group: GroupResult) -> str:
         root = next(iter(group.judgement.findings), None)
-        file, line = self._place(group, root)
+        file, line = _place_of(group, root, self._line_of)
         title = f"{wording.label(group.scenario)}: {wording.outcome(group)}"
         message = group.reason if root is None else "\n".join((root.message, *root.hints))
         return self._command(level, title, message, file, line)
-
-    def _place(self, group: GroupResult, finding: Finding | None) -> tuple[Path, int | None]:
-        """The line of the test that failed, else the circuit or the check where it is declared,
-        else the unit's file, else the group's."""
-        folder = group.scenario.group.folder
-        if finding is not None and finding.code in (Code.TEST, Code.INSPECT):
-            for test in group.tests:
-                if test.name == finding.where and test.file:
-                    return Path(test.file), test.line
-        if finding is not None and finding.circuit:
-            return folder / "config.toml", self._line_of(folder, "circuits", finding.circuit)
-        if finding is not None and finding.code is Code.CHECK:
-            return folder / "config.toml", self._line_of(folder, "checks", finding.where)
-        if finding is not None and finding.unit:
-            file = folder / "units" / f"{finding.unit}.toml"
-            if file.is_file():
-                return file, 1
-        return folder / "config.toml", 1
 
     def _command(
         self, level: str, title: str, message: str, file: Path | None, line: int | None

@@ -155,6 +155,7 @@ def _timed(
     started = time.perf_counter()
     answer: dict[str, Any] = {"passed": True, "skipped": False, "message": "", "traceback": ""}
     failures = said.failures
+    ended: list[BaseException] = []
     try:
         value = function(*arguments)
         if inspect.iscoroutine(value):
@@ -165,6 +166,7 @@ def _timed(
         answer |= {"skipped": True, "message": str(reason) or "skipped"}
     except AbortGroup as reason:
         answer |= {"passed": False, "aborted": True, "message": str(reason) or "aborted"}
+        ended = [reason]
     except (Exception, SystemExit) as error:  # noqa: BLE001 - user code: what it raises is a result
         if _is_skip_of_unittest(error):
             answer |= {"skipped": True, "message": str(error) or "skipped"}
@@ -174,7 +176,7 @@ def _timed(
     current = None
     if failures and not answer.get("aborted"):
         answer |= {"passed": False, "skipped": False, **_told_failures(failures)}
-    place = _line_of(function, failures)
+    place = _line_of(function, ended or failures)
     if not answer["passed"]:
         answer["output"] = written.end()
     if answer["traceback"]:
@@ -209,13 +211,10 @@ def _told_failures(failures: list[BaseException]) -> dict[str, str]:
 
 def _line_of(function: Callable[..., Any], failures: list[BaseException]) -> tuple[str, int | None]:
     """File and line of the first failure in the group's code, else of the function."""
-    if failures:
-        from testrium.tracebacks import own_place
+    from testrium.tracebacks import own_place, place_of_function
 
-        if (place := own_place(failures[0], _folder)) is not None:
-            return place
-    code = getattr(inspect.unwrap(function), "__code__", None)
-    return (code.co_filename, code.co_firstlineno) if isinstance(code, CodeType) else ("", None)
+    failed = own_place(failures[0], _folder) if failures else None
+    return failed or place_of_function(function)
 
 
 class _Written:

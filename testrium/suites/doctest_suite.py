@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from testrium.suites import protocol
 from testrium.suites.protocol import Teller
+from testrium.tracebacks import own_place
 
 _TEXTS = (".md", ".rst", ".txt")
 
@@ -58,7 +59,8 @@ def _examples(file: Path, teller: Teller) -> list[doctest.DocTest]:
         trace = "".join(traceback.format_exception(error))
         message = "".join(traceback.format_exception_only(error)).strip()
         sys.stdout.write(trace)
-        teller.tell(file.name, "failed", message=message, traceback=trace)
+        place = own_place(error, str(file.parent)) or (str(file), 1)
+        teller.tell(file.name, "failed", message=message, traceback=trace, place=place)
         return []
     return [test for test in tests if test.examples]
 
@@ -85,6 +87,7 @@ class _Runner(doctest.DocTestRunner):
     """Remembers the first example that failed."""
 
     first = ""
+    line: int | None = None
 
     def report_failure(
         self,
@@ -95,7 +98,7 @@ class _Runner(doctest.DocTestRunner):
     ) -> None:
         super().report_failure(out, test, example, got)
         told = f"{example.source.strip()} gave {got.strip()!r}, not {example.want.strip()!r}"
-        self.first = self.first or told
+        self._remember(told, test, example)
 
     def report_unexpected_exception(
         self,
@@ -106,7 +109,11 @@ class _Runner(doctest.DocTestRunner):
     ) -> None:
         super().report_unexpected_exception(out, test, example, exc_info)
         raised = "".join(traceback.format_exception_only(exc_info[1])).strip()
-        self.first = self.first or f"{example.source.strip()} raised {raised}"
+        self._remember(f"{example.source.strip()} raised {raised}", test, example)
+
+    def _remember(self, told: str, test: doctest.DocTest, example: doctest.Example) -> None:
+        if not self.first:
+            self.first, self.line = told, (test.lineno or 0) + example.lineno + 1
 
 
 def _run(test: doctest.DocTest, teller: Teller) -> None:
@@ -117,7 +124,10 @@ def _run(test: doctest.DocTest, teller: Teller) -> None:
     took_s = time.perf_counter() - started
     text = "".join(output)
     sys.stdout.write(text or f"ok {test.name}\n")
+    file = test.filename or ""
     if result.failed:
-        teller.tell(test.name, "failed", duration_s=took_s, message=runner.first, traceback=text)
+        told = {"message": runner.first, "traceback": text}
+        teller.tell(test.name, "failed", duration_s=took_s, place=(file, runner.line), **told)
     else:
-        teller.tell(test.name, "passed", duration_s=took_s)
+        place = (file, (test.lineno or 0) + 1)
+        teller.tell(test.name, "passed", duration_s=took_s, place=place)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import testrium.probe
 
@@ -88,6 +88,7 @@ class Teller:
         duration_s: float = 0.0,
         message: str = "",
         traceback: str = "",
+        place: tuple[str, int | None] = ("", None),
         **more: str,
     ) -> None:
         """Report the result of a test.
@@ -98,19 +99,23 @@ class Teller:
             duration_s: how long it took, in seconds.
             message: the assertion that failed, or a reason; its first line is kept.
             traceback: as the interpreter prints it.
+            place: file and line of what failed, else of the test.
             more: further metadata, such as who answered.
         """
         self.count += 1
         texts = {
             "message": message.strip().partition("\n")[0][:_MESSAGE],
             "traceback": traceback[-_TRACEBACK:],
+            "file": place[0],
             **more,
         }
+        line: dict[str, Any] = {} if place[1] is None else {"line": place[1]}
         testrium.probe.unit().probe(
             step_of(test),
             test=_storable(test),
             outcome=outcome,
             duration_s=round(duration_s, 6),
+            **line,
             **{name: _storable(text) for name, text in texts.items() if text},
         )
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from testrium.suites import protocol
 from testrium.suites.protocol import Outcome, Teller
+from testrium.tracebacks import deepest_own
 
 #: Exit codes of pytest after which every test has been told of, see its reference (ExitCode).
 _OK, _TESTS_FAILED, _INTERRUPTED, _NO_TESTS = 0, 1, 2, 5
@@ -40,6 +42,7 @@ class _Test:
     duration_s: float = 0.0
     message: str = ""
     traceback: str = ""
+    place: tuple[str, int | None] = ("", None)
 
 
 @dataclass
@@ -48,7 +51,14 @@ class PytestHooks:
 
     teller: Teller
     collection_failed: bool = False
+    #: What ids of tests, and what places in tracebacks, are relative to.
+    root: Path = field(default_factory=Path.cwd)
+    started_in: Path = field(default_factory=Path.cwd)
     _running: dict[str, _Test] = field(default_factory=dict)
+
+    def pytest_configure(self, config: Any) -> None:
+        """pytest has found where its configuration is."""
+        self.root, self.started_in = config.rootpath, config.invocation_params.dir
 
     def pytest_collectreport(self, report: Any) -> None:
         """A file that cannot be imported is a test that failed."""
@@ -56,7 +66,9 @@ class PytestHooks:
             self.collection_failed = True
             text = report.longreprtext
             message = _last_line(text) or "cannot be collected"
-            self.teller.tell(report.nodeid, "failed", message=message, traceback=text)
+            place = str(self.root / report.nodeid.partition("::")[0]), 1
+            told = {"message": message, "traceback": text}
+            self.teller.tell(report.nodeid, "failed", place=place, **told)
         elif report.skipped:
             self.teller.tell(report.nodeid, "skipped", message=_skip_reason(report))
 
@@ -64,12 +76,15 @@ class PytestHooks:
         """Setup, call or teardown of a test is over."""
         test = self._running.setdefault(report.nodeid, _Test())
         test.duration_s += report.duration
+        if not test.place[0] and report.location[1] is not None:
+            test.place = str(self.root / report.location[0]), report.location[1] + 1
         expected = getattr(report, "wasxfail", None)
         if report.failed:
             if test.outcome != "failed":  # the first phase that failed tells why
                 test.outcome = "failed"
                 test.message = _message(report)
                 test.traceback = report.longreprtext
+                test.place = _failed_at(report, self.started_in) or test.place
         elif expected is not None:
             said = (
                 "failed as expected" if report.skipped else "passed although a failure is expected"
@@ -95,6 +110,7 @@ class PytestHooks:
             duration_s=test.duration_s,
             message=test.message,
             traceback=test.traceback,
+            place=test.place,
         )
 
 
@@ -102,6 +118,17 @@ def _message(report: Any) -> str:
     crash = getattr(report.longrepr, "reprcrash", None)
     text = crash.message if crash is not None else _last_line(report.longreprtext)
     return f"in {report.when}: {text}" if report.when in ("setup", "teardown") else text
+
+
+def _failed_at(report: Any, folder: Path) -> tuple[str, int] | None:
+    """The deepest line of the user's code in the traceback."""
+    entries = getattr(getattr(report.longrepr, "reprtraceback", None), "reprentries", ())
+    places = [place for one in entries if (place := getattr(one, "reprfileloc", None)) is not None]
+    if not places and (crash := getattr(report.longrepr, "reprcrash", None)) is not None:
+        places = [crash]  # with --tb=native
+    files = [str(folder / place.path) for place in places]
+    index = deepest_own(files)
+    return None if index is None else (files[index], places[index].lineno)
 
 
 def _last_line(text: str) -> str:

@@ -6,12 +6,14 @@ import sys
 import time
 import traceback
 import unittest
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TypeAlias
 
 from testrium.suites import protocol
-from testrium.suites.protocol import Teller
+from testrium.suites.protocol import Outcome, Teller
+from testrium.tracebacks import own_place, place_of_function
 
 _Error: TypeAlias = (
     tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
@@ -52,15 +54,15 @@ class Result(unittest.TestResult):
 
     def addSuccess(self, test: unittest.TestCase) -> None:
         super().addSuccess(test)
-        self._passed(test, "")
+        self._tell("passed", test)
 
     def addFailure(self, test: unittest.TestCase, err: _Error) -> None:
         super().addFailure(test, err)
-        self._failed(test, err)
+        self._failed(test, err, self.failures)
 
     def addError(self, test: unittest.TestCase, err: _Error) -> None:
         super().addError(test, err)
-        self._failed(test, err)
+        self._failed(test, err, self.errors)
 
     def addSubTest(
         self, test: unittest.TestCase, subtest: unittest.TestCase, err: _Error | None
@@ -68,34 +70,44 @@ class Result(unittest.TestResult):
         """A part of a test: told only where it failed, else the test itself is."""
         super().addSubTest(test, subtest, err)
         if err is not None:
-            self._failed(subtest, err, of=test)
+            failed = err[0] is not None and issubclass(err[0], test.failureException)
+            self._failed(subtest, err, self.failures if failed else self.errors, of=test)
 
     def addSkip(self, test: unittest.TestCase, reason: str) -> None:
         super().addSkip(test, reason)
-        self._print("skipped", test)
-        self.teller.tell(test.id(), "skipped", duration_s=self._took_s(test), message=reason)
+        self._tell("skipped", test, reason)
 
     def addExpectedFailure(self, test: unittest.TestCase, err: _Error) -> None:
         super().addExpectedFailure(test, err)
-        self._passed(test, "failed as expected")
+        self._tell("passed", test, "failed as expected")
 
     def addUnexpectedSuccess(self, test: unittest.TestCase) -> None:
         super().addUnexpectedSuccess(test)
-        self._print("FAILED", test)
-        message = "passed although a failure is expected"
-        self.teller.tell(test.id(), "failed", duration_s=self._took_s(test), message=message)
+        self._tell("failed", test, "passed although a failure is expected")
 
-    def _passed(self, test: unittest.TestCase, message: str) -> None:
-        self._print("ok", test)
-        self.teller.tell(test.id(), "passed", duration_s=self._took_s(test), message=message)
+    def _tell(self, outcome: Outcome, test: unittest.TestCase, message: str = "") -> None:
+        self._print(outcome, test)
+        function = getattr(test, getattr(test, "_testMethodName", ""), None)  # none of a module
+        self.teller.tell(
+            test.id(),
+            outcome,
+            duration_s=self._took_s(test),
+            message=message,
+            place=place_of_function(function),
+        )
 
     def _failed(
-        self, test: unittest.TestCase, err: _Error, of: unittest.TestCase | None = None
+        self,
+        test: unittest.TestCase,
+        err: _Error,
+        kept: Sequence[tuple[unittest.TestCase, str]],
+        of: unittest.TestCase | None = None,
     ) -> None:
-        self._print("FAILED", test)
+        """`kept` are those of its kind so far, with their tracebacks without unittest's frames."""
+        self._print("failed", test)
         error = err[1]
         assert error is not None
-        trace = "".join(traceback.format_exception(error))
+        trace = kept[-1][1]
         sys.stdout.write(trace)
         self.teller.tell(
             test.id(),
@@ -103,11 +115,14 @@ class Result(unittest.TestResult):
             duration_s=self._took_s(of or test),
             message="".join(traceback.format_exception_only(error)).strip(),
             traceback=trace,
+            place=own_place(error, str(Path.cwd())) or ("", None),
         )
 
     def _took_s(self, test: unittest.TestCase) -> float:
         begun = self._begun.get(test.id())  # none for what fails around tests: setUpClass
         return 0.0 if begun is None else time.perf_counter() - begun
 
-    def _print(self, word: str, test: unittest.TestCase) -> None:
+    @staticmethod
+    def _print(outcome: Outcome, test: unittest.TestCase) -> None:
+        word = {"passed": "ok", "failed": "FAILED"}.get(outcome, outcome)
         sys.stdout.write(f"{word:<7} {test.id()}\n")

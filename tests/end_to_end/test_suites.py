@@ -133,6 +133,11 @@ def test_suites_against_live_services(workplace: Workplace) -> None:
         "test suite::tests/test_bad.py::test_setup",
         "test suite::tests/test_bad.py::test_sum",
     ]
+    lines = {test["name"]: (test["file"], test["line"]) for test in groups["bad"]["tests"]}
+    assert lines["suite::tests/test_bad.py::test_sum"] == (str(bad / "tests/test_bad.py"), 5)
+    assert lines["suite::tests/test_bad.py::test_setup"] == (str(bad / "tests/test_bad.py"), 8)
+    assert lines["suite::tests/test_bad.py::test_fine"] == (str(bad / "tests/test_bad.py"), 12)
+    assert lines["cannot::tests/test_broken.py"] == (str(bad / "tests/test_broken.py"), 1)
     told = told_tests(groups["bad"])
     assert told["suite::tests/test_bad.py::test_sum"] == (False, "assert (1 + 1) == 3")
     assert told["suite::tests/test_bad.py::test_setup"] == (

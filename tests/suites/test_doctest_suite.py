@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from testrium.suites import doctest_suite, protocol
+
+if TYPE_CHECKING:
+    from tests.suites.conftest import Told
 
 MODULE = '''
 from shop_of_doctests import PRICE
@@ -34,6 +38,7 @@ def test_modules_and_texts(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     outcomes: Callable[[], dict[str, tuple[str, str]]],
+    told: Told,
 ) -> None:
     package = tmp_path / "code/shop_of_doctests"
     package.mkdir(parents=True)
@@ -46,9 +51,16 @@ def test_modules_and_texts(
     for name, text in protocol.environment([str(tmp_path / "code")], [], []).items():
         monkeypatch.setenv(name, text)
     doctest_suite.main()
-    told = outcomes()
-    assert told.pop("broken.py")[0] == "failed"
-    assert told == {
+    places = {each["test"]: (Path(each["file"]).name, each["line"]) for each in told()}
+    assert places == {
+        "README.md": ("README.md", 3),
+        "broken.py": ("broken.py", 1),
+        "shop_of_doctests.sums.total": ("sums.py", 5),
+        "shop_of_doctests.sums.wrong": ("sums.py", 13),
+    }
+    every = outcomes()
+    assert every.pop("broken.py")[0] == "failed"
+    assert every == {
         "README.md": ("failed", "1 / 0 raised ZeroDivisionError: division by zero"),
         "shop_of_doctests.sums.total": ("passed", ""),
         "shop_of_doctests.sums.wrong": ("failed", "1 + 1 gave '2', not '3'"),

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from testrium.suites import protocol, unittest_suite
+
+if TYPE_CHECKING:
+    from tests.suites.conftest import Told
 
 CODE = """
 import unittest
@@ -48,14 +52,17 @@ def run(
 
 
 def test_every_outcome(
-    tmp_path: Path, run: Callable[[str], None], outcomes: Callable[[], dict[str, tuple[str, str]]]
+    tmp_path: Path,
+    run: Callable[[str], None],
+    outcomes: Callable[[], dict[str, tuple[str, str]]],
+    told: Told,
 ) -> None:
     (tmp_path / "suite_with_all_outcomes.py").write_text(CODE)
     run("suite_with_all_outcomes.py")
-    told = {
+    every = {
         test.removeprefix("suite_with_all_outcomes."): each for test, each in outcomes().items()
     }
-    assert told == {
+    assert every == {
         "T.test_ok": ("passed", ""),
         "T.test_no": ("failed", "AssertionError: 1 != 2"),
         "T.test_error": ("failed", "OSError: gone"),
@@ -65,6 +72,19 @@ def test_every_outcome(
         "T.test_parts (number=1)": ("failed", "AssertionError: 1 == 1"),
         "setUpClass (suite_with_all_outcomes.Broken)": ("failed", "RuntimeError: no service"),
     }
+    lines = CODE.splitlines()
+    assert [lines[each["line"] - 1].strip() for each in told()] == [
+        'def setUpClass(cls): raise RuntimeError("no service")',
+        'def test_error(self): raise OSError("gone")',
+        "@unittest.expectedFailure",
+        "@unittest.expectedFailure",
+        "def test_no(self): self.assertEqual(1, 2)",
+        "def test_ok(self): pass",
+        "with self.subTest(number=number): self.assertNotEqual(number, 1)",
+        '@unittest.skip("later")',
+    ]
+    assert {each["file"] for each in told()} == {str(tmp_path / "suite_with_all_outcomes.py")}
+    assert not [each for each in told() if "unittest/case.py" in each.get("traceback", "")]
 
 
 def test_a_folder_and_a_module_that_cannot_be_imported(

@@ -95,7 +95,7 @@ def _breakpoint() -> None:
 
         reading, writing = files.split("\n")
         _debugger = pdb.Pdb(
-            stdin=_Lines(reading),
+            stdin=_Lines(reading),  # type: ignore[arg-type] # no more than `readline` is used
             stdout=open(writing, "a", encoding="utf-8"),  # noqa: SIM115, PTH123 - open to the end
             nosigint=True,  # Ctrl-C is the runner's
         )
@@ -103,13 +103,13 @@ def _breakpoint() -> None:
     _debugger.set_trace(sys._getframe(1))  # noqa: SLF001 - as the hook of Python does
 
 
-class _Lines(io.TextIOBase):
+class _Lines:
     """Lines of a file, none of them read ahead: the next ones may be for another process."""
 
     def __init__(self, path: str) -> None:
         self._file = open(path, "rb", buffering=0)  # noqa: SIM115, PTH123 - open to the end
 
-    def readline(self, _limit: int = -1, /) -> str:  # type: ignore[override]
+    def readline(self) -> str:
         return self._file.readline().decode(errors="replace")
 
 

@@ -49,6 +49,17 @@ def test_every_result_is_a_suite(run_result: RunResult, tmp_path: Path, cwd: Pat
         assert element.get("failures") == str(failed)
 
 
+def test_an_aborted_test_is_an_error_at_its_line(
+    broken_runner: GroupResult, run_result: RunResult, tmp_path: Path
+) -> None:
+    aborted = Outcome("test_a", False, 0.1, "no database", aborted=True, file="/x/t.py", line=5)
+    result = run_result._replace(groups=(broken_runner._replace(tests=(aborted,)),))
+    root = parse(result, tmp_path / "junit.xml", tmp_path)
+    for case in root.iter("testcase"):
+        assert (case.get("file"), case.get("line")) == ("/x/t.py", "5")
+    assert outcomes_of(root)["test_a"] == ["error"]
+
+
 def test_every_circuit_is_a_case(lost: GroupResult, run_result: RunResult, tmp_path: Path) -> None:
     root = parse(run_result._replace(groups=(lost,)), tmp_path / "junit.xml", tmp_path)
     name = f"circuit {lost.judgement.circuits[0].name}"
