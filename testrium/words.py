@@ -101,6 +101,10 @@ class Code(StrEnum):
 UNKNOWN_CODES = frozenset({Code.GAP, Code.CLOCK, Code.SAMPLES, Code.UNDECIDED})
 
 
+#: In the place of a unit or a step: whichever.
+ANY = "*"
+
+
 class Place(NamedTuple):
     """A unit and a step; `*` means any."""
 
@@ -109,6 +113,10 @@ class Place(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.unit}:{self.step}"
+
+    def matches(self, unit: str, step: str) -> bool:
+        """Whether it speaks of this unit and step."""
+        return self.unit in (ANY, unit) and self.step in (ANY, step)
 
 
 #: In the place of the pid of events whose lines say nothing about their order: spans.

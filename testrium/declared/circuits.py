@@ -17,9 +17,7 @@ from testrium.declared.quantities import (
     Unique,
 )
 from testrium.tuples import NamedTuple
-from testrium.words import Place
-
-ANY: Final = "*"
+from testrium.words import ANY, Place
 
 #: The key of the one instance of a circuit per run.
 WHOLE_RUN: Final = ""
@@ -66,14 +64,9 @@ class Hop(NamedTuple):
         return self.text + count
 
 
-def matches(place: Place, unit: str, step: str) -> bool:
-    """Whether `place`, in which `*` means any, matches this unit and step."""
-    return place.unit in (ANY, unit) and place.step in (ANY, step)
-
-
 def any_matches(places: Iterable[Place], unit: str, step: str) -> bool:
     """Whether one of `places` speaks of this unit and step."""
-    return any(matches(place, unit, step) for place in places)
+    return any(place.matches(unit, step) for place in places)
 
 
 class Claim(NamedTuple):

@@ -3,10 +3,11 @@
 import re
 from typing import Annotated, Any, Final
 
-from testrium.declared.circuits import ANY, parse_place
+from testrium.declared.circuits import parse_place
 from testrium.declared.keys import Key, Written, table
 from testrium.declared.quantities import Label
 from testrium.tuples import NamedTuple
+from testrium.words import ANY
 
 #: The models that Testrium has, each with its operations and their other names.
 MODELS: Final = {

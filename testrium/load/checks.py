@@ -11,7 +11,7 @@ from testrium.checks import expression, values
 from testrium.checks.comparison import check_normalizer
 from testrium.checks.patterns import NotationError
 from testrium.declared.checks import CHECK_SUBJECTS, NORMALIZERS, Check, Metric, Source
-from testrium.declared.circuits import ANY, Circuit
+from testrium.declared.circuits import Circuit
 from testrium.declared.histories import MODELS, OperationHistory
 from testrium.declared.keys import field_named
 from testrium.declared.quantities import SIZE, duration_ns, is_number
@@ -24,8 +24,7 @@ from testrium.load.units import UnitFile, found_plugin, has_process
 from testrium.load.validate import Table, read, read_list
 from testrium.phrases import did_you_mean
 from testrium.plugins.registry import Plugin
-from testrium.words import DURATION as WHOLE_GROUP
-from testrium.words import OF_CIRCUIT, OF_HOP, OF_UNIT, hop_measure, is_measured
+from testrium.words import ANY, DURATION, OF_CIRCUIT, OF_HOP, OF_UNIT, hop_measure, is_measured
 
 #: Reserved units whose output is complete when checks are made; teardown.py runs after them.
 _LOGS_BESIDE = ("setup", "tests")
@@ -293,7 +292,7 @@ def read_metrics(
 
 def _measured(circuits: Sequence[Circuit], units: Collection[str]) -> dict[str, Metric]:
     """All that Testrium measures of this group, by name."""
-    found = [Metric(WHOLE_GROUP, "group", unit="s")]
+    found = [Metric(DURATION, "group", unit="s")]
     for circuit in circuits:
         for measure, unit in OF_CIRCUIT.items():
             found.append(Metric(f"{circuit.name}.{measure}", "circuit", circuit.name, unit=unit))

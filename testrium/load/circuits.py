@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from testrium.declared.circuits import ANY, Circuit, Hop, RouteError, Rules
+from testrium.declared.circuits import Circuit, Hop, RouteError, Rules
 from testrium.declared.keys import field_named
 from testrium.load.document import Spot
 from testrium.load.validate import Table, read, read_list
 from testrium.phrases import did_you_mean, nearest_word
 from testrium.tuples import NamedTuple
-from testrium.words import RESERVED_UNITS, Place
+from testrium.words import ANY, RESERVED_UNITS, Place
 
 #: How much a step of a route must look like a declared one to be taken for a misspelling.
 _STEP_LIKENESS = 0.75

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from testrium.declared.circuits import ANY
 from testrium.declared.faults import (
     CLOCK_ACTS,
     FAILPOINT_ACTS,
@@ -25,7 +24,7 @@ from testrium.load.document import Spot
 from testrium.load.units import UnitFile
 from testrium.load.validate import Table, read, read_list
 from testrium.phrases import did_you_mean
-from testrium.words import Place
+from testrium.words import ANY, Place
 
 #: What each key that names a target can do, and which of the other keys belong to it.
 _ACTS: Final[Mapping[str, tuple[str, ...]]] = {

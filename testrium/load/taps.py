@@ -8,7 +8,6 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any, Final
 
-from testrium.declared.circuits import ANY
 from testrium.declared.taps import CLIENT, PROTOCOLS, SIDES, Tap, TapProbe, WireProtocol
 from testrium.load.circuits import Stations, check_unit
 from testrium.load.document import Spot
@@ -18,6 +17,7 @@ from testrium.load.validate import Table, read_list
 from testrium.phrases import did_you_mean
 from testrium.plugins.registry import Plugin
 from testrium.variables import VariableError, references
+from testrium.words import ANY
 
 #: What protocols other than HTTP count their messages' parts from.
 _COUNTED: Final = {"args": "args.0 is the first argument", "params": "params.0 is $1"}

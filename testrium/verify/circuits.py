@@ -163,7 +163,7 @@ MOST_INSTANCES = 5_000
 
 
 class HopTimes(NamedTuple):
-    """Percentiles of a hop in ms, by nearest rank; the fields are `measures.OF_HOP`."""
+    """Percentiles of a hop in ms, by nearest rank; the fields are those of `words.OF_HOP`."""
 
     p10: float
     p50: float

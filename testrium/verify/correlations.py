@@ -122,12 +122,12 @@ def _duplicates(sends: KeyColumn, receives: KeyColumn) -> list[dict[str, Any]]:
 
 def classic_correlations(events: Sequence[Event]) -> dict[str, Any]:
     """The dictionary of `Events_Manager.correlate_send_receive`; an average of nothing is 0.0."""
-    found, sends, receives = _pair_events(events)
+    found = correlate(events)
     return {
-        "paired": found.paired,
-        "orphan_sends": [classic_event(sends[i]) for i in found.orphan_sends],
-        "orphan_receives": [classic_event(receives[i]) for i in found.orphan_receives],
-        "duplicate_keys": found.duplicates,
+        "paired": list(found.paired),
+        "orphan_sends": list(found.orphan_sends),
+        "orphan_receives": list(found.orphan_receives),
+        "duplicate_keys": list(found.duplicate_keys),
         "average_latency": found.average_latency_s or 0.0,
     }
 
@@ -145,7 +145,8 @@ def average_latency_s(events: Sequence[Event]) -> float | None:
 
 def correlate(events: Sequence[Event]) -> Correlations:
     """The same as a `Correlations`, where an average of nothing is None."""
-    found, sends, receives = _pair_events(events)
+    sends, receives, one_clock = _keyed(events)
+    found = pair(_column(sends, one_clock), _column(receives, one_clock))
     return Correlations(
         tuple(found.paired),
         tuple(classic_event(sends[i]) for i in found.orphan_sends),
@@ -166,12 +167,6 @@ def classic_event(event: Event) -> dict[str, Any]:
         "Time": event.wall_ns / 1e9,
         "Metadata": dict(event.meta),
     }
-
-
-def _pair_events(events: Sequence[Event]) -> tuple[Pairing, list[Event], list[Event]]:
-    sends, receives, one_clock = _keyed(events)
-    found = pair(_column(sends, one_clock), _column(receives, one_clock))
-    return found, sends, receives
 
 
 def _keyed(events: Sequence[Event]) -> tuple[list[Event], list[Event], bool]:

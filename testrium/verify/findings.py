@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
+from itertools import chain
 from math import inf
 
 from testrium.declared.circuits import Hop
@@ -118,7 +119,7 @@ class Draft:
 
     def witnesses(self) -> list[Event]:
         """The events that show what happened to the witness, by time."""
-        found = {event.id: event for events in self.row for event in events}
+        found = {event.id: event for event in chain.from_iterable(self.row)}
         others = (*self.fact.more, self.event, self.other)
         found.update((event.id, event) for event in others if event is not None)
         return sorted(found.values(), key=lambda event: (event.t_ns, event.id))
@@ -207,14 +208,9 @@ def place_of(event: Event) -> str:
     return f"{event.unit}:{event.step}"
 
 
-def by_time(events: Iterable[Event]) -> list[Event]:
-    """In the order in which they happened, as far as that is known."""
-    return sorted(events, key=lambda event: (event.t_ns, event.id))
-
-
 def flat(row: Row) -> list[Event]:
-    """All events of an instance, by time."""
-    return by_time(event for events in row for event in events)
+    """All events of an instance, in the order in which they happened, as far as that is known."""
+    return sorted(chain.from_iterable(row), key=lambda event: (event.t_ns, event.id))
 
 
 def distinct(values: Iterable[str]) -> tuple[str, ...]:

@@ -16,7 +16,6 @@ from testrium.verify.findings import Draft
 from testrium.verify.index import EventIndex
 from testrium.verify.messages import word_findings
 from testrium.verify.metrics import (
-    Measured,
     find_regressions,
     measures_of,
     metric_findings,
@@ -57,10 +56,12 @@ def verdict_of(ranked: Iterable[tuple[Finding, bool]]) -> Verdict:
     return verdict
 
 
-def circuit_verdict(ranked: Ranked, name: str, misrouted: Collection[str] = frozenset()) -> Verdict:
+def circuit_verdict(ranked: Ranked, name: str, misrouted: Collection[str]) -> Verdict:
     """The verdict of the findings of one circuit.
 
     Args:
+        ranked: see `verdict_of`.
+        name: the circuit's.
         misrouted: places that are so for this circuit too, and told for another one.
     """
     return verdict_of(
@@ -110,9 +111,8 @@ def _judge(scenario: Scenario, evidence: Evidence) -> Judgement:
     processes = ProcessFacts(scenario, evidence, index)
     completed, missing = required_places(scenario, index)
     facts = _examine_circuits(scenario, evidence, index)
-    measured = [Measured(one.circuit, one.number, one.latencies, one.hops) for one in facts]
-    measures = measures_of(scenario, evidence, measured)
-    off_limits = list(metric_findings(scenario, evidence, measured, measures))
+    measures = measures_of(scenario, evidence, facts)
+    off_limits = list(metric_findings(scenario, evidence, facts, measures))
     broken = {finding.where for finding in off_limits}
     regressions = find_regressions(scenario, evidence.baseline, measures, broken)
     torn = [*gaps(scenario, evidence, index), *unrecorded_gaps(evidence)]
@@ -159,27 +159,11 @@ def _judge(scenario: Scenario, evidence: Evidence) -> Judgement:
             *(Finding(Code.VACUOUS, *rule) for rule in evidence.unmatched if ranked),
             *(remark for remark in remarks if remark not in to_inspect),
         ),
-        circuits=_circuit_results(scenario, measured, facts, ranked),
+        circuits=tuple(_circuit_result(one, ranked, scenario) for one in facts),
         completed=tuple(completed),
         missing=tuple(missing),
         measures=measures,
         metrics=metric_results(scenario, evidence, measures, (*off_limits, *regressions.findings)),
-    )
-
-
-def _circuit_results(
-    scenario: Scenario,
-    measured: Sequence[Measured],
-    facts: Sequence[CircuitFacts],
-    ranked: Ranked,
-) -> tuple[CircuitResult, ...]:
-    return tuple(
-        _result(
-            one,
-            circuit_verdict(ranked, one.circuit.name, circuit.concerned),
-            scenario.group.gen_metrics,
-        )
-        for one, circuit in zip(measured, facts, strict=True)
     )
 
 
@@ -222,14 +206,12 @@ def _worded(
     ]
 
 
-def _result(measured: Measured, verdict: Verdict, with_metrics: bool) -> CircuitResult:
-    if not with_metrics:
-        return CircuitResult(measured.circuit.name, measured.instances, verdict)
-    latencies = measured.latencies
-    return CircuitResult(
-        measured.circuit.name,
-        measured.instances,
-        verdict,
+def _circuit_result(facts: CircuitFacts, ranked: Ranked, scenario: Scenario) -> CircuitResult:
+    name, latencies = facts.circuit.name, facts.latencies
+    result = CircuitResult(name, facts.number, circuit_verdict(ranked, name, facts.concerned))
+    if not scenario.group.gen_metrics:
+        return result
+    return result._replace(
         p50_ms=latencies.percentile_ms(50),
         p95_ms=latencies.percentile_ms(95),
         p99_ms=latencies.percentile_ms(99),
@@ -312,13 +294,9 @@ def _suspended(scenario: Scenario, evidence: Evidence) -> list[Finding]:
 
 def _strangers(scenario: Scenario, evidence: Evidence, index: EventIndex) -> Iterable[Draft]:
     """Keys that were received and never sent, or the reverse, where that is forbidden."""
-    if not _forbids_orphans(scenario):
+    if scenario.group.rules.orphans == "allow":
         return ()
     return orphans(index, evidence.earlier_causes.get("", ()))
-
-
-def _forbids_orphans(scenario: Scenario) -> bool:
-    return scenario.group.rules.orphans == "forbid"
 
 
 def _failed_checks(evidence: Evidence) -> list[Finding]:

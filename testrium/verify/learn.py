@@ -19,7 +19,7 @@ from testrium.evidence import Event, Evidence
 from testrium.phrases import duration_text, plural, time_span, times
 from testrium.statistics import nearest_rank
 from testrium.verify.circuits import Unclaimed
-from testrium.verify.index import EventIndex
+from testrium.verify.index import EventIndex, join_keys
 from testrium.verify.instances import Instances, Route
 from testrium.verify.timing import LEAST_SAMPLES, Order, misplaced, order_of
 from testrium.words import RESERVED_UNITS, EventType, Place
@@ -347,7 +347,7 @@ def as_toml(proposal: Proposal) -> str:
             route.append(("    [", proposal.remarks[number]))
         indent = " " * (8 if several else 4)
         for hop in stage:
-            route.append((f"{indent}{quoted(hop.text + count_of(hop))},", reasons[hop.text]))
+            route.append((f"{indent}{quoted(hop.written)},", reasons[hop.text]))
         if several:
             route.append(("    ],", ""))
     lines = ["[[circuits]]", f"name = {quoted(circuit.name)}", "route = [", *_aligned(route), "]"]
@@ -362,23 +362,6 @@ def as_toml(proposal: Proposal) -> str:
         keys.append(("open = true", reasons["open"]))
     lines += _aligned(keys)
     return "".join(f"{line}\n" for line in lines)
-
-
-def count_of(hop: Hop) -> str:
-    """A hop's count as it is written behind it: "", `?`, `+`, `{1,3}`."""
-    match hop.least, hop.most:
-        case 1, 1:
-            return ""
-        case 0, 1:
-            return "?"
-        case 0, None:
-            return "*"
-        case 1, None:
-            return "+"
-        case least, most if least == most:
-            return f"{{{least}}}"
-        case least, most:
-            return f"{{{least},{'' if most is None else most}}}"
 
 
 def quoted(text: str) -> str:
@@ -467,20 +450,15 @@ def _collect(places: Iterable[Place], index: EventIndex) -> Instances:
 def _families(stations: Sequence[Place], index: EventIndex) -> Iterator[list[Place]]:
     """Places that keys have in common, two at least."""
     found = _collect(stations, index)
-    above = list(range(len(stations)))
-
-    def root_of(number: int) -> int:
-        while above[number] != number:
-            number = above[number]
-        return number
-
     first_seen: dict[str, int] = {}
-    for number, column in enumerate(found.columns):
-        for name in column:
-            above[root_of(number)] = root_of(first_seen.setdefault(name, number))
+    joined = join_keys(
+        (first_seen.setdefault(name, number), number)
+        for number, column in enumerate(found.columns)
+        for name in column
+    )
     families: dict[int, list[Place]] = {}
     for number, place in enumerate(stations):
-        families.setdefault(root_of(number), []).append(place)
+        families.setdefault(joined[number], []).append(place)
     return (family for family in families.values() if len(family) > 1)
 
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from heapq import nlargest
 from itertools import pairwise
 from math import inf
 
-from testrium.declared.circuits import ANY, Hop
+from testrium.declared.circuits import Hop
 from testrium.declared.faults import ENDING_ACTS
 from testrium.evidence import Event, Finding
 from testrium.host_clocks import KnownClock
@@ -22,7 +22,7 @@ from testrium.verify.circuits import CircuitFacts
 from testrium.verify.findings import Draft, distinct, flat, place_of
 from testrium.verify.index import EventIndex
 from testrium.verify.timing import LEAST_SAMPLES, low_ns
-from testrium.words import Code
+from testrium.words import ANY, Code, Place
 
 #: Of more events than this a finding names the first and the last ones.
 MOST_EVENTS = 40
@@ -89,12 +89,7 @@ class _Wording:
     # What is not there ------------------------------------------------------------------------
 
     def _vacuous(self, _: Draft) -> Told:
-        hints = [
-            hint
-            for hop in self._circuit.hops
-            for place in hop.places
-            if (hint := self._similar(place.unit, place.step))
-        ]
+        hints = self._misspelled(self._circuit.hops)
         route = " -> ".join(
             hop.text if len(stage) == 1 else f"[{', '.join(one.text for one in stage)}]"
             for stage in self._circuit.stages
@@ -103,20 +98,18 @@ class _Wording:
         return f"no event matched any hop of the route {route}: nothing was proved", hints
 
     def _lost(self, draft: Draft) -> Told:
-        if draft.hop is None or draft.position is None or not draft.row:
+        hop, position = draft.hop, draft.position
+        if hop is None or position is None or not draft.row:
             return self._number(draft)
         whose = listed(draft.keys) if draft.keys else "the run"
         seen = f"; last seen at {place_of(draft.other)}" if draft.other is not None else ""
         hints = []
         if len(draft.keys) > 1 or self._facts.number > 1:
-            there = self._facts.number - self._facts.lost_at(draft.position)
+            there = self._facts.number - self._facts.lost_at(position)
             hints.append(f"{there} of {plural(self._facts.number, 'key')} got there")
         hints += self._elsewhere(draft)
-        misspelled = [
-            hint for place in draft.hop.places if (hint := self._similar(place.unit, place.step))
-        ]
-        hints += misspelled or self._reached_later(draft, draft.hop, draft.position)
-        return f"{whose} {self._did_not_reach(draft, draft.hop, draft.position)}{seen}", hints
+        hints += self._misspelled([hop]) or self._reached_later(draft, hop, position)
+        return f"{whose} {self._did_not_reach(draft, hop, position)}{seen}", hints
 
     def _reached_later(self, draft: Draft, hop: Hop, position: int) -> list[str]:
         """The first later hop that the same keys did reach: the message was there, not the probe.
@@ -170,13 +163,7 @@ class _Wording:
         message = f"{self._whose(draft)} reached {draft.where} without {cause}"
         if draft.code is Code.STALE:
             return f"{message} in this run: the key is left over from an earlier run", []
-        hints = self._elsewhere(draft)
-        hints += [
-            hint
-            for hop in self._circuit.stages[0]
-            for place in hop.places
-            if (hint := self._similar(place.unit, place.step))
-        ]
+        hints = self._elsewhere(draft) + self._misspelled(self._circuit.stages[0])
         return message, hints + self._two_keys
 
     @cached_property
@@ -441,20 +428,18 @@ class _Wording:
             return []
         return [f"{shown(draft.key)} also occurred at {listed(places)}, outside of this route"]
 
-    def _similar(self, unit: str, step: str) -> str | None:
-        """A step that did occur, where the declared one did not and looks like it."""
-        emitted = self._index.steps_of(unit)
-        if step == ANY or step in emitted:
-            return None
-        near = close_to(step, emitted, likeness=0.75)
-        if near is None:
-            return None
-        count = sum(
-            len(events)
-            for place, events in self._index.by_place.items()
-            if place[1] == near and unit in (ANY, place[0])
-        )
-        return f"{unit}:{near} happened {times(count)}: is {step} misspelled?"
+    def _misspelled(self, hops: Iterable[Hop]) -> list[str]:
+        """The steps that did occur, where declared ones did not and look like them."""
+        hints = []
+        for unit, step in (place for hop in hops for place in hop.places):
+            if step == ANY or step in self._index.steps_of(unit):
+                continue
+            if (near := self._index.nearest_step(unit, step)) is not None:
+                meant = Place(unit, near)
+                places = self._index.by_place.items()
+                count = sum(len(events) for place, events in places if meant.matches(*place))
+                hints.append(f"{meant} happened {times(count)}: is {step} misspelled?")
+        return hints
 
     def _similar_hop(self, event: Event) -> str | None:
         for hop in self._circuit.hops:

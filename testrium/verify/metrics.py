@@ -5,57 +5,46 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import inf
-from typing import TYPE_CHECKING
 
 from testrium.declared.checks import COMPARED, Metric
-from testrium.declared.circuits import Circuit
 from testrium.declared.groups import Scenario
 from testrium.evidence import End, EndCause, Evidence, Finding, Reported
 from testrium.phrases import close_to, figure, listed, plural
 from testrium.results import Measure, MetricResult
 from testrium.statistics import LEAST_EARLIER, Comparison, against_earlier, median, summary
 from testrium.tuples import NamedTuple
-from testrium.verify.instances import Route
-from testrium.verify.timing import LEAST_SAMPLES, UNANSWERED, Latencies
+from testrium.verify.circuits import CircuitFacts
+from testrium.verify.timing import LEAST_SAMPLES, UNANSWERED
 from testrium.words import DURATION, EMPTY, OF_CIRCUIT, OF_HOP, OF_UNIT, Code, hop_measure
-
-if TYPE_CHECKING:
-    from testrium.verify.circuits import HopTimes
-
 
 #: A report whose name is so close to a metric's may be meant.
 _LIKENESS = 0.75
 
 
-class Measured(NamedTuple):
-    """What remains of a circuit once its findings are made. `hops` by their text."""
-
-    circuit: Circuit
-    instances: int
-    latencies: Latencies
-    hops: Mapping[str, HopTimes] = EMPTY
-
-
 def measures_of(
-    scenario: Scenario, evidence: Evidence, measured: Sequence[Measured]
+    scenario: Scenario, evidence: Evidence, facts: Sequence[CircuitFacts]
 ) -> tuple[Measure, ...]:
     """Every figure of the run that is known exactly, and is finite."""
-    return (*_own(scenario, evidence, measured), *_reported(reports_by_name(evidence)))
+    return (*_own(scenario, evidence, facts), *_reported(reports_by_name(evidence)))
 
 
-def _own(scenario: Scenario, evidence: Evidence, measured: Sequence[Measured]) -> Iterator[Measure]:
+def _own(
+    scenario: Scenario, evidence: Evidence, facts: Sequence[CircuitFacts]
+) -> Iterator[Measure]:
     """What Testrium measures; without `gen-metrics` only what `[metrics]` names."""
     wanted = {metric.name for metric in scenario.group.metrics}
-    for measure in _all(scenario, evidence, measured):
+    for measure in _all(scenario, evidence, facts):
         if scenario.group.gen_metrics or measure.source == "group" or measure.name in wanted:
             yield measure
 
 
-def _all(scenario: Scenario, evidence: Evidence, measured: Sequence[Measured]) -> Iterator[Measure]:
+def _all(
+    scenario: Scenario, evidence: Evidence, facts: Sequence[CircuitFacts]
+) -> Iterator[Measure]:
     if evidence.started_ns is not None and evidence.ended_ns is not None:
         taken_s = (evidence.ended_ns - evidence.started_ns) / 1e9
         yield Measure(DURATION, taken_s, "s", "group")
-    for one in measured:
+    for one in facts:
         for measure, unit in OF_CIRCUIT.items():
             value_ms = one.latencies.percentile_ms(_percentile(measure))
             if value_ms is not None:
@@ -87,14 +76,14 @@ def _reported(reports: Mapping[str, Sequence[Reported]]) -> Iterator[Measure]:
 def metric_findings(
     scenario: Scenario,
     evidence: Evidence,
-    measured: Sequence[Measured],
+    facts: Sequence[CircuitFacts],
     measures: Sequence[Measure],
 ) -> Iterator[Finding]:
     """A finding for each figure that breaks its rule in `[metrics]`, or was not reported."""
     reports = reports_by_name(evidence)
     values = {measure.name: measure for measure in measures}
-    circuits = {one.circuit.name: one for one in measured}
-    yield from _too_few(scenario.group.metrics, measured)
+    circuits = {one.circuit.name: one for one in facts}
+    yield from _too_few(scenario.group.metrics, facts)
     for metric in scenario.group.metrics:
         if metric.source == "circuit":
             yield from _of_circuit(metric, circuits[metric.owner])
@@ -106,9 +95,9 @@ def metric_findings(
             yield from _not_measured(metric, evidence)
 
 
-def _too_few(metrics: Sequence[Metric], measured: Sequence[Measured]) -> Iterator[Finding]:
+def _too_few(metrics: Sequence[Metric], facts: Sequence[CircuitFacts]) -> Iterator[Finding]:
     """Percentiles of too few keys, for each circuit whose budgets do not say so already."""
-    for one in measured:
+    for one in facts:
         name, latencies = one.circuit.name, one.latencies
         short = [
             f"{metric.name} needs {plural(LEAST_SAMPLES[percentile], 'key')}"
@@ -121,18 +110,17 @@ def _too_few(metrics: Sequence[Metric], measured: Sequence[Measured]) -> Iterato
             yield Finding(Code.SAMPLES, name, message, circuit=name)
 
 
-def _of_circuit(metric: Metric, measured: Measured) -> Iterator[Finding]:
+def _of_circuit(metric: Metric, facts: CircuitFacts) -> Iterator[Finding]:
     """As a budget: an unanswered key is infinitely slow."""
     measure = metric.name.rpartition(".")[2]
-    latencies, percentile = measured.latencies, _percentile(measure)
+    latencies, percentile = facts.latencies, _percentile(measure)
     if not latencies.enough(percentile):
         return  # see `_too_few`
     value = latencies.percentile(percentile)
     most, least = _in_ns(metric.most, inf), _in_ns(metric.least, -inf)
     low, high = value.low, value.high
     if low <= most < high or (low < least <= high and low != high):
-        route = Route(measured.circuit)
-        where = route.hops[route.last[-1][0]].text
+        where = facts.route.hops[facts.route.last[-1][0]].text
         message = f"the clocks cannot tell whether {metric.name} is within its limits"
         yield Finding(Code.CLOCK, where, message, circuit=metric.owner)
     elif low > most:

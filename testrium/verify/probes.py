@@ -10,7 +10,7 @@ from testrium.declared.faults import OUTSIDE_ACTS, Fault
 from testrium.declared.groups import Scenario
 from testrium.declared.taps import CLIENT
 from testrium.evidence import Damage, Event, Evidence, Finding, Unrecorded
-from testrium.phrases import close_to, listed, plural, shown, time_span, times
+from testrium.phrases import listed, plural, shown, time_span, times
 from testrium.tuples import NamedTuple
 from testrium.verify.findings import Draft, Drafts, distinct, place_of
 from testrium.verify.index import EventIndex, Hole, Process, holes, process_of
@@ -34,8 +34,7 @@ def missing_probes(missing: list[Place], scenario: Scenario, index: EventIndex) 
     findings = []
     before_its_end = {(unit.name, step) for unit in scenario.units for step in unit.events}
     for place in missing:
-        emitted = index.steps_of(place.unit)
-        near = close_to(place.step, emitted, likeness=0.75)
+        near = index.nearest_step(place.unit, place.step)
         hints = (
             [f"{place.unit} did emit {shown(near)}: is {place.step} misspelled?"] if near else []
         )
@@ -50,7 +49,7 @@ def missing_probes(missing: list[Place], scenario: Scenario, index: EventIndex) 
                 Code.MISSING,
                 str(place),
                 f"{place.unit} never emitted {place.step}"
-                + ("" if emitted else ", nor any other probe"),
+                + (", nor any other probe" if last is None else ""),
                 events=() if last is None else (last.id,),
                 hints=tuple(hints),
                 unit=place.unit,
@@ -326,13 +325,11 @@ def _why(fault: Fault, scenario: Scenario, evidence: Evidence, index: EventIndex
     reached = [
         event
         for event in evidence.events
-        if place.unit in ("*", event.unit)
-        and place.step in ("*", event.step)
-        and fault.key in (None, event.key)
+        if place.matches(event.unit, event.step) and fault.key in (None, event.key)
     ]
     of_key = "" if not fault.key else f" with the key {shown(fault.key)}"
     if not reached:
-        near = close_to(place.step, index.steps_of(place.unit), likeness=0.75)
+        near = index.nearest_step(place.unit, place.step)
         guess = (
             f"; {place.unit} did emit {shown(near)}: is {place.step} misspelled?" if near else ""
         )

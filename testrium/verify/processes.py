@@ -13,7 +13,7 @@ from testrium.declared.groups import Scenario
 from testrium.declared.units import Unit, is_accepted
 from testrium.errors import InjectedFault
 from testrium.evidence import End, EndCause, Event, Evidence, Finding, Sample, ended_as_told
-from testrium.phrases import close_to, megabytes, shown, time_span, times
+from testrium.phrases import megabytes, shown, time_span, times
 from testrium.tracebacks import deepest_own
 from testrium.tuples import NamedTuple
 from testrium.verify.findings import place_of
@@ -28,7 +28,6 @@ _STOPPED = frozenset(
 )
 
 _RAISED_IN = re.compile(r'[\s|+]*(?P<frame>File "(?P<file>[^"]*)", line \d+.*)')
-
 
 _NO_MODULE = re.compile(r"(?:(?P<python>\S*python[\d.]*): )?No module named '?(?P<module>[\w.]+)'?")
 
@@ -179,9 +178,8 @@ class ProcessFacts:
         #: When the units ended whose end is a finding: time (ns), then `init`.
         self.end_times: dict[tuple[Code, str], tuple[float, int]] = {}
         # All that hang at the deadline hang at one time, however long it takes to stop them.
-        self._deadline_ns = min(
-            (e.ended_ns for e in self.ends.values() if _at_deadline(e) and e.ended_ns), default=None
-        )
+        overdue = (end for end in self.ends.values() if end.cause is EndCause.OVERDUE)
+        self._deadline_ns = min((end.ended_ns for end in overdue if end.ended_ns), default=None)
         self._late_ports = evidence.late_ports
         self._emitters = {unit for unit, _ in index.by_place}
         self._emitters.update(map(attrgetter("owner"), index.events))
@@ -315,27 +313,15 @@ class ProcessFacts:
         """Say that the end of a unit was not its own, where `classic = true` has made it so."""
         if self._scenario.group.classic and self._is_done_but_alive(unit):
             message = f"{end.unit} had not ended, and was stopped as all its events were in"
-            self.notes.append(
-                Finding(
-                    Code.HANG,
-                    end.unit,
-                    f"{message} (classic = true)",
-                    unit=end.unit,
-                    t_ns=end.ended_ns,
-                )
-            )
+            self.notes.append(_of_end(Code.HANG, end, f"{message} (classic = true)"))
 
     def _add_unstopped(self, end: End, unit: Unit) -> None:
         """It had to be killed: a finding where the unit says that it stops by itself."""
-        finding = Finding(
-            Code.UNSTOPPED,
-            end.unit,
+        message = (
             f"{end.unit} did not stop within {unit.grace_s:g} s of SIG{unit.stop_signal}:"
-            " it was killed",
-            hints=tuple(end.threads),
-            unit=end.unit,
-            t_ns=end.ended_ns,
+            " it was killed"
         )
+        finding = _of_end(Code.UNSTOPPED, end, message, *end.threads)
         (self.findings if unit.graceful else self.notes).append(finding)
 
     def _never_ready(self, end: End) -> bool:
@@ -350,33 +336,19 @@ class ProcessFacts:
         if any(tap.keeps for tap in self._scenario.group.taps):
             return  # its messages are looked at, to make probes of them
         how = "was stopped" if end.cause is EndCause.STOPPED else "ended well"
-        self._add_bad_behavior(
-            Finding(
-                Code.SILENT,
-                unit.name,
-                f"{unit.name} {how} without a single probe: nothing shows what it did",
-                hints=("emit a probe, or set quiet = true if none is expected",),
-                unit=unit.name,
-                t_ns=end.ended_ns,
-            )
-        )
+        message = f"{unit.name} {how} without a single probe: nothing shows what it did"
+        hint = "emit a probe, or set quiet = true if none is expected"
+        self._add_bad_behavior(_of_end(Code.SILENT, end, message, hint))
 
     def _add_leak(self, end: End) -> None:
         left = [f"pid {leak.pid}: {shown(leak.command_line)}" for leak in end.leaks]
         count = f"{len(left)} processes" if len(left) > 1 else "a process"
-        self._add_bad_behavior(
-            Finding(
-                Code.LEAK,
-                end.unit,
-                f"{end.unit} left {count} behind ({left[0]})",
-                hints=(*left[:10], *self._foreground_hints(end, self._units.get(end.unit))),
-                unit=end.unit,
-                t_ns=end.ended_ns,
-            )
-        )
+        hints = (*left[:10], *self._foreground_hints(end, self._units.get(end.unit)))
+        message = f"{end.unit} left {count} behind ({left[0]})"
+        self._add_bad_behavior(_of_end(Code.LEAK, end, message, *hints))
 
     def _add_end(self, code: Code, end: End, message: str) -> None:
-        t_ns = self._deadline_ns if _at_deadline(end) else end.ended_ns
+        t_ns = self._deadline_ns if end.cause is EndCause.OVERDUE else end.ended_ns
         self._note_end(code, end.unit, end, t_ns)
         last = self._index.last_of(end.unit)
         hints = []
@@ -392,13 +364,8 @@ class ProcessFacts:
         elif code is Code.CRASH and any("refused" in line.lower() for line in end.last_lines):
             hints += self._late_port_hints(end.unit, end.ended_ns)
         self.findings.append(
-            Finding(
-                code,
-                end.unit,
-                message,
+            _of_end(code, end, message, *hints)._replace(
                 events=() if last is None else (last.id,),
-                hints=tuple(hints),
-                unit=end.unit,
                 t_ns=t_ns,
                 explained_by=_planned(end.fault),
                 declared_as=self._declared_as(code, end),
@@ -457,7 +424,7 @@ class ProcessFacts:
             return []
         hints = []
         if unit.ready_event is not None:
-            near = close_to(unit.ready_event, self._index.steps_of(unit.name), likeness=0.75)
+            near = self._index.nearest_step(unit.name, unit.ready_event)
             if near:
                 hints.append(f"it did emit {near}: is {unit.ready_event} misspelled?")
         lines = {probe.step for probe in unit.probes}
@@ -582,8 +549,9 @@ def accepted_exit(end: End, unit: Unit | None) -> bool:
     )
 
 
-def _at_deadline(end: End) -> bool:
-    return end.cause is EndCause.OVERDUE
+def _of_end(code: Code, end: End, message: str, *hints: str) -> Finding:
+    """A finding about the end of a unit, at the time of it."""
+    return Finding(code, end.unit, message, hints=hints, unit=end.unit, t_ns=end.ended_ns)
 
 
 def _unready_message(end: End) -> str:
@@ -724,18 +692,12 @@ def _needed_by(
 
 
 def _early_service(end: End, needed: Sequence[str]) -> Finding:
-    return Finding(
-        Code.CRASH,
-        end.unit,
+    message = (
         f"{end.unit} is a service and ended by itself (exit code {end.exit_code})"
-        f" while it was needed: {needed[0]}",
-        hints=(
-            *needed[1:10],
-            'if that is its job, write stop = "self" or ready = {ended = true} in its unit file',
-        ),
-        unit=end.unit,
-        t_ns=end.ended_ns,
+        f" while it was needed: {needed[0]}"
     )
+    hint = 'if that is its job, write stop = "self" or ready = {ended = true} in its unit file'
+    return _of_end(Code.CRASH, end, message, *needed[1:10], hint)
 
 
 #: Over so long a time CPU use is averaged before it is compared with `max_cpu`.

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from functools import cached_property
 from math import inf
 
-from testrium.declared.circuits import ANY, Circuit, Hop, any_matches, matches
+from testrium.declared.circuits import Circuit, Hop, any_matches
 from testrium.declared.groups import Scenario
 from testrium.evidence import CheckResult, EndCause, Event, Finding
 from testrium.verify.circuits import CircuitFacts
@@ -21,7 +21,7 @@ from testrium.verify.index import EventIndex
 from testrium.verify.probes import Gap
 from testrium.verify.processes import ENDS, AwaitedEvent, ProcessFacts
 from testrium.verify.timing import surely_before
-from testrium.words import OF_HOP, UNKNOWN_CODES, Code, EventType, Place, hop_measure
+from testrium.words import ANY, OF_HOP, UNKNOWN_CODES, Code, EventType, Place, hop_measure
 
 _RANK = {code: rank for rank, code in enumerate(Code)}
 
@@ -393,7 +393,7 @@ class Explanations:
         """Why an event that was waited for did not come."""
         for loss, _, _, hop in self._losses:
             node = self.nodes[loss]
-            if any(matches(place, wait.unit, wait.step) for place in hop.places) and (
+            if any_matches(hop.places, wait.unit, wait.step) and (
                 wait.key is None or self._is_of(wait.key, node)
             ):
                 return loss
@@ -560,12 +560,8 @@ class Explanations:
         else:
             texts = [hop.text for hop in circuit.hops if hop.text != node.where]
             texts = [text for hop in texts for text in hop.split("|")]
-        hops = (text.partition(":") for text in texts)
-        return any(
-            hop_unit in (ANY, unit) and hop_step in (ANY, step)
-            for hop_unit, _, hop_step in hops
-            for unit, step in places
-        )
+        named = [Place(unit, step) for unit, _, step in (text.partition(":") for text in texts)]
+        return any(any_matches(named, unit, step) for unit, step in places)
 
     def _has_room(
         self, gap: int, taken: Mapping[int, frozenset[str]], number: int, units: frozenset[str]
@@ -732,7 +728,7 @@ class Explanations:
         if ended and part is not None and unit in self._ends_of and not _is_number(node):
             return unit in part.owed_to
         hop = node.hop if isinstance(node, Draft) else None
-        return hop is not None and any(place.unit in (unit, ANY) for place in hop.places)
+        return hop is not None and _passes([hop], unit)
 
     def _stopped_by(self, end: int) -> bool:
         """Whether the end of a unit ended the group, which had no time for the rest then."""
@@ -746,14 +742,12 @@ class Explanations:
         circuit = self._circuit_of(number)
         if circuit is None:
             return unit != self.nodes[number].unit and (not self._senders or unit in self._senders)
-        return any(place.unit in (unit, ANY) for hop in circuit.stages[0] for place in hop.places)
+        return _passes(circuit.stages[0], unit)
 
     def _runs_through(self, number: int, unit: str) -> bool:
         """Whether the circuit without events runs through `unit`; a fault has no circuit."""
         circuit = self._circuit_of(number)
-        return circuit is not None and any(
-            place.unit in (unit, ANY) for hop in circuit.hops for place in hop.places
-        )
+        return circuit is not None and _passes(circuit.hops, unit)
 
     def _begins_at(self, number: int, unit: str) -> bool:
         """Whether all keys of a circuit come from `unit`."""
@@ -819,6 +813,11 @@ def _is_number(node: Node) -> bool:
 
 def _units(hops: Iterable[Hop]) -> set[str]:
     return {place.unit for hop in hops for place in hop.places}
+
+
+def _passes(hops: Iterable[Hop], unit: str) -> bool:
+    """Whether a key may pass a unit at one of these hops."""
+    return not _units(hops).isdisjoint((unit, ANY))
 
 
 def _stage_of(circuit: Circuit, node: Node) -> int | None:

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from testrium.evidence import Event
 from testrium.phrases import plural
+from testrium.verify.index import join_keys
 from testrium.verify.learn import quoted
 from testrium.words import EMPTY, EventType
 
@@ -222,19 +223,14 @@ def _families(kinds: list[_Kind]) -> list[list[tuple[int, str]]]:
         for number, kind in enumerate(kinds)
         for name, values in kind.candidates()
     }
-    above = {field: field for field in fields}
-
-    def root_of(field: tuple[int, str]) -> tuple[int, str]:
-        while above[field] != field:
-            field = above[field]
-        return field
-
-    for (one, values), (other, others) in combinations(fields.items(), 2):
-        if one[0] != other[0] and len(values & others) >= _ALIKE * min(len(values), len(others)):
-            above[root_of(one)] = root_of(other)
+    joined = join_keys(
+        (one, other)
+        for (one, values), (other, others) in combinations(fields.items(), 2)
+        if one[0] != other[0] and len(values & others) >= _ALIKE * min(len(values), len(others))
+    )
     families: dict[tuple[int, str], list[tuple[int, str]]] = defaultdict(list)
     for field in fields:
-        families[root_of(field)].append(field)
+        families[joined.get(field, field)].append(field)
     return sorted(
         families.values(),
         key=lambda family: (

@@ -3,8 +3,7 @@
 An event's time is an interval: from `t_low_ns` to `t_ns`, or a point where it was taken in the
 unit. Times of two clock domains say nothing about each other, unless one was read from the other
 (`host_clocks`): then each is an interval on the clock of the runner, and disjoint ones compare.
-Within one process, sequence
-numbers decide.
+Within one process, sequence numbers decide.
 
 Order along a route: every event of a stage has an earlier event in each hop of the nearest stage
 before it that has any, and in a hop that must happen n times at least n.
@@ -249,14 +248,10 @@ class Latencies:
         self._exact = exact
         self._others = others
         self.count = len(exact) + len(others)
-        self._lows = sorted(
-            [*exact.values(), *(latency_between.low for latency_between in others.values())]
-        )
+        self._lows = sorted([*exact.values(), *(taken.low for taken in others.values())])
         self._highs = self._lows
-        if any(not latency_between.exact for latency_between in others.values()):
-            self._highs = sorted(
-                [*exact.values(), *(latency_between.high for latency_between in others.values())]
-            )
+        if any(not taken.exact for taken in others.values()):
+            self._highs = sorted([*exact.values(), *(taken.high for taken in others.values())])
 
     def over(self, limit_ns: int) -> Iterator[tuple[str, Latency]]:
         """The instances that did take longer, or may have."""

@@ -20,7 +20,7 @@ from testrium.evidence import Event, Evidence
 from testrium.load import load_groups
 from testrium.load.project import Project
 from testrium.verify.judge import judge
-from testrium.verify.learn import Proposal, as_toml, count_of, learn, quoted
+from testrium.verify.learn import Proposal, as_toml, learn, quoted
 
 MS = 1_000_000
 
@@ -138,7 +138,7 @@ BATCH = """
 def routes(proposals: tuple[Proposal, ...]) -> str:
     """One line for each: stages apart by blanks, hops of one stage by `&`."""
     return "\n".join(
-        " ".join("&".join(hop.text + count_of(hop) for hop in stage) for stage in one.stages)
+        " ".join("&".join(hop.written for hop in stage) for stage in one.stages)
         for one in (proposal.circuit for proposal in proposals)
     )
 

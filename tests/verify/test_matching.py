@@ -10,7 +10,6 @@ from testrium.declared.circuits import (
     claim_of,
     first_open,
     first_with_room,
-    matches,
 )
 from testrium.words import Place
 
@@ -28,7 +27,7 @@ from testrium.words import Place
     ],
 )
 def test_matches(place: Place, expected: bool) -> None:
-    assert matches(place, "a", "s") is expected
+    assert place.matches("a", "s") is expected
     assert any_matches([Place("x", "y"), place], "a", "s") is expected
 
 

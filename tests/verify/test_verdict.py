@@ -41,7 +41,7 @@ def test_verdict(ranked: list[tuple[Finding, bool]], verdict: str) -> None:
 
 def test_a_circuit_answers_for_its_own_findings() -> None:
     ranked = [found(Code.LOST, circuit="one"), found(Code.SAMPLES, circuit="two")]
-    assert [circuit_verdict(ranked, name) for name in ("one", "two", "three")] == [
+    assert [circuit_verdict(ranked, name, ()) for name in ("one", "two", "three")] == [
         "fail",
         "unknown",
         "pass",
