@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path, PurePath
 from traceback import extract_tb
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from testrium.declared.groups import HOST_REQUIREMENT, Scenario
 from testrium.declared.units import Unit
@@ -30,23 +30,11 @@ from testrium.words import EMPTY, FAULTS, RESERVED_UNITS
 if TYPE_CHECKING:
     from testrium.record.waits import LineId, ThreadId
     from testrium.run.faults.failpoints import Injector
+    from testrium.run.faults.links.control import Links
     from testrium.run.faults.points import Points
     from testrium.run.hosts.home import RemoteHost
     from testrium.run.supervisor.client import Launch, SupervisedProcess
     from testrium.run.telemetry.control import TelemetryReceiver
-
-
-class LinkSwitch(Protocol):
-    """The links of a group, as its units need them; `Links` is one."""
-
-    async def set_up(self, unit: str, *, up: bool) -> None:
-        """Let connections to the unit through, or refuse them: it has a process, or none."""
-
-    def note_process(self, unit: str, process: SupervisedProcess) -> None:
-        """A unit has got a process: connections from it are of that unit."""
-
-    async def begin_attempt(self) -> None:
-        """The circuit starts again."""
 
 
 class GroupContext:
@@ -82,7 +70,7 @@ class GroupContext:
         self.endings = endings
         self.env_values = EnvValues(self.scenario)
         diagnostics.hide = self.env_values.hidden
-        self.links: LinkSwitch | None = None
+        self.links: Links | None = None
         self.telemetry: TelemetryReceiver | None = None
         self.hosts: Mapping[str, RemoteHost] = EMPTY
         #: Why a host of its units cannot be reached: nothing of the group is started then.

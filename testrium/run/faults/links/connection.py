@@ -1,16 +1,21 @@
-"""What the active faults of a link do to what passes it. Pure: no sockets, no clock."""
+"""A link of a group: what its active faults do, its connections, and the port that it holds."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 import struct
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from enum import Enum
-from typing import Any, NamedTuple, NoReturn, Protocol, Self
+from functools import partial
+from typing import NamedTuple, NoReturn
+
+from testrium.run.change import ChangeSignal
+from testrium.run.faults.links.copies import ConnectionCopy
 
 #: A throttled link passes what it carries in so short a time (seconds), not more at once.
 SLICE_S = 0.02
@@ -31,10 +36,6 @@ class Impairment(NamedTuple):
     jitter_ns: int = 0
     rate: int = 0
     first: int = 0
-
-    @classmethod
-    def from_message(cls, message: dict[str, Any]) -> Self:
-        return cls(**message)
 
 
 class Fate(Enum):
@@ -196,59 +197,23 @@ _LONGEST_PAUSE_S = 0.02
 _LINGER_0 = struct.pack("ii", 1, 0)
 
 
-class Road(Protocol):
-    """What a connection needs of its link.
-
-    `unit_is_up`: whether the unit has a process; otherwise nothing listens. `paces` are the
-    queues of both directions: to the unit, and back.
-    """
-
-    condition: Condition
-    unit_is_up: bool
-    paces: tuple[ThrottleQueue, ThrottleQueue]
-    #: Is awaited before what was sent passes: by the connection with this number, `in` or `out`.
-    hold: Callable[[int, str], Awaitable[None]] | None
-
-    async def wait_change(self) -> None:
-        """Wait until a fault begins or ends."""
-
-    async def connect(self) -> socket.socket:
-        """A connection to the unit's real port. Raises OSError."""
-
-    def count(self, *, passed: int = 0, broken: int = 0) -> None:
-        """Count delivered bytes and connections broken by a fault."""
-
-
-class Listener(Protocol):
-    """Gets a copy of what a client sends, and of what it receives; never waits, never raises."""
-
-    def sent(self, data: bytes, t_ns: int) -> None:
-        """The client has sent this (CLOCK_MONOTONIC); b"" says that it sends no more."""
-
-    def received(self, data: bytes, t_ns: int) -> None:
-        """The client gets this now; b"" says that it gets no more."""
-
-    def closed(self) -> None:
-        """The connection is over."""
-
-
 class Connection:
     """A client's connection and, as far as it came, the one to the unit.
 
-    A `listener` hears what passes at the client's end: what a fault of the link delays or swallows
+    A `copy` gets what passes at the client's end: what a fault of the link delays or swallows
     was sent nevertheless, or was not received.
     """
 
     def __init__(
         self,
-        road: Road,
+        link: Link,
         client: socket.socket,
-        listener: Listener | None = None,
-        number: int = 0,
+        copy: ConnectionCopy | None,
+        number: int,
     ) -> None:
-        self._road = road
+        self._link = link
         self._number = number
-        self._listener = listener
+        self._copy = copy
         self._client = client
         self._unit: socket.socket | None = None
         self._there = Flight()
@@ -274,7 +239,7 @@ class Connection:
 
     def heed(self) -> None:
         """Faults have begun: let them break the connection if they do."""
-        fate = self._road.condition.fate(max(self._there.passed, self._back.passed))
+        fate = self._link.condition.fate(max(self._there.passed, self._back.passed))
         if fate not in (Fate.PASS, Fate.WAIT):
             self._break(fate)
 
@@ -292,13 +257,13 @@ class Connection:
             self._client.close()
             if self._unit is not None:
                 self._unit.close()
-            if self._listener is not None:
-                self._listener.closed()
+            if self._copy is not None:
+                self._copy.closed()
 
     def _break(self, fate: Fate) -> None:
         if not self._is_broken:
             self._is_broken = True
-            self._road.count(broken=1)
+            self._link.count(broken=1)
         self.meet(fate)
 
     async def _until_fate(self, work: Coroutine[None, None, None]) -> Fate:
@@ -321,21 +286,21 @@ class Connection:
         async with asyncio.TaskGroup() as directions:
             directions.create_task(self._receive(self._client, self._there))
             unit = self._unit = await self._reach_unit()
-            to_unit, to_client = self._road.paces
+            to_unit, to_client = self._link.paces
             directions.create_task(self._receive(unit, self._back))
             directions.create_task(self._deliver(self._there, unit, to_unit))
             directions.create_task(self._deliver(self._back, self._client, to_client))
 
     async def _reach_unit(self) -> socket.socket:
         """Connect to the unit, as soon as it listens."""
-        road = self._road
+        link = self._link
         pause_s = _FIRST_PAUSE_S
         while True:
             await self._wait_passable(self._there)
             try:
-                return await road.connect()
+                return await link.connect()
             except OSError:
-                if not road.unit_is_up or self._there.only_end_is_left:
+                if not link.unit_is_up or self._there.only_end_is_left:
                     await self._end(Fate.RESET)
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
@@ -343,8 +308,8 @@ class Connection:
     async def _receive(self, sender: socket.socket, flight: Flight) -> None:
         """Read what the sender sends, as soon as it comes."""
         loop = asyncio.get_running_loop()
-        condition = self._road.condition
-        listener = self._listener if flight is self._there else None
+        condition = self._link.condition
+        copy = self._copy if flight is self._there else None
         while True:
             end = SenderEnd.CLOSED
             try:
@@ -352,8 +317,8 @@ class Connection:
             except OSError:
                 data, end = b"", SenderEnd.RESET
             now_ns = time.monotonic_ns()
-            if listener is not None:
-                listener.sent(data, now_ns)
+            if copy is not None:
+                copy.sent(data, now_ns)
             due_ns = now_ns + condition.delay_ns()
             if not data:
                 flight.ended_unseen = condition.fate(flight.passed) is Fate.WAIT
@@ -364,7 +329,7 @@ class Connection:
     async def _deliver(self, flight: Flight, receiver: socket.socket, pace: ThrottleQueue) -> None:
         """Hand on what has arrived, as fast as the link carries it."""
         loop = asyncio.get_running_loop()
-        listener = self._listener if flight is self._back else None
+        copy = self._copy if flight is self._back else None
         while True:
             due_ns, item = await flight.take()
             await _sleep_until(due_ns)
@@ -372,41 +337,41 @@ class Connection:
                 await self._wait_passable(flight)
                 if item is SenderEnd.RESET:
                     await self._end(Fate.RESET)
-                if listener is not None:
-                    listener.received(b"", time.monotonic_ns())
+                if copy is not None:
+                    copy.received(b"", time.monotonic_ns())
                 with contextlib.suppress(OSError):  # the receiver is gone, and will be heard of
                     receiver.shutdown(socket.SHUT_WR)
                 return
-            if self._road.hold is not None:
-                await self._road.hold(self._number, "in" if flight is self._there else "out")
+            if self._link.hold is not None:
+                await self._link.hold(self._number, "in" if flight is self._there else "out")
             rest = memoryview(item)
             while rest:
                 size = await self._passage(flight, len(rest), pace)
-                if listener is not None:
-                    listener.received(bytes(rest[:size]), time.monotonic_ns())
+                if copy is not None:
+                    copy.received(bytes(rest[:size]), time.monotonic_ns())
                 try:
                     await loop.sock_sendall(receiver, rest[:size])
                 except OSError:
                     await self._end(Fate.RESET)
                 flight.passed += size
-                self._road.count(passed=size)
+                self._link.count(passed=size)
                 rest = rest[size:]
             self.heed()  # these may have been its last bytes
 
     async def _passage(self, flight: Flight, wanted: int, pace: ThrottleQueue) -> int:
         """Wait until something may pass: how many of `wanted` bytes."""
-        condition = self._road.condition
+        condition = self._link.condition
         size = condition.at_once(flight.passed, wanted)
         await _sleep_until(pace.reserve(size, condition.rate, time.monotonic_ns()))
         await self._wait_passable(flight)
         return min(size, condition.at_once(flight.passed, size))
 
     async def _wait_passable(self, flight: Flight) -> None:
-        while (fate := self._road.condition.fate(flight.passed)) is not Fate.PASS:
+        while (fate := self._link.condition.fate(flight.passed)) is not Fate.PASS:
             if fate is not Fate.WAIT:
                 self._break(fate)
                 await _forever()
-            await self._road.wait_change()
+            await self._link.change.wait()
             if self._there.ended_unseen or self._back.ended_unseen:
                 # A kernel would go on to repeat what it had not delivered when its program hung
                 # up. Who gave up has most likely sent it again: let it not arrive twice.
@@ -446,3 +411,182 @@ async def _sleep_until(due_ns: int) -> None:
     left_ns = due_ns - time.monotonic_ns()
     if left_ns > 0:
         await asyncio.sleep(left_ns / 1e9)
+
+
+_LOOPBACK = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
+
+_NO_SUCH_FAMILY = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+
+_BACKLOG = 1024
+
+# How long to wait when a connection cannot be taken because all descriptors are in use.
+_ACCEPT_PAUSE_S = 0.05
+
+
+class Seen(NamedTuple):
+    """What a link has seen so far: connections taken and broken by faults, bytes delivered."""
+
+    connections: int = 0
+    broken: int = 0
+    bytes: int = 0
+
+    def since(self, earlier: Seen) -> Seen:
+        return Seen(*(now - before for now, before in zip(self, earlier, strict=True)))
+
+
+class Link:
+    """Listens at `port` for everybody but the unit, which listens at `unit_port`.
+
+    While the unit has a process, connections are taken, and wait until it listens; while it has
+    none they are refused, as they would be without us.
+    """
+
+    def __init__(self, port: int, unit_port: int, condition: Condition, host: str = "") -> None:
+        self.condition = condition
+        #: Makes what copies a client's connection.
+        self.copy_of: Callable[[socket.socket], ConnectionCopy] | None = None
+        #: Is awaited with a connection's number, and `in` or `out`, before what was sent passes.
+        self.hold: Callable[[int, str], Awaitable[None]] | None = None
+        self.unit_is_up = True
+        #: The queues of both directions: to the unit, and back.
+        self.paces = (ThrottleQueue(), ThrottleQueue())
+        self.seen = Seen()
+        #: A fault has begun or ended.
+        self.change = ChangeSignal()
+        self._port = port
+        self._unit_port = unit_port
+        self._host = host  # another one, where the unit is
+        self._listening: list[tuple[socket.socket, asyncio.Task[None]]] = []
+        self._connections: dict[Connection, asyncio.Task[None]] = {}
+
+    def set_unit_up(self, up: bool) -> None:
+        """The unit has got a process, or has none any more. Raises OSError, see `listen`."""
+        self.unit_is_up = up
+        if not up:
+            for connection in self._connections:
+                if not connection.has_reached_unit:
+                    connection.meet(Fate.RESET)
+        self.listen()
+
+    def begin(self, fault: int, impairment: Impairment) -> None:
+        """Let a fault act."""
+        self.condition.begin(fault, impairment)
+        if self.condition.is_cut:
+            self._hang_up()
+        for connection in self._connections:
+            connection.heed()
+        self.change.notify()
+
+    def end(self, fault: int) -> None:
+        """Let it act no more. Raises OSError, see `listen`."""
+        if self.condition.end(fault).do == "half-open":
+            # As a machine that was restarted answers to connections that it knows nothing of.
+            for connection in self._connections:
+                if connection.is_half_open:
+                    connection.meet(Fate.RESET)
+        self.change.notify()
+        self.listen()
+
+    def listen(self) -> None:
+        """Listen if connections are taken now, else stop it.
+
+        Raises:
+            OSError: the port is in use.
+        """
+        if not self.unit_is_up or self.condition.is_cut:
+            self._hang_up()
+        elif not self._listening:
+            for family, address in _LOOPBACK:
+                if (server := _server(family, address, self._port)) is not None:
+                    self._listening.append((server, asyncio.create_task(self._accept(server))))
+
+    def close(self) -> None:
+        """Take no more connections, and reset those that there are."""
+        self._hang_up()
+        for connection in self._connections:
+            connection.meet(Fate.RESET)
+
+    # What a connection needs --------------------------------------------------------------------
+
+    async def connect(self) -> socket.socket:
+        """A connection to the unit's real port. Raises OSError."""
+        error: OSError | None = None
+        for family, address in await self._places():
+            try:
+                return await _connected(family, address, self._unit_port)
+            except OSError as refused:
+                error = error or refused
+        assert error is not None
+        raise error
+
+    async def _places(self) -> Sequence[tuple[int, str]]:
+        """Where the unit may listen."""
+        if not self._host:
+            return _LOOPBACK
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(self._host, self._unit_port, type=socket.SOCK_STREAM)
+        return [(family, str(address[0])) for family, _, _, _, address in found]
+
+    def count(self, *, passed: int = 0, broken: int = 0) -> None:
+        """Count delivered bytes and connections broken by a fault."""
+        seen = self.seen
+        self.seen = seen._replace(bytes=seen.bytes + passed, broken=seen.broken + broken)
+
+    # ------------------------------------------------------------------------------------------
+
+    async def _accept(self, server: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                client, _ = await loop.sock_accept(server)
+            except OSError:  # no more descriptors
+                await asyncio.sleep(_ACCEPT_PAUSE_S)
+                continue
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            copy = None if self.copy_of is None else self.copy_of(client)
+            self.seen = self.seen._replace(connections=self.seen.connections + 1)
+            connection = Connection(self, client, copy, self.seen.connections)
+            connection.heed()
+            task = self._connections[connection] = asyncio.create_task(connection.live())
+            task.add_done_callback(partial(self._forget, connection))
+
+    def _forget(self, connection: Connection, _: object) -> None:
+        del self._connections[connection]
+
+    def _hang_up(self) -> None:
+        loop = asyncio.get_running_loop()
+        for server, accepting in self._listening:
+            loop.remove_reader(server)  # or the loop does it later, when the number is another's
+            accepting.cancel()
+            server.close()
+        self._listening.clear()
+
+
+def _server(family: int, address: str, port: int) -> socket.socket | None:
+    """A socket that listens; None where the machine has no such family of addresses."""
+    server = None
+    try:
+        server = socket.socket(family, socket.SOCK_STREAM)
+        server.setblocking(False)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind((address, port))
+        server.listen(_BACKLOG)
+    except OSError as error:
+        if server is not None:
+            server.close()
+        if error.errno in _NO_SUCH_FAMILY:
+            return None
+        raise
+    return server
+
+
+async def _connected(family: int, address: str, port: int) -> socket.socket:
+    end = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        end.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(end, (address, port))
+        end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except BaseException:
+        end.close()
+        raise
+    return end

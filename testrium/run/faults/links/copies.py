@@ -9,7 +9,6 @@ import socket
 import struct
 from typing import Any, Final
 
-from testrium.run.faults.links.connection import Listener
 from testrium.system.platform import system
 
 #: In the environment of a process beside the units: the address of the runner.
@@ -46,8 +45,8 @@ class Copies:
         self._together_s = _TOGETHER_S
         self._count = 0
 
-    def opened(self, tap: int, needs_client: bool, client: socket.socket) -> Listener:
-        """A client has connected to a tapped link; what hears its connection."""
+    def opened(self, tap: int, needs_client: bool, client: socket.socket) -> ConnectionCopy:
+        """A client has connected to a tapped link; what copies its connection."""
         self._count += 1
         said: dict[str, Any] = {"tap": tap, "pids": [], "peer": "an address that is gone"}
         with contextlib.suppress(OSError):  # it has hung up already
@@ -55,7 +54,7 @@ class Copies:
             said["peer"] = f"{peer[0]}:{peer[1]}"
             said["pids"] = system.socket_owner(peer, own) if needs_client else []
         self.send(OPENED, self._count, 0, json.dumps(said).encode())
-        return _Copied(self, self._count)
+        return ConnectionCopy(self, self._count)
 
     def mark(self, number: int) -> None:
         """Everything that was sent so far comes before this."""
@@ -84,8 +83,8 @@ class Copies:
             self._transport.write(data)
 
 
-class _Copied:
-    """The listener of one connection."""
+class ConnectionCopy:
+    """Gets what a client sends, and what it receives; never waits, never raises."""
 
     def __init__(self, copies: Copies, number: int) -> None:
         self._copies = copies
@@ -93,12 +92,15 @@ class _Copied:
         self._has_missed = False
 
     def sent(self, data: bytes, t_ns: int) -> None:
+        """The client has sent this (CLOCK_MONOTONIC); b"" says that it sends no more."""
         self._hear(SENT, data, t_ns)
 
     def received(self, data: bytes, t_ns: int) -> None:
+        """The client gets this now; b"" says that it gets no more."""
         self._hear(RECEIVED, data, t_ns)
 
     def closed(self) -> None:
+        """The connection is over."""
         self._copies.send(CLOSED, self._number, 0, b"")
 
     def _hear(self, kind: bytes, data: bytes, t_ns: int) -> None:

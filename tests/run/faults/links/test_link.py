@@ -10,8 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from testrium.run.faults.links.connection import Condition, Impairment
-from testrium.run.faults.links.process import Link
+from testrium.run.faults.links.connection import Condition, Impairment, Link
 from testrium.run.ports import PortAllocator
 
 MS = 1_000_000
