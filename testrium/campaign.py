@@ -10,10 +10,10 @@ from testrium.chaos import Plan, contains, moments, plans, smallest, targets
 from testrium.declared.groups import Scenario
 from testrium.errors import ExitCode, UsageError
 from testrium.evidence import Finding
-from testrium.plan.selection import Selection
+from testrium.exploration import only_scenario, request_of
 from testrium.record.reader import load_evidence
 from testrium.results import GroupResult
-from testrium.session import DATABASE, Request, load, plan, run_scenario
+from testrium.session import DATABASE, run_scenario
 from testrium.words import Verdict
 
 if TYPE_CHECKING:
@@ -133,20 +133,14 @@ def run_campaign(campaign: Campaign, watcher: Watcher) -> Outcome:
 
 
 def _scenario_of(campaign: Campaign) -> tuple[Project, Scenario, Chaos]:
-    project, groups = load((campaign.path,), campaign.cwd)
-    if len(groups) > 1:
-        names = ", ".join(group.id for group in groups[:5])
-        raise UsageError(f"a campaign is for one group, and {campaign.path} has more: {names}")
-    scenario = plan(groups, Selection(), repeat=0)[0]
-    if scenario.skip:
-        raise UsageError(f"{scenario.id} would be skipped: {scenario.skip}")
+    project, scenario = only_scenario(campaign.path, campaign.cwd, "a campaign is for")
     chaos = scenario.group.chaos
     if chaos is None:
         raise UsageError(
             f"{scenario.id} does not say what may be broken: config.toml needs a table [chaos]"
             ' with units = ["NAME"] or links = ["UNIT.PORT"]'
         )
-    group = replace(scenario.group, faults=(), save_metrics=False)
+    group = replace(scenario.group, faults=())
     apart = project._replace(state_folder=project.state_folder / FOLDER)
     return apart, scenario._replace(group=group), chaos
 
@@ -190,12 +184,7 @@ class _Trials:
     def __init__(self, campaign: Campaign, project: Project, scenario: Scenario) -> None:
         self.scenario = scenario
         self._project = project
-        self._request = Request(
-            paths=(campaign.path,),
-            cwd=campaign.cwd,
-            selection=Selection(),
-            observer=campaign.observer,
-        )
+        self._request = request_of(campaign.path, campaign.cwd, campaign.observer)
 
     def run(self, faults: Plan, number: int) -> Trial:
         """Run the group under a plan. Raises _InterruptedError, InfraError."""

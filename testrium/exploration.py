@@ -14,6 +14,7 @@ from testrium.declared.faults import Decision, Explore, Schedule
 from testrium.declared.groups import Scenario
 from testrium.errors import ExitCode, InfraError, UsageError
 from testrium.interleavings import (
+    TRACE_FILE,
     Chance,
     Trace,
     calm_schedule,
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
 
 #: Runs of an exploration are kept apart, in this folder of the state folder, outside the history.
 FOLDER = "explore"
-#: The order of a run, in its group's folder; see `testrium.run.faults.points`.
-TRACE = "schedule.json"
 #: How many runs are made at most to find the fewest decisions.
 TRIES = 60
 #: How often the fewest decisions are tried again before they are told.
@@ -139,7 +138,7 @@ def explore(exploration: Exploration, watcher: ExplorationWatcher) -> Explored:
         project, scenario = chosen_scenario(exploration.path, exploration.cwd, "explore")
         table = scenario.group.explore or Explore()
         apart = project._replace(state_folder=project.state_folder / FOLDER)
-        request = _request(exploration.path, exploration.cwd, exploration.observer)
+        request = request_of(exploration.path, exploration.cwd, exploration.observer)
         runs = _Runs(Session(request, apart, supervisor), scenario)
         searching = _RaceSearch(exploration, table, runs, watcher)
         interrupted = asyncio.run(searching.go_on())
@@ -153,21 +152,35 @@ def explore(exploration: Exploration, watcher: ExplorationWatcher) -> Explored:
     return Explored(searching.tried, failed, undecided, tuple(races), code)
 
 
-def chosen_scenario(path: str, cwd: Path, command: str) -> tuple[Project, Scenario]:
-    """The project, and the one group at `path` as `command` runs it. Raises UsageError."""
+def request_of(path: str, cwd: Path, observer: Observer) -> Request:
+    """What is asked of the session that runs the group at `path` again and again."""
+    return Request(paths=(path,), cwd=cwd, selection=Selection(), observer=observer)
+
+
+def only_scenario(path: str, cwd: Path, takes: str) -> tuple[Project, Scenario]:
+    """The project, and the one group at `path`; it leaves nothing in the history.
+
+    `takes` begins the sentence about several groups: "explore takes". Raises UsageError.
+    """
     project, groups = load((path,), cwd)
     if len(groups) > 1:
         names = ", ".join(group.id for group in groups[:5])
-        raise UsageError(f"{command} takes one group, and {path} has more: {names}")
+        raise UsageError(f"{takes} one group, and {path} has more: {names}")
     scenario = plan(groups, Selection(), repeat=0)[0]
     if scenario.skip:
         raise UsageError(f"{scenario.id} would be skipped: {scenario.skip}")
+    return project, scenario._replace(group=replace(scenario.group, save_metrics=False))
+
+
+def chosen_scenario(path: str, cwd: Path, command: str) -> tuple[Project, Scenario]:
+    """The same for `command`, which needs all units on this machine. Raises UsageError."""
+    project, scenario = only_scenario(path, cwd, f"{command} takes")
     if far := [unit for unit in scenario.units if unit.host]:
         raise UsageError(
             f"{scenario.id}: {far[0].name} runs on host {far[0].host!r}: {command} needs all units"
             " on this machine"
         )
-    return project, scenario._replace(group=replace(scenario.group, save_metrics=False))
+    return project, scenario
 
 
 def order_of(scenario: Scenario, seed: int, number: int, points: int) -> Schedule:
@@ -184,12 +197,8 @@ def trace_of(result: GroupResult) -> Trace:
     """The order of this run, as far as it was written."""
     if result.run_dir is not None:
         with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
-            return read_trace((result.run_dir / TRACE).read_text(encoding="utf-8"))
+            return read_trace((result.run_dir / TRACE_FILE).read_text(encoding="utf-8"))
     return Trace()
-
-
-def _request(path: str, cwd: Path, observer: Observer) -> Request:
-    return Request(paths=(path,), cwd=cwd, selection=Selection(), observer=observer)
 
 
 def _kept(race: Race, request: Request, project: Project, scenario: Scenario) -> Race:
@@ -353,7 +362,7 @@ def replay(run: str, cwd: Path, observer: Observer) -> Replayed:
     project = find_project(cwd)
     folder, stored = _with_schedule(run, project)
     scenario = _as_declared_now(stored, cwd)
-    request = _request(str(stored.group.folder), cwd, observer)
+    request = request_of(str(stored.group.folder), cwd, observer)
     if stored.generated and not Path(stored.generated).is_file():
         raise UsageError(f"{stored.id} cannot be run again: {stored.generated} is gone")
     if stored.generated:  # the example is the smallest under these faults

@@ -18,13 +18,12 @@ from testrium.declared.faults import Decision, Fault, Schedule
 from testrium.declared.groups import Scenario
 from testrium.declared.units import Unit
 from testrium.errors import ExitCode, InfraError, UsageError
-from testrium.exploration import chosen_scenario, order_of, trace_of
+from testrium.exploration import chosen_scenario, order_of, request_of, trace_of
 from testrium.interleavings import decisions_of, explained, fewest
 from testrium.loaded_by_name import GENERATOR, import_of
-from testrium.plan.selection import Selection
 from testrium.results import GroupResult
 from testrium.run.supervisor.client import Supervisor
-from testrium.session import Request, Session, run_scenario
+from testrium.session import Session, run_scenario
 from testrium.words import BAD_VERDICTS, Verdict
 
 if TYPE_CHECKING:
@@ -39,8 +38,6 @@ FOLDER = "generate"
 ORDERS = 999
 #: How many files of arguments stay.
 KEPT = 50
-
-
 #: How many runs are made at most to find which faults, and which decisions, an example needs.
 TRIES = 40
 
@@ -139,12 +136,7 @@ def generate(generation: Generation, watcher: GenerationWatcher) -> Generated:
         raise UsageError("testrium generate needs Hypothesis: pip install 'testrium[generate]'")
     with Supervisor.launch() as supervisor:  # it starts while the group is loaded
         project, scenario = chosen_scenario(generation.path, generation.cwd, "generate")
-        request = Request(
-            paths=(generation.path,),
-            cwd=generation.cwd,
-            selection=_everything(),
-            observer=generation.observer,
-        )
+        request = request_of(generation.path, generation.cwd, generation.observer)
         apart = project._replace(state_folder=project.state_folder / FOLDER)
         examples = _Examples(generation, Session(request, apart, supervisor), scenario, watcher)
         try:
@@ -215,10 +207,6 @@ def _in_the_way(
         if far := [name for name in unit.dependencies if name in linked and name in names]:
             return f"{unit.name} reaches {far[0]} through a link"
     return ""
-
-
-def _everything() -> Any:
-    return Selection()
 
 
 class _Examples:

@@ -11,6 +11,9 @@ from typing import NamedTuple, TypeVar
 
 from testrium.declared.faults import Decision, Explore, Schedule
 
+#: The order of a run, in its group's folder; see `testrium.run.faults.points`.
+TRACE_FILE = "schedule.json"
+
 #: Schedules in a row that were drawn before, after which there are probably no others.
 _MOST_REPEATED = 300
 

@@ -21,18 +21,16 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from testrium.declared.faults import Schedule
 from testrium.errors import InfraError
-from testrium.interleavings import end_of, priority
+from testrium.interleavings import TRACE_FILE, end_of, priority
 from testrium.system.platform import system
 
 if TYPE_CHECKING:
     from testrium.record.recorder import Recorder
     from testrium.record.waits import LineId, ThreadId
-
-FILE: Final = "schedule.json"
 
 #: Seconds between two looks at what moves.
 _PAUSE_S = 0.001
@@ -124,12 +122,8 @@ class Points:
         for held, firsts in self._firsts.items():
             if held not in known and held not in told:
                 self._diverged.append({"at": held, "missing": sorted(firsts), "never": True})
-        document = {
-            "order": self._order,
-            "diverged": self._diverged,
-            "overdue": self._overdue,
-        }
-        (folder / FILE).write_text(json.dumps(document) + "\n", encoding="utf-8")
+        document = {"order": self._order, "diverged": self._diverged, "overdue": self._overdue}
+        (folder / TRACE_FILE).write_text(json.dumps(document) + "\n", encoding="utf-8")
         return tuple(self._diverged)
 
     def _arrived(self, place: str, line: LineId, thread: ThreadId) -> _HeldThread:
