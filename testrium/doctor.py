@@ -242,7 +242,7 @@ def _known_of_host(host: RemoteHost) -> Iterator[MachineCheck]:
         "system", "ok", f"{facts['host']}, {facts['system']}, {facts['cores']} cores"
     )
     files = facts["files"]
-    if files is not None and files < _FILES:
+    if files != resource.RLIM_INFINITY and files < _FILES:
         advice = f"raise it there to {_FILES} (ulimit -n)"
         yield MachineCheck("open files", "warning", f"at most {files} for a process", advice)
     if host.domain == clock_domain():

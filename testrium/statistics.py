@@ -6,6 +6,7 @@ as long as a hundred probes.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from math import ceil, erfc, sqrt
 
@@ -152,7 +153,7 @@ def chance_of_difference(first: Sequence[float], second: Sequence[float]) -> flo
     if len(pooled) <= _EXACT:
         return _exact_chance(ranks, len(first), expected, distance)
     n = len(pooled)
-    ties = sum(count**3 - count for count in _counts(pooled))
+    ties = sum(count**3 - count for count in Counter(pooled).values())
     variance = len(first) * len(second) / 12 * (n + 1 - ties / (n * (n - 1)))
     return chance_beyond((distance / 2 - 0.5) / sqrt(variance)) if variance > 0 else 1.0
 
@@ -173,11 +174,3 @@ def _exact_chance(ranks: Sequence[int], size: int, expected: int, distance: int)
     found = sums[size]
     far = sum(count for total, count in found.items() if abs(total - expected) >= distance)
     return far / sum(found.values())
-
-
-def _counts(ordered: Sequence[float]) -> list[int]:
-    """How often each value occurs."""
-    counts: dict[float, int] = {}
-    for value in ordered:
-        counts[value] = counts.get(value, 0) + 1
-    return list(counts.values())

@@ -56,6 +56,8 @@ def substitute(text: str, lookup: Callable[[str], str]) -> str:
     Raises:
         VariableError: a reference is not closed or has no name, or `lookup` raised KeyError.
     """
+    if "$" not in text:
+        return text
 
     def replace(match: re.Match[str]) -> str:
         if match[0] == "$$":

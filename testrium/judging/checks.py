@@ -29,9 +29,9 @@ from testrium.plugins.registry import Plugin
 from testrium.probe import environment as names
 from testrium.record.reader import probe_metadata, stored_ports
 from testrium.run import test_runner
-from testrium.run.environment import Ports, Surroundings, event_field, substituted
+from testrium.run.environment import Ports, Surroundings, event_field
 from testrium.run.folder import RunFolder
-from testrium.variables import EnvValues, references
+from testrium.variables import EnvValues, references, substitute
 from testrium.words import EMPTY
 
 #: How long one check may compute (seconds of CPU time): a pattern that backtracks without end is a
@@ -126,7 +126,7 @@ def _repeated(scenario: Scenario, database: Path) -> list[dict[str, Any]]:
     # What is emitted now would change the stored run.
     env = {**around.environment("tests", 1), names.PROBES: os.devnull}
     lookup = around.lookup("tests", env)
-    env |= {name: substituted(text, lookup) for name, text in scenario.group.shared_env.items()}
+    env |= {name: substitute(text, lookup) for name, text in scenario.group.shared_env.items()}
     del env[names.SOCKET]
     os.environ.clear()
     os.environ.update(env)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from testrium.errors import InfraError
 from testrium.evidence import UnitState, Use
 from testrium.run.folder import RunFolder, last_lines
-from testrium.system.files import open_regular, read_regular
+from testrium.system.files import read_regular, write_text
 from testrium.system.platform import system
 from testrium.tuples import NamedTuple
 
@@ -220,15 +220,12 @@ class Diagnostics:
         """Describe all units, now that they have been stopped and the group has failed."""
         if self._reasons:
             text = "".join(f"{_visible(self.hide(line))}\n" for line in self._lines())
-            with contextlib.suppress(OSError):
-                _write_private(self._folder.diagnostics, text)
+            with contextlib.suppress(InfraError):
+                write_text(self._folder.diagnostics, text, among_units=True)
 
     def threads(self, unit: str) -> tuple[str, ...]:
         """Where the threads of a unit were when its stacks were written last, a line for each."""
-        if not self._enabled:
-            return ()
-
-        return threads_of(self._folder.stacks(unit), self._group_folder)
+        return threads_of(self._folder.stacks(unit), self._group_folder) if self._enabled else ()
 
     def _lines(self) -> Iterator[str]:
         yield "Times count from the start of the group."
@@ -292,12 +289,5 @@ def _tree_of(
 
 
 def _visible(line: str) -> str:
-    return re.sub(_CONTROLS, lambda found: f"\\x{ord(found[0]):02x}", line)
-
-
-def _write_private(path: Path, text: str) -> None:
-    fd = open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    try:
-        os.write(fd, text.encode(errors="backslashreplace"))
-    finally:
-        os.close(fd)
+    line = re.sub(_CONTROLS, lambda found: f"\\x{ord(found[0]):02x}", line)
+    return line.encode(errors="backslashreplace").decode()  # a file's name may be in any bytes

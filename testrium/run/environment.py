@@ -112,7 +112,7 @@ class Surroundings(NamedTuple):
         group = self.scenario.group
         env, inherited = self._inherited()
         lookup = self.lookup(unit, env)
-        env |= {name: substituted(text, lookup) for name, text in group.env.items()}
+        env |= {name: substitute(text, lookup) for name, text in group.env.items()}
         env |= {
             names.RUN: self.run,
             names.RUN_DIR: str(self.folder.path),
@@ -272,11 +272,6 @@ def _port_variable(owner: str, name: str) -> str:
     if owner.startswith(FIXTURE_PREFIX):
         return f"TESTRIUM_{variable_name(owner)}_PORT_{variable_name(name)}"
     return f"TESTRIUM_PORT_{variable_name(owner)}_{variable_name(name)}"
-
-
-def substituted(text: str, lookup: Callable[[str], str]) -> str:
-    """`text` with its references replaced."""
-    return substitute(text, lookup) if "$" in text else text
 
 
 def texts_of(unit: Unit) -> tuple[str, ...]:

@@ -95,10 +95,14 @@ class FixtureInGroup(RunningUnit):
         for log, size in sizes.items():
             with contextlib.suppress(OSError), read_regular(log) as source:
                 source.seek(max(size, source.seek(0, os.SEEK_END) - LOG_LIMIT))
-                copy = self.context.folder.unit(self.name) / log.name
-                copy.touch(mode=0o600)
-                with copy.open("ab") as target:
-                    target.write(source.read(LOG_LIMIT))
+                self._append_log(log, source.read(LOG_LIMIT))
+
+    def _append_log(self, log: Path, data: bytes) -> None:
+        """Append to the copy of a log. Raises OSError."""
+        copy = self.context.folder.unit(self.name) / log.name
+        copy.touch(mode=0o600)
+        with copy.open("ab") as target:
+            target.write(data)
 
     async def _pass_on_values(self) -> None:
         """Make the probe that told its readiness an event of this group too."""
@@ -110,7 +114,8 @@ class FixtureInGroup(RunningUnit):
         self.context.recorder.watch(self.name, self.starts, self.context.attempt, path, event.t_ns)
         line = json.dumps({"step": step, "t_ns": event.t_ns, "meta": dict(event.meta)})
         try:
-            _append(path, line)
+            with path.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
         except OSError as error:
             raise InfraError(f"cannot write {path}: {error}") from error
         await self.context.recorder.sync()
@@ -155,16 +160,8 @@ class KeptUnit(FixtureInGroup):
         for log, size in self._kept.log_sizes.items():
             if not self._kept.has_ended:
                 with contextlib.suppress(OSError), read_regular(log) as source:
-                    copy = self.context.folder.unit(self.name) / log.name
-                    copy.touch(mode=0o600)
-                    with copy.open("ab") as target:
-                        target.write(source.read(min(size, LOG_LIMIT)))
+                    self._append_log(log, source.read(min(size, LOG_LIMIT)))
         super()._keep_logs(sizes)
-
-
-def _append(path: Path, line: str) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(line + "\n")
 
 
 FOLDER = "fixtures"

@@ -22,7 +22,6 @@ from testrium.run.environment import (
     Surroundings,
     event_field,
     resource_attributes,
-    substituted,
     texts_of,
 )
 from testrium.run.folder import RunFolder
@@ -38,7 +37,7 @@ from testrium.run.supervisor.client import Launch, SupervisedProcess
 from testrium.suites import protocol
 from testrium.system.platform import system
 from testrium.tuples import NamedTuple
-from testrium.variables import references
+from testrium.variables import references, substitute
 from testrium.words import RESERVED_UNITS
 
 #: Characters of what a plugin raised that are told at most.
@@ -66,7 +65,7 @@ def values_of(
     def lookup(reference: str) -> str:
         return probes[reference] if reference in probes else fixed(reference)
 
-    env |= {name: substituted(text, lookup) for name, text in unit.env.items()}
+    env |= {name: substitute(text, lookup) for name, text in unit.env.items()}
     if surroundings.otlp and RESOURCE in unit.env:
         env[RESOURCE] = resource_attributes(env[RESOURCE], unit.name, start)
     if unit.kind is not None:
@@ -93,10 +92,10 @@ def _suite_variables(
     """The variables for the process of a suite."""
     folder = surroundings.scenario.group.folder
     variables = protocol.environment(
-        (str(folder / substituted(path, lookup)) for path in unit.paths),
-        (substituted(text, lookup) for text in unit.args),
+        (str(folder / substitute(path, lookup)) for path in unit.paths),
+        (substitute(text, lookup) for text in unit.args),
         (
-            (step.name, substituted(step.do, lookup), substituted(step.expect, lookup))
+            (step.name, substitute(step.do, lookup), substitute(step.expect, lookup))
             for step in unit.steps
         ),
     )
@@ -110,13 +109,13 @@ def launch_of(unit: Unit, surroundings: Surroundings, values: Values) -> Launch:
     """What to start for `unit`, with every `${...}` replaced."""
     folder, lookup = surroundings.folder, values.lookup
     code = unit.folder or surroundings.scenario.group.folder
-    cwd = code / substituted(unit.cwd, lookup) if unit.cwd else code
+    cwd = code / substitute(unit.cwd, lookup) if unit.cwd else code
     command = unit.command
     return Launch(
         unit=unit.name,
         folder=code,
         entrypoint=unit.entrypoint,
-        command=tuple(substituted(word, lookup) for word in command) if command else None,
+        command=tuple(substitute(word, lookup) for word in command) if command else None,
         cwd=cwd,
         env=values.env,
         stdout=folder.stdout(unit.name),
@@ -191,7 +190,7 @@ def error_before_ready(unit: Unit, values: Values, process: SupervisedProcess) -
 
 
 def _error_pattern(unit: Unit, values: Values) -> str:
-    patterns = [substituted(ready.error, values.lookup) for ready in unit.ready if ready.error]
+    patterns = [substitute(ready.error, values.lookup) for ready in unit.ready if ready.error]
     return "|".join(f"(?:{pattern})" for pattern in patterns)
 
 
@@ -260,12 +259,12 @@ async def ready_at_its_end(unit: Unit, values: Values, process: SupervisedProces
 
 
 def _filled(ready: Readiness, lookup: Callable[[str], str]) -> Readiness:
-    command = tuple(substituted(word, lookup) for word in ready.command)
+    command = tuple(substitute(word, lookup) for word in ready.command)
     if ready.kind == "ended":
         return ready
     if ready.kind == "command":
         return replace(ready, command=command)
-    target: dict[str, Any] = {str(ready.kind): substituted(ready.target, lookup)}
+    target: dict[str, Any] = {str(ready.kind): substitute(ready.target, lookup)}
     return replace(ready, **target)
 
 

@@ -7,17 +7,15 @@ ports, which vanishes with the process that holds it, however that ends (`platfo
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import socket
 from collections.abc import Iterator
 from functools import cached_property
-from types import TracebackType
 from typing import Self
 
 from testrium.errors import InfraError
-from testrium.system.platform import PortLock, system
+from testrium.system.platform import system
 from testrium.tuples import NamedTuple
 
 # Below are the ports that people give to their own services by hand.
@@ -32,7 +30,7 @@ class Lease(NamedTuple):
     """Ports that no other run of Testrium gets until they are released."""
 
     ports: tuple[int, ...]
-    locks: tuple[PortLock, ...] = ()
+    locks: tuple[socket.socket, ...] = ()
 
     def release(self) -> None:
         for lock in self.locks:
@@ -41,12 +39,7 @@ class Lease(NamedTuple):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.release()
 
 
@@ -72,13 +65,13 @@ class PortAllocator:
             InfraError: too few are free.
         """
         ports: list[int] = []
-        locks: list[PortLock] = []
+        locks: list[socket.socket] = []
         for block in self._from_a_random_one() if count else ():
-            if (lock := system.lock_ports(self._blocks[block])) is None:
+            if (reserved := system.lock_ports(self._blocks[block])) is None:
                 continue
+            lock, taken = reserved
             locks.append(lock)
-            free = (port for port in self._blocks[block] if port not in lock.taken)
-            ports.extend(filter(is_free, free))
+            ports.extend(filter(is_free, (n for n in self._blocks[block] if n not in taken)))
             if len(ports) >= count:
                 break
         lease = Lease(tuple(ports[:count]), tuple(locks))
@@ -97,16 +90,14 @@ class PortAllocator:
 def is_free(port: int) -> bool:
     """Whether a server could listen on the port now, on any address, without SO_REUSEADDR."""
     for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):  # noqa: S104
-        # Nothing listens: the port is only bound for a moment.
-        with contextlib.ExitStack() as stack:
-            try:
-                server = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
+        try:
+            with socket.socket(family, socket.SOCK_STREAM) as server:
                 if family == socket.AF_INET6:
                     server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                server.bind((address, port))
-            except OSError as error:
-                if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
-                    return False
+                server.bind((address, port))  # nothing listens, and only for a moment
+        except OSError as error:
+            if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+                return False
     return True
 
 

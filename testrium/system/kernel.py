@@ -115,7 +115,7 @@ class Descendant(NamedTuple):
 def process_entry(pid: int) -> Descendant | None:
     """The process `pid`, or None when it is gone."""
     try:
-        state, *fields = _stat_fields(pid)
+        state, *fields = stat_fields(pid)
     except (FileNotFoundError, ProcessLookupError):
         return None
     parent, group, session = map(int, fields[:3])
@@ -199,7 +199,7 @@ def activity(pid: int) -> object | None:
         folder = f"/proc/{process.pid}/task"
         with contextlib.suppress(OSError):  # it has ended by now
             for thread in os.listdir(folder):  # noqa: PTH208 - see _read
-                state, *_ = _stat_fields(f"{process.pid}/task/{thread}")
+                state, *_ = stat_fields(f"{process.pid}/task/{thread}")
                 if state in "RDW":  # waiting for a disk, too
                     return None
                 ran.append((thread, _read(f"{folder}/{thread}/schedstat")))
@@ -209,7 +209,7 @@ def activity(pid: int) -> object | None:
 def has_thread(pid: int, thread: int) -> bool:
     """Whether the process has a thread of this number, and is not a zombie."""
     try:
-        return _stat_fields(f"{pid}/task/{thread}")[0] not in "ZXx"
+        return stat_fields(f"{pid}/task/{thread}")[0] not in "ZXx"
     except (FileNotFoundError, ProcessLookupError):
         return False
 
@@ -243,29 +243,15 @@ def ports_of_the_kernel() -> frozenset[int]:
     return frozenset(ports)
 
 
-class _AbstractName:
-    """The name of an abstract Unix socket: it lives in the network namespace, as ports do."""
-
-    taken: frozenset[int] = frozenset()
-
-    def __init__(self, name: str) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            self._socket.bind(f"\0{name}")
-        except OSError:
-            self._socket.close()
-            raise
-
-    def close(self) -> None:
-        self._socket.close()
-
-
-def lock_ports(ports: Collection[int]) -> _AbstractName | None:
-    """Reserve a block of ports among the runs of this machine; None: another has it."""
+def lock_ports(ports: Collection[int]) -> tuple[socket.socket, frozenset[int]] | None:
+    """See `platform`. An abstract Unix socket lives in the network namespace, as ports do."""
+    lock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        return _AbstractName(f"testrium-ports-{min(ports)}")
+        lock.bind(f"\0testrium-ports-{min(ports)}")
     except OSError:
+        lock.close()
         return None
+    return lock, frozenset()
 
 
 def command_line(pid: int) -> str:
@@ -401,12 +387,12 @@ def _prctl(option: int, argument: int | ctypes.Array[ctypes.c_char]) -> None:
 @functools.cache  # a forked process has its arguments in the same place
 def _argument_memory() -> tuple[int, int]:
     """Where the arguments of this process are, and how many bytes they have."""
-    fields = _stat_fields("self")
+    fields = stat_fields("self")
     start, end = int(fields[45]), int(fields[46])
     return start, end - start
 
 
-def _stat_fields(pid: int | str) -> list[str]:
+def stat_fields(pid: int | str) -> list[str]:
     """The fields of /proc/PID/stat from the third on; the name before them may hold anything."""
     return _read(f"/proc/{pid}/stat").rpartition(b")")[2].decode().split()
 

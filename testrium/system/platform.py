@@ -8,9 +8,12 @@ others let be done; what that is less, docs/platforms.md tells. Nothing outside 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from testrium.system.start_method import START_METHOD
+
+if TYPE_CHECKING:
+    import socket
 
 
 class System(Protocol):
@@ -58,19 +61,11 @@ class System(Protocol):
     def ports_of_the_kernel(self) -> frozenset[int]:
         """TCP ports that are given to clients, and those that an administrator has reserved."""
 
-    def lock_ports(self, ports: Collection[int]) -> PortLock | None:
+    def lock_ports(self, ports: Collection[int]) -> tuple[socket.socket, frozenset[int]] | None:
         """Reserve a block of ports among the runs of this machine; None: another has it.
 
-        It ends with the process at the latest.
+        The socket reserves it until it is closed; some of the ports serve as the lock itself.
         """
-
-
-class PortLock(Protocol):
-    """A block of ports that is reserved; `taken` of them serve as the lock itself."""
-
-    taken: frozenset[int]
-
-    def close(self) -> None: ...
 
 
 def _system() -> System:

@@ -168,28 +168,15 @@ def ports_of_the_kernel() -> frozenset[int]:
     return frozenset(range(49_152, 65_536))
 
 
-class _BoundPort:
-    """The first port of a block: binding it reserves the block."""
-
-    def __init__(self, port: int) -> None:
-        self.taken = frozenset((port,))
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        try:
-            self._socket.bind(("127.0.0.1", port))
-        except OSError:
-            self._socket.close()
-            raise
-
-    def close(self) -> None:
-        self._socket.close()
-
-
-def lock_ports(ports: Collection[int]) -> _BoundPort | None:
-    """Reserve a block of ports among the runs of this machine; None: another has it."""
+def lock_ports(ports: Collection[int]) -> tuple[socket.socket, frozenset[int]] | None:
+    """See `platform`. The first port of a block is bound for it."""
+    lock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
-        return _BoundPort(min(ports))
+        lock.bind(("127.0.0.1", min(ports)))
     except OSError:
+        lock.close()
         return None
+    return lock, frozenset((min(ports),))
 
 
 def _is_job_of(pid: int, leader: int) -> bool:

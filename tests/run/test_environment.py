@@ -9,8 +9,9 @@ import pytest
 from testrium.declared.groups import Group, Scenario
 from testrium.declared.telemetry import SpanRule, Telemetry
 from testrium.declared.units import Unit
-from testrium.run.environment import Surroundings, substituted, traceparent, variable_name
+from testrium.run.environment import Surroundings, traceparent, variable_name
 from testrium.run.folder import RunFolder
+from testrium.variables import substitute
 from testrium.words import Place
 
 
@@ -67,7 +68,7 @@ def test_the_table_env_is_filled_in(tmp_path: Path) -> None:
 )
 def test_references(tmp_path: Path, text: str, value: str) -> None:
     lookup = surroundings(tmp_path).lookup("api", {"HOME": "/h"})
-    assert substituted(text, lookup) == value
+    assert substitute(text, lookup) == value
 
 
 def test_units_find_testrium_wherever_the_runner_was_started(

@@ -13,6 +13,7 @@ import itertools
 import json
 import os
 import platform
+import resource
 import shutil
 import signal
 import socket
@@ -46,6 +47,7 @@ from testrium.run.hosts.frames import (
 )
 from testrium.run.ports import Lease, PortAllocator, listening
 from testrium.run.supervisor import bootstrap
+from testrium.system import kernel
 from testrium.system.platform import system
 from testrium.system.start_method import START_METHOD
 
@@ -507,7 +509,7 @@ class _Agent:
             "host": platform.node(),
             "system": platform.platform(),
             "cores": os.cpu_count(),
-            "files": _limit_of_files(),
+            "files": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
         }
 
     def _put(self, path: str) -> None:
@@ -718,14 +720,6 @@ def _listener() -> socket.socket:
     return socket.create_server(("", 0))
 
 
-def _limit_of_files() -> int | None:
-    try:
-        import resource  # not on Windows
-    except ImportError:
-        return None
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-
-
 def figures_of(pid: int, keeper: int) -> tuple[list[list[Any]], float]:
     """The processes of a unit, each with the fields of `ProcessFigures`, and what their keeper has
     waited for in seconds of CPU time.
@@ -737,21 +731,14 @@ def figures_of(pid: int, keeper: int) -> tuple[list[list[Any]], float]:
 
 def _figures(pid: int) -> list[Any] | None:
     """Source: proc(5), /proc/PID/stat."""
-    folder = Path("/proc", str(pid))
     try:
-        fields = (
-            (folder / "stat")
-            .read_text(encoding="utf-8", errors="replace")
-            .rpartition(")")[2]
-            .split()
-        )
-        line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        fields = kernel.stat_fields(pid)
     except OSError:
         return None
     ticks = os.sysconf("SC_CLK_TCK")
     times = [int(field) / ticks for field in fields[11:15]]
     try:
-        files = sum(1 for _ in (folder / "fd").iterdir())
+        files = len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208 - as `kernel` does
     except OSError:
         files = 0
     return [
@@ -763,5 +750,5 @@ def _figures(pid: int) -> list[Any] | None:
         int(fields[17]),
         int(fields[21]) * os.sysconf("SC_PAGE_SIZE"),
         files,
-        line.strip()[:300],
+        kernel.command_line(pid),
     ]
