@@ -76,6 +76,20 @@ def place_of_function(function: object) -> tuple[str, int | None]:
     return (code.co_filename, code.co_firstlineno) if isinstance(code, CodeType) else ("", None)
 
 
+def why_unrun(value: object) -> str:
+    """Why the function that returned `value` has not run: it is a generator, or waits; or ""."""
+    kinds = {"gi_code": "a generator (it contains `yield`)"}
+    kinds |= {"ag_code": "an asynchronous generator (it contains `yield`)"}
+    kinds |= {"cr_code": "a coroutine (`async def`), which is not awaited here"}
+    for name, kind in kinds.items():
+        code = getattr(value, name, None)
+        if isinstance(code, CodeType):
+            below = os.path.join(os.getcwd(), "")  # noqa: PTH109, PTH118 - as text
+            place = f"{code.co_filename.removeprefix(below)}:{code.co_firstlineno}"
+            return f"{code.co_name} ({place}) is {kind}: its body was not run"
+    return ""
+
+
 #: Characters of one value that a failed `assert` shows, and how many values.
 _LONGEST_VALUE = 300
 _MOST_VALUES = 20

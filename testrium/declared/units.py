@@ -248,8 +248,8 @@ class Unit:
     """
     file: Annotated[str, DECIDED] = ""
     entrypoint: Entrypoint | None = None
-    """`module:function`, in the group's folder or importable: a Python function in a process of its
-    own
+    """`module:function`, in the group's folder or importable: a Python function, `async` or not, in
+    a process of its own
     """
     command: Program | None = None
     """a program and its arguments, a list of strings; no shell. Give one of `entrypoint` and

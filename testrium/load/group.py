@@ -32,7 +32,7 @@ from testrium.load.discover import CONFIG_FILE, Found
 from testrium.load.document import Complaints, Document, Spot, read_document, shown_path
 from testrium.load.matrix import called_apart, parameter_names, read_matrix
 from testrium.load.project import Project
-from testrium.load.python_code import PythonCode
+from testrium.load.python_code import Function, PythonCode, why_generator
 from testrium.load.texts import (
     Filling,
     Scope,
@@ -110,7 +110,7 @@ def test_modules(
                 code.module(module)
             continue
         shown = shown_path(path, cwd)
-        functions = {each.name: each.lineno for each in _functions(tree.body)}
+        functions = {each.name: each for each in _functions(tree.body)}
         for line, name, kind in () if is_run else _test_classes(tree.body):
             complaints.problem(
                 shown,
@@ -120,20 +120,10 @@ def test_modules(
                 f" paths = [{path.name!r}], or write test functions",
             )
         for name in CALLBACKS:
-            if name not in functions:
-                continue
-            own = _lines_of(tree, name)
-            if len(own) > 1:
-                twice = f"is defined in line {own[0]} too: keep one of the two callbacks"
-                complaints.problem(shown, own[1], name, twice)
-            if name in callbacks:
-                complaints.problem(
-                    shown,
-                    functions[name],
-                    name,
-                    f"is defined in {callbacks[name]}.py too: keep one of the two callbacks",
-                )
-            callbacks.setdefault(name, module)
+            if name in functions:
+                for line, why in _faults_of_callback(tree, functions[name], callbacks.get(name)):
+                    complaints.problem(shown, line, name, why)
+                callbacks.setdefault(name, module)
         if any(_is_test(name) or name in CALLBACKS for name in functions) or (
             module == MAIN and _may_have_tests(code)
         ):
@@ -142,6 +132,19 @@ def test_modules(
 
 
 test_modules.__test__ = False  # type: ignore[attr-defined]  # its name makes pytest collect it
+
+
+def _faults_of_callback(
+    tree: ast.Module, function: Function, other: str | None
+) -> Iterator[tuple[int, str]]:
+    """What is wrong with a callback, with its line; `other` is a module that has it too."""
+    own = _lines_of(tree, function.name)
+    if len(own) > 1:
+        yield own[1], f"is defined in line {own[0]} too: keep one of the two callbacks"
+    if why := why_generator(function):
+        yield function.lineno, why
+    if other is not None:
+        yield function.lineno, f"is defined in {other}.py too: keep one of the two callbacks"
 
 
 #: A test function in a file that is not Python.
@@ -383,7 +386,7 @@ def _combinations(
 
     def call(reference: str) -> Any:
         code = PythonCode(found.folder, around.cwd, complaints, project.pythonpath)
-        if why := code.entrypoint_error(reference):
+        if why := code.entrypoint_error(reference, may_yield=True):
             raise ValueError(why)
         return called_apart(reference, found.folder, project.pythonpath, project.env)
 
@@ -717,9 +720,13 @@ class _Loading:
         if not file.is_file():
             return False
         names = self.code.module(module)
+        shown = shown_path(file, self.around.cwd)
         if names is not None and not names.may_have("main"):
-            shown = shown_path(file, self.around.cwd)
             self.complaints.problem(shown, None, "", "has no function main()")
+        elif names is not None and (why := names.why_never_runs("main")):
+            function = names.functions.get("main")
+            line = None if function is None else function.lineno
+            self.complaints.problem(shown, line, "main", why)
         return True
 
 

@@ -19,19 +19,31 @@ from testrium.words import EMPTY
 _DYNAMIC = frozenset({"globals", "vars", "exec", "eval", "setattr", "__dict__", "modules"})
 
 
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
 class Names(NamedTuple):
     """The names at the top level of a module; `certain` is False where there may be more.
 
-    `uncallable` tells of some names why they cannot be called without arguments.
+    `uncallable` tells of some names why they cannot be called without arguments, `functions` has
+    those that are certainly what is called by their name.
     """
 
     names: frozenset[str]
     certain: bool = True
     uncallable: Mapping[str, str] = EMPTY
+    functions: Mapping[str, Function] = EMPTY
 
     def may_have(self, name: str) -> bool:
         """Whether the module can have this name."""
         return name in self.names or not self.certain
+
+    def why_never_runs(self, name: str, *, may_yield: bool = False) -> str:
+        """Why a call without arguments certainly does not run this function, or ""."""
+        if why := self.uncallable.get(name):
+            return why
+        function = None if may_yield else self.functions.get(name)
+        return (function and why_generator(function)) or ""
 
 
 class PythonCode:
@@ -72,7 +84,9 @@ class PythonCode:
                 return None
         return self._trees[path]
 
-    def entrypoint_error(self, entrypoint: str, *, elsewhere: bool = False) -> str | None:
+    def entrypoint_error(
+        self, entrypoint: str, *, elsewhere: bool = False, may_yield: bool = False
+    ) -> str | None:
         """Why `module:function` cannot be started, or None if nothing speaks against it.
 
         A module outside of the group's folder is only looked for, not read.
@@ -80,10 +94,11 @@ class PythonCode:
         Args:
             entrypoint: in the form `module:function`.
             elsewhere: whether the module may be found where this process does not look.
+            may_yield: whether what it yields is used.
         """
         module, _, function = entrypoint.partition(":")
         names = self.module(module)
-        if names is not None and (reason := names.uncallable.get(function)):
+        if names is not None and (reason := names.why_never_runs(function, may_yield=may_yield)):
             return f"{function!r} of module {module!r} {reason}"
         return self.reference_error(entrypoint, "group", elsewhere=elsewhere)
 
@@ -141,7 +156,12 @@ class PythonCode:
             return Names(names - {"*"}, certain=False)
         once = {name for name, times in Counter(bound).items() if times == 1}
         reasons = {name: why for name, why in _uncallable(tree.body) if name in once}
-        return Names(names, uncallable=reasons)
+        functions = {
+            each.name: each
+            for each in tree.body
+            if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef) and each.name in once
+        }
+        return Names(names, uncallable=reasons, functions=functions)
 
 
 def _parsed(path: Path) -> ast.Module:
@@ -192,6 +212,24 @@ def _uncallable(body: list[ast.stmt]) -> Iterator[tuple[str, str]]:
                 yield name, "is not a function"
             case _:
                 pass
+
+
+def why_generator(function: Function) -> str:
+    """Why a call does not run the body of this function, or "": it is a generator.
+
+    What a decorator makes of it is known only when it is called.
+    """
+    left: list[ast.AST] = [] if function.decorator_list else [*reversed(function.body)]
+    while left:
+        node = left.pop()
+        if isinstance(node, ast.Yield | ast.YieldFrom):
+            return (
+                f"is a generator, whose body would not run: take out the `yield` in line"
+                f" {node.lineno}"
+            )
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
+            left += reversed([*ast.iter_child_nodes(node)])
+    return ""
 
 
 def _needed(args: ast.arguments) -> list[str]:

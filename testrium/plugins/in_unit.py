@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from testrium.loaded_by_name import PLUGIN_READINESS
 from testrium.plugins.registry import Plugin, load_plugin
-from testrium.tracebacks import where_raised
+from testrium.tracebacks import where_raised, why_unrun
 
 #: The variables that tell a unit whose kind is a plugin which one, and how it is set.
 
@@ -70,7 +70,9 @@ def wait_ready(arguments: list[str]) -> None:
     while True:
         raised = ""
         try:
-            if is_ready(settings):
+            answer = is_ready(settings)
+            raised = why_unrun(answer)
+            if answer and not raised:
                 return
         except Exception as error:  # noqa: BLE001 - user code: told if the time is over
             raised = f"{type(error).__name__}: {error}{where_raised(error)}"

@@ -291,15 +291,24 @@ def _is_skip_of_unittest(error: BaseException) -> bool:
 
 def _test_problem(value: object) -> str:
     """A test that returns something has most likely forgotten an `assert`."""
-    if inspect.isgenerator(value) or inspect.isasyncgen(value):
-        return "it is a generator (it contains `yield`): its body was not run"
+    if why := _unrun(value):
+        return why
     if value is None or value is True:
         return ""
     return f"returned {repr(value)[:_LONGEST_VALUE]}: a test passes when it returns None or True"
 
 
 def _callback_problem(value: object) -> str:
-    return "" if value is None or value else f"returned {value!r}"
+    return _unrun(value) or ("" if value is None or value else f"returned {value!r}")
+
+
+def _unrun(value: object) -> str:
+    """Why a function that returned this has not run, or ""."""
+    if not inspect.isgenerator(value) and not inspect.isasyncgen(value):
+        return ""
+    from testrium.tracebacks import why_unrun
+
+    return why_unrun(value)
 
 
 def _own_frames(error: BaseException) -> TracebackType | None:

@@ -180,14 +180,23 @@ def test_a_failing_test_function_and_callback_are_found(workplace: Workplace) ->
             assert 1 + 1 == 3
         def test_fine():
             pass
+        def test_never_validated():
+            pass
+        def steps():
+            yield
         def validate_test(name):
-            return name != "test_fine"
+            return steps() if "never" in name else name != "test_fine"
         def tests_results(data):
             return 0
         """,
     )
     outcome = workplace.run()
-    assert sorted(outcome.codes) == ["test test_fine", "test test_sum", "test tests_results"]
+    assert sorted(outcome.codes) == [
+        "test test_fine",
+        "test test_never_validated",
+        "test test_sum",
+        "test tests_results",
+    ]
     assert "test_sum" in outcome.stdout
 
 
@@ -318,6 +327,8 @@ def test_skipped_as_unittest_does():
     verdicts = {test["name"]: test["verdict"] for test in outcome.group["tests"]}
     assert verdicts["test_true"] == verdicts["test_async"] == "pass"
     assert verdicts["test_skipped"] == verdicts["test_skipped_as_unittest_does"] == "skip"
+    (_, finding) = outcome.group["findings"]
+    assert "test_generator (test_case.py:" in finding["message"]
 
 
 def test_a_unit_that_returns_or_exits_has_come_to_its_end(workplace: Workplace) -> None:

@@ -419,6 +419,40 @@ def test_two_callbacks_of_one_name_are_refused(workspace: Workspace) -> None:
     assert problem.startswith("g/more.py:1: validate_test: is defined in test_case.py too")
 
 
+def test_a_generator_that_would_never_run_is_told_where_it_is_written(
+    workspace: Workspace,
+) -> None:
+    never = "is a generator, whose body would not run: take out the `yield` in line"
+    workspace.group(a='entrypoint = "test_case:a"', b='entrypoint = "test_case:b"')
+    workspace.write(
+        {
+            "g/test_case.py": """
+                import functools
+                async def a():
+                    for n in range(3):
+                        yield n
+                def b():
+                    def inner(): yield
+                    return [*inner()], lambda: (yield)
+                def tests_results(data):
+                    yield from data
+                @functools.cache
+                def validate_test(name):
+                    yield
+                def test_it(): yield
+                """,
+            "g/setup.py": "def main():\n    yield 1\n    yield 2\n",
+            "g/teardown.py": "def main(how): ...\n",
+        }
+    )
+    assert workspace.problems() == [
+        f"g/setup.py:1: main: {never} 2",
+        "g/teardown.py:1: main: needs arguments: how",
+        f"g/test_case.py:8: tests_results: {never} 9",
+        f"g/units/a.toml:3: entrypoint: 'a' of module 'test_case' {never} 4",
+    ]
+
+
 def test_a_program_and_a_folder_that_are_not_there_are_told(workspace: Workspace) -> None:
     workspace.group(a="command = ['uvicrn-x']", b="command = ['true']\ncwd = 'nowhere'", c="")
     assert list(map(str, what_is_missing(workspace.loaded(), workspace.folder))) == [

@@ -31,6 +31,19 @@ def test_what_it_raised_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert told.read_text() == f"KeyError: 'text' ({tmp_path / 'slow_to_know.py'}:6)"
 
 
+def test_what_was_not_run_is_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = "asked = []\ndef steps(): yield\ndef is_ready(_):\n    asked.append(0)\n"
+    module += "    return steps() if len(asked) == 1 else True\n"
+    (tmp_path / "steps_to_know.py").write_text(module)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    plugin = json.dumps(["readiness", "steps", "steps_to_know:is_ready", "testrium.toml"])
+    wait_ready([plugin, str(tmp_path / RAISED)])
+    assert (tmp_path / RAISED).read_text() == (
+        "steps (steps_to_know.py:2) is a generator (it contains `yield`): its body was not run"
+    )
+
+
 def test_what_is_told_when_the_time_is_over(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     unit = Unit("api", 0, "api.toml", ready=(Readiness(command=("x",), plugin="line-in"),))

@@ -22,7 +22,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -187,6 +187,10 @@ def _call(function: Callable[[], object]) -> None:
         import asyncio
 
         result = asyncio.run(result)
+    if isinstance(result, Generator | AsyncGenerator):
+        from testrium.tracebacks import why_unrun
+
+        raise TypeError(why_unrun(result))
     if returned is not None:
         _tell_returned(returned, result)
     gc.collect()  # a task that died and is part of a cycle speaks up only when it is collected

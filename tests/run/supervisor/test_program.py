@@ -65,6 +65,12 @@ def test_an_exception_is_told_from_the_users_first_frame(folder: UnitFolder) -> 
         ("part:mian", "def main(): pass", "AttributeError", "has no attribute 'mian'"),
         ("part:main", "def main(:", "SyntaxError", "part.py"),
         ("part:main", "import gone", "ModuleNotFoundError", "line 1, in <module>"),
+        (
+            "part:main",
+            "def steps(): yield\ndef main(): return steps()",
+            "TypeError",
+            "part.py:1) is a generator (it contains `yield`): its body was not run",
+        ),
     ],
 )
 def test_an_entrypoint_that_cannot_be_called(
