@@ -46,7 +46,7 @@ from testrium.retention import Keep
 from testrium.run.schedule import usable_cores
 from testrium.run.services import HeldGroup
 from testrium.run.supervisor.client import Supervisor
-from testrium.session import DATABASE, Elsewhere, RecordedGroup, Request, Session
+from testrium.session import DATABASE, RecordedGroup, Request, Session, WorkerSource
 from testrium.session import run as run_session
 from testrium.words import GOOD_VERDICTS, Place, Verdict
 
@@ -108,7 +108,7 @@ class Options(TypedDict, total=False):
     """How much worse figures may be than in earlier runs: 0.2 is 20 %."""
     update_golden: bool
     """Rewrite the reference files of checks that differ."""
-    on: Elsewhere | None
+    on: WorkerSource | None
     """Where groups run instead of here: `testrium.cluster.Dask("tcp://HOST:8786")`."""
     taps: Iterable[str]
     """Keep all messages that pass these ports, `UNIT.PORT`, for `testrium learn`."""

@@ -30,7 +30,7 @@ TRIES = 40
 
 
 class Trial(NamedTuple):
-    """A plan that was tried. `number` counts from 1; 0 is the calm run, with nothing broken."""
+    """A plan that was tried. `number` counts from 1; 0 is the run with nothing broken."""
 
     number: int
     plan: Plan
@@ -66,7 +66,7 @@ class Break(NamedTuple):
 class Watcher(Protocol):
     """Observes a campaign."""
 
-    def began(self, calm: Trial, found: tuple[Target, ...], seed: int) -> None: ...
+    def began(self, baseline: Trial, found: tuple[Target, ...], seed: int) -> None: ...
 
     def tried(self, trial: Trial, known: Break | None) -> None: ...
 
@@ -149,24 +149,24 @@ def _prepared(
     trials: _Trials, chaos: Chaos, campaign: Campaign, watcher: Watcher
 ) -> tuple[tuple[Target, ...], tuple[Place, ...]]:
     """Run the group with nothing broken; what can be broken then, and when."""
-    calm = trials.run((), 0)
-    if calm.result.verdict is not Verdict.PASS:
-        finding = calm.finding
+    baseline = trials.run((), 0)
+    if baseline.result.verdict is not Verdict.PASS:
+        finding = baseline.finding
         why = f": {finding.code} at {finding.where}" if finding is not None else ""
         raise UsageError(
-            f"{calm.result.scenario.id} does not pass even with nothing broken{why}"
+            f"{baseline.result.scenario.id} does not pass even with nothing broken{why}"
             f" (see: testrium run {campaign.path})"
         )
 
-    assert calm.result.run_dir is not None
-    events = load_evidence(calm.result.run_dir / DATABASE).events
+    assert baseline.result.run_dir is not None
+    events = load_evidence(baseline.result.run_dir / DATABASE).events
     found = targets(chaos, trials.scenario.units, events)
     if not found:
         raise UsageError(
-            f"{calm.result.scenario.id}: [chaos] allows nothing that could be broken:"
+            f"{baseline.result.scenario.id}: [chaos] allows nothing that could be broken:"
             f" {' and '.join(chaos.units)} emitted no probe at which something may be done"
         )
-    watcher.began(calm, found, campaign.seed)
+    watcher.began(baseline, found, campaign.seed)
     return found, moments(events)
 
 

@@ -60,15 +60,15 @@ class Target(NamedTuple):
     port: str | None = None
 
 
-def targets(chaos: Chaos, units: Sequence[Unit], calm: Iterable[Event]) -> tuple[Target, ...]:
-    """What can be broken: probes that were emitted in a calm run, and links; sorted.
+def targets(chaos: Chaos, units: Sequence[Unit], baseline: Iterable[Event]) -> tuple[Target, ...]:
+    """What can be broken: probes that were emitted in a run with nothing broken, and links; sorted.
 
     Args:
         chaos: what the group allows.
         units: those of the group.
-        calm: the events of a run in which nothing was broken.
+        baseline: the events of a run in which nothing was broken.
     """
-    counts = Counter(_places(calm))
+    counts = Counter(_places(baseline))
     by_name = {unit.name: unit for unit in units if unit.name in chaos.units}
     probes = [
         Target(place.unit, acts, at=place, times=counts[place])
@@ -81,9 +81,9 @@ def targets(chaos: Chaos, units: Sequence[Unit], calm: Iterable[Event]) -> tuple
     return (*probes, *links)
 
 
-def moments(calm: Iterable[Event]) -> tuple[Place, ...]:
-    """The probes at which a link may begin to be broken: all of a calm run, sorted."""
-    return tuple(sorted(set(_places(calm))))
+def moments(baseline: Iterable[Event]) -> tuple[Place, ...]:
+    """The probes at which a link may begin to be broken: all of an undisturbed run, sorted."""
+    return tuple(sorted(set(_places(baseline))))
 
 
 def _places(events: Iterable[Event]) -> Iterator[Place]:

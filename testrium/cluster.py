@@ -39,7 +39,7 @@ from testrium.history.rows import machine_class
 from testrium.load.discover import NOT_SEARCHED
 from testrium.load.project import STATE_FOLDER
 from testrium.record.runs import end_lost_runs
-from testrium.session import RanElsewhere
+from testrium.session import WorkerResult
 from testrium.system.files import lock
 from testrium.words import Code
 
@@ -231,7 +231,7 @@ class Cluster:
             if (found := Software(version, ".".join(pythons[worker][:2]))) != ours:
                 raise UsageError(_differs(worker, found, ours))
         self.slots = sum((await self._client.nthreads()).values())
-        self._client.subscribe_topic(_topic(self._run), self._hear)
+        self._client.subscribe_topic(_topic(self._run), self._receive)
 
     def expect(self, scenarios: Iterable[Scenario]) -> None:
         """Which of them will be run."""
@@ -239,7 +239,7 @@ class Cluster:
 
     async def run(
         self, scenario: Scenario, folder: Path, begun: Callable[[str], None]
-    ) -> RanElsewhere:
+    ) -> WorkerResult:
         """Run one group somewhere, and put what it recorded into `folder`.
 
         Args:
@@ -265,7 +265,7 @@ class Cluster:
             raise InfraError(f"{ran.host.name}: {ran.error}")
         lost = self._starts.get(key, [])[:-1]
         notes = tuple(_note(scenario, worker) for worker in lost)
-        return RanElsewhere(*ran.host, ran.took_s, notes)
+        return WorkerResult(*ran.host, ran.took_s, notes)
 
     async def _ran(self, scenario: Scenario, key: str) -> RanThere:
         """Run a group, and once more if its worker is lost. Raises InfraError."""
@@ -406,7 +406,7 @@ class Cluster:
                 ) from error
             unpacked(file, folder)
 
-    def _hear(self, event: Any) -> None:
+    def _receive(self, event: Any) -> None:
         """A worker has begun a group: for the third time it is given up."""
         _, told = event
         key, worker = told["key"], told["worker"]

@@ -17,7 +17,7 @@ from testrium.interleavings import (
     TRACE_FILE,
     Chance,
     Trace,
-    calm_schedule,
+    baseline_schedule,
     chances,
     decisions_of,
     explained,
@@ -89,7 +89,7 @@ class Race(NamedTuple):
     run: RunResult | None
 
     @property
-    def story(self) -> tuple[str, ...]:
+    def order(self) -> tuple[str, ...]:
         """What came before what, one decision a line."""
         if self.smallest is None:
             return ()
@@ -99,7 +99,7 @@ class Race(NamedTuple):
 class ExplorationWatcher(Protocol):
     """Observes an exploration."""
 
-    def began(self, calm: Ordered, guaranteed: tuple[Chance, ...]) -> None: ...
+    def began(self, baseline: Ordered, guaranteed: tuple[Chance, ...]) -> None: ...
 
     def tried(self, ordered: Ordered, known: Race | None) -> None: ...
 
@@ -187,10 +187,10 @@ def order_of(scenario: Scenario, seed: int, number: int, points: int) -> Schedul
     """One order of a group's units for each number; 0 is the declared one."""
     table = scenario.group.explore or Explore()
     if number == 0:
-        return calm_schedule(table)
+        return baseline_schedule(table)
     names = tuple(unit.name for unit in scenario.units)
     drawn = schedules(table, seed, names, points)
-    return next(islice(drawn, (number - 1) % 50, None), calm_schedule(table))
+    return next(islice(drawn, (number - 1) % 50, None), baseline_schedule(table))
 
 
 def trace_of(result: GroupResult) -> Trace:
@@ -248,14 +248,14 @@ class _RaceSearch:
         session = self._runs.session
         kept: list[GroupResult] = []
         async with session.opened() as interrupt:
-            calm = await self._calm()
-            if calm.failed and not interrupt.asked.is_set():
-                await self._take(calm)
+            baseline = await self._baseline()
+            if baseline.failed and not interrupt.asked.is_set():
+                await self._take(baseline)
             runs, seed = self._exploration.runs, self._exploration.seed
-            drawn = schedules(self._table, seed, calm.trace.threads, calm.trace.points)
+            drawn = schedules(self._table, seed, baseline.trace.threads, baseline.trace.points)
             for number, schedule in zip(range(1, runs + 1), drawn, strict=False):
                 stops = self.races and self._exploration.fail_fast
-                if interrupt.asked.is_set() or calm.failed or stops:
+                if interrupt.asked.is_set() or baseline.failed or stops:
                     break
                 ordered = await self._runs.run(schedule, number)
                 if interrupt.asked.is_set():
@@ -268,20 +268,20 @@ class _RaceSearch:
         code = (await session.recorded(kept)).exit_code
         return code if code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED) else None
 
-    async def _calm(self) -> Ordered:
+    async def _baseline(self) -> Ordered:
         """The group in its declared order. Raises UsageError where there is nothing to explore."""
-        calm = await self._runs.run(calm_schedule(self._table), 0)
-        result = calm.result
+        baseline = await self._runs.run(baseline_schedule(self._table), 0)
+        result = baseline.result
         if self._runs.session.interrupted:
-            return calm
-        if result.verdict is Verdict.ERROR and calm.finding is not None:
-            raise InfraError(calm.finding.message)
-        if not calm.trace.points:
+            return baseline
+        if result.verdict is Verdict.ERROR and baseline.finding is not None:
+            raise InfraError(baseline.finding.message)
+        if not baseline.trace.points:
             raise UsageError(_no_points(result, self._table))
-        threads, points = len(calm.trace.threads), calm.trace.points
+        threads, points = len(baseline.trace.threads), baseline.trace.points
         guaranteed = chances(self._table, self._exploration.runs, threads, points)
-        self._watcher.began(calm, guaranteed)
-        return calm
+        self._watcher.began(baseline, guaranteed)
+        return baseline
 
     async def _take(self, ordered: Ordered) -> None:
         """Note what came of a run, and shrink its schedule where it fails in a new way."""
@@ -301,7 +301,7 @@ class _RaceSearch:
 
         async def attempt(decisions: tuple[Decision, ...]) -> bool:
             nonlocal count
-            schedule = replace(calm_schedule(self._table), decisions=decisions)
+            schedule = replace(baseline_schedule(self._table), decisions=decisions)
             count += 1
             again = tried[decisions] = await self._runs.run(schedule, found.number)
             if not again.fails_as(found):
@@ -344,7 +344,7 @@ class Replayed(NamedTuple):
     stored: str
     run: RunResult
     trace: Trace
-    story: tuple[str, ...]
+    order: tuple[str, ...]
 
 
 def replay(run: str, cwd: Path, observer: Observer) -> Replayed:

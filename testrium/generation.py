@@ -45,7 +45,8 @@ TRIES = 40
 class Example(NamedTuple):
     """A run with drawn arguments, their text by unit. `number` counts shrinking too, from 1.
 
-    `faults` are those of the run. `story` tells its order, where it is reduced to few decisions.
+    `faults` are those of the run. `order` has the lines of its order, where
+    it is reduced to few decisions.
     """
 
     number: int
@@ -53,7 +54,7 @@ class Example(NamedTuple):
     schedule: Schedule | None
     result: GroupResult
     faults: tuple[Fault, ...] = ()
-    story: tuple[str, ...] = ()
+    order: tuple[str, ...] = ()
 
     @property
     def finding(self) -> Finding | None:
@@ -421,10 +422,10 @@ class _Examples:
             faults = await _least(faults, lambda some: fails(some, schedule))
         if schedule is not None and schedule.seed:
             steps = trace_of(tried.get((faults, schedule), example).result).steps
-            calm = replace(schedule, seed="", changes=())
+            baseline = replace(schedule, seed="", changes=())
 
             def ordered(decisions: tuple[Decision, ...]) -> Schedule:
-                return replace(calm, decisions=decisions)
+                return replace(baseline, decisions=decisions)
 
             whole = decisions_of(steps)
             if await fails(faults, ordered(whole)):
@@ -432,7 +433,7 @@ class _Examples:
                 schedule = ordered(kept)
         best = tried.get((faults, schedule), example)
         decisions = () if schedule is None else schedule.decisions
-        return best._replace(story=explained(decisions, trace_of(best.result).steps))
+        return best._replace(order=explained(decisions, trace_of(best.result).steps))
 
 
 T = TypeVar("T", Fault, Decision)

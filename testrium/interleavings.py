@@ -68,7 +68,7 @@ def read_trace(text: str) -> Trace:
     return Trace(steps, diverged, int(document["overdue"]))
 
 
-def calm_schedule(explore: Explore) -> Schedule:
+def baseline_schedule(explore: Explore) -> Schedule:
     """A schedule without decisions: each unit continues in the declared order."""
     return Schedule(explore.points, explore.links, explore.hold_ns)
 

@@ -103,16 +103,16 @@ class _Groups:
         """The folders of the groups there, as `testrium run` finds them."""
         from testrium.errors import TestriumError
         from testrium.load.discover import Search, find_groups
-        from testrium.load.document import Complaints
+        from testrium.load.document import ProblemCollector
         from testrium.load.project import find_project
 
-        complaints = Complaints()
+        collector = ProblemCollector()
         found: set[Path] = set()
         try:
-            search = Search.of(self.cwd.resolve(), find_project(self.cwd), complaints)
+            search = Search.of(self.cwd.resolve(), find_project(self.cwd), collector)
             for folder in folders:
                 found.update(one.folder for one in find_groups([folder], search))
-            complaints.raise_if_any()
+            collector.raise_if_any()
         except TestriumError as error:
             raise pytest.UsageError(f"testrium: {error}") from None
         if not found:

@@ -263,14 +263,14 @@ class SilentObserver:
 
 
 class MissedHop(NamedTuple):
-    """A hop that a way should have passed more often; `reached` is the last event before it."""
+    """A hop that a path should have passed more often; `reached` is the last event before it."""
 
     hop: str
     reached: int | None
 
 
 class KeyPath(NamedTuple):
-    """The way of one instance through its circuit.
+    """The path of one instance through its circuit.
 
     `low_ns` and `high_ns` bound its latency: equal where it is exact, infinite where it was not
     answered, None for effects without a cause, which have none.
@@ -287,7 +287,7 @@ class CircuitPaths(NamedTuple):
     """All instances of a circuit, in the order in which they were seen."""
 
     circuit: Circuit
-    ways: tuple[KeyPath, ...]
+    paths: tuple[KeyPath, ...]
 
 
 class RunDetail(NamedTuple):

@@ -74,14 +74,14 @@ class Workers(Protocol):
 
     async def run(
         self, scenario: Scenario, folder: Path, begun: Callable[[str], None]
-    ) -> RanElsewhere: ...
+    ) -> WorkerResult: ...
 
     def withdraw(self) -> None: ...
 
     async def end_with(self, interrupt: Interrupt) -> None: ...
 
 
-class Elsewhere(Protocol):
+class WorkerSource(Protocol):
     """Where groups can run instead of here, as `cluster.Dask` is."""
 
     def opened(
@@ -89,7 +89,7 @@ class Elsewhere(Protocol):
     ) -> AbstractAsyncContextManager[Workers]: ...
 
 
-class RanElsewhere(NamedTuple):
+class WorkerResult(NamedTuple):
     """The machine on which a group has run, its class for comparisons, and what to note.
 
     `took_s` is how long it ran there.
@@ -137,7 +137,7 @@ class Request(NamedTuple):
     shuffle: int | None = None
     max_regression: float | None = None
     update_golden: bool = False
-    on: Elsewhere | None = None
+    on: WorkerSource | None = None
     taps: tuple[str, ...] = ()
     keep: Keep = "all"
     retries: int = 0
@@ -367,7 +367,7 @@ class Session:
             self._request.observer.notice(notice)
         await self._supervisor.connect()
         self._services = services = self._made_services()
-        with claimed(self.folder), self._heeding_signals(services.interrupt):
+        with claimed(self.folder), self._handling_signals(services.interrupt):
             started = self._supervisor.started
             preparing = _prepare(self._request.cwd, scenarios, started)
             try:
@@ -557,7 +557,7 @@ class Session:
         else:
             try:
                 if self._cluster is not None:
-                    result = await self._run_elsewhere(scenario, self._cluster)
+                    result = await self._run_on_worker(scenario, self._cluster)
                 else:
                     database = await self._run_group(scenario, hold)
                     result = await self._judge.judge(scenario, database, self.folder)
@@ -627,7 +627,7 @@ class Session:
             await group.conclude(await self._results_so_far(scenario, group))
         return group.database
 
-    async def _run_elsewhere(self, scenario: Scenario, cluster: Workers) -> GroupResult:
+    async def _run_on_worker(self, scenario: Scenario, cluster: Workers) -> GroupResult:
         """Run a group on the cluster; what it has recorded is judged here."""
         folder = self.folder / scenario.folder_name
 
@@ -740,15 +740,15 @@ class Session:
             holds_failures=self._request.hold_failures is not None,
         )
 
-    def _heeding_signals(self, interrupt: Interrupt) -> AbstractContextManager[None]:
+    def _handling_signals(self, interrupt: Interrupt) -> AbstractContextManager[None]:
         """The first signal stops politely, the second at once."""
-        from testrium.run.services import heeding
+        from testrium.run.services import handling_signals
 
-        def heed(name: str) -> None:
+        def handle(name: str) -> None:
             self._signal = self._signal or _SIGNALS[name]
             interrupt.ask()
 
-        return heeding(_SIGNALS, heed)
+        return handling_signals(_SIGNALS, handle)
 
     def _make_folder(self) -> None:
         from testrium.record.runs import make_state_folder

@@ -29,7 +29,7 @@ from testrium.declared.groups import Group, Scenario
 from testrium.errors import InfraError, NotStartedError, UsageError
 from testrium.load.project import Project
 from testrium.run.services import Interrupt
-from testrium.session import RanElsewhere
+from testrium.session import WorkerResult
 
 pytest.importorskip("distributed")
 
@@ -223,7 +223,7 @@ def test_what_is_lost_before_a_group_begins_is_sent_once_more(
         with pytest.raises(InfraError, match=told):
             asyncio.run(running)
     else:
-        assert asyncio.run(running) == RanElsewhere("far", "", 0.5)
+        assert asyncio.run(running) == WorkerResult("far", "", 0.5)
         assert len(client.sent) == 1
         assert (tmp_path / "run" / "shop" / "Data.db").read_bytes() == b"stored"
 
@@ -297,7 +297,7 @@ class OneSlot:
 
     async def run(
         self, scenario: Scenario, folder: Path, begun: Callable[[str], None]
-    ) -> RanElsewhere:
+    ) -> WorkerResult:
         self.asked.append(scenario.id)
         if len(self.asked) > 1:
             await self.over.wait()

@@ -17,7 +17,7 @@ from testrium.declared.keys import field_named, key_name, key_of, keys_of
 from testrium.declared.units import Unit
 from testrium.errors import ConfigError, Problem
 from testrium.load.discover import UNITS_FOLDER, Found, Search, find_groups
-from testrium.load.document import Complaints, Document, Spot
+from testrium.load.document import Document, ProblemCollector, Spot
 from testrium.load.group import CALLBACKS, LoadingInputs, load_group, test_modules
 from testrium.load.project import find_project
 from testrium.load.python_code import PythonCode
@@ -77,9 +77,9 @@ def normalize_config(config: dict[str, Any]) -> dict[str, Any]:
     table = config.get("Configs")
     if not isinstance(table, dict):
         raise ValueError('config.toml must contain a ["Configs"] table')  # noqa: TRY004 - classic
-    complaints = Complaints(repeats_values=False)
-    read(Configs, table, _spot(table, "Configs", complaints))
-    _raise_if_any(complaints.problems, "Configs.")
+    collector = ProblemCollector(repeats_values=False)
+    read(Configs, table, _spot(table, "Configs", collector))
+    _raise_if_any(collector.problems, "Configs.")
     return config | {"Configs": _copy(CONFIG_DEFAULTS) | _canonical(Configs, table)}
 
 
@@ -92,12 +92,12 @@ def normalize_unit_config(config: dict[str, Any], unit_name: str | None = None) 
     if not isinstance(config, dict):
         raise ValueError("unit config must load into a dictionary")  # noqa: TRY004 - classic
     table, name = _without_name(config)
-    complaints = Complaints(repeats_values=False)
-    spot = _spot(table, "unit", complaints)
+    collector = ProblemCollector(repeats_values=False)
+    spot = _spot(table, "unit", collector)
     if "init" not in table:
         spot.at("init").wrong("is required")  # as it always was of a dictionary
     read(Unit, _given(table), spot)
-    _raise_if_any(complaints.problems, "unit ")
+    _raise_if_any(collector.problems, "unit ")
     result = _copy(UNIT_DEFAULTS) | _canonical(Unit, table)
     name = unit_name if unit_name is not None else name
     return result if name is None else result | {"name": name}
@@ -121,12 +121,12 @@ def validate_unit_collection(units: Sequence[dict[str, Any]], configured_units: 
     ]
     if differences:
         raise ValueError(f"unit config mismatch ({', '.join(differences)})")
-    complaints = Complaints(repeats_values=False)
-    files = [_unit_file(unit, complaints) for unit in units]
-    _raise_if_any(complaints.problems, "unit ")
+    collector = ProblemCollector(repeats_values=False)
+    files = [_unit_file(unit, collector) for unit in units]
+    _raise_if_any(collector.problems, "unit ")
     check_units(files, names)
-    if complaints.problems:
-        raise ValueError("; ".join(problem.message for problem in complaints.problems))
+    if collector.problems:
+        raise ValueError("; ".join(problem.message for problem in collector.problems))
 
 
 def validate_config(config: dict[str, Any]) -> bool:
@@ -155,9 +155,9 @@ def _canonical(kind: type[Any], table: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _unit_file(unit: dict[str, Any], complaints: Complaints) -> UnitFile:
+def _unit_file(unit: dict[str, Any], collector: ProblemCollector) -> UnitFile:
     table, _ = _without_name(unit)
-    return UnitFile(unit["name"], "", read(Unit, _given(table), _spot(table, "unit", complaints)))
+    return UnitFile(unit["name"], "", read(Unit, _given(table), _spot(table, "unit", collector)))
 
 
 def _without_name(unit: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
@@ -176,8 +176,8 @@ def _copy(defaults: dict[str, Any]) -> dict[str, Any]:
     return {key: list(v) if isinstance(v, list) else v for key, v in defaults.items()}
 
 
-def _spot(table: dict[str, Any], name: str, complaints: Complaints) -> Spot:
-    return Spot(Document("", "", {name: table}, main=(name,)), (name,), complaints)
+def _spot(table: dict[str, Any], name: str, collector: ProblemCollector) -> Spot:
+    return Spot(Document("", "", {name: table}, main=(name,)), (name,), collector)
 
 
 def _raise_if_any(problems: Iterable[Problem], prefix: str) -> None:
@@ -217,15 +217,15 @@ def discover_tests(
     if not base.is_dir():
         raise FileNotFoundError(f"no such folder: {base_dir}")
     excluded = set(exclude_tests)
-    complaints = Complaints(repeats_values=False)
+    collector = ProblemCollector(repeats_values=False)
     try:
         project = find_project(base)
     except ConfigError as error:
         raise ValueError(str(error)) from error
     around = LoadingInputs.of(base, project)
-    groups = find_groups([base], Search.of(base, project, complaints))
-    if strict and complaints.problems:
-        raise ValueError("; ".join(map(str, complaints.problems)))
+    groups = find_groups([base], Search.of(base, project, collector))
+    if strict and collector.problems:
+        raise ValueError("; ".join(map(str, collector.problems)))
     tests = (
         _read_group(found, around, strict=strict)
         for found in groups
@@ -295,11 +295,11 @@ def load_special_callbakcs(
 def _test_modules(folder: Path) -> list[ModuleType]:
     if not folder.is_dir():
         raise FileNotFoundError(f"no such folder: {folder}")
-    complaints = Complaints()
-    code = PythonCode(folder, Path.cwd(), complaints)
-    names = test_modules(folder, code, (), Path.cwd(), complaints)
-    if complaints.problems:
-        raise ValueError("; ".join(map(str, complaints.problems)))
+    collector = ProblemCollector()
+    code = PythonCode(folder, Path.cwd(), collector)
+    names = test_modules(folder, code, (), Path.cwd(), collector)
+    if collector.problems:
+        raise ValueError("; ".join(map(str, collector.problems)))
     return [imported(folder / f"{name}.py") for name in names]
 
 
@@ -345,11 +345,11 @@ def resolve_template(type: str, path: str | os.PathLike[str] | None = ".") -> No
 
 
 def _read_group(found: Found, around: LoadingInputs, *, strict: bool) -> FoundTest | None:
-    complaints = Complaints(repeats_values=False)
-    group = load_group(found, around, complaints)
-    if complaints.problems or group is None:
+    collector = ProblemCollector(repeats_values=False)
+    group = load_group(found, around, collector)
+    if collector.problems or group is None:
         if strict:
-            raise ValueError(f"{found.id}: {'; '.join(map(str, complaints.problems))}")
+            raise ValueError(f"{found.id}: {'; '.join(map(str, collector.problems))}")
         return None
     if not group.enabled:
         return None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _starting = True
 
 
-def heed_interrupts() -> None:
+def catch_interrupts() -> None:
     """Let SIGINT end this process in words while it starts."""
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, _interrupted)
@@ -50,4 +50,4 @@ _PROGRAM = os.path.splitext(sys.argv[0])[0]  # noqa: PTH122 - pathlib is not imp
 if os.path.basename(_PROGRAM) == "testrium" or _PROGRAM.endswith(  # noqa: PTH119
     os.path.join("testrium", "__main__")  # noqa: PTH118
 ):
-    heed_interrupts()
+    catch_interrupts()

@@ -44,13 +44,13 @@ def command(asked: SearchRequest) -> int:
         asked.path, asked.cwd, asked.seed, asked.number, QuietObserver(), asked.fail_fast
     )
     record = CampaignRecord(campaign)
-    teller = _Teller(asked.stream, asked.cwd, record, plain=asked.plain, runs=asked.number)
+    printer = _ChaosPrinter(asked.stream, asked.cwd, record, plain=asked.plain, runs=asked.number)
     try:
-        outcome = run_campaign(campaign, teller)
+        outcome = run_campaign(campaign, printer)
     except TestriumError as error:
         write_chosen(asked.choice, record.text(int(error.exit_code), error), asked.cwd)
         raise
-    teller.ended(outcome, campaign)
+    printer.ended(outcome, campaign)
     write_chosen(asked.choice, record.text(int(outcome.exit_code)), asked.cwd)
     return outcome.exit_code
 
@@ -66,7 +66,7 @@ def write_chosen(choice: ReportChoice, text: str, cwd: Path) -> None:
         write_text(cwd / choice.target, text)
 
 
-class _Teller:
+class _ChaosPrinter:
     """Prints a line for each plan, and all of one that breaks the circuit."""
 
     def __init__(
@@ -83,15 +83,15 @@ class _Teller:
     def _say(self, text: str = "") -> None:
         click.echo(text, file=self._stream)
 
-    def began(self, calm: Trial, found: tuple[Target, ...], seed: int) -> None:
+    def began(self, baseline: Trial, found: tuple[Target, ...], seed: int) -> None:
         from testrium.phrases import plural
 
-        self._record.began(calm, found, seed)
+        self._record.began(baseline, found, seed)
         probes = sum(1 for target in found if target.at is not None)
         links = len(found) - probes
         self._say(
-            f"{calm.result.scenario.id} passes with nothing broken"
-            f" ({calm.result.duration_s:.2f} s); {plural(probes, 'probe')} and"
+            f"{baseline.result.scenario.id} passes with nothing broken"
+            f" ({baseline.result.duration_s:.2f} s); {plural(probes, 'probe')} and"
             f" {plural(links, 'link')} may be broken; seed {seed}"
         )
 
@@ -158,14 +158,14 @@ class CampaignRecord:
 
     def __init__(self, campaign: Campaign) -> None:
         self._campaign = campaign
-        self._calm: dict[str, Any] | None = None
+        self._baseline: dict[str, Any] | None = None
         self._plans: list[dict[str, Any]] = []
         self._breaks: list[dict[str, Any]] = []
 
-    def began(self, calm: Trial, found: tuple[Target, ...], seed: int) -> None:  # noqa: ARG002 - known
-        self._calm = {
-            "group": calm.result.scenario.id,
-            "duration_s": round(calm.result.duration_s, 6),
+    def began(self, baseline: Trial, found: tuple[Target, ...], seed: int) -> None:  # noqa: ARG002 - known
+        self._baseline = {
+            "group": baseline.result.scenario.id,
+            "duration_s": round(baseline.result.duration_s, 6),
             "probes": [str(target.at) for target in found if target.at is not None],
             "links": [f"{target.unit}.{target.port}" for target in found if target.at is None],
         }
@@ -209,7 +209,7 @@ class CampaignRecord:
             "tried": len(self._plans),
             "broken": sum(plan["outcome"] == "broke" for plan in self._plans),
             "errors": [problem._asdict() for problem in problems_of(error)],
-            "calm": self._calm,
+            "baseline": self._baseline,
             "plans": self._plans,
             "breaks": self._breaks,
         }

@@ -72,10 +72,10 @@ class _Run(Completed):
 
 def _groups(cwd: Path) -> Iterable[str]:
     from testrium.load.discover import Search, find_groups
-    from testrium.load.document import Complaints
+    from testrium.load.document import ProblemCollector
     from testrium.load.project import find_project
 
-    search = Search.of(cwd, find_project(cwd), Complaints())
+    search = Search.of(cwd, find_project(cwd), ProblemCollector())
     return [found.id for found in find_groups([cwd], search)]
 
 

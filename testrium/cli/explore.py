@@ -47,18 +47,18 @@ def command(asked: SearchRequest) -> int:
         asked.path, asked.cwd, asked.seed, asked.number, QuietObserver(), asked.fail_fast
     )
     record = _ExplorationRecord(exploration)
-    teller = _RaceTeller(asked.stream, exploration, record, plain=asked.plain)
+    printer = _RacePrinter(asked.stream, exploration, record, plain=asked.plain)
     try:
-        explored = explore(exploration, teller)
+        explored = explore(exploration, printer)
     except TestriumError as error:
         write_chosen(asked.choice, record.text(int(error.exit_code), error), asked.cwd)
         raise
-    teller.ended(explored)
+    printer.ended(explored)
     write_chosen(asked.choice, record.text(int(explored.exit_code)), asked.cwd)
     return explored.exit_code
 
 
-class _RaceTeller:
+class _RacePrinter:
     """Prints a line for each run that did not pass, and how each order that fails went."""
 
     def __init__(
@@ -75,17 +75,17 @@ class _RaceTeller:
     def _say(self, text: str = "") -> None:
         click.echo(text, file=self._stream)
 
-    def began(self, calm: Ordered, guaranteed: tuple[Chance, ...]) -> None:
+    def began(self, baseline: Ordered, guaranteed: tuple[Chance, ...]) -> None:
         from testrium.phrases import plural
 
-        self._record.began(calm, guaranteed)
-        verb = "fails" if calm.failed else "passes"
-        if calm.result.verdict is Verdict.UNKNOWN:
+        self._record.began(baseline, guaranteed)
+        verb = "fails" if baseline.failed else "passes"
+        if baseline.result.verdict is Verdict.UNKNOWN:
             verb = "is undecided"
-        threads, points = len(calm.trace.threads), calm.trace.points
+        threads, points = len(baseline.trace.threads), baseline.trace.points
         self._say(
-            f"{calm.result.scenario.id} {verb} in its declared order"
-            f" ({calm.result.duration_s:.2f} s): {plural(threads, 'thread')} reached"
+            f"{baseline.result.scenario.id} {verb} in its declared order"
+            f" ({baseline.result.duration_s:.2f} s): {plural(threads, 'thread')} reached"
             f" {plural(points, 'point')}; seed {self._exploration.seed}"
         )
         runs = plural(self._exploration.runs, "run")
@@ -117,8 +117,8 @@ class _RaceTeller:
         else:
             self._say(f"{which} fails; the fewest decisions that still do so ({runs}):")
             self._say()
-            for number, line in enumerate(race.story):
-                then = ", then" if number < len(race.story) - 1 else ""
+            for number, line in enumerate(race.order):
+                then = ", then" if number < len(race.order) - 1 else ""
                 self._say(f"    {line}{then}")
         self._say()
         self._console.show_group(shown_result((race.smallest or race.found).result, race.run))
@@ -159,18 +159,18 @@ class _ExplorationRecord:
 
     def __init__(self, exploration: Exploration) -> None:
         self._exploration = exploration
-        self._calm: dict[str, Any] | None = None
+        self._baseline: dict[str, Any] | None = None
         self._chances: list[dict[str, Any]] = []
         self._verdicts: list[str] = []
         self._races: list[dict[str, Any]] = []
 
-    def began(self, calm: Ordered, guaranteed: tuple[Chance, ...]) -> None:
-        self._calm = {
-            "group": calm.result.scenario.id,
-            "verdict": str(calm.result.verdict),
-            "duration_s": round(calm.result.duration_s, 6),
-            "threads": list(calm.trace.threads),
-            "points": calm.trace.points,
+    def began(self, baseline: Ordered, guaranteed: tuple[Chance, ...]) -> None:
+        self._baseline = {
+            "group": baseline.result.scenario.id,
+            "verdict": str(baseline.result.verdict),
+            "duration_s": round(baseline.result.duration_s, 6),
+            "threads": list(baseline.trace.threads),
+            "points": baseline.trace.points,
         }
         self._chances = [each._asdict() for each in guaranteed]
 
@@ -189,7 +189,7 @@ class _ExplorationRecord:
                 "decisions": None
                 if decisions is None
                 else [{"first": one.first, "held": one.held} for one in decisions],
-                "story": list(race.story),
+                "order": list(race.order),
                 "tries": race.tries,
                 "run": None if race.run is None else race.run.run,
                 "run_dir": None if best.result.run_dir is None else str(best.result.run_dir),
@@ -211,7 +211,7 @@ class _ExplorationRecord:
             "tried": len(self._verdicts),
             "failed": self._verdicts.count("fail"),
             "errors": [problem._asdict() for problem in problems_of(error)],
-            "calm": self._calm,
+            "baseline": self._baseline,
             "chances": self._chances,
             "found": self._races,
         }
@@ -244,7 +244,7 @@ def replay_command(run: str, json_file: str | None, plain: bool) -> int:
     stream = sys.stderr if choice.on_stdout else sys.stdout
     console = Console(stream, cwd=cwd, display=Display(plain=plain))
     click.echo(f"repeats run {replayed.stored}:", file=stream)
-    for line in replayed.story or ("no decisions: the declared order",):
+    for line in replayed.order or ("no decisions: the declared order",):
         click.echo(f"    {line}", file=stream)
     console.show(replayed.run)
     write_chosen(choice, json.dumps(run_json(replayed.run), indent=2) + "\n", cwd)

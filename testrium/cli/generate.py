@@ -37,21 +37,21 @@ def command(asked: SearchRequest, explore: bool) -> int:
     generation = Generation(
         asked.path, asked.cwd, asked.seed, asked.number, QuietObserver(), explore
     )
-    teller = _ExampleTeller(asked.stream, generation)
+    printer = _ExamplePrinter(asked.stream, generation)
     try:
-        generated = generate(generation, teller)
+        generated = generate(generation, printer)
     except TestriumError as error:
         write_chosen(
             asked.choice, _document(generation, int(error.exit_code), None, error), asked.cwd
         )
         raise
-    teller.ended(generated, plain=asked.plain)
+    printer.ended(generated, plain=asked.plain)
     document = _document(generation, int(generated.exit_code), generated)
     write_chosen(asked.choice, document, asked.cwd)
     return generated.exit_code
 
 
-class _ExampleTeller:
+class _ExamplePrinter:
     """Prints the first example that fails, and the smallest one."""
 
     def __init__(self, stream: TextIO, generation: Generation) -> None:
@@ -105,9 +105,9 @@ class _ExampleTeller:
             for fault in smallest.faults:
                 self._say(f"    {brief(fault)}")
         if smallest.schedule is not None and not smallest.schedule.seed:
-            self._say("in this order:" if smallest.story else "in the declared order")
-            for number, line in enumerate(smallest.story):
-                self._say(f"    {line}{', then' if number < len(smallest.story) - 1 else ''}")
+            self._say("in this order:" if smallest.order else "in the declared order")
+            for number, line in enumerate(smallest.order):
+                self._say(f"    {line}{', then' if number < len(smallest.order) - 1 else ''}")
 
     def ended(self, generated: Generated, *, plain: bool) -> None:
         from testrium.phrases import plural
@@ -182,5 +182,5 @@ def _example(example: Example | None) -> dict[str, Any] | None:
         "arguments": example.text,
         "finding": None if finding is None else finding_fields(finding),
         "faults": [as_table(fault) for fault in example.faults],
-        "story": list(example.story),
+        "order": list(example.order),
     }

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from testrium.report.writer import ReportChoice, Writer, Writers
     from testrium.results import GroupResult, RunResult
     from testrium.run.services import HeldGroup
-    from testrium.session import Elsewhere, Request
+    from testrium.session import Request, WorkerSource
 
 
 #: The variable whose options are added to those of `testrium run`.
@@ -363,7 +363,7 @@ def command(common: Common | None, /, selected: Selected, **values: Any) -> int:
             ),
             durations=lambda: _expected_durations(console),
             jobs=options.jobs,
-            slowest_legs=_slowest_legs,
+            slowest_hops=_slowest_hops,
         ) as console,
         ExitStack() as finishing,
     ):
@@ -465,7 +465,7 @@ def _request(
         shuffle=_seed(console, options.shuffle),
         max_regression=options.max_regression,
         update_golden=options.update_golden,
-        on=_elsewhere(options.on),
+        on=_worker_source(options.on),
         taps=chosen_links(),
         keep=options.keep,
         observer=Fanout(console, writers),
@@ -475,7 +475,7 @@ def _request(
     )
 
 
-def _elsewhere(address: str) -> Elsewhere | None:
+def _worker_source(address: str) -> WorkerSource | None:
     """Where groups run instead of here. Raises UsageError."""
     if not address:
         return None
@@ -505,12 +505,12 @@ def _expected_durations(console: Console) -> Mapping[str, float]:
     return known
 
 
-def _slowest_legs(results: Sequence[GroupResult]) -> Sequence[HopTime]:
+def _slowest_hops(results: Sequence[GroupResult]) -> Sequence[HopTime]:
     if not any(result.judgement.circuits for result in results):
         return ()
-    from testrium.report.stored import slowest_legs  # it reads reports: with all of pydantic
+    from testrium.report.stored import slowest_hops  # it reads reports: with all of pydantic
 
-    return slowest_legs(results)
+    return slowest_hops(results)
 
 
 def _archive_writer(file: str, keep: str, reports: tuple[ReportChoice, ...]) -> Writer:

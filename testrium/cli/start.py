@@ -7,7 +7,7 @@ import gc
 import os
 import sys
 
-from testrium.cli import heed_interrupts, raise_interrupts
+from testrium.cli import catch_interrupts, raise_interrupts
 
 _FLAGS = ("-v", "--verbose")
 #: Of address space: with less imports, threads and SQLite fail at random places of a run.
@@ -24,7 +24,7 @@ def start() -> int:
     Nothing that importing makes is garbage: until a run is under way (`session`) the collector
     would only look for it in vain, which is a tenth of a short command.
     """
-    heed_interrupts()
+    catch_interrupts()
     gc.disable()
     try:
         _open_standard_streams()

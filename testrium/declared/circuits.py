@@ -35,7 +35,7 @@ class RouteError(ValueError):
 
 
 class Hop(NamedTuple):
-    """A station of a route: one of `places`, `least` to `most` times (None: no upper bound).
+    """A part of a route: one of `places`, `least` to `most` times (None: no upper bound).
 
     `text` is what the user wrote, without its count: the hop's place in findings.
     """

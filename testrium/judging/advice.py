@@ -92,9 +92,9 @@ class Adviser(NamedTuple):
             # What has left the session may still hold its output open.
             await asyncio.wait({talking}, timeout=_LEFT_OPEN_S)
             talking.cancel()
-        told, complaint = talking.result()
+        told, stderr = talking.result()
         if process.returncode:
-            words = complaint.strip().splitlines()
+            words = stderr.strip().splitlines()
             last = f": {words[-1]}" if words else ""
             raise _NoAnswerError(f"it ended with {process.returncode}{last}")
         if not told.strip():
@@ -111,11 +111,11 @@ async def _talk(process: asyncio.subprocess.Process, question: bytes) -> tuple[s
     assert process.stdin is not None
     assert process.stdout is not None
     assert process.stderr is not None
-    told, complaint, _ = await asyncio.gather(
+    told, stderr, _ = await asyncio.gather(
         _read(process.stdout), _read(process.stderr), _write(process.stdin, question)
     )
     await process.wait()
-    return told, complaint
+    return told, stderr
 
 
 async def _write(pipe: asyncio.StreamWriter, data: bytes) -> None:

@@ -37,11 +37,11 @@ def load_groups(
         NoGroupsError: there is none; says why.
     """
     from testrium.load.discover import Search, find_groups
-    from testrium.load.document import Complaints
+    from testrium.load.document import ProblemCollector
     from testrium.load.group import LoadingInputs, load_group
 
     cwd = cwd.resolve()
-    everything = Complaints()
+    everything = ProblemCollector()
     project = project or find_project(cwd)
     search = Search.of(cwd, project, everything)
     search.left_out = left_out
@@ -57,12 +57,12 @@ def load_groups(
     around = LoadingInputs.of(cwd, project)
     groups = []
     for found in found_groups:
-        complaints = Complaints()
-        group = load_group(found, around, complaints)
-        if complaints.problems and left_out(found.id, found.folder):
+        collector = ProblemCollector()
+        group = load_group(found, around, collector)
+        if collector.problems and left_out(found.id, found.folder):
             groups.append(Group(id=found.id, folder=found.folder, units=()))
             continue
-        everything.add(complaints)
+        everything.add(collector)
         if group is not None:
             groups.append(group)
     everything.raise_if_any()

@@ -16,7 +16,7 @@ from testrium.declared.histories import MODELS, OperationHistory
 from testrium.declared.keys import field_named
 from testrium.declared.quantities import SIZE, duration_ns, is_number
 from testrium.declared.units import Unit
-from testrium.load.circuits import Stations
+from testrium.load.circuits import KnownPlaces
 from testrium.load.document import Spot
 from testrium.load.python_code import PythonCode
 from testrium.load.texts import Scope, check_pattern, check_text, enabled_ports
@@ -211,9 +211,9 @@ def _groups(reading: Table[Check], scope: Scope) -> set[str]:
     """The names of all groups that `extract` finds."""
     names: set[str] = set()
     for spot, text in _texts(reading, "extract"):
-        before = len(spot.complaints.problems)
+        before = len(spot.collector.problems)
         found = check_pattern(text, spot, scope)
-        if not found and len(spot.complaints.problems) == before:
+        if not found and len(spot.collector.problems) == before:
             spot.wrong(f"{text!r} has no named group, such as (?P<total>[0-9]+)")
         if twice := sorted(found & names):
             spot.wrong(f"another pattern has the group {twice[0]!r} too")
@@ -365,14 +365,14 @@ def _limit(reading: Table[Metric], field: str, metric: Metric) -> float | None:
 
 
 def read_histories(
-    value: Any, spot: Spot, stations: Stations, code: PythonCode
+    value: Any, spot: Spot, places: KnownPlaces, code: PythonCode
 ) -> tuple[OperationHistory, ...]:
     """The `[[histories]]` tables; what is wrong is noted.
 
     Args:
         value: the list of tables.
         spot: where it stands.
-        stations: the units that they may name.
+        places: the units that they may name.
         code: the Python files of the group, for models in it.
     """
     histories: dict[str, OperationHistory] = {}
@@ -380,7 +380,7 @@ def read_histories(
         history = reading.value
         for name in ("invoke", "answer"):
             if name in reading.spots:
-                _check_place(reading, name, stations)
+                _check_place(reading, name, places)
         own = "model" in reading.spots and history.model not in MODELS
         if own and (error := code.reference_error(history.model, "group")):
             reading.at("model").wrong(error)
@@ -392,8 +392,8 @@ def read_histories(
     return tuple(histories.values())
 
 
-def _check_place(reading: Table[OperationHistory], name: str, stations: Stations) -> None:
+def _check_place(reading: Table[OperationHistory], name: str, places: KnownPlaces) -> None:
     unit = getattr(reading.value, name).unit
-    if unit and unit != ANY and unit not in stations.units:
-        guess = did_you_mean(unit, stations.units)
+    if unit and unit != ANY and unit not in places.units:
+        guess = did_you_mean(unit, places.units)
         reading.at(name).wrong(f"{reading.at(name).raw!r}: unknown unit {unit!r}{guess}")

@@ -21,7 +21,7 @@ _STEP_LIKENESS = 0.75
 _ALTERNATIVE = re.compile(r"[^|\s](?:[^|]*[^|\s])?")
 
 
-class Stations(NamedTuple):
+class KnownPlaces(NamedTuple):
     """What a route may name: all units of the group, and the steps that their files mention.
 
     `shared` are the fixtures that other groups use too. Only the steps that their files mention
@@ -38,18 +38,18 @@ class Stations(NamedTuple):
         return (*self.steps, *RESERVED_UNITS)
 
 
-def read_rules(table: Any, spot: Spot, stations: Stations, *, has_circuits: bool) -> Rules:
+def read_rules(table: Any, spot: Spot, places: KnownPlaces, *, has_circuits: bool) -> Rules:
     """The `[verify]` table with its defaults; what is wrong is noted.
 
     Args:
         table: the table; {} where there is none.
         spot: where it stands.
-        stations: what `allow` may name.
+        places: what `allow` may name.
         has_circuits: whether a circuit is declared; it decides the default of `orphans`.
     """
     reading = read(Rules, table, spot)
     for index, place in enumerate(reading.value.allow):
-        check_unit(place, reading.item("allow", index), stations)
+        check_unit(place, reading.item("allow", index), places)
     for index, text in enumerate(reading.value.mask):
         try:
             re.compile(text)
@@ -60,19 +60,19 @@ def read_rules(table: Any, spot: Spot, stations: Stations, *, has_circuits: bool
     return replace(reading.value, orphans="allow" if has_circuits else "forbid")
 
 
-def read_circuits(value: Any, spot: Spot, stations: Stations) -> tuple[Circuit, ...]:
+def read_circuits(value: Any, spot: Spot, places: KnownPlaces) -> tuple[Circuit, ...]:
     """The `[[circuits]]` tables; what is wrong is noted, and left out.
 
     Args:
         value: the list of tables.
         spot: where it stands.
-        stations: what routes may name.
+        places: what routes may name.
     """
     circuits: dict[str, Circuit] = {}
-    value = _with_colons(value, spot, stations.units)
+    value = _with_colons(value, spot, places.units)
     for reading in read_list(Circuit, value, spot, "circuits"):
         circuit = reading.value
-        _check_hops(reading, stations)
+        _check_hops(reading, places)
         _check_limits(reading)
         if circuit.name and circuit.name in circuits:
             reading.at("name").wrong(f"another circuit has the name {circuit.name!r}")
@@ -114,14 +114,14 @@ def _hops_with_colons(value: Any, spot: Spot, units: Collection[str]) -> Any:
     return proper
 
 
-def _check_hops(reading: Table[Circuit], stations: Stations) -> None:
+def _check_hops(reading: Table[Circuit], places: KnownPlaces) -> None:
     for index, stage in enumerate(reading.value.stages):
         spot = reading.item("stages", index)
         several = isinstance(spot.raw, list)
         for number, hop in enumerate(stage):
-            check_hop(hop, spot.at(number) if several else spot, stations)
+            check_hop(hop, spot.at(number) if several else spot, places)
     for index, hop in enumerate(reading.value.never):
-        check_hop(hop, reading.item("never", index), stations)
+        check_hop(hop, reading.item("never", index), places)
 
 
 def _check_limits(reading: Table[Circuit]) -> None:
@@ -136,31 +136,31 @@ def _check_limits(reading: Table[Circuit]) -> None:
         reading.at("within_ns").wrong("is never checked: every hop of the route is optional")
 
 
-def check_hop(hop: Hop, spot: Spot, stations: Stations) -> None:
+def check_hop(hop: Hop, spot: Spot, places: KnownPlaces) -> None:
     """Note what a hop names that is not there, or probably not."""
     for place in hop.places:
-        if check_unit(place, spot, stations):
-            check_step(place, spot, stations)
+        if check_unit(place, spot, places):
+            check_step(place, spot, places)
 
 
-def check_unit(place: Place, spot: Spot, stations: Stations) -> bool:
+def check_unit(place: Place, spot: Spot, places: KnownPlaces) -> bool:
     """Whether the unit of a place is one of the group; noted where it is not."""
-    if place.unit == ANY or place.unit in stations.units:
+    if place.unit == ANY or place.unit in places.units:
         return True
     text = str(spot.raw)
     found = re.search(rf"(?:^|\|)\s*({re.escape(place.unit)})\s*:", text)
     column = found.start(1) + 1 if found else 1
-    guess = did_you_mean(place.unit, stations.units)
+    guess = did_you_mean(place.unit, places.units)
     spot.wrong(f"{text!r}, column {column}: unknown unit {place.unit!r}{guess}")
     return False
 
 
-def check_step(place: Place, spot: Spot, stations: Stations) -> None:
+def check_step(place: Place, spot: Spot, places: KnownPlaces) -> None:
     """Steps need not be declared; but one that nearly is was probably meant to be that one."""
-    known = stations.steps.get(place.unit, frozenset())
+    known = places.steps.get(place.unit, frozenset())
     if place.step == ANY or place.step in known:
         return
-    if place.unit in stations.shared:
+    if place.unit in places.shared:
         there = ", ".join(sorted(known)) or "none"
         spot.wrong(
             f"{str(place)!r}: of a fixture that groups share only the ready_event ({there})"

@@ -15,7 +15,7 @@ from testrium.declared.keys import as_written, keys_of
 from testrium.declared.project import CONFIGS_TABLE, UNIT_TABLE, ProjectTable
 from testrium.declared.units import Unit
 from testrium.load.discover import CONFIG_FILE, UNITS_FOLDER, Found
-from testrium.load.document import Complaints, Spot, read_document, shown_path
+from testrium.load.document import ProblemCollector, Spot, read_document, shown_path
 from testrium.load.project import FILE_NAME, Project
 from testrium.load.validate import check_given, read, spots_of, undisputed
 from testrium.tuples import NamedTuple
@@ -61,15 +61,17 @@ class FolderDefaults:
         self._top = project.file.parent if project.file else cwd
         own = {CONFIGS_TABLE: project.configs, UNIT_TABLE: project.unit}
         self._outermost = Defaults({}, {}).over(own)
-        self._files: dict[Path, tuple[Mapping[str, Mapping[str, Spot]], Complaints] | None] = {}
+        self._files: dict[
+            Path, tuple[Mapping[str, Mapping[str, Spot]], ProblemCollector] | None
+        ] = {}
 
-    def of(self, found: Found, complaints: Complaints) -> Defaults:
+    def of(self, found: Found, collector: ProblemCollector) -> Defaults:
         """What holds for a group. What is wrong with a file is noted with each group below it."""
         defaults = self._outermost
         for folder in self.folders(found):
             if read := self._read(folder):
                 tables, noted = read
-                complaints.add(noted)
+                collector.add(noted)
                 defaults = defaults.over(tables)
         return defaults
 
@@ -81,19 +83,21 @@ class FolderDefaults:
             yield from reversed(above)
         yield found.folder
 
-    def _read(self, folder: Path) -> tuple[Mapping[str, Mapping[str, Spot]], Complaints] | None:
+    def _read(
+        self, folder: Path
+    ) -> tuple[Mapping[str, Mapping[str, Spot]], ProblemCollector] | None:
         if folder not in self._files:
             file = folder / FILE_NAME
             own = file != self._project.file and file.is_file()
             self._files[folder] = self._tables(file) if own else None
         return self._files[folder]
 
-    def _tables(self, file: Path) -> tuple[Mapping[str, Mapping[str, Spot]], Complaints]:
-        complaints = Complaints()
-        document = read_document(file, shown_path(file, self._cwd), complaints)
+    def _tables(self, file: Path) -> tuple[Mapping[str, Mapping[str, Spot]], ProblemCollector]:
+        collector = ProblemCollector()
+        document = read_document(file, shown_path(file, self._cwd), collector)
         if document is None:
-            return {}, complaints
-        whole = Spot(document, (), complaints)
+            return {}, collector
+        whole = Spot(document, (), collector)
         reading = read(ProjectTable, document.data, whole)
         for field, spot in reading.spots.items():
             if field not in _KINDS.values():
@@ -105,7 +109,7 @@ class FolderDefaults:
             field = _KINDS[table]
             if reading[field] is not None:
                 tables[table] = check_given(kind, reading[field], reading.at(field))
-        return tables, complaints
+        return tables, collector
 
 
 class Setting(NamedTuple):
@@ -133,7 +137,7 @@ def settings_of(group: Group, cwd: Path, project: Project) -> tuple[Setting, ...
         project: the project that it was loaded with.
     """
     found = Found(group.id, group.folder, root=group.folder)
-    defaults = FolderDefaults(project, cwd).of(found, Complaints())
+    defaults = FolderDefaults(project, cwd).of(found, ProblemCollector())
     given = _given(group.folder / CONFIG_FILE, Configs, cwd, "Configs")
     settings = list(_settings(None, Configs, given, defaults.configs, group))
     for unit in group.units:
@@ -144,11 +148,11 @@ def settings_of(group: Group, cwd: Path, project: Project) -> tuple[Setting, ...
 
 
 def _given(file: Path, kind: type[Any], cwd: Path, table: str) -> Mapping[str, Spot]:
-    complaints = Complaints()
-    document = read_document(file, shown_path(file, cwd), complaints)
+    collector = ProblemCollector()
+    document = read_document(file, shown_path(file, cwd), collector)
     if document is None or not isinstance(document.data.get(table), dict):
         return {}
-    spot = Spot(document, (table,), complaints)
+    spot = Spot(document, (table,), collector)
     return spots_of(kind, document.data[table], spot)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from testrium.declared.keys import toml_tables
 from testrium.errors import UsageError
-from testrium.load.document import Complaints, shown_path
+from testrium.load.document import ProblemCollector, shown_path
 from testrium.load.project import FILE_NAME, Project
 from testrium.phrases import did_you_mean, nearest_word
 from testrium.tuples import NamedTuple
@@ -50,13 +50,13 @@ class IgnoreFiles:
     Args:
         top: the highest folder whose file counts.
         cwd: what file names in messages are relative to.
-        complaints: where files that cannot be read are noted.
+        collector: where files that cannot be read are noted.
     """
 
-    def __init__(self, top: Path, cwd: Path, complaints: Complaints) -> None:
+    def __init__(self, top: Path, cwd: Path, collector: ProblemCollector) -> None:
         self._top = top
         self._cwd = cwd
-        self._complaints = complaints
+        self._collector = collector
         self._specs: dict[Path, PathSpec[Pattern] | None] = {}
 
     def ignores(self, folder: Path, root: Path) -> bool:
@@ -87,7 +87,7 @@ class IgnoreFiles:
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "is not UTF-8"
             shown = shown_path(file, self._cwd)
-            self._complaints.problem(shown, None, "", f"cannot be read: {why}")
+            self._collector.problem(shown, None, "", f"cannot be read: {why}")
             return None
         from pathspec import PathSpec  # 10 ms, and few projects have such files
 
@@ -95,7 +95,7 @@ class IgnoreFiles:
             return PathSpec.from_lines("gitignore", text.splitlines())
         except ValueError as error:
             shown = shown_path(file, self._cwd)
-            self._complaints.problem(shown, None, "", f"invalid pattern: {error}")
+            self._collector.problem(shown, None, "", f"invalid pattern: {error}")
             return None
 
 
@@ -107,25 +107,25 @@ class Search:
     """
 
     def __init__(
-        self, cwd: Path, complaints: Complaints, top: Path | None, spared: Path | None = None
+        self, cwd: Path, collector: ProblemCollector, top: Path | None, spared: Path | None = None
     ) -> None:
         self.cwd = cwd
-        self.complaints = complaints
+        self.collector = collector
         self.spared = spared
         self.home = top or cwd
         #: What the project file says of `subgroups`, for groups that do not say it.
         self.subgroups = False
         #: Tells by id and folder which groups will not be run, so no mistake there counts.
         self.left_out: Callable[[str, Path], bool] = lambda *_: False
-        self._ignore_files = None if top is None else IgnoreFiles(top, cwd, complaints)
+        self._ignore_files = None if top is None else IgnoreFiles(top, cwd, collector)
         self._ignored: list[Path] = []
         self._without_units: list[Path] = []
 
     @classmethod
-    def of(cls, cwd: Path, project: Project, complaints: Complaints) -> Search:
+    def of(cls, cwd: Path, project: Project, collector: ProblemCollector) -> Search:
         """A search as a project wants it."""
         top = project.file.parent if project.file else cwd
-        search = cls(cwd, complaints, top, project.templates and project.templates.resolve())
+        search = cls(cwd, collector, top, project.templates and project.templates.resolve())
         said = project.configs.get("subgroups")
         search.subgroups = said is not None and said.raw is True
         return search
@@ -159,7 +159,7 @@ class Search:
 
     def ignored_groups(self) -> int:
         """How many groups were not found so far because of `.testriumignore` files."""
-        search = Search(self.cwd, Complaints(), None, self.spared)
+        search = Search(self.cwd, ProblemCollector(), None, self.spared)
         found = (each for folder in self._ignored for each in search.below(folder, [folder]))
         return len({each.folder for each in found})
 
@@ -203,7 +203,7 @@ class Search:
                 if self.left_out(id_, folder):
                     yield Found(id_, real, root=root)
                 else:
-                    self._complain_of(folder)
+                    self._report(folder)
                 return
             if _has_configs(folder):
                 self._without_units.append(folder)
@@ -226,7 +226,7 @@ class Search:
         if undeclared and not self._has_subgroups(group, root):
             outer = shown_path(group, self.cwd)
             for found in undeclared:
-                self.complaints.problem(
+                self.collector.problem(
                     shown_path(found.folder / CONFIG_FILE, self.cwd),
                     None,
                     "",
@@ -252,14 +252,14 @@ class Search:
         units = folder / UNITS_FOLDER
         return units.is_dir() and any(units.glob("*.toml"))
 
-    def _complain_of(self, folder: Path) -> None:
+    def _report(self, folder: Path) -> None:
         config = folder / CONFIG_FILE
         reason = (
             f"is not a file, which {UNITS_FOLDER}/*.toml beside it needs"
             if config.exists()
             else f"is missing beside {UNITS_FOLDER}/*.toml: write it, or take the folder away"
         )
-        self.complaints.problem(shown_path(config, self.cwd), None, "", reason)
+        self.collector.problem(shown_path(config, self.cwd), None, "", reason)
 
     def _is_searched(self, folder: Path, root: Path) -> bool:
         try:

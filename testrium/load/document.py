@@ -42,7 +42,7 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 MOST_OF_MESSAGE = 1000
 
 
-class Complaints:
+class ProblemCollector:
     """All problems and notices of one loading, each once.
 
     With `repeats_values` a message repeats the wrong value.
@@ -70,7 +70,7 @@ class Complaints:
         """Note something that is worth a look and changes nothing."""
         self._notices[Problem(file, line, key, message)] = None
 
-    def add(self, other: Complaints) -> None:
+    def add(self, other: ProblemCollector) -> None:
         """Take over what was noted elsewhere."""
         self._problems |= other._problems
         self._notices |= other._notices
@@ -148,11 +148,11 @@ class Spot(NamedTuple):
 
     document: Document
     path: KeyPath
-    complaints: Complaints
+    collector: ProblemCollector
 
     def at(self, *parts: str | int) -> Spot:
         """The place below this one."""
-        return Spot(self.document, (*self.path, *parts), self.complaints)
+        return Spot(self.document, (*self.path, *parts), self.collector)
 
     @property
     def value(self) -> Any:
@@ -173,7 +173,7 @@ class Spot(NamedTuple):
     @property
     def above(self) -> Spot:
         """The place around this one."""
-        return Spot(self.document, self.path[:-1], self.complaints)
+        return Spot(self.document, self.path[:-1], self.collector)
 
     @property
     def place(self) -> str:
@@ -184,44 +184,44 @@ class Spot(NamedTuple):
     def wrong(self, message: str) -> None:
         """Note a problem here. A message that begins with "must" speaks of this very value."""
         if message.startswith("must "):
-            if self.complaints.repeats_values:
+            if self.collector.repeats_values:
                 message = with_value(message, self.raw)
             else:
                 message = message.partition(": write ")[0]
             last = self.path[-1] if self.path else None
             if isinstance(last, int) and not isinstance(self.raw, dict):
                 message = f"item {last + 1} {message}"
-        self.complaints.problem(*self._place(), message)
+        self.collector.problem(*self._place(), message)
 
     def notice(self, message: str) -> None:
         """Note a notice here."""
-        self.complaints.notice(*self._place(), message)
+        self.collector.notice(*self._place(), message)
 
     def _place(self) -> tuple[str, int | None, str]:
         document = self.document
         return document.name, document.line(self.path), document.key(self.path)
 
 
-def read_document(path: Path, name: str, complaints: Complaints) -> Document | None:
+def read_document(path: Path, name: str, collector: ProblemCollector) -> Document | None:
     """Read a TOML file; None, and a problem noted, where it cannot be read."""
     text = ""
     try:
         if (size := path.stat().st_size) > SIZE_LIMIT:
-            complaints.problem(name, None, "", f"is too large: {size} bytes of {SIZE_LIMIT}")
+            collector.problem(name, None, "", f"is too large: {size} bytes of {SIZE_LIMIT}")
             return None
         text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
         return Document(name, text, toml_tables(text))
     except OSError as error:
-        complaints.problem(name, None, "", f"cannot be read: {error.strerror}")
+        collector.problem(name, None, "", f"cannot be read: {error.strerror}")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        complaints.problem(name, line, "", "is not UTF-8")
+        collector.problem(name, line, "", "is not UTF-8")
     except RecursionError:
-        complaints.problem(name, None, "", "is nested too deeply")
+        collector.problem(name, None, "", "is nested too deeply")
     except ValueError as error:  # TOMLDecodeError, and int() of too many digits
         place = syntax_error_line(str(error), text)
         reason = _syntax_error(str(error), place, text)
-        complaints.problem(name, place, "", f"invalid TOML: {reason}")
+        collector.problem(name, place, "", f"invalid TOML: {reason}")
     return None
 
 

@@ -19,7 +19,7 @@ from testrium.declared.faults import (
 )
 from testrium.declared.quantities import duration_ns, shift_in_ns, size_in_bytes
 from testrium.declared.units import is_python
-from testrium.load.circuits import Stations, check_step, check_unit
+from testrium.load.circuits import KnownPlaces, check_step, check_unit
 from testrium.load.document import Spot
 from testrium.load.units import UnitFile
 from testrium.load.validate import Table, read, read_list
@@ -55,21 +55,21 @@ _VALUE_MAY_BE_MISSING: Final = ("reset", "blackhole")
 
 
 def read_faults(
-    value: Any, spot: Spot, stations: Stations, files: Sequence[UnitFile]
+    value: Any, spot: Spot, places: KnownPlaces, files: Sequence[UnitFile]
 ) -> tuple[Fault, ...]:
     """The `[[faults]]` tables; what is wrong is noted, and left out.
 
     Args:
         value: the list of tables.
         spot: where it stands.
-        stations: the units, and the steps that their files mention.
+        places: the units, and the steps that their files mention.
         files: the units that could be read.
     """
     by_name = {file.name: file for file in files}
     faults: dict[str, Fault] = {}
     moments: dict[tuple[str, int, str | None], str] = {}
     for index, reading in enumerate(read_list(Fault, value, spot, "faults")):
-        fault = _Reader(reading, stations, by_name).fault()
+        fault = _Reader(reading, places, by_name).fault()
         if fault is None:
             continue
         if not fault.name:
@@ -120,19 +120,19 @@ def read_chaos(table: Any, spot: Spot, files: Sequence[UnitFile]) -> Chaos:
     return replace(chaos, links=tuple(links))
 
 
-def read_explore(table: Any, spot: Spot, stations: Stations, files: Sequence[UnitFile]) -> Explore:
+def read_explore(table: Any, spot: Spot, places: KnownPlaces, files: Sequence[UnitFile]) -> Explore:
     """The table `[explore]`; what is wrong is noted.
 
     Args:
         table: the table.
         spot: where it stands.
-        stations: the units that it may name.
+        places: the units that it may name.
         files: the units that could be read.
     """
     reading = read(Explore, table, spot)
     for index, place in enumerate(reading.value.points if "points" in reading.spots else ()):
-        if place.unit != ANY and place.unit not in stations.units:
-            guess = did_you_mean(place.unit, stations.units)
+        if place.unit != ANY and place.unit not in places.units:
+            guess = did_you_mean(place.unit, places.units)
             text = f"{str(place)!r}: unknown unit {place.unit!r}{guess}"
             reading.item("points", index).wrong(text)
     links = []
@@ -165,13 +165,13 @@ def find_port(link: str, files: Mapping[str, UnitFile]) -> tuple[str, str]:
 
 
 class _Reader:
-    """One table: what it says, or complaints."""
+    """One table: what it says, or its problems."""
 
     def __init__(
-        self, reading: Table[Fault], stations: Stations, files: Mapping[str, UnitFile]
+        self, reading: Table[Fault], places: KnownPlaces, files: Mapping[str, UnitFile]
     ) -> None:
         self.reading = reading
-        self._stations = stations
+        self._places = places
         self._files = files
         self._good = True
 
@@ -185,7 +185,7 @@ class _Reader:
         kind = targets[0]
         do: str | None = reading["do"] if reading.gives("do") else None
         if len(targets) > 1:
-            return None  # complained about already
+            return None  # reported already
         if do is not None and do not in _ACTS[kind]:
             self._wrong("do", f"must be one of: {', '.join(_ACTS[kind])} (a fault with {kind!r})")
             do = None
@@ -200,7 +200,7 @@ class _Reader:
         if reading["after"]:
             self._place("after")
         if do is None:
-            return None  # complained about already
+            return None  # reported already
         if at is not None:
             self._check_failpoint(at, do)
         amount = self._value(do)
@@ -250,12 +250,12 @@ class _Reader:
         """A probe that exists, as far as this can be checked."""
         place: Place | None = self.reading[field]
         if place is None:
-            self._good = False  # complained about already
+            self._good = False  # reported already
             return None
         spot = self.reading.at(field)
-        units = self._stations
+        units = self._places
         if field == "at":  # probes of Testrium's own units are not failpoints
-            units = Stations(units.steps, units.shared)
+            units = KnownPlaces(units.steps, units.shared)
             if place.unit != ANY and place.unit not in units.steps:
                 self._good = False
                 if place.unit in units.units:
@@ -269,7 +269,7 @@ class _Reader:
             text = str(spot.raw)
             self._wrong(field, f"{text!r}: a failpoint is one probe of one unit, without '*'")
             return None
-        check_step(place, spot, self._stations)
+        check_step(place, spot, self._places)
         return place
 
     def _check_failpoint(self, at: Place, do: str) -> None:
@@ -289,20 +289,20 @@ class _Reader:
 
     def _folder_of(self, file: UnitFile) -> Path | None:
         """Where a relative path of its command begins, as far as that is known."""
-        folder = self._stations.folder
+        folder = self._places.folder
         return folder / (file["cwd"] or "") if folder else None
 
     def _check_own(self, field: str, file: UnitFile) -> None:
         """The unit runs, and for this group alone."""
         if not file["enabled"]:
             self._wrong(field, f"unit {file.name!r} is not enabled")
-        elif file.name in self._stations.shared:
+        elif file.name in self._places.shared:
             others = "groups share it, and all would suffer; a link to it can be broken"
             self._wrong(field, f"{file.name!r}: {others}, or one with scope = 'group'")
 
     def _unit(self, name: str) -> str:
-        if name not in self._stations.steps:
-            self._wrong("unit", f"unknown unit {name!r}{did_you_mean(name, self._stations.steps)}")
+        if name not in self._places.steps:
+            self._wrong("unit", f"unknown unit {name!r}{did_you_mean(name, self._places.steps)}")
         elif (file := self._files.get(name)) is not None:
             self._check_own("unit", file)
         return name

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from testrium.declared.groups import Configs
 from testrium.declared.units import FIXTURE_PREFIX, Unit
 from testrium.declared.units import Fixture as FixtureTable
-from testrium.load.document import Complaints, Spot, read_document, shown_path
+from testrium.load.document import ProblemCollector, Spot, read_document, shown_path
 from testrium.load.project import Project
 from testrium.load.python_code import PythonCode
 from testrium.load.texts import Filling, Scope, check_text, check_unit_texts, is_later_in_unit
@@ -73,7 +73,7 @@ def read_fixtures(
         folders: where fixtures may lie, from the outside to the group's folder: the nearest wins.
         around: what else counts.
     """
-    complaints = configs.spot.complaints
+    collector = configs.spot.collector
     present = {
         path.stem: path
         for folder in folders
@@ -89,15 +89,15 @@ def read_fixtures(
             spot.wrong(f"no file {FIXTURES_FOLDER}/{name}.toml {where}{guess}")
         elif FIXTURE_PREFIX + name in configs["unit_names"]:
             spot.wrong(f"a unit is called {FIXTURE_PREFIX + name!r}, as this fixture is in reports")
-        elif fixture := _read(present[name], around, complaints):
+        elif fixture := _read(present[name], around, collector):
             fixtures.append(fixture)
     return tuple(fixtures)
 
 
-def _read(path: Path, around: FixtureInputs, complaints: Complaints) -> GroupFixture | None:
-    document = read_document(path, shown_path(path, around.cwd), complaints)
-    document = document and around.filling.filled(document, is_later_in_unit, complaints)
-    found = read_only_table(document, path.stem, complaints) if document else None
+def _read(path: Path, around: FixtureInputs, collector: ProblemCollector) -> GroupFixture | None:
+    document = read_document(path, shown_path(path, around.cwd), collector)
+    document = document and around.filling.filled(document, is_later_in_unit, collector)
+    found = read_only_table(document, path.stem, collector) if document else None
     if document is None or found is None:
         return None
     table, spot = found
@@ -118,7 +118,7 @@ def _read(path: Path, around: FixtureInputs, complaints: Complaints) -> GroupFix
     files = (UnitFile(name, document.name, own),)
     check_units(files, [name])
     check_unit_texts(files, around.variables, around.filling.values)
-    code = PythonCode(path.parent, around.cwd, complaints, around.project.pythonpath)
+    code = PythonCode(path.parent, around.cwd, collector, around.project.pythonpath)
     check_entrypoints(files, code, around.env, ())
     (unit,) = plug_in(make_units(files), files, around.project.plugins)
     unit = replace(unit, scope=reading["scope"], folder=path.parent, restarts=reading["restarts"])
@@ -127,7 +127,7 @@ def _read(path: Path, around: FixtureInputs, complaints: Complaints) -> GroupFix
 
 def _project_env(around: FixtureInputs, name: str, spot: Spot) -> dict[str, str]:
     """The project's variables, but for texts that only a group can fill in."""
-    unheard = Spot(spot.document, spot.path, Complaints())
+    unheard = Spot(spot.document, spot.path, ProblemCollector())
     scope = around.scope(name)
     return {each: text for each, text in around.env.items() if check_text(text, unheard, scope)}
 

@@ -26,10 +26,10 @@ from testrium.declared.groups import (
 )
 from testrium.declared.quantities import NAME, Variables
 from testrium.errors import Problem, UsageError
-from testrium.load.circuits import Stations, read_circuits, read_rules
+from testrium.load.circuits import KnownPlaces, read_circuits, read_rules
 from testrium.load.defaults import ADDED, FolderDefaults
 from testrium.load.discover import CONFIG_FILE, Found
-from testrium.load.document import Complaints, Document, Spot, read_document, shown_path
+from testrium.load.document import Document, ProblemCollector, Spot, read_document, shown_path
 from testrium.load.matrix import called_apart, parameter_names, read_matrix
 from testrium.load.project import Project
 from testrium.load.python_code import Function, PythonCode, why_generator
@@ -83,7 +83,11 @@ _SUITES = ("pytest", "unittest", "doctest")
 
 
 def test_modules(
-    folder: Path, code: PythonCode, files: Sequence[UnitFile], cwd: Path, complaints: Complaints
+    folder: Path,
+    code: PythonCode,
+    files: Sequence[UnitFile],
+    cwd: Path,
+    collector: ProblemCollector,
 ) -> tuple[str, ...]:
     """The modules in the group's folder, and not below it, with test functions or callbacks.
 
@@ -112,7 +116,7 @@ def test_modules(
         shown = shown_path(path, cwd)
         functions = {each.name: each for each in _functions(tree.body)}
         for line, name, kind in () if is_run else _test_classes(tree.body):
-            complaints.problem(
+            collector.problem(
                 shown,
                 line,
                 name,
@@ -122,7 +126,7 @@ def test_modules(
         for name in CALLBACKS:
             if name in functions:
                 for line, why in _faults_of_callback(tree, functions[name], callbacks.get(name)):
-                    complaints.problem(shown, line, name, why)
+                    collector.problem(shown, line, name, why)
                 callbacks.setdefault(name, module)
         if any(_is_test(name) or name in CALLBACKS for name in functions) or (
             module == MAIN and _may_have_tests(code)
@@ -342,50 +346,50 @@ class LoadingInputs(NamedTuple):
         return cls(cwd, project, FolderDefaults(project, cwd), frozenset(os.environ))
 
 
-def load_group(found: Found, around: LoadingInputs, complaints: Complaints) -> Group | None:
+def load_group(found: Found, around: LoadingInputs, collector: ProblemCollector) -> Group | None:
     """The group in a folder. What is wrong is noted; then the result is of no use.
 
     Args:
         found: the folder and the group's id.
         around: what else counts.
-        complaints: those of this group alone; its notices become the group's.
+        collector: those of this group alone; its notices become the group's.
 
     Returns:
         None where config.toml cannot be read at all.
     """
     path = found.folder / CONFIG_FILE
-    document = read_document(path, shown_path(path, around.cwd), complaints)
+    document = read_document(path, shown_path(path, around.cwd), collector)
     if document is None:
-        defaults = around.defaults.of(found, complaints)
-        check_units_alone(found.folder, defaults.unit, around.cwd, complaints)
+        defaults = around.defaults.of(found, collector)
+        check_units_alone(found.folder, defaults.unit, around.cwd, collector)
         return None
-    combinations = _combinations(document, found, around, complaints)
+    combinations = _combinations(document, found, around, collector)
     first, *others = combinations or (Combination(EMPTY),)
-    group, used = _load_with(document, first, combinations, found, around, complaints)
+    group, used = _load_with(document, first, combinations, found, around, collector)
     same_names = all(each.values.keys() == first.values.keys() for each in others)
     if same_names and not any(name.startswith("param.") for name in used):
         return group
     # What is filled in before a table is validated makes a group of its own of each combination.
     variants = {first.suffix: group}
     for each in others:
-        if complaints.problems:  # those of the next one would mostly be the same
+        if collector.problems:  # those of the next one would mostly be the same
             break
-        loaded = _load_with(document, each, combinations, found, around, complaints)
+        loaded = _load_with(document, each, combinations, found, around, collector)
         variants[each.suffix] = loaded[0]
     return replace(group, variants=variants)
 
 
 def _combinations(
-    document: Document, found: Found, around: LoadingInputs, complaints: Complaints
+    document: Document, found: Found, around: LoadingInputs, collector: ProblemCollector
 ) -> tuple[Combination, ...]:
     table = document.data.get("matrix")
     if table is None:
         return ()
-    spot = Spot(document, ("matrix",), complaints)
+    spot = Spot(document, ("matrix",), collector)
     project = around.project
 
     def call(reference: str) -> Any:
-        code = PythonCode(found.folder, around.cwd, complaints, project.pythonpath)
+        code = PythonCode(found.folder, around.cwd, collector, project.pythonpath)
         if why := code.entrypoint_error(reference, may_yield=True):
             raise ValueError(why)
         return called_apart(reference, found.folder, project.pythonpath, project.env)
@@ -400,7 +404,7 @@ def _load_with(
     combinations: tuple[Combination, ...],
     found: Found,
     around: LoadingInputs,
-    complaints: Complaints,
+    collector: ProblemCollector,
 ) -> tuple[Group, set[str]]:
     """The group as one combination makes it, and which values were needed to validate it."""
     project = around.project
@@ -410,8 +414,10 @@ def _load_with(
         values.setdefault(f"param.{name}", "")  # its values are wrong, which is told
     unset = {f"property.{name}": how for name, how in project.unset_properties.items()}
 
-    def loaded(as_written: frozenset[tuple[str, int | None]]) -> tuple[Group, Filling, Complaints]:
-        noted = Complaints()
+    def loaded(
+        as_written: frozenset[tuple[str, int | None]],
+    ) -> tuple[Group, Filling, ProblemCollector]:
+        noted = ProblemCollector()
         filling = Filling(values, as_written, unset)
         loading = _Loading(document, found, around, noted, filling)
         return loading.group(combinations), filling, noted
@@ -422,7 +428,7 @@ def _load_with(
         again = loaded(frozenset(numbers))
         if len(again[2].problems) < len(noted.problems):
             group, filling, noted = again
-    complaints.add(noted)
+    collector.add(noted)
     return group, filling.used
 
 
@@ -434,20 +440,20 @@ class _Loading:
         document: Document,
         found: Found,
         around: LoadingInputs,
-        complaints: Complaints,
+        collector: ProblemCollector,
         filling: Filling,
     ) -> None:
-        document = filling.filled(document, is_later, complaints)
+        document = filling.filled(document, is_later, collector)
         self.filling = filling
         self.data = document.data
-        self.whole = Spot(document, (), complaints)
+        self.whole = Spot(document, (), collector)
         self.found = found
         self.around = around
-        self.complaints = complaints
+        self.collector = collector
         self.is_readable = _check_tables(document, self.whole)
         if not self.is_readable:
             self.data = {}
-        self.defaults = around.defaults.of(found, complaints)
+        self.defaults = around.defaults.of(found, collector)
         self.configs = self._configs(document)
         names = self.configs["unit_names"]
         self.files = read_unit_files(
@@ -455,9 +461,9 @@ class _Loading:
             self.configs,
             self.defaults.unit,
             around.cwd,
-            lambda file: filling.filled(file, is_later_in_unit, complaints),
+            lambda file: filling.filled(file, is_later_in_unit, collector),
         )
-        self.code = PythonCode(found.folder, around.cwd, complaints, around.project.pythonpath)
+        self.code = PythonCode(found.folder, around.cwd, collector, around.project.pythonpath)
         # A file that is not listed is one mistake: what names its unit is none.
         names = (*names, *unlisted_units(found.folder, names))
         check_units(self.files, names)
@@ -473,7 +479,7 @@ class _Loading:
             fixtures = read_fixtures(self.configs, folders, shared)
         self.fixtures = tuple(fixture.unit for fixture in fixtures)
         self.actors = (*self.files, *(fixture.file for fixture in fixtures))
-        self.stations = Stations(
+        self.places = KnownPlaces(
             dict.fromkeys(names, NO_STEPS) | {file.name: _steps(file) for file in self.actors},
             frozenset(fixture.name for fixture in self.fixtures if fixture.scope == "run"),
             found.folder,
@@ -486,7 +492,7 @@ class _Loading:
         params = frozenset(self.filling.values)
         env = self._env(params)
         tables = self._tables(env, params)
-        tests = test_modules(folder, self.code, files, self.around.cwd, self.complaints)
+        tests = test_modules(folder, self.code, files, self.around.cwd, self.collector)
         given_none = configs.gives("unit_names") and not configs["unit_names"]
         if given_none and not tests:
             configs.at("unit_names").wrong(
@@ -524,7 +530,7 @@ class _Loading:
             has_setup=has_setup,
             has_teardown=has_teardown,
             test_modules=tests,
-            notices=self.complaints.notices,
+            notices=self.collector.notices,
             **tables,
             **fields,
         )
@@ -537,18 +543,18 @@ class _Loading:
             from testrium.load.taps import read_taps, with_taps
 
             own = self.around.project.plugins
-            taps = read_taps(data["taps"], whole.at("taps"), self.stations, self.actors, own)
-            self.stations = with_taps(self.stations, taps)
-        circuits = read_circuits(data.get("circuits", []), whole.at("circuits"), self.stations)
+            taps = read_taps(data["taps"], whole.at("taps"), self.places, self.actors, own)
+            self.places = with_taps(self.places, taps)
+        circuits = read_circuits(data.get("circuits", []), whole.at("circuits"), self.places)
         tables: dict[str, Any] = {"circuits": circuits, "taps": taps}
         tables["rules"] = read_rules(
-            data.get("verify", {}), whole.at("verify"), self.stations, has_circuits=bool(circuits)
+            data.get("verify", {}), whole.at("verify"), self.places, has_circuits=bool(circuits)
         )
         if "faults" in data:
             from testrium.load.faults import read_faults
 
             spot = whole.at("faults")
-            tables["faults"] = read_faults(data["faults"], spot, self.stations, self.actors)
+            tables["faults"] = read_faults(data["faults"], spot, self.places, self.actors)
             _check_faults_of_hosts(tables["faults"], spot, files)
         if "metrics" in data:
             from testrium.load.checks import read_metrics
@@ -560,12 +566,12 @@ class _Loading:
             from testrium.load.checks import read_histories
 
             spot = whole.at("histories")
-            tables["histories"] = read_histories(data["histories"], spot, self.stations, self.code)
+            tables["histories"] = read_histories(data["histories"], spot, self.places, self.code)
         if "otlp" in data:
             from testrium.load.telemetry import read_telemetry
 
             spot = whole.at("otlp")
-            tables["otlp"] = read_telemetry(data["otlp"], spot, self.stations)
+            tables["otlp"] = read_telemetry(data["otlp"], spot, self.places)
         if "chaos" in data:
             from testrium.load.faults import read_chaos
 
@@ -574,7 +580,7 @@ class _Loading:
             from testrium.load.faults import read_explore
 
             spot = whole.at("explore")
-            tables["explore"] = read_explore(data["explore"], spot, self.stations, files)
+            tables["explore"] = read_explore(data["explore"], spot, self.places, files)
         if "generate" in data:
             tables["generate"] = self._generate(data["generate"], whole.at("generate"))
         if "monitor" in data:
@@ -610,7 +616,7 @@ class _Loading:
         spot = self.whole.at(MAIN_TABLE)
         if not isinstance(table, dict):
             if self.is_readable:
-                self.complaints.problem(
+                self.collector.problem(
                     document.name, None, "", f"the table [{MAIN_TABLE}] is missing"
                 )
             return Table(Configs(), spot, {})
@@ -700,7 +706,7 @@ class _Loading:
         return {
             name: text
             for name, text in texts.items()
-            if check_text(text, Spot(spot.document, spot.path, Complaints()), scope)
+            if check_text(text, Spot(spot.document, spot.path, ProblemCollector()), scope)
         }
 
     def _project_env(self, inherited: Collection[str]) -> dict[str, str]:
@@ -722,11 +728,11 @@ class _Loading:
         names = self.code.module(module)
         shown = shown_path(file, self.around.cwd)
         if names is not None and not names.may_have("main"):
-            self.complaints.problem(shown, None, "", "has no function main()")
+            self.collector.problem(shown, None, "", "has no function main()")
         elif names is not None and (why := names.why_never_runs("main")):
             function = names.functions.get("main")
             line = None if function is None else function.lineno
-            self.complaints.problem(shown, line, "main", why)
+            self.collector.problem(shown, line, "main", why)
         return True
 
 

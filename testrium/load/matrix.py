@@ -208,7 +208,7 @@ def _read_given(reference: Any, spot: Spot, call: Caller) -> list[dict[str, _Opt
     name = read_value(Entrypoint, reference, spot)
     if name is None:
         return []
-    before = len(spot.complaints.problems)
+    before = len(spot.collector.problems)
     try:
         tables = call(name)
     except ValueError as error:
@@ -233,7 +233,7 @@ def _read_given(reference: Any, spot: Spot, call: Caller) -> list[dict[str, _Opt
         ]:
             spot.wrong(f"{name} returned a combination twice: {table}")
         found.append(options)
-    return found if len(spot.complaints.problems) == before else []
+    return found if len(spot.collector.problems) == before else []
 
 
 #: In the process of the function. What it prints goes to standard error, and is dropped.

@@ -20,7 +20,7 @@ from testrium.declared.project import (
 )
 from testrium.declared.units import Unit
 from testrium.errors import UsageError
-from testrium.load.document import Complaints, Spot, read_document, shown_path
+from testrium.load.document import ProblemCollector, Spot, read_document, shown_path
 from testrium.phrases import did_you_mean
 from testrium.plugins.registry import KINDS, Plugin
 from testrium.tuples import NamedTuple
@@ -85,15 +85,15 @@ def find_project(cwd: Path) -> Project:
         ConfigError: the file cannot be read or holds something wrong.
     """
     cwd = cwd.resolve()
-    complaints = Complaints()
+    collector = ProblemCollector()
     project = Project(cwd / STATE_FOLDER, templates=cwd / TEMPLATES_FOLDER)
-    if found := _project_file(cwd, complaints):
+    if found := _project_file(cwd, collector):
         project = _project(found, cwd)
     elif _given_properties:
         raise UsageError(
             f"-X {min(_given_properties)}: a project file with [properties] is missing"
         )
-    complaints.raise_if_any()
+    collector.raise_if_any()
     return project
 
 
@@ -183,14 +183,14 @@ class _File(NamedTuple):
         return self.path.name == FILE_NAME and bool(keys) and keys <= {CONFIGS_TABLE, UNIT_TABLE}
 
 
-def _project_file(cwd: Path, complaints: Complaints) -> _File | None:
+def _project_file(cwd: Path, collector: ProblemCollector) -> _File | None:
     """The nearest file; but one with defaults only yields to one above it in its repository.
 
     So what holds for a group does not depend on the folder from which it is run.
     """
     nearest = None
     for folder in (cwd, *cwd.parents):
-        if found := _file_in(folder, cwd, complaints):
+        if found := _file_in(folder, cwd, collector):
             nearest = found
             if not found.has_only_defaults:
                 break
@@ -199,20 +199,20 @@ def _project_file(cwd: Path, complaints: Complaints) -> _File | None:
     return nearest
 
 
-def _file_in(folder: Path, cwd: Path, complaints: Complaints) -> _File | None:
+def _file_in(folder: Path, cwd: Path, collector: ProblemCollector) -> _File | None:
     for name in (FILE_NAME, "pyproject.toml"):
         file = folder / name
         if not file.is_file():
             continue
-        document = read_document(file, shown_path(file, cwd), complaints)
+        document = read_document(file, shown_path(file, cwd), collector)
         if document is None:
             continue
         if name == FILE_NAME:
-            return _File(file, Spot(document, (), complaints))
+            return _File(file, Spot(document, (), collector))
         tools = document.data.get("tool")
         table = tools.get("testrium") if isinstance(tools, dict) else None
         if isinstance(table, dict):
-            return _File(file, Spot(document, ("tool", "testrium"), complaints))
+            return _File(file, Spot(document, ("tool", "testrium"), collector))
     return None
 
 
@@ -289,7 +289,7 @@ def _plugins(reading: Table[Any] | None, file: Path, cwd: Path) -> tuple[Plugin,
         return ()
     from testrium.load.python_code import PythonCode  # few projects have plugins
 
-    code = PythonCode(file.parent, cwd, reading.spot.complaints)
+    code = PythonCode(file.parent, cwd, reading.spot.collector)
     for kind in KINDS:
         for name, reference in reading[kind].items():
             if why := code.reference_error(reference, "project"):

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from testrium.load.document import Complaints, shown_path
+from testrium.load.document import ProblemCollector, shown_path
 from testrium.phrases import did_you_mean
 from testrium.tuples import NamedTuple
 from testrium.words import EMPTY
@@ -52,17 +52,21 @@ class PythonCode:
     Args:
         folder: the group's folder.
         cwd: what file names in messages are relative to.
-        complaints: where syntax errors are noted.
+        collector: where syntax errors are noted.
         pythonpath: further folders in which modules are found; they are not read.
     """
 
     def __init__(
-        self, folder: Path, cwd: Path, complaints: Complaints, pythonpath: tuple[Path, ...] = ()
+        self,
+        folder: Path,
+        cwd: Path,
+        collector: ProblemCollector,
+        pythonpath: tuple[Path, ...] = (),
     ) -> None:
         self.folder = self._folder = folder
         self.pythonpath = pythonpath
         self._cwd = cwd
-        self._complaints = complaints
+        self._collector = collector
         self._trees: dict[Path, ast.Module | None] = {}
         self._read: dict[Path, Names] = {}
 
@@ -139,9 +143,9 @@ class PythonCode:
         try:
             return _parsed(path)
         except SyntaxError as error:
-            self._complaints.problem(shown, error.lineno, "", f"Python syntax error: {error.msg}")
+            self._collector.problem(shown, error.lineno, "", f"Python syntax error: {error.msg}")
         except (ValueError, OSError, RecursionError, MemoryError) as error:
-            self._complaints.problem(shown, None, "", f"cannot be read: {error}")
+            self._collector.problem(shown, None, "", f"cannot be read: {error}")
         return None
 
     def _names(self, path: Path) -> Names:

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import Any, Final
 
 from testrium.declared.taps import CLIENT, PROTOCOLS, SIDES, Tap, TapProbe, WireProtocol
-from testrium.load.circuits import Stations, check_unit
+from testrium.load.circuits import KnownPlaces, check_unit
 from testrium.load.document import Spot
 from testrium.load.faults import find_port
 from testrium.load.units import UnitFile, found_plugin
@@ -26,7 +26,7 @@ _COUNTED: Final = {"args": "args.0 is the first argument", "params": "params.0 i
 def read_taps(
     value: Any,
     spot: Spot,
-    stations: Stations,
+    places: KnownPlaces,
     files: Sequence[UnitFile],
     own: tuple[Plugin, ...],
 ) -> tuple[Tap, ...]:
@@ -35,7 +35,7 @@ def read_taps(
     Args:
         value: the list of tables.
         spot: where it stands.
-        stations: the units to which probes may belong.
+        places: the units to which probes may belong.
         files: the units that could be read.
         own: the plugins of the project.
     """
@@ -54,7 +54,7 @@ def read_taps(
                 plugged = tuple(plugin or ())
         protocol = PROTOCOLS.get(tap.protocol)
         for probe in reading.inners("probes"):
-            _Rule(probe, tap.protocol, protocol, stations).check()
+            _Rule(probe, tap.protocol, protocol, places).check()
         if not reading.gives("link"):
             continue
         try:
@@ -70,14 +70,14 @@ def read_taps(
     return tuple(taps.values())
 
 
-def with_taps(stations: Stations, taps: Iterable[Tap]) -> Stations:
+def with_taps(places: KnownPlaces, taps: Iterable[Tap]) -> KnownPlaces:
     """The same, with the steps that probes of taps emit."""
-    steps = dict(stations.steps)
+    steps = dict(places.steps)
     for tap in taps:
         for probe in tap.probes:
-            names = stations.steps if probe.at.unit == CLIENT else (probe.at.unit,)
+            names = places.steps if probe.at.unit == CLIENT else (probe.at.unit,)
             steps |= {name: steps[name] | {probe.at.step} for name in names if name in steps}
-    return stations._replace(steps=steps)
+    return places._replace(steps=steps)
 
 
 def _check_installed(reading: Table[Tap]) -> None:
@@ -93,19 +93,19 @@ def _check_installed(reading: Table[Tap]) -> None:
 
 
 class _Rule:
-    """One `[[taps.probes]]` table: complaints about it."""
+    """One `[[taps.probes]]` table: the problems in it."""
 
     def __init__(
         self,
         reading: Table[TapProbe],
         name: str,
         protocol: WireProtocol | None,
-        stations: Stations,
+        places: KnownPlaces,
     ) -> None:
         self._reading = reading
         self._name = name
         self._protocol = protocol  # None: only a plugin knows its fields
-        self._stations = stations
+        self._places = places
         self._side = reading.value.on or SIDES[0]
 
     def check(self) -> None:
@@ -116,7 +116,7 @@ class _Rule:
             if probe.at.unit == ANY:
                 at.wrong(f"{at.raw!r}: name a unit, or ${{client}} for the client's unit")
             elif probe.at.unit != CLIENT:
-                check_unit(probe.at, at, self._stations)
+                check_unit(probe.at, at, self._places)
             if probe.at.step == ANY:
                 at.wrong(f"{at.raw!r}: name one step in place of '*'")
         if probe.type in ("Send", "Receive") and "key" not in reading.spots:

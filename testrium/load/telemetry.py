@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import Any, Final
 
 from testrium.declared.telemetry import LogRule, SpanRule, Telemetry
-from testrium.load.circuits import Stations, check_step, check_unit
+from testrium.load.circuits import KnownPlaces, check_step, check_unit
 from testrium.load.document import Spot
 from testrium.load.validate import Table, read, read_list
 from testrium.phrases import did_you_mean, nearest_word
@@ -28,13 +28,13 @@ _LOG_NAMES: Final = (
 _RECEIVED_WITH: Final = {"h11": "h11", "opentelemetry-proto": "opentelemetry.proto"}
 
 
-def read_telemetry(value: Any, spot: Spot, stations: Stations) -> Telemetry:
+def read_telemetry(value: Any, spot: Spot, places: KnownPlaces) -> Telemetry:
     """The table `[otlp]`; what is wrong is noted.
 
     Args:
         value: the table.
         spot: where it stands.
-        stations: the units that rules may name.
+        places: the units that rules may name.
     """
     given = value if isinstance(value, dict) else {}
     own = {name: each for name, each in given.items() if name not in ("spans", "logs")}
@@ -48,7 +48,7 @@ def read_telemetry(value: Any, spot: Spot, stations: Stations) -> Telemetry:
     )
     several: list[Table[Any]] = [*spans, *logs]
     for rule in several:
-        _check_rule(rule, telemetry, stations)
+        _check_rule(rule, telemetry, places)
     if telemetry.key is not None:
         known = {*(_SPAN_NAMES if spans else ()), *(_LOG_NAMES if logs else ())}
         groups = {name for rule in several for name in _groups_of(rule)}
@@ -72,7 +72,7 @@ def _is_there(module: str) -> bool:
         return False
 
 
-def _check_rule(reading: Table[Any], telemetry: Telemetry, stations: Stations) -> None:
+def _check_rule(reading: Table[Any], telemetry: Telemetry, places: KnownPlaces) -> None:
     rule: SpanRule | LogRule = reading.value
     names = _SPAN_NAMES if isinstance(rule, SpanRule) else _LOG_NAMES
     groups = _groups_of(reading)
@@ -83,16 +83,16 @@ def _check_rule(reading: Table[Any], telemetry: Telemetry, stations: Stations) -
     for name, wanted in rule.attributes.items():
         if isinstance(wanted, str):
             _check_pattern(wanted, reading.at("attributes").at(*name.split(".")))
-    if rule.at.unit and check_unit(rule.at, reading.at("at"), stations):
-        check_step(rule.at, reading.at("at"), stations)
+    if rule.at.unit and check_unit(rule.at, reading.at("at"), places):
+        check_step(rule.at, reading.at("at"), places)
     if rule.key is not None:
         _check_text(rule.key, reading.at("key"), names, groups)
     for name, text in rule.meta.items():
         _check_text(text, reading.at("meta").at(name), names, groups)
     if rule.type in ("Send", "Receive") and not (rule.key or telemetry.key):
         reading.at("type").wrong(f"a {rule.type} needs a key: here, or in [otlp] for all rules")
-    if rule.service is not None and rule.service not in stations.units:
-        guess = did_you_mean(rule.service, stations.units)
+    if rule.service is not None and rule.service not in places.units:
+        guess = did_you_mean(rule.service, places.units)
         if guess:
             reading.at("service").notice(f"{rule.service!r} is not the name of a unit{guess}")
 

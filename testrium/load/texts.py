@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from testrium.checks.patterns import NotationError, compiled
 from testrium.declared.groups import Combination
 from testrium.declared.units import LogProbe, Readiness, Unit, exit_code_of
-from testrium.load.document import Complaints, Document, KeyPath, Spot
+from testrium.load.document import Document, KeyPath, ProblemCollector, Spot
 from testrium.load.units import UNREAD, UnitFile
 from testrium.load.validate import Table
 from testrium.phrases import did_you_mean
@@ -83,18 +83,18 @@ class Filling:
         return shared
 
     def filled(
-        self, document: Document, is_later: Callable[[KeyPath], bool], complaints: Complaints
+        self, document: Document, is_later: Callable[[KeyPath], bool], collector: ProblemCollector
     ) -> Document:
         """The document with what its texts name; what has no meaning is noted."""
         if not any(f"${{{kind}." in document.text for kind in ("param", "property")):
             return document
         tables = [key for key, value in document.data.items() if isinstance(value, dict)]
         document.main = document.main or tuple(tables[:1])
-        spot = Spot(document, (), complaints)
+        spot = Spot(document, (), collector)
         data = {
             key: self._filled(value, spot.at(key), is_later) for key, value in document.data.items()
         }
-        complaints.tell_no_more()
+        collector.tell_no_more()
         return Document(document.name, document.text, data, document.main)
 
     def _filled(self, value: Any, spot: Spot, is_later: Callable[[KeyPath], bool]) -> Any:

@@ -26,7 +26,7 @@ from testrium.declared.units import (
 )
 from testrium.errors import Problem, UsageError
 from testrium.load.discover import UNITS_FOLDER
-from testrium.load.document import Complaints, Document, Spot, read_document, shown_path
+from testrium.load.document import Document, ProblemCollector, Spot, read_document, shown_path
 from testrium.load.python_code import PythonCode
 from testrium.load.validate import Table, read
 from testrium.loaded_by_name import PLUGIN_UNIT, SUITES
@@ -104,18 +104,18 @@ def read_unit_files(
         cwd: what file names in messages are relative to.
         fill: fills in what texts name before they are validated.
     """
-    complaints, names = configs.spot.complaints, configs.value.unit_names
+    collector, names = configs.spot.collector, configs.value.unit_names
     try:
         present = _files_in(folder / UNITS_FOLDER)
     except OSError as error:
         shown = shown_path(folder / UNITS_FOLDER, cwd)
-        complaints.problem(shown, None, "", f"cannot be read: {error.strerror}")
+        collector.problem(shown, None, "", f"cannot be read: {error.strerror}")
         return ()
     if not is_listing(configs):
         names = tuple(sorted(present))
     for name in present.keys() - set(names):
         guess = did_you_mean(name, set(names) - present.keys())
-        complaints.problem(
+        collector.problem(
             shown_path(present[name], cwd),
             None,
             "",
@@ -135,16 +135,16 @@ def read_unit_files(
             )
         else:
             shown = shown_path(present[name], cwd)
-            document = read_document(present[name], shown, complaints)
+            document = read_document(present[name], shown, collector)
             document = document and fill(document)
-            if document and (found := read_only_table(document, name, complaints)):
+            if document and (found := read_only_table(document, name, collector)):
                 table, spot = found
                 units.append(UnitFile(name, document.name, read(Unit, table, spot, defaults)))
     return tuple(units)
 
 
 def check_units_alone(
-    folder: Path, defaults: Mapping[str, Spot], cwd: Path, complaints: Complaints
+    folder: Path, defaults: Mapping[str, Spot], cwd: Path, collector: ProblemCollector
 ) -> None:
     """Note what is wrong in the unit files of a group whose config.toml cannot be read.
 
@@ -156,13 +156,13 @@ def check_units_alone(
         written[document.name] = document.text.splitlines()
         return document
 
-    own = Complaints()
+    own = ProblemCollector()
     configs = Table(Configs(), Spot(Document("", "", {}), (), own), {})
     check_units(read_unit_files(folder, configs, defaults, cwd, noted), unlisted_units(folder, ()))
     for problem in own.problems:
         line = "".join(written.get(problem.file, [])[(problem.line or 0) - 1 : problem.line])
         if "${param." not in line and "${property." not in line:
-            complaints.problem(*problem)
+            collector.problem(*problem)
 
 
 def is_listing(configs: Table[Configs]) -> bool:
@@ -188,17 +188,17 @@ def _files_in(units: Path) -> dict[str, Path]:
 
 
 def read_only_table(
-    document: Document, name: str, complaints: Complaints
+    document: Document, name: str, collector: ProblemCollector
 ) -> tuple[dict[str, Any], Spot] | None:
     """The one table of a unit's file, and its place; problems around it are noted.
 
     It is found even where its name is wrong, to find all mistakes.
     """
-    whole = Spot(document, (), complaints)
+    whole = Spot(document, (), collector)
     tables = [key for key, value in document.data.items() if isinstance(value, dict)]
     title = name if name in tables else tables[0] if len(tables) == 1 else None
     if title is None:
-        complaints.problem(document.name, None, "", f'the table ["{name}"] is missing')
+        collector.problem(document.name, None, "", f'the table ["{name}"] is missing')
     elif title != name:
         whole.at(title).wrong(f'the table must be named like the file: ["{name}"]')
     for key in document.data:
@@ -372,7 +372,7 @@ def what_is_missing(group: Group, cwd: Path) -> Iterator[Problem]:
 
 def _missing(unit: Unit, cwd: Path, key: str, message: str) -> Problem:
     """A problem at a key of a unit's file."""
-    document = read_document(cwd / unit.file, unit.file, Complaints())
+    document = read_document(cwd / unit.file, unit.file, ProblemCollector())
     tables = document.data if document else ()
     lines = (document.line((table, key)) for table in tables if document)
     return Problem(unit.file, next(filter(None, lines), None), key, message)

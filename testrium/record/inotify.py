@@ -108,7 +108,7 @@ class Watching:
         self._loop = loop
         self._inotify = Inotify.open()
         if self._inotify is not None:
-            self._loop.add_reader(self._inotify.fileno(), self._heed_news)
+            self._loop.add_reader(self._inotify.fileno(), self._read_changes)
         self._sweep: asyncio.Handle = self._loop.call_soon(self._sweep_all)
 
     def add(self, file: ProbeFile) -> None:
@@ -126,7 +126,7 @@ class Watching:
     def look(self) -> None:
         """Call back with all files that were written before this call."""
         if self._inotify is not None:
-            self._heed_news()
+            self._read_changes()
         for file in self._unseen:
             if file.has_grown():
                 self._callback(file)
@@ -137,7 +137,7 @@ class Watching:
             self._loop.remove_reader(self._inotify.fileno())
             self._inotify.close()
 
-    def _heed_news(self) -> None:
+    def _read_changes(self) -> None:
         assert self._inotify is not None
         numbers = self._inotify.read()
         if numbers is None:

@@ -34,7 +34,7 @@ async def listen(make: Callable[[], asyncio.Protocol], path: Path) -> tuple[asyn
     import secrets  # 7 ms, and no run on Linux needs it
 
     token = secrets.token_hex(16)
-    server = await loop.create_server(lambda: _Doorman(token, make), HOST, 0, backlog=_BACKLOG)
+    server = await loop.create_server(lambda: _TokenCheck(token, make), HOST, 0, backlog=_BACKLOG)
     port = server.sockets[0].getsockname()[1]
     return server, f"{TCP}{port}:{token}"
 
@@ -54,7 +54,7 @@ async def listen_streams(
     return await listen(make, path)
 
 
-class _Doorman(asyncio.Protocol):
+class _TokenCheck(asyncio.Protocol):
     """Reads the token and hands the connection on; closes connections without the token."""
 
     def __init__(self, token: str, make: Callable[[], asyncio.Protocol]) -> None:

@@ -90,7 +90,7 @@ def _rerun(failed: Sequence[GroupResult], cwd: Path) -> str:
 
 def slowest(
     result: RunResult,
-    legs: Sequence[HopTime],
+    hops: Sequence[HopTime],
     symbols: Symbols,
     *,
     width: int | None,
@@ -106,16 +106,16 @@ def slowest(
     ]
     yield line(Span("slowest", "dim"))
     yield from (row.indented(2) for row in table(rows, width=width, right=(0,)))
-    if legs:
+    if hops:
         yield line(Span("slowest hops, median", "dim"))
         rows = [
             [
-                Span(phrases.milliseconds(leg.median_ms, legs[0].median_ms)),
-                Span(f"{leg.start} {symbols.arrow} {leg.end}"),
-                Span(leg.label, "dim"),
-                Span(phrases.plural(leg.keys, "time"), "dim"),
+                Span(phrases.milliseconds(hop.median_ms, hops[0].median_ms)),
+                Span(f"{hop.start} {symbols.arrow} {hop.end}"),
+                Span(hop.label, "dim"),
+                Span(phrases.plural(hop.keys, "time"), "dim"),
             ]
-            for leg in legs
+            for hop in hops
         ]
         yield from (row.indented(2) for row in table(rows, width=width, right=(0,)))
 
@@ -162,7 +162,7 @@ class Console:
         durations: how long each group, by its id, is going to take (seconds), as far as that is
             known. Asked once, in a run that takes a while.
         jobs: how many groups run side by side.
-        slowest_legs: asked for at the end of a long run.
+        slowest_hops: asked for at the end of a long run.
     """
 
     def __init__(
@@ -174,7 +174,7 @@ class Console:
         environ: Mapping[str, str] = os.environ,
         durations: Callable[[], Mapping[str, float]] = dict,
         jobs: int = 1,
-        slowest_legs: Callable[[Sequence[GroupResult]], Sequence[HopTime]] = lambda _: (),
+        slowest_hops: Callable[[Sequence[GroupResult]], Sequence[HopTime]] = lambda _: (),
     ) -> None:
         self._stream = stream
         self._cwd = cwd
@@ -191,7 +191,7 @@ class Console:
         self._waits: dict[str, int] = {}  # since when groups wait, or _TOLD
         self._partial: dict[tuple[str, str], str] = {}
         self._masks: dict[str, Mask] = {}
-        self._slowest_legs = slowest_legs
+        self._slowest_hops = slowest_hops
         self._progress = Progress(self._symbols, durations, jobs)
         live = self._terminal and not display.quiet
         self._live = LiveLines(stream, self._progress.rows) if live else None
@@ -310,8 +310,8 @@ class Console:
         again = None if stored else self._cwd
         self._write(failures(result, self._symbols, cwd=again, width=width))
         if (limit := self._slowest_wanted(result)) != 0:
-            legs = self._slowest_legs(result.groups)
-            self._write(slowest(result, legs, self._symbols, width=width, limit=limit))
+            hops = self._slowest_hops(result.groups)
+            self._write(slowest(result, hops, self._symbols, width=width, limit=limit))
         lines = [line(), *group_text.unproved(result), group_text.totals(result)]
         if result.folder is not None:
             hint = "" if stored else "  (testrium show)"

@@ -275,7 +275,7 @@ def group_block(
         ]
     if detailed:
         lines += tables(view, width)
-    where = [Span("  (on the machine of that run)", "dim")] if view.rerun_elsewhere else []
+    where = [Span("  (on the machine of that run)", "dim")] if view.rerun_on_other_machine else []
     lines += [line(), line("  ", Span("rerun", "dim"), f"  {view.rerun}", *where, whole=True)]
     if view.run_dir:
         lines.append(line("  ", Span("logs", "dim"), f"   {view.run_dir}", whole=True))

@@ -94,7 +94,7 @@ _CELL_WIDTH = 300
 
 
 class SlowKey(NamedTuple):
-    """A line of the table of the slowest keys; `number` is that of its way on the page."""
+    """A line of the table of the slowest keys; `number` is that of its path on the page."""
 
     number: int
     name: str
@@ -171,14 +171,14 @@ class GroupPage(NamedTuple):
     tries: int  # that failed before it passed
     show: str  # the command that shows more of it
     declared: tuple[Circuit, ...]
-    ways: DrawnPaths
+    paths: DrawnPaths
     circuits: tuple[CircuitPage, ...]
     timeline: GroupTimeline | None
     past: Past
     logs: ShownLogs
     written: tuple[WrittenFile, ...]
     effective: tuple[str, ...]  # lines of TOML
-    numbers: Mapping[str, int]  # of the way of a key
+    numbers: Mapping[str, int]  # of the path of a key
     operations: Mapping[str, tuple[DrawnOperation, ...]]  # by the title of their finding
     data: Mapping[str, Any]  # for the page's script
     apart: bool  # it needs reading, or is the only one: not folded, and open
@@ -204,15 +204,15 @@ class _PageMaker:
         view = view_group(result, cwd=self._cwd)
         findings = result.judgement.findings
         struck = struck_events(result.faults)
-        ways = key_paths(detail.events, detail.circuits, findings, struck, max(0, self._steps))
+        paths = key_paths(detail.events, detail.circuits, findings, struck, max(0, self._steps))
         most = HEAD + TAIL if self._lines > 0 else LEAST_LINES
         logs = _shown_logs(view, result, detail, most, self._log_address)
-        self._steps -= sum(len(way.steps) for way in ways.shown)
+        self._steps -= sum(len(path.steps) for path in paths.shown)
         self._lines -= len(logs.lines)
         view = view._replace(findings=_with_output(view.findings, logs.units))
         bad = view.verdict in BAD_VERDICTS
         flaky = 0 if bad else len(result.tries)
-        circuits = _circuits(result, detail, ways)
+        circuits = _circuits(result, detail, paths)
         drawn = _timeline(view, result, detail)
         operations = {
             f"{finding.code} at {finding.where}": found
@@ -228,7 +228,7 @@ class _PageMaker:
             tries=flaky,
             show=_show_command(run, result) if bad else "",
             declared=tuple(one.circuit for one in detail.circuits),
-            ways=ways,
+            paths=paths,
             circuits=circuits,
             timeline=drawn,
             past=self._past(result, detail),
@@ -237,12 +237,12 @@ class _PageMaker:
             effective=effective_config(detail.config, mask_of(result.scenario).text),
             numbers={
                 key: place
-                for place, way in enumerate(ways.shown)
-                for key in (way.name, *way.others)
+                for place, path in enumerate(paths.shown)
+                for key in (path.name, *path.others)
             },
             operations=operations,
             data={
-                **_data(ways),
+                **_data(paths),
                 "operations": list(operations.values()),
                 "logs": log_data(logs.lines),
                 "timeline": None if drawn is None else drawn.data(),
@@ -293,40 +293,40 @@ def _timeline(view: GroupView, result: GroupResult, detail: RunDetail) -> GroupT
     )
 
 
-def _circuits(result: GroupResult, detail: RunDetail, ways: DrawnPaths) -> tuple[CircuitPage, ...]:
+def _circuits(result: GroupResult, detail: RunDetail, paths: DrawnPaths) -> tuple[CircuitPage, ...]:
     by_name = {circuit.name: circuit for circuit in result.judgement.circuits}
     pages = []
-    numbers = {way.name: number for number, way in enumerate(ways.shown)}
-    for way in ways.shown:
-        numbers.update((key, numbers[way.name]) for key in way.others)
+    numbers = {path.name: number for number, path in enumerate(paths.shown)}
+    for path in paths.shown:
+        numbers.update((key, numbers[path.name]) for key in path.others)
     for one in detail.circuits:
         drawing = distribution(one, by_name.get(one.circuit.name))
         if drawing is None:
             continue
-        known = [way for way in one.ways if way.high_ns is not None and way.name in numbers]
-        known.sort(key=lambda way: -(way.high_ns or 0.0))
+        known = [path for path in one.paths if path.high_ns is not None and path.name in numbers]
+        known.sort(key=lambda path: -(path.high_ns or 0.0))
         slowest = [
             SlowKey(
-                numbers[way.name],
-                cut(way.name, _NAME_CELLS),
-                _latency(way),
-                ways.shown[numbers[way.name]].wrong,
+                numbers[path.name],
+                cut(path.name, _NAME_CELLS),
+                _latency(path),
+                paths.shown[numbers[path.name]].wrong,
             )
-            for way in known[:_SLOWEST]
+            for path in known[:_SLOWEST]
         ]
         pages.append(CircuitPage(drawing, tuple(slowest)))
     return tuple(pages)
 
 
-def _latency(way: KeyPath) -> str:
-    if way.high_ns == inf:
-        return "unanswered" if way.low_ns == inf else "other clock"
-    text = phrases.milliseconds((way.high_ns or 0.0) / 1e6)
-    return text if way.low_ns == way.high_ns else f"≤ {text}"
+def _latency(path: KeyPath) -> str:
+    if path.high_ns == inf:
+        return "unanswered" if path.low_ns == inf else "other clock"
+    text = phrases.milliseconds((path.high_ns or 0.0) / 1e6)
+    return text if path.low_ns == path.high_ns else f"≤ {text}"
 
 
 def _data(drawn: DrawnPaths) -> dict[str, Any]:
-    """The ways, short: units and texts that come again and again are numbers."""
+    """The paths, short: units and texts that come again and again are numbers."""
     texts: dict[str, int] = {}
 
     def number(text: str) -> int:
@@ -348,18 +348,18 @@ def _data(drawn: DrawnPaths) -> dict[str, Any]:
 
     paths = [
         {
-            "name": cut(way.name, _NAME_CELLS),
-            "others": [cut(key, _NAME_CELLS) for key in way.others[:20]],
-            "latency": way.latency,
-            "lost": way.latency_ms == inf,
-            "wrong": [visible(text) for text in way.wrong],
-            "events": way.events,
+            "name": cut(path.name, _NAME_CELLS),
+            "others": [cut(key, _NAME_CELLS) for key in path.others[:20]],
+            "latency": path.latency,
+            "lost": path.latency_ms == inf,
+            "wrong": [visible(text) for text in path.wrong],
+            "events": path.events,
             "drawings": [
                 {"circuit": visible(one.circuit), "steps": [step_of(step) for step in one.steps]}
-                for one in way.drawings
+                for one in path.drawings
             ],
         }
-        for way in drawn.shown
+        for path in drawn.shown
     ]
     usual = {
         visible(one.circuit): [

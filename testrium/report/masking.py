@@ -112,11 +112,11 @@ class Mask:
             moments=detail.moments._replace(waits=tuple(hidden)),
             circuits=tuple(
                 circuit._replace(
-                    ways=tuple(
+                    paths=tuple(
                         path._replace(
                             name=self.text(path.name), events=tuple(map(self.event, path.events))
                         )
-                        for path in circuit.ways
+                        for path in circuit.paths
                     )
                 )
                 for circuit in detail.circuits

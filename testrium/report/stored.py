@@ -423,13 +423,13 @@ def details_of(result: GroupResult) -> RunDetail:
 _MOST_BYTES = 2_000_000
 
 
-def slowest_legs(results: Iterable[GroupResult], most: int = 3) -> tuple[HopTime, ...]:
-    """The legs, from one event of a key to its next, with the longest medians."""
-    legs = [leg for result in results for leg in _legs_of(result)]
-    return tuple(sorted(legs, key=lambda leg: -leg.median_ms)[:most])
+def slowest_hops(results: Iterable[GroupResult], most: int = 3) -> tuple[HopTime, ...]:
+    """The hops, from one event of a key to its next, with the longest medians."""
+    hops = [hop for result in results for hop in _hop_times_of(result)]
+    return tuple(sorted(hops, key=lambda hop: -hop.median_ms)[:most])
 
 
-def _legs_of(result: GroupResult) -> list[HopTime]:
+def _hop_times_of(result: GroupResult) -> list[HopTime]:
     if result.files is None or not result.judgement.circuits:
         return []
     folder = RunFolder(result.files)
@@ -439,11 +439,11 @@ def _legs_of(result: GroupResult) -> list[HopTime]:
             return []
         evidence = load_evidence(folder.database)
         for circuit in key_paths(read_circuits(folder.scenario), evidence):
-            for way in circuit.ways:
-                for one, other in pairwise(sorted(way.events, key=lambda event: event.here_ns)):
+            for path in circuit.paths:
+                for one, other in pairwise(sorted(path.events, key=lambda event: event.here_ns)):
                     if one.domain == other.domain:  # times of two clocks do not compare
-                        leg = (_place(one), _place(other))
-                        times.setdefault(leg, []).append((other.t_ns - one.t_ns) / 1e6)
+                        hop = (_place(one), _place(other))
+                        times.setdefault(hop, []).append((other.t_ns - one.t_ns) / 1e6)
     name = label(result.scenario)
     return [
         HopTime(name, start, end, median(taken), len(taken))

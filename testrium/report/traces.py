@@ -277,26 +277,28 @@ class _RunTrace:
         name = paths.circuit.name
         own = [finding for finding in findings if finding.circuit == name]
         wrong = {key for finding in own for key in finding.keys}
-        ways = [way for way in paths.ways if way.events]
-        ways.sort(key=lambda way: way.name not in wrong)
-        for way in ways[:MOST_KEYS]:
-            said = [finding for finding in own if way.name in finding.keys]
-            yield from self._key(f"{place}/{name}/{way.name}", above, name, way, said, units, clock)
+        found = [path for path in paths.paths if path.events]
+        found.sort(key=lambda path: path.name not in wrong)
+        for path in found[:MOST_KEYS]:
+            said = [finding for finding in own if path.name in finding.keys]
+            yield from self._key(
+                f"{place}/{name}/{path.name}", above, name, path, said, units, clock
+            )
 
     def _key(
         self,
         place: str,
         above: str,
         circuit: str,
-        way: KeyPath,
+        path: KeyPath,
         findings: Sequence[Finding],
         units: Mapping[str, str],
         clock: _Wall,
     ) -> Iterator[ProtoSpan]:
-        """A key's way through a circuit: a span for each hop, from the event before it."""
-        times = [clock.at(event) for event in way.events]
+        """A key's path through a circuit: a span for each hop, from the event before it."""
+        times = [clock.at(event) for event in path.events]
         own = _id(place)
-        key = {"testrium.circuit": circuit, "testrium.key": way.name}
+        key = {"testrium.circuit": circuit, "testrium.key": path.name}
         bounds = (min(times), max(times))
         span = self._span(own, above, circuit, bounds, key, failed=bool(findings))
         for finding in findings:
@@ -304,7 +306,7 @@ class _RunTrace:
         yield span
         before_ns = bounds[0]
         for number, (event, t_ns) in enumerate(
-            sorted(zip(way.events, times, strict=True), key=_at)
+            sorted(zip(path.events, times, strict=True), key=_at)
         ):
             hop = self._span(
                 _id(f"{place}/{number}"),

@@ -223,7 +223,7 @@ class GroupView(NamedTuple):
     rerun: str
     run_dir: str
     #: The group is not here: the command is one for the machine that it was run on.
-    rerun_elsewhere: bool = False
+    rerun_on_other_machine: bool = False
     faults: tuple[FaultView, ...] = ()
     #: Lines of an answer that is not verified.
     answer: tuple[str, ...] = ()
@@ -250,7 +250,7 @@ def view_group(result: GroupResult, *, cwd: Path) -> GroupView:
         checks=tuple(one._replace(duration_s=as_stored(one.duration_s)) for one in result.checks),
         rerun=_repeating(result) or rerun_command(scenario.group.folder, cwd, scenario.params),
         run_dir="" if result.run_dir is None else _short_path(result.run_dir, cwd),
-        rerun_elsewhere=result.unpacked is not None and not scenario.group.folder.is_dir(),
+        rerun_on_other_machine=result.unpacked is not None and not scenario.group.folder.is_dir(),
         faults=_faults(result.faults, result.started_ns),
         answer=_lines(result.answer) if result.answer else (),
     )

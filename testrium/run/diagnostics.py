@@ -184,7 +184,7 @@ class Diagnostics:
         for subject in self._subjects:
             if subject.process is None or time.monotonic() >= now + _LOOK_LIMIT_S:
                 continue
-            if subject.process.is_elsewhere:
+            if subject.process.is_remote:
                 self._look_there(subject.name, subject.process, now)
             else:
                 self._looked[subject.name] = (now, _tree(subject.process))

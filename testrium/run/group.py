@@ -72,7 +72,7 @@ async def open_group(
     async with open_context(scenario, services, folder, shared) as (context, sockets):
         context.held = hold is not None
         group = GroupRun(context, sockets, hold)
-        watch = asyncio.create_task(group.heed_interrupt())
+        watch = asyncio.create_task(group.watch_interrupt())
         try:
             yield group
         finally:
@@ -362,7 +362,7 @@ class GroupRun:
         if not self._concluded:
             await self.conclude(None)
 
-    async def heed_interrupt(self) -> None:
+    async def watch_interrupt(self) -> None:
         """Wake the phases when the user asks to stop; kill when he asks twice."""
         interrupt = self._context.services.interrupt
         await interrupt.asked.wait()

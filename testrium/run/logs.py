@@ -76,9 +76,9 @@ class OutputMarks:
             place = os.path.dirname(self._logs[unit][0])  # noqa: PTH120 - as it is given
             if (number := self._inotify.add(place, IN_FOLDER)) is not None:
                 self._watched[number] = unit
-        self._heed_news()
+        self._read_changes()
 
-    def _heed_news(self) -> None:
+    def _read_changes(self) -> None:
         """Look, then let what comes pile up for a while: some units write without a pause."""
         if self._inotify is None:
             return
@@ -87,12 +87,12 @@ class OutputMarks:
         changed = self._watched if numbers is None else numbers & self._watched.keys()
         self._look_at({self._watched[number] for number in changed}, time.monotonic_ns())
         loop.remove_reader(inotify.fileno())
-        loop.call_later(WATCH_S, self._heed_more)
+        loop.call_later(WATCH_S, self._read_more_changes)
 
-    def _heed_more(self) -> None:
+    def _read_more_changes(self) -> None:
         if self._inotify is not None:
             loop = asyncio.get_running_loop()
-            loop.add_reader(self._inotify.fileno(), self._heed_news)
+            loop.add_reader(self._inotify.fileno(), self._read_changes)
 
     def see(self, events: tuple[Event, ...]) -> None:
         """These events were stored just now."""
@@ -299,9 +299,9 @@ class Logs:
         self._inotify = Inotify.open()
         if self._inotify is not None:
             loop = asyncio.get_running_loop()
-            loop.add_reader(self._inotify.fileno(), self._heed_news)
+            loop.add_reader(self._inotify.fileno(), self._read_changes)
 
-    def _heed_news(self) -> None:
+    def _read_changes(self) -> None:
         assert self._inotify is not None
         numbers = self._inotify.read()
         for number, log in self._watched.items():

@@ -69,7 +69,7 @@ class Monitor:
                 await asyncio.wait({ended}, timeout=FIRST_AFTER_S)
             while not ended.done():
                 cost_s = 0.0
-                if self._process.is_elsewhere:
+                if self._process.is_remote:
                     await self._sample_there()
                 else:
                     cost_s = _cpu_time_of(self._sample)

@@ -39,8 +39,8 @@ class OwnProgram(NamedTuple):
 class OwnProcess:
     """The process of one group; everything that it cannot do is told once.
 
-    `hear` gets each message but `failed`; `on_failure` is told when the process ends, or cannot do
-    something, otherwise than was asked for.
+    `receive` gets each message but `failed`; `on_failure` gets the reason when the process fails
+    or ends unasked.
     """
 
     def __init__(
@@ -49,14 +49,14 @@ class OwnProcess:
         supervisor: Supervisor,
         sockets: Path,
         folder: Path,
-        hear: Callable[[dict[str, Any]], None],
+        receive: Callable[[dict[str, Any]], None],
         on_failure: Callable[[str], None],
     ) -> None:
         self._program = program
         self._supervisor = supervisor
         self._path = sockets / program.name
         self._folder = folder
-        self._hear = hear
+        self._receive = receive
         self._on_failure = on_failure
         self._process: SupervisedProcess | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -172,6 +172,6 @@ class OwnProcess:
                 if message["event"] == "failed":
                     reason = self._program.failed + message["reason"]
                     break
-                self._hear(message)
+                self._receive(message)
         if not self._closing:
             self.fail(reason)

@@ -369,7 +369,7 @@ class _News:
             numbers = [self._inotify.add(str(path)) for path in paths]
             if None not in numbers:
                 self._pause_s = None
-            asyncio.get_running_loop().add_reader(self._inotify.fileno(), self._heed)
+            asyncio.get_running_loop().add_reader(self._inotify.fileno(), self._read_changes)
 
     def __enter__(self) -> Self:
         return self
@@ -387,7 +387,7 @@ class _News:
         if self._pause_s is not None:
             self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
 
-    def _heed(self) -> None:
+    def _read_changes(self) -> None:
         assert self._inotify is not None
         self._inotify.read()
         self._written.set()

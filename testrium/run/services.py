@@ -87,13 +87,13 @@ class StandingService(SharedFixture, Protocol):
 
 
 @contextmanager
-def heeding(names: Collection[str], heed: Callable[[str], None]) -> Iterator[None]:
-    """Call `heed` with the name of each of these signals that comes; none is lost or fatal.
+def handling_signals(names: Collection[str], handle: Callable[[str], None]) -> Iterator[None]:
+    """Call `handle` with the name of each of these signals that comes; none is lost or fatal.
 
     Once one has come, those that follow this block are ignored: the report is written by then, and
     who asks again must not lose it.
     Names that this system has no signal for are passed over. In another thread than the main one
-    nothing is heeded: no signal comes there.
+    nothing is handled: no signal comes there.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -102,10 +102,10 @@ def heeding(names: Collection[str], heed: Callable[[str], None]) -> Iterator[Non
     loop = asyncio.get_running_loop()
     if sys.platform == "win32":  # its loop knows no signals
 
-        def heed_soon(number: int, _: object) -> None:
-            loop.call_soon_threadsafe(heed, signal.Signals(number).name)
+        def handle_soon(number: int, _: object) -> None:
+            loop.call_soon_threadsafe(handle, signal.Signals(number).name)
 
-        before = {number: signal.signal(number, heed_soon) for number in numbers}
+        before = {number: signal.signal(number, handle_soon) for number in numbers}
         try:
             yield
         finally:
@@ -114,12 +114,12 @@ def heeding(names: Collection[str], heed: Callable[[str], None]) -> Iterator[Non
         return
     came: list[str] = []
 
-    def heed_and_note(name: str) -> None:
+    def handle_and_note(name: str) -> None:
         came.append(name)
-        heed(name)
+        handle(name)
 
     for number in numbers:
-        loop.add_signal_handler(number, heed_and_note, number.name)
+        loop.add_signal_handler(number, handle_and_note, number.name)
     # Who started the runner may have blocked them.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
     try:

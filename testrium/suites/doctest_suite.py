@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TypeAlias
 
 from testrium.suites import protocol
-from testrium.suites.protocol import Teller
+from testrium.suites.protocol import OutcomeReporter
 from testrium.tracebacks import own_place
 
 _TEXTS = (".md", ".rst", ".txt")
@@ -23,12 +23,12 @@ _ErrorInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType]
 
 def main() -> None:
     """The entrypoint: run the examples of every module and text below the paths."""
-    teller = Teller()
+    reporter = OutcomeReporter()
     for path in protocol.paths():
         for file in _files(Path(path)):
-            for test in _examples(file, teller):
-                _run(test, teller)
-    teller.conclude()
+            for test in _examples(file, reporter):
+                _run(test, reporter)
+    reporter.conclude()
 
 
 def _files(path: Path) -> Iterator[Path]:
@@ -52,7 +52,7 @@ def _has_examples(file: Path) -> bool:
     return ">>> " in file.read_text(encoding="utf-8", errors="replace")
 
 
-def _examples(file: Path, teller: Teller) -> list[doctest.DocTest]:
+def _examples(file: Path, reporter: OutcomeReporter) -> list[doctest.DocTest]:
     try:
         tests = _of_module(file) if file.suffix == ".py" else [_of_text(file)]
     except Exception as error:  # noqa: BLE001 - a module of the user that cannot be imported
@@ -60,7 +60,7 @@ def _examples(file: Path, teller: Teller) -> list[doctest.DocTest]:
         message = "".join(traceback.format_exception_only(error)).strip()
         sys.stdout.write(trace)
         place = own_place(error, str(file.parent)) or (str(file), 1)
-        teller.tell(file.name, "failed", message=message, traceback=trace, place=place)
+        reporter.report(file.name, "failed", message=message, traceback=trace, place=place)
         return []
     return [test for test in tests if test.examples]
 
@@ -116,7 +116,7 @@ class _Runner(doctest.DocTestRunner):
             self.first, self.line = told, (test.lineno or 0) + example.lineno + 1
 
 
-def _run(test: doctest.DocTest, teller: Teller) -> None:
+def _run(test: doctest.DocTest, reporter: OutcomeReporter) -> None:
     output: list[str] = []
     runner = _Runner(verbose=False)
     started = time.perf_counter()
@@ -127,7 +127,7 @@ def _run(test: doctest.DocTest, teller: Teller) -> None:
     file = test.filename or ""
     if result.failed:
         told = {"message": runner.first, "traceback": text}
-        teller.tell(test.name, "failed", duration_s=took_s, place=(file, runner.line), **told)
+        reporter.report(test.name, "failed", duration_s=took_s, place=(file, runner.line), **told)
     else:
         place = (file, (test.lineno or 0) + 1)
-        teller.tell(test.name, "passed", duration_s=took_s, place=place)
+        reporter.report(test.name, "passed", duration_s=took_s, place=place)

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from typing import NoReturn, TextIO
 
 from testrium.suites import protocol
-from testrium.suites.protocol import Outcome, Teller
+from testrium.suites.protocol import Outcome, OutcomeReporter
 
 _ANSWERS: tuple[Outcome, ...] = ("passed", "failed", "skipped")
 _QUESTIONS = {"failed": "What happened", "skipped": "Why"}
@@ -25,26 +25,26 @@ _QUESTIONS = {"failed": "What happened", "skipped": "Why"}
 
 def main() -> None:
     """The entrypoint: ask every step, and report the answers, who gave them and when."""
-    teller = Teller()
+    reporter = OutcomeReporter()
     steps = protocol.steps()
     if reason := os.environ.get(protocol.UNASKED, ""):
         for step in steps:
-            teller.tell(step["name"], "unknown", message=f"could not be asked: {reason}")
+            reporter.report(step["name"], "unknown", message=f"could not be asked: {reason}")
         return
     with _terminal(os.environ[protocol.TERMINAL]) as (answers, questions):
         unit = f"{os.environ['TESTRIUM_GROUP']}, {os.environ['TESTRIUM_UNIT']}"
         signal.signal(signal.SIGTERM, lambda *_: _leave(questions))
         questions.write(f"\n{_shown(unit)}: a check by hand\n")
-        Interview(answers, questions, teller).ask_all(steps)
+        Interview(answers, questions, reporter).ask_all(steps)
 
 
 class Interview:
     """Asks one step after the other; if the user hangs up, the rest is unknown."""
 
-    def __init__(self, answers: TextIO, questions: TextIO, teller: Teller) -> None:
+    def __init__(self, answers: TextIO, questions: TextIO, reporter: OutcomeReporter) -> None:
         self._answers = answers
         self._questions = questions
-        self._teller = teller
+        self._reporter = reporter
 
     def ask_all(self, steps: list[dict[str, str]]) -> None:
         """Ask and tell every step; `steps` have the fields `settings.STEP_FIELDS`."""
@@ -56,7 +56,7 @@ class Interview:
                 outcome, comment = self._answer()
             except EOFError:
                 outcome, comment = "unknown", "no answer was given"
-            self._teller.tell(
+            self._reporter.report(
                 step["name"],
                 outcome,
                 duration_s=time.perf_counter() - started,

@@ -74,13 +74,13 @@ _MESSAGE = 1_000
 _TRACEBACK = 40_000
 
 
-class Teller:
+class OutcomeReporter:
     """Emits a probe for every test, and knows how many there were."""
 
     def __init__(self) -> None:
         self.count = 0
 
-    def tell(
+    def report(
         self,
         test: str,
         outcome: Outcome,

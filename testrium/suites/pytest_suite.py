@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from testrium.suites import protocol
-from testrium.suites.protocol import Outcome, Teller
+from testrium.suites.protocol import Outcome, OutcomeReporter
 from testrium.tracebacks import deepest_own
 
 #: Exit codes of pytest after which every test has been told of, see its reference (ExitCode).
@@ -24,14 +24,14 @@ def main() -> None:
     """The entrypoint: run the suite; exits with pytest's code where pytest itself failed."""
     import pytest
 
-    plugin = PytestHooks(Teller())
+    plugin = PytestHooks(OutcomeReporter())
     cache = os.path.join(os.environ[protocol.FOLDER], "pytest_cache")  # noqa: PTH118 - text for pytest
     own = ["-p", "no:testrium", "-o", f"cache_dir={cache}", "--color=no"]
     code = int(pytest.main([*own, *protocol.arguments(), *protocol.paths()], plugins=[plugin]))
     told = code in (_OK, _TESTS_FAILED, _NO_TESTS)
     if not told and not (code == _INTERRUPTED and plugin.collection_failed):
         sys.exit(code)
-    plugin.teller.conclude()
+    plugin.reporter.conclude()
 
 
 @dataclass
@@ -49,7 +49,7 @@ class _Test:
 class PytestHooks:
     """The hooks of pytest that report the results of tests."""
 
-    teller: Teller
+    reporter: OutcomeReporter
     collection_failed: bool = False
     #: What ids of tests, and what places in tracebacks, are relative to.
     root: Path = field(default_factory=Path.cwd)
@@ -68,9 +68,9 @@ class PytestHooks:
             message = _last_line(text) or "cannot be collected"
             place = str(self.root / report.nodeid.partition("::")[0]), 1
             told = {"message": message, "traceback": text}
-            self.teller.tell(report.nodeid, "failed", place=place, **told)
+            self.reporter.report(report.nodeid, "failed", place=place, **told)
         elif report.skipped:
-            self.teller.tell(report.nodeid, "skipped", message=_skip_reason(report))
+            self.reporter.report(report.nodeid, "skipped", message=_skip_reason(report))
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Setup, call or teardown of a test is over."""
@@ -104,7 +104,7 @@ class PytestHooks:
 
     def _tell(self, name: str) -> None:
         test = self._running.pop(name)
-        self.teller.tell(
+        self.reporter.report(
             name,
             test.outcome,
             duration_s=test.duration_s,

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TypeAlias
 
 from testrium.suites import protocol
-from testrium.suites.protocol import Outcome, Teller
+from testrium.suites.protocol import Outcome, OutcomeReporter
 from testrium.tracebacks import own_place, place_of_function
 
 _Error: TypeAlias = (
@@ -23,9 +23,9 @@ _Error: TypeAlias = (
 def main() -> None:
     """The entrypoint: run what the paths hold; a folder is searched for `test*.py`."""
     suite = unittest.TestSuite(_load(Path(path)) for path in protocol.paths())
-    result = Result(Teller())
+    result = Result(OutcomeReporter())
     suite.run(result)
-    result.teller.conclude()
+    result.reporter.conclude()
 
 
 def _load(path: Path) -> unittest.TestSuite:
@@ -39,9 +39,9 @@ def _load(path: Path) -> unittest.TestSuite:
 class Result(unittest.TestResult):
     """Reports each test at its end, and prints a line for people who read the unit's output."""
 
-    def __init__(self, teller: Teller) -> None:
+    def __init__(self, reporter: OutcomeReporter) -> None:
         super().__init__()
-        self.teller = teller
+        self.reporter = reporter
         self._begun: dict[str, float] = {}
 
     def startTest(self, test: unittest.TestCase) -> None:
@@ -88,7 +88,7 @@ class Result(unittest.TestResult):
     def _tell(self, outcome: Outcome, test: unittest.TestCase, message: str = "") -> None:
         self._print(outcome, test)
         function = getattr(test, getattr(test, "_testMethodName", ""), None)  # none of a module
-        self.teller.tell(
+        self.reporter.report(
             test.id(),
             outcome,
             duration_s=self._took_s(test),
@@ -109,7 +109,7 @@ class Result(unittest.TestResult):
         assert error is not None
         trace = kept[-1][1]
         sys.stdout.write(trace)
-        self.teller.tell(
+        self.reporter.report(
             test.id(),
             "failed",
             duration_s=self._took_s(of or test),

@@ -80,7 +80,7 @@ class _Wire:
         self._writing.write(json.dumps(message) + "\n")
         self._writing.flush()
 
-    def hear(self) -> dict[str, Any]:
+    def receive(self) -> dict[str, Any]:
         """The next line. Raises _GivenUpError: there is none."""
         line = self._reading.readline()
         if not line:
@@ -96,7 +96,7 @@ def serve(runner: int) -> None:
     os.dup2(2, 1)  # what the group's code prints
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     try:
-        order = wire.hear()
+        order = wire.receive()
         sys.path[:0] = order["folders"]
         strategies = {
             unit: strategy
@@ -147,7 +147,7 @@ def _search(wire: _Wire, order: Mapping[str, Any], strategies: Mapping[str, Any]
         with open(order["file"], "wb") as file:  # noqa: PTH123
             pickle.dump(arguments, file)
         wire.tell(text=last, order=number)
-        if failed := wire.hear()["failed"]:
+        if failed := wire.receive()["failed"]:
             # Hypothesis tells failures apart by the type and the line of what is raised.
             raise kinds.setdefault(failed, type("Failed", (_FailedError,), {}))(failed)
 

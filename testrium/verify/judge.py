@@ -122,7 +122,7 @@ def _judge(scenario: Scenario, evidence: Evidence) -> Judgement:
         *_infra(scenario, evidence),
         *processes.findings,
         *(part for one in facts for part in parts_of(one, processes.ended)),
-        *_strangers(scenario, evidence, index),
+        *_unpaired_keys(scenario, evidence, index),
         *missing_probes(missing, scenario, index),
         *(gap.finding for gap in torn),
         *unproved_faults(scenario, evidence, index),
@@ -292,7 +292,7 @@ def _suspended(scenario: Scenario, evidence: Evidence) -> list[Finding]:
     return [Finding(Code.CLOCK, scenario.id, message)]
 
 
-def _strangers(scenario: Scenario, evidence: Evidence, index: EventIndex) -> Iterable[Draft]:
+def _unpaired_keys(scenario: Scenario, evidence: Evidence, index: EventIndex) -> Iterable[Draft]:
     """Keys that were received and never sent, or the reverse, where that is forbidden."""
     if scenario.group.rules.orphans == "allow":
         return ()

@@ -33,7 +33,7 @@ LEAST_BEGINNING = 3
 
 @dataclass(eq=False)
 class HopGuess:
-    """The events of a station, by instance and time. Several places are alternatives."""
+    """The events of a hop, by instance and time. Several places are alternatives."""
 
     places: tuple[Place, ...]
     rows: Mapping[str, Sequence[Event]]
@@ -63,7 +63,7 @@ class HopGuess:
 
 
 class StageGuess(NamedTuple):
-    """Stations that were passed in any order; `remark` says why, where there are several.
+    """KnownPlaces that were passed in any order; `remark` says why, where there are several.
 
     `doubtful`: that it comes after the stage before it may be a coincidence.
     """
@@ -74,7 +74,7 @@ class StageGuess(NamedTuple):
 
 
 class Relation(Enum):
-    """How two stations follow each other, over all instances that passed both."""
+    """How two hops follow each other, over all instances that passed both."""
 
     BEFORE = "before"
     AFTER = "after"
@@ -83,12 +83,12 @@ class Relation(Enum):
 
     @property
     def mirrored(self) -> Relation:
-        """The same, seen from the other station."""
+        """The same, seen from the other hop."""
         return {Relation.BEFORE: Relation.AFTER, Relation.AFTER: Relation.BEFORE}.get(self, self)
 
 
 def relation(one: HopGuess, other: HopGuess) -> Relation:
-    """The order of two stations, as far as all instances agree."""
+    """The order of two hops, as far as all instances agree."""
     few, many = sorted((one.rows, other.rows), key=len)
     common = [name for name in few if name in many]
     if not common:
@@ -117,7 +117,7 @@ def _certain(prior: Sequence[Event], later: Sequence[Event]) -> bool:
 
 
 def alternatives(tracks: Sequence[HopGuess], total: int) -> list[HopGuess]:
-    """Join stations of which each of `total` instances passed exactly one."""
+    """Join hops of which each of `total` instances passed exactly one."""
     found = list(tracks)
     positions = _positions(tracks)
     for track in tracks:
@@ -139,14 +139,14 @@ def alternatives(tracks: Sequence[HopGuess], total: int) -> list[HopGuess]:
 
 
 def _stays_ordered(parts: Sequence[HopGuess], wider: HopGuess, other: HopGuess) -> bool:
-    """Whether joining the parts loses no order towards another station."""
+    """Whether joining the parts loses no order towards another hop."""
     if any(relation(part, other) is Relation.MIXED for part in parts):
         return True
     return relation(wider, other) is not Relation.MIXED
 
 
 def _positions(tracks: Sequence[HopGuess]) -> dict[HopGuess, float]:
-    """At which place of an instance's way each station is, on average."""
+    """At which place of an instance's path each hop is, on average."""
     ways: dict[str, list[tuple[int, int]]] = {}
     for number, track in enumerate(tracks):
         for name, events in track.rows.items():
@@ -162,7 +162,7 @@ def _positions(tracks: Sequence[HopGuess]) -> dict[HopGuess, float]:
 
 
 def stages_of(tracks: Sequence[HopGuess], total: int) -> list[StageGuess]:
-    """Put stations into stages, such that the verifier finds every instance in order."""
+    """Put hops into stages, such that the verifier finds every instance in order."""
     _relax(tracks)
     relations: dict[tuple[HopGuess, HopGuess], Relation] = {}
     for one, other in combinations(tracks, 2):
@@ -170,7 +170,7 @@ def stages_of(tracks: Sequence[HopGuess], total: int) -> list[StageGuess]:
         relations[other, one] = found.mirrored
     before = {pair for pair, found in relations.items() if found is Relation.BEFORE}
     proven = _closure(_proven(before, tracks, total), tracks)
-    believed = _closure(proven | {pair for pair in before if not _may_be_siblings(*pair)}, tracks)
+    believed = _closure(proven | {pair for pair in before if not _may_be_parallel(*pair)}, tracks)
     loose = {pair for pair, found in relations.items() if found is Relation.MIXED}
     loose |= before - believed
     reach = _closure(before | loose | {(other, one) for one, other in loose}, tracks)
@@ -201,7 +201,7 @@ def _doubtful(
 
 
 def _relax(tracks: Sequence[HopGuess]) -> None:
-    """Where a station is passed several times, ask only for once if that keeps an order."""
+    """Where a hop is passed several times, ask only for once if that keeps an order."""
     for track in tracks:
         least = track.least
         if least == 1:
@@ -238,10 +238,10 @@ def _needed(one: HopGuess, other: HopGuess, *, begins: bool) -> int:
     """How often an order must have been seen to be no coincidence."""
     if not begins:
         return LEAST_AGREEING
-    return LEAST_BEGINNING if _may_be_siblings(one, other) else 1
+    return LEAST_BEGINNING if _may_be_parallel(one, other) else 1
 
 
-def _may_be_siblings(one: HopGuess, other: HopGuess) -> bool:
+def _may_be_parallel(one: HopGuess, other: HopGuess) -> bool:
     """Whether they may race: both got the same message, both send to a third one, or do the same
     work in two units."""
     same_step = {place.step for place in one.places} & {place.step for place in other.places}
@@ -250,7 +250,7 @@ def _may_be_siblings(one: HopGuess, other: HopGuess) -> bool:
 
 
 def _episodes(one: HopGuess, other: HopGuess) -> int:
-    """How often it went from one station to the other.
+    """How often it went from one hop to the other.
 
     Keys that come in a burst are not independent: a process that is scheduled first has
     seen all of them before the next one has seen any.
@@ -309,7 +309,7 @@ def _in_order(
 
 
 def _remark(group: Sequence[HopGuess]) -> str:
-    """Why these stations have no order: which of them came first."""
+    """Why these hops have no order: which of them came first."""
     if len(group) == 1:
         return ""
     ways: dict[str, list[tuple[int, int]]] = {}
@@ -416,15 +416,15 @@ def learn(units: Sequence[Unit], events: Sequence[Event]) -> tuple[Proposal, ...
     attempt = max((event.attempt for event in events), default=1)
     index = EventIndex(Evidence(events=tuple(events), attempt=attempt))
     known = [*(unit.name for unit in sorted(units, key=lambda unit: unit.init)), *RESERVED_UNITS]
-    stations = [
+    hops = [
         Place(*place)
         for place, found in index.by_place.items()
-        if place[0] in known and _is_station(place[1], found)
+        if place[0] in known and _can_be_hop(place[1], found)
     ]
-    stations.sort(key=lambda place: known.index(place.unit))
+    hops.sort(key=lambda place: known.index(place.unit))
     proposals: list[Proposal] = []
     instances: list[Instances] = []
-    for family in _families(stations, index):
+    for family in _families(hops, index):
         found = _collect(family, index)
         proposals.append(_propose(family, found, {one.circuit.name for one in proposals}))
         instances.append(found)
@@ -434,7 +434,7 @@ def learn(units: Sequence[Unit], events: Sequence[Event]) -> tuple[Proposal, ...
     )
 
 
-def _is_station(step: str, events: Iterable[Event]) -> bool:
+def _can_be_hop(step: str, events: Iterable[Event]) -> bool:
     """Whether a route may name this step, and each of its events has a key."""
     return not _UNWRITABLE.search(step) and all(
         event.key is not None and event.type != EventType.EXCEPTION for event in events
@@ -447,9 +447,9 @@ def _collect(places: Iterable[Place], index: EventIndex) -> Instances:
     return Instances(Circuit("", stages), index)
 
 
-def _families(stations: Sequence[Place], index: EventIndex) -> Iterator[list[Place]]:
+def _families(hops: Sequence[Place], index: EventIndex) -> Iterator[list[Place]]:
     """Places that keys have in common, two at least."""
-    found = _collect(stations, index)
+    found = _collect(hops, index)
     first_seen: dict[str, int] = {}
     joined = join_keys(
         (first_seen.setdefault(name, number), number)
@@ -457,7 +457,7 @@ def _families(stations: Sequence[Place], index: EventIndex) -> Iterator[list[Pla
         for name in column
     )
     families: dict[int, list[Place]] = {}
-    for number, place in enumerate(stations):
+    for number, place in enumerate(hops):
         families.setdefault(joined[number], []).append(place)
     return (family for family in families.values() if len(family) > 1)
 

@@ -70,9 +70,9 @@ class _Wording:
 
     def finding(self, draft: Draft) -> Finding:
         message, hints = self._words[draft.code](draft)
-        story = draft.witnesses()
-        if len(story) > MOST_EVENTS:
-            story = story[: MOST_EVENTS // 2] + story[-MOST_EVENTS // 2 :]
+        events = draft.witnesses()
+        if len(events) > MOST_EVENTS:
+            events = events[: MOST_EVENTS // 2] + events[-MOST_EVENTS // 2 :]
         return Finding(
             code=draft.code,
             where=draft.where,
@@ -80,7 +80,7 @@ class _Wording:
             circuit=self._circuit.name,
             key=draft.key,
             keys=draft.keys,
-            events=tuple(event.id for event in story),
+            events=tuple(event.id for event in events),
             hints=tuple(hints),
             unit=draft.unit,
             t_ns=draft.t_ns,
@@ -107,7 +107,7 @@ class _Wording:
         if len(draft.keys) > 1 or self._facts.number > 1:
             there = self._facts.number - self._facts.lost_at(position)
             hints.append(f"{there} of {plural(self._facts.number, 'key')} got there")
-        hints += self._elsewhere(draft)
+        hints += self._other_places(draft)
         hints += self._misspelled([hop]) or self._reached_later(draft, hop, position)
         return f"{whose} {self._did_not_reach(draft, hop, position)}{seen}", hints
 
@@ -163,7 +163,7 @@ class _Wording:
         message = f"{self._whose(draft)} reached {draft.where} without {cause}"
         if draft.code is Code.STALE:
             return f"{message} in this run: the key is left over from an earlier run", []
-        hints = self._elsewhere(draft) + self._misspelled(self._circuit.stages[0])
+        hints = self._other_places(draft) + self._misspelled(self._circuit.stages[0])
         return message, hints + self._two_keys
 
     @cached_property
@@ -415,7 +415,7 @@ class _Wording:
             return []
         return [f"probe {draft.event.seq} and probe {draft.other.seq} of process {draft.event.pid}"]
 
-    def _elsewhere(self, draft: Draft) -> list[str]:
+    def _other_places(self, draft: Draft) -> list[str]:
         """Where else the witness's key occurred."""
         own = {event.id for events in draft.row for event in events}
         others = [

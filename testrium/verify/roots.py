@@ -79,10 +79,10 @@ def parts_of(facts: CircuitFacts, ended: Collection[str]) -> Iterator[Part]:
     collisions = _by_instance(facts, by_code.get(Code.COLLISION, ()))
     past = _Past(facts, ended)
     yield from _split(facts, by_code.get(Code.LOST, ()), past.owed_to, {}, misrouted)
-    yield from _split(facts, by_code.get(Code.DUPLICATE, ()), _nobody, collisions, {})
+    yield from _split(facts, by_code.get(Code.DUPLICATE, ()), _no_unit, collisions, {})
 
 
-def _nobody(_: Draft, __: str | None) -> tuple[str, ...]:
+def _no_unit(_: Draft, __: str | None) -> tuple[str, ...]:
     return ()
 
 

@@ -179,14 +179,14 @@ def _chosen(kinds: list[_Kind]) -> Iterator[TapGuess]:
             fields[number].append(name)
         open_ones = [number for number in fields if number in left]
         for number in fields.keys() - left.keys():
-            used[number] += sorted(fields[number], key=_beauty)
+            used[number] += sorted(fields[number], key=_key_preference)
         open_ones = [each for each in open_ones if not _is_echo(each, fields, kinds)]
         if len(open_ones) < 2:
             continue
         for number in open_ones:
             first[number] = min(open_ones, key=lambda each: kinds[each].times[0])
             del left[number]
-            used[number] = sorted(fields[number], key=_beauty)
+            used[number] = sorted(fields[number], key=_key_preference)
     taken: set[tuple[str, str]] = set()
     for number in sorted(used, key=lambda number: kinds[number].times[0]):
         kind, (key, *others) = kinds[number], used[number]
@@ -235,7 +235,7 @@ def _families(kinds: list[_Kind]) -> list[list[tuple[int, str]]]:
         families.values(),
         key=lambda family: (
             -len({number for number, _ in family}),
-            min(_beauty(name) for _, name in family),
+            min(_key_preference(name) for _, name in family),
         ),
     )
 
@@ -255,7 +255,7 @@ def _is_echo(number: int, fields: Mapping[int, list[str]], kinds: list[_Kind]) -
     )
 
 
-def _beauty(name: str) -> tuple[bool, bool, int, int]:
+def _key_preference(name: str) -> tuple[bool, bool, int, int]:
     """What looks like the name of a key comes first, then what is short."""
     last = name.rpartition(".")[2].lower().replace("-", "_")
     is_id = last in ("id", "key", "uuid") or last.endswith(("_id", "_key"))

@@ -42,10 +42,10 @@ _OPTIONS = (
 
 
 class Tab:
-    """A page that is open. `complaints` are errors of its console, exceptions and refusals."""
+    """A page that is open. `collector` are errors of its console, exceptions and refusals."""
 
     def __init__(self, browser: Chromium, session: str) -> None:
-        self.complaints: list[str] = []
+        self.collector: list[str] = []
         self._browser = browser
         self._session = session
         for domain in ("Page", "Runtime", "Log", "Network"):
@@ -160,7 +160,7 @@ class Chromium:
             complaint = _complaint(message)
             tab = self._tabs.get(message.get("sessionId", ""))
             if complaint and tab is not None:
-                tab.complaints.append(complaint)
+                tab.collector.append(complaint)
         return message
 
 

@@ -109,7 +109,7 @@ def test_the_link_shows_two_hundred_runs_and_filters_them(link: str, tab: Tab) -
     # The first finding is told; the filter is in the address, for links and the way back.
     assert "lost at store:stored" in tab.tell("document.querySelector('#runs').innerText")
     assert tab.tell("location.search") == "?runs.verdict=fail"
-    assert tab.complaints == []
+    assert tab.collector == []
 
 
 def test_groups_are_chosen_by_owner_and_tag(link: str, tab: Tab) -> None:
@@ -117,7 +117,7 @@ def test_groups_are_chosen_by_owner_and_tag(link: str, tab: Tab) -> None:
     assert tab.tell(ROWS.format("groups")) == 1
     assert "owner mail" in tab.tell("document.querySelector('#groups tbody').innerText")
     assert "checkout" in tab.tell("document.querySelector('#flaky').parentElement.innerText")
-    assert tab.complaints == []
+    assert tab.collector == []
 
 
 def test_a_chart_is_zoomed_from_the_keyboard(link: str, tab: Tab) -> None:
@@ -139,7 +139,7 @@ def test_a_chart_is_zoomed_from_the_keyboard(link: str, tab: Tab) -> None:
     assert "1 s, pass" in tab.tell("document.querySelector('.trend .said').innerText")
     tab.tell(key.format("0"))
     assert tab.tell(points) == every
-    assert tab.complaints == []
+    assert tab.collector == []
 
 
 def test_two_runs_are_compared(link: str, tab: Tab) -> None:
@@ -148,7 +148,7 @@ def test_two_runs_are_compared(link: str, tab: Tab) -> None:
     assert "▲ worse" in tab.tell("document.querySelector('#compared').innerText")
     tab.tell("document.querySelector('[data-filter=figures] [data-only]').click()")
     assert tab.tell(ROWS.format("figures")) == 0  # 1 s in both
-    assert tab.complaints == []
+    assert tab.collector == []
 
 
 def test_from_a_run_to_its_report_and_back(link: str, tab: Tab) -> None:
@@ -157,7 +157,7 @@ def test_from_a_run_to_its_report_and_back(link: str, tab: Tab) -> None:
     assert tab.open(origin_of(link) + kept) == 200
     assert tab.tell("document.querySelector('h1').innerText").lower() == "✓ pass"
     assert tab.tell("document.querySelector('header a[href=\"/\"]').innerText") == "All runs"
-    assert tab.complaints == []
+    assert tab.collector == []
 
 
 def test_a_run_is_watched_until_it_ends(
@@ -189,7 +189,7 @@ def test_a_run_is_watched_until_it_ends(
     (folder / "report.json").write_text("{}")
     tab.wait(f"{text}.includes('The run has ended')")
     shutil.rmtree(folder)
-    assert tab.complaints == []
+    assert tab.collector == []
 
 
 @pytest.mark.parametrize("path", ["/groups", "/compare"])
@@ -264,7 +264,7 @@ def test_every_page_fits_and_serves_everyone(link: str, tab: Tab, path: str) -> 
         if width == 1024:
             continue
         assert serious_faults(tab) == []
-    assert tab.complaints == []
+    assert tab.collector == []
 
 
 def test_without_the_token_it_is_closed(link: str, tab: Tab) -> None:

@@ -154,7 +154,7 @@ def test_a_run_that_passed(passing: str, tab: Tab) -> None:
     assert "All 3 keys folded into one" in text_of(tab, ".explored")
     assert tab.tell("document.querySelectorAll('.folded .hop').length") == 3
     assert "p50 ≤ 5000 ms: met" in tab.tell("document.body.textContent")
-    assert tab.complaints == []
+    assert tab.collector == []
 
 
 def test_time_and_latency_are_drawn_on_axes(passing: str, tab: Tab) -> None:
@@ -177,7 +177,7 @@ def test_time_and_latency_are_drawn_on_axes(passing: str, tab: Tab) -> None:
     assert {"0", "1"} <= set(marks)  # of the axis that counts keys
     click(tab, ".slowest button.key")
     assert tab.tell("document.activeElement.textContent") == text_of(tab, ".slowest button.key")
-    assert tab.complaints == []
+    assert tab.collector == []
 
 
 def test_a_failed_group_is_compared_with_its_last_pass(workplace: Workplace, tab: Tab) -> None:
@@ -193,7 +193,7 @@ def test_a_failed_group_is_compared_with_its_last_pass(workplace: Workplace, tab
     assert all(text.startswith("✗ ") for text in tab.tell(marked))
     assert tab.tell("document.querySelectorAll('.waterfall .dot.wrong').length") >= 2
     assert tab.tell(OVER) == 0
-    assert tab.complaints == []
+    assert tab.collector == []
 
 
 def test_axe_finds_no_serious_fault(failing: str, tab: Tab) -> None:
@@ -217,7 +217,7 @@ def test_a_failed_group_is_understood_at_once(failing: str, tab: Tab) -> None:
     click(tab, ".again button.copy")
     tab.wait("document.querySelector('.again button.copy').textContent === 'Copied'")
     assert text_of(tab, ".choice button .mark") == "✗"
-    assert tab.complaints == []
+    assert tab.collector == []
 
 
 ROWS = "[...document.querySelectorAll('.chosen tbody tr')].map((r) => r.innerText)"
@@ -253,7 +253,7 @@ def test_the_path_of_a_key_is_a_waterfall(failing: str, tab: Tab) -> None:
     click(tab, "p.keys button.key")  # of the finding
     assert text_of(tab, ".chosen h5") == "k2"
     assert tab.tell("document.activeElement.textContent") == "k2"
-    assert tab.complaints == []
+    assert tab.collector == []
 
 
 def test_keys_are_found_and_chosen_by_keyboard(failing: str, tab: Tab) -> None:
@@ -268,7 +268,7 @@ def test_keys_are_found_and_chosen_by_keyboard(failing: str, tab: Tab) -> None:
     press(tab, "Enter")
     second = text_of(tab, ".choice li:nth-child(2) .name")
     tab.wait(f"document.querySelector('.chosen h5').textContent === {json.dumps(second)}")
-    assert tab.complaints == []
+    assert tab.collector == []
 
 
 def test_tab_goes_through_the_page_in_its_order(failing: str, tab: Tab) -> None:
@@ -304,7 +304,7 @@ def test_it_fits_every_width(many: str, tab: Tab, width: int) -> None:
     tab.wait("document.querySelectorAll('.waterfall svg').length > 2")
     assert tab.tell(OVER) == 0
     assert tab.tell(CROSSED) == 0
-    assert tab.complaints == []
+    assert tab.collector == []
 
 
 def test_groups_are_filtered_and_searched(many: str, tab: Tab) -> None:
@@ -331,7 +331,7 @@ def test_groups_are_filtered_and_searched(many: str, tab: Tab) -> None:
     tab.wait("document.querySelector('#group-3 .choice button')")
     tab.tell("document.querySelector('#group-2').open = false; location.hash = 'group-2-logs'")
     tab.wait("document.querySelector('#group-2').open")
-    assert tab.complaints == []
+    assert tab.collector == []
 
 
 LINES = "[...document.querySelectorAll('.log-lines .text')].map((one) => one.textContent)"
@@ -362,7 +362,7 @@ def test_logs_are_merged_and_searched(failing: str, tab: Tab) -> None:
     config = tab.tell("document.querySelector('section.config').textContent")
     assert "[Configs]" in config
     assert "unmet" not in config
-    assert tab.complaints == []
+    assert tab.collector == []
 
 
 #: When something was to be seen, in milliseconds since the page was asked for.
@@ -398,7 +398,7 @@ def test_hostile_text_stays_text(workplace: Workplace, tab: Tab) -> None:
     assert tab.tell("document.querySelectorAll('script').length") == 2
     source = (workplace.folder / "page.html").read_text()
     assert all(sign.isprintable() or sign == "\n" for sign in source)
-    assert tab.complaints == []
+    assert tab.collector == []
 
 
 def test_ten_thousand_events_stay_usable(
@@ -433,7 +433,7 @@ def test_ten_thousand_events_stay_usable(
     if request.config.getoption("--soak"):  # on a machine that does nothing else
         tab.wait(f"{PAINT}.length === 1")
         assert tab.tell(f"{PAINT}[0].startTime") < 1000
-    assert tab.complaints == []
+    assert tab.collector == []
 
 
 #: What no browser can draw: it would say so on the console, and leave it out.
@@ -453,7 +453,7 @@ def test_odd_results_are_drawn(tmp_path: Path, tab: Tab) -> None:
     tab.tell("document.querySelectorAll('.controls button').forEach((one) => one.click())")
     assert tab.tell(NOT_DRAWN) == 0
     assert tab.tell(OVER) == 0
-    assert tab.complaints == []
+    assert tab.collector == []
 
 
 def test_it_can_be_read_without_its_script(failing: str, tab: Tab) -> None:

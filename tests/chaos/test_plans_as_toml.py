@@ -12,8 +12,8 @@ from testrium.declared.faults import Fault
 from testrium.declared.quantities import duration_ns
 from testrium.declared.units import Unit
 from testrium.load import validate
-from testrium.load.circuits import Stations
-from testrium.load.document import Complaints, Document, Spot
+from testrium.load.circuits import KnownPlaces
+from testrium.load.document import Document, ProblemCollector, Spot
 from testrium.load.faults import read_faults
 from testrium.load.units import UnitFile
 from testrium.phrases import duration_text
@@ -24,21 +24,21 @@ TAKEN = Place("worker", "taken")
 
 
 def read(text: str) -> tuple[Plan, list[str]]:
-    complaints = Complaints()
+    collector = ProblemCollector()
     data = tomllib.loads(text)
-    spot = Spot(Document("f", "", data), ("faults",), complaints)
+    spot = Spot(Document("f", "", data), ("faults",), collector)
     tables = {
         "worker": {"init": 0, "entrypoint": "m:f"},
         "shell": {"init": 1, "command": ["sh"], "ports": ["tcp"]},
     }
-    place = Spot(Document("u", "", tables), (), complaints)
+    place = Spot(Document("u", "", tables), (), collector)
     files = [
         UnitFile(name, name, validate.read(Unit, table, place.at(name)))
         for name, table in tables.items()
     ]
-    stations = Stations({name: frozenset[str]() for name in tables})
-    found = read_faults(data["faults"], spot, stations, files)
-    return found, list(map(str, complaints.problems))
+    places = KnownPlaces({name: frozenset[str]() for name in tables})
+    found = read_faults(data["faults"], spot, places, files)
+    return found, list(map(str, collector.problems))
 
 
 @given(plans_of())

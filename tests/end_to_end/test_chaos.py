@@ -86,9 +86,9 @@ def test_a_campaign_as_json(workplace: Workplace) -> None:
     assert told["command"] == "testrium chaos group --seed 244 --runs 1"
     figures = ("verdict", "exit_code", "seed", "runs", "tried", "broken", "errors")
     assert [told[name] for name in figures] == ["fail", 1, 244, 1, 1, 1, []]
-    calm = told["calm"]
-    assert (calm["group"], calm["links"]) == ("group", [])
-    assert calm["probes"] == ["worker:did", "worker:finished", "worker:ready"]
+    baseline = told["baseline"]
+    assert (baseline["group"], baseline["links"]) == ("group", [])
+    assert baseline["probes"] == ["worker:did", "worker:finished", "worker:ready"]
     (plan,) = told["plans"]
     assert (plan["number"], plan["outcome"], plan["same_as"]) == (1, "broke", None)
     assert plan["faults"] == [
@@ -107,7 +107,7 @@ def test_a_campaign_that_cannot_begin_as_json(workplace: Workplace) -> None:
     outcome = chaos(workplace, "group", "--seed", "1", "--json", "told.json")
     assert outcome.exit_code == 3
     told = json.loads((workplace.folder / "told.json").read_text())
-    assert (told["verdict"], told["exit_code"], told["calm"], told["plans"]) == (
+    assert (told["verdict"], told["exit_code"], told["baseline"], told["plans"]) == (
         "error",
         3,
         None,

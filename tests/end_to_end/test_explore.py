@@ -57,10 +57,10 @@ def test_a_race_is_found_told_and_repeated_and_a_run_leaves_its_order(
     assert outcome.exit_code == 1, outcome.stdout
     found = json.loads(report.read_text())
     (race,) = found["found"]
-    assert (found["verdict"], found["calm"]["verdict"]) == ("fail", "pass")
+    assert (found["verdict"], found["baseline"]["verdict"]) == ("fail", "pass")
     assert (race["finding"]["code"], race["finding"]["where"]) == ("duplicate", "*:sold")
     assert len(race["decisions"]) == 1, race
-    assert all(line in outcome.stdout for line in race["story"])
+    assert all(line in outcome.stdout for line in race["order"])
     assert f"testrium replay {race['run']}" in outcome.stdout
     again = replay(workplace)
     assert again.exit_code == 1, again.stdout

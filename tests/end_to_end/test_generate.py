@@ -225,7 +225,7 @@ def test_an_example_is_told_with_the_order_that_it_needs(workplace: Workplace) -
     assert outcome.exit_code == 1, outcome.stdout + outcome.stderr
     smallest = json.loads(report.read_text())["smallest"]
     assert smallest["arguments"] == {"a": "4"}
-    assert 1 <= len(smallest["story"]) <= 3, smallest
+    assert 1 <= len(smallest["order"]) <= 3, smallest
     again = workplace.finish(workplace.start("replay", "--plain"), limit_s=60)
     assert again.exit_code == 1, again.stdout
 

@@ -15,7 +15,7 @@ from testrium.interleavings import (
     Chance,
     PointStep,
     Trace,
-    calm_schedule,
+    baseline_schedule,
     chances,
     decisions_of,
     explained,
@@ -153,5 +153,5 @@ def test_a_story_is_short() -> None:
 
 
 def test_the_calm_order_has_no_decisions_and_no_seed() -> None:
-    schedule = calm_schedule(Explore())
+    schedule = baseline_schedule(Explore())
     assert (schedule.seed, schedule.changes, schedule.decisions) == ("", (), ())

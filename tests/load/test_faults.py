@@ -9,8 +9,8 @@ import pytest
 from testrium.declared.faults import Fault
 from testrium.declared.units import Unit
 from testrium.load import validate
-from testrium.load.circuits import Stations
-from testrium.load.document import Complaints, Document, Spot
+from testrium.load.circuits import KnownPlaces
+from testrium.load.document import Document, ProblemCollector, Spot
 from testrium.load.faults import read_faults
 from testrium.load.units import UnitFile
 from testrium.words import Place
@@ -34,18 +34,18 @@ UNITS: dict[str, dict[str, Any]] = {
 
 def read(*tables: Any) -> tuple[tuple[Fault, ...], list[str], list[str]]:
     """The faults, the problems and the notices."""
-    complaints = Complaints()
+    collector = ProblemCollector()
     data: dict[str, Any] = {"faults": list(tables)}
-    spot = Spot(Document("f", "", data), ("faults",), complaints)
+    spot = Spot(Document("f", "", data), ("faults",), collector)
     units = {name: {"init": init, **keys} for init, (name, keys) in enumerate(UNITS.items())}
-    place = Spot(Document("u", "", units), (), complaints)
+    place = Spot(Document("u", "", units), (), collector)
     files = [
         UnitFile(name, f"{name}.toml", validate.read(Unit, {"init": init, **keys}, place.at(name)))
         for init, (name, keys) in enumerate(UNITS.items())
     ]
-    stations = Stations({name: frozenset(unit.get("events", ())) for name, unit in UNITS.items()})
-    faults = read_faults(list(tables), spot, stations, files)
-    return faults, list(map(str, complaints.problems)), list(map(str, complaints.notices))
+    places = KnownPlaces({name: frozenset(unit.get("events", ())) for name, unit in UNITS.items()})
+    faults = read_faults(list(tables), spot, places, files)
+    return faults, list(map(str, collector.problems)), list(map(str, collector.notices))
 
 
 @pytest.mark.parametrize(
@@ -350,9 +350,7 @@ def test_a_step_that_looks_misspelled_is_a_notice() -> None:
 
 @pytest.mark.parametrize("value", [{"at": "host:received"}, ["kill"], 3])
 def test_anything_but_a_list_of_tables_is_refused(value: object) -> None:
-    complaints = Complaints()
-    spot = Spot(Document("f", "", {}), ("faults",), complaints)
-    assert read_faults(value, spot, Stations({}), ()) == ()
-    assert list(map(str, complaints.problems)) == [
-        "f: faults: must be a list of tables: [[faults]]"
-    ]
+    collector = ProblemCollector()
+    spot = Spot(Document("f", "", {}), ("faults",), collector)
+    assert read_faults(value, spot, KnownPlaces({}), ()) == ()
+    assert list(map(str, collector.problems)) == ["f: faults: must be a list of tables: [[faults]]"]

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from testrium.declared.circuits import Hop, RouteError, parse_hop, parse_place
-from testrium.load.circuits import Stations, read_circuits
-from testrium.load.document import Complaints, Document, Spot
+from testrium.load.circuits import KnownPlaces, read_circuits
+from testrium.load.document import Document, ProblemCollector, Spot
 from testrium.words import Place
 
 UNITS = ("client", "host", "db", "a.b", "tests")
-STATIONS = Stations({"client": frozenset({"sent", "done"}), "host": frozenset({"received"})})
+STATIONS = KnownPlaces({"client": frozenset({"sent", "done"}), "host": frozenset({"received"})})
 
 
 def hop(text: str, *places: tuple[str, str], least: int = 1, most: int | None = 1) -> Hop:
@@ -136,12 +136,12 @@ def test_any_text_is_a_hop_or_an_error_within_it(text: str) -> None:
 
 def read(route: object) -> tuple[tuple[tuple[str, ...], ...], list[str], list[str]]:
     """The texts of the stages, the problems and the notices of a route."""
-    complaints = Complaints()
+    collector = ProblemCollector()
     tables = [{"name": "c", "route": route}]
-    spot = Spot(Document("f", "", {"circuits": tables}), ("circuits",), complaints)
+    spot = Spot(Document("f", "", {"circuits": tables}), ("circuits",), collector)
     (circuit,) = read_circuits(tables, spot, STATIONS)
     texts = tuple(tuple(each.text for each in stage) for stage in circuit.stages)
-    return texts, list(map(str, complaints.problems)), list(map(str, complaints.notices))
+    return texts, list(map(str, collector.problems)), list(map(str, collector.notices))
 
 
 def test_a_nested_list_is_one_stage() -> None:

@@ -9,8 +9,8 @@ import pytest
 from testrium.declared.taps import CLIENT, Tap
 from testrium.declared.units import Unit
 from testrium.load import taps, validate
-from testrium.load.circuits import Stations
-from testrium.load.document import Complaints, Document, Spot
+from testrium.load.circuits import KnownPlaces
+from testrium.load.document import Document, ProblemCollector, Spot
 from testrium.load.units import UnitFile
 from testrium.words import EventType, Place
 
@@ -25,17 +25,17 @@ UNITS: dict[str, dict[str, Any]] = {
 
 def read(*tables: Any) -> tuple[tuple[Tap, ...], list[str]]:
     """The taps, and the problems."""
-    complaints = Complaints()
-    spot = Spot(Document("f", "", {"taps": list(tables)}), ("taps",), complaints)
+    collector = ProblemCollector()
+    spot = Spot(Document("f", "", {"taps": list(tables)}), ("taps",), collector)
     units = {name: {"init": init, **keys} for init, (name, keys) in enumerate(UNITS.items())}
-    place = Spot(Document("u", "", units), (), complaints)
+    place = Spot(Document("u", "", units), (), collector)
     files = [
         UnitFile(name, f"{name}.toml", validate.read(Unit, units[name], place.at(name)))
         for name in UNITS
     ]
-    stations = Stations(dict.fromkeys(UNITS, frozenset()))
-    found = taps.read_taps(list(tables), spot, stations, files, ())
-    return found, [problem.message for problem in complaints.problems]
+    places = KnownPlaces(dict.fromkeys(UNITS, frozenset()))
+    found = taps.read_taps(list(tables), spot, places, files, ())
+    return found, [problem.message for problem in collector.problems]
 
 
 def tap(protocol: str = "redis", **probe: Any) -> dict[str, Any]:

@@ -9,8 +9,8 @@ import pytest
 from testrium.declared.keys import as_written
 from testrium.declared.telemetry import Telemetry
 from testrium.load import telemetry
-from testrium.load.circuits import Stations
-from testrium.load.document import Complaints, Document, Spot
+from testrium.load.circuits import KnownPlaces
+from testrium.load.document import Document, ProblemCollector, Spot
 from testrium.load.telemetry import read_telemetry
 from testrium.words import Place
 
@@ -19,10 +19,10 @@ SPAN = {"span": "publish", "at": "shop:ordered"}
 
 def read(table: Any) -> tuple[Telemetry, list[str], list[str]]:
     """The table, the problems and the notices."""
-    complaints = Complaints()
-    spot = Spot(Document("f", "", {"otlp": table}), ("otlp",), complaints)
-    found = read_telemetry(table, spot, Stations({"shop": frozenset(("ordered",))}))
-    return found, list(map(str, complaints.problems)), list(map(str, complaints.notices))
+    collector = ProblemCollector()
+    spot = Spot(Document("f", "", {"otlp": table}), ("otlp",), collector)
+    found = read_telemetry(table, spot, KnownPlaces({"shop": frozenset(("ordered",))}))
+    return found, list(map(str, collector.problems)), list(map(str, collector.notices))
 
 
 def test_rules_are_read_and_written_again() -> None:

@@ -45,7 +45,7 @@ def test_a_race_is_found_and_told(workplace: Workplace, name: str) -> None:
     found = explored(workplace, name, "--runs", "3", "-x")["found"]
     assert len(found) == 1, found
     assert len(found[0]["decisions"]) == 1, found
-    assert found[0]["story"]
+    assert found[0]["order"]
 
 
 @pytest.mark.soak

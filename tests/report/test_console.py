@@ -254,8 +254,8 @@ def test_a_run_that_took_long_tells_what_took_longest(
         for number in range(6)
     )
     result = run_result._replace(groups=groups, duration_s=20.0)
-    legs = (HopTime("g1", "a:sent", "b:got", 81.25, 100), HopTime("g2", "b:got", "a:done", 2.5, 1))
-    text = shown(result, io.StringIO(), cwd, slowest_legs=lambda _: legs)
+    hops = (HopTime("g1", "a:sent", "b:got", 81.25, 100), HopTime("g2", "b:got", "a:done", 2.5, 1))
+    text = shown(result, io.StringIO(), cwd, slowest_hops=lambda _: hops)
 
     lines = text.splitlines()
     at = lines.index("slowest")

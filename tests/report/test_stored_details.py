@@ -1,10 +1,10 @@
-"""The legs of a real run."""
+"""The hops of a real run."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from testrium.report.stored import read_run, slowest_legs
+from testrium.report.stored import read_run, slowest_hops
 
 if TYPE_CHECKING:
     from tests.conftest import Workplace
@@ -30,13 +30,13 @@ def test_the_legs_of_all_keys(workplace: Workplace) -> None:
     workplace.run()
     (folder,) = (workplace.folder / ".testrium" / "runs").iterdir()
     result = read_run(folder)
-    legs = slowest_legs(result.groups)
+    hops = slowest_hops(result.groups)
 
-    assert {(leg.label, leg.start, leg.end, leg.keys) for leg in legs} == {
+    assert {(hop.label, hop.start, hop.end, hop.keys) for hop in hops} == {
         ("group", "client:sent", "host:got", 3),
         ("group", "host:got", "host:stored", 3),
     }
-    assert legs[0].median_ms >= legs[1].median_ms > 0
-    assert len(slowest_legs(result.groups, most=1)) == 1
+    assert hops[0].median_ms >= hops[1].median_ms > 0
+    assert len(slowest_hops(result.groups, most=1)) == 1
     gone = tuple(group._replace(run_dir=None) for group in result.groups)
-    assert slowest_legs(gone) == ()
+    assert slowest_hops(gone) == ()

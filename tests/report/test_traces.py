@@ -54,8 +54,8 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> dict[str, ProtoSpan]:
         make_event(1, "client", "sent", 1, key="k1", wall_ns=10**18),
         make_event(2, "host", "received", 3),
     )
-    ways = (KeyPath("k7", (events[0]._replace(key="k7"), events[1])), KeyPath("k1", events[:1]))
-    details = RunDetail(events, circuits=(CircuitPaths(Circuit("command", ROUTE), ways),))
+    paths = (KeyPath("k7", (events[0]._replace(key="k7"), events[1])), KeyPath("k1", events[:1]))
+    details = RunDetail(events, circuits=(CircuitPaths(Circuit("command", ROUTE), paths),))
     monkeypatch.setattr(traces, "details_of", lambda group: details)
     lost = Finding(Code.LOST, "host:received", "k1 never", "command", "k1", ("k1",))
     judged = Judgement(Verdict.FAIL, findings=(lost,))

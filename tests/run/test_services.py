@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from testrium.run.services import heeding
+from testrium.run.services import handling_signals
 
 
 @pytest.fixture(autouse=True)
@@ -25,12 +25,12 @@ def test_a_signal_is_told_and_those_that_follow_the_block_are_ignored() -> None:
         came = loop.create_future()
         names: list[str] = []
 
-        def heed(name: str) -> None:
+        def handle(name: str) -> None:
             names.append(name)
             if not came.done():
                 came.set_result(None)
 
-        with heeding(("SIGINT", "SIGTERM", "SIGNONE"), heed):
+        with handling_signals(("SIGINT", "SIGTERM", "SIGNONE"), handle):
             os.kill(os.getpid(), signal.SIGINT)
             await came
         os.kill(os.getpid(), signal.SIGINT)
@@ -42,7 +42,7 @@ def test_a_signal_is_told_and_those_that_follow_the_block_are_ignored() -> None:
 
 def test_where_none_came_signals_are_what_they_were() -> None:
     async def story() -> None:
-        with heeding(("SIGINT",), lambda _: None):
+        with handling_signals(("SIGINT",), lambda _: None):
             pass
 
     asyncio.run(story())

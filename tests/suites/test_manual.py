@@ -9,7 +9,7 @@ import pytest
 
 from testrium.suites import manual, protocol
 from testrium.suites.manual import Interview
-from testrium.suites.protocol import Teller
+from testrium.suites.protocol import OutcomeReporter
 
 Outcomes = Callable[[], dict[str, tuple[str, str]]]
 
@@ -22,7 +22,7 @@ STEPS = [
 def ask(answers: str) -> str:
     """What was shown to somebody who gave these answers."""
     questions = io.StringIO()
-    Interview(io.StringIO(answers), questions, Teller()).ask_all(STEPS)
+    Interview(io.StringIO(answers), questions, OutcomeReporter()).ask_all(STEPS)
     return questions.getvalue()
 
 

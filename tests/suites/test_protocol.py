@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from testrium.probe.event import check_step
 from testrium.suites import protocol
-from testrium.suites.protocol import STEP_LENGTH, Teller, step_of
+from testrium.suites.protocol import STEP_LENGTH, OutcomeReporter, step_of
 
 if TYPE_CHECKING:
     from tests.suites.conftest import Told
@@ -39,24 +39,26 @@ def test_settings_are_read_as_they_were_written() -> None:
 
 
 def test_texts_are_cut_and_escaped(told: Told) -> None:
-    teller = Teller()
-    teller.tell("a\udcff", "failed", message="first\nsecond", traceback="\udcff" * 100_000, by="me")
+    reporter = OutcomeReporter()
+    reporter.report(
+        "a\udcff", "failed", message="first\nsecond", traceback="\udcff" * 100_000, by="me"
+    )
     (probe,) = told()
     assert probe["test"] == r"a\udcff"
     assert probe["message"] == "first"
     assert probe["by"] == "me"
     assert len(probe["traceback"]) < 300_000
-    teller.conclude()
+    reporter.conclude()
     assert len(told()) == 1
 
 
 def test_a_suite_without_tests_has_failed(told: Told) -> None:
-    Teller().conclude()
+    OutcomeReporter().conclude()
     assert told() == [{"test": "", "outcome": "failed", "message": "no tests were found"}]
 
 
 def test_nothing_is_told_outside_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TESTRIUM_PROBES", raising=False)
-    teller = Teller()
-    teller.tell("a", "passed")
-    assert teller.count == 1
+    reporter = OutcomeReporter()
+    reporter.report("a", "passed")
+    assert reporter.count == 1

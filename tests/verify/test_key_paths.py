@@ -1,4 +1,4 @@
-"""The ways of keys that reports draw."""
+"""The paths of keys that reports draw."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 MS = 1_000_000
 
 
-def ways(made: Table) -> CircuitPaths:
+def paths(made: Table) -> CircuitPaths:
     (found,) = key_paths(made.scenario().group.circuits, made.evidence())
     return found
 
 
 def test_every_key_has_its_latency(table: Callable[[str], Table]) -> None:
-    found = ways(
+    found = paths(
         table(
             """
             circuit a:sent b:got
@@ -31,12 +31,12 @@ def test_every_key_has_its_latency(table: Callable[[str], Table]) -> None:
             """
         )
     )
-    assert [way.name for way in found.ways] == ["k1", "k2"]
-    assert [(event.unit, event.step) for event in found.ways[0].events] == [
+    assert [path.name for path in found.paths] == ["k1", "k2"]
+    assert [(event.unit, event.step) for event in found.paths[0].events] == [
         ("a", "sent"),
         ("b", "got"),
     ]
-    first, second = found.ways
+    first, second = found.paths
     assert first.low_ns == first.high_ns
     assert first.high_ns is not None
     assert second.high_ns == first.high_ns + 9 * MS
@@ -44,7 +44,7 @@ def test_every_key_has_its_latency(table: Callable[[str], Table]) -> None:
 
 
 def test_a_lost_key_tells_what_it_lacks_and_how_far_it_came(table: Callable[[str], Table]) -> None:
-    (way,) = ways(
+    (path,) = paths(
         table(
             """
             circuit a:sent b:got c:done
@@ -52,18 +52,18 @@ def test_a_lost_key_tells_what_it_lacks_and_how_far_it_came(table: Callable[[str
             b got< k1
             """
         )
-    ).ways
-    assert (way.low_ns, way.high_ns) == (inf, inf)
-    assert way.lacks == (MissedHop("c:done", way.events[1].id),)
+    ).paths
+    assert (path.low_ns, path.high_ns) == (inf, inf)
+    assert path.lacks == (MissedHop("c:done", path.events[1].id),)
 
 
 def test_an_effect_without_cause_has_no_latency(table: Callable[[str], Table]) -> None:
-    (way,) = ways(
+    (path,) = paths(
         table(
             """
             circuit a:sent b:got c:done
             b got< k1
             """
         )
-    ).ways
-    assert (way.low_ns, way.high_ns, way.lacks) == (None, None, ())
+    ).paths
+    assert (path.low_ns, path.high_ns, path.lacks) == (None, None, ())

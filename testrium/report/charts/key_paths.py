@@ -23,7 +23,7 @@ from testrium.words import EventType
 
 
 def joined_keys(events: Iterable[Event]) -> Mapping[str, str]:
-    """For every key and every cause the way that it belongs to, named by its first key."""
+    """For every key and every cause the path that it belongs to, named by its first key."""
     above: dict[str, str] = {}
 
     def root_of(key: str) -> str:
@@ -41,7 +41,7 @@ def joined_keys(events: Iterable[Event]) -> Mapping[str, str]:
 
 
 def path_name(event: Event, joined: Mapping[str, str]) -> str | None:
-    """The way that an event belongs to, if it has a key or a cause."""
+    """The path that an event belongs to, if it has a key or a cause."""
     key = event.key if event.key is not None else next(iter(event.cause), None)
     return None if key is None else joined[key]
 
@@ -115,7 +115,7 @@ class EventSources:
         return self._stages[place]
 
 
-#: A way that is longer is shown without its middle.
+#: A path that is longer is shown without its middle.
 MOST_STEPS = 80
 
 #: Before how often a place was passed.
@@ -186,7 +186,7 @@ class DrawnPath(NamedTuple):
 
 
 class DrawnPaths(NamedTuple):
-    """The ways that a page holds, what is wrong first, then the slowest; `total` counts all."""
+    """The paths that a page holds, what is wrong first, then the slowest; `total` counts all."""
 
     shown: tuple[DrawnPath, ...] = ()
     total: int = 0
@@ -218,7 +218,7 @@ def key_paths(
     faults: Mapping[int, str],
     room: int,
 ) -> DrawnPaths:
-    """The ways of a group, of which as many are shown as have `room` steps in all.
+    """The paths of a group, of which as many are shown as have `room` steps in all.
 
     `faults` says which events were the last ones before something was broken on purpose.
     """
@@ -254,9 +254,13 @@ def _some_paths(
     urgent = nsmallest(
         max(1, room),
         (
-            (ranks.get(name_of(way.name), len(findings)), -(way.high_ns or 0.0), name_of(way.name))
+            (
+                ranks.get(name_of(path.name), len(findings)),
+                -(path.high_ns or 0.0),
+                name_of(path.name),
+            )
             for one in circuits
-            for way in one.ways
+            for path in one.paths
         ),
     )
     chosen = {name for _, _, name in urgent} | set(islice(ranks, room))
@@ -272,12 +276,12 @@ def _some_paths(
     theirs = [
         one
         if one.circuit.per == "run"
-        else one._replace(ways=tuple(way for way in one.ways if name_of(way.name) in chosen))
+        else one._replace(paths=tuple(path for path in one.paths if name_of(path.name) in chosen))
         for one in circuits
     ]
     known = _gathered(own, theirs, findings)
     parts = (
-        [_Part(one.circuit.name, way.events, way.lacks)] for one in circuits for way in one.ways
+        [_Part(one.circuit.name, path.events, path.lacks)] for one in circuits for path in one.paths
     )
     shown = _shown(known, findings, faults, room, routes)
     return DrawnPaths(shown, len(keys), _folded(parts, routes))
@@ -319,17 +323,17 @@ def _gathered(
         if name is not None:
             known.setdefault(name, _Gathered([], {}, [], [], {})).events.append(event)
     for one in circuits:
-        for way in one.ways:
+        for path in one.paths:
             if one.circuit.per == "run":
                 whole = known.setdefault(WHOLE_RUN, _Gathered([], {}, [], [], {}))
-                whole.events.extend(way.events)
+                whole.events.extend(path.events)
             else:
-                whole = known[joined.get(way.name, way.name)]
+                whole = known[joined.get(path.name, path.name)]
             seen = whole.circuits.setdefault(one.circuit.name, set())
-            seen.update(event.id for event in way.events)
-            if way.high_ns is not None and way.low_ns is not None:
-                whole.latencies.append((way.high_ns, way.low_ns == way.high_ns))
-            whole.lacks.extend((one.circuit.name, lack) for lack in way.lacks)
+            seen.update(event.id for event in path.events)
+            if path.high_ns is not None and path.low_ns is not None:
+                whole.latencies.append((path.high_ns, path.low_ns == path.high_ns))
+            whole.lacks.extend((one.circuit.name, lack) for lack in path.lacks)
     for finding in findings:
         for key in finding.keys:
             if (name := joined.get(key)) is not None:
@@ -496,11 +500,11 @@ class _FoldedCircuit:
         return CircuitSteps(self.circuit, tuple(steps[:MOST_PLACES]), left_out)
 
 
-def _folded(ways: Iterable[Sequence[_Part]], routes: _Routes) -> tuple[CircuitSteps, ...]:
+def _folded(paths: Iterable[Sequence[_Part]], routes: _Routes) -> tuple[CircuitSteps, ...]:
     """All paths as one, for each circuit; what is in none comes last."""
     circuits: dict[str, _FoldedCircuit] = {}
-    for way in ways:
-        for part in way:
+    for path in paths:
+        for part in path:
             circuits.setdefault(part.circuit, _FoldedCircuit(part.circuit)).add(part, routes)
     order = sorted(circuits.values(), key=lambda one: not one.circuit)
     return tuple(one.drawing() for one in order)

@@ -337,14 +337,14 @@ class Distribution(NamedTuple):
         }
 
 
-def distribution(ways: CircuitPaths, result: CircuitResult | None) -> Distribution | None:
+def distribution(paths: CircuitPaths, result: CircuitResult | None) -> Distribution | None:
     """The drawing of a circuit's latencies; None where none is known."""
-    circuit = ways.circuit
-    known = [way for way in ways.ways if way.high_ns is not None]
+    circuit = paths.circuit
+    known = [path for path in paths.paths if path.high_ns is not None]
     exact = sorted(
-        way.high_ns / 1e6
-        for way in known
-        if way.high_ns is not None and way.high_ns != inf and way.low_ns == way.high_ns
+        path.high_ns / 1e6
+        for path in known
+        if path.high_ns is not None and path.high_ns != inf and path.low_ns == path.high_ns
     )
     if not exact:
         return None
@@ -361,7 +361,7 @@ def distribution(ways: CircuitPaths, result: CircuitResult | None) -> Distributi
         for name, value in measured
     ]
     for name, budget in budgets:
-        kept = _is_kept(name, budget, measured, [way.high_ns for way in known])
+        kept = _is_kept(name, budget, measured, [path.high_ns for path in known])
         outcome = "" if kept is None else ": met" if kept else ": exceeded"
         text = f"{name} ≤ {phrases.milliseconds(budget)}{outcome}"
         marks.append(LatencyMark(budget, text, "broken" if kept is False else "budget"))
@@ -377,13 +377,13 @@ def distribution(ways: CircuitPaths, result: CircuitResult | None) -> Distributi
         bins=tuple(_bins(exact, edges)),
         marks=tuple(marks),
         ticks=tuple(_latency_ticks(edges[0], edges[-1], wide)),
-        remarks=_remarks(len(ways.ways), len(known), len(exact), known_unanswered(ways), wide),
+        remarks=_remarks(len(paths.paths), len(known), len(exact), known_unanswered(paths), wide),
     )
 
 
-def known_unanswered(ways: CircuitPaths) -> int:
+def known_unanswered(paths: CircuitPaths) -> int:
     """How many instances were not answered."""
-    return sum(way.low_ns == inf for way in ways.ways)
+    return sum(path.low_ns == inf for path in paths.paths)
 
 
 def nice_step(least: float) -> float:

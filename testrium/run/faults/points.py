@@ -87,11 +87,11 @@ class Points:
         if not self._over:
             await self._wait(self._arrived(place, line, thread))
 
-    async def hold_message(self, link: str, connection: int, way: str) -> None:
-        """Return when what was sent through a link may pass. `way` is `in` or `out` of its unit."""
+    async def hold_message(self, link: str, connection: int, direction: str) -> None:
+        """Return when a link may pass what was sent; `direction` is `in` or `out` of its unit."""
         if not self._over:
-            name = f"{link}/{connection}.{way}"
-            rank = (len(self._ranks), f"{link}/{connection:06}.{way}")
+            name = f"{link}/{connection}.{direction}"
+            rank = (len(self._ranks), f"{link}/{connection:06}.{direction}")
             await self._wait(self._come_to(name, "message", None, rank))
 
     async def _wait(self, held: _HeldThread) -> None:

@@ -213,7 +213,7 @@ class _Feeds:
 
     def open(self) -> None:
         if self._inotify is not None:
-            asyncio.get_running_loop().add_reader(self._inotify.fileno(), self._heed)
+            asyncio.get_running_loop().add_reader(self._inotify.fileno(), self._read_changes)
 
     def follow(self, path: Path) -> None:
         """Send all that is written to this file; it is made if need be."""
@@ -311,7 +311,7 @@ class _Feeds:
         self._send(frame(b"F", feed.number, data))
         await asyncio.sleep(0)
 
-    def _heed(self) -> None:
+    def _read_changes(self) -> None:
         assert self._inotify is not None
         self._inotify.read()
         self._news.set()
@@ -493,7 +493,7 @@ class _Agent:
         reader, self._supervisor = await asyncio.open_connection(
             sock=self._booted.wire, limit=LONGEST
         )
-        self._begin(self._hear(reader))
+        self._begin(self._receive(reader))
         self._begin(self._relay())
         self._feeds.open()
         self._begin(self._feeds.run())
@@ -637,7 +637,7 @@ class _Agent:
                 self._feeds.follow(path)
         self._supervisor.write(line)
 
-    async def _hear(self, reader: asyncio.StreamReader) -> None:
+    async def _receive(self, reader: asyncio.StreamReader) -> None:
         with contextlib.suppress(ConnectionError):
             while line := await reader.readline():
                 self._lines.put_nowait(line)

@@ -104,7 +104,7 @@ class RemoteHost(ProcessOwner):
     `on_failure` is told when it is lost.
     """
 
-    is_elsewhere = True
+    is_remote = True
 
     def __init__(self, name: str, declared: UnitHost, folder: RunFolder, waits: str) -> None:
         super().__init__()
@@ -355,12 +355,12 @@ class RemoteHost(ProcessOwner):
             told = {**told, "launch": launch}
         self._write(frame(b"S", 0, json.dumps(told).encode() + b"\n"))
 
-    def _hear(self, told: Message) -> None:
+    def _receive(self, told: Message) -> None:
         if told["event"] == "started":
             told["t_ns"] = self.here_ns(told["t_ns"])
         elif told["event"] == "ended":
             told["exit"]["t_ns"] = self.here_ns(told["exit"]["t_ns"])
-        super()._hear(told)
+        super()._receive(told)
 
     def at_home(self, launch: Launch, folder: RunFolder) -> Launch:
         """The launch with the files that the runner reads."""
@@ -543,7 +543,7 @@ class RemoteHost(ProcessOwner):
             case b"M":
                 self._obey(json.loads(content))
             case b"S":
-                self._hear(json.loads(content))
+                self._receive(json.loads(content))
             case b"F":
                 _append(self._files[number][1], content)
                 self._write(frame(b"A", len(content)))

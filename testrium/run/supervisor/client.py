@@ -157,9 +157,9 @@ class SupervisedProcess:
         return await self._supervisor.connection(host, port, tls)
 
     @property
-    def is_elsewhere(self) -> bool:
+    def is_remote(self) -> bool:
         """Whether it runs on another host, where `figures` has to ask."""
-        return self._supervisor.is_elsewhere
+        return self._supervisor.is_remote
 
     async def figures(self) -> tuple[list[ProcessFigures], float]:
         """The processes of the unit on another host now, and what their keeper has waited for (s).
@@ -177,7 +177,7 @@ class SupervisedProcess:
         if self.alive:
             self._supervisor._send({"op": op, "number": self._number, **fields})  # noqa: SLF001
 
-    def _hear(self, message: Message) -> None:
+    def _receive(self, message: Message) -> None:
         match message["event"]:
             case "started":
                 self.pid, self.keeper = message["pid"], message["keeper"]
@@ -208,7 +208,7 @@ class ProcessOwner:
     `started` is set once a first process runs.
     """
 
-    is_elsewhere = False
+    is_remote = False
 
     def __init__(self) -> None:
         self.started = asyncio.Event()
@@ -254,10 +254,10 @@ class ProcessOwner:
     def _send(self, message: Message) -> None:
         raise NotImplementedError
 
-    def _hear(self, message: Message) -> None:
+    def _receive(self, message: Message) -> None:
         """The supervisor has said something about a process."""
         if (process := self._processes.get(message["number"])) is not None:
-            process._hear(message)  # noqa: SLF001
+            process._receive(message)  # noqa: SLF001
             if message["event"] in ("cleared", "refused"):
                 del self._processes[message["number"]]
 
@@ -355,7 +355,7 @@ class Supervisor(ProcessOwner):
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         with contextlib.suppress(ConnectionError):
             while line := await reader.readline():
-                self._hear(json.loads(line))
+                self._receive(json.loads(line))
         await self._end()
 
     async def _end(self) -> None:

@@ -123,7 +123,7 @@ class _ForkingSupervisor:
                         self._wake.recv(4096)
                         kernel.resume_children()
                     else:
-                        self._hear(key.data)
+                        self._receive(key.data)
         except (EOFError, BrokenPipeError, ConnectionResetError):
             return
         finally:
@@ -204,11 +204,11 @@ class _ForkingSupervisor:
             theirs.close()
         return _Kept(process, Channel(ours))
 
-    def _hear(self, kept: _Kept) -> None:
+    def _receive(self, kept: _Kept) -> None:
         try:
             messages = kept.channel.receive()
         except EOFError:
-            self._bury(kept)
+            self._report_end(kept)
             return
         for message in messages:
             kept.told.add(message["event"])
@@ -226,7 +226,7 @@ class _ForkingSupervisor:
         else:
             kept.channel.end()  # it is buried once it has ended
 
-    def _bury(self, kept: _Kept) -> None:
+    def _report_end(self, kept: _Kept) -> None:
         """A keeper has ended: report what it has not reported itself."""
         self._selector.unregister(kept.channel)
         kept.channel.close()

@@ -24,7 +24,7 @@ from testrium.run.telemetry.spans import is_meant
 from testrium.words import RESERVED_UNITS
 
 #: What an exporter needs for the way to here, beyond the delay (ns).
-_ON_THE_WAY_NS: Final = 100_000_000
+_IN_TRANSIT_NS: Final = 100_000_000
 
 _RECEIVER: Final = OwnProgram(
     "otlp", OTLP_RECEIVER, CONTROL, "the OTLP receiver", hint=": see otlp.log"
@@ -57,7 +57,7 @@ class TelemetryReceiver:
         self._declared: Telemetry = declared
         self._recorder = recorder
         self._process = OwnProcess(
-            _RECEIVER, supervisor, sockets, surroundings.folder.path, self._hear, on_failure
+            _RECEIVER, supervisor, sockets, surroundings.folder.path, self._receive, on_failure
         )
         self._count = 0
         self._delays_ns: dict[str, int] = {}
@@ -233,7 +233,7 @@ class TelemetryReceiver:
         """How long the exporters of these units may keep their last batch."""
         if self._declared.linger_ns is not None:
             return self._declared.linger_ns
-        delays = (self._delays_ns.get(unit, 0) + _ON_THE_WAY_NS for unit in units)
+        delays = (self._delays_ns.get(unit, 0) + _IN_TRANSIT_NS for unit in units)
         return max(delays, default=0)
 
     def exporting(self, units: list[str]) -> list[str]:
@@ -252,7 +252,7 @@ class TelemetryReceiver:
         number = f"{self._count}"
         return await self._process.ask(number, {"op": op, "id": number, **fields})
 
-    def _hear(self, message: dict[str, Any]) -> None:
+    def _receive(self, message: dict[str, Any]) -> None:
         match message["event"]:
             case "open" | "finished" as answer:
                 self._process.resolve(answer, message)

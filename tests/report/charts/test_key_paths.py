@@ -63,36 +63,41 @@ def shown(
     *known: tuple[list[Event], KeyPath], findings: Sequence[Finding] = (), room: int = 1000
 ) -> DrawnPaths:
     events = [one for own, _ in known for one in own]
-    circuits = (CircuitPaths(ROUTE, tuple(way for _, way in known)),)
+    circuits = (CircuitPaths(ROUTE, tuple(path for _, path in known)),)
     return key_paths(events, circuits, findings, {}, room)
 
 
 def test_what_is_wrong_comes_first_then_the_slowest() -> None:
     findings = [Finding(Code.LATE, "store:got", "", keys=("k2",))]
-    ways = shown(
+    paths = shown(
         answered("k1", 1, 2.0),
         answered("k2", 3, 1.0),
         lost("k3", 5),
         answered("k4", 7, 9.0),
         findings=findings,
     )
-    assert [way.name for way in ways.shown] == ["k2", "k3", "k4", "k1"]
-    assert [way.latency for way in ways.shown] == ["1.000 ms", "unanswered", "9.000 ms", "2.000 ms"]
-    assert ways.shown[0].wrong == ("late at store:got",)
+    assert [path.name for path in paths.shown] == ["k2", "k3", "k4", "k1"]
+    assert [path.latency for path in paths.shown] == [
+        "1.000 ms",
+        "unanswered",
+        "9.000 ms",
+        "2.000 ms",
+    ]
+    assert paths.shown[0].wrong == ("late at store:got",)
 
 
 def test_the_hop_that_a_key_did_not_pass_is_told() -> None:
-    (way,) = shown(lost("k1", 1)).shown
-    assert [(step.unit, step.label, step.time, step.absent) for step in way.steps] == [
+    (path,) = shown(lost("k1", 1)).shown
+    assert [(step.unit, step.label, step.time, step.absent) for step in path.steps] == [
         ("shop", "sent", "0.000 ms", False),
         ("store", "got", "never", True),
     ]
-    assert way.steps[1].source == 0
+    assert path.steps[1].source == 0
 
 
 def test_all_keys_are_folded_into_one_way() -> None:
-    ways = shown(answered("k1", 1, 2.0), answered("k2", 3, 4.0), lost("k3", 5))
-    (folded,) = ways.folded
+    paths = shown(answered("k1", 1, 2.0), answered("k2", 3, 4.0), lost("k3", 5))
+    (folded,) = paths.folded
     assert folded.circuit == "order"
     assert [(step.unit, step.label, step.time, step.source) for step in folded.steps] == [
         ("shop", "sent ×3", "0.000 ms", None),  # noqa: RUF001
@@ -122,8 +127,8 @@ def test_each_circuit_has_a_drawing_of_its_own() -> None:
 
 
 def test_more_keys_than_there_is_room_for_are_counted() -> None:
-    ways = shown(*(answered(f"k{n}", 2 * n, n) for n in range(1, 30)), room=6)
-    assert ([way.name for way in ways.shown], ways.total) == (["k29", "k28", "k27"], 29)
+    paths = shown(*(answered(f"k{n}", 2 * n, n) for n in range(1, 30)), room=6)
+    assert ([path.name for path in paths.shown], paths.total) == (["k29", "k28", "k27"], 29)
 
 
 def test_causes_join_keys_to_one_way() -> None:
@@ -134,26 +139,26 @@ def test_causes_join_keys_to_one_way() -> None:
         event(4, "store:noted", 3, "k9"),
     ]
     assert joined_keys(events) == {"k1": "k1", "k2": "k1", "k9": "k9"}
-    ways = key_paths(events, (), (), {2: "kill, as planned"}, 1000)
-    assert [(way.name, way.others, way.events) for way in ways.shown] == [
+    paths = key_paths(events, (), (), {2: "kill, as planned"}, 1000)
+    assert [(path.name, path.others, path.events) for path in paths.shown] == [
         ("k1", ("k2",), 3),
         ("k9", (), 1),
     ]
-    assert [step.fault for step in ways.shown[0].steps] == ["", "kill, as planned", ""]
+    assert [step.fault for step in paths.shown[0].steps] == ["", "kill, as planned", ""]
 
 
 def test_a_long_way_loses_its_middle() -> None:
     events = [event(n, "a:b", n, "k") for n in range(1, MOST_STEPS + 21)]
-    (way,) = key_paths(events, (), (), {}, 10**6).shown
-    assert (len(way.steps), way.events) == (MOST_STEPS, MOST_STEPS + 20)
-    assert [step.skipped for step in way.steps if step.skipped] == [20]
+    (path,) = key_paths(events, (), (), {}, 10**6).shown
+    assert (len(path.steps), path.events) == (MOST_STEPS, MOST_STEPS + 20)
+    assert [step.skipped for step in path.steps if step.skipped] == [20]
 
 
 def test_a_circuit_of_the_whole_run_has_one_way() -> None:
     events = [event(1, "shop:sent", 0, None), event(2, "store:got", 2, None)]
     whole = CircuitPaths(replace(ROUTE, per="run"), (KeyPath("", tuple(events), 2e6, 2e6),))
-    (way,) = key_paths(events, (whole,), (), {}, 1000).shown
-    assert (way.name, way.latency, len(way.steps)) == (WHOLE_RUN, "2.000 ms", 2)
+    (path,) = key_paths(events, (whole,), (), {}, 1000).shown
+    assert (path.name, path.latency, len(path.steps)) == (WHOLE_RUN, "2.000 ms", 2)
 
 
 def test_nothing_with_a_key_has_no_way() -> None:

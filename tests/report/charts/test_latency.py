@@ -13,11 +13,11 @@ from testrium.words import Verdict
 def drawn(
     latencies: list[float], circuit: Circuit | None = None, **measured: float
 ) -> Distribution | None:
-    ways = tuple(
+    paths = tuple(
         KeyPath(f"k{number}", (), ms * 1e6, ms * 1e6) for number, ms in enumerate(latencies, 1)
     )
-    result = CircuitResult("c", len(ways), Verdict.PASS, **measured)
-    return distribution(CircuitPaths(circuit or Circuit("c", ()), ways), result)
+    result = CircuitResult("c", len(paths), Verdict.PASS, **measured)
+    return distribution(CircuitPaths(circuit or Circuit("c", ()), paths), result)
 
 
 def test_every_key_is_in_one_bin() -> None:

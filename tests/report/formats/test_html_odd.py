@@ -237,9 +237,9 @@ class Draw:
             tries=self.some(lambda: FailedTry(verdict), 1),
             run_dir=self.maybe((CWD,)),
         )
-        ways = key_paths(circuits, Evidence(events=events))
+        paths = key_paths(circuits, Evidence(events=events))
         logs = self.some(self.log)
-        detail = RunDetail(events, self.moments(), ways, logs, self.one(("", "[broken", "x = 1")))
+        detail = RunDetail(events, self.moments(), paths, logs, self.one(("", "[broken", "x = 1")))
         return result, detail, self.past(verdict)
 
 

@@ -413,7 +413,7 @@ def test_nothing_is_forked_beside_a_start(
     supervisor._start(1, {"env": {}, "folder": "group", "unit": "unit"})
     may_prepare.append(supervisor._may_prepare)
     keeper.send({"event": "started", "number": 1})
-    supervisor._hear(kept)
+    supervisor._receive(kept)
     may_prepare.append(supervisor._may_prepare)
     supervisor.close()
     assert may_prepare == [True, False, True]
@@ -431,7 +431,7 @@ def test_a_unit_of_which_nothing_is_left_is_not_released(folder: UnitFolder) -> 
     async def main() -> None:
         process = SupervisedProcess(Owner(), 1, folder.launch())
         process.release()
-        process._hear({"event": "cleared", "leaks": []})
+        process._receive({"event": "cleared", "leaks": []})
         process.release()
 
     asyncio.run(main())

@@ -237,7 +237,7 @@ class Connection:
             self._fate = fate
             self._has_fate.set()
 
-    def heed(self) -> None:
+    def apply_condition(self) -> None:
         """Faults have begun: let them break the connection if they do."""
         fate = self._link.condition.fate(max(self._there.passed, self._back.passed))
         if fate not in (Fate.PASS, Fate.WAIT):
@@ -356,7 +356,7 @@ class Connection:
                 flight.passed += size
                 self._link.count(passed=size)
                 rest = rest[size:]
-            self.heed()  # these may have been its last bytes
+            self.apply_condition()  # these may have been its last bytes
 
     async def _passage(self, flight: Flight, wanted: int, pace: ThrottleQueue) -> int:
         """Wait until something may pass: how many of `wanted` bytes."""
@@ -474,7 +474,7 @@ class Link:
         if self.condition.is_cut:
             self._hang_up()
         for connection in self._connections:
-            connection.heed()
+            connection.apply_condition()
         self.change.notify()
 
     def end(self, fault: int) -> None:
@@ -546,7 +546,7 @@ class Link:
             copy = None if self.copy_of is None else self.copy_of(client)
             self.seen = self.seen._replace(connections=self.seen.connections + 1)
             connection = Connection(self, client, copy, self.seen.connections)
-            connection.heed()
+            connection.apply_condition()
             task = self._connections[connection] = asyncio.create_task(connection.live())
             task.add_done_callback(partial(self._forget, connection))
 

@@ -62,7 +62,9 @@ class Links:
             for number, fault in enumerate(scenario.group.faults)
             if fault.port is not None
         ]
-        self._process = OwnProcess(_LINKS, supervisor, sockets, folder.path, self._hear, on_failure)
+        self._process = OwnProcess(
+            _LINKS, supervisor, sockets, folder.path, self._receive, on_failure
+        )
         self._taps: _Taps | None = None
         if scenario.group.taps:
             self._taps = _Taps(scenario, recorder, supervisor, sockets, folder)
@@ -187,7 +189,7 @@ class Links:
         with contextlib.suppress(InfraError):  # the code that runs the group gets it too
             self._recorder.add_fault(told._replace(t_low_ns=message["t_ns"]))
 
-    def _hear(self, message: dict[str, Any]) -> None:
+    def _receive(self, message: dict[str, Any]) -> None:
         match message["event"]:
             case "open" | "finished" | "tapped" as answer:
                 self._process.resolve(answer, message)
@@ -204,7 +206,7 @@ class Links:
     async def _let_pass(self, message: dict[str, Any]) -> None:
         """Tell the process that what it asks for may pass, once it may."""
         assert self.hold is not None
-        await self.hold(message["link"], message["connection"], message["way"])
+        await self.hold(message["link"], message["connection"], message["direction"])
         if self._process.is_open:
             self._process.tell({"op": "pass", "id": message["id"]})
 
@@ -230,7 +232,9 @@ class _Taps:
         self._path = sockets / "copies"
         self._attempt = 0
         self._marks = 0
-        self._process = OwnProcess(_TAPS, supervisor, sockets, folder.path, self._hear, self._lose)
+        self._process = OwnProcess(
+            _TAPS, supervisor, sockets, folder.path, self._receive, self._lose
+        )
         #: What is sent to the process of the links.
         self.wanted: dict[str, Any] = {}
 
@@ -292,7 +296,7 @@ class _Taps:
             files.append(file)
         return files
 
-    def _hear(self, message: dict[str, Any]) -> None:
+    def _receive(self, message: dict[str, Any]) -> None:
         match message["event"]:
             case "gap":
                 self._recorder.add_damage(self._taps[message["tap"]].link, message["reason"])

@@ -93,17 +93,17 @@ class ConnectionCopy:
 
     def sent(self, data: bytes, t_ns: int) -> None:
         """The client has sent this (CLOCK_MONOTONIC); b"" says that it sends no more."""
-        self._hear(SENT, data, t_ns)
+        self._receive(SENT, data, t_ns)
 
     def received(self, data: bytes, t_ns: int) -> None:
         """The client gets this now; b"" says that it gets no more."""
-        self._hear(RECEIVED, data, t_ns)
+        self._receive(RECEIVED, data, t_ns)
 
     def closed(self) -> None:
         """The connection is over."""
         self._copies.send(CLOSED, self._number, 0, b"")
 
-    def _hear(self, kind: bytes, data: bytes, t_ns: int) -> None:
+    def _receive(self, kind: bytes, data: bytes, t_ns: int) -> None:
         if self._has_missed:
             return
         if self._copies.is_full:

@@ -15,7 +15,7 @@ each:
     {"op": "mark", "id": 7}                    all that has passed is told there before the mark
     {"op": "hold", "links": [...]}: what passes them is asked for from now on
                                                -> {"event": "held", "id": 3, "link": "api.http",
-                                                   "connection": 1, "way": "in"}
+                                                   "connection": 1, "direction": "in"}
     {"op": "pass", "id": 3}: it may pass
     {"op": "finish"}                           -> "ended" of what still acts, {"event": "finished"}
     what cannot be done                        -> {"event": "failed", "reason": "..."}
@@ -106,11 +106,11 @@ class _Links:
                     link.close()
                 self.tell("finished")
 
-    async def _hold(self, link: str, connection: int, way: str) -> None:
+    async def _hold(self, link: str, connection: int, direction: str) -> None:
         """Ask the runner whether what was sent may pass, and wait until it says so."""
         self._last += 1
         held = self._held[self._last] = asyncio.get_running_loop().create_future()
-        self.tell("held", id=self._last, link=link, connection=connection, way=way)
+        self.tell("held", id=self._last, link=link, connection=connection, direction=direction)
         await held
 
     def tell(self, event: str, **fields: object) -> None:

@@ -123,7 +123,7 @@ class _Units:
         self._clients[peer] = unit
         self.on_news()
 
-    def is_elsewhere(self, peer: str) -> bool:
+    def is_remote(self, peer: str) -> bool:
         """Whether the client that connects from there is on another host."""
         return peer in self._clients
 
@@ -436,7 +436,7 @@ class _Copies(asyncio.Protocol):
         return True
 
     def _find_client(self, connection: _Connection) -> bool:
-        if self._units.is_elsewhere(connection.peer):
+        if self._units.is_remote(connection.peer):
             connection.client = self._units.client(connection.peer)
             connection.known = True
             return True
