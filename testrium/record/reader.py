@@ -122,55 +122,68 @@ def load_evidence(database: Path) -> Evidence:
         raise InfraError(f"{database} does not exist: the group has not stored anything")
     from_json = compiled_core().from_json  # in half the time of json's
 
-    with closing(open_reader(str(database))) as connection, collector_paused():
+    with _reading(database) as connection, collector_paused():
+        connection.execute("BEGIN")  # all is of one moment, and each query locks nothing anew
+        meta = {
+            name: json.loads(value)
+            for name, value in connection.execute("SELECT Name, Value FROM Meta")
+        }
+        rows = connection.execute(f"{_SELECT} ORDER BY ID")
+        clocks = known_clocks(meta)
+        events = tuple(_events(rows, partial(from_json, cache_strings="keys"), clocks))
+        ends = tuple(map(_end, connection.execute("SELECT * FROM Ends ORDER BY ID")))
+        faults: tuple[Event, ...] = ()
+        if meta.get("faults"):
+            events, faults = without_faults(events)
+            ends = tuple(with_fault(end, events, faults) for end in ends)
+        return Evidence(
+            events=events,
+            ends=ends,
+            faults=faults,
+            damages=tuple(
+                Damage(*row)
+                for row in connection.execute(
+                    "SELECT Unit, Reason, Line, Attempt FROM Damages ORDER BY ID"
+                )
+            ),
+            tests=tuple(
+                _test(row) for row in connection.execute("SELECT * FROM Tests ORDER BY ID")
+            ),
+            checks=tuple(map(_check, meta.get("checks", ()))),
+            waits=tuple(map(_wait, meta.get("waits", ()))),
+            late_ports=tuple(LatePort(*port) for port in meta.get("late_ports", ())),
+            unrecorded=tuple(
+                Unrecorded(unit, reason, tuple(map(tuple, places)))
+                for unit, reason, places in meta.get("unrecorded", ())
+            ),
+            unmatched=tuple(map(tuple, meta.get("unmatched", ()))),
+            attempt=meta.get("attempt", 1),
+            started_ns=meta.get("started_ns"),
+            ended_ns=meta.get("ended_ns"),
+            infra=meta.get("infra", ""),
+            infra_at=meta.get("infra_at", ""),
+            clocks=tuple(clocks.values()),
+            interrupted=meta.get("interrupted", False),
+            suspended_ns=meta.get("suspended_ns", 0),
+            metrics=tuple(map(_reported, metric_rows(connection))),
+            findings=tuple(map(_divergence, meta.get("diverged", ()))),
+        )
+
+
+@contextlib.contextmanager
+def _reading(database: Path) -> Iterator[sqlite3.Connection]:
+    """A store, open to read. Raises InfraError, for what is damaged in it too."""
+    with closing(open_reader(str(database))) as connection:
         try:
-            connection.execute("BEGIN")  # all is of one moment, and each query locks nothing anew
-            meta = {
-                name: json.loads(value)
-                for name, value in connection.execute("SELECT Name, Value FROM Meta")
-            }
-            rows = connection.execute(f"{_SELECT} ORDER BY ID")
-            clocks = known_clocks(meta)
-            events = tuple(_events(rows, partial(from_json, cache_strings="keys"), clocks))
-            ends = tuple(map(_end, connection.execute("SELECT * FROM Ends ORDER BY ID")))
-            faults: tuple[Event, ...] = ()
-            if meta.get("faults"):
-                events, faults = without_faults(events)
-                ends = tuple(with_fault(end, events, faults) for end in ends)
-            return Evidence(
-                events=events,
-                ends=ends,
-                faults=faults,
-                damages=tuple(
-                    Damage(*row)
-                    for row in connection.execute(
-                        "SELECT Unit, Reason, Line, Attempt FROM Damages ORDER BY ID"
-                    )
-                ),
-                tests=tuple(
-                    _test(row) for row in connection.execute("SELECT * FROM Tests ORDER BY ID")
-                ),
-                checks=tuple(map(_check, meta.get("checks", ()))),
-                waits=tuple(map(_wait, meta.get("waits", ()))),
-                late_ports=tuple(LatePort(*port) for port in meta.get("late_ports", ())),
-                unrecorded=tuple(
-                    Unrecorded(unit, reason, tuple(map(tuple, places)))
-                    for unit, reason, places in meta.get("unrecorded", ())
-                ),
-                unmatched=tuple(map(tuple, meta.get("unmatched", ()))),
-                attempt=meta.get("attempt", 1),
-                started_ns=meta.get("started_ns"),
-                ended_ns=meta.get("ended_ns"),
-                infra=meta.get("infra", ""),
-                infra_at=meta.get("infra_at", ""),
-                clocks=tuple(clocks.values()),
-                interrupted=meta.get("interrupted", False),
-                suspended_ns=meta.get("suspended_ns", 0),
-                metrics=tuple(map(_reported, metric_rows(connection))),
-                findings=tuple(map(_divergence, meta.get("diverged", ()))),
-            )
+            yield connection
         except (sqlite3.Error, ValueError) as error:
             raise InfraError(f"cannot read {database}: {error}") from error
+
+
+def _stored(connection: sqlite3.Connection, name: str) -> Any:
+    """What was stored of the run under a name; None where nothing was."""
+    row = connection.execute("SELECT Value FROM Meta WHERE Name = ?", (name,)).fetchone()
+    return None if row is None else json.loads(row[0])
 
 
 def _divergence(told: dict[str, Any]) -> Finding:
@@ -347,20 +360,16 @@ def _stderr_text(file: Path, encoding: str | None) -> str:
         raise InfraError(f"cannot read {file}: {error.strerror}") from error
 
 
+_SAMPLES = "SELECT Unit, Start, TimeNs, CpuS, CpuPercent, Rss, Threads, Fds, Children FROM Samples"
+
+
 def load_samples(database: Path, units: Iterable[str]) -> tuple[Sample, ...]:
     """The samples of these units in the order of time. Raises InfraError."""
     names = tuple(units)
     marks = ", ".join("?" * len(names))
-    with closing(open_reader(str(database))) as connection:
-        try:
-            rows = connection.execute(
-                "SELECT Unit, Start, TimeNs, CpuS, CpuPercent, Rss, Threads, Fds, Children "  # noqa: S608 - only marks are put in
-                f"FROM Samples WHERE Unit IN ({marks}) ORDER BY TimeNs",
-                names,
-            )
-            return tuple(Sample(*row) for row in rows)
-        except sqlite3.Error as error:
-            raise InfraError(f"cannot read {database}: {error}") from error
+    with _reading(database) as connection:
+        rows = connection.execute(f"{_SAMPLES} WHERE Unit IN ({marks}) ORDER BY TimeNs", names)
+        return tuple(Sample(*row) for row in rows)
 
 
 #: Of a log that is longer, this much of its beginning and of its end is read (bytes).
@@ -368,41 +377,24 @@ HEAD = 1 << 17
 
 TAIL = 3 << 17
 
-_SAMPLES = (
-    "SELECT Unit, Start, TimeNs, CpuS, CpuPercent, Rss, Threads, Fds, Children"
-    " FROM Samples ORDER BY TimeNs"
-)
-
 
 def load_moments(database: Path) -> Moments:
     """What is known; a run of an earlier version has less. Raises InfraError."""
-    with closing(open_reader(str(database))) as connection:
-        try:
-            tables = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
-            known = {name for (name,) in tables}
-            return Moments(
-                _states(connection) if "UnitStates" in known else (),
-                _outputs(connection),
-                tuple(Sample(*row) for row in connection.execute(_SAMPLES)),
-                _waits(connection),
-            )
-        except (sqlite3.Error, ValueError) as error:
-            raise InfraError(f"cannot read {database}: {error}") from error
+    with _reading(database) as connection:
+        tables = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+        known = {name for (name,) in tables}
+        samples = connection.execute(f"{_SAMPLES} ORDER BY TimeNs")
+        return Moments(
+            _states(connection) if "UnitStates" in known else (),
+            tuple(OutputMark(*mark) for mark in _stored(connection, "outputs") or ()),
+            tuple(Sample(*row) for row in samples),
+            tuple(map(_wait, _stored(connection, "waits") or ())),
+        )
 
 
 def _states(connection: sqlite3.Connection) -> tuple[StateChange, ...]:
     rows = connection.execute("SELECT Unit, State, TimeNs FROM UnitStates ORDER BY ID")
     return tuple(StateChange(*row) for row in rows)
-
-
-def _outputs(connection: sqlite3.Connection) -> tuple[OutputMark, ...]:
-    row = connection.execute("SELECT Value FROM Meta WHERE Name = 'outputs'").fetchone()
-    return () if row is None else tuple(OutputMark(*mark) for mark in json.loads(row[0]))
-
-
-def _waits(connection: sqlite3.Connection) -> tuple[OpenWait, ...]:
-    row = connection.execute("SELECT Value FROM Meta WHERE Name = 'waits'").fetchone()
-    return () if row is None else tuple(map(_wait, json.loads(row[0])))
 
 
 def _wait(stored: Sequence[Any]) -> OpenWait:
@@ -496,18 +488,18 @@ def _first_and_place(name: str) -> tuple[str, tuple[int, int]]:
 
 def stored_ports(database: Path) -> Mapping[str, Mapping[str, int]]:
     """The ports that the units of a run had; {} where that was not stored. Raises InfraError."""
-    rows = _query(database, "SELECT Value FROM Meta WHERE Name = 'ports'", ())
-    return json.loads(rows[0][0]) if rows else {}
+    with _reading(database) as connection:
+        return _stored(connection, "ports") or {}
 
 
 def wall_offset_ns(database: Path) -> int | None:
     """How far the wall clock was ahead of CLOCK_MONOTONIC when the store was opened."""
     try:
-        rows = _query(database, "SELECT Value FROM Meta WHERE Name = 'opened'", ())
-        mono_ns, wall_ns = json.loads(rows[0][0])
-    except (InfraError, IndexError, ValueError):
+        with _reading(database) as connection:
+            opened = _stored(connection, "opened")
+    except InfraError:
         return None
-    return int(wall_ns - mono_ns)
+    return None if opened is None else opened[1] - opened[0]
 
 
 def probe_metadata(database: Path, unit: str, step: str) -> Mapping[str, Any] | None:
@@ -515,19 +507,12 @@ def probe_metadata(database: Path, unit: str, step: str) -> Mapping[str, Any] | 
 
     Raises InfraError.
     """
-    rows = _query(
-        database,
-        "SELECT Metadata FROM Events WHERE Unit = ? AND StepCompleted = ? AND coalesce(Attempt, 1)"
-        " = coalesce((SELECT CAST(Value AS INTEGER) FROM Meta WHERE Name = 'attempt'), 1)"
-        " ORDER BY ID LIMIT 1",
-        (unit, step),
-    )
-    return None if not rows else json.loads(rows[0][0] or "{}")
-
-
-def _query(database: Path, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-    with closing(open_reader(str(database))) as connection:
-        try:
-            return connection.execute(sql, values).fetchall()
-        except sqlite3.Error as error:
-            raise InfraError(f"cannot read {database}: {error}") from error
+    with _reading(database) as connection:
+        row = connection.execute(
+            "SELECT Metadata FROM Events"
+            " WHERE Unit = ? AND StepCompleted = ? AND coalesce(Attempt, 1)"
+            " = coalesce((SELECT CAST(Value AS INTEGER) FROM Meta WHERE Name = 'attempt'), 1)"
+            " ORDER BY ID LIMIT 1",
+            (unit, step),
+        ).fetchone()
+        return None if row is None else json.loads(row[0] or "{}")

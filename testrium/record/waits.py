@@ -111,23 +111,18 @@ class WaitServer:
 
         `units` are those that can be waited for; None: whichever.
         """
-        self._units = units
+        self.recorder = recorder
+        self.reached = reached
+        self.units = units
         self.address = ""
         self.endings = Endings()
+        self.open: set[_Asker] = set()
         self._path = path
-        self._reached = reached
-        self._recorder = recorder
-        self._open: set[_Asker] = set()
 
     async def __aenter__(self) -> Self:
         """Raises InfraError: the socket cannot be made."""
         try:
-            self._server, self.address = await listen(
-                lambda: _Asker(
-                    self._recorder, self._open, self._reached, self.endings, self._units
-                ),
-                self._path,
-            )
+            self._server, self.address = await listen(partial(_Asker, self), self._path)
         except OSError as error:
             raise InfraError(f"cannot listen at {self._path}: {error}") from error
         return self
@@ -137,7 +132,7 @@ class WaitServer:
         self._server.close()
         for _turn in range(TURNS_TO_CLOSE):
             await asyncio.sleep(0)  # whom the server has just accepted becomes known
-            for asker in tuple(self._open):
+            for asker in tuple(self.open):
                 asker.hang_up()
         await self._server.wait_closed()
         self._path.unlink(missing_ok=True)
@@ -146,21 +141,12 @@ class WaitServer:
 class _Asker(asyncio.Protocol):
     """One connection of a unit's process: questions come line by line."""
 
-    def __init__(
-        self,
-        recorder: Recorder,
-        opened: set[_Asker],
-        reached: Reached | None,
-        endings: Endings,
-        units: Collection[str] | None,
-    ) -> None:
-        self._recorder = recorder
-        self._units = units
-        self._endings = endings
+    def __init__(self, server: WaitServer) -> None:
+        self._server = server
+        self._recorder = server.recorder
+        self._endings = server.endings
         self._take_back: dict[Callable[[], None], None] = {}
-        self._reached = reached
-        self._opened = opened
-        self._opened.add(self)
+        server.open.add(self)
         self._transport: asyncio.Transport | None = None
         self._input = bytearray()
         self._waits: set[Wait] = set()
@@ -172,7 +158,7 @@ class _Asker(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """The process hung up, or is gone: its answers are not needed any more."""
-        self._opened.discard(self)
+        self._server.open.discard(self)
         for wait in self._waits:
             self._recorder.withdraw(wait)
         self._waits.clear()
@@ -209,12 +195,12 @@ class _Asker(asyncio.Protocol):
                 answer = self._endings.ask(unit, asker, lambda how: self._reply({"end": how}))
                 self._take_back[answer] = None
             case "sync":
-                self._begin(self._sync())
-            case "reached" if self._reached is not None:
+                self._begin(self._answer(_done))
+            case "reached" if (reached := self._server.reached) is not None:
                 line = (str(request["file"]), int(request["pid"]), int(request["seq"]))
                 name, number = request["thread"]
                 thread = (str(name), int(number))
-                asked = partial(self._reached, str(request["place"]), line, thread)
+                asked = partial(reached, str(request["place"]), line, thread)
                 self._begin(self._answer(asked))
             case "status":
                 check_unit(request["unit"])
@@ -231,8 +217,9 @@ class _Asker(asyncio.Protocol):
         unit, step, key = request["unit"], request["step"], request["key"]
         if unit != "*":
             check_unit(unit)
-            if self._units is not None and unit not in self._units:
-                guess = close_to(unit, self._units)
+            units = self._server.units
+            if units is not None and unit not in units:
+                guess = close_to(unit, units)
                 hint = "" if guess is None else f": did you mean {guess!r}?"
                 self._reply({"unknown": f"this run has no unit {unit!r}{hint}"})
                 return
@@ -240,7 +227,7 @@ class _Asker(asyncio.Protocol):
         if key is not None:
             check_key(key)
         if request.get("now"):
-            self._begin(self._look(unit, step, key))
+            self._begin(self._answer(partial(self._found, unit, step, key)))
             return
         waits: list[Wait] = []
         take_back: list[Callable[[], None]] = []
@@ -283,33 +270,24 @@ class _Asker(asyncio.Protocol):
         task.add_done_callback(self._syncs.discard)
 
     async def _answer(self, asked: Callable[[], Awaitable[dict[str, Any]]]) -> None:
-        """Reply what a failpoint has to do; its probe is stored by then."""
+        """Reply once the store has caught up: the probe of a failpoint is stored by then."""
         try:
             await self._recorder.sync()
             self._reply(await asked())
         except InfraError as error:
             self._reply({"error": str(error)})
 
-    async def _sync(self) -> None:
-        try:
-            await self._recorder.sync()
-        except InfraError as error:
-            self._reply({"error": str(error)})
-        else:
-            self._reply({"ok": True})
-
-    async def _look(self, unit: str, step: str, key: str | None) -> None:
-        try:
-            await self._recorder.sync()
-            event = self._recorder.find(unit, step, key)
-        except InfraError as error:
-            self._reply({"error": str(error)})
-        else:
-            self._reply({"event": None} if event is None else _answer(event))
+    async def _found(self, unit: str, step: str, key: str | None) -> dict[str, Any]:
+        event = self._recorder.find(unit, step, key)
+        return {"event": None} if event is None else _answer(event)
 
     def _reply(self, answer: dict[str, Any]) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(json.dumps(answer).encode() + b"\n")
+
+
+async def _done() -> dict[str, Any]:
+    return {"ok": True}
 
 
 def _answer(event: Event | InfraError) -> dict[str, Any]:

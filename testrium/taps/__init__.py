@@ -123,9 +123,10 @@ def text_of(data: bytes) -> str:
     return data.decode("utf-8", "backslashreplace")
 
 
-def looks_like_tls(data: bytes | bytearray) -> bool:
-    """Whether a connection that begins so is encrypted: a TLS record with a handshake."""
-    return data[:2] == b"\x16\x03"
+def refuse_tls(data: bytes | bytearray) -> None:
+    """Raise UndecodableError for a connection that begins with a TLS record: a handshake."""
+    if data[:2] == b"\x16\x03":
+        raise UndecodableError("encrypted (TLS)")
 
 
 _HTTP_METHOD: Final = re.compile(rb"[A-Z]{3,20} [^\r\n ]* HTTP/1\.[01]\r?\n")
@@ -151,8 +152,7 @@ def protocol_of(client: bytes, unit: bytes) -> str | None:
         if not end and max(len(client), len(unit)) < _HEAD:
             return None
         return "websocket" if re.search(rb"(?i)\nupgrade:[ \t]*websocket", head) else "http"
-    if looks_like_tls(client):
-        raise UndecodableError("encrypted (TLS)")
+    refuse_tls(client)
     if max(len(client), len(unit)) < _HEAD:
         return None
     raise UndecodableError(_UNKNOWN)

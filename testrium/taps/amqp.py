@@ -19,7 +19,7 @@ from testrium.taps import (
     RESPONSE,
     UndecodableError,
     WireMessage,
-    looks_like_tls,
+    refuse_tls,
     text_of,
 )
 
@@ -51,8 +51,7 @@ class AmqpDecoder:
         buffer = self._bytes[side]
         buffer += data
         if side == REQUEST and not self._begun[side]:
-            if looks_like_tls(buffer):
-                raise UndecodableError("encrypted (TLS)")
+            refuse_tls(buffer)
             if not b"AMQP\0\0\x09\x01".startswith(bytes(buffer[:8])):
                 raise UndecodableError("the first bytes are not of AMQP 0-9-1")
             if len(buffer) < 8:

@@ -20,7 +20,7 @@ from testrium.taps import (
     RESPONSE,
     UndecodableError,
     WireMessage,
-    looks_like_tls,
+    refuse_tls,
     text_of,
 )
 
@@ -47,8 +47,7 @@ class HttpDecoder:
 
     def _read_requests(self, data: bytes) -> Iterator[WireMessage]:
         if self._requests.is_new:
-            if looks_like_tls(data):
-                raise UndecodableError("encrypted (TLS)")
+            refuse_tls(data)
             if data.startswith(b"PRI * HTTP/2"):
                 raise UndecodableError("HTTP/2")
         self._requests.add(data)

@@ -14,7 +14,7 @@ from testrium.taps import (
     RESPONSE,
     UndecodableError,
     WireMessage,
-    looks_like_tls,
+    refuse_tls,
     text_of,
 )
 
@@ -52,8 +52,8 @@ class MqttDecoder:
         self._aliases: dict[tuple[str, int], str] = {}
 
     def feed(self, data: bytes, side: str) -> Iterator[WireMessage]:
-        if not self._version and side == REQUEST and looks_like_tls(data):
-            raise UndecodableError("encrypted (TLS)")
+        if not self._version and side == REQUEST:
+            refuse_tls(data)
         buffer = self._bytes[side]
         buffer += data
         while (packet := _taken(buffer)) is not None:

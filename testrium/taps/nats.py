@@ -14,7 +14,7 @@ from testrium.taps import (
     RESPONSE,
     UndecodableError,
     WireMessage,
-    looks_like_tls,
+    refuse_tls,
     text_of,
 )
 
@@ -35,8 +35,8 @@ class NatsDecoder:
 
     def feed(self, data: bytes, side: str) -> Iterator[WireMessage]:
         buffer = self._bytes[side]
-        if not buffer and looks_like_tls(data):
-            raise UndecodableError("encrypted (TLS)")
+        if not buffer:
+            refuse_tls(data)
         buffer += data
         while (found := self._next(buffer, side)) is not None:
             fields, end = found

@@ -18,7 +18,7 @@ from testrium.taps import (
     RESPONSE,
     UndecodableError,
     WireMessage,
-    looks_like_tls,
+    refuse_tls,
     text_of,
 )
 from testrium.variables import Counted
@@ -101,8 +101,7 @@ class PostgresqlDecoder:
     def _take_start(self, buffer: bytearray) -> tuple[bytes, bytes] | None:
         """What comes before the first message with a letter."""
         while len(buffer) >= 8:
-            if looks_like_tls(buffer):
-                raise UndecodableError("encrypted (TLS)")
+            refuse_tls(buffer)
             size, code = struct.unpack("!iI", buffer[:8])
             if code in (_SSL, _GSS) and size == 8:
                 self._asked_for_encryption += 1

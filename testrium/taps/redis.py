@@ -18,7 +18,7 @@ from testrium.taps import (
     RESPONSE,
     UndecodableError,
     WireMessage,
-    looks_like_tls,
+    refuse_tls,
     text_of,
 )
 
@@ -86,8 +86,7 @@ class RedisDecoder:
             yield from self._read_replies(data)
             return
         if self._is_typed is None:
-            if looks_like_tls(data):
-                raise UndecodableError("encrypted (TLS)")
+            refuse_tls(data)
             self._is_typed = data[:1] != b"*"
         if self._is_typed:
             yield from self._read_typed(data)

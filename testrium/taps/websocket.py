@@ -24,7 +24,7 @@ from testrium.taps import (
     RESPONSE,
     UndecodableError,
     WireMessage,
-    looks_like_tls,
+    refuse_tls,
     text_of,
 )
 from testrium.taps.http import headers_of, request_fields
@@ -60,8 +60,8 @@ class WebSocketDecoder:
         if _END_OF_HEAD in self._heads[side]:
             self._waiting.append((data, side))
         else:
-            if side == REQUEST and not self._heads[side] and looks_like_tls(data):
-                raise UndecodableError("encrypted (TLS)")
+            if side == REQUEST and not self._heads[side]:
+                refuse_tls(data)
             whole = self._heads[side] + data
             if len(whole) > _MOST_HEAD and _END_OF_HEAD not in whole[:_MOST_HEAD]:
                 raise UndecodableError("the first bytes are not a head of HTTP")
