@@ -16,11 +16,10 @@ from pydantic import ValidationError
 
 from testrium import testing
 from testrium.cli.main import COMMANDS, main
-from testrium.declared.checks import Check, Metric
+from testrium.declared.checks import Check, Metric, OperationHistory
 from testrium.declared.circuits import Circuit, Rules
 from testrium.declared.faults import Chaos, Explore, Fault
 from testrium.declared.groups import Configs, Generate, Monitored
-from testrium.declared.histories import OperationHistory
 from testrium.declared.keys import keys_of
 from testrium.declared.project import ProjectTable
 from testrium.declared.taps import Tap

@@ -12,9 +12,10 @@ from testrium.declared.quantities import (
     KEY_RANGE,
     NAME,
     STEP_LENGTH,
+    UNIQUE,
     FilledText,
     Label,
-    Unique,
+    one_or_more,
 )
 from testrium.tuples import NamedTuple
 from testrium.words import ANY, Place
@@ -215,10 +216,6 @@ def _route(value: Any) -> Any:
     return value
 
 
-def _stage(value: Any) -> Any:
-    return value if isinstance(value, tuple) else (value,)
-
-
 def _read_never(value: Any) -> Hop:
     hop = _read_hop(value)
     if (hop.least, hop.most) != (1, 1):
@@ -245,7 +242,7 @@ _ROUTE_SCHEMA: Final = {
 HopText = Annotated[Hop, Written(_read_hop, _HOP_SCHEMA, lambda hop: hop.written)]
 NeverText = Annotated[Hop, Written(_read_never, _HOP_SCHEMA, lambda hop: hop.written)]
 PlaceText = Annotated[Place, Written(_read_place, _HOP_SCHEMA, str)]
-Stage = Annotated[tuple[HopText, ...], FILLED, Prepared(_stage, _HOP_SCHEMA)]
+Stage = Annotated[tuple[HopText, ...], FILLED, Prepared(one_or_more, _HOP_SCHEMA)]
 
 
 @table
@@ -279,9 +276,9 @@ class Circuit:
     """the same for the 95th percentile; needs at least 20 keys"""
     p99_ns: Annotated[int | None, DURATION, Key("p99")] = None
     """the same for the 99th percentile; needs at least 100 keys"""
-    same: Annotated[tuple[FilledText, ...], Unique()] = ()
+    same: Annotated[tuple[FilledText, ...], UNIQUE] = ()
     """names of metadata fields that must be equal on every event of a key that has them"""
-    never: Annotated[tuple[NeverText, ...], Unique(), Key(items="hops")] = ()
+    never: Annotated[tuple[NeverText, ...], UNIQUE, Key(items="hops")] = ()
     """places (`"unit:step"`) that no key of the circuit may reach. An event without a key counts
     too, for the whole run
     """
@@ -316,7 +313,7 @@ class Rules:
     see what comes too often. Choose it longer than the time after which a broker delivers a message
     again
     """
-    allow: Annotated[tuple[PlaceText, ...], Unique(), Key(items="places")] = ()
+    allow: Annotated[tuple[PlaceText, ...], UNIQUE, Key(items="places")] = ()
     """exceptions that are expected: `"unit:TypeName"`, `*` for either part"""
     linger_ns: Annotated[int | None, DURATION, Key("linger", default="the deadline")] = None
     """seconds, or a duration: how long Testrium waits for open expectations (a key on its way, a
@@ -333,7 +330,7 @@ class Rules:
     """a key with a Send and no Receive, or a Receive and no Send: `"forbid"` or `"allow"`, see
     [below](circuits.md#orphans)
     """
-    mask: Annotated[tuple[FilledText, ...], Unique(), Key(items="regular expressions")] = ()
+    mask: Annotated[tuple[FilledText, ...], UNIQUE, Key(items="regular expressions")] = ()
     """regular expressions of secrets: a match in output, keys or metadata is shown as `***` on the
     console, in reports and in archives. The run folder keeps the original
     """

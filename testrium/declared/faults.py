@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal, get_args
 
 from testrium.declared.circuits import PlaceText, parse_place
 from testrium.declared.keys import DECIDED, Key, Written, table
@@ -10,13 +10,13 @@ from testrium.declared.quantities import (
     DURATION,
     FILLED,
     LONGER_THAN_NOTHING,
+    UNIQUE,
     FilledText,
     Name,
     Names,
     PositiveCount,
     Signal,
     Step,
-    Unique,
     between,
 )
 from testrium.words import Place
@@ -33,23 +33,16 @@ Act = Literal[FailpointAct, LinkAct, ClockAct]
 #: Who gets the signal of a fault: the unit's main process, its session, who emitted the probe.
 Signalled = Literal["process", "session", "emitter"]
 
-DRAWN_ACTS: tuple[DrawnAct, ...] = ("kill", "exit", "raise", "delay", "hang", "pause")
-FAILPOINT_ACTS: tuple[FailpointAct, ...] = (*DRAWN_ACTS, "signal", "restart")
+DRAWN_ACTS: tuple[DrawnAct, ...] = get_args(DrawnAct)
+FAILPOINT_ACTS: tuple[FailpointAct, ...] = get_args(FailpointAct)
 #: Whom an act of these concerns where its fault does not say so.
 SIGNALLED: Mapping[str, Signalled] = {"kill": "session", "pause": "session", "signal": "process"}
 #: What Testrium does to a process from outside, whatever program it is.
 OUTSIDE_ACTS: tuple[FailpointAct, ...] = ("kill", "pause", "signal", "restart")
 #: What ends a process.
 ENDING_ACTS: tuple[FailpointAct, ...] = ("kill", "exit", "restart")
-LINK_ACTS: tuple[LinkAct, ...] = (
-    "latency",
-    "reset",
-    "blackhole",
-    "throttle",
-    "cut",
-    "half-open",
-)
-CLOCK_ACTS: tuple[ClockAct, ...] = ("clock",)
+LINK_ACTS: tuple[LinkAct, ...] = get_args(LinkAct)
+CLOCK_ACTS: tuple[ClockAct, ...] = get_args(ClockAct)
 
 #: Characters of a default name; a number may follow, and both are the step of an event (200).
 MOST_OF_NAME: Final = 190
@@ -157,15 +150,13 @@ class Chaos:
     """units that may be broken, at the probes that they emit"""
     links: Annotated[
         tuple[Annotated[tuple[str, str], Written(_link, {"type": "string"}, list)], ...],
-        Unique(),
+        UNIQUE,
         Key(items="links"),
     ] = ()
     """ports, `UNIT.PORT`, whose links may be broken"""
     budget: Annotated[int, *between(1, 5)] = 2
     """the most faults in one plan, 1 to 5"""
-    do: Annotated[
-        tuple[ChaosAct, ...], FILLED, Unique(), Key(default="what units recover from")
-    ] = ()
+    do: Annotated[tuple[ChaosAct, ...], FILLED, UNIQUE, Key(default="what units recover from")] = ()
     """the only kinds of faults that a plan may use; the default is
     [below](faults.md#what-a-plan-may-do)
     """
@@ -190,14 +181,14 @@ class Explore:
     points: Annotated[
         tuple[PointText, ...],
         FILLED,
-        Unique(),
+        UNIQUE,
         Key(items="places", default='`["*:*"]`: all of Python units'),
     ] = (Place("*", "*"),)
     """probes of Python units at which the scheduler may hold a unit: `"unit:step"`, `*` for either
     """
     links: Annotated[
         tuple[Annotated[tuple[str, str], Written(_link, {"type": "string"}, list)], ...],
-        Unique(),
+        UNIQUE,
         Key(items="links"),
     ] = ()
     """ports, `UNIT.PORT`: what is sent through these links may be held back too; the order within

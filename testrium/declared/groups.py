@@ -3,12 +3,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal, get_args
 
-from testrium.declared.checks import Check, Metric
+from testrium.declared.checks import Check, Metric, OperationHistory
 from testrium.declared.circuits import Circuit, Rules
 from testrium.declared.faults import Chaos, Explore, Fault, Schedule
-from testrium.declared.histories import OperationHistory
 from testrium.declared.keys import (
     DECIDED,
     Key,
@@ -22,6 +21,7 @@ from testrium.declared.quantities import (
     FILLED,
     NAME,
     POSITIVE_SECONDS,
+    UNIQUE,
     Entrypoint,
     FilledText,
     Labels,
@@ -31,7 +31,6 @@ from testrium.declared.quantities import (
     Positive,
     PositiveCount,
     Text,
-    Unique,
     Variables,
     Whole,
     between,
@@ -44,7 +43,7 @@ from testrium.tuples import NamedTuple
 from testrium.words import EMPTY
 
 Mode = Literal["DEBUG", "INFO", "WARNING", "EXCEPT"]
-MODES: Final[tuple[Mode, ...]] = ("DEBUG", "INFO", "WARNING", "EXCEPT")
+MODES: Final[tuple[Mode, ...]] = get_args(Mode)
 #: How `requires` names a host of a unit.
 HOST_REQUIREMENT: Final = "host:"
 #: What `test-modes = "All"` becomes: the debug-modes of the group take its place.
@@ -147,13 +146,13 @@ class Configs:
     repeat: Annotated[int, *between(0, 10)] = 0
     """how many more times the group runs, 0 to 10; each run is a result of its own"""
     debug_modes: Annotated[
-        tuple[Mode, ...], FILLED, Unique(), Key("debug-modes", default="all four")
+        tuple[Mode, ...], FILLED, UNIQUE, Key("debug-modes", default="all four")
     ] = MODES
     """the log levels that the group supports: `DEBUG`, `INFO`, `WARNING`, `EXCEPT`"""
     test_modes: Annotated[
-        tuple[Literal["DEBUG", "INFO", "WARNING", "EXCEPT", "All"], ...],
+        tuple[Literal[Mode, "All"], ...],
         FILLED,
-        Unique(),
+        UNIQUE,
         Prepared(_modes, {"anyOf": [{"enum": [*MODES, "All"]}, _MODES_SCHEMA]}),
         Key("test-modes", default='`["DEBUG"]`'),
     ] = ("DEBUG",)

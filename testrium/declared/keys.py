@@ -116,6 +116,24 @@ class Prepared:
         return {"anyOf": [inner["items"], inner]} if not self.schema else dict(self.schema)
 
 
+class Checked:
+    """Looks at a value whose type fits: gives it back, or raises ValueError with what is wrong."""
+
+    def __init__(self, check: Callable[[Any], Any], schema: Mapping[str, Any] = EMPTY) -> None:
+        self.check = check
+        self.schema = schema
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
+        return {
+            "type": "function-after",
+            "function": {"type": "no-info", "function": self.check},
+            "schema": handler(source),
+        }
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        return {**handler(schema), **self.schema}
+
+
 class Says:
     """The one message for every value that does not fit the type in front of it."""
 

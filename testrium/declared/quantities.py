@@ -12,7 +12,7 @@ import signal
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final
 
-from testrium.declared.keys import Limit, Prepared, Says, Written
+from testrium.declared.keys import Checked, Limit, Prepared, Says, Written
 from testrium.phrases import did_you_mean, duration_text, written
 
 #: Names of units, ports and circuits' parts (the contract's pattern).
@@ -202,23 +202,10 @@ Encoding = Annotated[str, Written(_encoding, {"type": "string"})]
 #: A list with one item or more.
 FILLED: Final = Limit("min_length", 1)
 
-_SINGLE_OR_MANY: Final = Prepared(
-    lambda value: value if isinstance(value, tuple | list) else (value,), {}
-)
 
-
-class Unique:
-    """A list in which no item occurs twice."""
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
-        return {
-            "type": "function-after",
-            "function": {"type": "no-info", "function": _unique},
-            "schema": handler(source),
-        }
-
-    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
-        return {**handler(schema), "uniqueItems": True}
+def one_or_more(value: Any) -> Any:
+    """A list, as it is, or of one value a list of it."""
+    return value if isinstance(value, tuple) else (value,)
 
 
 def _unique(items: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -227,15 +214,8 @@ def _unique(items: tuple[Any, ...]) -> tuple[Any, ...]:
     return items
 
 
-class ProgramFirst:
-    """A list of words that begins with a program."""
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
-        return {
-            "type": "function-after",
-            "function": {"type": "no-info", "function": _program_first},
-            "schema": handler(source),
-        }
+#: A list in which no item occurs twice.
+UNIQUE: Final = Checked(_unique, {"uniqueItems": True})
 
 
 def _program_first(words: tuple[str, ...]) -> tuple[str, ...]:
@@ -269,13 +249,13 @@ class Named:
         return key
 
 
-Names = Annotated[tuple[Name, ...], Unique()]
-Steps = Annotated[tuple[Step, ...], Unique()]
-Labels = Annotated[tuple[Label, ...], Unique()]
+Names = Annotated[tuple[Name, ...], UNIQUE]
+Steps = Annotated[tuple[Step, ...], UNIQUE]
+Labels = Annotated[tuple[Label, ...], UNIQUE]
 Words = tuple[Text, ...]
 #: A program and its arguments.
-Program = Annotated[tuple[Text, ...], FILLED, ProgramFirst()]
-OneOrMore = Annotated[tuple[FilledText, ...], FILLED, _SINGLE_OR_MANY]
+Program = Annotated[tuple[Text, ...], FILLED, Checked(_program_first)]
+OneOrMore = Annotated[tuple[FilledText, ...], FILLED, Prepared(one_or_more, {})]
 Variables = Annotated[Mapping[str, Text], Named(r"[^=\0]+", "name of an environment variable")]
 #: What a plugin is told, as texts.
 Settings = Annotated[Mapping[str, Text], Named(r"[A-Za-z][A-Za-z0-9_-]*", "name of a setting")]

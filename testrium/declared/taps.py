@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 from testrium.declared.circuits import parse_place
 from testrium.declared.keys import DECIDED, Key, Written, nothing, table
@@ -19,7 +19,7 @@ MESSAGES: Final = ".messages.jsonl"
 
 #: Who sends a message: the client of a connection, or the unit that it is connected to.
 Side = Literal["request", "response"]
-SIDES: Final[tuple[Side, ...]] = ("request", "response")
+SIDES: Final[tuple[Side, ...]] = get_args(Side)
 
 
 class WireProtocol(NamedTuple):

@@ -13,6 +13,7 @@ from testrium.declared.quantities import (
     POSITIVE_SECONDS,
     SECONDS,
     SIZE,
+    UNIQUE,
     Count,
     Encoding,
     Entrypoint,
@@ -27,10 +28,10 @@ from testrium.declared.quantities import (
     Step,
     Steps,
     Text,
-    Unique,
     Variables,
     Words,
     between,
+    one_or_more,
 )
 from testrium.phrases import did_you_mean
 from testrium.system.files import read_regular
@@ -216,7 +217,7 @@ ExitCodes = Annotated[
     tuple[Annotated[int | str, Written(_exit_code, _EXIT_SCHEMA)], ...],
     FILLED,
     Prepared(
-        lambda value: value if isinstance(value, tuple) else (value,),
+        one_or_more,
         {"anyOf": [*_EXIT_SCHEMA["anyOf"], {"type": "array", "items": _EXIT_SCHEMA}]},
     ),
 ]
@@ -313,7 +314,7 @@ class Unit:
     """`true`: having to be killed after `grace` is a finding
     [`unstopped`](../findings/unstopped.md); `false`: it is a note
     """
-    may_leave: Annotated[tuple[FilledText, ...], Unique(), Key(items="programs")] = ()
+    may_leave: Annotated[tuple[FilledText, ...], UNIQUE, Key(items="programs")] = ()
     """names of programs that it may leave running (`["epmd"]`): Testrium ends them with the group,
     and they are not a [`leak`](../findings/leak.md)
     """
@@ -416,7 +417,7 @@ class Fixture:
     ended, Testrium kills the rest of its session at once, and that is not a leak. `"session"`: all
     processes of its session at once
     """
-    may_leave: Annotated[tuple[FilledText, ...], Unique(), Key(items="programs")] = ()
+    may_leave: Annotated[tuple[FilledText, ...], UNIQUE, Key(items="programs")] = ()
     """names of programs that it may leave running (`["epmd"]`): Testrium ends them with the group,
     and they are not a [`leak`](../findings/leak.md)
     """

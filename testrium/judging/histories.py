@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
+from testrium.declared.checks import OperationHistory
 from testrium.declared.groups import Scenario
-from testrium.declared.histories import OperationHistory
 from testrium.errors import TestriumError
 from testrium.evidence import Event, Finding
 from testrium.judging.workers import LostError, call_isolated

@@ -10,9 +10,16 @@ from typing import Any, Final
 from testrium.checks import expression, values
 from testrium.checks.comparison import check_normalizer
 from testrium.checks.patterns import NotationError
-from testrium.declared.checks import CHECK_SUBJECTS, NORMALIZERS, Check, Metric, Source
+from testrium.declared.checks import (
+    CHECK_SUBJECTS,
+    MODELS,
+    NORMALIZERS,
+    Check,
+    Metric,
+    OperationHistory,
+    Source,
+)
 from testrium.declared.circuits import Circuit
-from testrium.declared.histories import MODELS, OperationHistory
 from testrium.declared.keys import field_named
 from testrium.declared.quantities import SIZE, duration_ns, is_number
 from testrium.declared.units import Unit

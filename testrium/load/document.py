@@ -35,9 +35,6 @@ _PLACE_IN_MESSAGE = re.compile(r"\(at (?:line (\d+), column \d+|end of document)
 #: Bytes of a file. No group comes near; what does is a mistake, and would be read for minutes.
 SIZE_LIMIT = 1_000_000
 
-_BARE = re.compile(r"[A-Za-z0-9_-]+")
-
-
 #: Characters of a message about a file; of a longer one both ends are shown.
 MOST_OF_MESSAGE = 1000
 
@@ -137,7 +134,7 @@ class Document:
         words = (
             f"[{part + 1}]"
             if isinstance(part, int)
-            else f".{part if _BARE.fullmatch(part) else repr(part)}"
+            else f".{part if _BARE_KEY.fullmatch(part) else repr(part)}"
             for part in path
         )
         return "".join(words).removeprefix(".")

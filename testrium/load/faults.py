@@ -109,15 +109,10 @@ def read_chaos(table: Any, spot: Spot, files: Sequence[UnitFile]) -> Chaos:
             place.wrong(f"unknown unit {name!r}{did_you_mean(name, by_name)}")
         elif not by_name[name]["enabled"]:
             place.wrong(f"unit {name!r} is not enabled")
-    links = []
-    for index, link in enumerate(chaos.links):
-        try:
-            links.append(find_port(str(link), by_name))
-        except LookupError as error:
-            reading.item("links", index).wrong(str(error.args[0]))
+    links = _links(reading, by_name)
     if isinstance(table, dict) and not chaos.units and not chaos.links:
         spot.wrong("must name what may be broken: units, links or both")
-    return replace(chaos, links=tuple(links))
+    return replace(chaos, links=links)
 
 
 def read_explore(table: Any, spot: Spot, places: KnownPlaces, files: Sequence[UnitFile]) -> Explore:
@@ -135,13 +130,20 @@ def read_explore(table: Any, spot: Spot, places: KnownPlaces, files: Sequence[Un
             guess = did_you_mean(place.unit, places.units)
             text = f"{str(place)!r}: unknown unit {place.unit!r}{guess}"
             reading.item("points", index).wrong(text)
+    return replace(reading.value, links=_links(reading, {file.name: file for file in files}))
+
+
+def _links(
+    reading: Table[Chaos] | Table[Explore], files: Mapping[str, UnitFile]
+) -> tuple[tuple[str, str], ...]:
+    """The unit and the port of each link that may be broken; what is wrong is noted."""
     links = []
-    for index, link in enumerate(reading.value.links):
+    for index, link in enumerate(reading["links"]):
         try:
-            links.append(find_port(str(link), {file.name: file for file in files}))
+            links.append(find_port(str(link), files))
         except LookupError as error:
             reading.item("links", index).wrong(str(error.args[0]))
-    return replace(reading.value, links=tuple(links))
+    return tuple(links)
 
 
 def find_port(link: str, files: Mapping[str, UnitFile]) -> tuple[str, str]:

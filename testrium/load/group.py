@@ -24,6 +24,7 @@ from testrium.declared.groups import (
     Monitored,
     UnitHost,
 )
+from testrium.declared.keys import field_named, keys_of
 from testrium.declared.quantities import NAME, Variables
 from testrium.errors import Problem, UsageError
 from testrium.load.circuits import KnownPlaces, read_circuits, read_rules
@@ -303,23 +304,7 @@ def _test_classes(body: Iterable[ast.stmt]) -> Iterator[tuple[int, str, str]]:
 
 
 #: The tables of config.toml besides [Configs].
-TABLES: Final = (
-    "verify",
-    "circuits",
-    "checks",
-    "faults",
-    "taps",
-    "chaos",
-    "explore",
-    "generate",
-    "matrix",
-    "env",
-    "metrics",
-    "monitor",
-    "histories",
-    "otlp",
-    "hosts",
-)
+TABLES: Final = tuple(key for _, key in keys_of(Group) if field_named(Configs, key) is None)
 
 MAIN_TABLE = "Configs"
 

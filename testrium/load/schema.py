@@ -16,11 +16,10 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from testrium.declared.checks import Check, Metric
+from testrium.declared.checks import Check, Metric, OperationHistory
 from testrium.declared.circuits import Circuit, Rules
 from testrium.declared.faults import Chaos, Explore, Fault
 from testrium.declared.groups import Configs, Generate, Monitored, UnitHost
-from testrium.declared.histories import OperationHistory
 from testrium.declared.keys import DIALECT, as_written, default_of, key_of, keys_of
 from testrium.declared.project import CONFIGS_TABLE, UNIT_TABLE, ProjectTable
 from testrium.declared.quantities import Variables

@@ -27,6 +27,7 @@ from typing import (
 
 from testrium.declared.keys import (
     UNKNOWN,
+    Key,
     field_named,
     folded,
     key_name,
@@ -365,7 +366,7 @@ def check_keys(
 
 
 def _field(kind: type[Any], name: str) -> Any:
-    return next(field for field in fields(kind) if field.name == name)
+    return kind.__dataclass_fields__[name]
 
 
 def table_kind(kind: Any) -> Any:
@@ -474,7 +475,7 @@ def _at(spot: Spot, kind: Any, loc: tuple[int | str, ...]) -> Spot:
             name = str(part) if kind is None else str(part).removeprefix(UNKNOWN)
             field = None
             if kind is not None and name == part:  # of what is unknown the spelling is known
-                field = next((each for each in fields(kind) if each.name == name), None)
+                field = kind.__dataclass_fields__.get(name)
             spelling = name
             if field is not None:
                 spelling = next(
@@ -531,6 +532,6 @@ def _message(error: Any, kind: Any) -> str:
 
 
 def _items(kind: Any) -> str:
+    """What a message calls the items of a list."""
     notes = getattr(kind, "__metadata__", ())
-    key = next((each for each in notes if hasattr(each, "items") and hasattr(each, "old")), None)
-    return str(key.items) if key else "strings"
+    return next((each.items for each in notes if isinstance(each, Key)), Key().items)

@@ -14,7 +14,7 @@ from hashlib import blake2b
 from math import inf
 from typing import Any, Final, NamedTuple, Protocol
 
-from testrium.declared.histories import OperationHistory, fill
+from testrium.declared.checks import OperationHistory, fill
 from testrium.errors import TestriumError
 from testrium.evidence import Event, Finding
 from testrium.host_clocks import base_of, bounds_here

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from testrium.declared.checks import Check, Metric
+from testrium.declared.checks import Check, Metric, OperationHistory
 from testrium.declared.circuits import Circuit, Rules
 from testrium.declared.faults import Chaos, Fault
 from testrium.declared.groups import Configs, Monitored
-from testrium.declared.histories import OperationHistory
 from testrium.declared.keys import keys_of
 from testrium.declared.project import ProjectTable
 from testrium.declared.quantities import (

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testrium.declared.histories import OperationHistory, OperationPlace
+from testrium.declared.checks import OperationHistory, OperationPlace
 from testrium.evidence import Event
 from testrium.host_clocks import ClockReading, KnownClock, middle_here, offset_at, reading_of
 from testrium.results import Judgement
