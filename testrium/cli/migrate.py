@@ -6,9 +6,12 @@ completion of 0.3.0: who ended, who had to be stopped, and which way keys took.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import tomllib
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,14 +22,13 @@ from testrium.cli.completion import PATH
 from testrium.declared.groups import Configs
 from testrium.declared.keys import field_named, folded, key_name, key_of
 from testrium.declared.units import Unit
-from testrium.errors import ConfigError, UsageError
+from testrium.errors import ExitCode, UsageError
 from testrium.evidence import EndCause
 from testrium.words import Code, Verdict
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
-    from tomlkit.items import Key as TomlKey
-    from tomlkit.items import Table
+    from tomlkit.items import InlineTable, Table
 
     from testrium.declared.groups import Group, Scenario
     from testrium.load.project import Project
@@ -52,7 +54,30 @@ class _Change(NamedTuple):
             f"{name} (now)",
             f"{name} (then)",
         )
-        return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
+        end = "\n\\ No newline at end of file\n"
+        return "".join(line if line.endswith("\n") else line + end for line in lines)
+
+
+class _Edit(NamedTuple):
+    """What one table of a file gets: today's spelling of its keys, and more keys."""
+
+    table: str
+    declared: type
+    #: Each with its value and the comment that says why.
+    added: Mapping[str, tuple[str | bool, str]] = {}
+
+    def spelled(self, key: str) -> str | None:
+        """How a key is spelled today; None unless it has an old spelling."""
+        field = field_named(self.declared, key)
+        old = field and key_of(field).old
+        return key_name(field) if field and old and folded(key) == folded(old) else None
+
+    def of(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of the file once this is done."""
+        table = document.get(self.table, {})
+        renamed = {self.spelled(key) or key: value for key, value in table.items()}
+        added = {key: value for key, (value, _) in self.added.items()}
+        return {**document, self.table: renamed | added}
 
 
 class _Findings(NamedTuple):
@@ -76,6 +101,7 @@ def command(path: str, write: bool, no_run: bool) -> int:
     gets the circuits that `testrium learn` would propose. Comments stay.
     """
     _need_tomlkit()
+    from testrium.load.document import shown_path
     from testrium.session import load
 
     cwd = Path.cwd()
@@ -85,14 +111,22 @@ def command(path: str, write: bool, no_run: bool) -> int:
     changes = []
     for group in groups:
         shown = _Findings() if no_run else _findings(group, project, cwd)
-        changes += [change for change in _changes(group, shown) if change.after != change.before]
+        for file, edit, appended in _edits(group, shown):
+            change = _changed(file, edit, appended)
+            if change is None:
+                _notice(shown_path(file, cwd), _by_hand(edit, appended))
+            elif change.after != change.before:
+                changes.append(change)
     for change in changes:
         click.echo(change.diff(cwd), nl=False)
     if not changes:
-        click.echo("nothing to change")
+        click.echo("nothing to do: no file needs a change")
         return 0
-    if not write and not (sys.stdin.isatty() and click.confirm("Write these changes?")):
+    if not write and not sys.stdin.isatty():
         click.echo("\nnothing was written: add --write", err=True)
+        return 0
+    if not write and not click.confirm("Write these changes?"):
+        click.echo("nothing was written", err=True)
         return 0
     _write(changes, path, cwd)
     files = "1 file" if len(changes) == 1 else f"{len(changes)} files"
@@ -121,10 +155,10 @@ def _findings(group: Group, project: Project, cwd: Path) -> _Findings:
     try:
         (scenario, *_) = plan((group,), Selection(), 0)
     except UsageError as error:
-        _notice(group, str(error))
+        _notice(group.id, str(error))
         return _Findings()
     if scenario.skip or scenario.unmet:
-        _notice(group, f"not run: {scenario.skip or scenario.unmet}")
+        _notice(group.id, f"not run: {scenario.skip or scenario.unmet}")
         return _Findings()
     click.echo(f"running {group.id} ...", err=True)
     scenario = scenario._replace(group=replace(group, classic=True))
@@ -142,7 +176,10 @@ def _findings(group: Group, project: Project, cwd: Path) -> _Findings:
     if result.verdict is not Verdict.PASS:
         found = result.judgement.findings
         why = f"{found[0].code} at {found[0].where}" if found else result.verdict.value
-        _notice(group, f"did not pass ({why}): no circuit is proposed; testrium show tells more")
+        _notice(
+            group.id,
+            f"did not pass ({why}): no circuit is proposed; see: testrium show {group.id}",
+        )
         stops = {}
     classic = any(note.code is Code.HANG for note in notes)
     learned = result.verdict is Verdict.PASS and not group.circuits
@@ -160,7 +197,11 @@ def _run(scenario: Scenario, project: Project, cwd: Path) -> GroupResult:
         selection=Selection(),
         observer=SilentObserver(),
     )
-    return run_scenario(request, project, scenario).groups[0]
+    done = run_scenario(request, project, scenario)
+    if done.exit_code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+        click.echo("testrium: interrupted; nothing was written", err=True)
+        raise click.exceptions.Exit(done.exit_code)
+    return done.groups[0]
 
 
 def _circuits(group: Group, result: GroupResult) -> str:
@@ -177,99 +218,142 @@ def _circuits(group: Group, result: GroupResult) -> str:
     return head + "\n".join(map(as_toml, proposals))
 
 
-def _notice(group: Group, text: str) -> None:
-    click.echo(f"notice: {group.id}: {text}", err=True)
+def _notice(place: str, text: str) -> None:
+    click.echo(f"notice: {place}: {text}", err=True)
 
 
 # What to write ------------------------------------------------------------------------------------
 
 
-def _changes(group: Group, shown: _Findings) -> Iterator[_Change]:
-    """The files of a group, each as it should be."""
-
-    def config(document: TOMLDocument) -> None:
-        table = document.get("Configs")
-        _rename(table, Configs)
-        if shown.classic and not group.classic:
-            _add(table, "classic", True, "0.3.0's rule: done once its events are in")
-
-    yield _changed(group.folder / _CONFIG, config, shown.circuits)
+def _edits(group: Group, shown: _Findings) -> Iterator[tuple[Path, _Edit, str]]:
+    """The files of a group: what each gets, and the text at its end."""
+    rule = {"classic": (True, "0.3.0's rule: done once its events are in")}
+    classic = shown.classic and not group.classic
+    yield group.folder / _CONFIG, _Edit("Configs", Configs, rule if classic else {}), shown.circuits
     for unit in group.units:
         file = group.folder / "units" / f"{unit.name}.toml"
         if not file.exists():  # of the defaults of a folder
             continue
-
-        def its_keys(document: TOMLDocument, name: str = unit.name) -> None:
-            table = document.get(name)
-            _rename(table, Unit)
-            if name in shown.stops and "stop" not in (table or {}):
-                stop = shown.stops[name]
-                why = "it ended by itself" if stop == "self" else "it served to the end"
-                _add(table, "stop", stop, why)
-
-        yield _changed(file, its_keys)
+        added = {}
+        if (stop := shown.stops.get(unit.name)) is not None:
+            why = "it ended by itself" if stop == "self" else "it served to the end"
+            added["stop"] = (stop, why)
+        yield file, _Edit(unit.name, Unit, added), ""
 
 
-def _changed(file: Path, edit: Callable[[TOMLDocument], None], appended: str = "") -> _Change:
-    """The change of one file; its line endings and byte order mark are kept."""
+def _changed(file: Path, edit: _Edit, appended: str = "") -> _Change | None:
+    """The change of one file; its line endings and byte order mark are kept.
+
+    Returns:
+        None where the file would lose something: the values of the text that would be written are
+        compared with those that it must have.
+    """
     import tomlkit
+    from tomlkit.exceptions import TOMLKitError
 
     before = file.read_bytes().decode("utf-8")
     mark = "\ufeff" if before.startswith("\ufeff") else ""
-    document = tomlkit.parse(before.removeprefix(mark))
-    edit(document)
-    after = tomlkit.dumps(document)
-    if appended:
-        newline = "\r\n" if "\r\n" in before else "\n"
-        after = after.rstrip() + newline * 2 + appended.replace("\n", newline)
+    text = before.removeprefix(mark)
+    newline = "\r\n" if "\r\n" in text else "\n"
+    values = tomllib.loads(text)
+    there = values.get(edit.table, {})
+    edit = edit._replace(added={key: how for key, how in edit.added.items() if key not in there})
+    try:
+        document = tomlkit.parse(text)
+        if tomlkit.dumps(document) != text:
+            return None
+        _edit(document, edit, newline)
+        after = tomlkit.dumps(document)
+        if appended:
+            after = after.rstrip() + newline * 2 + appended.replace("\n", newline)
+        if tomllib.loads(after) != edit.of(values) | tomllib.loads(appended):
+            return None
+    except (TOMLKitError, tomllib.TOMLDecodeError):
+        return None
     return _Change(file, before, mark + after)
 
 
-def _rename(table: Table | None, kind: type) -> None:
-    """Spell the keys of a table as they are spelled today."""
-    from tomlkit.items import SingleKey
+def _by_hand(edit: _Edit, appended: str) -> str:
+    """What to write into a file that cannot be edited."""
+    wanted = [f"{key} = {json.dumps(value)}" for key, (value, _) in edit.added.items()]
+    wanted += ["the circuits that testrium learn prints"] if appended else []
+    wanted += ["the spellings that testrium check asks for"]
+    return f"stays as it is, as an edit would lose something: write by hand {', '.join(wanted)}"
 
-    for place, key, item in _entries(table):
-        field = field_named(kind, key.key)
-        if table is None or field is None or not (old := key_of(field).old):
+
+def _edit(document: TOMLDocument, edit: _Edit, newline: str) -> None:
+    """Edit a table wherever parts of it stand: dotted keys and tables below it make several."""
+    from tomlkit.items import AoT, InlineTable, SingleKey, Table
+
+    last: tuple[Table | InlineTable, int] | None = None
+    for name, part in document.body:
+        if name is None or name.key != edit.table or not isinstance(part, (Table, InlineTable)):
             continue
-        if folded(key.key) == folded(old):
-            written = key.as_string()
-            sep = written[len(written.rstrip()) :] + key.sep  # what aligns it stays
-            table.value.body[place] = (SingleKey(key_name(field), sep=sep), item)
+        body = part.value.body
+        for place, (key, item) in enumerate(body):
+            if key is None or isinstance(item, (Table, AoT)):
+                continue
+            last = (part, place)
+            if (today := edit.spelled(key.key)) is not None:
+                written = key.as_string()
+                sep = written[len(written.rstrip()) :] + key.sep  # what aligns it stays
+                body[place] = (SingleKey(today, sep=sep), item)
+    for added, (value, comment) in edit.added.items():
+        if last is not None:
+            _insert(*last, added, value, comment, newline)
 
 
-def _add(table: Table | None, key: str, value: Any, comment: str) -> None:
-    """Put a key behind the last one of the table, before comments that belong to what follows."""
+def _insert(
+    part: Table | InlineTable, place: int, key: str, value: str | bool, comment: str, newline: str
+) -> None:
+    """Put a key behind that at `place`, before comments that belong to what follows."""
     import tomlkit
-    from tomlkit.items import AoT, SingleKey, Table
+    from tomlkit.items import InlineTable, SingleKey, Whitespace
 
-    plain = [each for each in _entries(table) if not isinstance(each[2], (Table, AoT))]
-    if table is None or not plain:
+    body, new = part.value.body, tomlkit.item(value)
+    if isinstance(part, InlineTable):  # which ends with its line: no room for a comment
+        body[place + 1 : place + 1] = [(None, Whitespace(", ")), (SingleKey(key), new)]
         return
-    place, _, last = plain[-1]
-    new = tomlkit.item(value).comment(comment)
+    _, last = body[place]
+    new.comment(comment)
     new.trivia.comment_ws = "  "
     new.trivia.indent = last.trivia.indent
-    new.trivia.trail = last.trivia.trail = last.trivia.trail or "\n"
-    table.value.body.insert(place + 1, (SingleKey(key), new))
-
-
-def _entries(table: Table | None) -> list[tuple[int, TomlKey, Any]]:
-    """The keys of a contiguous table, with their places in it."""
-    body = getattr(getattr(table, "value", None), "body", ())
-    return [(place, key, item) for place, (key, item) in enumerate(body) if key is not None]
+    new.trivia.trail = last.trivia.trail = last.trivia.trail or newline
+    body.insert(place + 1, (SingleKey(key), new))
 
 
 def _write(changes: list[_Change], path: str, cwd: Path) -> None:
-    """Write all files; where the groups cannot be loaded any more, none is changed."""
+    """Write all files; where one cannot be written or loaded any more, none is changed."""
+    from testrium.load.document import shown_path
     from testrium.session import load
 
     for change in changes:
-        change.file.write_bytes(change.after.encode())
+        if change.file.read_bytes() != change.before.encode():
+            raise UsageError(
+                f"{shown_path(change.file, cwd)}: was changed in the meantime: nothing is written;"
+                " call testrium migrate again"
+            )
     try:
-        load((path,), cwd)
-    except ConfigError:
         for change in changes:
-            change.file.write_bytes(change.before.encode())
+            _overwrite(change.file, change.after)
+        load((path,), cwd)
+    except BaseException as error:
+        for change in changes:
+            with contextlib.suppress(OSError):  # that of a file that was not written either
+                _overwrite(change.file, change.before)
+        if isinstance(error, OSError):
+            where = shown_path(Path(error.filename or change.file), cwd)
+            raise UsageError(
+                f"{where}: cannot be written ({error.strerror}): all files are as they were"
+            ) from error
         raise
+
+
+def _overwrite(file: Path, text: str) -> None:
+    """Write into the file itself: its permissions, owner and links stay.
+
+    It is never empty: on a full disk the text that was there still fits.
+    """
+    with file.open("r+b") as stream:
+        stream.write(text.encode())
+        stream.truncate()
