@@ -35,13 +35,19 @@ COMMANDS = {
     "clean": ("stored_runs:clean_command", "Remove stored runs."),
     "benchmark": ("machine:benchmark_command", "Measure how fast this machine is."),
     "history": ("history:command", "List earlier runs."),
-    "chaos": ("chaos:command", "Break a group by random faults; find the smallest that breaks it."),
-    "explore": ("explore:command", "Run a group in many orders; find the one that breaks it."),
+    "chaos": (
+        "searches:chaos_command",
+        "Break a group by random faults; find the smallest that breaks it.",
+    ),
+    "explore": (
+        "searches:explore_command",
+        "Run a group in many orders; find the one that breaks it.",
+    ),
     "generate": (
-        "generate:command",
+        "searches:generate_command",
         "Run a group with drawn operations; find the smallest that breaks it.",
     ),
-    "replay": ("explore:replay_command", "Run a group again in the order of a stored run."),
+    "replay": ("searches:replay_command", "Run a group again in the order of a stored run."),
     "serve": ("stored_runs:serve_command", "Show trends and kept runs in a browser."),
     "learn": ("stored_runs:learn_command", "Propose circuits from a run that passed."),
     "migrate": ("migrate:command", "Show and write what to change in groups of testrium 0.3.0."),

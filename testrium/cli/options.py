@@ -5,20 +5,18 @@ from __future__ import annotations
 import functools
 import os
 import re
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
-from testrium.cli.completion import GROUP, PATH, TAG
+from testrium.cli.completion import GROUP, TAG
 from testrium.errors import UsageError
 from testrium.report.writer import ReportChoice, Writer, check_targets
 from testrium.tuples import NamedTuple
 
 if TYPE_CHECKING:
-    from testrium.evidence import Finding
     from testrium.plan.selection import Selection
     from testrium.report.console import Console
 
@@ -76,99 +74,6 @@ property_option = click.option(
     callback=_take_properties,
     help="Set a property of the project (repeatable); NAME alone is NAME=true.",
 )
-
-
-class SearchRequest(NamedTuple):
-    """What the options ask of a command that runs one group again and again.
-
-    `number` runs, plans or examples are drawn from `seed`. `stream` is where it is reported.
-    """
-
-    path: str
-    cwd: Path
-    seed: int
-    number: int
-    fail_fast: bool
-    choice: ReportChoice
-    plain: bool
-
-    @property
-    def stream(self) -> TextIO:
-        """Standard output, where the report as JSON does not go there."""
-        return sys.stderr if self.choice.on_stdout else sys.stdout
-
-
-def search_options(
-    *, counts: str, default: int, drawn: str, told: str, stops: str = ""
-) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Give a command its group, and the options of a `SearchRequest`; it gets one value, `asked`.
-
-    Args:
-        counts: the option that says how many are drawn: `--runs`.
-        default: how many.
-        drawn: what, in the plural.
-        told: what the report as JSON is called.
-        stops: the help of `-x`; "" for a command that has none.
-    """
-
-    def decorate(command: Callable[..., int]) -> Callable[..., int]:
-        @functools.wraps(command)
-        def gather(
-            *,
-            group: str,
-            seed: int | None,
-            count: int,
-            json_file: str | None,
-            plain: bool,
-            fail_fast: bool = False,
-            **others: Any,
-        ) -> int:
-            seed = int.from_bytes(os.urandom(3)) if seed is None else seed
-            choice, cwd = ReportChoice("--json", "json", json_file), Path.cwd()
-            check_targets((choice,), cwd)
-            asked = SearchRequest(group, cwd, seed, count, fail_fast, choice, plain)
-            return command(asked, **others)
-
-        gathered: Callable[..., int] = gather
-        for option in reversed(_search_options(counts, default, drawn, told, stops)):
-            gathered = option(gathered)
-        return gathered
-
-    return decorate
-
-
-def _search_options(
-    counts: str, default: int, drawn: str, told: str, stops: str
-) -> Sequence[Callable[[Callable[..., int]], Callable[..., int]]]:
-    positive = click.IntRange(1)
-    options = [
-        click.argument("group", type=PATH, default=".", metavar="[GROUP]"),
-        click.option(
-            "--seed",
-            type=click.IntRange(0),
-            metavar="S",
-            help=f"Draw the same {drawn} as with the same S before.",
-        ),
-        click.option(
-            counts,
-            "count",
-            type=positive,
-            default=default,
-            show_default=True,
-            metavar="N",
-            help=f"Try N {drawn}.",
-        ),
-        click.option(
-            "--json",
-            "json_file",
-            metavar="FILE",
-            help=f"Write the {told} as JSON; - is standard output.",
-        ),
-        click.option("--plain", is_flag=True, help="Print without colors and wrapping."),
-    ]
-    if stops:
-        options.insert(3, click.option("-x", "fail_fast", is_flag=True, help=stops))
-    return options
 
 
 def selection_options(command: _Command) -> Callable[..., Any]:
@@ -409,13 +314,3 @@ def _of_plugin(choice: ReportChoice, cwd: Path) -> Writer:
         "writers", choice.name, find_project(cwd).plugins, (*_REPORT_HELP, *_ONLY_WRITERS, _GITHUB)
     )
     return PluginWriter(plugin, choice.target, cwd)
-
-
-def finding_fields(finding: Finding) -> dict[str, Any]:
-    """What the documents of searches say of a finding."""
-    return {
-        "code": str(finding.code),
-        "where": finding.where,
-        "key": finding.key,
-        "message": finding.message,
-    }
