@@ -152,7 +152,7 @@ def _prepared(
     baseline = trials.run((), 0)
     if baseline.result.verdict is not Verdict.PASS:
         finding = baseline.finding
-        why = f": {finding.code} at {finding.where}" if finding is not None else ""
+        why = f": {finding.title}" if finding is not None else ""
         raise UsageError(
             f"{baseline.result.scenario.id} does not pass even with nothing broken{why}"
             f" (see: testrium run {campaign.path})"

@@ -51,6 +51,11 @@ class Finding(NamedTuple):
     declared_as: str = ""
 
     @property
+    def title(self) -> str:
+        """Its kind and its place, in words: "lost at host:received"."""
+        return f"{self.code} at {self.where}"
+
+    @property
     def number_of_keys(self) -> int:
         """How many keys it has, also those that are not in `keys`."""
         return max(self.key_count, len(self.keys))
@@ -115,6 +120,11 @@ class Event(NamedTuple):
     attempt: int
     owner: str
     meta: Mapping[str, Any]
+
+    @property
+    def place(self) -> str:
+        """Where in the group it was emitted: "host:received"."""
+        return f"{self.unit}:{self.step}"
 
     @property
     def here_ns(self) -> int:

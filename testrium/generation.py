@@ -73,7 +73,7 @@ class Example(NamedTuple):
     def kind(self) -> str:
         """What tells failures apart; "" for an example that did not fail."""
         finding = self.finding
-        return f"{finding.code} at {finding.where}" if self.failed and finding else ""
+        return finding.title if self.failed and finding else ""
 
 
 class StayingUp(NamedTuple):

@@ -288,9 +288,9 @@ def _format(name: str) -> type[Writer]:
 
         return JunitWriter
     if name == "html":
-        from testrium.history.past import PastPageWriter
+        from testrium.history.past import PageWriter
 
-        return PastPageWriter
+        return PageWriter
     if name == "otlp":
         from testrium.report.traces import TraceWriter
 

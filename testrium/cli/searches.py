@@ -313,7 +313,7 @@ class _ChaosPrinter(_SearchPrinter["Outcome"]):
         self.say(f"{number}  {word:<7}  {'; '.join(map(brief, trial.plan))}")
         if trial.finding is not None:
             again = f", as plan {known.trial.number} did" if known is not None else ""
-            where = f"{trial.finding.code} at {trial.finding.where}{again}"
+            where = f"{trial.finding.title}{again}"
             self.say(f"{'':{len(number)}}           {where}")
 
     def broke(self, one: Break) -> None:
@@ -453,7 +453,7 @@ class _RacePrinter(_SearchPrinter["Explored"]):
         again = f", as run {known.found.number} did" if known is not None else ""
         number = f"{ordered.number:>{len(str(self.asked.number))}}/{self.asked.number}"
         word = "FAIL" if ordered.failed else str(verdict)
-        self.say(f"{number}  {word:<7}  {finding.code} at {finding.where}{again}")
+        self.say(f"{number}  {word:<7}  {finding.title}{again}")
 
     def found(self, race: Race) -> None:
         best = (race.smallest or race.found).result
@@ -598,7 +598,7 @@ class _ExamplePrinter(_SearchPrinter["Generated"]):
             return
         self._failed = True
         finding = example.finding
-        self.say(f"example {example.number} fails: {finding.code} at {finding.where}")
+        self.say(f"example {example.number} fails: {finding.title}")
         self._tell_arguments(example)
 
     def ended(self, found: Generated) -> None:

@@ -176,7 +176,7 @@ def _show_events(
     """Print all events of each result, or those of one key. Raises UsageError if there is none."""
     from testrium.record.reader import load_evidence
     from testrium.report.charts.key_paths import path_of
-    from testrium.report.event_lines import faults_among
+    from testrium.report.group_text import faults_among
     from testrium.report.masking import mask_of
     from testrium.report.wording import label
     from testrium.session import DATABASE

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from pathlib import Path
+from urllib.parse import quote
 
 from testrium import phrases
 from testrium.errors import TestriumError
@@ -20,9 +23,10 @@ from testrium.report.charts import trends
 from testrium.report.charts.settings import effective_config
 from testrium.report.charts.trends import Difference, LastPass, NewLines, Past
 from testrium.report.escape import cut, log_line
-from testrium.report.html import PageWriter, PastOf
+from testrium.report.html import render
 from testrium.report.masking import mask_of, masked
 from testrium.report.stored import details_of, read_run
+from testrium.report.writer import STDOUT_FILES, Report
 from testrium.results import GroupResult, Measure, RunDetail, RunResult
 from testrium.statistics import robust_deviation
 from testrium.words import BAD_VERDICTS, Verdict
@@ -224,9 +228,7 @@ def _hops(before: RunDetail, now: RunDetail) -> Iterator[Difference]:
     """Places that were passed more or less often."""
     if not before.events:
         return
-    counts = [
-        Counter(f"{event.unit}:{event.step}" for event in detail.events) for detail in (before, now)
-    ]
+    counts = [Counter(event.place for event in detail.events) for detail in (before, now)]
     for place in dict.fromkeys([*counts[0], *counts[1]]):
         first, second = counts[0][place], counts[1][place]
         if first != second:
@@ -268,9 +270,31 @@ def _difference(before: str, now: str) -> tuple[str, ...]:
     return tuple(lines)
 
 
-class PastPageWriter(PageWriter):
-    """Writes the page, with what was before each result."""
+class PageWriter(Report):
+    """Writes the page, with what was before each result.
 
-    def past_of(self, result: RunResult) -> PastOf:
-        """What tells of each result of a run what was before."""
-        return PastReader(result).past_of
+    It leads to the logs in the folders of the run, as long as they are kept.
+    """
+
+    def render(self, result: RunResult) -> str:
+        """The report of a run as an HTML document."""
+        return render(
+            result,
+            cwd=self.cwd,
+            details=details_of,
+            past=PastReader(result).past_of,
+            log_address=self._log_address,
+        )
+
+    def _log_address(self, result: GroupResult, unit: str, stream: str) -> str:
+        """Relative to the page where that is a file: both may be moved together."""
+        if result.run_dir is None or result.unpacked is not None:  # it is, or soon will be, gone
+            return ""
+        path = self.cwd / result.run_dir / "units" / unit / f"{stream}.log"
+        if self.target is None or self.target in STDOUT_FILES:
+            return path.as_uri()
+        try:
+            place = os.path.relpath(path, (self.cwd / self.target).parent)
+        except ValueError:  # on another drive
+            return path.as_uri()
+        return quote(Path(place).as_posix())

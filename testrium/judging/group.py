@@ -160,7 +160,7 @@ def after_tries(
     if result.verdict is not Verdict.PASS or not earlier:
         return result
     first = earlier[0].finding
-    why = f": {first.code} at {first.where}: {first.message}" if first else ""
+    why = f": {first.title}: {first.message}" if first else ""
     message = f"passed at try {len(earlier) + 1}; the first was {earlier[0].verdict}{why}"
     flaky = Finding(Code.FLAKY, result.scenario.id, message)
     judgement = result.judgement
@@ -183,7 +183,7 @@ def quarantined(
     if not roots or len(reasons) < len(roots):
         return result
     first = roots[0]
-    reason = f"quarantined, {first.code} at {first.where}: {'; '.join(dict.fromkeys(reasons))}"
+    reason = f"quarantined, {first.title}: {'; '.join(dict.fromkeys(reasons))}"
     judgement = result.judgement._replace(verdict=Verdict.XFAIL)
     return result._replace(verdict=Verdict.XFAIL, judgement=judgement, reason=reason)
 

@@ -168,7 +168,7 @@ def _above(scenario: Scenario) -> str:
 def _fill_circuit(case: ET.Element, result: GroupResult, circuit: CircuitResult) -> None:
     """The findings and notes of a circuit, and its figures."""
     own = [one for one in result.judgement.findings if one.circuit == circuit.name]
-    lines = [f"{one.code} at {one.where}: {one.message}" for one in own]
+    lines = [f"{one.title}: {one.message}" for one in own]
     if circuit.verdict in BAD_VERDICTS:
         message = lines[0] if lines else f"the circuit is {circuit.verdict}"
         code = str(own[0].code) if own else str(circuit.verdict)
@@ -226,7 +226,7 @@ def _fill_case(case: ET.Element, result: GroupResult, cwd: Path) -> None:
             outcome.text = xml_text("\n".join(line.text for line in lines))
     for one in result.tries:
         root = one.finding
-        message = f"{root.code} at {root.where}: {root.message}" if root else str(one.verdict)
+        message = f"{root.title}: {root.message}" if root else str(one.verdict)
         again = "flaky" if result.verdict is Verdict.PASS else "rerun"
         kind = "Failure" if one.verdict is Verdict.FAIL else "Error"
         code = str(root.code if root else one.verdict)

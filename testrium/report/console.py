@@ -15,7 +15,6 @@ from testrium.errors import Problem
 from testrium.evidence import Event, UnitState
 from testrium.report import wording
 from testrium.report.escape import cells, encodable, log_line, no_command
-from testrium.report.event_lines import event_lines
 from testrium.report.lines import STYLES, Line, Span, Symbols, line, symbols_for, table, wrapped
 from testrium.report.masking import Mask, mask_of, masked, masked_run
 from testrium.report.progress import LiveLines, Progress
@@ -227,7 +226,7 @@ class Console:
         """Observer: a group begins."""
         self._progress.started(scenario)
         if self._display.verbose:
-            self._write([line(Span(f"start {wording.label(scenario)}", "dim"))])
+            self.tell([line(Span(f"start {wording.label(scenario)}", "dim"))])
 
     def group_placed(self, scenario: Scenario, host: str) -> None:
         """Observer: on which machine it runs."""
@@ -270,7 +269,7 @@ class Console:
         if rest:
             self._partial[name] = rest
         self._masks[name[0]] = mask_of(scenario)
-        self._write(self._output_line(name, text) for text in whole)
+        self.tell(self._output_line(name, text) for text in whole)
 
     def group_ended(self, result: GroupResult) -> None:
         """Observer: a group is judged."""
@@ -279,13 +278,13 @@ class Console:
         label = wording.label(result.scenario)
         self._waits.pop(label, None)
         for name in [name for name in self._partial if name[0] == label]:
-            self._write([self._output_line(name, self._partial.pop(name))])
+            self.tell([self._output_line(name, self._partial.pop(name))])
         if not self._display.quiet or result.verdict in BAD_VERDICTS:
-            self._write([self._finished_line(result)])
+            self.tell([self._finished_line(result)])
 
     def notice(self, text: str | Problem) -> None:
         """Tell something that decides nothing: an old spelling, a history that was set aside."""
-        self._write([line(Span(f"notice: {text!s}", "dim"), hanging=2)])
+        self.tell([line(Span(f"notice: {text!s}", "dim"), hanging=2)])
 
     # At the end ------------------------------------------------------------------------------
 
@@ -299,24 +298,24 @@ class Console:
 
         result = masked_run(result)
         self.close()
-        self._write(line(str(problem), hanging=2) for problem in result.errors)
+        self.tell(line(str(problem), hanging=2) for problem in result.errors)
         width = self.width()
         for group in result.groups:
             if group.verdict in BAD_VERDICTS:
                 view = view_group(group, cwd=self._cwd)
-                self._write([line(), *group_text.group_block(view, self._symbols, width=width)])
+                self.tell([line(), *group_text.group_block(view, self._symbols, width=width)])
         if result.errors:
             return
         again = None if stored else self._cwd
-        self._write(failures(result, self._symbols, cwd=again, width=width))
+        self.tell(failures(result, self._symbols, cwd=again, width=width))
         if (limit := self._slowest_wanted(result)) != 0:
             hops = self._slowest_hops(result.groups)
-            self._write(slowest(result, hops, self._symbols, width=width, limit=limit))
+            self.tell(slowest(result, hops, self._symbols, width=width, limit=limit))
         lines = [line(), *group_text.unproved(result), group_text.totals(result)]
         if result.folder is not None:
             hint = "" if stored else "  (testrium show)"
             lines.append(line(Span(f"run {result.run}{hint}", "dim")))
-        self._write(lines)
+        self.tell(lines)
 
     def _slowest_wanted(self, result: RunResult) -> int | None:
         """How many of the slowest groups are shown; None for all."""
@@ -335,10 +334,10 @@ class Console:
 
         result = masked_run(result)
         self._align(result.groups)
-        self._write(self._finished_line(group) for group in result.groups)
+        self.tell(self._finished_line(group) for group in result.groups)
         if result.verdict is Verdict.PASS:
             views = [view_group(group, cwd=self._cwd) for group in result.groups]
-            self._write(group_text.tables_of_run(views, self.width()))
+            self.tell(group_text.tables_of_run(views, self.width()))
         self.finish(result, stored=True)
 
     def show_group(self, result: GroupResult) -> None:
@@ -348,15 +347,13 @@ class Console:
 
         result = masked(result)
         view = view_group(result, cwd=self._cwd)
-        self._write(group_text.group_block(view, self._symbols, width=self.width(), detailed=True))
+        self.tell(group_text.group_block(view, self._symbols, width=self.width(), detailed=True))
 
     def show_events(self, title: str, events: Sequence[Event]) -> None:
         """Tell what happened, one event a line."""
-        self._write(event_lines(title, events, self._symbols, width=self.width()))
+        from testrium.report import group_text
 
-    def tell(self, lines: Iterable[Line]) -> None:
-        """Print lines that were made elsewhere."""
-        self._write(lines)
+        self.tell(group_text.event_lines(title, events, self._symbols, width=self.width()))
 
     # Lines -----------------------------------------------------------------------------------
 
@@ -392,7 +389,8 @@ class Console:
 
         return max(LEAST_WIDTH, get_terminal_size().columns)
 
-    def _write(self, lines: Iterable[Line]) -> None:
+    def tell(self, lines: Iterable[Line]) -> None:
+        """Print lines; nothing any more once the stream is gone."""
         width = self.width()
         if width is not None:
             text = "".join(f"{part.painted()}\n" for part in wrapped(lines, width))

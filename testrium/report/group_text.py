@@ -1,13 +1,15 @@
-"""A group as text: its block with findings, its tables, and the summary of a run."""
+"""A group as text: its block with findings, its tables and events, and the summary of a run."""
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from testrium import phrases
 from testrium.errors import ExitCode
-from testrium.evidence import CheckResult
+from testrium.evidence import CheckResult, Event
 from testrium.evidence import TestResult as Test
 from testrium.report import wording
 from testrium.report.escape import cut, cut_names, log_line
@@ -220,9 +222,7 @@ def message(result: GroupResult) -> str:
     if result.verdict not in BAD_VERDICTS:
         return wording.reason(result)
     root = next(iter(result.judgement.findings), None)
-    return (
-        wording.outcome(result) if root is None else f"{root.code} at {root.where}: {root.message}"
-    )
+    return wording.outcome(result) if root is None else f"{root.title}: {root.message}"
 
 
 def totals(result: RunResult) -> Line:
@@ -454,3 +454,93 @@ def write_summary(result: GroupResult, path: Path, *, cwd: Path) -> None:
     text = summary(result, cwd=cwd)
     # A log line may hold what UTF-8 cannot; it is escaped already, names of folders may not be.
     write_text(path, text.encode("utf-8", "backslashreplace").decode(), among_units=True)
+
+
+#: Of the key of an event, and of its metadata, where there is a line for each event.
+_EVENT_KEY_WIDTH = 40
+
+_FACTS_WIDTH = 60
+
+
+def faults_among(events: Sequence[Event], faults: Sequence[Event]) -> tuple[Event, ...]:
+    """The planned faults that belong beside these events: those of a key only with that key."""
+    shown = {event.id for event in events}
+    return tuple(
+        fault
+        for fault in faults
+        if shown and (fault.meta.get("event") in shown or "event" not in fault.meta)
+    )
+
+
+def event_lines(
+    title: str, events: Sequence[Event], symbols: Symbols, *, width: int | None = None
+) -> list[Line]:
+    """A line for each event: when it was, how long after the one before, where, and its metadata.
+
+    Times count from the first event, on the clock that most events have; those of other clocks
+    have none. A time at which a line was read is an upper bound, marked `<=`.
+
+    Args:
+        title: what the events are of.
+        width: columns to fill; what does not fit is left out. None: all is shown.
+    """
+    ordered = sorted(events, key=lambda event: (event.attempt, event.here_ns, event.id))
+    keyed = len({event.key for event in ordered}) > 1
+    rows = [_told_event(*moment, symbols, keyed=keyed) for moment in _moments(ordered)]
+    room = None if width is None else width - 2
+    shown = table(rows, width=room, right=(0, 1)) if rows else []
+    lines = [line(Span(title, "strong"), Span(f"  {phrases.plural(len(ordered), 'event')}", "dim"))]
+    attempt = 1
+    for event, row in zip(ordered, shown, strict=True):
+        if event.attempt != attempt:
+            attempt = event.attempt
+            lines.append(line(Span(f"  the circuit was started again (attempt {attempt})", "dim")))
+        lines.append(row.indented(2))
+    return lines
+
+
+def _moments(ordered: Sequence[Event]) -> Iterator[tuple[Event, float | None, float | None]]:
+    """Each event with its time since the first one and since the one before, in ms."""
+    clocks = Counter(event.domain for event in ordered)
+    clock = clocks.most_common(1)[0][0] if clocks else ""
+    first_ns: int | None = None
+    previous_ns = 0
+    for event in ordered:
+        if event.domain != clock:
+            yield event, None, None
+            continue
+        if first_ns is None:
+            first_ns = event.t_ns
+            yield event, 0.0, None
+        else:
+            yield event, (event.t_ns - first_ns) / 1e6, (event.t_ns - previous_ns) / 1e6
+        previous_ns = event.t_ns
+
+
+def _told_event(
+    event: Event, since_ms: float | None, gap_ms: float | None, symbols: Symbols, *, keyed: bool
+) -> list[Span]:
+    if since_ms is None:
+        moment = Span("other clock", "warn")
+    else:
+        moment = Span(f"{'<= ' if event.t_low_ns is not None else ''}{since_ms:.3f} ms")
+    gap = "" if gap_ms is None else f"+{gap_ms:.3f} ms"
+    style: Style = "" if event.owner else "warn"
+    row = [moment, Span(gap, "dim"), Span(event.unit, style), Span(event.step, style)]
+    if keyed:
+        row.append(Span(cut(event.key or "", _EVENT_KEY_WIDTH, symbols.ellipsis)))
+    row.append(Span(event.type, "dim"))
+    row.append(Span(f"pid {event.pid}" if event.pid > 0 else "", "dim"))
+    row.append(Span(cut(facts(event), _FACTS_WIDTH, symbols.ellipsis), "dim"))
+    return row
+
+
+def facts(event: Event) -> str:
+    """Causes and metadata: `cause k1  rows=3 name="x"`."""
+    told = [f"cause {', '.join(event.cause)}"] if event.cause else []
+    told += [
+        f"{name}={json.dumps(value, ensure_ascii=False)}"
+        for name, value in event.meta.items()
+        if name != "traceback"  # it does not fit in a line; the finding shows it
+    ]
+    return " ".join(told)

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
@@ -47,17 +45,15 @@ from testrium.report.charts.settings import WrittenFile, effective_config, writt
 from testrium.report.charts.trends import Past, series_name
 from testrium.report.charts.units import Distribution, GroupTimeline, distribution, timeline
 from testrium.report.escape import cut, log_line, shell_word, visible
+from testrium.report.json_report import as_stored
 from testrium.report.lines import symbols_for
 from testrium.report.masking import mask_of
-from testrium.report.stored import details_of
 from testrium.report.view import (
     MOST_OUTPUT_LINES,
     FindingView,
     GroupView,
-    as_stored,
     view_group,
 )
-from testrium.report.writer import STDOUT_FILES, Report
 from testrium.resources import template_folder
 from testrium.results import GroupResult, KeyPath, RunDetail, RunResult
 from testrium.words import BAD_VERDICTS, Verdict
@@ -215,7 +211,7 @@ class _PageMaker:
         circuits = _circuits(result, detail, paths)
         drawn = _timeline(view, result, detail)
         operations = {
-            f"{finding.code} at {finding.where}": found
+            finding.title: found
             for finding in findings
             if (found := operations_of(finding, result.witnesses))
         }
@@ -433,25 +429,13 @@ Details = Callable[[GroupResult], RunDetail]
 PastOf = Callable[[GroupResult, RunDetail], Past]
 
 
-def _no_details(_result: GroupResult) -> RunDetail:
-    return RunDetail()
-
-
-def _no_past(_result: GroupResult, _detail: RunDetail) -> Past:
-    return Past()
-
-
-def _no_address(_result: GroupResult, _unit: str, _stream: str) -> str:
-    return ""
-
-
 def render(
     result: RunResult,
     *,
     cwd: Path,
-    details: Details | None = None,
-    past: PastOf | None = None,
-    log_address: LogAddress | None = None,
+    details: Details = lambda _: RunDetail(),
+    past: PastOf = lambda _, __: Past(),
+    log_address: LogAddress = lambda *_: "",
     dashboard: bool = False,
 ) -> str:
     """The report of a run as an HTML document; without `details` only what the result holds.
@@ -460,9 +444,7 @@ def render(
     the page leads back there.
     """
     environment = make_environment()
-    maker = _PageMaker(
-        *(result, cwd, details or _no_details, past or _no_past, log_address or _no_address)
-    )
+    maker = _PageMaker(result, cwd, details, past, log_address)
     order = sorted(result.groups, key=_urgency)  # also where there is too little room for all
     with collector_paused():
         pages = [maker.page(group, number) for number, group in enumerate(order, start=1)]
@@ -556,34 +538,3 @@ def _shown(value: object) -> object:
 def _hash(text: str) -> str:
     """A source expression of the Content Security Policy (level 2, hash source)."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
-
-
-class PageWriter(Report):
-    """Writes the page; it leads to the logs in the folders of the run, as long as they are kept."""
-
-    def render(self, result: RunResult) -> str:
-        """The report of a run as an HTML document."""
-        return render(
-            result,
-            cwd=self.cwd,
-            details=details_of,
-            past=self.past_of(result),
-            log_address=self._log_address,
-        )
-
-    def past_of(self, _result: RunResult) -> PastOf | None:
-        """What tells of each result of a run what was before; None: nothing does."""
-        return None
-
-    def _log_address(self, result: GroupResult, unit: str, stream: str) -> str:
-        """Relative to the page where that is a file: both may be moved together."""
-        if result.run_dir is None or result.unpacked is not None:  # it is, or soon will be, gone
-            return ""
-        path = self.cwd / result.run_dir / "units" / unit / f"{stream}.log"
-        if self.target is None or self.target in STDOUT_FILES:
-            return path.as_uri()
-        try:
-            place = os.path.relpath(path, (self.cwd / self.target).parent)
-        except ValueError:  # on another drive
-            return path.as_uri()
-        return quote(Path(place).as_posix())

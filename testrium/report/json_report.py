@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,31 +23,19 @@ from testrium.report import wording
 from testrium.report.escape import json_text
 from testrium.report.writer import STDOUT_FILES, Report, Writer, write_stdout
 from testrium.results import (
-    CircuitResult,
     FailedTry,
     GroupResult,
-    Measure,
-    MetricResult,
-    RunOrigin,
     RunResult,
 )
 from testrium.system.files import open_new, write_text
-from testrium.words import Place, Verdict
+from testrium.words import Verdict
 
 if TYPE_CHECKING:
     from testrium.report.fields import (
         CheckReport,
-        CircuitReport,
-        EventReport,
         FaultReport,
         FindingReport,
         GroupReport,
-        MeasureReport,
-        MetricReport,
-        OriginReport,
-        PlaceReport,
-        ProblemReport,
-        RuleReport,
         RunReport,
         TestReport,
         TryReport,
@@ -57,6 +46,16 @@ if TYPE_CHECKING:
 RUN_FILE = "report.json"
 
 GROUP_FILE = "summary.json"
+
+
+def as_stored(seconds: float) -> float:
+    """As precise as a kept report: so a report made later is the same, to the last pixel."""
+    return round(seconds, 6)
+
+
+def since_start_s(t_ns: int | None, started_ns: int | None) -> float | None:
+    """A moment as a report tells it: seconds from the start of the group; None where unknown."""
+    return None if t_ns is None or started_ns is None else as_stored((t_ns - started_ns) / 1e9)
 
 
 class JsonWriter(Report):
@@ -85,15 +84,15 @@ def write_group(result: GroupResult, path: Path) -> None:
 def run_json(result: RunResult) -> RunReport:
     """The run as a dictionary of what JSON can hold."""
     return {
-        "testrium": _version(),
+        "testrium": __version__,
         "run": result.run,
         "verdict": str(result.verdict),
         "exit_code": int(result.exit_code),
-        "duration_s": _seconds(result.duration_s),
+        "duration_s": as_stored(result.duration_s),
         "started": result.started_wall,
         "shard": result.shard or None,
-        "origin": _origin(result.origin),
-        "errors": [_problem(problem) for problem in result.errors],
+        "origin": _mirrored(result.origin),
+        "errors": [_mirrored(problem) for problem in result.errors],
         "groups": [group_json(group) for group in result.groups],
     }
 
@@ -112,16 +111,16 @@ def group_json(result: GroupResult) -> GroupReport:
         "repeat": scenario.repeat,
         "verdict": str(result.verdict),
         "reason": wording.reason(result) or None,
-        "duration_s": _seconds(result.duration_s),
+        "duration_s": as_stored(result.duration_s),
         "run_dir": None if result.run_dir is None else str(result.run_dir),
         "host": result.host or None,
         "notes": [_finding(note) for note in judgement.notes],
         "findings": [_finding(finding) for finding in judgement.findings],
         "units": [_unit(end, result.started_ns) for end in result.ends],
-        "circuits": [_circuit(circuit) for circuit in judgement.circuits],
+        "circuits": [_mirrored(circuit) for circuit in judgement.circuits],
         "required": {
-            "completed": [_place(place) for place in judgement.completed],
-            "missing": [_place(place) for place in judgement.missing],
+            "completed": [_mirrored(place) for place in judgement.completed],
+            "missing": [_mirrored(place) for place in judgement.missing],
         },
         "tests": [_test(test) for test in result.tests],
         "checks": [_check(check) for check in result.checks],
@@ -136,36 +135,16 @@ def group_json(result: GroupResult) -> GroupReport:
         "average_latency_s": result.average_latency_s,
         "ai": {"answer": result.answer, "verified": False} if result.answer else None,
         "faults": [_fault(event, result.started_ns) for event in result.faults],
-        "metrics": [_measure(measure) for measure in judgement.measures],
-        "metric_results": [_metric(metric) for metric in judgement.metrics],
-        "events": [_event(result.witnesses[id_]) for id_ in sorted(result.witnesses)],
-    }
-
-
-def _origin(origin: RunOrigin) -> OriginReport:
-    return {
-        "project": origin.project,
-        "revision": origin.revision,
-        "dirty": origin.dirty,
-        "host": origin.host,
-        "python": origin.python,
-        "command": origin.command,
-    }
-
-
-def _problem(problem: Problem) -> ProblemReport:
-    return {
-        "file": problem.file,
-        "line": problem.line,
-        "key": problem.key,
-        "message": problem.message,
+        "metrics": [_mirrored(measure) for measure in judgement.measures],
+        "metric_results": [_mirrored(metric) for metric in judgement.metrics],
+        "events": [_mirrored(result.witnesses[id_]) for id_ in sorted(result.witnesses)],
     }
 
 
 def _try(earlier: FailedTry) -> TryReport:
     return {
         "verdict": str(earlier.verdict),
-        "duration_s": _seconds(earlier.duration_s),
+        "duration_s": as_stored(earlier.duration_s),
         "run_dir": None if earlier.run_dir is None else str(earlier.run_dir),
         "finding": None if earlier.finding is None else _finding(earlier.finding),
     }
@@ -190,9 +169,6 @@ def _finding(finding: Finding) -> FindingReport:
 
 
 def _unit(end: End, started_ns: int | None) -> UnitReport:
-    def seconds(t_ns: int | None) -> float | None:
-        return None if t_ns is None or started_ns is None else _seconds((t_ns - started_ns) / 1e9)
-
     return {
         "name": end.unit,
         "state": str(end.state),
@@ -200,9 +176,9 @@ def _unit(end: End, started_ns: int | None) -> UnitReport:
         "exit_code": end.exit_code,
         "signal": end.signal,
         "starts": end.starts,
-        "started_s": seconds(end.started_ns),
-        "ready_s": seconds(end.ready_ns),
-        "ended_s": seconds(end.ended_ns),
+        "started_s": since_start_s(end.started_ns, started_ns),
+        "ready_s": since_start_s(end.ready_ns, started_ns),
+        "ended_s": since_start_s(end.ended_ns, started_ns),
         "cause": str(end.cause),
         "attempt": end.attempt,
         "was_ready": end.was_ready,
@@ -221,65 +197,12 @@ def _unit(end: End, started_ns: int | None) -> UnitReport:
     }
 
 
-def _circuit(circuit: CircuitResult) -> CircuitReport:
-    return {
-        "name": circuit.name,
-        "instances": circuit.instances,
-        "verdict": str(circuit.verdict),
-        "p50_ms": _number(circuit.p50_ms),
-        "p95_ms": _number(circuit.p95_ms),
-        "p99_ms": _number(circuit.p99_ms),
-        "max_ms": _number(circuit.max_ms),
-    }
-
-
-def _metric(result: MetricResult) -> MetricReport:
-    return {
-        "name": result.name,
-        "rule": None if result.rule is None else _rule(result.rule),
-        "held": result.held,
-        "baseline": result.baseline,
-        "lowest": result.lowest,
-        "highest": result.highest,
-    }
-
-
-def _rule(rule: Metric) -> RuleReport:
-    return {
-        "name": rule.name,
-        "source": rule.source,
-        "owner": rule.owner,
-        "most": rule.most,
-        "least": rule.least,
-        "unit": rule.unit,
-        "max_regression": rule.max_regression,
-    }
-
-
-def _measure(measure: Measure) -> MeasureReport:
-    return {
-        "name": measure.name,
-        "value": measure.value,
-        "unit": measure.unit,
-        "source": measure.source,
-        "better": measure.better,
-        "n": measure.n,
-        "mean": measure.mean,
-        "deviation": measure.deviation,
-        "details": dict(measure.details),
-    }
-
-
-def _place(place: Place) -> PlaceReport:
-    return {"unit": place.unit, "step": place.step}
-
-
 def _test(test: Test) -> TestReport:
     return {
         "name": test.name,
         "verdict": str(test.verdict),
         "passed": test.passed and not test.unanswered,
-        "duration_s": _seconds(test.duration_s),
+        "duration_s": as_stored(test.duration_s),
         "message": test.message,
         "traceback": test.traceback,
         "unit": test.unit,
@@ -297,7 +220,7 @@ def _check(check: CheckResult) -> CheckReport:
         "name": check.name,
         "passed": check.passed,
         "verdict": str(Verdict.PASS if check.passed else Verdict.FAIL),
-        "duration_s": _seconds(check.duration_s),
+        "duration_s": as_stored(check.duration_s),
         "message": check.message,
         "details": list(check.details),
         "unit": check.unit,
@@ -305,30 +228,8 @@ def _check(check: CheckResult) -> CheckReport:
     }
 
 
-def _event(event: Event) -> EventReport:
-    return {
-        "id": event.id,
-        "unit": event.unit,
-        "step": event.step,
-        "type": str(event.type),
-        "key": event.key,
-        "cause": list(event.cause),
-        "t_ns": event.t_ns,
-        "t_low_ns": event.t_low_ns,
-        "wall_ns": event.wall_ns,
-        "domain": event.domain,
-        "pid": event.pid,
-        "seq": event.seq,
-        "start": event.start,
-        "attempt": event.attempt,
-        "owner": event.owner,
-        "meta": _plain(event.meta),
-    }
-
-
 def _fault(event: Event, started_ns: int | None) -> FaultReport:
     """A planned fault that has happened; `at_s` counts from the group's start."""
-    at_s = None if started_ns is None else _seconds((event.here_ns - started_ns) / 1e9)
     return {
         "id": event.id,
         "name": event.step,
@@ -339,36 +240,33 @@ def _fault(event: Event, started_ns: int | None) -> FaultReport:
         "pid": event.pid if event.pid > 0 else None,
         "start": event.start or None,
         "attempt": event.attempt,
-        "at_s": at_s,
+        "at_s": since_start_s(event.here_ns, started_ns),
         "t_ns": event.t_ns,
         "domain": event.domain,
         "meta": _plain(event.meta),
     }
 
 
+def _mirrored(record: Any) -> Any:
+    """A tuple whose report has the same fields, in the same order."""
+    return _plain(record._asdict())
+
+
 def _plain(value: Any) -> Any:
-    """Metadata as JSON can hold it: no proxies, no tuples, no NaN."""
+    """What JSON can hold: no proxies, no tuples, no members of enumerations, no NaN."""
+    if isinstance(value, Metric):
+        return asdict(value)
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    return _number(value) if isinstance(value, float) else value
-
-
-def _number(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
-
-
-def _seconds(value: float) -> float:
-    return round(value, 6)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, str) else value
 
 
 def _dump(data: Mapping[str, Any]) -> str:
     return json_text(data, indent=1) + "\n"
-
-
-def _version() -> str:
-    return __version__
 
 
 class StreamWriter(Writer):

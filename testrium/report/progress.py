@@ -191,7 +191,7 @@ class Progress:
             spans.append(Span("  " + cut(text, room - 2, self._symbols.ellipsis), "dim"))
         elif group.last is not None and room >= _LEAST_PROBE_WIDTH:
             key = "" if group.last.key is None else f" {group.last.key}"
-            probe = f"{group.last.unit}:{group.last.step}{key}"
+            probe = f"{group.last.place}{key}"
             spans.append(Span("  " + cut(probe, room - 2, self._symbols.ellipsis), "dim"))
         return Line(tuple(spans))
 

@@ -92,7 +92,7 @@ class ProgressFile:
         if self._is_due("events", name):
             last = mask_of(scenario).event(events[-1])
             key = "" if last.key is None else f" {last.key}"
-            self._write("events", name, count=count, last=f"{last.unit}:{last.step}{key}"[:200])
+            self._write("events", name, count=count, last=f"{last.place}{key}"[:200])
 
     def unit_output(self, scenario: Scenario, unit: str, text: str) -> None:
         """Observer."""

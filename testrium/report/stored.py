@@ -442,14 +442,10 @@ def _hop_times_of(result: GroupResult) -> list[HopTime]:
             for path in circuit.paths:
                 for one, other in pairwise(sorted(path.events, key=lambda event: event.here_ns)):
                     if one.domain == other.domain:  # times of two clocks do not compare
-                        hop = (_place(one), _place(other))
+                        hop = (one.place, other.place)
                         times.setdefault(hop, []).append((other.t_ns - one.t_ns) / 1e6)
     name = label(result.scenario)
     return [
         HopTime(name, start, end, median(taken), len(taken))
         for (start, end), taken in times.items()
     ]
-
-
-def _place(event: Event) -> str:
-    return f"{event.unit}:{event.step}"

@@ -15,6 +15,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -89,7 +90,7 @@ def requests(result: RunResult) -> Iterator[bytes]:
         resource = request.resource_spans.add()
         _set(resource.resource.attributes, _resource(result))
         scope = resource.scope_spans.add()
-        scope.scope.name, scope.scope.version = "testrium", _version()
+        scope.scope.name, scope.scope.version = "testrium", __version__
         scope.spans.extend(spans[first : first + MOST_AT_ONCE])
         yield request.SerializeToString()
 
@@ -148,15 +149,11 @@ def _headers(text: str) -> dict[str, str]:
     }
 
 
-def _version() -> str:
-    return __version__
-
-
 def _resource(result: RunResult) -> Attributes:
     origin = result.origin
     return {
         "service.name": "testrium",
-        "service.version": _version(),
+        "service.version": __version__,
         "testrium.run": result.run,
         "testrium.project": origin.project or None,
         "vcs.ref.head.revision": origin.revision or None,
@@ -306,12 +303,12 @@ class _RunTrace:
         yield span
         before_ns = bounds[0]
         for number, (event, t_ns) in enumerate(
-            sorted(zip(path.events, times, strict=True), key=_at)
+            sorted(zip(path.events, times, strict=True), key=itemgetter(1))
         ):
             hop = self._span(
                 _id(f"{place}/{number}"),
                 own,
-                f"{event.unit}:{event.step}",
+                event.place,
                 (min(before_ns, t_ns), t_ns),
                 {
                     **key,
@@ -387,10 +384,6 @@ class _Wall:
         return event.wall_ns if foreign else self.of(event.t_ns, event.wall_ns)
 
 
-def _at(pair: tuple[Event, int]) -> int:
-    return pair[1]
-
-
 def _id(place: str) -> str:
     return hashlib.sha256(place.encode()).hexdigest()[:16]
 
@@ -407,7 +400,7 @@ def _add_finding(span: ProtoSpan, finding: Finding, t_ns: int) -> None:
     }
     _set(event.attributes, attributes)
     if finding.explained_by is None and not span.status.message:
-        span.status.message = f"{finding.code} at {finding.where}: {finding.message}"[:500]
+        span.status.message = f"{finding.title}: {finding.message}"[:500]
 
 
 def _plain(value: Any) -> str | int | float | bool:

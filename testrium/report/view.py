@@ -15,7 +15,7 @@ from testrium.evidence import CheckResult, End, Event, Finding, TestResult, Use
 from testrium.load.document import named_lines, shown_path
 from testrium.phrases import figure
 from testrium.report import escape, wording
-from testrium.report.json_report import GROUP_FILE, RUN_FILE
+from testrium.report.json_report import GROUP_FILE, RUN_FILE, as_stored, since_start_s
 from testrium.results import CircuitResult, GroupResult, Judgement, Measure, MetricResult
 from testrium.tracebacks import without_ours
 from testrium.tuples import NamedTuple
@@ -256,11 +256,6 @@ def view_group(result: GroupResult, *, cwd: Path) -> GroupView:
     )
 
 
-def as_stored(seconds: float) -> float:
-    """As precise as a kept report: so a report made later is the same, to the last pixel."""
-    return round(seconds, 6)
-
-
 #: Where `testrium explore` and `testrium generate` put their runs.
 SEARCHES = ("explore", "generate")
 
@@ -453,20 +448,15 @@ class _Evidence:
 
 
 def _unit(end: End, started_ns: int | None) -> UnitView:
-    def seconds(t_ns: int | None) -> float | None:
-        if t_ns is None or started_ns is None:
-            return None
-        return as_stored((t_ns - started_ns) / 1e9)
-
     return UnitView(
         name=end.unit,
         state=end.state,
         ended=wording.how_ended(end),
         pid=end.pid,
         starts=end.starts,
-        started_s=seconds(end.started_ns),
-        ready_s=seconds(end.ready_ns),
-        ended_s=seconds(end.ended_ns),
+        started_s=since_start_s(end.started_ns, started_ns),
+        ready_s=since_start_s(end.ready_ns, started_ns),
+        ended_s=since_start_s(end.ended_ns, started_ns),
         output=end.last_lines,
         leaks=tuple(f"pid {leak.pid}: {leak.command_line}" for leak in end.leaks),
         use=end.use,
@@ -516,16 +506,10 @@ def _history(finding: Finding, events: Sequence[Event]) -> tuple[EventView, ...]
                 skipped=middle if middle > 0 and index == MOST_EVENTS // 2 + middle else 0,
             )
         )
-    if views and finding.code in _ABSENT and finding.where not in map(_place, events):
-        unit, step = "", finding.where
-        if "|" not in finding.where:
-            unit, _, step = finding.where.partition(":")
+    if views and finding.code in _ABSENT and all(event.place != finding.where for event in events):
+        unit, step = wording.split_place(finding.where)
         views.append(EventView(unit, step, key=finding.key, absent=True))
     return tuple(views)
-
-
-def _place(event: Event) -> str:
-    return f"{event.unit}:{event.step}"
 
 
 def _telling(lines: tuple[str, ...]) -> tuple[str, ...]:

@@ -56,6 +56,14 @@ def waiting(awaited: Awaited, now_ns: int, width: int | None = None) -> str:
     return cut(text, max(1, width - len(left))) + left
 
 
+def split_place(text: str) -> tuple[str, str]:
+    """The unit and the step of a hop; of alternatives all of it is the step."""
+    if "|" in text:
+        return "", text
+    unit, _, step = text.partition(":")
+    return unit, step
+
+
 def label(scenario: Scenario) -> str:
     """A result's name for people: its id, its mode if there are several, its repeat.
 
@@ -85,7 +93,7 @@ def outcome(result: GroupResult) -> str:
         return result.reason
     root = result.judgement.findings[0]
     keys = f" ({plural(root.number_of_keys, 'key')})" if len(root.keys) > 1 else ""
-    return f"{root.code} at {root.where}{keys}"
+    return f"{root.title}{keys}"
 
 
 def how_ended(end: End) -> str:

@@ -7,10 +7,10 @@ Every method may be left out. What is handed over are those of `testrium.results
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from operator import methodcaller
 from pathlib import Path
 from typing import ClassVar
 
@@ -194,12 +194,8 @@ class Writers:
         scenarios = tuple(group.scenario for group in result.groups)
         self.tell(lambda writer: writer.run_started(result.run, scenarios))
         for group in masked_run(result).groups:
-            self.tell(functools.partial(_end_group, group))
+            self.tell(methodcaller("group_ended", group))
         self.finish(result)
-
-
-def _end_group(group: GroupResult, writer: Writer) -> None:
-    writer.group_ended(group)
 
 
 class Fanout:

@@ -16,7 +16,8 @@ from testrium import phrases
 from testrium.declared.circuits import Circuit
 from testrium.evidence import Event, Finding
 from testrium.report.escape import cut
-from testrium.report.event_lines import facts
+from testrium.report.group_text import facts
+from testrium.report.wording import split_place
 from testrium.results import CircuitPaths, MissedHop
 from testrium.statistics import median
 from testrium.words import EventType
@@ -305,14 +306,6 @@ def _shown(
     return tuple(shown)
 
 
-def split_place(text: str) -> tuple[str, str]:
-    """The unit and the step of a hop; of alternatives all of it is the step."""
-    if "|" in text:
-        return "", text
-    unit, _, step = text.partition(":")
-    return unit, step
-
-
 def _gathered(
     events: Sequence[Event], circuits: Sequence[CircuitPaths], findings: Sequence[Finding]
 ) -> dict[str, _Gathered]:
@@ -337,7 +330,7 @@ def _gathered(
     for finding in findings:
         for key in finding.keys:
             if (name := joined.get(key)) is not None:
-                known[name].wrong[f"{finding.code} at {finding.where}"] = None
+                known[name].wrong[finding.title] = None
     for one_known in known.values():
         once = {event.id: event for event in one_known.events}.values()
         one_known.events[:] = sorted(once, key=lambda event: (event.here_ns, event.id))
@@ -347,7 +340,7 @@ def _gathered(
 def _urgency(known: _Gathered, findings: Sequence[Finding]) -> tuple[int, float]:
     """What is wrong first, in the order of findings; then what took longest."""
     first = next(iter(known.wrong), None)
-    names = [f"{finding.code} at {finding.where}" for finding in findings]
+    names = [finding.title for finding in findings]
     place = len(names) if first is None else names.index(first)
     return place, -max((latency for latency, _ in known.latencies), default=0.0)
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from testrium import phrases
 from testrium.evidence import Event, OutputMark, StoredLog
 from testrium.report.escape import cut, log_line, visible
-from testrium.report.event_lines import facts
+from testrium.report.group_text import facts
 from testrium.system.files import decoded, read_regular, split_lines
 
 #: Of more lines of a unit the first and the last are shown; fewer once a page has very many.

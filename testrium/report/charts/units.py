@@ -168,7 +168,11 @@ def usage(samples: Sequence[Sample], started_ns: int | None) -> tuple[UsageChart
     charts = (
         UsageChart(title, tuple(_curves(by_unit, figure, words)))
         for title, figure, words in (
-            ("CPU, percent of one core", _cpu, lambda value: f"{value:.0f} %"),
+            (
+                "CPU, percent of one core",
+                lambda sample: sample.cpu_percent,
+                lambda value: f"{value:.0f} %",
+            ),
             ("Memory", lambda sample: sample.rss, lambda value: phrases.megabytes(round(value))),
         )
     )
@@ -277,10 +281,6 @@ def _named(events: Sequence[Event], started_ns: int) -> str:
     more = len(steps) - _MOST_NAMED
     rest = f" and {phrases.plural(more, 'step')} more" if more > 0 else ""
     return f"{(events[0].here_ns - started_ns) / 1e9:.3f} s: {named}{rest}"
-
-
-def _cpu(sample: Sample) -> float | None:
-    return sample.cpu_percent
 
 
 #: About how many bins a histogram has.

@@ -7,7 +7,7 @@ from pathlib import Path
 from testrium.declared.groups import Group, Scenario
 from testrium.errors import ExitCode, Problem
 from testrium.evidence import End, EndCause, UnitState
-from testrium.report.html import PageWriter
+from testrium.history.past import PageWriter
 from testrium.results import GroupResult, RunResult
 from testrium.words import Verdict
 from tests.report.formats.test_html import Page
