@@ -37,9 +37,12 @@ VALID_EVENT_TYPES = set(TYPES)
 class _Connected:
     """What the managers share: a database, and a connection for callers that use SQL."""
 
-    database_path: str
     _log: AloneLog | RunLog
     _connection: sqlite3.Connection | None = None
+
+    def __init__(self, path: str | os.PathLike[str] | None = ".") -> None:
+        self.database_path = resolve_database_path(path)
+        self._log = _log(self.database_path)
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -64,8 +67,7 @@ class Events_Manager(_Connected):
         if Unit != "*":
             check_unit(Unit)
         self.Unit = Unit
-        self.database_path = resolve_database_path(path)
-        self._log = _log(self.database_path)
+        super().__init__(path)
 
     def Set_Event(
         self,
@@ -196,10 +198,6 @@ class UnitStatus_Manager(_Connected):
         ("created", "starting", "ready", "running", "finished", "failed", "stopped")
     )
 
-    def __init__(self, path: str | os.PathLike[str] | None = ".") -> None:
-        self.database_path = resolve_database_path(path)
-        self._log = _log(self.database_path)
-
     def set_status(self, unit: str, status: str) -> None:
         """Raises ValueError for a status that is not in `VALID_STATES`."""
         if status not in self.VALID_STATES:
@@ -220,10 +218,6 @@ class UnitStatus_Manager(_Connected):
 class Results_Manager(_Connected):
     """Stores results of user code in the table `Results`."""
 
-    def __init__(self, path: str | os.PathLike[str] | None = ".") -> None:
-        self.database_path = resolve_database_path(path)
-        self._log = _log(self.database_path)
-
     def store_result(
         self,
         test_group: str,
@@ -241,7 +235,13 @@ class Results_Manager(_Connected):
             average_latency: seconds; None where there is none.
             summary: anything that JSON can hold; TypeError else.
         """
-        self._log.store_result(test_group, passed, duration, average_latency, summary)
+        self._log.store_result(
+            test_group=test_group,
+            passed=bool(passed),
+            duration=duration,
+            average_latency=average_latency,
+            summary=summary,
+        )
 
 
 def resolve_database_path(path: str | os.PathLike[str] | None = ".") -> str:

@@ -84,21 +84,5 @@ class RunLog:
     def set_status(self, unit: str, status: str) -> None:
         ask({"op": "status", "unit": unit, "status": status})
 
-    def store_result(
-        self,
-        test_group: str,
-        passed: bool,
-        duration: float,
-        average_latency: float | None,
-        summary: Any,
-    ) -> None:
-        ask(
-            {
-                "op": "result",
-                "test_group": test_group,
-                "passed": bool(passed),
-                "duration": duration,
-                "average_latency": average_latency,
-                "summary": summary,
-            }
-        )
+    def store_result(self, **result: Any) -> None:
+        ask({"op": "result", **result})

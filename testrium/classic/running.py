@@ -19,11 +19,9 @@ from typing import Any
 from testrium.classic.groups import imported
 from testrium.declared.groups import Scenario
 from testrium.errors import ConfigError
-from testrium.evidence import Event
 from testrium.judging.group import classic_results
 from testrium.plan.selection import Selection
-from testrium.report.writer import Writer
-from testrium.results import Awaited, GroupResult
+from testrium.results import GroupResult, SilentObserver
 from testrium.session import Request, load, plan, run_scenario
 from testrium.words import Verdict
 
@@ -225,21 +223,14 @@ def _word(passed: bool) -> str:
     return "PASS" if passed else "FAIL"
 
 
-class _Printing(Writer):
+class _Printing(SilentObserver):
     """Watches a run, and prints the output of its units where that is wanted."""
 
     def __init__(self, *, verbose: bool) -> None:
-        super().__init__(None, Path.cwd())
         self.verbose = verbose
-
-    def group_placed(self, scenario: Scenario, host: str) -> None: ...
-
-    def events_stored(self, scenario: Scenario, events: tuple[Event, ...]) -> None: ...
 
     def unit_output(self, scenario: Scenario, unit: str, text: str) -> None:  # noqa: ARG002
         print(f"{unit}: {text}")  # noqa: T201 - what `verbose` is for
-
-    def waiting(self, scenario: Scenario, awaited: Awaited | None) -> None: ...
 
 
 def _run(

@@ -133,19 +133,12 @@ class AloneLog:
                 (unit, status, time.time()),
             )
 
-    def store_result(
-        self,
-        test_group: str,
-        passed: bool,
-        duration: float,
-        average_latency: float | None,
-        summary: Any,
-    ) -> None:
-        row = (test_group, int(passed), duration, average_latency, json.dumps(summary), time.time())
+    def store_result(self, **result: Any) -> None:
+        row = result | {"summary": json.dumps(result["summary"]), "time": time.time()}
         with self.reading() as connection:
             connection.execute(
                 "INSERT INTO Results (TestGroup, Passed, Duration, AverageLatency, Summary, Time)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
+                " VALUES (:test_group, :passed, :duration, :average_latency, :summary, :time)",
                 row,
             )
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 
 import click
 
-from testrium import phrases
+from testrium import history, phrases
 from testrium.cli.completion import GROUP, RUN
 from testrium.errors import UsageError
 from testrium.history import Change, Flaky, Point, ResultRecord, RunRecord, Slow, normalized_s
@@ -66,8 +66,6 @@ def command(ctx: click.Context, limit: int, as_json: bool) -> int:
     With GROUP: its results and figures over time. A group that is called like one of the commands
     is shown with `testrium history group NAME`.
     """
-    from testrium import history
-
     for notice in history.notices():
         click.echo(f"notice: {notice}", err=True)
     if ctx.invoked_subcommand is None:
@@ -86,8 +84,6 @@ def command(ctx: click.Context, limit: int, as_json: bool) -> int:
 @_as_json
 def of_group(group: str, limit: int, as_json: bool) -> int:
     """Results of GROUP, and its figures over time."""
-    from testrium import history
-
     found = history.results(group, limit=max(limit, 100))
     if not found:
         raise _unknown_group(group)
@@ -103,8 +99,6 @@ def flaky(as_json: bool) -> int:
 
     The same code is a commit without changes, or repeats in one run.
     """
-    from testrium import history
-
     found = history.flaky()
     _show(found, as_json, lambda tables: tables.flaky(found), "no flaky groups")
     return 0
@@ -118,8 +112,6 @@ def slow(limit: int, as_json: bool) -> int:
 
     By the median of their latest 20 runs.
     """
-    from testrium import history
-
     found = history.slow(limit)
     _show(found, as_json, lambda tables: tables.slow(found), _NO_RUN)
     return 0
@@ -135,8 +127,6 @@ def compare(first: str, second: str, as_json: bool) -> int:
     With how sure each difference is. RUN is a beginning of a run's id. With one RUN: compare it
     with the last run; without any: the last two.
     """
-    from testrium import history
-
     later = history.find_run(second)
     earlier = history.find_run(first, before=None if first else later)
     found = history.compare(earlier, later)
@@ -155,8 +145,6 @@ def metric(name: str, group: str | None, limit: int, as_json: bool) -> int:
 
     Such as "command.p95", "duration", "throughput": the names of [metrics].
     """
-    from testrium import history
-
     found = history.metrics(name, group=group, limit=None)
     if not found:
         if group is not None and history.metrics(name):
@@ -191,7 +179,6 @@ def export(file: Path, form: Literal["csv", "json"] | None, group: str | None) -
 
     - is standard output, which is the default.
     """
-    from testrium import history
     from testrium.system.files import write_text
 
     form = form or _FORMS.get(file.suffix.lower())
@@ -214,8 +201,6 @@ def accept(group: str) -> int:
     After a change that was meant: for --max-regression and max-regression in [metrics]. Nothing is
     removed.
     """
-    from testrium import history
-
     if not history.results(group, limit=1):
         raise _unknown_group(group)
     folder = history.accept(group)
@@ -261,8 +246,6 @@ def _plain(record: Any) -> dict[str, Any]:
 
 
 def _unknown_group(group: str) -> UsageError:
-    from testrium import history
-
     known = {one.group for one in history.slow(limit=None)}
     return _unknown("group", group, [*known, *command.commands])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
@@ -219,6 +220,11 @@ def _choices(ctx: click.Context) -> list[ReportChoice]:
 def chosen() -> tuple[ReportChoice, ...]:
     """The reports that the command line asks for, in its order."""
     return tuple(_choices(click.get_current_context()))
+
+
+def stream_beside(choices: Sequence[ReportChoice]) -> TextIO:
+    """Where a command prints: standard output, where no report goes there."""
+    return sys.stderr if any(choice.on_stdout for choice in choices) else sys.stdout
 
 
 def make_writers(choices: tuple[ReportChoice, ...], cwd: Path) -> list[Writer]:

@@ -10,7 +10,7 @@ import sys
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import click
 from click.core import ParameterSource
@@ -25,6 +25,7 @@ from testrium.cli.options import (
     make_writers,
     report_options,
     selection_options,
+    stream_beside,
     tell_written,
 )
 from testrium.errors import ConfigError, TestriumError, UsageError
@@ -339,18 +340,10 @@ def command(common: Common | None, /, selected: Selected, **values: Any) -> int:
     common = common or Common()
     options = RunOptions(**values).normalized(common)
     selected = selected.without(*common.less)
-    if options.update_golden:
-        from testrium.probe.environment import UPDATE_GOLDEN
-
-        os.environ[UPDATE_GOLDEN] = "1"  # for the checks that test functions make
     cwd = Path.cwd()
     reports = chosen()
-    stream = sys.stderr if any(report.on_stdout for report in reports) else sys.stdout
-    if options.debug:
-        from testrium.probe.environment import DEBUG
-
-        files = (f"/proc/{os.getpid()}/fd/{fd}" for fd in (0, 2 if stream is sys.stderr else 1))
-        os.environ[DEBUG] = "\n".join(files)
+    stream = stream_beside(reports)
+    _pass_on(options, stream)
     made = make_writers(reports, cwd) + github_writers(stream, cwd, reports)
     if options.archive is not None:
         made.append(_archive_writer(options.archive, options.keep, reports))
@@ -375,7 +368,9 @@ def command(common: Common | None, /, selected: Selected, **values: Any) -> int:
                 from testrium.cli.coverage import Measurement
 
                 measurement = finishing.enter_context(Measurement(cwd))
-            result = _run(request)
+            from testrium.session import run
+
+            result = run(request)
         except TestriumError as error:
             writers.refuse(error)
             raise
@@ -385,6 +380,17 @@ def command(common: Common | None, /, selected: Selected, **values: Any) -> int:
         if measurement is not None and result.folder is not None:
             click.echo(f"\n{measurement.report(result.folder, result.groups)}", file=stream)
     return result.exit_code
+
+
+def _pass_on(options: RunOptions, stream: TextIO) -> None:
+    """Tell the processes of groups, by their environment, what these options ask of them."""
+    from testrium.probe.environment import DEBUG, UPDATE_GOLDEN
+
+    if options.update_golden:
+        os.environ[UPDATE_GOLDEN] = "1"  # for the checks that test functions make
+    if options.debug:
+        files = (f"/proc/{os.getpid()}/fd/{fd}" for fd in (0, 2 if stream is sys.stderr else 1))
+        os.environ[DEBUG] = "\n".join(files)
 
 
 def _tell_places(
@@ -430,12 +436,6 @@ def _of_one_project(cwd: Path) -> Iterator[Path]:
         if folder == Path.home() or folder.stat().st_mode & stat.S_IWOTH:
             return
         yield folder
-
-
-def _run(request: Request) -> RunResult:
-    from testrium.session import run
-
-    return run(request)
 
 
 def _request(

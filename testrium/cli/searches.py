@@ -9,16 +9,16 @@ import functools
 import json
 import os
 import shlex
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import click
 
 from testrium import __version__
 from testrium.chaos import as_table, as_toml, brief
 from testrium.cli.completion import PATH, RUN
+from testrium.cli.options import stream_beside
 from testrium.errors import ConfigError, ExitCode, Problem, TestriumError
 from testrium.phrases import plural
 from testrium.report.writer import ReportChoice, check_targets
@@ -42,8 +42,7 @@ _Found = TypeVar("_Found", bound="Outcome | Explored | Generated")
 class SearchRequest(NamedTuple):
     """What the options ask of a command that runs one group again and again.
 
-    `number` runs, plans or examples are drawn from `seed`, which the option `counts` says. `stream`
-    is where it is reported.
+    `number` runs, plans or examples are drawn from `seed`, as the option `counts` says.
     """
 
     command: str
@@ -55,11 +54,6 @@ class SearchRequest(NamedTuple):
     fail_fast: bool
     choice: ReportChoice
     plain: bool
-
-    @property
-    def stream(self) -> TextIO:
-        """Standard output, where the report as JSON does not go there."""
-        return sys.stderr if self.choice.on_stdout else sys.stdout
 
 
 def _search_command(
@@ -162,6 +156,7 @@ class _SearchPrinter(Generic[_Found]):
         """`options` are those of the command line besides the ones that all searches have."""
         self.asked = asked
         self._options = options
+        self._stream = stream_beside((asked.choice,))
 
     def watch(self, search: Callable[[], _Found]) -> ExitCode:
         """Search, and report it, also where an error ends it early; returns the exit code."""
@@ -187,13 +182,13 @@ class _SearchPrinter(Generic[_Found]):
         raise NotImplementedError
 
     def say(self, text: str = "") -> None:
-        click.echo(text, file=self.asked.stream)
+        click.echo(text, file=self._stream)
 
     def show(self, result: GroupResult) -> None:
         from testrium.report.console import Console, Display
 
         asked = self.asked
-        Console(asked.stream, cwd=asked.cwd, display=Display(plain=asked.plain)).show_group(result)
+        Console(self._stream, cwd=asked.cwd, display=Display(plain=asked.plain)).show_group(result)
 
     def _write(self, exit_code: int, error: TestriumError | None = None) -> None:
         """Write the report as JSON, if it was asked for; `error` is why the search ended early."""
@@ -542,7 +537,7 @@ def replay_command(run: str, json_file: str | None, plain: bool) -> int:
     choice = ReportChoice("--json", "json", json_file)
     check_targets((choice,), cwd)
     replayed = replay(run, cwd, QuietObserver())
-    stream = sys.stderr if choice.on_stdout else sys.stdout
+    stream = stream_beside((choice,))
     console = Console(stream, cwd=cwd, display=Display(plain=plain))
     click.echo(f"repeats run {replayed.stored}:", file=stream)
     for line in replayed.order or ("no decisions: the declared order",):

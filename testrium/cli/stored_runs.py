@@ -11,6 +11,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from testrium.cli.options import (
     make_writers,
     property_option,
     report_options,
+    stream_beside,
     tell_written,
 )
 from testrium.errors import TestriumError, UsageError
@@ -31,7 +33,6 @@ from testrium.results import GroupResult, RunResult
 from testrium.words import Verdict
 
 if TYPE_CHECKING:
-    from testrium.evidence import Event
     from testrium.report.console import Console
     from testrium.verify.tapped import TappedMessage
 
@@ -260,7 +261,7 @@ def verify_command(run: str, plain: bool) -> int:
 
     reports = chosen()
     writers = make_writers(reports, Path.cwd())
-    stream = sys.stderr if any(report.on_stdout for report in reports) else sys.stdout
+    stream = stream_beside(reports)
     cwd = Path.cwd()
     display = Display(plain=plain)
     with Console(stream, cwd=cwd, display=display) as console, run_folder(run, cwd) as folder:
@@ -291,7 +292,7 @@ def merge_command(runs: tuple[str, ...]) -> int:
     reports = chosen()
     cwd = Path.cwd()
     writers = make_writers(reports, cwd)
-    stream = sys.stderr if any(report.on_stdout for report in reports) else sys.stdout
+    stream = stream_beside(reports)
     with Console(stream, cwd=cwd) as console, contextlib.ExitStack() as opened:
         folders = [opened.enter_context(run_folder(run, cwd)) for run in runs]
         result = merge_runs(folders, cwd, command_line=tuple(sys.argv[1:]), notice=console.notice)
@@ -390,17 +391,13 @@ def _learned(result: GroupResult, run: str) -> str:
 
         guesses = guess_taps(messages)
         taps = taps_as_toml(guesses)
-        made = sorted((event for each in guesses for event in each.events), key=_time)
+        made = sorted((event for each in guesses for event in each.events), key=attrgetter("t_ns"))
         events = (*events, *(event._replace(id=number) for number, event in enumerate(made, 1)))
     proposals = learn(units, events)
     if not proposals and not taps:
         return ""
     head = f"# Learned from run {run} of {result.scenario.id}: read every line.\n\n"
     return head + "\n".join(filter(None, (taps, *map(as_toml, proposals))))
-
-
-def _time(event: Event) -> int:
-    return event.t_ns
 
 
 def _messages(folder: Path) -> list[TappedMessage]:
@@ -414,7 +411,7 @@ def _messages(folder: Path) -> list[TappedMessage]:
         link = path.name.removesuffix(MESSAGES)
         for line in path.read_text(encoding="utf-8").splitlines():
             found.append(TappedMessage(link=link, **json.loads(line)))
-    return sorted(found, key=lambda message: message.t_ns)
+    return sorted(found, key=attrgetter("t_ns"))
 
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
