@@ -78,8 +78,8 @@ class RanThere(NamedTuple):
 
     host: Host
     worker: str
-    archive: str
-    size: int
+    archive: str = ""
+    size: int = 0
     error: str = ""
     #: The host that the group requires and this worker does not reach, and why; or none.
     missing: tuple[str, str] | None = None
@@ -575,7 +575,8 @@ class _RunThere:
 def _made_folder(run: str) -> tuple[Path, int]:
     """A new folder for a run, and its lock; folders that dead workers have left are removed."""
     temporary = Path(tempfile.gettempdir())
-    with _locked(temporary / f"testrium-workers-{os.getuid()}.lock"):
+    with (temporary / f"testrium-workers-{os.getuid()}.lock").open("ab") as all_workers:
+        lock(all_workers.fileno(), wait=True)
         for left in temporary.glob(f"testrium-*/{_LOCK}"):
             _sweep(left)
         folder = Path(tempfile.mkdtemp(prefix=f"testrium-{run}-", dir=temporary))
@@ -594,13 +595,6 @@ def _sweep(left: Path) -> None:
             shutil.rmtree(left.parent, ignore_errors=True)
         finally:
             os.close(file)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("a", encoding="utf-8") as file:
-        lock(file.fileno(), wait=True)
-        yield
 
 
 _runs: dict[str, _RunThere] = {}
@@ -632,7 +626,7 @@ def execute(task: GroupTask, files: bytes, shared: bytes | None, key: str) -> Ra
     host = Host(socket.gethostname(), machine_class() or "")
     if (found := _software()) != task.software:
         error = _differs(worker.address, found, task.software)
-        return RanThere(host, worker.address, "", 0, error)
+        return RanThere(host, worker.address, error=error)
     there = _run_there(task.run)
     root = there.folder / os.urandom(6).hex()
     try:
@@ -655,9 +649,9 @@ def execute(task: GroupTask, files: bytes, shared: bytes | None, key: str) -> Ra
         return RanThere(host, worker.address, path, size, error, data=data, took_s=took_s)
     except MissingHostError as missing:
         reason = (missing.host, missing.reason)
-        return RanThere(host, worker.address, "", 0, missing=reason)
+        return RanThere(host, worker.address, missing=reason)
     except (InfraError, OSError) as failure:
-        return RanThere(host, worker.address, "", 0, str(failure))
+        return RanThere(host, worker.address, error=str(failure))
     finally:
         there.remove(root)
 

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from testrium.checks.patterns import TookTooLongError, at_most
@@ -187,36 +186,47 @@ LONGEST_LINE = 1 << 20
 LineReader = Callable[[list[str], int], None]
 
 
-class _Log:
-    def __init__(
-        self, path: Path, reader: LineReader, low_ns: int, offset: int, encoding: str
-    ) -> None:
+class LogTail:
+    """What is new in a log from `offset` on, a chunk at a time."""
+
+    def __init__(self, path: Path, offset: int, encoding: str) -> None:
         self.path = path
-        self.reader = reader
-        self.low_ns = low_ns
         self.offset = offset
         self.decoder = LineDecoder(encoding)
 
-    def read(self) -> bool:
-        """Read one chunk of what is new; False when there was nothing."""
+    def next_lines(self) -> list[str] | None:
+        """The lines that one more chunk completes; None where nothing is new. Raises InfraError."""
         try:
             with read_regular(self.path) as file:
                 self.offset = after_hole(file.fileno(), self.offset)
                 file.seek(self.offset)
                 data = file.read(_CHUNK)
         except FileNotFoundError:
-            return False
+            return None
         except OSError as error:
             raise InfraError(f"cannot read {self.path}: {error.strerror}") from error
-        read_ns = time.monotonic_ns()
         self.offset += len(data)
-        lines = self.decoder.lines(data)
-        if len(self.decoder.rest) >= LONGEST_LINE:
+        return self.decoder.lines(data) if data else None
+
+
+class _Log(LogTail):
+    def __init__(
+        self, path: Path, reader: LineReader, low_ns: int, offset: int, encoding: str
+    ) -> None:
+        super().__init__(path, offset, encoding)
+        self.reader = reader
+        self.low_ns = low_ns
+
+    def read(self) -> bool:
+        """Read one chunk of what is new; False when there was nothing."""
+        lines = self.next_lines()
+        read_ns = time.monotonic_ns()
+        if lines is not None and len(self.decoder.rest) >= LONGEST_LINE:
             lines.append(self._take_rest())
         if lines:
             self.reader(lines, self.low_ns)
         self.low_ns = read_ns
-        return bool(data)
+        return lines is not None
 
     def finish(self) -> None:
         """There comes no more: what is left is a line."""
@@ -248,12 +258,7 @@ class Logs:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         for path in tuple(self._logs):
             self.finish(path)
         if self._inotify is not None:

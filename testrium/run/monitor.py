@@ -185,14 +185,9 @@ def usage_of(unit: Unit, group: Group, pace: SamplingPace) -> Usage:
 
 def joined(first: Use, second: Use) -> Use:
     """The use of two starts of one unit."""
-    return Use(
-        cpu_s=sum(known) if (known := _known((first.cpu_s, second.cpu_s))) else None,
-        max_rss=_highest((first.max_rss, second.max_rss)),
-        peak_cpu=_highest((first.peak_cpu, second.peak_cpu)),
-        peak_threads=_highest((first.peak_threads, second.peak_threads)),
-        peak_fds=_highest((first.peak_fds, second.peak_fds)),
-        peak_children=_highest((first.peak_children, second.peak_children)),
-    )
+    highest = Use._make(map(_highest, zip(first, second, strict=True)))
+    known = _known((first.cpu_s, second.cpu_s))
+    return highest._replace(cpu_s=sum(known) if known else None)
 
 
 def _percent(before: Sample, t_ns: int, cpu_s: float) -> float:

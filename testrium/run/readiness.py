@@ -12,7 +12,7 @@ import os
 import re
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, Self, assert_never
@@ -21,9 +21,8 @@ from urllib.parse import urlsplit
 from testrium.declared.units import Readiness
 from testrium.errors import InfraError
 from testrium.record.inotify import Inotify
-from testrium.run.logs import bounded
+from testrium.run.logs import LogTail, bounded
 from testrium.run.supervisor.client import LaunchError, SupervisedProcess
-from testrium.system.files import LineDecoder, after_hole, read_regular
 
 _FIRST_PAUSE_S = 0.001
 _LONGEST_PAUSE_S = 0.05
@@ -41,16 +40,18 @@ _LOOPBACK = ("127.0.0.1", "::1")
 
 #: Connects to a port as the unit's host reaches it, with TLS where that is given.
 Connect = Callable[..., Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
-_CHUNK = 1 << 16
+
+#: Characters of an incomplete line that are searched.
+_LONGEST_REST = 1 << 16
 
 
-def local_port(ready: Readiness | None) -> int | None:
+def local_port(ready: Readiness) -> int | None:
     """The port of its own machine that a condition asks for; None where it asks for none."""
-    place = _local_place(ready)
-    return None if place is None else place[1]
+    place = _place(ready)
+    return place[1] if place is not None and _is_loopback(place[0]) else None
 
 
-async def port_taken(ready: Readiness | None) -> int | None:
+async def port_taken(ready: Readiness) -> int | None:
     """The port of this machine in a condition that has a listener before the unit starts.
 
     An answer at it says nothing of the unit.
@@ -95,14 +96,9 @@ def _is_loopback(host: str) -> bool:
     return host in ("localhost", "::1") or host.startswith("127.")
 
 
-def _local_place(ready: Readiness | None) -> tuple[str, int] | None:
-    place = _place(ready)
-    return place if place is not None and _is_loopback(place[0]) else None
-
-
-def _place(ready: Readiness | None) -> tuple[str, int] | None:
+def _place(ready: Readiness) -> tuple[str, int] | None:
     """The host and the port that a condition asks, where it names both."""
-    if ready is None or ready.kind not in ("tcp", "http"):
+    if ready.kind not in ("tcp", "http"):
         return None
     try:
         address = urlsplit(ready.target if ready.kind == "http" else f"//{ready.target}")
@@ -151,7 +147,7 @@ async def wait_until(
             assert_never(ready.kind)
 
 
-async def ask_once(ready: Readiness, process: SupervisedProcess, encoding: str = "utf-8") -> str:
+async def ask_once(ready: Readiness, process: SupervisedProcess, encoding: str) -> str:
     """Why the condition does not hold, or "": asked a last time of a unit that has ended.
 
     What a migration or a seed should bring about is there when it ends. A
@@ -173,10 +169,8 @@ async def ask_once(ready: Readiness, process: SupervisedProcess, encoding: str =
             pattern = re.compile(ready.target)
             with bounded(lambda: f"unit {process.launch.unit}: ready = {{log = {ready.target!r}}}"):
                 for path, offset in process.log_starts.items():
-                    tail = _Tail(path, offset, encoding)
-                    while lines := tail.read():
-                        if any(pattern.search(line) for line in lines):
-                            return ""
+                    if any(map(pattern.search, _Tail(path, offset, encoding))):
+                        return ""
             return f"no line of its output matches {ready.target!r}"
         case "ended":
             return ""
@@ -196,9 +190,7 @@ async def _again(attempt: Callable[[], Awaitable[str]], on_try: Callable[[str], 
 async def _listens(target: str, connect: Connect) -> str:
     host, _, number = target.rpartition(":")
     if not number.isdecimal() or not 0 < (port := int(number)) < 65536:
-        return (
-            f"{target!r} is not a port"  # a value of the environment; loading has checked the rest
-        )
+        return f"{target!r} is not a port"  # of the environment; loading has checked the rest
     reason = ""
     for address in (host.strip("[]"),) if host else _LOOPBACK:
         try:
@@ -280,7 +272,7 @@ async def _succeeds(command: tuple[str, ...], process: SupervisedProcess) -> str
     )
 
 
-async def wait_line(text: str, process: SupervisedProcess, encoding: str = "utf-8") -> str:
+async def wait_line(text: str, process: SupervisedProcess, encoding: str) -> str:
     """The first line of the unit's output that matches the pattern.
 
     Raises InfraError: the pattern takes too long, or a log cannot be read.
@@ -302,7 +294,7 @@ async def wait_line(text: str, process: SupervisedProcess, encoding: str = "utf-
 
 
 def line_before_ready(
-    error: str, ready: tuple[str, ...], process: SupervisedProcess, encoding: str = "utf-8"
+    error: str, ready: tuple[str, ...], process: SupervisedProcess, encoding: str
 ) -> str:
     """The first line so far that matches `error`, or "".
 
@@ -318,44 +310,29 @@ def line_before_ready(
     with bounded(lambda: f"unit {process.launch.unit}: ready.error = {error!r}"):
         for path, offset in process.log_starts.items():
             left = list(map(re.compile, ready))
-            tail = _Tail(path, offset, encoding)
-            while lines := tail.read():
-                for line in lines:
-                    if refuses.search(line):
-                        return line
-                    left = [pattern for pattern in left if not pattern.search(line)]
-                    if ready and not left:
-                        break
+            for line in _Tail(path, offset, encoding):
+                if refuses.search(line):
+                    return line
+                left = [pattern for pattern in left if not pattern.search(line)]
                 if ready and not left:
                     break
     return ""
 
 
-class _Tail:
-    """What is new in a log, read once."""
-
-    def __init__(self, path: Path, offset: int, encoding: str) -> None:
-        self._path = path
-        self._offset = offset
-        self._decoder = LineDecoder(encoding)
+class _Tail(LogTail):
+    """What is new in a log, read once. The last line counts even if it is incomplete."""
 
     def read(self) -> list[str]:
-        """Read new lines, if any. The last line counts even if it is incomplete."""
-        try:
-            with read_regular(self._path) as file:
-                self._offset = after_hole(file.fileno(), self._offset)
-                file.seek(self._offset)
-                data = file.read(_CHUNK)
-        except FileNotFoundError:
+        """A chunk of new lines, if any."""
+        if (lines := self.next_lines()) is None:
             return []
-        except OSError as error:
-            raise InfraError(f"cannot read {self._path}: {error.strerror}") from error
-        if not data:
-            return []
-        self._offset += len(data)
-        lines = self._decoder.lines(data)
-        self._decoder.rest = self._decoder.rest[-_CHUNK:]
-        return [*lines, self._decoder.rest]
+        self.decoder.rest = self.decoder.rest[-_LONGEST_REST:]
+        return [*lines, self.decoder.rest]
+
+    def __iter__(self) -> Iterator[str]:
+        """All lines so far."""
+        while lines := self.read():
+            yield from lines
 
 
 class _News:

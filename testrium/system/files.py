@@ -49,6 +49,12 @@ def regular_text(path: str | Path, errors: str = "strict") -> str:
         return file.read().decode(errors=errors)
 
 
+def write_all(fd: int, data: bytes) -> None:
+    """Write all of it; a disk may take a part first. Raises OSError."""
+    while data:
+        data = data[os.write(fd, data) :]
+
+
 def after_hole(fd: int, offset: int) -> int:
     """Where written bytes begin from `offset` on: a sparse file may have terabytes of holes."""
     if not hasattr(os, "SEEK_DATA"):

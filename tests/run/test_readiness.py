@@ -254,7 +254,7 @@ def test_an_error_counts_that_comes_before_what_makes_it_ready(
     (folder.out / "o").write_text(out)
     (folder.out / "e").write_text(err)
     process = Mock(log_starts={folder.out / "o": 0, folder.out / "e": 0})
-    assert line_before_ready("FATAL", ready, process) == line
+    assert line_before_ready("FATAL", ready, process, "utf-8") == line
 
 
 @pytest.mark.parametrize(("host", "own"), [("0.0.0.0", True), ("192.0.2.7", False)])

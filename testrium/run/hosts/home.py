@@ -48,6 +48,7 @@ from testrium.run.hosts.frames import (
 )
 from testrium.run.supervisor.client import Launch, ProcessOwner
 from testrium.run.supervisor.protocol import Message
+from testrium.system.files import write_all
 from testrium.system.processes import ProcessFigures
 
 if TYPE_CHECKING:
@@ -545,7 +546,7 @@ class RemoteHost(ProcessOwner):
             case b"S":
                 self._receive(json.loads(content))
             case b"F":
-                _append(self._files[number][1], content)
+                write_all(self._files[number][1], content)
                 self._write(frame(b"A", len(content)))
             case b"O":
                 asked = json.loads(content)
@@ -710,11 +711,6 @@ def _looked_at(scenario: Scenario) -> re.Pattern[str] | None:
     )
     wanted = [re.sub(r"\\\$\\\{.*?\\\}", ".*", re.escape(path)) for path in paths]
     return re.compile("|".join(wanted)) if wanted else None
-
-
-def _append(fd: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(fd, data) :]
 
 
 def _packed(folder: Path, archive: Any) -> None:

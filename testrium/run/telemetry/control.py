@@ -73,11 +73,11 @@ class TelemetryReceiver:
         `clocks` are those of other hosts. Raises InfraError.
         """
         await self._process.open(self._scenario.mode)
-        folder, attempt = self._surroundings.folder, 1
+        folder = self._surroundings.folder
         names = [*(unit.name for unit in self._scenario.units), *RESERVED_UNITS]
         for unit in self._scenario.units:
             if not unit.has_process:  # its probes come from the processes of others
-                self._recorder.watch(unit.name, 1, attempt, folder.telemetry(unit.name, 1))
+                self._recorder.watch(unit.name, 1, 1, folder.telemetry(unit.name, 1))
         opened = await self._process.ask(
             "open",
             {

@@ -22,6 +22,7 @@ from testrium.probe.waiting import connected_async
 from testrium.run.telemetry import CONTROL
 from testrium.run.telemetry.otlp import BadBodyError, Decoded, FindSender, decoded, response
 from testrium.run.telemetry.spans import Collector, EventLine, Rule, WallClock
+from testrium.system.files import write_all
 
 #: The largest body, as it comes and unpacked (bytes).
 MOST_BODY: Final = 16 << 20
@@ -333,8 +334,7 @@ class _Process:
                 flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
                 fd = self._files[unit, start] = os.open(path, flags, 0o600)
             data = "".join(f"{text}\n" for text in several).encode(errors="backslashreplace")
-            while data:
-                data = data[os.write(fd, data) :]
+            write_all(fd, data)
 
     # Connections --------------------------------------------------------------------------------
 

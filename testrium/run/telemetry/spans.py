@@ -10,6 +10,7 @@ import json
 import re
 from collections import OrderedDict, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from math import inf
 from typing import Any, NamedTuple
 
 from testrium.variables import filled_value, value_at
@@ -321,29 +322,21 @@ class Collector:
                 ready += self._tried(_Held(arrived_ns + HOLD_NS, begins, lines))
         return ready
 
-    def overdue(self, now_ns: int) -> list[EventLine]:
+    def overdue(self, now_ns: float) -> list[EventLine]:
         """The events that have waited for too long."""
-        return self._released(now_ns)
+        ready: list[EventLine] = []
+        for missing, waiting in tuple(self._waiting.items()):
+            self._waiting[missing] = [held for held in waiting if held.until_ns > now_ns]
+            if not self._waiting[missing]:
+                del self._waiting[missing]
+            for held in waiting:
+                if held.until_ns <= now_ns:
+                    ready += self._with_causes(held, final=True) or ()
+        return ready
 
     def rest(self) -> list[EventLine]:
         """All events that wait: no ancestor comes any more."""
-        return self._released(None)
-
-    def _released(self, now_ns: int | None) -> list[EventLine]:
-        def is_over(held: _Held) -> bool:
-            return now_ns is None or held.until_ns <= now_ns
-
-        ready: list[EventLine] = []
-        for missing in list(self._waiting):
-            over = [held for held in self._waiting[missing] if is_over(held)]
-            left = [held for held in self._waiting[missing] if not is_over(held)]
-            if left:
-                self._waiting[missing] = left
-            else:
-                del self._waiting[missing]
-            for held in over:
-                ready += self._with_causes(held, final=True) or ()
-        return ready
+        return self.overdue(inf)
 
     def _is_repeated(self, record: Record) -> bool:
         if isinstance(record, SpanRecord):

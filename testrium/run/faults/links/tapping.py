@@ -41,6 +41,7 @@ from testrium.run.faults.links.copies import (
     RECEIVED,
     SENT,
 )
+from testrium.system.files import write_all
 from testrium.taps import (
     REQUEST,
     RESPONSE,
@@ -297,8 +298,7 @@ class _Tap:
         if self._lines:
             data = "".join(self._lines).encode()
             self._lines.clear()
-            while data:
-                data = data[os.write(self._fd, data) :]
+            write_all(self._fd, data)
 
     def _keep(self, message: WireMessage, t_ns: int, connection: _Connection) -> None:
         """A message, for `testrium learn`."""
