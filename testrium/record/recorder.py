@@ -341,7 +341,7 @@ class Recorder:
     def hurry(self, limit_s: float) -> None:
         """Read only until a deadline from now on; the rest stays in the files.
 
-        `recovery` reads it when somebody looks at the run again.
+        `store.recover` reads it when somebody looks at the run again.
         """
         if self._read_until is None:
             self._read_until = self._loop.time() + limit_s

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from testrium.declared.groups import Group, Monitored
@@ -121,22 +121,9 @@ class Monitor:
                 self._keep(below, waited_s, sum(entry.files for entry in below))
 
     def _keep(self, below: Sequence[ProcessFigures], waited_s: float, files: int) -> None:
-        t_ns = time.monotonic_ns()
         cpu_s = waited_s + sum(entry.cpu_s + entry.waited_cpu_s for entry in below)
-        before = self.samples[-1] if self.samples else None
-        self.samples.append(
-            Sample(
-                unit=self._process.launch.unit,
-                start=self._start,
-                t_ns=t_ns,
-                cpu_s=cpu_s,
-                cpu_percent=None if before is None else _percent(before, t_ns, cpu_s),
-                rss=sum(entry.rss for entry in below),
-                threads=sum(entry.threads for entry in below),
-                fds=files,
-                children=len(below) - 1,
-            )
-        )
+        unit = self._process.launch.unit
+        _add(self.samples, unit, below, self._start, cpu_s, files=files, children=len(below) - 1)
 
 
 class Usage:
@@ -190,9 +177,23 @@ def joined(first: Use, second: Use) -> Use:
     return highest._replace(cpu_s=sum(known) if known else None)
 
 
-def _percent(before: Sample, t_ns: int, cpu_s: float) -> float:
-    """CPU use of one core between two readings; a clock of 10 ms makes it coarse."""
-    return round(max(0.0, cpu_s - before.cpu_s) / ((t_ns - before.t_ns) / 1e9) * 100, 1)
+def _add(
+    samples: list[Sample],
+    unit: str,
+    entries: Collection[ProcessFigures],
+    start: int,
+    cpu_s: float,
+    *,
+    files: int,
+    children: int,
+) -> None:
+    """Add what some processes use now. A clock of 10 ms makes their percentage coarse."""
+    t_ns, percent = time.monotonic_ns(), None
+    if samples:
+        used_s, passed_s = cpu_s - samples[-1].cpu_s, (t_ns - samples[-1].t_ns) / 1e9
+        percent = round(max(0.0, used_s) / passed_s * 100, 1)
+    rss, threads = sum(each.rss for each in entries), sum(each.threads for each in entries)
+    samples.append(Sample(unit, start, t_ns, cpu_s, percent, rss, threads, files, children))
 
 
 def _known(values: Iterable[_Number | None]) -> list[_Number]:
@@ -301,36 +302,23 @@ class _MonitoredProcesses:
         below = {pid for root in self._roots for pid in processes.tree(root)}
         entries = {entry.pid: entry for entry in processes.figures_of(below) if entry.alive}
         if entries:
-            self._add(entries)
+            self._note(entries)
 
     def _search(self, lines: Mapping[int, str]) -> None:
         with bounded(lambda: f"its pattern {self._pattern.pattern!r}"):
             self._roots = {pid for pid, line in lines.items() if self._pattern.search(line)}
 
-    def _add(self, entries: Mapping[int, ProcessFigures]) -> None:
+    def _note(self, entries: Mapping[int, ProcessFigures]) -> None:
         from testrium.system.processes import open_files  # as in `Monitor`
 
-        t_ns = time.monotonic_ns()
         used = {pid: entry.cpu_s for pid, entry in entries.items()}
-        grown_s = sum(cpu_s - self._before.get(pid, cpu_s) for pid, cpu_s in used.items())
-        self._cpu_s += grown_s
+        self._cpu_s += sum(cpu_s - self._before.get(pid, cpu_s) for pid, cpu_s in used.items())
         self._before = used
-        percent = None
-        if self.samples:
-            percent = round(grown_s / ((t_ns - self.samples[-1].t_ns) / 1e9) * 100, 1)
-        self.samples.append(
-            Sample(
-                unit=self.name,
-                start=1,
-                t_ns=t_ns,
-                cpu_s=self._cpu_s,
-                cpu_percent=percent,
-                rss=sum(entry.rss for entry in entries.values()),
-                threads=sum(entry.threads for entry in entries.values()),
-                fds=sum(map(open_files, entries)),
-                children=len(entries.keys() - self._roots),
-            )
-        )
+        files, children = sum(map(open_files, entries)), len(entries.keys() - self._roots)
+        _add(
+            self.samples, self.name, entries.values(), 1, self._cpu_s,
+            files=files, children=children,
+        )  # fmt: skip
 
 
 def _command_lines() -> dict[int, str]:

@@ -33,7 +33,7 @@ class FixtureStart:
 
 
 class SharedFixture(Protocol):
-    """A fixture of the whole run, as its groups need it; `Shared` is one."""
+    """A fixture of the whole run, as its groups need it; `RunFixture` is one."""
 
     unit: Unit
 

@@ -23,7 +23,7 @@ import psutil
 from testrium.system import processes
 from testrium.system.processes import END_LIMIT_S, GONE, environment, wait_ended
 
-#: In the environment of everything that a unit starts: `RUN.START`, see `spawning`.
+#: In the environment of everything that a unit starts: `RUN.START`, see `spawn`.
 MARK: Final = "TESTRIUM_MARK"
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class StrikableUnit(Protocol):
-    """A unit as a failpoint needs it; an `Actor` is one. `process` is None while none runs."""
+    """A unit as a failpoint needs it; a `RunningUnit` is one. `process` is None while none runs."""
 
     unit: Unit
     starts: int

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Final, NamedTuple
 
+import h11
+
 from testrium.checks.patterns import TookTooLongError, at_most
 from testrium.probe.waiting import connected_async
 from testrium.run.telemetry import CONTROL
@@ -339,43 +341,32 @@ class _Process:
     # Connections --------------------------------------------------------------------------------
 
     async def _connected(
-        self,
-        clock: WallClock | None,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
+        self, clock: WallClock | None, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)
         try:
             with contextlib.suppress(ConnectionError, asyncio.CancelledError):
-                await self._converse(clock, reader, writer)
+                await self._converse(_Exporter(reader, writer), clock)
         except OSError as error:
             self.tell("failed", reason=f"cannot write events: {error}")
         finally:
             self._connections.discard(task)
             writer.close()
 
-    async def _converse(
-        self,
-        clock: WallClock | None,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> None:
-        """HttpAnswer the requests of one connection."""
-        import h11
-
-        connection = h11.Connection(h11.SERVER, max_incomplete_event_size=_CHUNK)
+    async def _converse(self, exporter: _Exporter, clock: WallClock | None) -> None:
+        """Answer the requests of one connection."""
         while True:
             try:
-                request = await self._event(connection, reader, writer)
+                request = await exporter.event()
                 if not isinstance(request, h11.Request):
                     return
                 head = {name.decode(): value.decode("latin-1") for name, value in request.headers}
                 kind = head.get("content-type", "")
                 method, path = request.method.decode(), request.target.decode("latin-1")
                 try:
-                    body = await self._body(connection, reader, writer, head)
+                    body = await self._body(exporter, head)
                 except Refused as refused:
                     answer = self._receiver.refusal(refused, kind.partition(";")[0].strip())
                 else:
@@ -387,20 +378,8 @@ class _Process:
             except h11.RemoteProtocolError as error:
                 invalid = Refused(error.error_status_hint, f"invalid HTTP: {error}")
                 answer = self._receiver.refusal(invalid, "")
-            status, headers, content = answer
-            if connection.our_state in (h11.ERROR, h11.MUST_CLOSE, h11.CLOSED):
+            if not await exporter.answer(*answer):
                 return
-            if connection.their_state is not h11.DONE:
-                headers["Connection"] = "close"
-            headers["Content-Length"] = str(len(content))
-            told = h11.Response(status_code=status, headers=list(headers.items()))
-            writer.write(connection.send(told) or b"")
-            writer.write(connection.send(h11.Data(data=content)) or b"")
-            writer.write(connection.send(h11.EndOfMessage()) or b"")
-            await writer.drain()
-            if connection.their_state is not h11.DONE or connection.our_state is not h11.DONE:
-                return
-            connection.start_next_cycle()
 
     def _in_time(self, answer: Callable[[], HttpAnswer], kind: str) -> HttpAnswer:
         """What the receiver answers, in a limited time: what a client sends must not end it."""
@@ -412,35 +391,15 @@ class _Process:
             refused = Refused(413, f"the body {error}, with the patterns of [otlp]")
             return self._receiver.refusal(refused, kind.partition(";")[0].strip())
 
-    async def _event(
-        self, connection: Any, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> Any:
-        import h11
-
-        while (event := connection.next_event()) is h11.NEED_DATA:
-            if connection.they_are_waiting_for_100_continue:
-                goes_on = h11.InformationalResponse(status_code=100, headers=[])
-                writer.write(connection.send(goes_on))
-            connection.receive_data(await reader.read(_CHUNK))
-        return event
-
-    async def _body(
-        self,
-        connection: Any,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        head: dict[str, str],
-    ) -> bytes:
+    async def _body(self, exporter: _Exporter, head: dict[str, str]) -> bytes:
         """All of a request's body. Raises Refused: it is too long, or too many come at once."""
-        import h11
-
         limits, size = self._receiver.limits, 0
         said = head.get("content-length", "0")
         if len(said) > 18 or int(said) > limits.body:
             raise Refused(413, f"the body is longer than {limits.body} bytes")
         parts: list[bytes] = []
         try:
-            while isinstance(event := await self._event(connection, reader, writer), h11.Data):
+            while isinstance(event := await exporter.event(), h11.Data):
                 size += len(event.data)
                 self._waiting += len(event.data)
                 if size > limits.body:
@@ -453,3 +412,37 @@ class _Process:
         finally:
             self._waiting -= size
         return b"".join(parts)
+
+
+class _Exporter:
+    """The connection of an exporter, as h11 reads and writes it."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=_CHUNK)
+
+    async def event(self) -> Any:
+        """What comes next of a request. Raises h11.RemoteProtocolError."""
+        while (event := self._http.next_event()) is h11.NEED_DATA:
+            if self._http.they_are_waiting_for_100_continue:
+                goes_on = h11.InformationalResponse(status_code=100, headers=[])
+                self._writer.write(self._http.send(goes_on) or b"")
+            self._http.receive_data(await self._reader.read(_CHUNK))
+        return event
+
+    async def answer(self, status: int, headers: dict[str, str], content: bytes) -> bool:
+        """Send the answer to a request; whether another one may come."""
+        http = self._http
+        if http.our_state in (h11.ERROR, h11.MUST_CLOSE, h11.CLOSED):
+            return False
+        if http.their_state is not h11.DONE:
+            headers["Connection"] = "close"
+        headers["Content-Length"] = str(len(content))
+        head = h11.Response(status_code=status, headers=list(headers.items()))
+        for part in (head, h11.Data(data=content), h11.EndOfMessage()):
+            self._writer.write(http.send(part) or b"")
+        await self._writer.drain()
+        if http.their_state is not h11.DONE or http.our_state is not h11.DONE:
+            return False
+        http.start_next_cycle()
+        return True
