@@ -64,7 +64,6 @@ _NEEDS: Mapping[str, tuple[str, ...]] = {
 
 
 def read_checks(
-    value: Any,
     spot: Spot,
     files: Sequence[UnitFile],
     environment: Iterable[str],
@@ -76,8 +75,7 @@ def read_checks(
     """The `[[checks]]` tables; what is wrong is noted.
 
     Args:
-        value: the list of tables.
-        spot: where it stands.
+        spot: where the list stands.
         files: the units and the fixtures of the group.
         environment: the variables that `${env.NAME}` may name.
         params: the parameters of the matrix.
@@ -94,7 +92,7 @@ def read_checks(
         fixtures=fixtures,
     )
     checks: dict[str, Check] = {}
-    for reading in read_list(Check, value, spot, "checks"):
+    for reading in read_list(Check, spot, "checks"):
         _check_unit(reading, files)
         _check_company(reading)
         _check_notation(reading, scope)
@@ -266,22 +264,18 @@ _LIMITS: Final[Mapping[str, tuple[Callable[[Any], float], float]]] = {
 
 
 def read_metrics(
-    table: Any, spot: Spot, circuits: Sequence[Circuit], units: Collection[str]
+    spot: Spot, circuits: Sequence[Circuit], units: Collection[str]
 ) -> tuple[Metric, ...]:
     """The `[metrics]` table; what is wrong is noted, and left out.
 
-    Args:
-        table: the table; a name with dots may also stand in it as tables within each other.
-        spot: where it stands.
-        circuits: those of the group.
-        units: the names of its enabled units.
+    A name with dots may also stand in it as tables within each other. `units` are the enabled ones.
     """
-    if not isinstance(table, dict):
+    if not isinstance(spot.raw, dict):
         spot.wrong("must be a table")
         return ()
     known = _measured(circuits, units)
     metrics: dict[str, Metric] = {}
-    for path, value in _flat(table):
+    for path, value in _flat(spot.raw):
         name, place = ".".join(path), spot.at(*path)
         if not isinstance(value, dict):
             place.wrong('must be a table, such as {max = "80ms"}')
@@ -372,18 +366,11 @@ def _limit(reading: Table[Metric], field: str, metric: Metric) -> float | None:
 
 
 def read_histories(
-    value: Any, spot: Spot, places: KnownPlaces, code: PythonCode
+    spot: Spot, places: KnownPlaces, code: PythonCode
 ) -> tuple[OperationHistory, ...]:
-    """The `[[histories]]` tables; what is wrong is noted.
-
-    Args:
-        value: the list of tables.
-        spot: where it stands.
-        places: the units that they may name.
-        code: the Python files of the group, for models in it.
-    """
+    """The `[[histories]]` tables, whose models may be in `code`; what is wrong is noted."""
     histories: dict[str, OperationHistory] = {}
-    for reading in read_list(OperationHistory, value, spot, "histories"):
+    for reading in read_list(OperationHistory, spot, "histories"):
         history = reading.value
         for name in ("invoke", "answer"):
             if name in reading.spots:

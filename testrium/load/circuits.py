@@ -38,16 +38,12 @@ class KnownPlaces(NamedTuple):
         return (*self.steps, *RESERVED_UNITS)
 
 
-def read_rules(table: Any, spot: Spot, places: KnownPlaces, *, has_circuits: bool) -> Rules:
+def read_rules(spot: Spot, places: KnownPlaces, *, has_circuits: bool) -> Rules:
     """The `[verify]` table with its defaults; what is wrong is noted.
 
-    Args:
-        table: the table; {} where there is none.
-        spot: where it stands.
-        places: what `allow` may name.
-        has_circuits: whether a circuit is declared; it decides the default of `orphans`.
+    Whether a circuit is declared decides the default of `orphans`.
     """
-    reading = read(Rules, table, spot)
+    reading = read(Rules, {} if spot.raw is None else spot.raw, spot)
     for index, place in enumerate(reading.value.allow):
         check_unit(place, reading.item("allow", index), places)
     for index, text in enumerate(reading.value.mask):
@@ -60,17 +56,10 @@ def read_rules(table: Any, spot: Spot, places: KnownPlaces, *, has_circuits: boo
     return replace(reading.value, orphans="allow" if has_circuits else "forbid")
 
 
-def read_circuits(value: Any, spot: Spot, places: KnownPlaces) -> tuple[Circuit, ...]:
-    """The `[[circuits]]` tables; what is wrong is noted, and left out.
-
-    Args:
-        value: the list of tables.
-        spot: where it stands.
-        places: what routes may name.
-    """
+def read_circuits(spot: Spot, places: KnownPlaces) -> tuple[Circuit, ...]:
+    """The `[[circuits]]` tables; what is wrong is noted, and left out."""
     circuits: dict[str, Circuit] = {}
-    value = _with_colons(value, spot, places.units)
-    for reading in read_list(Circuit, value, spot, "circuits"):
+    for reading in read_list(Circuit, _with_colons(spot, places.units), "circuits"):
         circuit = reading.value
         _check_hops(reading, places)
         _check_limits(reading)
@@ -80,13 +69,14 @@ def read_circuits(value: Any, spot: Spot, places: KnownPlaces) -> tuple[Circuit,
     return tuple(circuits.values())
 
 
-def _with_colons(tables: Any, spot: Spot, units: Collection[str]) -> Any:
+def _with_colons(spot: Spot, units: Collection[str]) -> Spot:
     """The tables with `unit:step` in place of `unit.step`, which is noted.
 
     What a hop looks like is known without the units; what was meant is not.
     """
+    tables = spot.raw
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        return tables
+        return spot
     found = []
     for number, table in enumerate(tables):
         found.append(changed := dict(table))
@@ -94,7 +84,7 @@ def _with_colons(tables: Any, spot: Spot, units: Collection[str]) -> Any:
             field = field_named(Circuit, key)
             if field and field.name in ("stages", "never") and isinstance(value, list):
                 changed[key] = _hops_with_colons(value, spot.at(number, key), units)
-    return found
+    return spot if found == tables else spot.replaced(found)
 
 
 def _hops_with_colons(value: Any, spot: Spot, units: Collection[str]) -> Any:

@@ -167,6 +167,13 @@ class Spot(NamedTuple):
         except (LookupError, TypeError):
             return None
 
+    def replaced(self, value: Any) -> Spot:
+        """The same place with another value; it is one of the tables of the document."""
+        document, table = self.document, str(self.path[0])
+        data = {**document.data, table: value}
+        changed = Document(document.name, document.text, data, document.main)
+        return self._replace(document=changed)
+
     @property
     def above(self) -> Spot:
         """The place around this one."""

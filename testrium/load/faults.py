@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from testrium.declared.faults import (
     CLOCK_ACTS,
@@ -54,21 +54,15 @@ _VALUES: Final = {
 _VALUE_MAY_BE_MISSING: Final = ("reset", "blackhole")
 
 
-def read_faults(
-    value: Any, spot: Spot, places: KnownPlaces, files: Sequence[UnitFile]
-) -> tuple[Fault, ...]:
+def read_faults(spot: Spot, places: KnownPlaces, files: Sequence[UnitFile]) -> tuple[Fault, ...]:
     """The `[[faults]]` tables; what is wrong is noted, and left out.
 
-    Args:
-        value: the list of tables.
-        spot: where it stands.
-        places: the units, and the steps that their files mention.
-        files: the units that could be read.
+    `files` are the units that could be read.
     """
     by_name = {file.name: file for file in files}
     faults: dict[str, Fault] = {}
     moments: dict[tuple[str, int, str | None], str] = {}
-    for index, reading in enumerate(read_list(Fault, value, spot, "faults")):
+    for index, reading in enumerate(read_list(Fault, spot, "faults")):
         fault = _Reader(reading, places, by_name).fault()
         if fault is None:
             continue
@@ -92,15 +86,9 @@ def _unused(name: str, used: Mapping[str, Fault]) -> str:
     return unique
 
 
-def read_chaos(table: Any, spot: Spot, files: Sequence[UnitFile]) -> Chaos:
-    """The table `[chaos]`; what is wrong is noted.
-
-    Args:
-        table: the table.
-        spot: where it stands.
-        files: the units that could be read.
-    """
-    reading = read(Chaos, table, spot)
+def read_chaos(spot: Spot, files: Sequence[UnitFile]) -> Chaos:
+    """The table `[chaos]`; what is wrong is noted. `files` are the units that could be read."""
+    reading = read(Chaos, spot.raw, spot)
     chaos = reading.value
     by_name = {file.name: file for file in files}
     for index, name in enumerate(chaos.units):
@@ -110,21 +98,14 @@ def read_chaos(table: Any, spot: Spot, files: Sequence[UnitFile]) -> Chaos:
         elif not by_name[name]["enabled"]:
             place.wrong(f"unit {name!r} is not enabled")
     links = _links(reading, by_name)
-    if isinstance(table, dict) and not chaos.units and not chaos.links:
+    if isinstance(spot.raw, dict) and not chaos.units and not chaos.links:
         spot.wrong("must name what may be broken: units, links or both")
     return replace(chaos, links=links)
 
 
-def read_explore(table: Any, spot: Spot, places: KnownPlaces, files: Sequence[UnitFile]) -> Explore:
-    """The table `[explore]`; what is wrong is noted.
-
-    Args:
-        table: the table.
-        spot: where it stands.
-        places: the units that it may name.
-        files: the units that could be read.
-    """
-    reading = read(Explore, table, spot)
+def read_explore(spot: Spot, places: KnownPlaces, files: Sequence[UnitFile]) -> Explore:
+    """The table `[explore]`; what is wrong is noted. `files` are the units that could be read."""
+    reading = read(Explore, spot.raw, spot)
     for index, place in enumerate(reading.value.points if "points" in reading.spots else ()):
         if place.unit != ANY and place.unit not in places.units:
             guess = did_you_mean(place.unit, places.units)

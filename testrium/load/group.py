@@ -528,55 +528,50 @@ class _Loading:
             from testrium.load.taps import read_taps, with_taps
 
             own = self.around.project.plugins
-            taps = read_taps(data["taps"], whole.at("taps"), self.places, self.actors, own)
+            taps = read_taps(whole.at("taps"), self.places, self.actors, own)
             self.places = with_taps(self.places, taps)
-        circuits = read_circuits(data.get("circuits", []), whole.at("circuits"), self.places)
-        tables: dict[str, Any] = {"circuits": circuits, "taps": taps}
-        tables["rules"] = read_rules(
-            data.get("verify", {}), whole.at("verify"), self.places, has_circuits=bool(circuits)
-        )
+        circuits = read_circuits(whole.at("circuits"), self.places)
+        rules = read_rules(whole.at("verify"), self.places, has_circuits=bool(circuits))
+        tables: dict[str, Any] = {"circuits": circuits, "taps": taps, "rules": rules}
         if "faults" in data:
             from testrium.load.faults import read_faults
 
             spot = whole.at("faults")
-            tables["faults"] = read_faults(data["faults"], spot, self.places, self.actors)
+            tables["faults"] = read_faults(spot, self.places, self.actors)
             _check_faults_of_hosts(tables["faults"], spot, files)
         if "metrics" in data:
             from testrium.load.checks import read_metrics
 
             enabled = [file.name for file in files if file["enabled"]]
-            spot = whole.at("metrics")
-            tables["metrics"] = read_metrics(data["metrics"], spot, circuits, enabled)
+            tables["metrics"] = read_metrics(whole.at("metrics"), circuits, enabled)
         if "histories" in data:
             from testrium.load.checks import read_histories
 
             spot = whole.at("histories")
-            tables["histories"] = read_histories(data["histories"], spot, self.places, self.code)
+            tables["histories"] = read_histories(spot, self.places, self.code)
         if "otlp" in data:
             from testrium.load.telemetry import read_telemetry
 
-            spot = whole.at("otlp")
-            tables["otlp"] = read_telemetry(data["otlp"], spot, self.places)
+            tables["otlp"] = read_telemetry(whole.at("otlp"), self.places)
         if "chaos" in data:
             from testrium.load.faults import read_chaos
 
-            tables["chaos"] = read_chaos(data["chaos"], whole.at("chaos"), files)
+            tables["chaos"] = read_chaos(whole.at("chaos"), files)
         if "explore" in data:
             from testrium.load.faults import read_explore
 
-            spot = whole.at("explore")
-            tables["explore"] = read_explore(data["explore"], spot, self.places, files)
+            tables["explore"] = read_explore(whole.at("explore"), self.places, files)
         if "generate" in data:
-            tables["generate"] = self._generate(data["generate"], whole.at("generate"))
+            tables["generate"] = self._generate(whole.at("generate"))
         if "monitor" in data:
             taken = [*self.configs["unit_names"], *(each.name for each in self.fixtures)]
-            tables["monitors"] = read_monitors(data["monitor"], whole.at("monitor"), taken)
+            tables["monitors"] = read_monitors(whole.at("monitor"), taken)
         if "checks" in data:
             tables["checks"] = self._checks(env, params)
         return tables
 
-    def _generate(self, table: Any, spot: Spot) -> Generate:
-        reading = read(Generate, table, spot)
+    def _generate(self, spot: Spot) -> Generate:
+        reading = read(Generate, spot.raw, spot)
         reset = reading.value.reset
         if reset is not None and (error := self.code.entrypoint_error(reset)):
             reading.at("reset").wrong(error)
@@ -586,7 +581,6 @@ class _Loading:
         from testrium.load.checks import read_checks
 
         return read_checks(
-            self.data["checks"],
             self.whole.at("checks"),
             self.actors,
             _inherited(self.configs, self.around) | env.keys(),
@@ -790,16 +784,10 @@ def _check_faults_of_hosts(faults: Iterable[Fault], spot: Spot, files: Iterable[
             )
 
 
-def read_monitors(tables: Any, spot: Spot, units: Collection[str]) -> tuple[Monitored, ...]:
-    """The tables `[[monitor]]`; what is wrong is noted.
-
-    Args:
-        tables: the tables.
-        spot: where they stand.
-        units: the names that units have.
-    """
+def read_monitors(spot: Spot, units: Collection[str]) -> tuple[Monitored, ...]:
+    """The tables `[[monitor]]`, no name of which is one of `units`; what is wrong is noted."""
     monitors: dict[str, Monitored] = {}
-    for reading in read_list(Monitored, tables, spot, "monitor"):
+    for reading in read_list(Monitored, spot, "monitor"):
         monitor = reading.value
         if monitor.name in units or monitor.name in RESERVED_UNITS:
             reading.at("name").wrong(f"{monitor.name!r} is the name of a unit")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
-from typing import Any, Final
+from typing import Final
 
 from testrium.declared.taps import CLIENT, PROTOCOLS, SIDES, Tap, TapProbe, WireProtocol
 from testrium.load.circuits import KnownPlaces, check_unit
@@ -24,24 +24,19 @@ _COUNTED: Final = {"args": "args.0 is the first argument", "params": "params.0 i
 
 
 def read_taps(
-    value: Any,
-    spot: Spot,
-    places: KnownPlaces,
-    files: Sequence[UnitFile],
-    own: tuple[Plugin, ...],
+    spot: Spot, places: KnownPlaces, files: Sequence[UnitFile], own: tuple[Plugin, ...]
 ) -> tuple[Tap, ...]:
     """The `[[taps]]` tables; what is wrong is noted, and left out.
 
     Args:
-        value: the list of tables.
-        spot: where it stands.
+        spot: where the list stands.
         places: the units to which probes may belong.
         files: the units that could be read.
         own: the plugins of the project.
     """
     by_name = {file.name: file for file in files}
     taps: dict[str, Tap] = {}
-    for reading in read_list(Tap, value, spot, "taps"):
+    for reading in read_list(Tap, spot, "taps"):
         tap = reading.value
         plugged: tuple[str, ...] = ()
         if reading.gives("protocol"):

@@ -28,19 +28,14 @@ _LOG_NAMES: Final = (
 _RECEIVED_WITH: Final = {"h11": "h11", "opentelemetry-proto": "opentelemetry.proto"}
 
 
-def read_telemetry(value: Any, spot: Spot, places: KnownPlaces) -> Telemetry:
-    """The table `[otlp]`; what is wrong is noted.
-
-    Args:
-        value: the table.
-        spot: where it stands.
-        places: the units that rules may name.
-    """
-    given = value if isinstance(value, dict) else {}
-    own = {name: each for name, each in given.items() if name not in ("spans", "logs")}
-    reading = read(Telemetry, own if isinstance(value, dict) else value, spot)
-    spans = read_list(SpanRule, given.get("spans", []), spot.at("spans"), "otlp.spans")
-    logs = read_list(LogRule, given.get("logs", []), spot.at("logs"), "otlp.logs")
+def read_telemetry(spot: Spot, places: KnownPlaces) -> Telemetry:
+    """The table `[otlp]`, whose rules name `places`; what is wrong is noted."""
+    own = value = spot.raw
+    if isinstance(value, dict):
+        own = {name: each for name, each in value.items() if name not in ("spans", "logs")}
+    reading = read(Telemetry, own, spot)
+    spans = read_list(SpanRule, spot.at("spans"), "otlp.spans")
+    logs = read_list(LogRule, spot.at("logs"), "otlp.logs")
     telemetry = replace(
         reading.value,
         spans=tuple(rule.value for rule in spans),

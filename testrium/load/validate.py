@@ -261,8 +261,9 @@ def _leave_out(
         noted.add(name)
 
 
-def read_list(kind: type[T], tables: Any, spot: Spot, header: str) -> list[Table[T]]:
-    """The tables of a list such as `[[circuits]]`."""
+def read_list(kind: type[T], spot: Spot, header: str) -> list[Table[T]]:
+    """The tables of a list such as `[[circuits]]`; none where the list is not there."""
+    tables = [] if spot.raw is None else spot.raw  # TOML has no null
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         spot.wrong(f"must be a list of tables: [[{header}]]")
         return []

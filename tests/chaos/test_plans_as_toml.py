@@ -37,7 +37,7 @@ def read(text: str) -> tuple[Plan, list[str]]:
         for name, table in tables.items()
     ]
     places = KnownPlaces({name: frozenset[str]() for name in tables})
-    found = read_faults(data["faults"], spot, places, files)
+    found = read_faults(spot, places, files)
     return found, list(map(str, collector.problems))
 
 

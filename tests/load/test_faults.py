@@ -44,7 +44,7 @@ def read(*tables: Any) -> tuple[tuple[Fault, ...], list[str], list[str]]:
         for init, (name, keys) in enumerate(UNITS.items())
     ]
     places = KnownPlaces({name: frozenset(unit.get("events", ())) for name, unit in UNITS.items()})
-    faults = read_faults(list(tables), spot, places, files)
+    faults = read_faults(spot, places, files)
     return faults, list(map(str, collector.problems)), list(map(str, collector.notices))
 
 
@@ -348,9 +348,13 @@ def test_a_step_that_looks_misspelled_is_a_notice() -> None:
     ]
 
 
-@pytest.mark.parametrize("value", [{"at": "host:received"}, ["kill"], 3])
-def test_anything_but_a_list_of_tables_is_refused(value: object) -> None:
+@pytest.mark.parametrize(
+    ("value", "got"), [({"at": "host:received"}, ""), (["kill"], ""), (3, ", got 3")]
+)
+def test_anything_but_a_list_of_tables_is_refused(value: object, got: str) -> None:
     collector = ProblemCollector()
-    spot = Spot(Document("f", "", {}), ("faults",), collector)
-    assert read_faults(value, spot, KnownPlaces({}), ()) == ()
-    assert list(map(str, collector.problems)) == ["f: faults: must be a list of tables: [[faults]]"]
+    spot = Spot(Document("f", "", {"faults": value}), ("faults",), collector)
+    assert read_faults(spot, KnownPlaces({}), ()) == ()
+    assert list(map(str, collector.problems)) == [
+        f"f: faults: must be a list of tables: [[faults]]{got}"
+    ]

@@ -139,7 +139,7 @@ def read(route: object) -> tuple[tuple[tuple[str, ...], ...], list[str], list[st
     collector = ProblemCollector()
     tables = [{"name": "c", "route": route}]
     spot = Spot(Document("f", "", {"circuits": tables}), ("circuits",), collector)
-    (circuit,) = read_circuits(tables, spot, STATIONS)
+    (circuit,) = read_circuits(spot, STATIONS)
     texts = tuple(tuple(each.text for each in stage) for stage in circuit.stages)
     return texts, list(map(str, collector.problems)), list(map(str, collector.notices))
 

@@ -34,7 +34,7 @@ def read(*tables: Any) -> tuple[tuple[Tap, ...], list[str]]:
         for name in UNITS
     ]
     places = KnownPlaces(dict.fromkeys(UNITS, frozenset()))
-    found = taps.read_taps(list(tables), spot, places, files, ())
+    found = taps.read_taps(spot, places, files, ())
     return found, [problem.message for problem in collector.problems]
 
 

@@ -21,7 +21,7 @@ def read(table: Any) -> tuple[Telemetry, list[str], list[str]]:
     """The table, the problems and the notices."""
     collector = ProblemCollector()
     spot = Spot(Document("f", "", {"otlp": table}), ("otlp",), collector)
-    found = read_telemetry(table, spot, KnownPlaces({"shop": frozenset(("ordered",))}))
+    found = read_telemetry(spot, KnownPlaces({"shop": frozenset(("ordered",))}))
     return found, list(map(str, collector.problems)), list(map(str, collector.notices))
 
 
