@@ -1,4 +1,7 @@
-"""Which frame of a Python traceback is the user's: what is below it is how libraries work."""
+"""Tracebacks: which frame is the user's, and which types of exceptions a text tells of.
+
+What is below the user's frame is how libraries work.
+"""
 
 from __future__ import annotations
 
@@ -233,3 +236,64 @@ def without_ours(lines: Sequence[str]) -> tuple[str, ...]:
     if inside:
         end_traceback()
     return tuple(kept)
+
+
+_PYTHON = r"(?P<indent>[\s|+]*)(?:Exception Group )?Traceback \(most recent call last\):"
+
+#: What ends a Python traceback; its frames are indented.
+_PYTHON_TYPE = r"(?P<type>[A-Za-z_][\w.]*)(?::\s.*)?$"
+
+#: Java, Kotlin, C#, JavaScript: the type stands in the line before the first frame.
+_FOREIGN_FRAME = r"\s+at \S"
+
+_FRAMED_TYPE = r"(?P<type>[A-Za-z_$][\w$.]*(?:Error|Exception|Throwable)|Error)\b"
+
+_GO = r"(?:panic|fatal error): "
+
+_GO_STACK = r"goroutine \d+ \["
+
+_RUST = r"thread '.*'(?: \(\d+\))? panicked at "
+
+_RUBY = r"\S+\.rb:\d+:in .*\((?P<type>[A-Z][\w:]*)\)\s*$"
+
+#: No traceback has more lines between its head and its type.
+_LONGEST = 2000
+
+
+def raised_types(text: str) -> dict[str, str]:
+    """The class names (`panic` for Go and Rust) of the tracebacks in `text`.
+
+    Each with the line that names it. A word like "Error:" alone is not a traceback.
+    """
+    found: dict[str, str] = {}
+    lines = text.splitlines()
+    python, name_at, ruby_at, rust, go, goroutine, frame = (
+        re.compile(pattern).match
+        for pattern in (_PYTHON, _PYTHON_TYPE, _RUBY, _RUST, _GO, _GO_STACK, _FOREIGN_FRAME)
+    )
+    for number, line in enumerate(lines):
+        following = lines[number + 1 : number + 4]
+        if (head := python(line)) is not None:
+            indent = len(head["indent"])
+            places = range(number + 1, min(number + _LONGEST, len(lines)))
+            body = (lines[place][indent:] for place in places)
+            ends = (match for other in body if (match := name_at(other)) is not None)
+            if (end := next(ends, None)) is not None:
+                found.setdefault(_own_name(end["type"]), end[0])
+        elif rust(line) or (go(line) and any(map(goroutine, following))):
+            found.setdefault("panic", line)
+        elif (ruby := ruby_at(line)) is not None:
+            found.setdefault(_own_name(ruby["type"]), line)
+        elif (
+            following
+            and frame(following[0])
+            and not frame(line)
+            and (framed := re.search(_FRAMED_TYPE, line)) is not None
+        ):
+            found.setdefault(_own_name(framed["type"]), line)
+    return found
+
+
+def _own_name(qualified: str) -> str:
+    """`ValueError` of `package.module.ValueError`."""
+    return re.split(r"[.:]+", qualified)[-1]

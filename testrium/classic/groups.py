@@ -18,9 +18,10 @@ from testrium.declared.units import Unit
 from testrium.errors import ConfigError, Problem
 from testrium.load.discover import UNITS_FOLDER, Found, Search, find_groups
 from testrium.load.document import Document, ProblemCollector, Spot
-from testrium.load.group import CALLBACKS, LoadingInputs, load_group, test_modules
+from testrium.load.group import LoadingInputs, load_group
 from testrium.load.project import find_project
 from testrium.load.python_code import PythonCode
+from testrium.load.test_functions import CALLBACKS, test_modules
 from testrium.load.units import UnitFile, check_units
 from testrium.load.validate import read
 from testrium.resources import template_folder

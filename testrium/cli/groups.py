@@ -32,7 +32,7 @@ def check_command(paths: tuple[str, ...]) -> int:
     Prints every problem as file:line: key: what is wrong, and a notice for functions that look like
     tests and are never run. Exit code 3 if there is a problem, 2 if no group was found.
     """
-    from testrium.load.group import unrun_tests
+    from testrium.load.test_functions import unrun_tests
     from testrium.load.units import what_is_missing
     from testrium.session import load, plan
 

@@ -17,6 +17,7 @@ from testrium.verify.index import EventIndex
 from testrium.verify.messages import word_findings
 from testrium.verify.metrics import (
     find_regressions,
+    limit_findings,
     measures_of,
     metric_findings,
     metric_results,
@@ -31,7 +32,7 @@ from testrium.verify.probes import (
     unproved_faults,
     unrecorded_gaps,
 )
-from testrium.verify.processes import ProcessFacts, early_services, limit_findings
+from testrium.verify.processes import ProcessFacts, early_services
 from testrium.verify.roots import Explanations, Node, Part, parts_of
 from testrium.words import UNKNOWN_CODES, Code, EventType, Verdict
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import inf
 from operator import attrgetter
@@ -12,9 +11,9 @@ from testrium.declared.circuits import Rules
 from testrium.declared.groups import Scenario
 from testrium.declared.units import Unit, is_accepted
 from testrium.errors import InjectedFault
-from testrium.evidence import End, EndCause, Event, Evidence, Finding, Sample, ended_as_told
-from testrium.phrases import megabytes, shown, time_span, times
-from testrium.tracebacks import deepest_own
+from testrium.evidence import End, EndCause, Event, Evidence, Finding, ended_as_told
+from testrium.phrases import shown, time_span, times
+from testrium.tracebacks import deepest_own, raised_types
 from testrium.tuples import NamedTuple
 from testrium.verify.findings import place_of
 from testrium.verify.index import EventIndex
@@ -575,65 +574,6 @@ def _planned(fault: str) -> str | None:
     return f"fault {fault}" if fault else None
 
 
-_PYTHON = re.compile(
-    r"(?P<indent>[\s|+]*)(?:Exception Group )?Traceback \(most recent call last\):"
-)
-
-#: What ends a Python traceback; its frames are indented.
-_PYTHON_TYPE = re.compile(r"(?P<type>[A-Za-z_][\w.]*)(?::\s.*)?$")
-
-#: Java, Kotlin, C#, JavaScript: the type stands in the line before the first frame.
-_FRAME = re.compile(r"\s+at \S")
-
-_FRAMED_TYPE = re.compile(r"(?P<type>[A-Za-z_$][\w$.]*(?:Error|Exception|Throwable)|Error)\b")
-
-_GO = re.compile(r"(?:panic|fatal error): ")
-
-_GO_STACK = re.compile(r"goroutine \d+ \[")
-
-_RUST = re.compile(r"thread '.*'(?: \(\d+\))? panicked at ")
-
-_RUBY = re.compile(r"\S+\.rb:\d+:in .*\((?P<type>[A-Z][\w:]*)\)\s*$")
-
-#: No traceback has more lines between its head and its type.
-_LONGEST = 2000
-
-
-def raised_types(text: str) -> dict[str, str]:
-    """The class names (`panic` for Go and Rust) of the tracebacks in `text`.
-
-    Each with the line that names it. A word like "Error:" alone is not a traceback.
-    """
-    found: dict[str, str] = {}
-    lines = text.splitlines()
-    for number, line in enumerate(lines):
-        following = lines[number + 1 : number + 4]
-        if (head := _PYTHON.match(line)) is not None:
-            indent = len(head["indent"])
-            places = range(number + 1, min(number + _LONGEST, len(lines)))
-            body = (lines[place][indent:] for place in places)
-            ends = (match for other in body if (match := _PYTHON_TYPE.match(other)) is not None)
-            if (end := next(ends, None)) is not None:
-                found.setdefault(_own_name(end["type"]), end[0])
-        elif _RUST.match(line) or (_GO.match(line) and any(map(_GO_STACK.match, following))):
-            found.setdefault("panic", line)
-        elif (ruby := _RUBY.match(line)) is not None:
-            found.setdefault(_own_name(ruby["type"]), line)
-        elif (
-            following
-            and _FRAME.match(following[0])
-            and not _FRAME.match(line)
-            and (framed := _FRAMED_TYPE.search(line)) is not None
-        ):
-            found.setdefault(_own_name(framed["type"]), line)
-    return found
-
-
-def _own_name(qualified: str) -> str:
-    """`ValueError` of `package.module.ValueError`."""
-    return re.split(r"[.:]+", qualified)[-1]
-
-
 def early_services(
     scenario: Scenario, ends: Mapping[str, End], findings: Iterable[Finding]
 ) -> list[Finding]:
@@ -698,68 +638,3 @@ def _early_service(end: End, needed: Sequence[str]) -> Finding:
     )
     hint = 'if that is its job, write stop = "self" or ready = {ended = true} in its unit file'
     return _of_end(Code.CRASH, end, message, *needed[1:10], hint)
-
-
-#: Over so long a time CPU use is averaged before it is compared with `max_cpu`.
-CPU_WINDOW_NS = 1_000_000_000
-
-
-def limit_findings(scenario: Scenario, evidence: Evidence) -> Iterable[Finding]:
-    """A finding for each limit that a unit broke, at the first moment, with the worst figure."""
-    for unit in scenario.units:
-        samples = [sample for sample in evidence.samples if sample.unit == unit.name]
-        if unit.max_rss is not None:
-            over = [sample for sample in samples if sample.rss > unit.max_rss]
-            if over:
-                yield _memory(unit, unit.max_rss, over, evidence)
-        if unit.max_cpu is not None:
-            means = [mean for mean in _means(samples) if mean[1] > unit.max_cpu]
-            if means:
-                yield _cpu(unit, unit.max_cpu, means, evidence)
-
-
-def _memory(unit: Unit, allowed: int, over: list[Sample], evidence: Evidence) -> Finding:
-    worst = max(over, key=lambda sample: sample.rss)
-    message = f"{unit.name} used {megabytes(worst.rss)} of memory; max_rss is {megabytes(allowed)}"
-    hints = [_since(over[0].t_ns, evidence)]
-    if worst.children:
-        hints.append(f"processes that it started count too: {worst.children} then")
-    return _limit_finding(unit, "max_rss", message, hints, over[0].t_ns)
-
-
-def _cpu(unit: Unit, allowed: float, means: list[tuple[int, float]], evidence: Evidence) -> Finding:
-    worst = max(mean for _, mean in means)
-    message = f"{unit.name} used {worst:.0f} % of a core over 1 s; max_cpu is {allowed:g} %"
-    return _limit_finding(unit, "max_cpu", message, [_since(means[0][0], evidence)], means[0][0])
-
-
-def _limit_finding(unit: Unit, key: str, message: str, hints: list[str], t_ns: int) -> Finding:
-    return Finding(
-        Code.LIMIT,
-        unit.name,
-        message,
-        hints=tuple(hint for hint in hints if hint),
-        unit=unit.name,
-        t_ns=t_ns,
-        declared_as=key,
-    )
-
-
-def _means(samples: Sequence[Sample]) -> Iterable[tuple[int, float]]:
-    """When each window of at least a second ended, and the mean CPU use in it in percent."""
-    window: deque[Sample] = deque()
-    for sample in samples:
-        if window and window[-1].start != sample.start:
-            window.clear()
-        window.append(sample)
-        while len(window) > 1 and sample.t_ns - window[1].t_ns >= CPU_WINDOW_NS:
-            window.popleft()
-        lasted_ns = sample.t_ns - window[0].t_ns
-        if lasted_ns >= CPU_WINDOW_NS:
-            yield sample.t_ns, (sample.cpu_s - window[0].cpu_s) / (lasted_ns / 1e9) * 100
-
-
-def _since(t_ns: int, evidence: Evidence) -> str:
-    if evidence.started_ns is None:
-        return ""
-    return f"first over it {(t_ns - evidence.started_ns) / 1e9:.2f} s after the start of the group"

@@ -9,7 +9,7 @@ import pytest
 from testrium.declared.circuits import Circuit, Hop, Rules
 from testrium.declared.groups import Group
 from testrium.declared.units import LogProbe, Readiness, Unit
-from testrium.load.group import unrun_tests
+from testrium.load.test_functions import unrun_tests
 from testrium.load.units import what_is_missing
 from testrium.loaded_by_name import PLUGIN_UNIT
 from testrium.words import EventType, Place

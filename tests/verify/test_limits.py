@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from testrium.declared.groups import Group, Scenario
 from testrium.declared.units import Unit
 from testrium.evidence import Evidence, Finding, Sample
-from testrium.verify.processes import CPU_WINDOW_NS, limit_findings
+from testrium.verify.metrics import CPU_WINDOW_NS, limit_findings
 from testrium.words import Code
 
 MB = 1_000_000

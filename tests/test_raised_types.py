@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from testrium.verify.processes import raised_types
+from testrium.tracebacks import raised_types
 
 CASES = {
     "python": (
