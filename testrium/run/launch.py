@@ -1,21 +1,17 @@
-"""From a declared unit to what the supervisor starts: values filled in, readiness as a wait."""
+"""From a declared unit to what the supervisor starts, with all values filled in."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from testrium.declared.units import Readiness, Unit
+from testrium.declared.units import Unit
 from testrium.errors import TestriumError
 from testrium.evidence import Event
 from testrium.probe import environment
-from testrium.record.recorder import Recorder
 from testrium.run.context import GroupContext
 from testrium.run.environment import (
     RESOURCE,
@@ -25,23 +21,11 @@ from testrium.run.environment import (
     texts_of,
 )
 from testrium.run.folder import RunFolder
-from testrium.run.readiness import (
-    ask_once,
-    line_before_ready,
-    local_port,
-    port_taken,
-    wait_line,
-    wait_until,
-)
-from testrium.run.supervisor.client import Launch, SupervisedProcess
+from testrium.run.supervisor.client import Launch
 from testrium.suites import protocol
-from testrium.system.platform import system
 from testrium.tuples import NamedTuple
 from testrium.variables import references, substitute
 from testrium.words import RESERVED_UNITS
-
-#: Characters of what a plugin raised that are told at most.
-_MOST_RAISED = 1000
 
 
 class UnresolvedError(TestriumError):
@@ -129,143 +113,6 @@ def launch_of(unit: Unit, surroundings: Surroundings, values: Values) -> Launch:
         deadline_ns=None,
         own_interpreter="FAKETIME_TIMESTAMP_FILE" in values.env,
     )
-
-
-def awaited(unit: Unit) -> str | None:
-    """What makes the unit ready, in words; None if it is ready once it runs."""
-    if unit.ready_event is not None:
-        return f"probe {unit.ready_event!r}"
-    return " and ".join(ready.plugin or ready.kind for ready in unit.ready) or None
-
-
-def not_ready(unit: Unit, folder: RunFolder) -> str:
-    """Why it is not: no sign of it came, or the plugin that is asked raised something at last."""
-    if plugin := next((ready.plugin for ready in unit.ready if ready.plugin), None):
-        from testrium.plugins.in_unit import RAISED
-        from testrium.system.files import read_regular
-
-        with contextlib.suppress(OSError), read_regular(folder.unit(unit.name) / RAISED) as file:
-            if raised := file.read(_MOST_RAISED).decode(errors="replace"):
-                return f"{plugin} raised {raised}"
-    return f"no {awaited(unit)}"
-
-
-async def ready_condition(
-    unit: Unit,
-    values: Values,
-    recorder: Recorder,
-    start: int,
-    process: SupervisedProcess,
-    on_try: Callable[[str], None],
-) -> None:
-    """Wait until the unit's own condition for readiness holds.
-
-    `on_try` is told in words what the last try came to, where there are tries.
-    """
-    if unit.ready_event is not None:
-        await recorder.wait_for(unit.name, unit.ready_event, start=start)
-    for ready in unit.ready:  # one that holds may fail again, as a health check may: it held
-        await wait_until(_filled(ready, values.lookup), process, on_try, encoding=unit.encoding)
-
-
-async def error_line(unit: Unit, values: Values, process: SupervisedProcess) -> str:
-    """The first line of its output that a `ready.error` of the unit matches."""
-    return await wait_line(_error_pattern(unit, values), process, unit.encoding)
-
-
-def error_before_ready(unit: Unit, values: Values, process: SupervisedProcess) -> str:
-    """A line that a `ready.error` matches and that the unit wrote before it was ready, or "".
-
-    Both may stand in the output before anybody looks. Where only lines make the unit ready, what
-    comes behind them in one log does not count.
-
-    Raises InfraError: a pattern takes too long, or a log cannot be read.
-    """
-    if not any(ready.error for ready in unit.ready):
-        return ""
-    filled = [_filled(ready, values.lookup) for ready in unit.ready]
-    by_lines = unit.ready_event is None and all(ready.kind == "log" for ready in filled)
-    patterns = tuple(ready.target for ready in filled) if by_lines else ()
-    return line_before_ready(_error_pattern(unit, values), patterns, process, unit.encoding)
-
-
-def _error_pattern(unit: Unit, values: Values) -> str:
-    patterns = [substitute(ready.error, values.lookup) for ready in unit.ready if ready.error]
-    return "|".join(f"(?:{pattern})" for pattern in patterns)
-
-
-async def check_ports(unit: Unit, values: Values, context: GroupContext) -> None:
-    """See that no stranger listens at a port that the unit's readiness asks for.
-
-    Who answers there would not be the unit. Other units of the group may, and fixtures of the run.
-
-    Raises:
-        UnresolvedError: another process does; says which.
-    """
-    if unit.host is not None:
-        await _check_far_ports(unit, values, context)
-        return
-    ports = [await port_taken(_filled(ready, values.lookup)) for ready in unit.ready]
-    for port in dict.fromkeys(port for port in ports if port is not None):
-        from testrium.system import processes
-
-        fixtures = (one.started for one in context.services.fixtures.values())
-        own = {
-            pid
-            for process in chain(context.started, *fixtures)
-            if process.pid is not None
-            for pid in system.unit_pids(process.pid, process.keeper)
-        }
-        strangers = processes.listeners(port) - own
-        if not strangers:
-            continue
-        known = next((pid for pid in strangers if pid is not None), None)
-        who = "" if known is None else f": pid {known}, {processes.command_line(known)}"
-        raise UnresolvedError(
-            f"another process listened at port {port} before the unit started{who}"
-        )
-
-
-async def _check_far_ports(unit: Unit, values: Values, context: GroupContext) -> None:
-    """The same on another host, where the process cannot be named."""
-    assert unit.host is not None
-    wanted = [local_port(_filled(ready, values.lookup)) for ready in unit.ready]
-    if not any(wanted):
-        return
-    host = context.hosts[unit.host]
-    others = {
-        port
-        for one in context.scenario.units
-        if one.host == unit.host and one.name != unit.name
-        for port in context.surroundings.ports.get(one.name, {}).values()
-    }
-    taken = set((await host.ask("listening"))["ports"] or ()) - others
-    for port in filter(None, wanted):
-        if port in taken:
-            raise UnresolvedError(
-                f"another process listened at port {port} of host {unit.host} before the unit"
-                " started"
-            )
-
-
-async def ready_at_its_end(unit: Unit, values: Values, process: SupervisedProcess) -> bool:
-    """Whether the unit's conditions hold now that its process has ended."""
-    if not unit.ready or any(ready.plugin for ready in unit.ready):
-        return False
-    for ready in unit.ready:
-        if await ask_once(_filled(ready, values.lookup), process, unit.encoding):
-            return False
-    return True
-
-
-def _filled(ready: Readiness, lookup: Callable[[str], str]) -> Readiness:
-    command = tuple(substitute(word, lookup) for word in ready.command)
-    if ready.kind == "ended":
-        return ready
-    if ready.kind == "command":
-        return replace(ready, command=command)
-    target: dict[str, Any] = {str(ready.kind): substitute(ready.target, lookup)}
-    return replace(ready, **target)
 
 
 def wanted_probes(unit: Unit) -> set[str]:

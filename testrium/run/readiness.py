@@ -1,4 +1,4 @@
-"""Waits until a condition from outside makes a unit ready: a port, URL, line, file or command.
+"""What makes a unit ready: a probe, or a condition outside: a port, URL, line, file or command.
 
 Nothing wakes us when a foreign server begins to listen, so there are tries with a growing pause.
 Output is different: inotify tells when there is more of it.
@@ -13,16 +13,25 @@ import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self, assert_never
 from urllib.parse import urlsplit
 
-from testrium.declared.units import Readiness
+from testrium.declared.units import Readiness, Unit
 from testrium.errors import InfraError
 from testrium.record.inotify import Inotify
+from testrium.record.recorder import Recorder
+from testrium.run.context import GroupContext
+from testrium.run.folder import RunFolder
+from testrium.run.launch import UnresolvedError, Values
 from testrium.run.logs import LogTail, bounded
 from testrium.run.supervisor.client import LaunchError, SupervisedProcess
+from testrium.system.files import read_regular
+from testrium.system.platform import system
+from testrium.variables import substitute
 
 _FIRST_PAUSE_S = 0.001
 _LONGEST_PAUSE_S = 0.05
@@ -41,14 +50,146 @@ _LOOPBACK = ("127.0.0.1", "::1")
 #: Connects to a port as the unit's host reaches it, with TLS where that is given.
 Connect = Callable[..., Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 
+#: Characters of what a plugin raised that are told at most.
+_MOST_RAISED = 1000
+
 #: Characters of an incomplete line that are searched.
 _LONGEST_REST = 1 << 16
 
 
-def local_port(ready: Readiness) -> int | None:
-    """The port of its own machine that a condition asks for; None where it asks for none."""
-    place = _place(ready)
-    return place[1] if place is not None and _is_loopback(place[0]) else None
+def awaited(unit: Unit) -> str | None:
+    """What makes the unit ready, in words; None if it is ready once it runs."""
+    if unit.ready_event is not None:
+        return f"probe {unit.ready_event!r}"
+    return " and ".join(ready.plugin or ready.kind for ready in unit.ready) or None
+
+
+def not_ready(unit: Unit, folder: RunFolder) -> str:
+    """Why it is not: no sign of it came, or the plugin that is asked raised something at last."""
+    if plugin := next((ready.plugin for ready in unit.ready if ready.plugin), None):
+        from testrium.plugins.in_unit import RAISED
+
+        with contextlib.suppress(OSError), read_regular(folder.unit(unit.name) / RAISED) as file:
+            if raised := file.read(_MOST_RAISED).decode(errors="replace"):
+                return f"{plugin} raised {raised}"
+    return f"no {awaited(unit)}"
+
+
+async def ready_condition(
+    unit: Unit,
+    values: Values,
+    recorder: Recorder,
+    start: int,
+    process: SupervisedProcess,
+    on_try: Callable[[str], None],
+) -> None:
+    """Wait until the unit's own condition for readiness holds.
+
+    `on_try` is told in words what the last try came to, where there are tries.
+    """
+    if unit.ready_event is not None:
+        await recorder.wait_for(unit.name, unit.ready_event, start=start)
+    for ready in unit.ready:  # one that holds may fail again, as a health check may: it held
+        await wait_until(_filled(ready, values.lookup), process, on_try, encoding=unit.encoding)
+
+
+async def error_line(unit: Unit, values: Values, process: SupervisedProcess) -> str:
+    """The first line of its output that a `ready.error` of the unit matches."""
+    return await _wait_line(_error_pattern(unit, values), process, unit.encoding)
+
+
+def error_before_ready(unit: Unit, values: Values, process: SupervisedProcess) -> str:
+    """A line that a `ready.error` matches and that the unit wrote before it was ready, or "".
+
+    Both may stand in the output before anybody looks. Where only lines make the unit ready, what
+    comes behind them in one log does not count.
+
+    Raises InfraError: a pattern takes too long, or a log cannot be read.
+    """
+    if not any(ready.error for ready in unit.ready):
+        return ""
+    filled = [_filled(ready, values.lookup) for ready in unit.ready]
+    by_lines = unit.ready_event is None and all(ready.kind == "log" for ready in filled)
+    patterns = tuple(ready.target for ready in filled) if by_lines else ()
+    return line_before_ready(_error_pattern(unit, values), patterns, process, unit.encoding)
+
+
+def _error_pattern(unit: Unit, values: Values) -> str:
+    patterns = [substitute(ready.error, values.lookup) for ready in unit.ready if ready.error]
+    return "|".join(f"(?:{pattern})" for pattern in patterns)
+
+
+async def check_ports(unit: Unit, values: Values, context: GroupContext) -> None:
+    """See that no stranger listens at a port that the unit's readiness asks for.
+
+    Who answers there would not be the unit. Other units of the group may, and fixtures of the run.
+
+    Raises:
+        UnresolvedError: another process does; says which.
+    """
+    if unit.host is not None:
+        await _check_far_ports(unit, values, context)
+        return
+    ports = [await port_taken(_filled(ready, values.lookup)) for ready in unit.ready]
+    for port in dict.fromkeys(port for port in ports if port is not None):
+        from testrium.system import processes
+
+        fixtures = (one.started for one in context.services.fixtures.values())
+        own = {
+            pid
+            for process in chain(context.started, *fixtures)
+            if process.pid is not None
+            for pid in system.unit_pids(process.pid, process.keeper)
+        }
+        strangers = processes.listeners(port) - own
+        if not strangers:
+            continue
+        known = next((pid for pid in strangers if pid is not None), None)
+        who = "" if known is None else f": pid {known}, {processes.command_line(known)}"
+        raise UnresolvedError(
+            f"another process listened at port {port} before the unit started{who}"
+        )
+
+
+async def _check_far_ports(unit: Unit, values: Values, context: GroupContext) -> None:
+    """The same on another host, where the process cannot be named."""
+    assert unit.host is not None
+    places = filter(None, (_place(_filled(ready, values.lookup)) for ready in unit.ready))
+    wanted = [port for name, port in places if _is_loopback(name)]
+    if not wanted:
+        return
+    host = context.hosts[unit.host]
+    others = {
+        port
+        for one in context.scenario.units
+        if one.host == unit.host and one.name != unit.name
+        for port in context.surroundings.ports.get(one.name, {}).values()
+    }
+    taken = set((await host.ask("listening"))["ports"] or ()) - others
+    if port := next(filter(taken.__contains__, wanted), None):
+        raise UnresolvedError(
+            f"another process listened at port {port} of host {unit.host} before the unit started"
+        )
+
+
+async def ready_at_its_end(unit: Unit, values: Values, process: SupervisedProcess) -> bool:
+    """Whether the unit's conditions hold now that its process has ended."""
+    if not unit.ready or any(ready.plugin for ready in unit.ready):
+        return False
+    for ready in unit.ready:
+        if await _ask_once(_filled(ready, values.lookup), process, unit.encoding):
+            return False
+    return True
+
+
+def _filled(ready: Readiness, lookup: Callable[[str], str]) -> Readiness:
+    command = tuple(substitute(word, lookup) for word in ready.command)
+    if ready.kind == "ended":
+        return ready
+    if ready.kind == "command":
+        return replace(ready, command=command)
+    target: dict[str, Any] = {str(ready.kind): substitute(ready.target, lookup)}
+    return replace(ready, **target)
 
 
 async def port_taken(ready: Readiness) -> int | None:
@@ -139,7 +280,7 @@ async def wait_until(
             await _again(lambda: _succeeds(ready.command, process), on_try)
         case "log":
             on_try(f"no line of its output matches {ready.target!r}")
-            await wait_line(ready.target, process, encoding)
+            await _wait_line(ready.target, process, encoding)
         case "ended":
             on_try("it has not ended")
             await asyncio.Event().wait()  # who waits for the end knows which exit is accepted
@@ -147,7 +288,7 @@ async def wait_until(
             assert_never(ready.kind)
 
 
-async def ask_once(ready: Readiness, process: SupervisedProcess, encoding: str) -> str:
+async def _ask_once(ready: Readiness, process: SupervisedProcess, encoding: str) -> str:
     """Why the condition does not hold, or "": asked a last time of a unit that has ended.
 
     What a migration or a seed should bring about is there when it ends. A
@@ -272,7 +413,7 @@ async def _succeeds(command: tuple[str, ...], process: SupervisedProcess) -> str
     )
 
 
-async def wait_line(text: str, process: SupervisedProcess, encoding: str) -> str:
+async def _wait_line(text: str, process: SupervisedProcess, encoding: str) -> str:
     """The first line of the unit's output that matches the pattern.
 
     Raises InfraError: the pattern takes too long, or a log cannot be read.

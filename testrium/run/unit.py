@@ -28,22 +28,24 @@ from testrium.run.folder import hiding_file, last_lines
 from testrium.run.launch import (
     UnresolvedError,
     Values,
-    awaited,
-    check_ports,
     conclusion_marker,
-    error_before_ready,
-    error_line,
     launch_of,
-    not_ready,
     probe_values,
-    ready_at_its_end,
-    ready_condition,
     values_of,
     wanted_probes,
 )
 from testrium.run.log_probes import follow_logs
 from testrium.run.monitor import usage_of
 from testrium.run.ports import listening
+from testrium.run.readiness import (
+    awaited,
+    check_ports,
+    error_before_ready,
+    error_line,
+    not_ready,
+    ready_at_its_end,
+    ready_condition,
+)
 from testrium.run.supervisor.client import Exit, LaunchError, SupervisedProcess
 from testrium.words import EventType
 

@@ -10,7 +10,7 @@ import pytest
 from testrium.declared.units import Readiness, Unit
 from testrium.plugins.in_unit import RAISED, wait_ready
 from testrium.run.folder import RunFolder
-from testrium.run.launch import not_ready
+from testrium.run.readiness import not_ready
 
 SLOW = """
 asked = []
