@@ -31,6 +31,7 @@ from testrium.record.reader import probe_metadata, stored_ports
 from testrium.run import test_runner
 from testrium.run.environment import Ports, Surroundings, event_field
 from testrium.run.folder import RunFolder
+from testrium.tracebacks import where_raised
 from testrium.variables import EnvValues, references, substitute
 from testrium.words import EMPTY
 
@@ -136,11 +137,26 @@ def _repeated(scenario: Scenario, database: Path) -> list[dict[str, Any]]:
         *filter(None, env.get("PYTHONPATH", "").split(os.pathsep)),
     ]
 
+    _keep_output()
     try:
         return test_runner.repeat(str(scenario.group.folder), list(scenario.group.test_modules))
     except Exception as error:  # noqa: BLE001 - user code that cannot be imported
-        message = f"{type(error).__name__}: {error}"
+        message = f"{type(error).__name__}: {error}{where_raised(error)}"
         return [{"name": "verification", "passed": False, "duration_s": 0.0, "message": message}]
+
+
+def _keep_output() -> None:
+    """Let what this process prints go to files of its own: it belongs to tests, not on the console.
+
+    They are in memory, where the system has such files, else it is dropped.
+    """
+    for fd, name in ((1, "stdout"), (2, "stderr")):
+        if hasattr(os, "memfd_create"):
+            file = os.memfd_create(name)
+        else:
+            file = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(file, fd)
+        os.close(file)
 
 
 def weight(scenario: Scenario, database: Path) -> int:

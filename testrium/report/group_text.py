@@ -234,7 +234,8 @@ def totals(result: RunResult) -> Line:
 
 
 def unproved(result: RunResult) -> Iterator[Line]:
-    """The groups that passed because they declare nothing, in one line; those that are flaky."""
+    """What a pass does not prove: groups that declare nothing, tests that assert nothing, what a
+    person must look at, and groups that are flaky."""
     names = [
         note.where
         for group in result.groups
@@ -244,11 +245,33 @@ def unproved(result: RunResult) -> Iterator[Line]:
     if names:
         what = "nothing but exit codes was checked (--strict makes this a failure)"
         yield line(Span(f"note: vacuous at {phrases.listed(names)}: {what}", "warn"), hanging=2)
+    passed = [one for one in result.groups if one.verdict not in BAD_VERDICTS]  # blocks tell theirs
+    idle = [
+        f"{note.where} of {wording.label(group.scenario)}"
+        for group in passed
+        for note in group.judgement.notes
+        if note.code is Code.TEST
+    ]
+    if idle:
+        what = "nothing is asserted, so only an exception makes it fail"
+        yield line(Span(f"note: test at {phrases.listed(idle)}: {what}", "warn"), hanging=2)
+    looks = 0
     for group in result.groups:
+        label = wording.label(group.scenario)
         for note in group.judgement.notes:
             if note.code is Code.FLAKY:
-                text = f"note: flaky at {wording.label(group.scenario)}: {note.message}"
-                yield line(Span(cut(text, _MESSAGE_WIDTH), "warn"), hanging=2)
+                text = f"note: flaky at {label}: {note.message}"
+            elif note.code is Code.INSPECT and group in passed:
+                looks += 1
+                if looks > MOST_FURTHER:
+                    continue
+                text = f"note: inspect at {note.where} of {label}: {note.message}"
+            else:
+                continue
+            yield line(Span(cut(text, _MESSAGE_WIDTH), "warn"), hanging=2)
+    if looks > MOST_FURTHER:
+        text = f"note: inspect at {looks - MOST_FURTHER} more: see the report"
+        yield line(Span(text, "warn"), hanging=2)
 
 
 def group_block(

@@ -142,7 +142,16 @@ def check_that(expression: str, **values: Any) -> None:
     Examples:
         `check_that("total == price * n", total=30, price=10, n=3)`
         `check_that("body['state'].lower() == 'paid'", body=answer.json(), url=url)`
+
+    Raises:
+        CheckError: it does not hold.
+        TypeError: it is not a text, but what an expression of Python gave, say.
     """
+    if not isinstance(expression, str):
+        raise TypeError(
+            f"check_that takes an expression as text, got {expression!r}:"
+            ' use assert, or check_that("a == b", a=a, b=b)'
+        )
     _raise(compare([expression], values, own_code=True))
 
 

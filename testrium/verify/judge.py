@@ -324,7 +324,7 @@ def _failed_tests(evidence: Evidence) -> list[Finding]:
 def _remarks(evidence: Evidence) -> list[Finding]:
     """The notes of tests: a person must look at them, or they assert nothing."""
     return [
-        Finding(Code(code), test.name, f"{test.name}: {text}", unit=test.unit)
+        Finding(Code(code), test.name, text, unit=test.unit)
         for test in evidence.tests
         for code, text in test.remarks
     ]

@@ -62,6 +62,10 @@ def test_found_numbers_compare_as_numbers() -> None:
     values = {"a": FoundText("9"), "b": FoundText("10")}
     assert parse("a < b").value(values) is True
     assert parse("a < b").value({"a": FoundText("9x"), "b": FoundText("10")}) is False
+    every = {"n": [FoundText("1"), FoundText("2")]}
+    assert parse("n == [1, 2]").value(every) is True
+    assert parse("n == ['1', '2']").value(every) is True
+    assert parse("n == [1, 2, 3]").value(every) is False
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,7 @@ def test_writes():
 @testing.verification
 def test_total():
     total = pathlib.Path(os.environ["TESTRIUM_RUN_DIR"], "total").read_text()
+    print("looked at", total)
     assert total == "30"
 """
 
@@ -124,8 +125,12 @@ def test_verify_repeats_marked_tests_on_the_stored_run(workplace: Workplace) -> 
     folder = workplace.group({}, VERIFICATION)
     assert workplace.run().codes == ["test test_total"]
     code = folder / "test_case.py"
-    code.write_text(code.read_text().replace('"30"', '"29"').replace('_text("29")', '_text("x")'))
     report = str(workplace.folder / "report.json")
+    code.write_text(code.read_text().replace('"30"', '"31"'))
+    wrong = workplace.finish(workplace.start("verify", "--json", report))
+    assert wrong.group["tests"][1]["output"] == "looked at 29\n"
+    assert "Traceback" not in wrong.stderr
+    code.write_text(code.read_text().replace('"31"', '"29"').replace('_text("29")', '_text("x")'))
     again = workplace.finish(workplace.start("verify", "--json", report))
     assert (again.exit_code, again.codes) == (0, [])
     assert [test["name"] for test in again.group["tests"]] == ["test_writes", "test_total"]

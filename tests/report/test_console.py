@@ -12,12 +12,12 @@ import pytest
 from testrium.declared.groups import Group, Scenario
 from testrium.declared.units import Unit
 from testrium.errors import ExitCode, Problem
-from testrium.evidence import UnitState
+from testrium.evidence import Finding, UnitState
 from testrium.report import progress
 from testrium.report.console import Console, Display, HopTime
 from testrium.report.escape import cells
 from testrium.results import Awaited, GroupResult, RunResult
-from testrium.words import BAD_VERDICTS, Verdict
+from testrium.words import BAD_VERDICTS, Code, Verdict
 
 
 class Screen(io.StringIO):
@@ -176,6 +176,18 @@ def test_a_configuration_error_is_told_by_line(cwd: Path) -> None:
     assert stream.getvalue() == (
         "checkout/config.toml:4: tiemout: unknown key; did you mean timeout?\n"
     )
+
+
+def test_what_a_pass_does_not_prove_is_told(passed: GroupResult, cwd: Path) -> None:
+    look = Finding(Code.INSPECT, "test_a", "is it green?", unit="tests")
+    idle = Finding(Code.TEST, "test_b", "asserts nothing", unit="tests")
+    judgement = passed.judgement._replace(notes=(look, idle))
+    group = passed._replace(judgement=judgement)
+    result = RunResult("r", Verdict.PASS, ExitCode.SUCCESS, 1.0, groups=(group,) * 10)
+    text = shown(result, io.StringIO(), cwd)
+    assert text.count("note: inspect at test_a of hello: is it green?") == 8
+    assert "note: inspect at 2 more" in text
+    assert "note: test at test_b of hello and 9 more: nothing is asserted" in text
 
 
 def test_an_interrupted_run_says_so(passed: GroupResult, cwd: Path) -> None:

@@ -89,6 +89,11 @@ def test_values() -> None:
     )
 
 
+def test_a_condition_of_python_belongs_into_an_assert() -> None:
+    with pytest.raises(TypeError, match="takes an expression as text, got False: use assert"):
+        check_that(False)  # type: ignore[arg-type]
+
+
 def test_the_output_of_a_process() -> None:
     process = run(["sh", "-c", "echo port 80; echo warning >&2"])
     check_log(process, contains=["port", "warning"], last="port")
