@@ -50,14 +50,19 @@ class ProblemCollector:
         self._problems: dict[Problem, None] = {}
         self._notices: dict[Problem, None] = {}
         self._told: set[tuple[str, int | None, str]] = set()
+        self._silent: set[tuple[str, int | None]] = set()
 
     def problem(self, file: str, line: int | None, key: str, message: str) -> None:
         """Note a mistake because of which nothing is run."""
-        if (file, line, key) in self._told:
+        if (file, line, key) in self._told or (file, line) in self._silent:
             return
         if len(message) > MOST_OF_MESSAGE:  # a value may be as long as the file
             message = f"{message[: MOST_OF_MESSAGE // 2]}…{message[-MOST_OF_MESSAGE // 2 :]}"
         self._problems[Problem(file, line, key, message)] = None
+
+    def tell_nothing_at(self, file: str, line: int | None) -> None:
+        """Report no problem of a line of which it is not known what stands there."""
+        self._silent.add((file, line))
 
     def tell_no_more(self) -> None:
         """Report nothing more at places that already have a problem: it would follow from it."""

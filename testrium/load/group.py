@@ -29,7 +29,7 @@ from testrium.load.circuits import KnownPlaces, read_circuits, read_rules
 from testrium.load.defaults import ADDED, FolderDefaults
 from testrium.load.discover import CONFIG_FILE, Found
 from testrium.load.document import Document, ProblemCollector, Spot, read_document, shown_path
-from testrium.load.matrix import called_apart, parameter_names, read_matrix
+from testrium.load.matrix import FROM, called_apart, read_matrix, unread_parameters
 from testrium.load.project import Project
 from testrium.load.python_code import PythonCode
 from testrium.load.test_functions import test_modules
@@ -143,7 +143,10 @@ def _combinations(
             raise ValueError(why)
         return called_apart(reference, found.folder, project.pythonpath, project.env)
 
+    before = len(collector.problems)
     combinations = read_matrix(table, spot, call)
+    if FROM in table and len(collector.problems) > before:
+        return ()  # which parameters there are is not known
     return _wanted(found, combinations) if found.only else combinations
 
 
@@ -159,8 +162,9 @@ def _load_with(
     project = around.project
     values = {f"property.{name}": value for name, value in project.properties.items()}
     values |= {f"param.{name}": value for name, value in combination.values.items()}
-    for name in parameter_names(document.data.get("matrix")):
-        values.setdefault(f"param.{name}", "")  # its values are wrong, which is told
+    if not combinations:  # what is wrong with them is told
+        unread = unread_parameters(document.data.get("matrix"))
+        values |= {f"param.{name}": "" for name in unread}
     unset = {f"property.{name}": how for name, how in project.unset_properties.items()}
 
     def loaded(

@@ -19,6 +19,7 @@ from testrium.declared.groups import Combination
 from testrium.declared.keys import Written
 from testrium.declared.quantities import CONTROL, NAME, Entrypoint
 from testrium.load.document import Spot
+from testrium.load.units import UNREAD
 from testrium.load.validate import read_value
 from testrium.phrases import did_you_mean
 from testrium.tuples import NamedTuple
@@ -40,6 +41,10 @@ MOST: Final = 1000
 FROM_LIMIT_S: Final = 30.0
 
 
+_NOT_PLAIN: Final = "must be a string without control characters, a number or a boolean"
+_NO_ID: Final = f"a value that is a table needs `{ID}`, its name: a string or a number"
+
+
 def _is_plain(value: Any) -> bool:
     if isinstance(value, str):
         return not CONTROL.search(value)
@@ -48,7 +53,7 @@ def _is_plain(value: Any) -> bool:
 
 def _read_value(value: Any) -> str:
     if not _is_plain(value):
-        raise ValueError("must be a string without control characters, a number or a boolean")
+        raise ValueError(_NOT_PLAIN)
     return as_text(value)
 
 
@@ -87,9 +92,12 @@ Parameters = Mapping[str, tuple[_Option, ...]]
 Caller = Callable[[str], Any]
 
 
-def parameter_names(table: Any) -> frozenset[str]:
-    """The parameters that the table names, whether or not their values can be used."""
-    return frozenset(table) - _NO_PARAMETERS if isinstance(table, dict) else frozenset()
+def unread_parameters(table: Any) -> list[str]:
+    """The names of which nothing is known where the table is wrong: `size.*`; `*` with `from`."""
+    if not isinstance(table, dict):
+        return []
+    listed = [f"{name}.{UNREAD}" for name in table if name not in _NO_PARAMETERS]
+    return [UNREAD] if FROM in table else listed
 
 
 def read_matrix(table: Any, spot: Spot, call: Caller) -> tuple[Combination, ...]:
@@ -144,20 +152,35 @@ def _read_parameters(table: Mapping[str, Any], spot: Spot) -> Parameters:
         if name in _NO_PARAMETERS:
             continue
         place = spot.at(name)
-        _check_name(name, place, variables)
+        if why := _why_no_name(name, variables):
+            place.wrong(why)
         parameters[name] = tuple(_read_options(name, table[name], place))
     return parameters
 
 
-def _check_name(name: str, place: Spot, variables: dict[str, str]) -> None:
+def _why_no_name(name: str, variables: dict[str, str]) -> str:
+    """Why this cannot be a parameter beside those in `variables`, to which it is added; or ""."""
     if not NAME.fullmatch(name):
-        place.wrong(
+        return (
             "must be a name of a parameter: up to 64 letters, digits, '_', '.' and '-',"
             " with a letter or digit first"
         )
     variable = re.sub(r"[^A-Z0-9]", "_", name.upper())
     if (first := variables.setdefault(variable, name)) != name:
-        place.wrong(f"shares the variable TESTRIUM_PARAM_{variable} with {first!r}")
+        return f"shares the variable TESTRIUM_PARAM_{variable} with {first!r}"
+    return ""
+
+
+def _why_no_value(name: str, value: Any) -> str:
+    """Why a function cannot give this value, or ""."""
+    if isinstance(value, dict):
+        if not _is_plain(value.get(ID)):
+            return _NO_ID
+        inner = dict(_flat(value, f"{name}."))
+    else:
+        inner = {name: value}
+    wrong = [key for key, each in inner.items() if not _is_plain(each)]
+    return f"{wrong[0]} {_NOT_PLAIN}" if wrong else ""
 
 
 def _read_options(name: str, values: Any, spot: Spot) -> Iterator[_Option]:
@@ -184,12 +207,12 @@ def _read_option(name: str, value: Any, spot: Spot) -> _Option | None:
         text = read_value(Value, value, spot)
         return None if text is None else _Option(text, {name: value})
     if not _is_plain(value.get(ID)):
-        spot.wrong(f"a value that is a table needs `{ID}`, its name: a string or a number")
+        spot.wrong(_NO_ID)
         return None
     values = {name: value[ID]}
     for key, inner in _flat(value, f"{name}."):
         if not _is_plain(inner):
-            spot.wrong(f"{key} must be a string without control characters, a number or a boolean")
+            spot.wrong(f"{key} {_NOT_PLAIN}")
             return None
         values[key] = inner
     return _Option(as_text(value[ID]), values)
@@ -221,13 +244,13 @@ def _read_given(reference: Any, spot: Spot, call: Caller) -> list[dict[str, _Opt
         spot.wrong(f"{name} returned an empty list: the matrix has no combination")
     found: list[dict[str, _Option]] = []
     for table in tables:
-        options = {
-            str(key): option
-            for key, value in table.items()
-            if (option := _read_option(str(key), value, spot)) is not None
-        }
-        for key in options:
-            _check_name(key, spot, {})
+        options: dict[str, _Option] = {}
+        variables: dict[str, str] = {}
+        for key, value in table.items():
+            if (why := _why_no_name(key, variables)) or (why := _why_no_value(key, value)):
+                spot.wrong(f"{name} returned {key} = {value!r}: {why}")
+            elif (option := _read_option(key, value, spot)) is not None:
+                options[key] = option
         if {k: o.id for k, o in options.items()} in [
             {k: o.id for k, o in one.items()} for one in found
         ]:
@@ -246,7 +269,12 @@ import importlib
 module, _, function = sys.argv[2].partition(":")
 sys.argv = [module]
 value = getattr(importlib.import_module(module), function)()
-json.dump(list(value) if not isinstance(value, (list, dict, str)) else value, out)
+if hasattr(value, "__await__"):
+    import asyncio
+    value = asyncio.run(value)
+if hasattr(value, "__iter__") and not isinstance(value, (list, dict, str)):
+    value = list(value)
+json.dump(value, out)
 out.close()
 """
 
@@ -280,12 +308,20 @@ def called_apart(
             if pipe is not None:
                 pipe.close()
     if process.returncode != 0:
-        last = errors.decode(errors="replace").rstrip().rpartition("\n")[2]
-        raise ValueError(f"{reference} failed: {last or f'exit code {process.returncode}'}")
+        text = errors.decode(errors="replace").rstrip()
+        last = text.rpartition("\n")[2] or f"exit code {process.returncode}"
+        raise ValueError(f"{reference} failed: {last}{_line_in(folder, text)}")
     try:
         return json.loads(output)
     except ValueError:
         raise ValueError(f"{reference} returned something that JSON cannot hold") from None
+
+
+def _line_in(folder: Path, trace: str) -> str:
+    """` (modes.py:12)`: the deepest line of a traceback in the group's folder; "" without one."""
+    frames = re.findall(r'^  File "(.+)", line (\d+)', trace, re.MULTILINE)
+    inside = [(Path(file), line) for file, line in frames if Path(file).is_relative_to(folder)]
+    return f" ({inside[-1][0].relative_to(folder)}:{inside[-1][1]})" if inside else ""
 
 
 def _read_entries(

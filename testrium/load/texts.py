@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, partial
 from typing import Any
@@ -50,6 +50,12 @@ def is_later(path: KeyPath) -> bool:
 def is_later_in_unit(path: KeyPath) -> bool:
     """Whether a text of a unit's file is filled in when the group runs."""
     return len(path) > 1 and path[1] in _LATER_IN_UNITS
+
+
+def is_unread(name: str, names: Container[str]) -> bool:
+    """Whether the name may be one of those that could not be read: `unit.api.port.*`, `param.*`."""
+    parts = name.split(".")
+    return any(".".join((*parts[:count], UNREAD)) in names for count in range(1, len(parts) + 1))
 
 
 class Filling:
@@ -122,6 +128,9 @@ class Filling:
         if name in self.values:
             self.used.add(name)
             return as_text(self.values[name])
+        if is_unread(name, self.values):
+            spot.collector.tell_nothing_at(spot.document.name, spot.document.line(spot.path))
+            return match[0]
         if (how := self.unset.get(name)) is not None:
             spot.wrong(f"${{{name}}} has no value: {how}")
         else:
@@ -188,8 +197,8 @@ class Scope:
         """
         if name in self.names or name in extra:
             return None
-        if f"{name.rpartition('.')[0]}.{UNREAD}" in self.names:
-            return None  # a port of a unit whose ports cannot be read
+        if is_unread(name, self.names):
+            return None
         for unit, host in self.unaddressed.items():
             if name == f"unit.{unit}.address":
                 return f"${{{name}}}: host {host!r} has no address: add it to [hosts.{host}]"

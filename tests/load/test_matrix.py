@@ -164,9 +164,14 @@ def test_a_function_gives_combinations_for_each_of_the_other_parameters(
     [
         ("[]", "modes:all_modes returned an empty list: the matrix has no combination"),
         ("[1]", "modes:all_modes must return a list of dictionaries: parameter -> value"),
-        ("[{'b': {'name': 'x'}}]", "a value that is a table needs `id`, its name"),
-        ("[{'b': [1]}]", "must be a string without control characters, a number or"),
-        ("1 / 0", "modes:all_modes failed: ZeroDivisionError: division by zero"),
+        ("None", "modes:all_modes must return a list of dictionaries: parameter -> value"),
+        (
+            "[{'b': {'name': 'x'}}]",
+            "modes:all_modes returned b = {'name': 'x'}: a value that is a table needs `id`",
+        ),
+        ("[{'b': [1]}]", "modes:all_modes returned b = [1]: b must be a string without control"),
+        ("[{'a b': 1}]", "modes:all_modes returned a b = 1: must be a name of a parameter"),
+        ("1 / 0", "modes:all_modes failed: ZeroDivisionError: division by zero (modes.py:4)"),
         ("[{'a': object()}]", "modes:all_modes failed: TypeError: Object of type object is not JS"),
         ("os._exit(0)", "modes:all_modes returned something that JSON cannot hold"),
         ("os._exit(3)", "modes:all_modes failed: exit code 3"),
@@ -176,6 +181,35 @@ def test_a_function_that_gives_no_tables(workspace: Workspace, returned: str, pr
     modes(workspace, returned, FROM)
     (told,) = workspace.problems()
     assert told.startswith(f"g/config.toml:4: matrix.from: {problem}")
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    ["from = 'modes:none'", "from = 'modes:all_modes'\nb = [1]", "from = 3", "b = [{name = 'x'}]"],
+)
+def test_what_names_parameters_of_a_wrong_matrix_is_not_wrong_too(
+    workspace: Workspace, matrix: str
+) -> None:
+    config = f"""
+        timeout = "${{param.b}}"
+        title = "${{param.b.name.deep}}"
+        [[checks]]
+        name = "c"
+        log = "a"
+        contains = "${{param.b.name}}"
+        [matrix]
+        {matrix}
+        """
+    workspace.group(config, a='command = ["${param.b}"]\nexit = "${param.b.code}"')
+    workspace.write({"g/modes.py": "def all_modes():\n    return [{'b': 1}]\n"})
+    (told,) = workspace.problems()
+    assert ": matrix." in told
+
+
+def test_a_function_may_be_a_coroutine(workspace: Workspace) -> None:
+    workspace.group(FROM, a="")
+    workspace.write({"g/modes.py": "async def all_modes():\n    return [{'b': 1}]\n"})
+    assert [one.suffix for one in workspace.loaded().matrix] == ["[b=1]"]
 
 
 def test_a_function_gives_no_parameter_of_the_file(workspace: Workspace) -> None:
