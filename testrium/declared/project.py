@@ -1,5 +1,6 @@
 """The project file: `testrium.toml`, or `[tool.testrium]` in `pyproject.toml`."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import field
 from datetime import date, datetime
@@ -59,6 +60,8 @@ def _property(value: Any) -> Property:
         raise ValueError("must have 'default', 'env', or both")
     if default is not None and not isinstance(default, str | int | float):
         raise ValueError("must be a text, a number or a boolean")
+    if isinstance(default, float) and not math.isfinite(default):
+        raise ValueError("must be a finite number")
     if not isinstance(env, str) or ("env" in value and not env):
         raise ValueError("must name a variable in 'env'")
     return Property(default, env)

@@ -61,7 +61,7 @@ class ProblemCollector:
         self._problems[Problem(file, line, key, message)] = None
 
     def tell_nothing_at(self, file: str, line: int | None) -> None:
-        """Report no problem of a line of which it is not known what stands there."""
+        """Report no problem at a line whose value is not known."""
         self._silent.add((file, line))
 
     def tell_no_more(self) -> None:

@@ -113,7 +113,7 @@ class Filling:
         place = (spot.document.name, spot.document.line(spot.path))
         found = re.fullmatch(_AT_LOADING, value)
         if found and found["name"] in self.values:
-            native = self.values[found["name"]]
+            native = _native(self.values[found["name"]])
             if not isinstance(native, str):
                 self.whole.add(place)
                 if place in self._as_written:
@@ -137,6 +137,13 @@ class Filling:
             scope = Scope({}, frozenset(), frozenset(self.values))
             spot.wrong(scope.error(name) or f"unknown variable ${{{name}}}")
         return match[0]
+
+
+def _native(value: Any) -> Any:
+    """The number that a text writes: a value of the environment or of `-X` is always a text."""
+    if not isinstance(value, str) or not re.fullmatch(r"-?\d{1,15}(\.\d{1,15})?", value):
+        return value
+    return float(value) if "." in value else int(value)
 
 
 class Scope:

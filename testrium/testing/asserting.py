@@ -321,8 +321,22 @@ def _examiner(
         run_dir=run_dir(),
         update_golden=bool(os.environ.get(names.UPDATE_GOLDEN)),
         encoding=unit_encoding if encoding is None else lambda _: encoding,
-        read=read,
+        read=None if read is None else _line_map(read),
     )
+
+
+def _line_map(function: LineMap) -> LineMap:
+    """The function of `map`, whose mistakes are told."""
+    if not callable(function):
+        raise TypeError(f"map takes a function, got {function!r}")
+
+    def read(line: str) -> str | None:
+        new = function(line)
+        if new is None or isinstance(new, str):
+            return new
+        raise TypeError(f"map returned {new!r}: it must return a line, or None to leave it out")
+
+    return read
 
 
 def _check(kind: Any, target: str, conditions: Conditions) -> Check:

@@ -72,8 +72,8 @@ def wait_for_log(
         process = source
     errors = (error,) if isinstance(error, str) else tuple(error)
     ignored = (ignore,) if isinstance(ignore, str) else tuple(ignore)
-    if count < 1:
-        raise ValueError(f"count must be at least 1, got {count}")
+    if not isinstance(count, int) or count < 1:
+        raise ValueError(f"count must be a whole number from 1, got {count!r}")
     search = LogSearch(pattern, errors, ignored, count, literal=literal)
     lines = "a line that matches" if count == 1 else f"{count} lines that match"
     what = f"{lines} {pattern!r} in {_named(source)}"

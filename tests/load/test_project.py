@@ -317,6 +317,23 @@ def test_properties_have_values_by_option_environment_and_default(
     assert (group.timeout_s, group.title) == (8.0, "on test")
 
 
+def test_a_number_of_the_environment_is_one_where_a_number_is_asked_for(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace.write({"testrium.toml": PROPERTIES})
+    monkeypatch.setenv("TEST_USER", "7")
+    workspace.group("timeout = '${property.user}'\ntitle = '${property.user}'", a="")
+    group = workspace.loaded()
+    assert (group.timeout_s, group.title) == (7.0, "7")
+
+
+@pytest.mark.parametrize("value", ["nan", "{default = inf}"])
+def test_a_property_is_finite(workspace: Workspace, value: str) -> None:
+    workspace.write({"testrium.toml": f"[properties]\nratio = {value}\n"})
+    with pytest.raises(ConfigError, match=r"properties\.ratio: must be a finite number"):
+        find_project(workspace.folder)
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [

@@ -89,6 +89,15 @@ def test_values() -> None:
     )
 
 
+def test_a_map_that_gives_no_line_says_so(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("a line\n")
+    wrong: list[Any] = ["str.upper", len]
+    with pytest.raises(TypeError, match=r"map takes a function, got 'str\.upper'"):
+        check_file(tmp_path / "log", map=wrong[0], contains="A")
+    with pytest.raises(TypeError, match="map returned 6: it must return a line, or None"):
+        check_file(tmp_path / "log", map=wrong[1], contains="A")
+
+
 def test_a_condition_of_python_belongs_into_an_assert() -> None:
     with pytest.raises(TypeError, match="takes an expression as text, got False: use assert"):
         check_that(False)  # type: ignore[arg-type]

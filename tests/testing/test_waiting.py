@@ -209,3 +209,9 @@ def test_a_wait_looks_once_more_before_it_gives_up() -> None:
         wakes.wait(None)
         with pytest.raises(WaitTimeoutError, match="it did not come within 0 s; this was seen"):
             wakes.wait("this was seen")
+
+
+@pytest.mark.parametrize("count", [0, "2"])
+def test_a_count_is_a_number_of_lines(tmp_path: Path, count: int) -> None:
+    with pytest.raises(ValueError, match="count must be a whole number from 1, got"):
+        wait_for_log(tmp_path / "log", "x", count=count)
