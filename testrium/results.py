@@ -85,17 +85,6 @@ class CircuitResult(NamedTuple):
     max_ms: float | None = None
 
 
-class Correlations(NamedTuple):
-    """Send and Receive paired by key over the whole run (the classic view)."""
-
-    paired: tuple[Mapping[str, Any], ...] = ()
-    orphan_sends: tuple[Mapping[str, Any], ...] = ()
-    orphan_receives: tuple[Mapping[str, Any], ...] = ()
-    #: `event_key`, `send_count`, `receive_count` of every key that was sent or received twice.
-    duplicate_keys: tuple[Mapping[str, Any], ...] = ()
-    average_latency_s: float | None = None
-
-
 class Judgement(NamedTuple):
     """What verification returns. The first finding is the root cause."""
 

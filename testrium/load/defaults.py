@@ -129,12 +129,9 @@ DEFAULT: Final = "default"
 
 
 def settings_of(group: Group, cwd: Path, project: Project) -> tuple[Setting, ...]:
-    """Every key of the group and its units, in the order of the reference.
+    """Every key of a group that was loaded without a problem, and of its units.
 
-    Args:
-        group: one that was loaded without a problem.
-        cwd: what file names are relative to.
-        project: the project that it was loaded with.
+    They come in the order of the reference; file names are relative to `cwd`.
     """
     found = Found(group.id, group.folder, root=group.folder)
     defaults = FolderDefaults(project, cwd).of(found, ProblemCollector())

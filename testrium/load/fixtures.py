@@ -68,10 +68,7 @@ def read_fixtures(
 ) -> tuple[GroupFixture, ...]:
     """The fixtures that `Configs.fixtures` lists; what is wrong is noted.
 
-    Args:
-        configs: the group's [Configs].
-        folders: where fixtures may lie, from the outside to the group's folder: the nearest wins.
-        around: what else counts.
+    They may lie in any of `folders`, from the outside to the group's folder: the nearest wins.
     """
     collector = configs.spot.collector
     present = {

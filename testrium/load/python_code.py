@@ -7,7 +7,7 @@ import importlib.util
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from testrium.load.document import ProblemCollector, shown_path
@@ -174,12 +174,10 @@ def _parsed(path: Path) -> ast.Module:
         return ast.parse(path.read_bytes(), filename=str(path))
 
 
-def is_importable(
-    package: str, find: Callable[[str], object | None] = importlib.util.find_spec
-) -> bool:
+def is_importable(package: str) -> bool:
     """Whether a top-level module can be found, without importing it."""
     try:
-        return find(package) is not None
+        return importlib.util.find_spec(package) is not None
     except (ValueError, ImportError):
         return True  # loaded in an unusual way: it is there
 

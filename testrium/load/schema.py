@@ -93,9 +93,7 @@ def json_schemas() -> dict[str, dict[str, Any]]:
 def table_schema(kind: type[Any], *, partial: bool = False) -> dict[str, Any]:
     """A table as a JSON Schema, with every spelling of every key.
 
-    Args:
-        kind: its declaration.
-        partial: whether keys that are required may be missing, as in defaults.
+    It may be `partial`: keys that are required may be missing, as in defaults.
     """
     whole = adapter(kind).json_schema()
     definitions = whole.get("$defs", {})

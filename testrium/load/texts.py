@@ -299,12 +299,7 @@ def check_unit_texts(
 ) -> None:
     """Note every `${...}` in the units' texts that names nothing.
 
-    Args:
-        files: the units of the group.
-        environment: the variables that `${env.NAME}` may name: inherited ones and `[env]`.
-        params: the parameters and properties, see `Scope`.
-        fixtures: those of the group.
-        unaddressed: see `Scope`.
+    `environment` are inherited variables and those of `[env]`; for the others see `Scope`.
     """
     variables = frozenset(environment)
     ports = enabled_ports(files)
@@ -324,7 +319,7 @@ def check_unit_texts(
             unaddressed,
         )
         for index, word in enumerate(file["command"] or ()):
-            check_text(word, file.reading.item("command", index), scope)
+            check_text(word, file.item("command", index), scope)
         for name, text in file["env"].items():
             check_text(text, file.at("env").at(name), scope)
         for code in file["exit"]:
@@ -332,9 +327,9 @@ def check_unit_texts(
                 check_text(code, file.at("exit"), Scope({}, frozenset(), frozenset(params)))
         check_text(file["cwd"] or "", file.at("cwd"), scope)
         check_suite_texts(file, scope)
-        for ready in file.reading.inners("ready"):
+        for ready in file.inners("ready"):
             _check_ready(ready, scope)
-        for probe in file.reading.inners("probes"):
+        for probe in file.inners("probes"):
             _check_log_probe(probe, scope)
 
 
@@ -357,7 +352,7 @@ def check_exit_codes(
             if not isinstance(text, str) or "${" not in text:
                 continue
             is_list = isinstance(file.at("exit").raw, list)
-            spot = file.reading.item("exit", index) if is_list else file.at("exit")
+            spot = file.item("exit", index) if is_list else file.at("exit")
             codes: dict[str, str] = {}  # with the first combination that has it
             for suffix, known in filled.items():
                 with suppress(VariableError):  # told already
@@ -451,6 +446,6 @@ def check_suite_texts(file: UnitFile, scope: Scope) -> None:
             check_text(text, file.at(field).at(index), scope)
     for name, text in file["settings"].items():
         check_text(text, file.at("settings").at(name), scope)
-    for step in file.reading.inners("steps"):
+    for step in file.inners("steps"):
         for field in ("do", "expect"):
             check_text(step[field] or "", step.at(field), scope)

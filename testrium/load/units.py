@@ -57,30 +57,20 @@ _MANUAL_TIMEOUT_S: Final = 3600.0
 _PYTEST: Final = "python:pytest"
 
 
-class UnitFile:
+class UnitFile(Table[Unit]):
     """A unit as its file says, before the other units are looked at."""
 
-    __slots__ = ("file", "name", "reading")
+    __slots__ = ("file", "name")
 
     def __init__(self, name: str, file: str, reading: Table[Unit]) -> None:
+        places = (reading.spot, reading.spots, reading.inherited)
+        super().__init__(reading.value, *places, reading.wrong, reading.kept)
         self.name = name
         self.file = file
-        self.reading = reading
-
-    def __getitem__(self, field: str) -> Any:
-        return self.reading[field]
-
-    def at(self, field: str) -> Spot:
-        """Where the field was given; the unit's table where it was not."""
-        return self.reading.at(field)
-
-    def gives(self, field: str) -> bool:
-        """Whether its file says it."""
-        return field in self.reading.spots
 
     def is_unread(self, field: str) -> bool:
         """Whether its file gives it unreadably: what follows from that is not reported."""
-        return field in self.reading.wrong
+        return field in self.wrong
 
     @property
     def ports(self) -> tuple[str, ...]:
@@ -231,9 +221,9 @@ def make_units(files: Sequence[UnitFile]) -> tuple[Unit, ...]:
 
 
 def _make_unit(file: UnitFile, place: int, *, is_needed: bool) -> Unit:
-    unit = file.reading.value
+    unit = file.value
     decided: dict[str, Any] = {"name": file.name, "file": file.file, "steps": manual_steps(file)}
-    given = {*file.reading.spots, *file.reading.inherited}
+    given = {*file.spots, *file.inherited}
     if unit.kind is not None:
         decided["entrypoint"] = SUITES.get(unit.kind)  # else a plugin's
     if "init" not in given:
@@ -249,19 +239,12 @@ def _make_unit(file: UnitFile, place: int, *, is_needed: bool) -> Unit:
 
 
 def check_units(files: Sequence[UnitFile], listed: Iterable[str]) -> None:
-    """Note what is wrong with each unit and between them.
-
-    Args:
-        files: the units that could be read.
-        listed: all names of `Configs.units`.
-    """
+    """Note what is wrong with each unit and between them; `listed` are all of `Configs.units`."""
     known = tuple(listed)
     by_name = {file.name: file for file in files}
     inits: dict[int, str] = {}
     for file in files:
-        first = (
-            inits.setdefault(file["init"], file.name) if file.reading.gives("init") else file.name
-        )
+        first = inits.setdefault(file["init"], file.name) if file.gives("init") else file.name
         if first != file.name:
             file.at("init").wrong(
                 f"duplicate unit init index {file['init']}: {first} and {file.name}"
@@ -279,7 +262,7 @@ def _check_dependencies(
     file: UnitFile, known: tuple[str, ...], by_name: Mapping[str, UnitFile]
 ) -> None:
     for index, name in enumerate(file["dependencies"]):
-        spot = file.reading.item("dependencies", index)
+        spot = file.item("dependencies", index)
         if name == file.name:
             spot.wrong(f"unit {name} depends on itself")
         elif name not in known and name.startswith(FIXTURE_PREFIX):
@@ -405,7 +388,7 @@ def check_hosts(files: Sequence[UnitFile], known: Collection[str]) -> tuple[str,
             file.at("host").wrong("this unit has no process: it has neither entrypoint nor command")
         if file["kind"] is not None:
             file.at("kind").wrong(f"cannot hold for {where}: give it an entrypoint or a command")
-        for ready in file.reading.inners("ready"):
+        for ready in file.inners("ready"):
             if "plugin" in ready.spots:
                 ready.at("plugin").wrong(f"cannot hold for {where}")
     return tuple(used)
@@ -414,7 +397,7 @@ def check_hosts(files: Sequence[UnitFile], known: Collection[str]) -> tuple[str,
 def check_setup(files: Sequence[UnitFile], *, has_setup: bool) -> None:
     """Note every unit that waits for a setup.py which is not there."""
     for file in files:
-        given = file.gives("use_setup")  # else it is a default, for groups that have one
+        given = "use_setup" in file.spots  # else it is a default, for groups that have one
         if given and file["use_setup"] and file["enabled"] and not has_setup:
             file.at("use_setup").notice(
                 "waits for setup.py, which is missing in the group's folder"
@@ -427,7 +410,7 @@ def _check_restarts(file: UnitFile) -> None:
 
 
 def _check_readiness(file: UnitFile) -> None:
-    for ready in file.reading.inners("ready"):
+    for ready in file.inners("ready"):
         kinds = [kind for kind in READY_KINDS if kind in ready.spots]
         if not kinds:
             ready.spot.wrong(f"must have one of: {', '.join(READY_KINDS)}")
@@ -443,7 +426,7 @@ def _check_readiness(file: UnitFile) -> None:
 
 
 def _check_probes(file: UnitFile) -> None:
-    for probe in file.reading.inners("probes"):
+    for probe in file.inners("probes"):
         if probe["type"] in ("Send", "Receive") and "key" not in probe.spots:
             probe.at("type").wrong(f"a {probe['type']} needs a key")
         if "${" in (probe["step"] or ""):
@@ -466,7 +449,7 @@ def _check_port_variables(files: Sequence[UnitFile]) -> None:
             variable = re.sub(r"[^A-Z0-9]", "_", f"{file.name}_{port}".upper())
             place = f"{file.name}:{port}"
             if (first := taken.setdefault(variable, place)) != place:
-                file.reading.item("ports", index).wrong(
+                file.item("ports", index).wrong(
                     f"shares the variable TESTRIUM_PORT_{variable} with the port {first!r}"
                 )
 
@@ -480,7 +463,7 @@ def check_suite(file: UnitFile) -> None:
     kind = file["kind"]
     if (kind is None and not file.is_unread("kind")) or kind in SUITES:
         check_keys_of_kind(file)
-    if kind in _NEEDED and _NEEDED[kind] not in file.reading.spots:
+    if kind in _NEEDED and _NEEDED[kind] not in file.spots:
         file.at("kind").wrong(f"a unit of kind {kind!r} needs {_NEEDED[kind]!r}")
     names = [step.name for step in manual_steps(file)]
     if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -490,7 +473,7 @@ def check_suite(file: UnitFile) -> None:
 def check_keys_of_kind(file: UnitFile) -> None:
     """Note every key of a unit that belongs to another kind."""
     for key, owners in _OWNERS.items():
-        if key in file.reading.spots and file["kind"] not in owners:
+        if key in file.spots and file["kind"] not in owners:
             kinds = " or ".join(f"'{owner}'" for owner in owners)
             file.at(key).wrong(f"belongs to a unit of kind {kinds}")
 
@@ -510,16 +493,11 @@ def check_suite_paths(files: Sequence[UnitFile], folder: Path) -> None:
             # pytest takes a test's own name behind the file.
             path = text.partition("::")[0] if file["kind"] == "pytest" else text
             if "${" not in text and not (folder / path).exists():
-                file.reading.item("paths", index).wrong(f"{text!r}: no such file or folder")
+                file.item("paths", index).wrong(f"{text!r}: no such file or folder")
 
 
 def suite_settings(fields: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:
-    """What the group's own settings become where it has suites.
-
-    Args:
-        fields: those of the group, with its units.
-        given: the fields of `[Configs]` that a file says.
-    """
+    """What settings of a group become where it has suites; `given` are those that a file says."""
     units: tuple[Unit, ...] = fields["units"]
     kinds = {unit.kind for unit in units if unit.enabled}
     changed: dict[str, Any] = {}
@@ -535,12 +513,9 @@ def suite_settings(fields: Mapping[str, Any], given: Collection[str]) -> dict[st
 def plug_in(
     units: tuple[Unit, ...], files: Sequence[UnitFile], own: tuple[Plugin, ...]
 ) -> tuple[Unit, ...]:
-    """The units, those that use a plugin with what calls it; what is wrong is noted.
+    """The units of these files, those that use a plugin with what calls it.
 
-    Args:
-        units: as their files say, in the same order.
-        files: where they come from.
-        own: the plugins of the project.
+    What is wrong is noted. `own` are the plugins of the project.
     """
     return tuple(_plugged(unit, file, own) for unit, file in zip(units, files, strict=True))
 
@@ -553,10 +528,10 @@ def _plugged(unit: Unit, file: UnitFile, own: tuple[Plugin, ...]) -> Unit:
             check_keys_of_kind(file)
             env = {**unit.env, **unit_variables(plugin, unit.settings)}
             unit = replace(unit, kind=None, entrypoint=PLUGIN_UNIT, env=env)
-    elif "settings" in file.reading.spots:
+    elif "settings" in file.spots:
         file.at("settings").wrong("belongs to a unit whose kind is a plugin")
     conditions = []
-    for ready in file.reading.inners("ready"):
+    for ready in file.inners("ready"):
         condition = ready.value
         if ready["plugin"] is not None:
             plugin = found_plugin("readiness", ready["plugin"], ready.at("plugin"), own, ())

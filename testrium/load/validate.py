@@ -211,13 +211,8 @@ def read(
 ) -> Table[T]:
     """A table with all its fields: what is given, else what `defaults` or the declaration says.
 
-    What is wrong is noted at its place, and the field has its default.
-
-    Args:
-        kind: the declaration of the table.
-        table: what tomllib made of it.
-        spot: where it stands.
-        defaults: where a file says what holds for keys that the table leaves out, by field.
+    What is wrong is noted at its place, and the field has its default. `defaults` tell where a file
+    says what holds for keys that the table leaves out, by field.
     """
     if not isinstance(table, dict):
         spot.wrong("must be a table")
@@ -331,11 +326,7 @@ def check_keys(
 ) -> None:
     """Note keys that are missing, in an old spelling, or conflict; in inner tables too.
 
-    Args:
-        kind: the declaration of the table.
-        table: what tomllib made of it.
-        spot: where it stands.
-        known: the fields that are given here or by defaults; None: nothing is required.
+    `known` are the fields that are given here or by defaults; None: nothing is required.
     """
     given = spots_of(kind, table, spot)
     for spelling in table:

@@ -164,7 +164,7 @@ def is_run(folder: Path) -> bool:
     return (folder / _LOCK).is_file()
 
 
-def prune(state_folder: Path, keep: int = 50) -> tuple[str, ...]:
+def prune(state_folder: Path, keep: int) -> tuple[str, ...]:
     """Remove the oldest runs beyond `keep`; returns the ids of those that are gone.
 
     Runs that go on are left alone. What cannot be removed stays, and is tried again next time.

@@ -167,7 +167,10 @@ class MessageRule:
 
     def __init__(self, match: Mapping[str, str], side: str | None) -> None:
         self.side = side
-        self._tests = [(name, _getter(name), _matcher(name, text)) for name, text in match.items()]
+        self._tests = [
+            (name, getter_of(name) if "." in name else None, _matcher(name, text))
+            for name, text in match.items()
+        ]
 
     def matches(self, message: WireMessage) -> bool:
         """Whether it speaks for this message."""
@@ -184,11 +187,6 @@ class MessageRule:
             if value is None or not test(value if type(value) is str else as_text(value)):
                 return False
         return True
-
-
-def _getter(name: str) -> Callable[[object], object] | None:
-    """What finds a field that lies in others."""
-    return getter_of(name) if "." in name else None
 
 
 #: What a message is, by protocol: written in capitals by some, and not by others.

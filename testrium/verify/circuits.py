@@ -267,7 +267,7 @@ def examine(
     unclaimed: Unclaimed,
     earlier_causes: Collection[str],
     *,
-    with_hops: bool = False,
+    with_hops: bool,
 ) -> CircuitFacts:
     """Check one circuit.
 

@@ -9,7 +9,6 @@ from operator import lt, sub
 from typing import Any, TypeVar
 
 from testrium.evidence import Event
-from testrium.results import Correlations
 from testrium.tuples import NamedTuple
 
 T = TypeVar("T")
@@ -122,18 +121,19 @@ def _duplicates(sends: KeyColumn, receives: KeyColumn) -> list[dict[str, Any]]:
 
 def classic_correlations(events: Sequence[Event]) -> dict[str, Any]:
     """The dictionary of `Events_Manager.correlate_send_receive`; an average of nothing is 0.0."""
-    found = correlate(events)
+    sends, receives, one_clock = _keyed(events)
+    found = pair(_column(sends, one_clock), _column(receives, one_clock))
     return {
-        "paired": list(found.paired),
-        "orphan_sends": list(found.orphan_sends),
-        "orphan_receives": list(found.orphan_receives),
-        "duplicate_keys": list(found.duplicate_keys),
+        "paired": found.paired,
+        "orphan_sends": [classic_event(sends[i]) for i in found.orphan_sends],
+        "orphan_receives": [classic_event(receives[i]) for i in found.orphan_receives],
+        "duplicate_keys": found.duplicates,
         "average_latency": found.average_latency_s or 0.0,
     }
 
 
 def average_latency_s(events: Sequence[Event]) -> float | None:
-    """That of `correlate`, without a list of all that has no other half."""
+    """That of all pairs, without a list of what has no other half; None without a pair."""
     sends, receives, one_clock = _keyed(events)
     if not sends or not receives:
         return None
@@ -141,19 +141,6 @@ def average_latency_s(events: Sequence[Event]) -> float | None:
     _, sent_at, received_at = _matches(*columns)
     latencies = _latencies_s(columns[0], columns[1], sent_at, received_at)
     return sum(latencies) / len(latencies) if latencies else None
-
-
-def correlate(events: Sequence[Event]) -> Correlations:
-    """The same as a `Correlations`, where an average of nothing is None."""
-    sends, receives, one_clock = _keyed(events)
-    found = pair(_column(sends, one_clock), _column(receives, one_clock))
-    return Correlations(
-        tuple(found.paired),
-        tuple(classic_event(sends[i]) for i in found.orphan_sends),
-        tuple(classic_event(receives[i]) for i in found.orphan_receives),
-        tuple(found.duplicates),
-        found.average_latency_s,
-    )
 
 
 def classic_event(event: Event) -> dict[str, Any]:

@@ -154,8 +154,7 @@ class Drafts:
     ) -> None:
         """Add one fact; of several about one key the earliest counts.
 
-        Args:
-            about: keeps drafts of one code and place apart.
+        What they are `about` keeps drafts of one code and place apart.
         """
         name = (code, where, position, about)
         draft = self._drafts.get(name)

@@ -345,11 +345,7 @@ _pid: Callable[[Event], int] = attrgetter("pid")
 
 
 def fast_latencies(route: Route, instances: Instances, same: Sequence[str]) -> dict[str, int]:
-    """The plain instances, each with its latency (ns).
-
-    Args:
-        same: the metadata fields that must be equal.
-    """
+    """The plain instances, each with its latency (ns); fields in `same` must be equal."""
     rules = [(rule.least, rule.most) for rule in route.hops]
     stages = [
         present

@@ -65,8 +65,7 @@ def missing_probes(missing: list[Place], scenario: Scenario, index: EventIndex) 
 def orphans(index: EventIndex, earlier_causes: Collection[str]) -> list[Draft]:
     """What `orphans = "forbid"` asks for: every key is sent and received, once at each place.
 
-    Args:
-        earlier_causes: the keys that were sent in an earlier run.
+    `earlier_causes` are the keys that were sent in an earlier run.
     """
     sent: dict[str, list[Event]] = defaultdict(list)
     received: dict[str, list[Event]] = defaultdict(list)

@@ -63,11 +63,7 @@ class Exceptions:
         yield from places.values()
 
     def in_logs(self, stderr: Mapping[str, str]) -> Iterator[Finding]:
-        """Findings for tracebacks on stderr of which no event tells.
-
-        Args:
-            stderr: what each unit wrote.
-        """
+        """Findings for tracebacks in what each unit wrote on stderr, of which no event tells."""
         known = {(event.unit, event.step) for event in self._all if self._counts(event)}
         known |= {
             (owner, step) for owner, start, step in self._uncaught if self._replaced(owner, start)

@@ -63,8 +63,7 @@ class Part:
 def parts_of(facts: CircuitFacts, ended: Collection[str]) -> Iterator[Part]:
     """The drafts of a circuit; lost and doubled keys apart by what explains them.
 
-    Args:
-        ended: the units that ended badly.
+    `ended` are the units that ended badly.
     """
     by_code: dict[Code, list[Draft]] = {}
     for draft in facts.drafts:
@@ -246,9 +245,7 @@ class Explanations:
         """The findings, each root followed by what it explains.
 
         The flag tells whether the finding, or what explains it in the end, means "unknown".
-
-        Args:
-            findings: the `nodes` in words.
+        `findings` are the `nodes` in words.
         """
         self._explains = set(self._cause)
         order = sorted(range(len(findings)), key=self._position)

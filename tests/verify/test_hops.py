@@ -102,4 +102,4 @@ def test_hops_are_computed_only_when_asked_for(table: Make) -> None:
     case = table("circuit a:sent b:got\na sent> k1\nb got< k1")
     (circuit,) = case.scenario().group.circuits
     index = EventIndex(case.evidence())
-    assert examine(circuit, index, Unclaimed((), index), ()).hops == {}
+    assert examine(circuit, index, Unclaimed((), index), (), with_hops=False).hops == {}
