@@ -145,6 +145,7 @@ def _asserted(statement: ast.Assert, frame: FrameType) -> Iterator[str]:
     evaluator = Evaluator.from_frame(frame)
     told: dict[str, str] = {}
     calls: dict[str, None] = {}
+    conditions: set[str] = set()
     for part in _parts(statement.test):
         text = ast.unparse(part)
         try:
@@ -155,10 +156,12 @@ def _asserted(statement: ast.Assert, frame: FrameType) -> Iterator[str]:
             continue
         if part is not statement.test and not (callable(value) or hasattr(value, "__spec__")):
             told.setdefault(text, _shown(value))
+            if isinstance(part, ast.Compare | ast.BoolOp | ast.UnaryOp):
+                conditions.add(text)
     head = f"assert {ast.unparse(statement.test)}"
     yield f"{head[:_LONGEST_VALUE]}{_in_place_of_parts(statement.test, told)}"
-    for text, shown in list(told.items())[:_MOST_VALUES]:
-        yield f"  {text} = {shown}"
+    for text, shown in [pair for pair in told.items() if pair[0] != pair[1]][:_MOST_VALUES]:
+        yield f"  ({text}) = {shown}" if text in conditions else f"  {text} = {shown}"
     if calls:
         yield f"  {next(iter(calls))}: calls are not repeated; name the result to see it"
 

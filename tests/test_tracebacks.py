@@ -10,7 +10,13 @@ import pytest
 
 import testrium.tracebacks
 from testrium.testing import CheckError, check_value, wait_until
-from testrium.tracebacks import deepest_own, is_library, where_raised, without_ours
+from testrium.tracebacks import (
+    add_asserted_values,
+    deepest_own,
+    is_library,
+    where_raised,
+    without_ours,
+)
 
 
 @pytest.mark.parametrize(
@@ -96,3 +102,19 @@ def test_where_something_was_raised() -> None:
     here = f"{Path(__file__).relative_to(Path.cwd())}:{caught.tb.tb_lineno}"
     assert where_raised(caught.value) == f" ({here})"
     assert where_raised(ValueError("never raised")) == ""
+
+
+def test_a_failed_assert_shows_its_parts_once_and_no_literal(tmp_path: Path) -> None:
+    code = "state, n = 'open', 4\nassert state == 'paid' or n in [1, 2] or not [3]\n"
+    (tmp_path / "code.py").write_text(code)
+    with pytest.raises(AssertionError) as caught:
+        exec(compile(code, str(tmp_path / "code.py"), "exec"), {})
+    add_asserted_values(caught.value)
+    assert str(caught.value) == "assert state == 'paid' or n in [1, 2] or (not [3])"
+    assert caught.value.__notes__ == [
+        "  (state == 'paid') = False",
+        "  state = 'open'",
+        "  (n in [1, 2]) = False",
+        "  n = 4",
+        "  (not [3]) = False",
+    ]

@@ -36,6 +36,7 @@ from testrium.report.view import view_group
 from testrium.report.writer import STDOUT_FILES, Report, Writer, write_stdout
 from testrium.results import CircuitResult, GroupResult, RunResult
 from testrium.system.files import regular_text, write_text
+from testrium.tracebacks import without_ours
 from testrium.words import BAD_VERDICTS, Code, Verdict
 
 _ELEMENTS = {
@@ -126,9 +127,12 @@ def _fill_suite(suite: ET.Element, result: GroupResult, cwd: Path) -> None:
         elif not test.passed:
             kind = Code.INFRA if test.aborted else Code.TEST
             undecided = test.aborted
-            _fail(part, result, kind, test.message, test.traceback, undecided=undecided)
-        if test.output:
-            ET.SubElement(part, "system-out").text = xml_text(test.output)
+            trace = "\n".join(without_ours(test.traceback.split("\n")))
+            _fail(part, result, kind, test.message, trace, undecided=undecided)
+        files = [result.run_dir / file for file in test.attachments] if result.run_dir else []
+        attached = [f"[[ATTACHMENT|{_shown(file, cwd)}]]" for file in files]
+        if text := "\n".join((*filter(None, [test.output.rstrip("\n")]), *attached)):
+            ET.SubElement(part, "system-out").text = xml_text(text)
     for check in result.checks:
         part = _new_case(suite, label, f"check {check.name}", check.duration_s)
         _point_to(part, config, named_line(folder, "checks", check.name), cwd)
@@ -192,10 +196,14 @@ def _new_case(suite: ET.Element, above: str, name: str, duration_s: float) -> ET
 
 def _point_to(case: ET.Element, file: Path, line: int | None, cwd: Path) -> None:
     """Name the place as pytest does; what reads such files opens it."""
-    shown = file.relative_to(cwd) if file.is_relative_to(cwd) else file
-    case.set("file", xml_text(str(shown)))
+    case.set("file", xml_text(_shown(file, cwd)))
     if line is not None:
         case.set("line", str(line))
+
+
+def _shown(file: Path, cwd: Path) -> str:
+    """A file below the current folder as seen from there."""
+    return str(file.relative_to(cwd) if file.is_relative_to(cwd) else file)
 
 
 def _fail(
@@ -244,7 +252,7 @@ def _attachments(result: GroupResult, cwd: Path) -> list[str]:
         return []
     logs = [folder / "units" / end.unit / f"{name}.log" for end in result.ends for name in _STREAMS]
     found = [file for file in (folder / "summary.txt", *logs) if _has_text(file)]
-    return [str(one.relative_to(cwd) if one.is_relative_to(cwd) else one) for one in found]
+    return [_shown(one, cwd) for one in found]
 
 
 _STREAMS = ("stdout", "stderr")

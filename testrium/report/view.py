@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
+from itertools import dropwhile
 from pathlib import Path
 
 from testrium import phrases
@@ -517,7 +518,7 @@ def _telling(lines: tuple[str, ...]) -> tuple[str, ...]:
     for index, text in enumerate(lines):
         if text.startswith("Fatal Python error"):
             return lines[index : index + MOST_OUTPUT_LINES]
-    return lines[-MOST_OUTPUT_LINES:]
+    return tuple(dropwhile(lambda text: not text.strip(), lines[-MOST_OUTPUT_LINES:]))
 
 
 def _lines(text: str) -> tuple[str, ...]:

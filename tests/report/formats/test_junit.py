@@ -60,6 +60,27 @@ def test_an_aborted_test_is_an_error_at_its_line(
     assert outcomes_of(root)["test_a"] == ["error"]
 
 
+def test_a_test_shows_its_traceback_its_prints_and_its_files(
+    passed: GroupResult, run_result: RunResult, tmp_path: Path
+) -> None:
+    ours = ci.__file__
+    trace = (
+        "Traceback (most recent call last):\n"
+        '  File "/x/t.py", line 5, in test_a\n    check()\n'
+        f'  File "{ours}", line 1, in check\n    raise\n'
+        "ValueError: no\n"
+    )
+    failed = Outcome(
+        "test_a", False, 0.1, "no", trace, output="told\n", attachments=("attachments/a.png",)
+    )
+    group = passed._replace(tests=(failed,), run_dir=tmp_path / "run")
+    root = parse(run_result._replace(groups=(group,)), tmp_path / "junit.xml", tmp_path)
+    [case] = [case for case in root.iter("testcase") if case.get("name") == "test_a"]
+    assert ours not in (case.findtext("failure") or "")
+    assert "t.py" in (case.findtext("failure") or "")
+    assert case.findtext("system-out") == "told\n[[ATTACHMENT|run/attachments/a.png]]"
+
+
 def test_every_circuit_is_a_case(lost: GroupResult, run_result: RunResult, tmp_path: Path) -> None:
     root = parse(run_result._replace(groups=(lost,)), tmp_path / "junit.xml", tmp_path)
     name = f"circuit {lost.judgement.circuits[0].name}"
