@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from testrium.plan.selection import Selection
     from testrium.run.group import GroupRun
     from testrium.run.kept_services import KeptServices
+    from testrium.run.schedule import Turn
     from testrium.run.services import HeldGroup, Hold, Interrupt, RunServices
     from testrium.run.supervisor.client import Supervisor
 
@@ -378,6 +379,7 @@ class Session:
                     from testrium.run.fixtures import close_fixtures
 
                     await close_fixtures(services, keep=self._request.keep != "none")
+                services.sockets.close()
             self._revision = await preparing
 
     async def recorded(self, results: Sequence[GroupResult]) -> RunResult:
@@ -462,10 +464,10 @@ class Session:
             self._request.observer.notice(f"{forgotten} more results passed, and are not reported")
         return sorted(results, key=lambda one: (one.scenario.group.order, one.scenario.group.id))
 
-    async def _run_unless_withdrawn(self, scenario: Scenario) -> GroupResult | None:
+    async def _run_unless_withdrawn(self, scenario: Scenario, turn: Turn) -> GroupResult | None:
         """The result; None where it waited on a cluster until nothing more was to start."""
         try:
-            return await self.run_one(scenario)
+            return await self.run_one(scenario, turn=turn)
         except NotStartedError:
             return None
 
@@ -509,12 +511,15 @@ class Session:
             return longest_first(scenarios, durations)
         return scenarios
 
-    async def run_one(self, scenario: Scenario, hold: Hold | None = None) -> GroupResult:
+    async def run_one(
+        self, scenario: Scenario, hold: Hold | None = None, turn: Turn | None = None
+    ) -> GroupResult:
         """One scenario, from its start to what is kept and told of it.
 
         With `hold` its units stay up until they are released, and its test functions are not run.
+        `turn` ends where nothing of it runs any more, if nothing else depends on its result.
         """
-        result, tries = await self._try(scenario, hold), list[GroupResult]()
+        result, tries = await self._try(scenario, hold, turn), list[GroupResult]()
         while len(tries) < self._request.retries and self._may_pass_yet(result):
             tries.append(self._kept(result))
             self._tell_retry(result, len(tries) + 1)
@@ -547,7 +552,9 @@ class Session:
         await kept.close()
         return await self._judge.judge(kept.scenario, kept.database, self.folder)
 
-    async def _try(self, scenario: Scenario, hold: Hold | None) -> GroupResult:
+    async def _try(
+        self, scenario: Scenario, hold: Hold | None, turn: Turn | None = None
+    ) -> GroupResult:
         """Run one scenario once, and judge it."""
         started = time.monotonic()
         if scenario.skip:
@@ -560,6 +567,8 @@ class Session:
                     result = await self._run_on_worker(scenario, self._cluster)
                 else:
                     database = await self._run_group(scenario, hold)
+                    if turn is not None and self._may_give_way(scenario, database):
+                        started += await self._give_way(turn)
                     result = await self._judge.judge(scenario, database, self.folder)
             except MissingHostError as error:
                 return self._skipped(scenario, error)
@@ -571,6 +580,33 @@ class Session:
         from testrium.judging.group import quarantined
 
         return quarantined(result, self._project.quarantine)
+
+    def _may_give_way(self, scenario: Scenario, database: Path) -> bool:
+        """Whether the next group may start before this one is judged.
+
+        What the user asks for may depend on the verdict; and where judging or advice takes long,
+        the next group would not have the machine to itself.
+        """
+        asked = self._request
+        return (
+            asked.max_failures is None
+            and not asked.retries
+            and not scenario.group.use_ai
+            and self._judge.is_quick(scenario, database)
+        )
+
+    async def _give_way(self, turn: Turn) -> float:
+        """Let the next group start its first process; the seconds that this took.
+
+        A short group is judged and kept while the next one's process starts: the runner would
+        wait for either.
+        """
+        began = time.monotonic()
+        started = self._supervisor.next_start()
+        turn.end()
+        if (following := await turn.next) is not None:
+            await asyncio.wait((started, following.over), return_when=asyncio.FIRST_COMPLETED)
+        return time.monotonic() - began
 
     def _skipped(self, scenario: Scenario, error: MissingHostError) -> GroupResult:
         """The result of a group that requires a host which cannot be reached."""
@@ -721,6 +757,7 @@ class Session:
 
     def _made_services(self) -> RunServices:
         from testrium.probe.environment import clock_domain
+        from testrium.record.runs import SocketFolders
         from testrium.run.monitor import SamplingPace
         from testrium.run.ports import PortAllocator
         from testrium.run.services import STARTING, Interrupt, RunServices
@@ -730,6 +767,7 @@ class Session:
             folder=self.folder,
             supervisor=self._supervisor,
             ports=PortAllocator(),
+            sockets=SocketFolders(self.id),
             observer=self._request.observer,
             interrupt=Interrupt(),
             domain=clock_domain(),

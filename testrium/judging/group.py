@@ -321,6 +321,11 @@ class GroupJudge:
         """Verify what was recorded. Raises InfraError."""
         return await self._computed(scenario, database, judged, folder)
 
+    def is_quick(self, scenario: Scenario, database: Path) -> bool:
+        """Whether a group is judged at once, in the runner's own loop."""
+        light = judging_weight(scenario, database) < INLINE_LIMIT
+        return light and not scenario.group.histories  # whose search takes long, or runs user code
+
     async def broken_so_far(self, scenario: Scenario, database: Path) -> bool:
         """Whether what was recorded breaks a rule about events, while the units are alive."""
         return await self._computed(scenario, database, _breaks_a_rule, None)
@@ -371,8 +376,7 @@ class GroupJudge:
         judge: Callable[[Scenario, Path, Any], _T],
         argument: Any,
     ) -> _T:
-        light = judging_weight(scenario, database) < INLINE_LIMIT
-        if light and not scenario.group.histories:  # whose search takes long, or runs user code
+        if self.is_quick(scenario, database):
             return judge(scenario, database, argument)
         work = partial(judge, scenario, database, argument)
         return await self._apart.run(work, f"judges {scenario.id}")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import _thread
+import contextlib
 import ctypes
 import os
 import select
 import struct
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING
 
 from testrium.record.probe_file import ProbeFile
@@ -28,21 +30,40 @@ _IN_IGNORED = 0x8000
 _EVENT = struct.Struct("iIII")  # wd, mask, cookie, length of the name behind it
 
 
+@cache
+def _library() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+#: Closed ones of this process, to be opened again: the kernel takes 6 ms to end one.
+_idle: list[Inotify] = []
+_idle_of = os.getpid()
+
+#: How many are kept. A group opens fewer.
+_MOST_IDLE = 4
+
+
 class Inotify:
     """Tells which watched files were written. Its descriptor is readable when there is news."""
 
-    def __init__(self, fd: int, library: ctypes.CDLL) -> None:
+    def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._library = library
+        self._library = _library()
+        self._numbers: set[int] = set()
 
     @classmethod
     def open(cls) -> Inotify | None:
         """None without inotify, or where its limit is reached: then look at the files yourself."""
+        global _idle_of  # noqa: PLW0603 - a process that was forked shares what its parent has open
         if is_portable():
             return None
-        library = ctypes.CDLL(None, use_errno=True)
-        fd = library.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-        return None if fd < 0 else cls(fd, library)
+        if _idle_of != os.getpid():
+            _idle.clear()
+            _idle_of = os.getpid()
+        with contextlib.suppress(IndexError):
+            return _idle.pop()
+        fd = _library().inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        return None if fd < 0 else cls(fd)
 
     def fileno(self) -> int:
         return self._fd
@@ -52,8 +73,11 @@ class Inotify:
 
         None where it cannot be watched.
         """
-        number = self._library.inotify_add_watch(self._fd, os.fsencode(path), mask)
-        return None if number < 0 else int(number)
+        number = int(self._library.inotify_add_watch(self._fd, os.fsencode(path), mask))
+        if number < 0:
+            return None
+        self._numbers.add(number)
+        return number
 
     def read(self) -> set[int] | None:
         """The numbers of the files that were written; None when news were lost: it may be any."""
@@ -79,7 +103,14 @@ class Inotify:
         return bool(poll.poll(max(0.0, timeout_s * 1000)))
 
     def close(self) -> None:
-        """Let go of it, beside what comes next: the kernel takes 6 ms to end all watches."""
+        """Watch nothing more. It is kept for the next one that is opened, or let go beside it."""
+        if _idle_of == os.getpid() and len(_idle) < _MOST_IDLE:
+            for number in self._numbers:
+                self._library.inotify_rm_watch(self._fd, number)
+            self._numbers.clear()
+            self.read()  # what was told and not read
+            _idle.append(self)
+            return
         try:
             _thread.start_new_thread(os.close, (self._fd,))  # `threading` waits until it has begun
         except RuntimeError:  # this machine gives no more threads

@@ -23,9 +23,43 @@ _SOCKET_PATH = 107
 _APPENDED = len("/testrium-20261121-031500-ab12-12345678/waits")
 
 
-def socket_folder(run: str) -> Path:
-    """Make a folder for sockets of the run with this id. Raises OSError: no folder is writable."""
-    return Path(tempfile.mkdtemp(prefix=_prefix(run), dir=short_folder()))
+class SocketFolders:
+    """Folders for the sockets of a run's groups, whose own folders have paths too long for that.
+
+    A group that has left its folder empty leaves it to another one: to make and remove one takes
+    the kernel milliseconds.
+    """
+
+    def __init__(self, run: str) -> None:
+        self._run = run
+        self._free: list[Path] = []
+
+    @contextlib.contextmanager
+    def lease(self) -> Iterator[Path]:
+        """An empty folder for one group. Raises InfraError: no folder is writable."""
+        try:
+            folder = self._free.pop() if self._free else self._made()
+        except OSError as error:
+            raise InfraError(str(error)) from error
+        try:
+            yield folder
+        finally:
+            try:
+                is_empty = not any(folder.iterdir())
+            except OSError:  # it was removed
+                is_empty = False
+            if is_empty:
+                self._free.append(folder)
+            else:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def close(self) -> None:
+        """Remove those that no group has now."""
+        while self._free:
+            shutil.rmtree(self._free.pop(), ignore_errors=True)
+
+    def _made(self) -> Path:
+        return Path(tempfile.mkdtemp(prefix=_prefix(self._run), dir=short_folder()))
 
 
 def short_folder() -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path, PurePath
@@ -15,7 +14,6 @@ from testrium.declared.units import Unit
 from testrium.errors import HostError, InfraError, MissingHostError
 from testrium.evidence import Event, LatePort, OpenWait
 from testrium.record.recorder import Recorder
-from testrium.record.runs import socket_folder
 from testrium.record.waits import Endings, WaitServer
 from testrium.run.change import ChangeSignal
 from testrium.run.diagnostics import Diagnostics
@@ -141,7 +139,7 @@ async def open_context(
     """
     units = (*(unit.name for unit in scenario.units), *RESERVED_UNITS)
     change = ChangeSignal()
-    with _sockets(services) as sockets, _leased_ports(scenario, services) as (ports, links):
+    with services.sockets.lease() as sockets, _leased_ports(scenario, services) as (ports, links):
         async with (
             Recorder(folder.database, services.domain) as recorder,
             _at_probes(scenario, recorder, folder, change) as at_probes,
@@ -181,19 +179,6 @@ async def open_context(
                 async with _with_hosts(context):
                     yield context, sockets
             _keep_marks(context, outputs)
-
-
-@contextlib.contextmanager
-def _sockets(services: RunServices) -> Iterator[Path]:
-    """A folder for the sockets of a group: their paths are too short for the run folder."""
-    try:
-        sockets = socket_folder(services.run)
-    except OSError as error:
-        raise InfraError(str(error)) from error
-    try:
-        yield sockets
-    finally:
-        shutil.rmtree(sockets, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from testrium.declared.groups import Scenario
 from testrium.declared.units import Unit
 from testrium.evidence import End, Event, UnitState
 from testrium.record.recorder import Recorder
+from testrium.record.runs import SocketFolders
 from testrium.results import Observer
 from testrium.run.change import ChangeSignal
 from testrium.run.monitor import SamplingPace
@@ -190,6 +191,7 @@ class RunServices(NamedTuple):
     folder: Path
     supervisor: Supervisor
     ports: PortAllocator
+    sockets: SocketFolders
     observer: Observer
     interrupt: Interrupt
     domain: str

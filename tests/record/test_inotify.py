@@ -79,3 +79,18 @@ def test_lost_news_mean_any_file(
 def test_elsewhere_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "darwin")
     assert Inotify.open() is None
+
+
+def test_one_that_was_closed_is_opened_again_and_knows_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.touch()
+    first = Inotify.open()
+    assert first is not None
+    first.add(str(path))
+    append(path)
+    first.close()
+    again = Inotify.open()
+    assert again is first
+    append(path)
+    assert not again.wait(0)
+    again.close()

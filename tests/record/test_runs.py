@@ -163,3 +163,16 @@ def test_a_group_is_discarded_with_the_folders_that_are_empty_then(tmp_path: Pat
     assert [path.name for path in (tmp_path / "shop").iterdir()] == ["search"]
     runs.discard_group(tmp_path, tmp_path / "shop/search")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_socket_folder_is_given_to_the_next_group_and_removed_at_the_end() -> None:
+    folders = runs.SocketFolders("20261121-031500-ab12")
+    with folders.lease() as first, folders.lease() as beside:
+        assert first != beside
+    with folders.lease() as again:
+        assert again in (first, beside)
+        (again / "left").touch()
+    assert not again.exists()
+    folders.close()
+    assert not first.exists()
+    assert not beside.exists()

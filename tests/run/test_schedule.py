@@ -8,7 +8,7 @@ import pytest
 
 from testrium.declared.groups import Group, Scenario
 from testrium.run import schedule
-from testrium.run.schedule import may_start, run_scheduled, usable_cores
+from testrium.run.schedule import Turn, may_start, run_scheduled, usable_cores
 
 
 def scenario(name: str, *, folder: str | None = None, exclusive: bool = False) -> Scenario:
@@ -24,7 +24,7 @@ class Stopwatch:
         self.beside: list[set[str]] = []
         self.started: list[str] = []
 
-    async def run(self, scenario: Scenario) -> str:
+    async def run(self, scenario: Scenario, _: Turn) -> str:
         self.started.append(scenario.id)
         self.running.add(scenario.id)
         self.beside.append(set(self.running))
@@ -93,3 +93,36 @@ def test_the_sequence_decides_what_starts_first_and_not_where_results_stand() ->
     )
     assert watch.started == ["c", "a", "b"]
     assert results == ["a", "b", "c"]
+
+
+def test_the_next_group_starts_once_a_turn_is_over_and_takes_its_place() -> None:
+    a, b, c = map(scenario, "abc")
+    order: list[str] = []
+    following: list[Turn | None] = []
+
+    async def run(scenario: Scenario, turn: Turn) -> str:
+        order.append(f"{scenario.id} starts")
+        turn.end()
+        following.append(await turn.next)
+        order.append(f"{scenario.id} is judged")
+        return scenario.id
+
+    results = asyncio.run(run_scheduled((a, b, c), run, jobs=1, stop=lambda _: False))
+    assert results == ["a", "b", "c"]
+    assert order.index("b starts") < order.index("a is judged")
+    assert order.index("c starts") < order.index("b is judged")
+    assert [turn is None for turn in following] == [False, False, True]
+
+
+def test_a_group_that_must_not_run_beside_others_waits_for_their_turns_only() -> None:
+    a, b = scenario("a"), scenario("b", exclusive=True)
+    order: list[str] = []
+
+    async def run(scenario: Scenario, turn: Turn) -> str:
+        order.append(scenario.id)
+        turn.end()
+        await turn.next
+        return scenario.id
+
+    asyncio.run(run_scheduled((a, b), run, jobs=2, stop=lambda _: False))
+    assert order == ["a", "b"]

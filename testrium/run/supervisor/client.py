@@ -215,6 +215,13 @@ class ProcessOwner:
         self._processes: dict[int, SupervisedProcess] = {}
         self._count = 0
         self._failure: InfraError | None = None
+        self._next_start: asyncio.Future[None] | None = None
+
+    def next_start(self) -> asyncio.Future[None]:
+        """Resolves when the next process is asked for, or none can be any more."""
+        if self._next_start is None or self._next_start.done():
+            self._next_start = asyncio.get_running_loop().create_future()
+        return _shielded(self._next_start)
 
     async def spawn(self, launch: Launch) -> SupervisedProcess:
         """Start a process; returns when it runs.
@@ -229,6 +236,8 @@ class ProcessOwner:
         number = self._count
         process = self._processes[number] = SupervisedProcess(self, number, launch)
         self._send({"op": "start", "number": number, "launch": launch.to_message()})
+        if self._next_start is not None:
+            _resolve(self._next_start, None)
         try:
             await process._started  # noqa: SLF001 - a process is made here
         except asyncio.CancelledError:
@@ -265,6 +274,8 @@ class ProcessOwner:
         """Nothing will be heard of any process any more."""
         for process in list(self._processes.values()):
             process._fail(failure)  # noqa: SLF001
+        if self._next_start is not None:
+            _resolve(self._next_start, None)
 
 
 class Supervisor(ProcessOwner):

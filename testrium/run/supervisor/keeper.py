@@ -2,11 +2,13 @@
 
 The process gets a session of its own, dies with its keeper, and keeps nothing of what the processes
 before it had: signals, files, environment. Then it becomes the command, or runs the entrypoint.
+Where commands follow each other no process is forked ahead: their keepers spawn them.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import faulthandler
 import fcntl
 import json
@@ -169,11 +171,11 @@ def run_fresh_unit() -> NoReturn:
 _DUMP_LIMIT_NS = 500_000_000
 
 
-def keep(wire: socket.socket) -> NoReturn:
-    """The main function of a keeper's process: forks a process, and makes it a unit when told to.
+def keep(wire: socket.socket, prepared: bool) -> NoReturn:
+    """The main function of a keeper's process: makes a process a unit when told to.
 
     Once nothing of that unit is left, it does the same for another one. It ends when the supervisor
-    says so, or with it; `wire` leads there.
+    says so, or with it; `wire` leads there. One that is `prepared` forks that process ahead.
     """
     kernel.become_subreaper()
     kernel.set_title("testrium: keeper in reserve")
@@ -182,7 +184,7 @@ def keep(wire: socket.socket) -> NoReturn:
     kernel.close_files((wire.fileno(),))
     supervisor = Channel(wire)
     with contextlib.suppress(BrokenPipeError, ConnectionResetError, EOFError):
-        reserve: _Reserve | None = _fork_reserve()
+        reserve = _fork_reserve() if prepared else None
         while True:
             messages = supervisor.receive()
             while messages:
@@ -191,7 +193,7 @@ def keep(wire: socket.socket) -> NoReturn:
                     reserve = reserve or _fork_reserve()
                 elif message["op"] == "start":  # others are late: about a unit that is gone
                     keeper = _Keeper(supervisor, message["number"], message["launch"])
-                    keeper.run(reserve or _fork_reserve(), messages)
+                    keeper.run(reserve, messages)
                     reserve, messages = None, []
                     kernel.set_title("testrium: keeper in reserve")
     kernel.kill_descendants()
@@ -217,6 +219,61 @@ def _fork_reserve() -> _Reserve:
         theirs.close()
     assert process.pid is not None
     return _Reserve(process.pid, ours)
+
+
+#: What a command must not inherit of its keeper's signals.
+_FRESH_SIGNALS = (*_CHANGED, *_PYTHONS_OWN, signal.SIGINT)
+
+
+def _spawn(launch: Launch) -> int:
+    """Start a command; its pid.
+
+    The kernel copies nothing of this process, and nothing of ours runs in the new one: together
+    that takes longer than a short command. So the command cannot ask to die with its keeper, as a
+    forked process does. When a keeper is killed the supervisor ends what is left, when that is
+    killed the keepers do, when both are the runner does, and the next run when all three are.
+
+    Raises:
+        OSError: no such program or folder.
+        MachineError: its files cannot be written.
+    """
+    assert launch.command is not None
+    os.chdir(launch.cwd)
+    with contextlib.ExitStack() as opened:
+        actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
+        ]
+        for path, stream in ((launch.stdout, 1), (launch.stderr, 2)):
+            fd = open_private(path)
+            opened.callback(os.close, fd)
+            actions.append((os.POSIX_SPAWN_DUP2, fd, stream))
+        return os.posix_spawn(
+            _program_file(launch.command[0], launch.env),
+            launch.command,
+            launch.env,
+            file_actions=actions,
+            setsid=True,
+            setsigmask=(),
+            setsigdef=_FRESH_SIGNALS,
+        )
+
+
+def _program_file(name: str, env: dict[str, str]) -> str:
+    """The file of a program, looked for on the PATH of its environment. Raises OSError."""
+    if "/" in name:
+        return name
+    number = errno.ENOENT
+    for folder in os.get_exec_path(env):
+        path = os.path.join(folder, name)  # noqa: PTH118 - as text, for each command
+        if os.access(path, os.X_OK) and os.path.isfile(path):  # noqa: PTH113
+            return path
+        if os.path.lexists(path):
+            number = errno.EACCES
+    raise OSError(number, os.strerror(number), name)
+
+
+class _RefusedError(Exception):
+    """The process in reserve cannot become the unit, for this reason."""
 
 
 class _ForkedUnit:
@@ -278,7 +335,7 @@ class _Keeper:
             end.setblocking(False)
         self._wake_writer = wake_writer
 
-    def run(self, reserve: _Reserve, messages: list[Message]) -> None:
+    def run(self, reserve: _Reserve | None, messages: list[Message]) -> None:
         """Start the unit, obey, and stay until nothing of it is left.
 
         Raises:
@@ -293,49 +350,64 @@ class _Keeper:
             self._wake.close()
             self._wake_writer.close()
 
-    def _keep(self, reserve: _Reserve, messages: list[Message]) -> None:
+    def _keep(self, reserve: _Reserve | None, messages: list[Message]) -> None:
         # A command writes none.
         stacks_from = 0 if self._message["command"] else file_size(Path(self._message["stacks"]))
-        launch = self._start(reserve)
-        if launch is None:
+        launch = Launch.from_message(self._message)
+        pid = self._start(launch, reserve)
+        if pid is None:
             kernel.kill_descendants()
             return
-        life = UnitLifecycle(launch, _ForkedUnit(reserve.pid), stacks_from, self._send)
+        life = UnitLifecycle(launch, _ForkedUnit(pid), stacks_from, self._send)
         # Children first: what ended before it was told to stop has ended by itself.
-        while self._reap(life, reserve.pid):
+        while self._reap(life, pid):
             for message in messages:
                 if message["number"] == self._number:  # else it is about a unit that is gone
                     life.obey(message)
             life.check_time()
             messages = self._wait(life.next_ns)
 
-    def _start(self, reserve: _Reserve) -> Launch | None:
-        """Make the reserve the unit; None, and the reason is sent, where that fails."""
-        if reserve.reason:
-            self._send("refused", reason=reserve.reason, infra=True)
-            return None
+    def _start(self, launch: Launch, reserve: _Reserve | None) -> int | None:
+        """Make a process the unit; its pid, or None, and the reason is sent, where that fails."""
         started_ns, times = time.monotonic_ns(), os.times()
-        reason = b""
-        with reserve.wire as wire:
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                wire.sendall(encoded(self._message))
-            # The unit gets ready on another core meanwhile.
-            launch = Launch.from_message(self._message)
-            kernel.set_title(f"testrium: keeper of {launch.unit}")
-            with contextlib.suppress(ConnectionResetError):
-                reason = b"".join(iter(lambda: wire.recv(4096), b""))
-        if reason:
-            text = reason.removeprefix(INFRA_MARK).decode(errors="replace")
-            self._send("refused", reason=text, infra=reason.startswith(INFRA_MARK))
+        try:
+            if reserve is None and launch.command is not None:
+                pid = _spawn(launch)
+            else:
+                pid = self._turned(reserve or _fork_reserve())
+        except (MachineError, _RefusedError, OSError) as error:
+            reason = explain(error, launch) if isinstance(error, OSError) else str(error)
+            self._send("refused", reason=reason, infra=isinstance(error, MachineError))
             return None
+        kernel.set_title(f"testrium: keeper of {launch.unit}")
         self._send(
             "started",
-            pid=reserve.pid,
+            pid=pid,
             keeper=os.getpid(),
             t_ns=started_ns,
             waited_cpu_s=times.children_user + times.children_system,
         )
-        return launch
+        return pid
+
+    def _turned(self, reserve: _Reserve) -> int:
+        """Let the process in reserve become the unit; its pid. Raises MachineError, _RefusedError.
+
+        It gets ready on another core while this process does.
+        """
+        if reserve.reason:
+            raise MachineError(reserve.reason)
+        reason = b""
+        with reserve.wire as wire:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                wire.sendall(encoded(self._message))
+            with contextlib.suppress(ConnectionResetError):
+                reason = b"".join(iter(lambda: wire.recv(4096), b""))
+        text = reason.decode(errors="replace")
+        if reason.startswith(INFRA_MARK):
+            raise MachineError(text.removeprefix(INFRA_MARK.decode()))
+        if reason:
+            raise _RefusedError(text)
+        return reserve.pid
 
     def _wait(self, next_ns: int | None) -> list[Message]:
         """Wait for the end of a child, messages or a time. Raises EOFError without a supervisor."""

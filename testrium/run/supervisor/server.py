@@ -65,6 +65,11 @@ _SPARE = 3
 _MOST_UNITS = 50
 
 
+#: So long nothing must happen before the next start is prepared (seconds): a fork takes a
+#: processor that the unit which has just started needs, or the runner that judges a short one.
+_QUIET_S = 0.004
+
+
 class _Kept:
     """A keeper, and what it has told of its unit; one that waits for a unit has none.
 
@@ -73,14 +78,14 @@ class _Kept:
     has forked what becomes the unit.
     """
 
-    def __init__(self, process: BaseProcess, channel: Channel) -> None:
+    def __init__(self, process: BaseProcess, channel: Channel, *, prepared: bool = True) -> None:
         self.process = process
         self.channel = channel
         self.number = 0
         self.unit = ""
         self.told: set[str] = set()
         self.groups: list[str] = []
-        self.prepared = True
+        self.prepared = prepared
 
     def begin(self, number: int, unit: str, group: str) -> None:
         """It gets this unit."""
@@ -97,6 +102,7 @@ class _ForkingSupervisor:
         self._kept: dict[int, _Kept] = {}
         self._waiting: list[_Kept] = []  # for a unit
         self._reserve_used = True
+        self._commands = 0  # were started since the last entrypoint
         self._starting: set[int] = set()  # the units that do not run yet
         self._last_group = ""  # of the one that has started a unit last
         self._selector = selectors.DefaultSelector()
@@ -112,7 +118,7 @@ class _ForkingSupervisor:
         signal.set_wakeup_fd(self._wake_writer.fileno(), warn_on_full_buffer=False)
         try:
             while True:
-                ready = self._selector.select(0 if self._may_prepare else None)
+                ready = self._selector.select(_QUIET_S if self._may_prepare else None)
                 if not ready:
                     self._make_reserve()
                 for key, _ in ready:
@@ -158,6 +164,8 @@ class _ForkingSupervisor:
 
     def _start(self, number: int, launch: Message) -> None:
         group = launch["env"].get(RUN_DIR, launch["folder"])
+        is_command = launch["command"] is not None
+        self._commands = self._commands + 1 if is_command else 0
         try:
             if usable := self._usable(group):
                 kept = usable[0]
@@ -181,6 +189,11 @@ class _ForkingSupervisor:
         usable = [kept for kept in self._waiting if group not in kept.groups]
         return sorted(usable, key=lambda kept: not kept.prepared)
 
+    @property
+    def _expects_command(self) -> bool:
+        """Whether nothing but commands is started now: these need no process in reserve."""
+        return self._commands > 1
+
     def _make_reserve(self) -> None:
         """Prepare the next start, while there is nothing else to do: it is then faster."""
         self._reserve_used = False
@@ -188,21 +201,22 @@ class _ForkingSupervisor:
         with contextlib.suppress(OSError):  # the next start will say it
             if not usable:
                 self._waiting.append(self._forked())
-            elif not usable[0].prepared:
+            elif not usable[0].prepared and not self._expects_command:
                 usable[0].channel.send({"op": "prepare"})
                 usable[0].prepared = True
 
     def _forked(self) -> _Kept:
         ours, theirs = socket.socketpair()
         try:
-            process = self._context.Process(target=keep, args=(theirs,))
+            prepared = not self._expects_command
+            process = self._context.Process(target=keep, args=(theirs, prepared))
             process.start()
         except OSError:
             ours.close()
             raise
         finally:
             theirs.close()
-        return _Kept(process, Channel(ours))
+        return _Kept(process, Channel(ours), prepared=prepared)
 
     def _receive(self, kept: _Kept) -> None:
         try:

@@ -43,6 +43,21 @@ def run_to_end(folder: UnitFolder, launch: Launch, method: StartMethod = "fork")
     return folder.run(story, method)
 
 
+#: How many commands have run before: the keeper spawns those that follow two others.
+BEFORE = pytest.mark.parametrize("before", [0, 2], ids=["forked", "spawned"])
+
+
+def run_command(folder: UnitFolder, before: int, launch: Launch) -> Exit:
+    """Run a command to its end, in a run that has had others before it."""
+
+    async def story(supervisor: Supervisor) -> Exit:
+        for _ in range(before):
+            await (await supervisor.spawn(folder.launch(command=["true"], unit="before"))).cleared
+        return await (await supervisor.spawn(launch)).ended
+
+    return folder.run(story)
+
+
 @pytest.fixture
 def report(folder: UnitFolder) -> dict[str, Any]:
     end = run_to_end(folder, folder.launch(REPORT, env={"TMPDIR": "/tmp/x", "ODD": "\udcff"}))
@@ -102,11 +117,12 @@ def test_output_is_appended_over_starts(folder: UnitFolder) -> None:
     assert folder.text("source.out") == "line\nline\n"
 
 
-def test_a_command_gets_fresh_signals_and_no_files(folder: UnitFolder) -> None:
+@BEFORE
+def test_a_command_gets_fresh_signals_and_no_files(folder: UnitFolder, before: int) -> None:
     script = "import os, signal; print(sorted(os.listdir('/proc/self/fd'))); print(os.getcwd())"
     status = "cat /proc/self/status | grep SigIgn"
     launch = folder.launch(command=["sh", "-c", f'{status}; {sys.executable} -c "{script}"'])
-    assert run_to_end(folder, launch).exit_code == 0
+    assert run_command(folder, before, launch).exit_code == 0
     ignored, files, cwd = folder.text("source.out").splitlines()
     of_libc = 0b11 << 31  # 32 and 33: the C library lets nobody set them
     assert int(ignored.split()[1], 16) & ~of_libc == 0
@@ -114,16 +130,18 @@ def test_a_command_gets_fresh_signals_and_no_files(folder: UnitFolder) -> None:
     assert cwd == str(folder.path)
 
 
-def test_a_command_is_found_on_the_units_path(folder: UnitFolder) -> None:
+@BEFORE
+def test_a_command_is_found_on_the_units_path(folder: UnitFolder, before: int) -> None:
     tool = folder.path / "bin" / "tool"
     tool.parent.mkdir()
     tool.write_text("#!/bin/sh\necho found\n")
     tool.chmod(0o755)
     launch = folder.launch(command=["tool"], env={"PATH": str(tool.parent)})
-    assert run_to_end(folder, launch).exit_code == 0
+    assert run_command(folder, before, launch).exit_code == 0
     assert folder.text("source.out") == "found\n"
 
 
+@BEFORE
 @pytest.mark.parametrize(
     ("program", "reason"),
     [
@@ -134,7 +152,9 @@ def test_a_command_is_found_on_the_units_path(folder: UnitFolder) -> None:
         ("./garbage", "cannot start './garbage': Exec format error"),
     ],
 )
-def test_a_program_that_cannot_be_executed(folder: UnitFolder, program: str, reason: str) -> None:
+def test_a_program_that_cannot_be_executed(
+    folder: UnitFolder, before: int, program: str, reason: str
+) -> None:
     for name, text, mode in (
         ("plain", "text", 0o644),
         ("broken", "#!/no/such/interpreter\n", 0o755),
@@ -143,7 +163,7 @@ def test_a_program_that_cannot_be_executed(folder: UnitFolder, program: str, rea
         (folder.path / name).write_text(text)
         (folder.path / name).chmod(mode)
     with pytest.raises(LaunchError) as caught:
-        run_to_end(folder, folder.launch(command=[program]))
+        run_command(folder, before, folder.launch(command=[program]))
     assert str(caught.value) == reason
 
 
@@ -152,16 +172,21 @@ def test_a_missing_working_folder(folder: UnitFolder, command: list[str] | None)
     launch = folder.launch("def main(): pass", command=command, cwd=folder.path / "gone")
     with pytest.raises(LaunchError, match="no such folder"):
         run_to_end(folder, launch)
+    with pytest.raises(LaunchError, match="no such folder"):
+        run_command(folder, 2, launch)
 
 
 def test_an_unwritable_log_is_the_machines_fault(folder: UnitFolder) -> None:
     launch = folder.launch("def main(): pass", stdout=folder.path / "gone" / "out.log")
     with pytest.raises(InfraError, match=r"cannot write .*out\.log"):
         run_to_end(folder, launch)
+    with pytest.raises(InfraError, match=r"cannot write .*out\.log"):
+        run_command(folder, 2, launch._replace(command=("true",)))
 
 
-def test_a_command_that_ends_by_a_signal(folder: UnitFolder) -> None:
-    end = run_to_end(folder, folder.launch(command=["sh", "-c", "kill -SEGV $$"]))
+@BEFORE
+def test_a_command_that_ends_by_a_signal(folder: UnitFolder, before: int) -> None:
+    end = run_command(folder, before, folder.launch(command=["sh", "-c", "kill -SEGV $$"]))
     assert (end.exit_code, end.signal, end.stopped) == (None, "SIGSEGV", False)
 
 
@@ -192,24 +217,28 @@ def test_a_spawned_command_keeps_no_files(folder: UnitFolder) -> None:
     assert folder.text("source.out").split() == ["0", "1", "2", "3"]
 
 
-def test_nothing_of_the_runner_is_inherited(folder: UnitFolder, tmp_path: Path) -> None:
+@BEFORE
+def test_nothing_of_the_runner_is_inherited(
+    folder: UnitFolder, before: int, tmp_path: Path
+) -> None:
     """Not even a descriptor that the runner has made inheritable."""
     opened = os.open(tmp_path / "secret", os.O_CREAT | os.O_RDWR)
     os.set_inheritable(opened, True)
     try:
-        run_to_end(folder, folder.launch(command=["ls", "-l", "/proc/self/fd"]))
+        run_command(folder, before, folder.launch(command=["ls", "-l", "/proc/self/fd"]))
     finally:
         os.close(opened)
     assert "secret" not in folder.text("source.out")
 
 
-def test_an_ignored_signal_of_the_runner_is_not_inherited(folder: UnitFolder) -> None:
+@BEFORE
+def test_an_ignored_signal_of_the_runner_is_not_inherited(folder: UnitFolder, before: int) -> None:
     """As under nohup."""
-    before = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    usual = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     try:
-        end = run_to_end(folder, folder.launch(command=["sh", "-c", "kill -USR1 $$"]))
+        end = run_command(folder, before, folder.launch(command=["sh", "-c", "kill -USR1 $$"]))
     finally:
-        signal.signal(signal.SIGUSR1, before)
+        signal.signal(signal.SIGUSR1, usual)
     assert end.signal == "SIGUSR1"
 
 
@@ -231,5 +260,17 @@ def test_starts_can_be_abandoned(folder: UnitFolder) -> None:
             await task
         [process] = supervisor._processes.values()
         await process.cleared
+
+    folder.run(story)
+
+
+def test_a_command_that_a_keeper_spawns_leads_a_session_and_is_below_it(folder: UnitFolder) -> None:
+    async def story(supervisor: Supervisor) -> None:
+        for number in range(3):
+            unit = f"unit{number}"
+            shown = folder.launch(command=["cut", "-d ", "-f4,6", "/proc/self/stat"], unit=unit)
+            process = await supervisor.spawn(shown)
+            await process.cleared
+            assert folder.lines(f"{unit}.out") == [f"{process.keeper} {process.pid}"]
 
     folder.run(story)

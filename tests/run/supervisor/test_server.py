@@ -222,6 +222,22 @@ def test_the_supervisor_is_killed(folder: UnitFolder, gone: Gone) -> None:
         helper.wait()
 
 
+def test_a_command_ends_when_the_keeper_that_has_spawned_it_is_killed(
+    folder: UnitFolder, gone: Gone
+) -> None:
+    async def story(supervisor: Supervisor) -> list[int]:
+        for _ in range(2):  # a keeper spawns what follows other commands
+            await (await supervisor.spawn(folder.launch(command=["true"], unit="before"))).cleared
+        process = await supervisor.spawn(folder.launch(command=["sleep", "1000"]))
+        os.kill(process.keeper, signal.SIGKILL)
+        end = await process.ended
+        assert end.infra == "the keeper of unit source was killed by SIGKILL"
+        await process.cleared
+        return [process.pid]
+
+    gone(folder.run(story))
+
+
 def test_giving_up_a_wait_leaves_the_process_alive(folder: UnitFolder) -> None:
     async def story(supervisor: Supervisor) -> str | None:
         process = await supervisor.spawn(folder.launch(command=["sleep", "60"]))
@@ -410,7 +426,7 @@ def test_nothing_is_forked_beside_a_start(
     kept = _Kept(BaseProcess(), ours)
     monkeypatch.setattr(supervisor, "_forked", lambda: kept)
     may_prepare = [supervisor._may_prepare]
-    supervisor._start(1, {"env": {}, "folder": "group", "unit": "unit"})
+    supervisor._start(1, {"env": {}, "folder": "group", "unit": "unit", "command": None})
     may_prepare.append(supervisor._may_prepare)
     keeper.send({"event": "started", "number": 1})
     supervisor._receive(kept)
