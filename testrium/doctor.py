@@ -170,7 +170,8 @@ def run_checks(cwd: Path) -> tuple[MachineCheck, ...]:
     project = _project(cwd)
     if isinstance(project, MachineCheck):
         return (*checks, project)
-    checks.append(_shown_project(project))
+    file = "no testrium.toml: defaults are used" if project.file is None else str(project.file)
+    checks.append(MachineCheck("project", "ok", file))
     checks.append(check_state_folder(project.state_folder))
     checks += _checked_groups(project, cwd)
     checks.append(_guarded(check_trial))
@@ -463,11 +464,6 @@ def _project(cwd: Path) -> Project | MachineCheck:
         return find_project(cwd)
     except ConfigError as error:
         return MachineCheck("project", "problem", "; ".join(map(str, error.problems)))
-
-
-def _shown_project(project: Project) -> MachineCheck:
-    found = str(project.file) if project.file else "no testrium.toml: defaults are used"
-    return MachineCheck("project", "ok", found)
 
 
 def check_state_folder(folder: Path) -> MachineCheck:

@@ -30,7 +30,8 @@ def median(values: Sequence[float]) -> float:
     middle = len(ordered) // 2
     if len(ordered) % 2:
         return ordered[middle]
-    return _between(ordered[middle - 1], ordered[middle])
+    low, high = ordered[middle - 1 : middle + 1]
+    return min(high, max(low, low / 2 + high / 2))  # also of the largest and the smallest numbers
 
 
 def nearest_rank(ordered: Sequence[float], percentile: int) -> float:
@@ -49,11 +50,6 @@ def summary(values: Sequence[float]) -> Summary:
     if n > 1:
         deviation = sqrt(sum((part - mean) ** 2 for part in parts) / (n - 1)) * scale
     return Summary(n, min(max(mean * scale, min(values)), max(values)), middle, deviation)
-
-
-def _between(low: float, high: float) -> float:
-    """Their mean, without an overflow, and even of the smallest numbers between both."""
-    return min(high, max(low, low / 2 + high / 2))
 
 
 #: How many earlier values are the least that say how much a figure varies.

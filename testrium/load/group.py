@@ -59,6 +59,7 @@ from testrium.load.units import (
 )
 from testrium.load.validate import Table, read, read_list, read_value
 from testrium.phrases import did_you_mean, nearest_word
+from testrium.probe.environment import MINIMAL
 from testrium.tuples import NamedTuple
 from testrium.variables import as_text, escape
 from testrium.words import EMPTY, RESERVED_UNITS
@@ -74,9 +75,6 @@ MAIN_TABLE = "Configs"
 
 #: Of a unit whose file cannot be read.
 NO_STEPS: frozenset[str] = frozenset()
-
-#: All that a unit gets of the runner's environment with `inherit-env = false`.
-_MINIMAL_ENVIRONMENT = frozenset({"PATH", "HOME", "LANG", "TMPDIR"})
 
 
 class LoadingInputs(NamedTuple):
@@ -576,4 +574,4 @@ def _inherited(configs: Table[Configs], around: LoadingInputs) -> frozenset[str]
     """The runner's variables that units get."""
     if configs["inherit_env"]:
         return around.environment
-    return around.environment & _MINIMAL_ENVIRONMENT
+    return around.environment.intersection(MINIMAL)

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
+#: What a process gets of the runner's environment with `inherit-env = false`.
+MINIMAL: tuple[str, ...] = ("PATH", "HOME", "LANG", "TMPDIR")
+if sys.platform == "win32":  # without these hardly any program starts there
+    MINIMAL += ("SYSTEMROOT", "COMSPEC", "PATHEXT", "TEMP", "TMP", "USERPROFILE")
+
 RUN = "TESTRIUM_RUN"
 RUN_DIR = "TESTRIUM_RUN_DIR"
 GROUP = "TESTRIUM_GROUP"

@@ -12,17 +12,12 @@ from functools import cache
 from pathlib import Path
 
 from testrium.declared.groups import Scenario
-from testrium.declared.units import FIXTURE_PREFIX, Unit
+from testrium.declared.units import FIXTURE_PREFIX
 from testrium.probe import environment as names
 from testrium.run.folder import RunFolder
 from testrium.tuples import NamedTuple
 from testrium.variables import probe_field, substitute
 from testrium.words import EMPTY, RESERVED_UNITS
-
-#: What a unit gets of the runner's environment with `inherit-env = false`.
-MINIMAL: tuple[str, ...] = ("PATH", "HOME", "LANG", "TMPDIR")
-if sys.platform == "win32":  # without these hardly any program starts there
-    MINIMAL += ("SYSTEMROOT", "COMSPEC", "PATHEXT", "TEMP", "TMP", "USERPROFILE")
 
 #: How a unit of this machine is reached.
 LOOPBACK = "127.0.0.1"
@@ -197,7 +192,7 @@ class Surroundings(NamedTuple):
         if group.inherit_env:
             env = dict(inherited)
         else:
-            env = {name: inherited[name] for name in MINIMAL if name in inherited}
+            env = {name: inherited[name] for name in names.MINIMAL if name in inherited}
         if self.inherited is None:
             env["PATH"] = path_with_testrium(env.get("PATH", os.defpath))
         return env, inherited
@@ -272,16 +267,3 @@ def _port_variable(owner: str, name: str) -> str:
     if owner.startswith(FIXTURE_PREFIX):
         return f"TESTRIUM_{variable_name(owner)}_PORT_{variable_name(name)}"
     return f"TESTRIUM_PORT_{variable_name(owner)}_{variable_name(name)}"
-
-
-def texts_of(unit: Unit) -> tuple[str, ...]:
-    """All texts of a unit that may hold references."""
-    return (
-        *(unit.command or ()),
-        *unit.env.values(),
-        unit.cwd or "",
-        *unit.paths,
-        *unit.args,
-        *(text for step in unit.steps for text in (step.do, step.expect)),
-        *(text for one in unit.ready for text in (one.target, *one.command, one.error or "")),
-    )

@@ -18,7 +18,6 @@ from testrium.run.environment import (
     Surroundings,
     event_field,
     resource_attributes,
-    texts_of,
 )
 from testrium.run.folder import RunFolder
 from testrium.run.supervisor.client import Launch
@@ -117,9 +116,18 @@ def launch_of(unit: Unit, surroundings: Surroundings, values: Values) -> Launch:
 
 def wanted_probes(unit: Unit) -> set[str]:
     """The `${probe.UNIT.STEP.FIELD}` and `${fixture.NAME.value.FIELD}` in the unit's texts."""
+    texts = (
+        *(unit.command or ()),
+        *unit.env.values(),
+        unit.cwd or "",
+        *unit.paths,
+        *unit.args,
+        *(text for step in unit.steps for text in (step.do, step.expect)),
+        *(text for one in unit.ready for text in (one.target, *one.command, one.error or "")),
+    )
     return {
         reference
-        for text in texts_of(unit)
+        for text in texts
         if "${probe." in text or "${fixture." in text
         for reference in references(text)
         if reference.startswith("probe.") or ".value." in reference

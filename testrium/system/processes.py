@@ -107,13 +107,9 @@ def listeners(port: int) -> set[int | None]:
         return {
             connection.pid
             for connection in psutil.net_connections(kind="tcp")
-            if _is_listening(connection.status, connection.laddr, port)
+            if connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,)
         }
     return {None}
-
-
-def _is_listening(status: str, address: tuple[object, ...], port: int) -> bool:
-    return status == psutil.CONN_LISTEN and len(address) > 1 and address[1] == port
 
 
 def open_files(pid: int) -> int:

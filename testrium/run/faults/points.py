@@ -155,7 +155,9 @@ class Points:
 
     def _ended_before(self, unit: str, pid: int) -> bool:
         """Whether this process is the only one of its unit: it has been started again."""
-        return all(other == pid or not _exists(other, other) for other in self._processes[unit])
+        return all(
+            other == pid or not system.has_thread(other, other) for other in self._processes[unit]
+        )
 
     async def _run(self) -> None:
         while True:
@@ -211,7 +213,7 @@ class Points:
     def _note_ends(self) -> None:
         """Which threads are not there any more: they reach nothing, and are not held."""
         for name, thread_id in tuple(self._threads.items()):
-            if not _exists(*thread_id):
+            if not system.has_thread(*thread_id):
                 del self._threads[name]
                 label = end_of(name)
                 self._reached.add(label)
@@ -220,7 +222,3 @@ class Points:
                     self._held.remove(held)
                     with contextlib.suppress(asyncio.InvalidStateError):
                         held.go_on.set_result(None)
-
-
-def _exists(pid: int, thread: int) -> bool:
-    return system.has_thread(pid, thread)

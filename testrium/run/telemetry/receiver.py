@@ -22,7 +22,7 @@ import h11
 from testrium.checks.patterns import TookTooLongError, at_most
 from testrium.probe.waiting import connected_async
 from testrium.run.telemetry import CONTROL
-from testrium.run.telemetry.otlp import BadBodyError, Decoded, FindSender, decoded, response
+from testrium.run.telemetry.otlp import BadBodyError, FindSender, decoded, response
 from testrium.run.telemetry.spans import Collector, EventLine, Rule, WallClock
 from testrium.system.files import write_all
 
@@ -186,13 +186,10 @@ class Receiver:
             raise Refused(400, f"the body is not OTLP {signal}: {error}") from error
         if not self._bucket.take(len(found.records)):
             raise Refused(429, f"more than {self.limits.per_s} records per second", again_s=1)
-        self._note(found)
-        self._write(self._collector.add(found.records, time.monotonic_ns(), clock))
-        return response(signal, kind, found)
-
-    def _note(self, found: Decoded) -> None:
         self.batches.update(found.units)
         self.sampled |= found.sampled
+        self._write(self._collector.add(found.records, time.monotonic_ns(), clock))
+        return response(signal, kind, found)
 
 
 def check_head(method: str, path: str, kind: str) -> str:

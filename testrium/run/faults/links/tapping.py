@@ -83,7 +83,7 @@ async def _serve(address: str) -> None:
         match message["op"]:
             case "open":
                 taps += [
-                    _Tap(each, partial(_tell_gap, tell, number))
+                    _Tap(each, partial(tell, "gap", tap=number))
                     for number, each in enumerate(message["taps"])
                 ]
                 path = Path(message["path"])
@@ -101,10 +101,6 @@ async def _serve(address: str) -> None:
                 tell("closed")
     if server is not None:
         server.close()
-
-
-def _tell_gap(tell: Callable[..., None], number: int, reason: str) -> None:
-    tell("gap", tap=number, reason=reason)
 
 
 class _Units:
@@ -183,7 +179,7 @@ class _Probe(NamedTuple):
 class _Tap:
     """One tapped link: makes decoders of its connections, and probes of their messages."""
 
-    def __init__(self, said: Mapping[str, Any], on_gap: Callable[[str], None]) -> None:
+    def __init__(self, said: Mapping[str, Any], on_gap: Callable[..., None]) -> None:
         self.link: str = said["link"]
         self.protocol: str = said["protocol"]
         self._plugged: list[str] = said["plugged"]
@@ -236,7 +232,7 @@ class _Tap:
             self._told.add(once)
         self._gaps += 1
         if self._gaps <= _MOST_GAPS:
-            self._on_gap(reason)
+            self._on_gap(reason=reason)
 
     def take(self, message: WireMessage, t_ns: int, connection: _Connection) -> None:
         """Write what the rules make of a message."""
