@@ -116,8 +116,12 @@ def test_writes():
 @testing.verification
 def test_total():
     total = pathlib.Path(os.environ["TESTRIUM_RUN_DIR"], "total").read_text()
-    print("looked at", total)
     assert total == "30"
+
+@testing.verification
+def test_tells():
+    print("looked at it")
+    assert 1 == 1
 """
 
 
@@ -125,19 +129,40 @@ def test_verify_repeats_marked_tests_on_the_stored_run(workplace: Workplace) -> 
     folder = workplace.group({}, VERIFICATION)
     assert workplace.run().codes == ["test test_total"]
     code = folder / "test_case.py"
+    text = code.read_text().replace('"30"', '"29"').replace('_text("29")', '_text("x")')
+    code.write_text(text.replace("1 == 1", "1 == 2"))
     report = str(workplace.folder / "report.json")
-    code.write_text(code.read_text().replace('"30"', '"31"'))
-    wrong = workplace.finish(workplace.start("verify", "--json", report))
-    assert wrong.group["tests"][1]["output"] == "looked at 29\n"
-    assert "Traceback" not in wrong.stderr
-    code.write_text(code.read_text().replace('"31"', '"29"').replace('_text("29")', '_text("x")'))
     again = workplace.finish(workplace.start("verify", "--json", report))
-    assert (again.exit_code, again.codes) == (0, [])
-    assert [test["name"] for test in again.group["tests"]] == ["test_writes", "test_total"]
+    assert (again.exit_code, again.codes) == (1, ["test test_tells"])
+    names = ["test_writes", "test_total", "test_tells"]
+    assert [test["name"] for test in again.group["tests"]] == names
+    assert again.group["tests"][2]["output"] == "looked at it\n"
+    assert "Traceback" not in again.stderr
+
+
+CYCLES = """
+import os, pathlib
+from testrium import testing
+
+def test_all_cycles_are_there():
+    run_dir = pathlib.Path(os.environ["TESTRIUM_RUN_DIR"])
+    (run_dir / "met").touch()
+    testing.wait_until(lambda: len(list(run_dir.parent.glob("*/met"))) == 3, timeout=30)
+"""
+
+
+def test_cycles_of_a_group_run_side_by_side_in_folders_of_their_own(workplace: Workplace) -> None:
+    workplace.group({}, CYCLES, configs="side-by-side = true")
+    outcome = workplace.run("--repeat", "2", "-j", "3")
+    assert outcome.exit_code == 0, outcome.stdout
+    groups = outcome.report["groups"]
+    assert [group["repeat"] for group in groups] == [0, 1, 2]
+    assert len({group["run_dir"] for group in groups}) == 3
 
 
 MODES = """
 import os
+import shared_by_groups
 from testrium import testing
 
 def browsers():
@@ -149,8 +174,13 @@ def browsers():
 def test_what_is_given():
     assert os.environ["TESTRIUM_PARAM_BROWSER_NAME"] in ("Firefox", "Chrome")
     assert os.environ["TESTRIUM_PROPERTY_SERVER"] == os.environ["TIER"] == "given"
+    assert os.environ["TEAM"] == shared_by_groups.TEAM
+    assert os.environ["TRACEPARENT"].split("-")[1] == "4bf92f3577b34da6a3ce929d0e0e4736"
 """
 MODES_PROJECT = """
+pythonpath = ["lib"]
+[env]
+TEAM = "of ${property.server}"
 [properties]
 server = {default = "localhost", env = "SERVER"}
 [run]
@@ -164,6 +194,9 @@ env = {TIER = "${property.server}"}
 
 def test_modes_come_from_code_and_properties_from_the_project(workplace: Workplace) -> None:
     workplace.write(workplace.folder / "testrium.toml", MODES_PROJECT)
+    workplace.write(workplace.folder / "lib/shared_by_groups.py", "TEAM = 'of given'")
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    workplace.env |= {"TRACEPARENT": trace}
     workplace.group(
         {
             "a": 'command = ["sh", "-c", "echo ${param.browser.name} $TIER; exit '
@@ -211,6 +244,30 @@ def test_waits_and_finds_all():
     Path("latin.txt").write_bytes("caf\xe9".encode("latin-1"))
     testing.check_file("latin.txt", encoding="latin-1", contains="^caf\xe9$")
 
+def test_archives_and_tracebacks():
+    import gzip, lzma, tarfile
+    from pathlib import Path
+    Path("a.txt.gz").write_bytes(gzip.compress(b"from gz"))
+    Path("b.txt.xz").write_bytes(lzma.compress(b"from xz"))
+    testing.unpack("a.txt.gz", "out")
+    testing.unpack("b.txt.xz", "out")
+    testing.check_file("out/a.txt", contains="from gz")
+    testing.check_file("out/b.txt", contains="from xz")
+    with tarfile.open("evil.tar.xz", "w:xz") as archive:
+        archive.add("a.txt.gz", "../evil")
+    try:
+        testing.unpack("evil.tar.xz", "out")
+    except testing.UnpackError as error:
+        print(error)
+    found = testing.extract("a", r"(?P<name>\w+Error): gone", join="traceback")
+    assert found == {"name": "OSError"}
+
+def test_a_signal_ends_a_process():
+    import signal
+    process = testing.start(["sleep", "60"])
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(5) == -signal.SIGTERM
+
 def test_expressions_have_methods():
     body = {"state": "PAID"}
     testing.check_that("body['state'].lower() == 'paid' and items[-1] == 2", body=body, items=[2])
@@ -220,6 +277,11 @@ def test_expressions_have_methods():
         assert "url = http://shop" in str(error)
     else:
         raise AssertionError("nothing was raised")
+"""
+SUITE = """
+import unittest
+class T(unittest.TestCase):
+    def test_prints(self): print("in the suite")
 """
 TEXT_CHECKS = """
     [[checks]]
@@ -239,6 +301,26 @@ TEXT_CHECKS = """
     golden = "expected.txt"
     includes = "^n="
     [[checks]]
+    name = "a traceback is one line"
+    log = "a"
+    join = "traceback"
+    contains = "Traceback.*OSError: gone"
+    [[checks]]
+    name = "the output of tests"
+    log = "tests"
+    contains = "evil.tar.xz is refused"
+    [[checks]]
+    name = "the output of a suite"
+    log = "suite"
+    contains = "in the suite"
+    [[checks]]
+    name = "no port is a time"
+    log = "a"
+    contains = "8080"
+    golden = "times.txt"
+    includes = "8080"
+    normalize = ["datetime"]
+    [[checks]]
     name = "null"
     json = "body.json"
     equals-json = '{"paid": null}'
@@ -251,8 +333,17 @@ TEXT_CHECKS = """
 
 
 def test_texts_are_mapped_included_and_matched_everywhere(workplace: Workplace) -> None:
-    unit = "command = ['printf', 'n=1 n=2\\nother\\nn=3\\n']"
-    folder = workplace.group({"a": unit}, TEXTS, tables=TEXT_CHECKS)
+    printed = (
+        "n=1 n=2\\nother\\nn=3\\nTraceback (most recent call last):\\n  File x\\nOSError: gone\\n"
+        "12:00:01 127.0.0.1:8080\\n"
+    )
+    units = {
+        "a": f"command = ['printf', '{printed}']",
+        "suite": 'kind = "unittest"\npaths = ["suite.py"]',
+    }
+    folder = workplace.group(units, TEXTS, tables=TEXT_CHECKS)
+    workplace.write(folder / "suite.py", SUITE)
+    (folder / "times.txt").write_text("13:30:59 127.0.0.1:8080\n")
     (folder / "expected.txt").write_text("n=1 n=2\nn=3\nnever\n")
     (folder / "body.json").write_text('{"paid": null}')
     outcome = workplace.run()
