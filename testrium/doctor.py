@@ -44,7 +44,7 @@ from testrium.run.hosts.home import RemoteHost
 from testrium.run.ports import PortAllocator
 from testrium.run.schedule import usable_cores
 from testrium.run.supervisor.client import Launch, LaunchError
-from testrium.system.start_method import is_portable
+from testrium.system import is_portable
 
 #: Where the trees are mounted, on every distribution.
 MOUNT = Path("/sys/fs/cgroup")

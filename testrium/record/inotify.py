@@ -13,7 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from testrium.record.probe_file import ProbeFile
-from testrium.system.start_method import is_portable
+from testrium.system import is_portable
 
 if TYPE_CHECKING:  # the classic API is here too, in processes that have no loop
     import asyncio

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from testrium.probe.waiting import HOST, TCP
-from testrium.system.start_method import is_portable
+from testrium.system import is_portable
 
 _BACKLOG = 1024
 _LINE_LIMIT = 1 << 16

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from testrium.system.start_method import START_METHOD
+from testrium.system import START_METHOD
 
 if TYPE_CHECKING:
     import socket

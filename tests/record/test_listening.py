@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from testrium import system
 from testrium.probe import waiting
 from testrium.record.listening import listen
-from testrium.system import start_method
 
 
 class Echo(asyncio.Protocol):
@@ -26,7 +26,7 @@ class Echo(asyncio.Protocol):
 
 @pytest.fixture(params=["fork", "spawn"])
 def method(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv(start_method.START_METHOD_VARIABLE, request.param)
+    monkeypatch.setenv(system.START_METHOD_VARIABLE, request.param)
     return str(request.param)
 
 
@@ -53,7 +53,7 @@ def test_a_question_is_answered(method: str, tmp_path: Path) -> None:
 def test_who_does_not_know_the_token_is_not_heard(
     greeting: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(start_method.START_METHOD_VARIABLE, "spawn")
+    monkeypatch.setenv(system.START_METHOD_VARIABLE, "spawn")
     made: list[Echo] = []
 
     def make() -> Echo:

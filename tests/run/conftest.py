@@ -16,7 +16,7 @@ import pytest
 from testrium.evidence import Leak
 from testrium.probe import environment
 from testrium.run.supervisor.client import Exit, Launch, SupervisedProcess, Supervisor
-from testrium.system.start_method import StartMethod
+from testrium.system import StartMethod
 
 _T = TypeVar("_T")
 #: Waits until these processes are gone; see `wait_gone`.

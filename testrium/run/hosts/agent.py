@@ -47,9 +47,8 @@ from testrium.run.hosts.frames import (
 )
 from testrium.run.ports import Lease, PortAllocator, listening
 from testrium.run.supervisor import bootstrap
-from testrium.system import kernel
+from testrium.system import START_METHOD, kernel
 from testrium.system.platform import system
-from testrium.system.start_method import START_METHOD
 
 #: How long the supervisor may take to end what it owns.
 _END_LIMIT_S = 1.5

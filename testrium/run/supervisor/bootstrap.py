@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from testrium.loaded_by_name import SPAWNING_SUPERVISOR, SUPERVISOR, import_of
-from testrium.system.start_method import START_METHOD, StartMethod
+from testrium.system import START_METHOD, StartMethod
 from testrium.tuples import NamedTuple
 
 # Not `-m`, and with `-P`: a file of the user's in the current folder must not stand in for one of

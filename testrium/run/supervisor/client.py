@@ -26,8 +26,8 @@ from testrium.run.supervisor.protocol import (
     signal_name,
     signal_number,
 )
+from testrium.system import START_METHOD, StartMethod
 from testrium.system.platform import system
-from testrium.system.start_method import START_METHOD, StartMethod
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -308,7 +308,7 @@ class Supervisor(ProcessOwner):
         """Start the supervisor's process; does not wait for it.
 
         Args:
-            start_method: how it starts units, see `start_method`.
+            start_method: how it starts units, see `testrium.system`.
 
         Raises:
             InfraError: the machine cannot start a process.

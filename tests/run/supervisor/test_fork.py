@@ -17,7 +17,7 @@ from testrium.errors import InfraError
 from testrium.run.supervisor.client import Exit, Launch, LaunchError, Supervisor
 
 if TYPE_CHECKING:
-    from testrium.system.start_method import StartMethod
+    from testrium.system import StartMethod
     from tests.run.conftest import UnitFolder
 
 REPORT = """
