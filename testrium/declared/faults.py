@@ -138,6 +138,14 @@ def _link(value: Any) -> Any:
     raise ValueError("must be a non-empty string")
 
 
+#: Ports, `UNIT.PORT`, the way to which goes through a link.
+Links = Annotated[
+    tuple[Annotated[tuple[str, str], Written(_link, {"type": "string"}, list)], ...],
+    UNIQUE,
+    Key(items="links"),
+]
+
+
 @table
 class Chaos:
     """What a campaign may break, and how much of it: the table `[chaos]`.
@@ -148,11 +156,7 @@ class Chaos:
 
     units: Names = ()
     """units that may be broken, at the probes that they emit"""
-    links: Annotated[
-        tuple[Annotated[tuple[str, str], Written(_link, {"type": "string"}, list)], ...],
-        UNIQUE,
-        Key(items="links"),
-    ] = ()
+    links: Links = ()
     """ports, `UNIT.PORT`, whose links may be broken"""
     budget: Annotated[int, *between(1, 5)] = 2
     """the most faults in one plan, 1 to 5"""
@@ -186,11 +190,7 @@ class Explore:
     ] = (Place("*", "*"),)
     """probes of Python units at which the scheduler may hold a unit: `"unit:step"`, `*` for either
     """
-    links: Annotated[
-        tuple[Annotated[tuple[str, str], Written(_link, {"type": "string"}, list)], ...],
-        UNIQUE,
-        Key(items="links"),
-    ] = ()
+    links: Links = ()
     """ports, `UNIT.PORT`: what is sent through these links may be held back too; the order within
     one direction of a connection is kept
     """

@@ -257,6 +257,8 @@ Words = tuple[Text, ...]
 Program = Annotated[tuple[Text, ...], FILLED, Checked(_program_first)]
 OneOrMore = Annotated[tuple[FilledText, ...], FILLED, Prepared(one_or_more, {})]
 Variables = Annotated[Mapping[str, Text], Named(r"[^=\0]+", "name of an environment variable")]
+#: Of an event, as texts.
+Metadata = Annotated[Mapping[str, Text], Named(r".+", "name of a field")]
 #: What a plugin is told, as texts.
 Settings = Annotated[Mapping[str, Text], Named(r"[A-Za-z][A-Za-z0-9_-]*", "name of a setting")]
 
@@ -326,19 +328,17 @@ def _positive_seconds(value: Any) -> float:
     raise ValueError("must be longer than 0 s")
 
 
-DURATION_SCHEMA: Final[Mapping[str, Any]] = {
-    "anyOf": [
-        {"type": "number", "minimum": 0, "maximum": MOST_SECONDS},
-        {"type": "string", "pattern": f"^{_DURATION}$"},
-    ]
-}
+def _duration_schema(least: str) -> Mapping[str, Any]:
+    return {
+        "anyOf": [
+            {"type": "number", least: 0, "maximum": MOST_SECONDS},
+            {"type": "string", "pattern": f"^{_DURATION}$"},
+        ]
+    }
 
-POSITIVE_SCHEMA: Final[Mapping[str, Any]] = {
-    "anyOf": [
-        {"type": "number", "exclusiveMinimum": 0, "maximum": MOST_SECONDS},
-        {"type": "string", "pattern": f"^{_DURATION}$"},
-    ]
-}
+
+_DURATION_SCHEMA: Final = _duration_schema("minimum")
+_POSITIVE_SCHEMA: Final = _duration_schema("exclusiveMinimum")
 
 
 def _plain_number(value: float) -> float | int:
@@ -346,11 +346,11 @@ def _plain_number(value: float) -> float | int:
 
 
 #: In nanoseconds.
-DURATION: Final = Written(duration_ns, DURATION_SCHEMA, duration_text)
-LONGER_THAN_NOTHING: Final = Written(_more_than_nothing, POSITIVE_SCHEMA, duration_text)
+DURATION: Final = Written(duration_ns, _DURATION_SCHEMA, duration_text)
+LONGER_THAN_NOTHING: Final = Written(_more_than_nothing, _POSITIVE_SCHEMA, duration_text)
 #: In seconds.
-SECONDS: Final = Written(seconds, DURATION_SCHEMA, _plain_number)
-POSITIVE_SECONDS: Final = Written(_positive_seconds, POSITIVE_SCHEMA, _plain_number)
+SECONDS: Final = Written(seconds, _DURATION_SCHEMA, _plain_number)
+POSITIVE_SECONDS: Final = Written(_positive_seconds, _POSITIVE_SCHEMA, _plain_number)
 
 
 def shift_in_ns(text: str) -> int:

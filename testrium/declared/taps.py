@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 
 from testrium.declared.circuits import parse_place
 from testrium.declared.keys import DECIDED, Key, Written, nothing, table
-from testrium.declared.quantities import FilledText, Name, Named, Text
+from testrium.declared.quantities import FilledText, Metadata, Name
 from testrium.declared.units import EVENT_TYPE
 from testrium.tuples import NamedTuple
 from testrium.words import EMPTY, EventType, Place
@@ -172,9 +172,7 @@ class TapProbe:
     """`"request"`: what a client sends; `"response"`: what the unit sends. Where `match` says what
     a message is (`amqp`, `mqtt`, `nats`), that decides
     """
-    meta: Annotated[Mapping[str, Text], Named(r".+", "name of a field")] = field(
-        default_factory=nothing
-    )
+    meta: Metadata = field(default_factory=nothing)
     """metadata: texts with `${FIELD}`, by name"""
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal
 
 from testrium.declared.circuits import parse_place
 from testrium.declared.keys import Key, Prepared, Written, nothing, table
-from testrium.declared.quantities import DURATION, FilledText, Named, Text
+from testrium.declared.quantities import DURATION, FilledText, Metadata, Named
 from testrium.declared.units import EVENT_TYPE
 from testrium.words import EventType, Place
 
@@ -48,20 +48,15 @@ def _flattened(value: Any) -> Any:
 
 
 _SCALAR: Final = {"type": ["string", "number", "boolean"]}
-_ANY_NAME: Final = Named(r".+", "name of an attribute")
 
 #: Attributes that must be there: a text is a pattern for the whole value.
 Attributes = Annotated[
     Mapping[str, Annotated[str | bool | int | float, Written(lambda value: value, _SCALAR)]],
-    _ANY_NAME,
+    Named(r".+", "name of an attribute"),
     Prepared(
         _flattened,
         {"type": "object", "additionalProperties": {"anyOf": [_SCALAR, {"type": "object"}]}},
     ),
-]
-Facts = Annotated[
-    Mapping[str, Text],
-    Named(r".+", "name of a field"),
 ]
 
 
@@ -95,7 +90,7 @@ class SpanRule:
     """attributes that it must have, by name: a text as `span` is read, a number or a truth value
     as it is
     """
-    meta: Facts = field(default_factory=nothing)
+    meta: Metadata = field(default_factory=nothing)
     """metadata of the event: texts with references, by name. What is one reference alone keeps its
     type; where it has no value, the field is left out
     """
@@ -127,7 +122,7 @@ class LogRule:
     """attributes that it must have, by name: a text as `service` is read, a number or a truth value
     as it is
     """
-    meta: Facts = field(default_factory=nothing)
+    meta: Metadata = field(default_factory=nothing)
     """metadata of the event, as of spans"""
 
 

@@ -1,6 +1,5 @@
 """The actors of a group: `units/*.toml` and `fixtures/*.toml`."""
 
-from collections.abc import Mapping
 from dataclasses import field
 from functools import lru_cache
 from pathlib import Path
@@ -18,8 +17,8 @@ from testrium.declared.quantities import (
     Encoding,
     Entrypoint,
     FilledText,
+    Metadata,
     Name,
-    Named,
     Names,
     Positive,
     Program,
@@ -27,7 +26,6 @@ from testrium.declared.quantities import (
     Signal,
     Step,
     Steps,
-    Text,
     Variables,
     Words,
     between,
@@ -143,9 +141,7 @@ class LogProbe:
     """`"Default"`, `"Send"`, `"Receive"` or `"Exception"`"""
     key: FilledText | None = None
     """the key: text with `${GROUP}`. Send and Receive need one"""
-    meta: Annotated[Mapping[str, Text], Named(r".+", "name of a field")] = field(
-        default_factory=nothing
-    )
+    meta: Metadata = field(default_factory=nothing)
     """metadata: texts with `${GROUP}`, by name"""
 
 

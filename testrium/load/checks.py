@@ -26,7 +26,7 @@ from testrium.declared.units import Unit
 from testrium.load.circuits import KnownPlaces
 from testrium.load.document import Spot
 from testrium.load.python_code import PythonCode
-from testrium.load.texts import Scope, check_pattern, check_text, enabled_ports
+from testrium.load.texts import Scope, check_pattern, check_text, check_texts, enabled_ports
 from testrium.load.units import UnitFile, found_plugin, has_process
 from testrium.load.validate import Table, read, read_list
 from testrium.phrases import did_you_mean
@@ -179,14 +179,12 @@ def _check_company(reading: Table[Check]) -> None:
 
 def _check_notation(reading: Table[Check], scope: Scope) -> None:
     """Patterns, paths, expressions and references mean something."""
-    for name in ("file", "json", "exists", "absent", "value", "golden"):
-        check_text(reading[name] or "", reading.at(name), scope)
-    for name, text in reading["settings"].items():
-        check_text(text, reading.at("settings").at(name), scope)
+    fields = ("file", "json", "exists", "absent", "value", "golden", "settings")
+    check_texts(reading, fields, scope)
     if reading["equals"] is not None and isinstance(reading["equals"][0], str):
         check_text(reading["equals"][0], reading.at("equals"), scope)
     for name in (*_PATTERNS, "ignore", "includes"):
-        for spot, text in _texts(reading, name):
+        for spot, text in reading.texts(name):
             if reading["literal"]:
                 check_text(text, spot, scope)
             else:
@@ -215,7 +213,7 @@ def _check_notation(reading: Table[Check], scope: Scope) -> None:
 def _groups(reading: Table[Check], scope: Scope) -> set[str]:
     """The names of all groups that `extract` finds."""
     names: set[str] = set()
-    for spot, text in _texts(reading, "extract"):
+    for spot, text in reading.texts("extract"):
         before = len(spot.collector.problems)
         found = check_pattern(text, spot, scope)
         if not found and len(spot.collector.problems) == before:
@@ -228,19 +226,11 @@ def _groups(reading: Table[Check], scope: Scope) -> set[str]:
 
 def _check_expressions(reading: Table[Check], names: set[str]) -> None:
     known = set(names) if reading["extract"] else {"value"}
-    for spot, text in _texts(reading, "expect"):
+    for spot, text in reading.texts("expect"):
         try:
             expression.parse(text, known)
         except NotationError as error:
             spot.wrong(str(error))
-
-
-def _texts(reading: Table[Check], name: str) -> list[tuple[Spot, str]]:
-    """The texts of a key that holds one or several, each with its place."""
-    value = reading[name]
-    if not isinstance(value, tuple):
-        return [] if value is None else [(reading.at(name), value)]
-    return [(reading.at(name).at(index), text) for index, text in enumerate(value)]
 
 
 def _check_substitution(spot: Spot) -> None:

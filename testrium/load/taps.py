@@ -118,10 +118,8 @@ class _Rule:
             reading.at("type").wrong(f"a {probe.type} needs a key")
         for name, pattern in probe.match.items():
             self._check_match(name, pattern)
-        if probe.key is not None:
-            self._check_text(probe.key, reading.at("key"))
-        for name, text in probe.meta.items():
-            self._check_text(text, reading.at("meta").at(name))
+        for spot, text in (*reading.texts("key"), *reading.texts("meta")):
+            self._check_text(text, spot)
 
     def _check_match(self, name: str, pattern: str) -> None:
         spot = self._reading.at("match")

@@ -80,10 +80,8 @@ def _check_rule(reading: Table[Any], telemetry: Telemetry, places: KnownPlaces) 
             _check_pattern(wanted, reading.at("attributes").at(*name.split(".")))
     if rule.at.unit and check_unit(rule.at, reading.at("at"), places):
         check_step(rule.at, reading.at("at"), places)
-    if rule.key is not None:
-        _check_text(rule.key, reading.at("key"), names, groups)
-    for name, text in rule.meta.items():
-        _check_text(text, reading.at("meta").at(name), names, groups)
+    for spot, text in (*reading.texts("key"), *reading.texts("meta")):
+        _check_text(text, spot, names, groups)
     if rule.type in ("Send", "Receive") and not (rule.key or telemetry.key):
         reading.at("type").wrong(f"a {rule.type} needs a key: here, or in [otlp] for all rules")
     if rule.service is not None and rule.service not in places.units:

@@ -274,6 +274,15 @@ def check_text(text: str, spot: Spot, scope: Scope, extra: Iterable[str] = ()) -
     return not reasons
 
 
+def check_texts(
+    table: Table[Any], fields: Iterable[str], scope: Scope, extra: Iterable[str] = ()
+) -> None:
+    """The same for all texts in some fields of a table."""
+    for field in fields:
+        for spot, text in table.texts(field):
+            check_text(text, spot, scope, extra)
+
+
 def check_pattern(text: str, spot: Spot, scope: Scope) -> frozenset[str]:
     """Check a regular expression that may hold references; the names of its groups."""
     if not check_text(text, spot, scope):
@@ -318,15 +327,10 @@ def check_unit_texts(
             fixtures,
             unaddressed,
         )
-        for index, word in enumerate(file["command"] or ()):
-            check_text(word, file.item("command", index), scope)
-        for name, text in file["env"].items():
-            check_text(text, file.at("env").at(name), scope)
-        for code in file["exit"]:
-            if isinstance(code, str):
-                check_text(code, file.at("exit"), Scope({}, frozenset(), frozenset(params)))
-        check_text(file["cwd"] or "", file.at("cwd"), scope)
-        check_suite_texts(file, scope)
+        check_texts(file, ("command", "env", "cwd", "paths", "args", "settings"), scope)
+        check_texts(file, ("exit",), Scope({}, frozenset(), frozenset(params)))
+        for step in file.inners("steps"):
+            check_texts(step, ("do", "expect"), scope)
         for ready in file.inners("ready"):
             _check_ready(ready, scope)
         for probe in file.inners("probes"):
@@ -348,11 +352,9 @@ def check_exit_codes(
         for each in combinations
     }
     for file in files:
-        for index, text in enumerate(file["exit"]):
-            if not isinstance(text, str) or "${" not in text:
+        for spot, text in file.texts("exit"):
+            if "${" not in text:
                 continue
-            is_list = isinstance(file.at("exit").raw, list)
-            spot = file.item("exit", index) if is_list else file.at("exit")
             codes: dict[str, str] = {}  # with the first combination that has it
             for suffix, known in filled.items():
                 with suppress(VariableError):  # told already
@@ -394,12 +396,9 @@ def _check_ready(ready: Table[Readiness], scope: Scope) -> None:
         if _names_only_ports(text) and (wrong := fault(substitute(text, lambda _: "1"))):
             ready.at(kind).wrong(f"{text!r}: {wrong}")
     for kind in ("log", "error"):
-        if ready[kind]:
-            check_pattern(ready[kind], ready.at(kind), scope)
-    for index, word in enumerate(ready["command"] or ()):
-        check_text(word, ready.at("command").at(index), scope)
-    for name, text in ready["settings"].items():
-        check_text(text, ready.at("settings").at(name), scope)
+        for spot, text in ready.texts(kind):
+            check_pattern(text, spot, scope)
+    check_texts(ready, ("command", "settings"), scope)
 
 
 def _names_only_ports(text: str) -> bool:
@@ -428,24 +427,10 @@ def _http_fault(text: str) -> str:
 
 def _check_log_probe(probe: Table[LogProbe], scope: Scope) -> None:
     groups = check_pattern(probe["pattern"], probe.at("pattern"), scope)
-    check_text(probe["key"] or "", probe.at("key"), scope, groups)
-    for name, text in probe["meta"].items():
-        check_text(text, probe.at("meta").at(name), scope, groups)
+    check_texts(probe, ("key", "meta"), scope, groups)
     texts = (probe["key"] or "", *probe["meta"].values())
     if groups and not any(f"${{{group}}}" in text for group in groups for text in texts):
         first = min(groups)
         probe.at("pattern").notice(
             f'its group {first!r} is not used: for the key of the event add key = "${{{first}}}"'
         )
-
-
-def check_suite_texts(file: UnitFile, scope: Scope) -> None:
-    """Note every `${...}` in the texts of a suite that names nothing."""
-    for field in ("paths", "args"):
-        for index, text in enumerate(file[field]):
-            check_text(text, file.at(field).at(index), scope)
-    for name, text in file["settings"].items():
-        check_text(text, file.at("settings").at(name), scope)
-    for step in file.inners("steps"):
-        for field in ("do", "expect"):
-            check_text(step[field] or "", step.at(field), scope)

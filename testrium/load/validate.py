@@ -92,6 +92,18 @@ class Table(Generic[T]):
         """Whether the table gives the field, and it could be read."""
         return field in self.spots and field not in self.wrong
 
+    def texts(self, field: str) -> Iterator[tuple[Spot, str]]:
+        """The texts that a field holds, one, several or by name, each with its place."""
+        value, spot = getattr(self.value, field), self.at(field)
+        if isinstance(value, str):
+            yield spot, value
+        elif isinstance(value, Mapping):
+            yield from ((spot.at(name), text) for name, text in value.items())
+        else:
+            for index, text in enumerate(value or ()):
+                if isinstance(text, str):
+                    yield self.item(field, index) if isinstance(spot.raw, list) else spot, text
+
     def inner(self, field: str) -> Table[Any] | None:
         """The table that a field holds."""
         value = getattr(self.value, field)
