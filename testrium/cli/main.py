@@ -69,6 +69,10 @@ COMMANDS = {
 }
 
 
+#: Before a command, several names may follow it.
+_LESS = ("--less", "--exclude")
+
+
 class Common(NamedTuple):
     """Options in front of the subcommand."""
 
@@ -92,13 +96,12 @@ class _Commands(click.Group):
             restore_interrupts()
         return command
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, _each_left_out(args))
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if ctx.params.get("less"):  # `--less a b run`
-            named = next((at for at, word in enumerate(args) if word in COMMANDS), 0)
-            ctx.params["less"] += tuple(args[:named])
-            args = args[named:]
         if args and args[0] not in COMMANDS:
             ctx.fail(f"No such command {args[0]!r}.{_hint(args[0])}")
         return super().resolve_command(ctx, args)
@@ -106,6 +109,24 @@ class _Commands(click.Group):
     def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+def _each_left_out(args: list[str]) -> list[str]:
+    """Write `--less a b run` as `--less a --less b run`."""
+    written: list[str] = []
+    is_value = several = False  # of --less; whether names may follow its first one
+    for at, word in enumerate(args):
+        if is_value:
+            is_value = False
+        elif word in COMMANDS:
+            return written + args[at:]
+        elif word.startswith("-"):
+            is_value = word in _LESS
+            several = word.partition("=")[0] in _LESS
+        elif several:
+            written.append(_LESS[0])
+        written.append(word)
+    return args
 
 
 def _groups_that_begin_so(
@@ -136,8 +157,7 @@ def _hint(word: str) -> str:
 @click.version_option(__version__, message="testrium %(version)s")
 @click.option("-v", "--verbose", is_flag=True, help="Show the output of units while they run.")
 @click.option(
-    "--less",
-    "--exclude",
+    *_LESS,
     multiple=True,
     metavar="GROUP",
     shell_complete=_groups_that_begin_so,

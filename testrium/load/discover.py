@@ -224,14 +224,15 @@ class Search:
                 inner += list(self._search(child, root, seen))
         undeclared = [each for each in inner if not self.left_out(each.id, each.folder)]
         if undeclared and not self._has_subgroups(group, root):
-            outer = shown_path(group, self.cwd)
+            name = group.name if group == self.cwd else shown_path(group, self.cwd)
+            outer = shown_path(group / CONFIG_FILE, self.cwd)
             for found in undeclared:
                 self.collector.problem(
                     shown_path(found.folder / CONFIG_FILE, self.cwd),
                     None,
                     "",
-                    f"is a group inside the group {outer}: set subgroups = true in its"
-                    f" {CONFIG_FILE}, or move one of them",
+                    f"is a group inside the group {name}: set subgroups = true in {outer},"
+                    " or move one of them",
                 )
             return
         yield from inner

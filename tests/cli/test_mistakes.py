@@ -384,7 +384,7 @@ TWICE = {
             3,
             (
                 "shop/inner/config.toml: is a group inside the group shop: set subgroups = true in"
-                " its config.toml, or move one of them"
+                " shop/config.toml, or move one of them"
             ),
         ),
         (TWICE, "", "check a b", 0, "2 groups, 4 units"),

@@ -68,10 +68,19 @@ def test_names_of_other_tools_select_groups(
     assert listed(*arguments) == expected
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--less", "a", "b"),
+        ("--less", "a", "b", "-v"),
+        ("-v", "--exclude=a", "b"),
+        ("--less", "a", "--less", "b"),
+    ],
+)
 def test_several_groups_are_left_out_before_the_command(
-    groups: Path, capsys: pytest.CaptureFixture[str]
+    groups: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
 ) -> None:
-    assert entry(["--less", "a", "b", "list"]) == ExitCode.SUCCESS
+    assert entry([*options, "list"]) == ExitCode.SUCCESS
     assert [line[0] for line in capsys.readouterr().out.splitlines()] == ["c"]
 
 

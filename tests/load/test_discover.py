@@ -82,12 +82,20 @@ def test_a_group_inside_a_group_is_an_error_that_names_both(groups: Workspace) -
     groups.write(inner)
     assert groups.problems() == [
         (
-            "b/x/y/config.toml: is a group inside the group b: set subgroups = true in its"
-            " config.toml, or move one of them"
+            "b/x/y/config.toml: is a group inside the group b: set subgroups = true in"
+            " b/config.toml, or move one of them"
         )
     ]
     groups.write({"b/config.toml": "[Configs]\nunits = ['u']\nsubgroups = true"})
     assert ids(groups) == ["a.b", "a/deep/er", "b", "b/x/y"]
+
+
+def test_a_group_that_is_the_current_folder_has_its_name_in_the_message(groups: Workspace) -> None:
+    groups.write({"b/x/config.toml": "[Configs]\nunits = ['u']", "b/x/units/u.toml": "[u]"})
+    with pytest.raises(
+        ConfigError, match=r"inside the group b: set subgroups = true in config\.toml, or move one"
+    ):
+        load_groups((".",), cwd=groups.folder / "b")
 
 
 @pytest.mark.parametrize(
