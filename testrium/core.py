@@ -5,7 +5,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from testrium.classic.events import EVENT_DB_ENV
+from testrium.classic.events import (
+    EVENT_DB_ENV,
+    Events_Manager,
+    Results_Manager,
+    UnitStatus_Manager,
+)
+from testrium.classic.groups import (
+    discover_tests,
+    load_config,
+    load_special_callbakcs,
+    load_test_functions,
+    resolve_template,
+)
 from testrium.classic.running import (
     build_parser,
     call_tail_function,
@@ -33,11 +45,19 @@ __all__ = [
     "EXIT_FAILURE",
     "EXIT_NO_TESTS",
     "EXIT_SUCCESS",
+    "Events_Manager",
+    "Results_Manager",
+    "UnitStatus_Manager",
     "build_parser",
     "call_tail_function",
+    "discover_tests",
     "handle_exception",
+    "load_config",
+    "load_special_callbakcs",
+    "load_test_functions",
     "main",
     "print_summary",
+    "resolve_template",
     "run_cli",
     "run_group",
     "run_setup",

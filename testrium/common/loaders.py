@@ -6,7 +6,10 @@ from testrium.classic.groups import (
     load_config,
     load_special_callbakcs,
     load_test_functions,
+    normalize_config,
+    normalize_unit_config,
     resolve_units,
+    validate_unit_collection,
 )
 
 __all__ = [
@@ -15,5 +18,8 @@ __all__ = [
     "load_config",
     "load_special_callbakcs",
     "load_test_functions",
+    "normalize_config",
+    "normalize_unit_config",
     "resolve_units",
+    "validate_unit_collection",
 ]

@@ -72,6 +72,7 @@ class Case(NamedTuple):
             (group / "units" / f"{name}.toml").write_text(f'["{name}"]\n{text}\n')
         (group / "test_case.py").write_text(HEAD + textwrap.dedent(self.code))
         for name, text in self.files.items():
+            (group / name).parent.mkdir(parents=True, exist_ok=True)
             (group / name).write_text(
                 HEAD + textwrap.dedent(text) if name.endswith(".py") else text
             )
@@ -454,6 +455,171 @@ CASES = {
     ),
     "a group two folders below": Case(
         2, READY, folder="shop/test_order", now=0, difference="Groups by content."
+    ),
+    "a group below another one": Case(
+        0,
+        READY,
+        files={
+            "test_inner/config.toml": '["Configs"]\nunits = ["a"]\ntimeout = 5\n',
+            "test_inner/units/a.toml": f'["a"]\ninit = 0\n{A["a"]}\n',
+            "test_inner/test_case.py": READY,
+        },
+        now=3,
+        difference="Groups by content.",
+    ),
+    "nothing to run": Case(1, "x = 1\n", {}, now=3, difference="A group that has nothing to run."),
+    "two callbacks of one name": Case(
+        0,
+        READY + "def tests_results(data): return True\n",
+        files={"other.py": "def tests_results(data): return True\n"},
+        now=3,
+        difference="Two callbacks.",
+    ),
+    "a unit that goes on, under the old rule": Case(
+        0, READY + "    time.sleep(60)\n", configs="classic = true"
+    ),
+    "a unit that answers its stop with an exit code": Case(
+        0,
+        """
+        import signal
+        def a():
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+            emit("a", "ready")
+            time.sleep(60)
+        """,
+        configs="classic = true",
+        now=1,
+        difference="The exit code of a unit that is stopped.",
+    ),
+    "a key that takes two hops": Case(
+        1,
+        """
+        def a():
+            emit("a", "s", "Send", "k")
+            emit("a", "ready")
+        def b():
+            wait("s", "a")
+            emit("b", "r", "Receive", "k")
+            emit("b", "s", "Send", "k")
+            emit("b", "ready")
+        def c():
+            wait("s", "b")
+            emit("c", "r", "Receive", "k")
+            emit("c", "ready")
+        """,
+        {**two(), "c": 'entrypoint = "test_case:c"\nevents = ["ready"]'},
+        now=0,
+        difference="A broadcast.",
+    ),
+    "events for another unit": Case(
+        0,
+        """
+        def a():
+            emit("a", "ready")
+            emit("b", "ready")
+        def b():
+            pass
+        """,
+        two(),
+    ),
+    "tests in the order of their priority": Case(
+        0,
+        READY
+        + "done = []\n"
+        + "@test_config(priority=2)\ndef test_a(): assert done == ['b']\n"
+        + "@test_config(priority=1)\ndef test_b(): done.append('b')\n",
+    ),
+    "a callback that asks Data.db": Case(
+        0,
+        READY
+        + "import os, sqlite3\n"
+        + "def tests_results(data):\n"
+        + "    database = sqlite3.connect(os.environ['TESTRIUM_EVENT_DB'])\n"
+        + "    return database.execute('SELECT Unit, StepCompleted FROM Events').fetchall() == ["
+        + "('a', 'ready')]\n",
+    ),
+    "a query for events without a key": Case(
+        0,
+        READY
+        + "import os, sqlite3\n"
+        + "def tests_results(data):\n"
+        + "    database = sqlite3.connect(os.environ['TESTRIUM_EVENT_DB'])\n"
+        + "    return database.execute(\"SELECT ID FROM Events WHERE EventKey = ''\").fetchall()\n",
+        now=1,
+        difference="Columns of Data.db.",
+    ),
+    "a test that yields": Case(
+        0,
+        READY + "def test_one():\n    yield 1\n",
+        now=1,
+        difference="A test that returns something.",
+    ),
+    "a timeout with its unit": Case(
+        3, READY, configs='timeout = "5s"', now=0, difference="Durations."
+    ),
+    "a test that a call makes": Case(
+        1,
+        READY
+        + "import functools\ndef check(x): assert x\ntest_one = functools.partial(check, 0)\n",
+        now=0,
+        difference="A test that a call makes.",
+    ),
+    "a broken module without tests": Case(
+        1, READY, files={"other.py": "def x(:\n"}, now=0, difference="Modules without tests."
+    ),
+    "a test in conftest.py": Case(
+        1,
+        READY,
+        files={"conftest.py": "def test_one():\n    assert 0\n"},
+        now=0,
+        difference="conftest.py.",
+    ),
+    "an async entrypoint": Case(
+        1, READY.replace("def", "async def"), now=0, difference="`async def`."
+    ),
+    "an entrypoint with arguments": Case(
+        1, READY.replace("a()", "a(x)"), now=3, difference="Reading before running."
+    ),
+    "setup.py with arguments": Case(
+        1,
+        READY,
+        files={"setup.py": "def main(x):\n    pass\n"},
+        now=3,
+        difference="Reading before running.",
+    ),
+    "`units` left out": Case(
+        1,
+        READY,
+        files={"config.toml": "[Configs]\ntimeout = 5\n"},
+        now=3,
+        difference="Reading before running.",
+    ),
+    "a second table in a unit file": Case(
+        0, READY, {"a": A["a"] + '\n["b"]\ninit = 3'}, now=3, difference="An unknown key."
+    ),
+    "an empty step": Case(0, READY + '    emit("a", "")\n', now=1, difference="An empty step."),
+    "a process that setup.py leaves": Case(
+        0,
+        READY,
+        files={"setup.py": "import subprocess\ndef main(): subprocess.Popen(['sleep', '3'])\n"},
+        now=1,
+        difference="What is left behind.",
+    ),
+    "a task that dies": Case(
+        0,
+        """
+        import asyncio
+        async def dies():
+            1 / 0
+        async def main():
+            task = asyncio.create_task(dies())
+            await asyncio.wait([task])
+        def a():
+            asyncio.run(main())
+            emit("a", "ready")
+        """,
+        now=1,
+        difference="A thread that raises.",
     ),
 }
 

@@ -27,7 +27,15 @@ NAMES = {
         EXIT_FAILURE
         EXIT_NO_TESTS
         EXIT_SUCCESS
+        Events_Manager(Unit, path)
+        Results_Manager(path)
+        UnitStatus_Manager(path)
         build_parser()
+        discover_tests(base_dir, exclude_tests, strict)
+        load_config(config_path)
+        load_special_callbakcs(dir_path)
+        load_test_functions(dir_path)
+        resolve_template(type, path)
         call_tail_function(tests_results, events_completed, events_missing, correlations, tail_fn)
         handle_exception(test_name, start_time, error)
         main()
@@ -59,6 +67,9 @@ NAMES = {
         resolve_database_path(path)
     """,
     "testrium.common.loaders": """
+        normalize_config(config)
+        normalize_unit_config(config, unit_name)
+        validate_unit_collection(units, configured_units)
         discover_tests(base_dir, exclude_tests, strict)
         load_config(config_path)
         load_special_callbakcs(dir_path)
