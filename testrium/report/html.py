@@ -78,6 +78,9 @@ _LAST_LINES = 40
 #: How many steps of message paths are on one page: what is wrong first, then the slowest.
 MOST_STEPS = 30_000
 
+#: How many findings of a result a page shows; a run of ours has one for each code and place.
+MOST_FINDINGS = 1_000
+
 #: How many events are drawn on the timeline and told between the lines of logs.
 MOST_EVENTS = 200_000
 
@@ -160,6 +163,7 @@ class GroupPage(NamedTuple):
     """One result, ready to be put into a page."""
 
     view: GroupView
+    findings_left_out: int
     id: str  # of its element
     series: str  # its name in the history
     kinds: tuple[str, ...]  # what filters call it
@@ -205,7 +209,9 @@ class _PageMaker:
         logs = _shown_logs(view, result, detail, most, self._log_address)
         self._steps -= sum(len(path.steps) for path in paths.shown)
         self._lines -= len(logs.lines)
-        view = view._replace(findings=_with_output(view.findings, logs.units))
+        shown = view.findings[:MOST_FINDINGS]
+        left_out = len(view.findings) - len(shown)
+        view = view._replace(findings=_with_output(shown, logs.units))
         bad = view.verdict in BAD_VERDICTS
         flaky = 0 if bad else len(result.tries)
         circuits = _circuits(result, detail, paths)
@@ -217,6 +223,7 @@ class _PageMaker:
         }
         return GroupPage(
             view=view,
+            findings_left_out=left_out,
             id=f"group-{number}",
             series=series_name(result.scenario.id, result.scenario.mode),
             kinds=(str(view.verdict), "flaky") if flaky else (str(view.verdict),),

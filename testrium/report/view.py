@@ -298,7 +298,7 @@ def _roots(builder: _Evidence, findings: Sequence[Finding]) -> tuple[FindingView
     by_name = {_name(finding): finding for finding in reversed(findings)}
     follow: dict[str, list[Finding]] = {}
     roots: list[Finding] = []
-    known: dict[str, Finding] = {}
+    known: dict[str, Finding | None] = {}
     for finding in findings:
         root = _root_of(finding, by_name, known)
         if root is finding:
@@ -313,22 +313,23 @@ def _roots(builder: _Evidence, findings: Sequence[Finding]) -> tuple[FindingView
 
 
 def _root_of(
-    finding: Finding, by_name: Mapping[str, Finding], known: dict[str, Finding]
+    finding: Finding, by_name: Mapping[str, Finding], known: dict[str, Finding | None]
 ) -> Finding:
-    """What explains it in the end. `known` keeps the roots of what lies on the way."""
-    way: dict[str, None] = {}
-    root = finding
-    while root.explained_by is not None and root.explained_by in by_name:
+    """What explains it in the end: itself, where that leads into a circle, which hides no member.
+
+    `known` keeps the roots of all on the path, None for a circle: each finding is looked at once.
+    """
+    path: dict[str, None] = {}
+    root: Finding | None = finding
+    while root is not None and root.explained_by is not None and root.explained_by in by_name:
         above = root.explained_by
-        if above in way or above == _name(finding):  # a circle must not hide its members
-            return finding
         if above in known:
             root = known[above]
             break
-        way[above] = None
-        root = by_name[above]
-    known.update(dict.fromkeys(way, root))
-    return root
+        root = None if above in path or above == _name(finding) else by_name[above]
+        path[above] = None
+    known.update(dict.fromkeys(path, root))
+    return finding if root is None else root
 
 
 def _name(finding: Finding) -> str:
@@ -351,7 +352,7 @@ class _Evidence:
         self._witnesses = result.witnesses
         self._checks = {check.name: check.details for check in result.checks}
         self._tests = {test.name: test for test in result.tests}
-        self._lines: dict[Path, dict[tuple[str, str], int]] = {}
+        self._lines: dict[str, tuple[str, dict[tuple[str, str], int]]] = {}
         self.units = {end.unit: _unit(end, result.started_ns) for end in result.ends}
 
     def finding(self, finding: Finding, follow: tuple[str, ...] = ()) -> FindingView:
@@ -405,20 +406,21 @@ class _Evidence:
         """Where that is declared which is not so; "" where it is not known, or not there now."""
         table = _DECLARED_IN.get(finding.code, "")
         names: tuple[str, ...] = (finding.where,)
-        file = self._folder / "config.toml"
+        file = "config.toml"
         if finding.circuit:
             table, names = "circuits", (finding.circuit,)
         elif not table:
             key, table = finding.declared_as, finding.unit or ""
             if not key or not table:
                 return ""
-            file = self._folder / "units" / f"{table}.toml"
+            file = f"units/{table}.toml"
             names = (key, key.replace("_", "-"))
         if file not in self._lines:
-            self._lines[file] = named_lines(file)
-        lines = (self._lines[file].get((table, name)) for name in names)
-        line = next((one for one in lines if one is not None), None)
-        return "" if line is None else f"{shown_path(file, self._cwd)}:{line}"
+            path = self._folder / file
+            self._lines[file] = shown_path(path, self._cwd), named_lines(path)
+        shown, known = self._lines[file]
+        line = next((known[table, name] for name in names if (table, name) in known), None)
+        return "" if line is None else f"{shown}:{line}"
 
     def _output(
         self, finding: Finding, events: Sequence[Event], unit: UnitView | None

@@ -8,6 +8,7 @@ import pytest
 from testrium.declared.faults import Schedule
 from testrium.evidence import CheckResult, Event, Finding
 from testrium.evidence import TestResult as Test
+from testrium.report import view
 from testrium.report.view import MOST_EVENTS, rerun_command, view_group
 from testrium.results import GroupResult, Judgement
 from testrium.words import Code, Verdict
@@ -48,6 +49,27 @@ def test_no_finding_is_ever_hidden(lost: GroupResult, cwd: Path) -> None:
     )
 
     assert len(view_group(result, cwd=cwd).findings) == 4
+
+
+def test_roots_are_found_in_one_walk_also_where_causes_are_a_circle(
+    lost: GroupResult, cwd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A walk for each finding would be a million steps: here each cause is looked up once."""
+    count = 1000
+    circle = [finding(Code.LOST, f"{n}:s", f"lost {(n + 1) % count}:s") for n in range(count)]
+    into = [finding(Code.LOST, f"x{n}:s", f"lost {n}:s") for n in range(count)]
+    chain = [finding(Code.LATE, f"{n}:s", f"late {n + 1}:s" if n else None) for n in range(count)]
+    names: list[str] = []
+    name_of = view._name
+
+    def noted_name_of(each: Finding) -> str:
+        names.append(each.where)
+        return name_of(each)
+
+    monkeypatch.setattr(view, "_name", noted_name_of)
+    roots = view_group(with_findings(lost, *circle, *into, *chain), cwd=cwd).findings
+    assert len(roots) == 2 * count + 2
+    assert len(names) < 10 * 3 * count
 
 
 def test_two_roots_of_one_name_tell_what_follows_once(lost: GroupResult, cwd: Path) -> None:

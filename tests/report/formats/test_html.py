@@ -217,3 +217,16 @@ def test_findings_of_one_cause_are_a_list(lost: GroupResult, cwd: Path) -> None:
     assert lines is not None
     assert lines[1].count("<li>") == 3
     assert " | " not in body
+
+
+def test_of_very_many_findings_the_first_are_shown(
+    lost: GroupResult, cwd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first, *_) = lost.judgement.findings
+    others = [first._replace(where=f"host:step{number}") for number in range(3)]
+    judgement = lost.judgement._replace(findings=(first, *others))
+    run = RunResult("r", Verdict.FAIL, ExitCode.FAILURE, 1.0, (lost._replace(judgement=judgement),))
+    monkeypatch.setattr(html, "MOST_FINDINGS", 2)
+    text = html.render(run, cwd=cwd)
+    assert [f"host:step{number}" in text for number in range(3)] == [True, False, False]
+    assert "2 findings more are left out here" in text
