@@ -161,6 +161,9 @@ def _place_of(
         file = folder / "units" / f"{finding.unit}.toml"
         if file.is_file():
             return file, 1
+        for test in group.tests:  # the process of the tests has ended, or hangs
+            if test.unit == finding.unit and test.file and not test.passed:
+                return Path(test.file), test.line
     return folder / "config.toml", 1
 
 

@@ -4,7 +4,7 @@ The runner never imports code of the group. It starts `serve` as an entrypoint, 
 to the runner's socket and answers requests, one JSON line per request and answer:
 
     {"call": "list", "modules": ["test_case"]}
-        -> {"tests": [{"module", "name", "priority", "parallelize", "verification"}],
+        -> {"tests": [fields of `run.tests.TestFunction`],
             "callbacks": {"validate_test": "test_case", "tests_results": "test_case"}}
     {"call": "test", "module": "test_case", "name": "test_x"}
         -> fields of `evidence.TestResult`
@@ -115,6 +115,8 @@ def _listing(modules: list[ModuleType]) -> dict[str, Any]:
 
     One that a module has imported from another of them is that one's.
     """
+    from testrium.tracebacks import place_of_function
+
     names = {module.__name__ for module in modules}
     tests = [
         {
@@ -123,6 +125,7 @@ def _listing(modules: list[ModuleType]) -> dict[str, Any]:
             "priority": getattr(value, "testrium_priority", 0),
             "parallelize": getattr(value, "testrium_parallelize", False),
             "verification": getattr(value, "testrium_verification", False),
+            **dict(zip(("file", "line"), place_of_function(value), strict=True)),
         }
         for module in modules
         for name, value in vars(module).items()

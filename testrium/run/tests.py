@@ -72,6 +72,8 @@ class TestFunction(NamedTuple):
     priority: int
     parallelize: bool
     verification: bool = False
+    file: str = ""
+    line: int | None = None
 
 
 TestFunction.__test__ = False  # type: ignore[attr-defined]  # its name makes pytest collect it
@@ -191,6 +193,9 @@ class Tests:
             self._main = None
 
     async def _keep(self, result: TestResult) -> None:
+        if not result.file:  # it ended with its process, which did not tell
+            [function] = [one for one in self._functions if self._place(one) == result.name]
+            result = result._replace(file=function.file, line=function.line)
         self.results.append(result)
         if "validate_test" in self._callbacks and not result.aborted:
             await self._callback("validate_test", result.name, result.name)
@@ -203,7 +208,8 @@ class Tests:
         result = self._result(where, answer, self._main)
         if result.passed:
             return
-        failed = result._replace(message=f"{name}: {result.message}")
+        told = result.message if name == where else f"{name}: {result.message}"
+        failed = result._replace(message=told)
         if self.results and self.results[-1].name == where:  # it rejects this test: one result
             failed = _together(self.results.pop(), failed)
         self.results.append(failed)

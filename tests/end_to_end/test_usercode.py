@@ -273,12 +273,20 @@ def test_second(): os._exit(0)
 def test_third(): pass
 """,
     )
+    workplace.env |= {"GITHUB_ACTIONS": "true"}
     outcome = workplace.run()
     assert outcome.codes == ["crash tests", "test test_second", "test test_third"]
     tests = outcome.group["tests"]
     assert [test["verdict"] for test in tests] == ["pass", "fail", "fail"]
     assert tests[1]["message"] == "the test process ended with exit code 0 during the test"
     assert tests[2]["message"].startswith("did not run")
+    lines = (workplace.folder / "group/test_case.py").read_text().splitlines()
+    assert [lines[test["line"] - 1].split("(")[0] for test in tests] == [
+        "def test_first",
+        "def test_second",
+        "def test_third",
+    ]
+    assert f"::error file=group/test_case.py,line={tests[1]['line']}," in outcome.stdout
 
 
 def test_setup_that_ends_half_way_is_a_crash(workplace: Workplace) -> None:
