@@ -264,8 +264,11 @@ class ProcessFacts:
                 self._add_end(Code.CRASH, end, f"{end.unit}: {end.message}")
                 return
             again = f" (started {times(end.starts)})" if end.starts > 1 else ""
+            unit = self._units.get(end.unit)
             if not end.concluded:
                 how += " before it was done"
+            elif unit is not None and unit.exit != (0,) and end.signal is None:
+                how += f", expected {' or '.join(map(str, unit.exit))}"
             self._add_end(Code.CRASH, end, f"{end.unit} ended {how}{again}")
 
     def _check_stopped(self, end: End) -> None:

@@ -208,6 +208,12 @@ def test_what_a_crash_says(table: Callable[[str], Any]) -> None:
     assert finding.events == (1,)
 
 
+def test_a_wrong_exit_code_tells_what_was_expected(table: Callable[[str], Any]) -> None:
+    case = table("unit a exit=3,4\na:up\nend a exit=0")
+    (finding,) = judge(case.scenario(), case.evidence()).findings
+    assert finding.message == "a ended with exit code 0, expected 3 or 4"
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [
