@@ -818,6 +818,11 @@ def _unfit(scenario: Scenario, error: InfraError) -> GroupResult:
 _FIRST_START_S = 0.5
 
 
+#: After so many new objects the collector looks for garbage. By default after 700: results of
+#: groups stay to the end of the run, and looking at them again takes a tenth of a short group.
+_COLLECT_AFTER = 20_000
+
+
 def _prepare(
     cwd: Path, scenarios: tuple[Scenario, ...], started: asyncio.Event
 ) -> asyncio.Task[Revision | None]:
@@ -844,6 +849,7 @@ def _prepare(
             import testrium.verify.messages  # noqa: F401
         sys.setswitchinterval(usual_s)
         gc.freeze()
+        gc.set_threshold(_COLLECT_AFTER, 20, 20)
         gc.enable()
         return revision_of(cwd)
 
