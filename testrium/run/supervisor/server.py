@@ -65,8 +65,8 @@ _SPARE = 3
 _MOST_UNITS = 50
 
 
-#: So long nothing must happen before the next start is prepared (seconds): a fork takes a
-#: processor that the unit which has just started needs, or the runner that judges a short one.
+#: So long nothing must happen after the start of a command before the next one is prepared
+#: (seconds): a fork takes a processor that a short command needs, or the runner that judges it.
 _QUIET_S = 0.004
 
 
@@ -118,7 +118,7 @@ class _ForkingSupervisor:
         signal.set_wakeup_fd(self._wake_writer.fileno(), warn_on_full_buffer=False)
         try:
             while True:
-                ready = self._selector.select(_QUIET_S if self._may_prepare else None)
+                ready = self._selector.select(self._pause_s)
                 if not ready:
                     self._make_reserve()
                 for key, _ in ready:
@@ -151,6 +151,13 @@ class _ForkingSupervisor:
         While a unit is being started, a fork beside it would delay it by 3 ms.
         """
         return self._reserve_used and not self._starting
+
+    @property
+    def _pause_s(self) -> float | None:
+        """How long to wait for news; then the next start is prepared. None where it is."""
+        if not self._may_prepare:
+            return None
+        return _QUIET_S if self._commands else 0
 
     def _obey(self, message: Message) -> None:
         number = message["number"]
