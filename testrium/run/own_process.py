@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,8 +39,11 @@ class OwnProgram(NamedTuple):
 class OwnProcess:
     """The process of one group; everything that it cannot do is told once.
 
-    `receive` gets each message but `failed`; `on_failure` gets the reason when the process fails
-    or ends unasked.
+        {"op": "...", "id": 7, ...}     -> {"event": "done", "id": 7, ...}
+        what it cannot do at all        -> {"event": "failed", "reason": "..."}
+
+    `receive` gets each other message; `on_failure` gets the reason when the process fails or ends
+    unasked.
     """
 
     def __init__(
@@ -49,8 +52,8 @@ class OwnProcess:
         supervisor: Supervisor,
         sockets: Path,
         folder: Path,
-        receive: Callable[[dict[str, Any]], None],
         on_failure: Callable[[str], None],
+        receive: Callable[[dict[str, Any]], None] = lambda _: None,
     ) -> None:
         self._program = program
         self._supervisor = supervisor
@@ -61,7 +64,8 @@ class OwnProcess:
         self._process: SupervisedProcess | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._listening: asyncio.Task[None] | None = None
-        self._answers: dict[str, asyncio.Future[dict[str, Any]]] = {}
+        self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._count = 0
         self._closing = False
         self.has_failed = False
 
@@ -83,34 +87,31 @@ class OwnProcess:
             reader = await self._before_end(connected)
         self._listening = asyncio.create_task(self._listen(reader))
 
-    def tell(self, message: dict[str, Any]) -> None:
+    def tell(self, op: str, **fields: Any) -> None:
         """Tell the process something that it does not answer."""
         assert self._writer is not None
-        self._writer.write(json.dumps(message).encode() + b"\n")
+        self._writer.write(json.dumps({"op": op, **fields}).encode() + b"\n")
 
-    def answer(self, name: str) -> asyncio.Future[dict[str, Any]]:
-        """The answer of this name that comes next."""
-        self._answers[name] = asyncio.get_running_loop().create_future()
-        return self._answers[name]
+    async def ask(self, op: str, **fields: Any) -> dict[str, Any]:
+        """Tell the process to do something; its answer, once it is done. Raises InfraError."""
+        number, answer = self.expect()
+        self.tell(op, id=number, **fields)
+        return await answer
 
-    async def ask(self, answer: str, message: dict[str, Any]) -> dict[str, Any]:
-        """Tell the process to do something; returns when it is done. Raises InfraError."""
-        done = self.answer(answer)
-        self.tell(message)
-        return await self.wait(done)
+    def expect(self) -> tuple[int, Coroutine[Any, Any, dict[str, Any]]]:
+        """The number of an answer that is asked for, and a wait for it. Raises InfraError."""
+        self._count += 1
+        done = self._answers[self._count] = asyncio.get_running_loop().create_future()
+        return self._count, self._before_end(done)
 
-    async def wait(self, done: asyncio.Future[dict[str, Any]]) -> dict[str, Any]:
-        """What it answers. Raises InfraError."""
-        answer: dict[str, Any] = await self._before_end(done)
-        return answer
+    async def settle(self, answer: Coroutine[Any, Any, dict[str, Any]]) -> None:
+        """Wait for an answer; where none comes, everything fails that needs the process."""
+        try:
+            await answer
+        except InfraError as error:
+            self._fail(str(error))
 
-    def resolve(self, answer: str, message: dict[str, Any]) -> None:
-        """An answer has come."""
-        waiting = self._answers.pop(answer, None)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(message)
-
-    def fail(self, reason: str) -> None:
+    def _fail(self, reason: str) -> None:
         """Tell all that wait, and once the run of the group."""
         for waiting in self._answers.values():
             if not waiting.done():
@@ -120,14 +121,14 @@ class OwnProcess:
             self.has_failed = True
             self._on_failure(reason)
 
-    async def close(self, last: str, message: dict[str, Any]) -> dict[str, Any] | None:
+    async def close(self, last: str) -> dict[str, Any] | None:
         """Let it do one more thing, and end it; what it answers, or None where it cannot."""
         if self._process is None:
             return None
         answer = None
         if self._process.alive and self.is_open:
             with contextlib.suppress(InfraError):  # it was told when it happened
-                answer = await self.ask(last, message)
+                answer = await self.ask(last)
         self._closing = True
         if self._listening is not None:
             self._listening.cancel()
@@ -172,6 +173,9 @@ class OwnProcess:
                 if message["event"] == "failed":
                     reason = self._program.failed + message["reason"]
                     break
-                self._receive(message)
+                if message["event"] != "done":
+                    self._receive(message)
+                elif not (waiting := self._answers.pop(message["id"])).done():
+                    waiting.set_result(message)
         if not self._closing:
-            self.fail(reason)
+            self._fail(reason)

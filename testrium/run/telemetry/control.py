@@ -57,9 +57,8 @@ class TelemetryReceiver:
         self._declared: Telemetry = declared
         self._recorder = recorder
         self._process = OwnProcess(
-            _RECEIVER, supervisor, sockets, surroundings.folder.path, self._receive, on_failure
+            _RECEIVER, supervisor, sockets, surroundings.folder.path, on_failure
         )
-        self._count = 0
         self._delays_ns: dict[str, int] = {}
         self._env: dict[str, Mapping[str, str]] = {}
         self._ends: list[End] = []
@@ -80,12 +79,9 @@ class TelemetryReceiver:
                 self._recorder.watch(unit.name, 1, 1, folder.telemetry(unit.name, 1))
         opened = await self._process.ask(
             "open",
-            {
-                "op": "open",
-                "rules": [_told(rule, self._declared) for rule in self._declared.rules],
-                "folders": {name: str(folder.unit(name)) for name in names},
-                "clocks": [*clocks],
-            },
+            rules=[_told(rule, self._declared) for rule in self._declared.rules],
+            folders={name: str(folder.unit(name)) for name in names},
+            clocks=[*clocks],
         )
         ports: dict[str, int] = opened["ports"]
         return ports
@@ -93,7 +89,7 @@ class TelemetryReceiver:
     def note_wall(self, clock: str, read: tuple[int, int, int]) -> None:
         """What the wall clock of another host said between two times of its `clock`."""
         if self._process.is_open:
-            self._process.tell({"op": "wall", "domain": clock, "read": read})
+            self._process.tell("wall", domain=clock, read=read)
             self._unknown_walls = True
 
     async def told(self) -> None:
@@ -101,7 +97,7 @@ class TelemetryReceiver:
         if self._unknown_walls and self._process.is_open:
             self._unknown_walls = False
             with contextlib.suppress(InfraError):  # the code that runs the group gets it too
-                await self._call("known")
+                await self._process.ask("known")
 
     async def begin(
         self, unit: str, start: int, attempt: int, env: Mapping[str, str], started_ns: int
@@ -114,7 +110,7 @@ class TelemetryReceiver:
         if self._process.has_failed:
             return
         _, trace, span, _ = self._surroundings.traceparent(unit, start).split("-")
-        await self._call("start", unit=unit, start=start, trace=trace, span=span)
+        await self._process.ask("start", unit=unit, start=start, trace=trace, span=span)
 
     def ended(self, end: End, attempt: int) -> None:
         """A process of a unit has ended; those of earlier attempts count no more."""
@@ -226,7 +222,7 @@ class TelemetryReceiver:
     async def flush(self) -> None:
         """Let no event wait for the ancestors of its span any more."""
         if self._process.is_open:
-            self._seen = await self._call("flush")
+            self._seen = await self._process.ask("flush")
             await self._recorder.sync()
 
     def last_batch_ns(self, units: list[str]) -> int:
@@ -245,19 +241,7 @@ class TelemetryReceiver:
 
     async def close(self) -> None:
         """Take what was received, and end the process."""
-        self._seen = await self._process.close("finished", {"op": "finish"}) or self._seen
-
-    async def _call(self, op: str, **fields: Any) -> dict[str, Any]:
-        self._count += 1
-        number = f"{self._count}"
-        return await self._process.ask(number, {"op": op, "id": number, **fields})
-
-    def _receive(self, message: dict[str, Any]) -> None:
-        match message["event"]:
-            case "open" | "finished" as answer:
-                self._process.resolve(answer, message)
-            case "done":
-                self._process.resolve(message["id"], message)
+        self._seen = await self._process.close("finish") or self._seen
 
 
 #: What SDKs write when a batch did not leave, or a span no batch.

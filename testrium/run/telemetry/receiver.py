@@ -219,7 +219,7 @@ async def _serve(address: str) -> None:
         message = json.loads(line)
         if message["op"] == "open":
             process = _Process(message, writer)
-            await process.open()
+            await process.open(message["id"])
         elif process is not None:
             process.obey(message)
 
@@ -243,7 +243,8 @@ class _Process:
         self._connections: set[asyncio.Task[None]] = set()
         self._ticking: asyncio.TimerHandle | None = None
 
-    async def open(self) -> None:
+    async def open(self, number: int) -> None:
+        """Listen; the answer of this number tells where."""
         self._measure()
         ports = {}
         for domain, clock in {"": None, **self._clocks}.items():
@@ -252,30 +253,27 @@ class _Process:
             self._servers.append(server)
             ports[domain] = server.sockets[0].getsockname()[1]
         self._tick()
-        self.tell("open", ports=ports)
+        self.tell("done", id=number, ports=ports)
 
     def obey(self, message: dict[str, Any]) -> None:
-        """Do what the runner says."""
+        """Do what the runner says, and answer what has an id."""
+        seen = {}
         match message["op"]:
             case "start":
-                unit, start = message["unit"], message["start"]
-                self._starts.add((unit, start))
+                self._starts.add((message["unit"], message["start"]))
                 self._outer.add((message["trace"], message["span"]))
-                self.tell("done", id=message["id"])
             case "wall":
                 self._clocks[message["domain"]].measured(*message["read"])
-            case "known":
-                self.tell("done", id=message["id"])
-            case "flush":
+            case "flush" | "finish" as op:
+                if op == "finish":
+                    for server in self._servers:
+                        server.close()
+                    for connection in self._connections:
+                        connection.cancel()
                 self._flush()
-                self.tell("done", id=message["id"], **self._seen())
-            case "finish":
-                for server in self._servers:
-                    server.close()
-                for connection in self._connections:
-                    connection.cancel()
-                self._flush()
-                self.tell("finished", **self._seen())
+                seen = self._seen()
+        if "id" in message:
+            self.tell("done", id=message["id"], **seen)
 
     def tell(self, event: str, **fields: object) -> None:
         self._writer.write(json.dumps({"event": event, **fields}).encode() + b"\n")

@@ -304,7 +304,7 @@ def test_http_is_answered_and_what_is_none_refused(
         (tmp_path / "shop").mkdir()
         opened = {"folders": {"shop": str(tmp_path / "shop")}, "rules": rules, "clocks": []}
         process = receiver_process._Process(opened, writer)
-        await process.open()
+        await process.open(1)
         reader, client = await asyncio.open_connection(
             "127.0.0.1", json.loads(told[0])["ports"][""]
         )
@@ -312,7 +312,7 @@ def test_http_is_answered_and_what_is_none_refused(
         client.write_eof()
         answer = await asyncio.wait_for(reader.read(), 20)
         client.close()
-        process.obey({"op": "finish"})
+        process.obey({"op": "finish", "id": 2})
         assert process._ticking is not None
         process._ticking.cancel()
         await asyncio.sleep(0)
@@ -321,4 +321,4 @@ def test_http_is_answered_and_what_is_none_refused(
 
     found, told = asyncio.run(talk())
     assert found[: len(statuses)] == statuses
-    assert [json.loads(line)["event"] for line in told] == ["finished"]
+    assert [json.loads(line)["id"] for line in told] == [2]

@@ -63,7 +63,7 @@ class Links:
             if fault.port is not None
         ]
         self._process = OwnProcess(
-            _LINKS, supervisor, sockets, folder.path, self._receive, on_failure
+            _LINKS, supervisor, sockets, folder.path, on_failure, self._receive
         )
         self._taps: _Taps | None = None
         if scenario.group.taps:
@@ -95,13 +95,13 @@ class Links:
         }
         for link, entrance in self.entrances.items():
             ports[link][1:] = entrance, ""
-        await self._process.ask("open", {"op": "open", "links": ports})
+        await self._process.ask("open", links=ports)
         if self._taps is not None:
-            await self._process.ask("tapped", {"op": "tap", **self._taps.wanted})
+            await self._process.ask("tap", **self._taps.wanted)
         schedule = self._scenario.schedule
         if schedule is not None and schedule.links and self.hold is not None:
             held = [f"{unit}.{port}" for unit, port in schedule.links]
-            self._process.tell({"op": "hold", "links": held})
+            self._process.tell("hold", links=held)
         for number, fault in self._faults:
             if fault.after is None:
                 await self._begin(number, fault)
@@ -112,11 +112,7 @@ class Links:
         """A unit is about to start, or has ended: only then are connections to it refused."""
         links = [f"{unit}.{name}" for name in self._surroundings.links.get(unit, ())]
         if links and self._process.is_open:
-            message = {"op": "unit", "links": links, "up": up, "id": unit}
-            try:
-                await self._process.ask(f"unit {unit}", message)
-            except InfraError as error:  # it is not this unit that was failed
-                self._process.fail(str(error))
+            await self._process.settle(self._process.ask("unit", links=links, up=up))
 
     def note_process(self, unit: str, process: SupervisedProcess) -> None:
         """A unit, or setup, tests or teardown, has got this process."""
@@ -144,7 +140,7 @@ class Links:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._process.close("finished", {"op": "finish"})
+        await self._process.close("finish")
         if self._taps is not None:
             await self._taps.close()
 
@@ -165,14 +161,7 @@ class Links:
             "first": fault.first_bytes,
         }
         await self._process.ask(
-            f"began {number}",
-            {
-                "op": "begin",
-                "fault": number,
-                "link": fault.target,
-                "impairment": impairment,
-                "for_ns": fault.for_ns,
-            },
+            "begin", fault=number, link=fault.target, impairment=impairment, for_ns=fault.for_ns
         )
 
     def _record(self, number: int, phase: str, message: dict[str, Any]) -> None:
@@ -191,13 +180,8 @@ class Links:
 
     def _receive(self, message: dict[str, Any]) -> None:
         match message["event"]:
-            case "open" | "finished" | "tapped" as answer:
-                self._process.resolve(answer, message)
-            case "done":
-                self._process.resolve(f"unit {message['id']}", message)
             case "began":
                 self._record(message["fault"], "begin", message)
-                self._process.resolve(f"began {message['fault']}", message)
             case "ended":
                 self._record(message["fault"], "end", message)
             case "held":
@@ -208,7 +192,7 @@ class Links:
         assert self.hold is not None
         await self.hold(message["link"], message["connection"], message["direction"])
         if self._process.is_open:
-            self._process.tell({"op": "pass", "id": message["id"]})
+            self._process.tell("pass", held=message["held"])
 
 
 class _Taps:
@@ -231,9 +215,8 @@ class _Taps:
         self._folder = folder
         self._path = sockets / "copies"
         self._attempt = 0
-        self._marks = 0
         self._process = OwnProcess(
-            _TAPS, supervisor, sockets, folder.path, self._receive, self._lose
+            _TAPS, supervisor, sockets, folder.path, self._lose, self._receive
         )
         #: What is sent to the process of the links.
         self.wanted: dict[str, Any] = {}
@@ -243,46 +226,37 @@ class _Taps:
         files = self._next_files()
         await self._process.open(self._mode)
         taps = [_said(tap, file, self._folder) for tap, file in zip(self._taps, files, strict=True)]
-        message = {"op": "open", "path": str(self._path), "taps": taps}
-        address = (await self._process.ask("open", message))["address"]
+        opened = await self._process.ask("open", path=str(self._path), taps=taps)
         links = {
             tap.link: [number, tap.keeps or any(one.at.unit == CLIENT for one in tap.probes)]
             for number, tap in enumerate(self._taps)
         }
-        self.wanted = {"address": address, "links": links}
+        self.wanted = {"address": opened["address"], "links": links}
 
     def note_process(self, unit: str, pids: tuple[int, ...]) -> None:
         if self._process.is_open:
-            self._process.tell({"op": "process", "unit": unit, "pids": pids})
+            self._process.tell("process", unit=unit, pids=pids)
 
     def note_client(self, peer: str, unit: str | None) -> None:
         if self._process.is_open:
-            self._process.tell({"op": "client", "peer": peer, "unit": unit})
+            self._process.tell("client", peer=peer, unit=unit)
 
     async def read_all(self, links: OwnProcess) -> None:
         """Wait until everything is read that has passed the links."""
-        if not self._process.is_open:
-            return
-        self._marks += 1
-        read = self._process.answer(f"mark {self._marks}")
-        links.tell({"op": "mark", "id": self._marks})
-        try:
-            await self._process.wait(read)
-        except InfraError as error:
-            self._process.fail(str(error))
+        if self._process.is_open:
+            number, read = self._process.expect()
+            links.tell("mark", number=number)
+            await self._process.settle(read)
 
     async def begin_attempt(self) -> None:
         """What is read from now on belongs to the next attempt."""
         paths = [str(file) for file in self._next_files()]
         if self._process.is_open:
-            try:
-                await self._process.ask("files", {"op": "files", "paths": paths})
-            except InfraError as error:
-                self._process.fail(str(error))
+            await self._process.settle(self._process.ask("files", paths=paths))
 
     async def close(self) -> None:
         if self._process.is_open:
-            await self._process.close("closed", {"op": "close"})
+            await self._process.close("close")
 
     def _next_files(self) -> list[Path]:
         """The probe files of the attempt that begins."""
@@ -296,14 +270,8 @@ class _Taps:
             files.append(file)
         return files
 
-    def _receive(self, message: dict[str, Any]) -> None:
-        match message["event"]:
-            case "gap":
-                self._recorder.add_damage(self._taps[message["tap"]].link, message["reason"])
-            case "mark":
-                self._process.resolve(f"mark {message['id']}", message)
-            case answer:
-                self._process.resolve(answer, message)
+    def _receive(self, gap: dict[str, Any]) -> None:
+        self._recorder.add_damage(self._taps[gap["tap"]].link, gap["reason"])
 
     def _lose(self, reason: str) -> None:
         for tap in self._taps:

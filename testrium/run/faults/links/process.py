@@ -1,23 +1,22 @@
 """The process that carries the links of a group; see `control` for the runner's side.
 
 It is started like a unit, below the supervisor, and connects back to the runner. One JSON line
-each:
+each, those that have an "id" are answered with {"event": "done", "id": 7} as soon as it is done:
 
     {"op": "open", "links": {"api.http": [port, port of the unit, address of its host or ""]}}
-                                                                     -> {"event": "open"}
-    {"op": "unit", "links": [...], "up": true, "id": 7}              -> {"event": "done", "id": 7}
+    {"op": "unit", "links": [...], "up": true}
     {"op": "begin", "fault": 0, "link": "api.http", "impairment": {...}, "for_ns": N or null}
                                                -> {"event": "began", "fault": 0, "t_ns": T}
                                                later {"event": "ended", "fault": 0, "t_ns": T,
                                                       "seen": {...}}
-    {"op": "tap", "address": A, "links": {"api.http": [0, true]}}  -> {"event": "tapped"}
+    {"op": "tap", "address": A, "links": {"api.http": [0, true]}}
                                                copies go to the process at A, see `tapping`
-    {"op": "mark", "id": 7}                    all that has passed is told there before the mark
+    {"op": "mark", "number": 7}                all that has passed is told there before the mark
     {"op": "hold", "links": [...]}: what passes them is asked for from now on
-                                               -> {"event": "held", "id": 3, "link": "api.http",
+                                               -> {"event": "held", "held": 3, "link": "api.http",
                                                    "connection": 1, "direction": "in"}
-    {"op": "pass", "id": 3}: it may pass
-    {"op": "finish"}                           -> "ended" of what still acts, {"event": "finished"}
+    {"op": "pass", "held": 3}: it may pass
+    {"op": "finish"}                           -> "ended" of what still acts
     what cannot be done                        -> {"event": "failed", "reason": "..."}
 
 Times are kept here: a runner that is stopped cannot stop them.
@@ -55,6 +54,8 @@ async def _serve(address: str) -> None:
                 await links.tap(message)
             else:
                 links.obey(message)
+            if "id" in message:
+                links.tell("done", id=message["id"])
         except OSError as error:
             links.tell("failed", reason=str(error))
 
@@ -74,7 +75,6 @@ class _Links:
         copies = self._copies = Copies(writer)
         for name, (number, needs_client) in message["links"].items():
             self._links[name].copy_of = partial(copies.opened, number, needs_client)
-        self.tell("tapped")
 
     def obey(self, message: dict[str, Any]) -> None:
         """Do what the runner says. Raises OSError: a port is in use."""
@@ -84,33 +84,30 @@ class _Links:
                     link = Link(port, unit_port, Condition(random.random), host)
                     self._links[name] = link
                     link.listen()
-                self.tell("open")
             case "hold":
                 for name in message["links"]:
                     self._links[name].hold = partial(self._hold, name)
             case "pass":
-                self._held.pop(message["id"]).set_result(None)
+                self._held.pop(message["held"]).set_result(None)
             case "unit":
                 for name in message["links"]:
                     self._links[name].set_unit_up(message["up"])
-                self.tell("done", id=message["id"])
             case "begin":
                 self._begin(message)
             case "mark":
                 if self._copies is not None:
-                    self._copies.mark(message["id"])
+                    self._copies.mark(message["number"])
             case "finish":
                 for fault in tuple(self._active):
                     self._end(fault)
                 for link in self._links.values():
                     link.close()
-                self.tell("finished")
 
     async def _hold(self, link: str, connection: int, direction: str) -> None:
         """Ask the runner whether what was sent may pass, and wait until it says so."""
         self._last += 1
         held = self._held[self._last] = asyncio.get_running_loop().create_future()
-        self.tell("held", id=self._last, link=link, connection=connection, direction=direction)
+        self.tell("held", held=self._last, link=link, connection=connection, direction=direction)
         await held
 
     def tell(self, event: str, **fields: object) -> None:

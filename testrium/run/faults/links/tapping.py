@@ -4,12 +4,12 @@ It gets copies of the bytes from the process that carries the links, and writes 
 of them to one probe file for each link. Traffic never waits for it. It is started like a unit and
 connects back to the runner. One JSON line each:
 
-    {"op": "open", "path": P, "taps": [...]}    -> {"event": "open", "address": A}
+    {"op": "open", "id": 7, "path": P, "taps": [...]} -> {"event": "done", "id": 7, "address": A}
     {"op": "process", "unit": "shop", "pids": [...]}    a unit has got a process
     {"op": "client", "peer": "127.0.0.1:P", "unit": "shop" or null}    one on another host connects
-    {"op": "files", "paths": [...]}             -> {"event": "files"}; probes go there from now on
-    {"op": "close"}                             -> {"event": "closed"}
-                                                -> {"event": "mark", "id": 7} all before it is read
+    {"op": "files", "id": 7, "paths": [...]}    probes go there from now on
+    {"op": "close", "id": 7}
+    a mark 7 among the copies: all before it is read   -> {"event": "done", "id": 7}
                                                 -> {"event": "gap", "tap": 0, "reason": "..."}
 """
 
@@ -88,7 +88,7 @@ async def _serve(address: str) -> None:
                 ]
                 path = Path(message["path"])
                 server, where = await listen(partial(_Copies, taps, units, tell), path)
-                tell("open", address=where)
+                tell("done", id=message["id"], address=where)
             case "process":
                 units.add(message["unit"], message["pids"])
             case "client":
@@ -96,9 +96,9 @@ async def _serve(address: str) -> None:
             case "files":
                 for tap, file in zip(taps, message["paths"], strict=True):
                     tap.write_to(file)
-                tell("files")
+                tell("done", id=message["id"])
             case "close":
-                tell("closed")
+                tell("done", id=message["id"])
     if server is not None:
         server.close()
 
@@ -410,7 +410,7 @@ class _Copies(asyncio.Protocol):
         if kind == MARK:
             for tap in self._taps:
                 tap.flush()
-            self._tell("mark", id=number)
+            self._tell("done", id=number)
             return True
         if kind == OPENED:
             said = json.loads(data)
