@@ -171,17 +171,14 @@ def _made_apart(check: Check, alone: Callable[[], Made]) -> Made:
     try:
         left: list[str] = []
         made = call_isolated(alone, PLUGIN_LIMIT_S, left.append)
-        return Made(made.results, (*made.notices, *map(_left_by(check), left)))
+        said = f"check {check.name!r} left a process behind, which was ended"
+        return Made(made.results, (*made.notices, *(f"{said}: {process}" for process in left)))
     except LostError as error:
         fields = (check.plugged, check.mapped, *(one.plugged for one in check.normalize))
         plugins = [Plugin(*one) for one in fields if one]
         called = " or ".join(f"{plugin.name} of {plugin.origin}" for plugin in plugins)
         took_s = time.perf_counter() - started
         return Made((CheckResult(check.name, False, f"{called}: {error}", duration_s=took_s),))
-
-
-def _left_by(check: Check) -> Callable[[str], str]:
-    return lambda process: f"check {check.name!r} left a process behind, which was ended: {process}"
 
 
 def _made_alone(

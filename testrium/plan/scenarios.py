@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import graphlib
 import heapq
 import itertools
 import math
@@ -41,30 +42,27 @@ def start_order(units: Iterable[Unit]) -> tuple[Unit, ...]:
     Raises:
         CycleError: some units wait for each other.
     """
-    enabled = [unit for unit in units if unit.enabled]
-    names = {unit.name for unit in enabled}
-    missing = {unit.name: set(unit.dependencies) & names for unit in enabled}
-    dependants: dict[str, list[tuple[int, int, Unit]]] = {name: [] for name in names}
-    free: list[tuple[int, int, Unit]] = []  # the index makes every entry comparable
-    for index, unit in enumerate(enabled):
-        entry = (unit.init, index, unit)
-        for dependency in missing[unit.name]:
-            dependants[dependency].append(entry)
-        if not missing[unit.name]:
-            free.append(entry)
-    heapq.heapify(free)
-    order: list[Unit] = []
-    while free:
+    entries = {  # the index makes every entry comparable
+        unit.name: (unit.init, index, unit) for index, unit in enumerate(units) if unit.enabled
+    }
+    sorter = graphlib.TopologicalSorter(
+        {name: entries.keys() & unit.dependencies for name, (_, _, unit) in entries.items()}
+    )
+    with contextlib.suppress(graphlib.CycleError):  # all that are in no circle come nevertheless
+        sorter.prepare()
+    free: list[tuple[int, int, Unit]] = []
+    order: dict[str, Unit] = {}
+    while True:
+        for name in sorter.get_ready():
+            heapq.heappush(free, entries[name])
+        if not free:
+            break
         unit = heapq.heappop(free)[2]
-        order.append(unit)
-        for entry in dependants[unit.name]:
-            waiting = missing[entry[2].name]
-            waiting.discard(unit.name)
-            if not waiting:
-                heapq.heappush(free, entry)
-    if len(order) < len(enabled):
-        raise CycleError(tuple(unit.name for unit in enabled if missing[unit.name]))
-    return tuple(order)
+        order[unit.name] = unit
+        sorter.done(unit.name)
+    if members := [name for name in entries if name not in order]:
+        raise CycleError(tuple(members))
+    return tuple(order.values())
 
 
 _PYTHON = "python:"

@@ -34,13 +34,6 @@ from testrium.system.files import after_hole, open_regular
 from testrium.tuples import NamedTuple
 from testrium.words import WITHOUT_ORDER
 
-FIELDS = frozenset(
-    (
-        *("step", "type", "key", "cause", "t_ns", "t_low_ns", "wall_ns", "pid", "seq", "domain"),
-        *("meta", "unit"),
-    )
-)
-
 METRIC_FIELDS = frozenset(("metric", "value", "unit", "better", "details", "t_ns", "pid"))
 
 #: Characters of a damaged line that are kept.
@@ -64,6 +57,10 @@ class ProbeLine(NamedTuple):
     meta: dict[str, Any]
     cause_json: str | None
     meta_json: str | None
+
+
+#: The names in a line.
+FIELDS = frozenset(ProbeLine._fields) - {"cause_json", "meta_json"}
 
 
 class MetricLine(NamedTuple):

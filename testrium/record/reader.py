@@ -496,10 +496,11 @@ def wall_offset_ns(database: Path) -> int | None:
     """How far the wall clock was ahead of CLOCK_MONOTONIC when the store was opened."""
     try:
         with _reading(database) as connection:
-            opened = _stored(connection, "opened")
+            opened: Sequence[int] = _stored(connection, "opened") or ()
+            mono_ns, wall_ns = opened
     except InfraError:
         return None
-    return None if opened is None else opened[1] - opened[0]
+    return int(wall_ns - mono_ns)
 
 
 def probe_metadata(database: Path, unit: str, step: str) -> Mapping[str, Any] | None:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
-from heapq import heapify, heappop, heappush
+from graphlib import TopologicalSorter
+from heapq import heappop, heappush
 from itertools import combinations, pairwise
 from math import inf
 from typing import NamedTuple
@@ -282,29 +283,25 @@ def _in_order(
     positions: Mapping[HopGuess, float],
 ) -> list[list[HopGuess]]:
     """The groups, none before one that it follows; else as they lie on the way, on average."""
-    waiting = {
-        number: {
-            other
-            for other, group in enumerate(groups)
-            if other != number and (group[0], groups[number][0]) in reach
+    sorter = TopologicalSorter(
+        {
+            number: [
+                other
+                for other, group in enumerate(groups)
+                if other != number and (group[0], groups[number][0]) in reach
+            ]
+            for number in range(len(groups))
         }
-        for number in range(len(groups))
-    }
-
-    def entry(number: int) -> tuple[float, int]:
-        return min(positions[track] for track in groups[number]), number
-
-    free = [entry(number) for number, others in waiting.items() if not others]
-    heapify(free)
+    )
+    sorter.prepare()
+    free: list[tuple[float, int]] = []
     ordered = []
-    while free:
+    while sorter.is_active():
+        for number in sorter.get_ready():
+            heappush(free, (min(positions[track] for track in groups[number]), number))
         _, number = heappop(free)
         ordered.append(groups[number])
-        for other, others in waiting.items():
-            if number in others:
-                others.remove(number)
-                if not others:
-                    heappush(free, entry(other))
+        sorter.done(number)
     return ordered
 
 
