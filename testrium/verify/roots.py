@@ -67,13 +67,10 @@ def parts_of(facts: CircuitFacts, ended: Collection[str]) -> Iterator[Part]:
     """
     by_code: dict[Code, list[Draft]] = {}
     for draft in facts.drafts:
-        code = draft.code if not draft.about else None
-        if code in (Code.LOST, Code.DUPLICATE):
+        if not draft.about:
             by_code.setdefault(draft.code, []).append(draft)
-            continue
-        if code in (Code.MISROUTED, Code.COLLISION):
-            by_code.setdefault(draft.code, []).append(draft)
-        yield Part(draft, (), None)
+        if draft.about or draft.code not in (Code.LOST, Code.DUPLICATE):
+            yield Part(draft, (), None)
     misrouted = _by_instance(facts, by_code.get(Code.MISROUTED, ()))
     collisions = _by_instance(facts, by_code.get(Code.COLLISION, ()))
     past = _Past(facts, ended)
@@ -321,8 +318,7 @@ class Explanations:
         """Explain what is missing in a group that was ended from outside."""
         for cause in self._with_codes(Code.INFRA):
             if self.nodes[cause].unit is None:
-                for number in self._with_codes(*_UNFINISHED):
-                    self._explain(number, cause)
+                self._explain_all(self._with_codes(*_UNFINISHED), cause)
 
     def _by_crashes(self) -> None:
         """A crash: what a peer raised, shortly before the crash was noticed or any time later.
@@ -353,14 +349,9 @@ class Explanations:
             unit = self.nodes[cause].unit
             if unit is None:
                 continue
-            for number in self._owed_by(unit):
-                self._explain(number, cause)
-            for number in self._with_codes(Code.VACUOUS):
-                if self._runs_through(number, unit):
-                    self._explain(number, cause)
+            self._explain_all(self._owed_by(unit), cause)
             for code in (Code.LEAK, Code.CHECK, Code.METRIC):
-                for number in self._of_unit.get((code, unit), ()):
-                    self._explain(number, cause)
+                self._explain_all(self._of_unit.get((code, unit), ()), cause)
             for number in self._with_codes(Code.SAMPLES):
                 if self._begins_at(number, unit):
                     self._explain(number, cause)
@@ -516,8 +507,7 @@ class Explanations:
                 if not left:
                     del pending[other]
         for cause, numbers in zip(self._gaps, taken, strict=True):
-            for number in numbers:
-                self._explain(number, self._numbers[id(cause.finding)])
+            self._explain_all(numbers, self._numbers[id(cause.finding)])
 
     def _candidates_of_gaps(self) -> dict[int, dict[int, frozenset[str]]]:
         """What is open still: for each finding the gaps that may explain it, with the units.
@@ -619,11 +609,7 @@ class Explanations:
         for end in self._ends.values():
             if end.cause not in (EndCause.ABANDONED, EndCause.NOTRUN):
                 continue
-            for number in self._owed_by(end.unit):
-                self._explain(number, first)
-            for number in self._with_codes(Code.VACUOUS):
-                if self._runs_through(number, end.unit):
-                    self._explain(number, first)
+            self._explain_all(self._owed_by(end.unit), first)
         if self._stopped_by(first):
             for number in self._with_codes(Code.CHECK):
                 node = self.nodes[number]
@@ -706,7 +692,7 @@ class Explanations:
         } - {unit}
 
     def _owed_by(self, unit: str) -> Iterator[int]:
-        """What is lost or missing and was to come from `unit`."""
+        """What is lost or missing and was to come from `unit`; circuits that run through it."""
         yield from self._of_unit.get((Code.MISSING, unit), ())
         yield from (
             number
@@ -714,6 +700,7 @@ class Explanations:
             if self.nodes[number].where in self._owed_checks
         )
         yield from (n for n in self._with_codes(Code.LOST) if self._owes_loss(unit, n))
+        yield from (n for n in self._with_codes(Code.VACUOUS) if self._runs_through(n, unit))
 
     def _owes_loss(self, unit: str, number: int, *, ended: bool = True) -> bool:
         """Whether `unit` should have emitted what was lost; `ended`: before it ended."""
@@ -763,6 +750,10 @@ class Explanations:
             for cause in causes:
                 if node.key in self.nodes[cause].keys:
                     self._explain(number, cause)
+
+    def _explain_all(self, numbers: Iterable[int], cause: int) -> None:
+        for number in numbers:
+            self._explain(number, cause)
 
     def _explain(self, number: int, cause: int) -> None:
         """`cause` explains the finding, unless something does already or the circle would close."""
