@@ -46,11 +46,8 @@ def read_rules(spot: Spot, places: KnownPlaces, *, has_circuits: bool) -> Rules:
     reading = read(Rules, {} if spot.raw is None else spot.raw, spot)
     for index, place in enumerate(reading.value.allow):
         check_unit(place, reading.item("allow", index), places)
-    for index, text in enumerate(reading.value.mask):
-        try:
-            re.compile(text)
-        except (re.error, OverflowError, RecursionError) as error:
-            reading.item("mask", index).wrong(f"invalid regular expression: {error}")
+    for where, text in reading.texts("mask"):
+        check_expression(text, where)
     if "orphans" in reading.spots:
         return reading.value
     return replace(reading.value, orphans="allow" if has_circuits else "forbid")
@@ -124,6 +121,14 @@ def _check_limits(reading: Table[Circuit]) -> None:
     optional = circuit.stages and all(hop.least == 0 for hop in circuit.hops)
     if circuit.within_ns is not None and optional:
         reading.at("within_ns").wrong("is never checked: every hop of the route is optional")
+
+
+def check_expression(text: str, spot: Spot) -> None:
+    """Note what is wrong with a regular expression."""
+    try:
+        re.compile(text)
+    except (re.error, OverflowError, RecursionError) as error:
+        spot.wrong(f"invalid regular expression: {error}")
 
 
 def check_hop(hop: Hop, spot: Spot, places: KnownPlaces) -> None:

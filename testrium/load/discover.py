@@ -7,7 +7,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from testrium.declared.keys import toml_tables
 from testrium.errors import UsageError
@@ -205,7 +205,7 @@ class Search:
                 else:
                     self._report(folder)
                 return
-            if _has_configs(folder):
+            if "Configs" in _tables(folder / CONFIG_FILE):  # it is not that of some other program
                 self._without_units.append(folder)
             children = [child for child in folder.iterdir() if not child.name.startswith(".")]
         except PermissionError as error:
@@ -412,19 +412,17 @@ def _nearest_folder(path: Path, missing: Path, everything: Sequence[Found]) -> s
 
 def _subgroups_said(file: Path) -> bool | None:
     """What a config.toml or a file of defaults says of `subgroups`, if anything."""
-    try:
-        configs = toml_tables(file.read_text(encoding="utf-8-sig"))["Configs"]
-        return bool(configs["subgroups"] is True)
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return None
+    configs = _tables(file).get("Configs")
+    said = configs.get("subgroups") if isinstance(configs, dict) else None
+    return None if said is None else said is True
 
 
-def _has_configs(folder: Path) -> bool:
-    """Whether it holds the config.toml of a group, and not that of some other program."""
+def _tables(file: Path) -> dict[str, Any]:
+    """The tables of a file; {} where it cannot be read, which is told when it is loaded."""
     try:
-        return "Configs" in toml_tables((folder / CONFIG_FILE).read_text(encoding="utf-8-sig"))
+        return toml_tables(file.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError):
-        return False
+        return {}
 
 
 def is_group(folder: Path) -> bool:

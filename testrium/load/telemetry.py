@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import Any, Final
 
 from testrium.declared.telemetry import LogRule, SpanRule, Telemetry
-from testrium.load.circuits import KnownPlaces, check_step, check_unit
+from testrium.load.circuits import KnownPlaces, check_expression, check_step, check_unit
 from testrium.load.document import Spot
 from testrium.load.validate import Table, read, read_list
 from testrium.phrases import did_you_mean, nearest_word
@@ -74,10 +74,10 @@ def _check_rule(reading: Table[Any], telemetry: Telemetry, places: KnownPlaces) 
     for name in ("span", "log", "service", "scope", "severity"):
         text = getattr(rule, name, None)
         if name in reading.spots and text is not None:
-            _check_pattern(text, reading.at(name))
+            check_expression(text, reading.at(name))
     for name, wanted in rule.attributes.items():
         if isinstance(wanted, str):
-            _check_pattern(wanted, reading.at("attributes").at(*name.split(".")))
+            check_expression(wanted, reading.at("attributes").at(*name.split(".")))
     if rule.at.unit and check_unit(rule.at, reading.at("at"), places):
         check_step(rule.at, reading.at("at"), places)
     for spot, text in (*reading.texts("key"), *reading.texts("meta")):
@@ -97,13 +97,6 @@ def _groups_of(reading: Table[Any]) -> set[str]:
         return set(re.compile(text).groupindex)
     except (re.error, OverflowError, RecursionError):
         return set()
-
-
-def _check_pattern(text: str, spot: Spot) -> None:
-    try:
-        re.compile(text)
-    except (re.error, OverflowError, RecursionError) as error:
-        spot.wrong(f"invalid regular expression: {error}")
 
 
 def _check_text(text: str, spot: Spot, names: tuple[str, ...], groups: set[str]) -> None:
