@@ -264,9 +264,6 @@ _TREND = 24
 
 _NAME_WIDTH = 40
 
-#: From here on a difference is worth a colour.
-_SURE = 0.95
-
 
 class Tables:
     """Makes lines of what is to be shown.
@@ -465,16 +462,14 @@ def _result_row(one: ResultRecord) -> list[Span]:
 
 
 def _change_row(one: Change, name: Span) -> list[Span]:
-    style: Style = ""
-    if one.confidence is not None and one.confidence >= _SURE and one.first != one.second:
-        style = "bad" if one.worse else "good"
-    sure = "-" if one.confidence is None else f"{min(one.confidence, 0.999):.1%}"
+    styles: dict[str, Style] = {"worse": "bad", "better": "good"}
+    style = styles.get(one.trend, "")
     return [
         name,
         Span(figure(one.first, one.unit)),
         Span(figure(one.second, one.unit)),
-        Span("-" if one.change is None else f"{one.change:+.1%}", style),
-        Span(sure, style),
+        Span(one.change_text or "-", style),
+        Span(one.confidence_text or "-", style),
     ]
 
 

@@ -263,10 +263,9 @@ def github_writers(
     asked = any(choice.name == _GITHUB for choice in choices)
     if os.environ.get("GITHUB_ACTIONS") != "true" and not asked:
         return []
-    from testrium.load.document import named_line
     from testrium.report.ci import GithubWriter
 
-    return [GithubWriter(stream, cwd, named_line)]
+    return [GithubWriter(stream, cwd)]
 
 
 def _make(choice: ReportChoice, cwd: Path) -> Writer:

@@ -21,7 +21,7 @@ from testrium.record.runs import list_runs
 from testrium.report import wording
 from testrium.report.charts import trends
 from testrium.report.charts.settings import effective_config
-from testrium.report.charts.trends import Difference, LastPass, NewLines, Past
+from testrium.report.charts.trends import Difference, LastPass, NewLines, Past, series_name
 from testrium.report.escape import cut, log_line
 from testrium.report.html import render
 from testrium.report.masking import mask_of, masked
@@ -62,17 +62,14 @@ class PastReader:
         records = self._records(group)
         if not records:
             return Past()
-        results = [_past_result(record) for record in reversed(records)]
+        results = [past_result(record) for record in reversed(records)]
         now = trends.PastResult(
             series=group.scenario.id,
             run=self._run.run,
             started=self._run.started_wall,
             verdict=group.verdict,
             duration_s=group.duration_s,
-            figures={
-                one.name: trends.PastValue(one.value, one.unit, one.source)
-                for one in group.judgement.measures
-            },
+            figures={one.name: one for one in group.judgement.measures},
         )
         charts = trends.charts(
             trends.Series(group.scenario.id, (*results[1 - MOST_RESULTS :], now))
@@ -147,18 +144,19 @@ class PastReader:
         return None
 
 
-def _past_result(record: ResultRecord) -> trends.PastResult:
+def past_result(record: ResultRecord, *, kept: bool = False) -> trends.PastResult:
+    """A result of the history as pages draw it; `kept`: its run has a folder."""
     return trends.PastResult(
-        series=record.group,
+        series=series_name(record.group, record.mode),
         run=record.run,
         started=record.started,
         verdict=record.verdict,
         duration_s=record.duration_s,
-        root=f"{record.root_code} at {record.root_where}" if record.root_code else "",
-        figures={
-            one.name: trends.PastValue(one.value, one.unit, one.source)
-            for one in record.measures.values()
-        },
+        root=record.root,
+        kept=kept,
+        figures={} if record.verdict is Verdict.SKIP else record.measures,
+        tags=record.tags,
+        tries=record.tries,
     )
 
 

@@ -122,6 +122,11 @@ class ResultRecord(NamedTuple):
     tags: tuple[str, ...] = ()
     tries: int = 1
 
+    @property
+    def root(self) -> str:
+        """Its first finding: "lost at host:received"; "" without one."""
+        return f"{self.root_code} at {self.root_where}" if self.root_code else ""
+
 
 def run_record(row: sqlite3.Row, verdicts: Mapping[Verdict, int]) -> RunRecord:
     """A row of `runs`."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from testrium.declared.checks import Better
 from testrium.history.rows import ResultRecord
@@ -26,6 +26,9 @@ _RECENT = 20
 
 #: How many repeats on each side tell a difference without earlier runs.
 _REPEATS = 4
+
+#: From this confidence on it is said that two figures differ.
+_SURE = 0.95
 
 
 class Flaky(NamedTuple):
@@ -102,6 +105,28 @@ class Change(NamedTuple):
     confidence: float | None
     because: str
     worse: bool
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether it may be said that the two differ."""
+        return self.confidence is not None and self.confidence >= _SURE
+
+    @property
+    def trend(self) -> Literal["worse", "better", ""]:
+        """Which way it went; "" where nothing is sure."""
+        if not self.is_sure or self.first == self.second:
+            return ""
+        return "worse" if self.worse else "better"
+
+    @property
+    def change_text(self) -> str:
+        """`+30.0%`; "" where it is not defined."""
+        return "" if self.change is None else f"{self.change:+.1%}"
+
+    @property
+    def confidence_text(self) -> str:
+        """`99.0%`, and never more than 99.9 %; "" where nothing tells."""
+        return "" if self.confidence is None else f"{min(self.confidence, 0.999):.1%}"
 
 
 def flaky_of(results: Iterable[ResultRecord]) -> tuple[Flaky, ...]:

@@ -7,7 +7,7 @@ import hashlib
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -112,7 +112,7 @@ def _fill_suite(suite: ET.Element, result: GroupResult, cwd: Path) -> None:
     config = folder / "config.toml"
     case = _new_case(suite, _above(result.scenario), label, result.duration_s)
     root = next(iter(result.judgement.findings), None)
-    _point_to(case, *_place_of(result, root, named_line), cwd)
+    _point_to(case, *_place_of(result, root), cwd)
     _fill_case(case, result, cwd)
     for circuit in result.judgement.circuits:
         part = _new_case(suite, label, f"circuit {circuit.name}", 0)
@@ -140,11 +140,7 @@ def _fill_suite(suite: ET.Element, result: GroupResult, cwd: Path) -> None:
             _fail(part, result, "check", check.message, "\n".join(check.details))
 
 
-def _place_of(
-    group: GroupResult,
-    finding: Finding | None,
-    line_of: Callable[[Path, str, str], int | None],
-) -> tuple[Path, int | None]:
+def _place_of(group: GroupResult, finding: Finding | None) -> tuple[Path, int | None]:
     """The line of the test that failed, else the circuit or the check where it is declared,
     else the unit's file, else the group's."""
     folder = group.scenario.group.folder
@@ -154,9 +150,9 @@ def _place_of(
         if test.file and (test.aborted or test.name == finding.where):
             return Path(test.file), test.line
     if finding.circuit:
-        return folder / "config.toml", line_of(folder, "circuits", finding.circuit)
+        return folder / "config.toml", named_line(folder, "circuits", finding.circuit)
     if finding.code is Code.CHECK:
-        return folder / "config.toml", line_of(folder, "checks", finding.where)
+        return folder / "config.toml", named_line(folder, "checks", finding.where)
     if finding.unit:
         file = folder / "units" / f"{finding.unit}.toml"
         if file.is_file():
@@ -503,20 +499,11 @@ class GithubWriter(Writer):
     Args:
         stream: where workflow commands are read.
         cwd: the folder that files of problems are relative to.
-        line_of: the line in a group's config.toml of a circuit or a check, by folder, table and
-            name.
     """
 
-    def __init__(
-        self,
-        stream: TextIO,
-        cwd: Path,
-        line_of: Callable[[Path, str, str], int | None],
-        environ: Mapping[str, str] = os.environ,
-    ) -> None:
+    def __init__(self, stream: TextIO, cwd: Path, environ: Mapping[str, str] = os.environ) -> None:
         super().__init__(None, cwd)
         self._stream = stream
-        self._line_of = line_of
         self._root = Path(environ.get("GITHUB_WORKSPACE") or cwd)
         self._summary = environ.get("GITHUB_STEP_SUMMARY")
 
@@ -558,7 +545,7 @@ class GithubWriter(Writer):
 
     def _of_group(self, level: str, group: GroupResult) -> str:
         root = next(iter(group.judgement.findings), None)
-        file, line = _place_of(group, root, self._line_of)
+        file, line = _place_of(group, root)
         title = f"{wording.label(group.scenario)}: {wording.outcome(group)}"
         message = group.reason if root is None else "\n".join((root.message, *root.hints))
         return self._command(level, title, message, file, line)

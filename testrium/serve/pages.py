@@ -11,7 +11,7 @@ from testrium import phrases
 from testrium.errors import TestriumError
 from testrium.history import queries
 from testrium.history.database import FILE, History
-from testrium.history.past import PastReader
+from testrium.history.past import PastReader, past_result
 from testrium.history.rows import ResultRecord, RunRecord
 from testrium.history.trends import Change, Flaky, Slow, flaky_of, slow_of
 from testrium.record.runs import is_claimed, list_runs
@@ -24,7 +24,7 @@ from testrium.report.masking import mask_of, masked_run
 from testrium.report.stored import details_of, read_run
 from testrium.results import GroupResult
 from testrium.serve.live import LiveRun, live_runs, project_events, run_events
-from testrium.words import BAD_VERDICTS, RESERVED_UNITS, Verdict
+from testrium.words import BAD_VERDICTS, RESERVED_UNITS
 
 #: How many runs are on the page of trends.
 MOST_RUNS = 200
@@ -35,9 +35,6 @@ _MOST_LINES = 6
 _STYLES = ("report.css", "dashboard.css")
 
 _SCRIPTS = ("dom.js", "chart.js", "dashboard.js")
-
-#: From here on it is said that two figures differ.
-_SURE = 0.95
 
 
 class Page(NamedTuple):
@@ -295,7 +292,7 @@ class Pages:
                 shown = [with_figures.get(one.id, one) for one in shown]
             return _StoredHistory(
                 runs=tuple(_past_run(run, of_runs[run.run], run.run in kept) for run in records),
-                series=trends.all_series(_past_result(one, one.run in kept) for one in shown),
+                series=trends.all_series(past_result(one, kept=one.run in kept) for one in shown),
                 flaky=tuple((series_name(one.group, one.mode), one) for one in flaky_of(every)),
                 slow=tuple((series_name(one.group, one.mode), one) for one in slow_of(every)),
                 kept=kept,
@@ -359,32 +356,8 @@ def _past_run(run: RunRecord, results: Sequence[ResultRecord], kept: bool) -> tr
         revision=revision,
         kept=kept,
         command_line=run.command_line,
-        finding="" if failed is None else _root(failed),
+        finding="" if failed is None else failed.root,
         failed="" if failed is None else series_name(failed.group, failed.mode),
-    )
-
-
-def _root(record: ResultRecord) -> str:
-    return f"{record.root_code} at {record.root_where}" if record.root_code else ""
-
-
-def _past_result(record: ResultRecord, kept: bool) -> trends.PastResult:
-    return trends.PastResult(
-        series=series_name(record.group, record.mode),
-        run=record.run,
-        started=record.started,
-        verdict=record.verdict,
-        duration_s=record.duration_s,
-        root=_root(record),
-        kept=kept,
-        figures={}
-        if record.verdict is Verdict.SKIP
-        else {
-            measure.name: trends.PastValue(measure.value, measure.unit, measure.source)
-            for measure in record.measures.values()
-        },
-        tags=record.tags,
-        tries=record.tries,
     )
 
 
@@ -413,20 +386,17 @@ def _trend(before: trends.PastResult | None, after: trends.PastResult | None) ->
 
 
 def _importance(change: Change) -> tuple[bool, bool, float]:
-    sure = change.confidence is not None and change.confidence >= _SURE
-    return not sure, not change.worse, -abs(change.change or 0.0)
+    return not change.is_sure, not change.worse, -abs(change.change or 0.0)
 
 
 def _figure(change: Change) -> Figure:
-    sure = change.confidence is not None and change.confidence >= _SURE
-    differs = change.first != change.second
-    confidence = "" if change.confidence is None else f"{min(change.confidence, 0.999):.1%} sure: "
+    sure = f"{change.confidence_text} sure: " if change.confidence_text else ""
     return Figure(
         group=series_name(change.group, change.mode),
         name=change.name,
         first=phrases.figure(change.first, change.unit),
         second=phrases.figure(change.second, change.unit),
-        change="-" if change.change is None else f"{change.change:+.1%}",
-        trend="" if not (sure and differs) else "worse" if change.worse else "better",
-        because=f"{confidence}{change.because}",
+        change=change.change_text or "-",
+        trend=change.trend,
+        because=f"{sure}{change.because}",
     )

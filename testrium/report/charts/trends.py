@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from testrium import phrases
 from testrium.phrases import figure
+from testrium.results import Measure
 from testrium.statistics import median
 from testrium.words import BAD_VERDICTS, EMPTY, Verdict
 
@@ -49,14 +50,6 @@ class PastRun(NamedTuple):
         return moment(self.started)
 
 
-class PastValue(NamedTuple):
-    """A value, and what it is measured in: "s", "ms", "B", or what a process has reported."""
-
-    value: float
-    unit: str
-    source: str = "group"
-
-
 class PastResult(NamedTuple):
     """A result of the history. `figures` are what was measured of it, by name."""
 
@@ -67,7 +60,7 @@ class PastResult(NamedTuple):
     duration_s: float
     root: str = ""
     kept: bool = False
-    figures: Mapping[str, PastValue] = EMPTY
+    figures: Mapping[str, Measure] = EMPTY
     tags: tuple[str, ...] = ()
     tries: int = 1
 

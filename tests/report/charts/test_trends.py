@@ -4,13 +4,13 @@ from testrium.report.charts.trends import (
     MOST_RESULTS,
     PastResult,
     PastRun,
-    PastValue,
     Series,
     all_series,
     charts,
     owner_of,
     run_chart,
 )
+from testrium.results import Measure
 from testrium.words import Verdict
 
 SIGNS = {"+": Verdict.PASS, "x": Verdict.FAIL, "-": Verdict.SKIP, "?": Verdict.UNKNOWN}
@@ -60,11 +60,11 @@ def test_a_figure_needs_two_values_for_a_chart_and_those_of_units_come_last() ->
     own = [
         one._replace(
             figures={
-                "api.cpu": PastValue(7.0, "%", "unit"),
-                "c.p95": PastValue(7.0, "ms", "circuit"),
-                "duration": PastValue(one.duration_s, "s"),
+                "api.cpu": Measure("api.cpu", 7.0, "%", "unit"),
+                "c.p95": Measure("c.p95", 7.0, "ms", "circuit"),
+                "duration": Measure("duration", one.duration_s, "s", "group"),
             }
-            | ({"d.p95": PastValue(7.0, "ms", "circuit")} if n else {})
+            | ({"d.p95": Measure("d.p95", 7.0, "ms", "circuit")} if n else {})
         )
         for n, one in enumerate(results("+x"))
     ]
@@ -74,7 +74,7 @@ def test_a_figure_needs_two_values_for_a_chart_and_those_of_units_come_last() ->
 
 
 def test_a_figure_that_the_last_result_lacks_is_not_of_now() -> None:
-    value = {"c.p95": PastValue(7.0, "ms", "circuit")}
+    value = {"c.p95": Measure("c.p95", 7.0, "ms", "circuit")}
     old, new, last = (one._replace(figures=value) for one in results("+++"))
     assert charts(all_series([old, new, last])[0])[0].measured
     (chart,) = charts(all_series([old, new, last._replace(figures={})])[0])

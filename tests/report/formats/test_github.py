@@ -22,18 +22,20 @@ class Step:
         self.summary = tmp_path / "summary"
         self.summary.write_text("before\n")
         environ = {"GITHUB_WORKSPACE": "/home/ada", "GITHUB_STEP_SUMMARY": str(self.summary)}
-        self.writer = GithubWriter(self.log, cwd, self.line_of, environ)
-
-    def line_of(self, folder: Path, table: str, circuit: str) -> int | None:
-        return 14 if (folder.name, circuit) == ("checkout", "command") else None
+        self.writer = GithubWriter(self.log, cwd, environ)
 
     def commands(self, result: RunResult) -> list[str]:
         self.writer.run_ended(result)
         return self.log.getvalue().splitlines()
 
 
+def line_of(folder: Path, _: str, circuit: str) -> int | None:
+    return 14 if (folder.name, circuit) == ("checkout", "command") else None
+
+
 @pytest.fixture
-def step(tmp_path: Path, cwd: Path) -> Step:
+def step(tmp_path: Path, cwd: Path, monkeypatch: pytest.MonkeyPatch) -> Step:
+    monkeypatch.setattr(ci, "named_line", line_of)
     return Step(tmp_path, cwd)
 
 

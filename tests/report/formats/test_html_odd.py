@@ -211,7 +211,7 @@ class Draw:
         results = self.some(
             lambda: trends.PastResult(
                 *("shop", "r", self.one((0.0, 1.7e9)), verdict, 1.0),
-                figures={"x": trends.PastValue(self.one(NUMBERS), "ms")},
+                figures={"x": Measure("x", self.one(NUMBERS), "ms", "group")},
             )
         )
         return trends.Past(
