@@ -256,13 +256,10 @@ class JudgedGroup:
 
     def text(self, cwd: Path | None = None) -> str:
         """The group as the command line shows it, the root cause first."""
-        from testrium.report.group_text import group_block
-        from testrium.report.lines import symbols_for
+        from testrium.report.group_text import block_text
         from testrium.report.masking import masked
-        from testrium.report.view import view_group
 
-        view = view_group(masked(self.result), cwd=cwd or Path.cwd())
-        return "\n".join(line.text for line in group_block(view, symbols_for("utf-8")))
+        return "\n".join(block_text(masked(self.result), cwd=cwd or Path.cwd()))
 
 
 @dataclass(frozen=True)

@@ -191,7 +191,7 @@ class _Trials:
         group = replace(self.scenario.group, faults=faults)
         scenario = self.scenario._replace(group=group)
         result = run_scenario(self._request, self._project, scenario)
-        if result.exit_code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+        if result.exit_code.is_interruption:
             raise _InterruptedError(result.exit_code)
         return Trial(number, faults, result.groups[0])
 

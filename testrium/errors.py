@@ -19,6 +19,11 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
     TERMINATED = 143
 
+    @property
+    def is_interruption(self) -> bool:
+        """Whether it says that somebody has asked for the end, by Ctrl-C or SIGTERM."""
+        return self in (ExitCode.INTERRUPTED, ExitCode.TERMINATED)
+
 
 class Problem(NamedTuple):
     """One mistake in a user's file.

@@ -59,7 +59,7 @@ class Ordered(NamedTuple):
     @property
     def finding(self) -> Finding | None:
         """What is wrong first."""
-        return next(iter(self.result.judgement.findings), None)
+        return self.result.judgement.root
 
     @property
     def failed(self) -> bool:
@@ -266,7 +266,7 @@ class _RaceSearch:
                 else:
                     self._runs.forget(ordered)
         code = (await session.recorded(kept)).exit_code
-        return code if code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED) else None
+        return code if code.is_interruption else None
 
     async def _baseline(self) -> Ordered:
         """The group in its declared order. Raises UsageError where there is nothing to explore."""

@@ -146,7 +146,7 @@ def generate(generation: Generation, watcher: GenerationWatcher) -> Generated:
             examples.arguments.unlink(missing_ok=True)
             raise
     smallest = found.smallest
-    if smallest is None or found.exit_code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+    if smallest is None or found.exit_code.is_interruption:
         examples.arguments.unlink(missing_ok=True)
         return found
     kept = scenario._replace(
@@ -257,7 +257,7 @@ class _Examples:
                 if smallest is not None and not flaky:
                     smallest = await self._reduced(smallest)
         code = (await self._session.recorded(self._kept)).exit_code
-        if code not in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+        if not code.is_interruption:
             ended = Verdict.PASS if self._ended is None else self._ended.verdict
             code = ExitCode.UNKNOWN if undecided or ended in BAD_VERDICTS else ExitCode.SUCCESS
             code = ExitCode.FAILURE if smallest or ended is Verdict.FAIL else code

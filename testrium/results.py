@@ -97,6 +97,11 @@ class Judgement(NamedTuple):
     measures: tuple[Measure, ...] = ()
     metrics: tuple[MetricResult, ...] = ()
 
+    @property
+    def root(self) -> Finding | None:
+        """The root cause: its first finding."""
+        return next(iter(self.findings), None)
+
     def first_besides(self, faults: Collection[str]) -> Finding | None:
         """What is wrong first, apart from these planned faults that never happened."""
         return next(

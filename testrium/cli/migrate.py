@@ -22,7 +22,7 @@ from testrium.cli.completion import PATH
 from testrium.declared.groups import Configs
 from testrium.declared.keys import field_named, folded, key_name, key_of
 from testrium.declared.units import Unit
-from testrium.errors import ExitCode, UsageError
+from testrium.errors import UsageError
 from testrium.evidence import EndCause
 from testrium.words import Code, Verdict
 
@@ -198,7 +198,7 @@ def _run(scenario: Scenario, project: Project, cwd: Path) -> GroupResult:
         observer=SilentObserver(),
     )
     done = run_scenario(request, project, scenario)
-    if done.exit_code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+    if done.exit_code.is_interruption:
         click.echo("testrium: interrupted; nothing was written", err=True)
         raise click.exceptions.Exit(done.exit_code)
     return done.groups[0]

@@ -228,10 +228,6 @@ def _finding_fields(finding: Finding | None) -> dict[str, Any] | None:
     }
 
 
-def _is_interrupted(exit_code: ExitCode) -> bool:
-    return exit_code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED)
-
-
 def _shown_result(found: GroupResult, kept: RunResult | None) -> GroupResult:
     """The result of the run that is kept, which can be repeated, where that fails too."""
     again = found if kept is None else kept.groups[0]
@@ -338,7 +334,7 @@ class _ChaosPrinter(_SearchPrinter["Outcome"]):
     def ended(self, found: Outcome) -> None:
         plans, seed = plural(found.tried, "plan"), self.asked.seed
         self.say()
-        if _is_interrupted(found.exit_code):
+        if found.exit_code.is_interruption:
             self.say(f"interrupted after {plans}, {found.broken} broke the circuit (seed {seed})")
             return
         if found.tried < self.asked.number and not self.asked.fail_fast:
@@ -487,7 +483,7 @@ class _RacePrinter(_SearchPrinter["Explored"]):
 
     def ended(self, found: Explored) -> None:
         runs, seed = plural(found.tried, "run"), self.asked.seed
-        if _is_interrupted(found.exit_code):
+        if found.exit_code.is_interruption:
             self.say(f"interrupted after {runs}, {found.failed} failed (seed {seed})")
             return
         if found.tried < self.asked.number and not found.failed:
@@ -599,7 +595,7 @@ class _ExamplePrinter(_SearchPrinter["Generated"]):
     def ended(self, found: Generated) -> None:
         self._generated = found
         seed, smallest = self.asked.seed, found.smallest
-        if _is_interrupted(found.exit_code):
+        if found.exit_code.is_interruption:
             runs = plural(found.tried, "run")
             self.say(f"interrupted after {runs} (seed {seed}); nothing is kept")
             return

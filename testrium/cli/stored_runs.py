@@ -27,13 +27,25 @@ from testrium.cli.options import (
     tell_written,
 )
 from testrium.errors import TestriumError, UsageError
+from testrium.load.project import state_folder
 from testrium.phrases import did_you_mean, one_of, plural
-from testrium.report.writer import ReportChoice
+from testrium.record.runs import (
+    MARK,
+    end_lost_runs,
+    find_run,
+    is_run,
+    is_state_folder,
+    list_runs,
+    remove,
+)
+from testrium.report.console import Console, Display
+from testrium.report.masking import mask_of
+from testrium.report.wording import label
+from testrium.report.writer import ReportChoice, Writers
 from testrium.results import GroupResult, RunResult
 from testrium.words import Verdict
 
 if TYPE_CHECKING:
-    from testrium.report.console import Console
     from testrium.verify.tapped import TappedMessage
 
 
@@ -79,9 +91,6 @@ def run_folder(run: str, cwd: Path) -> Iterator[Path]:
                 error.args = (str(error).replace(str(folder.parent), run),)
                 raise
         return
-    from testrium.load.project import state_folder
-    from testrium.record.runs import find_run
-
     yield find_run(state_folder(cwd), run)
 
 
@@ -100,8 +109,6 @@ def show_command(run: str, group: str, plain: bool, key: str | None, timeline: b
     """
     if key is not None and timeline:
         raise UsageError("--key shows one key, --timeline all of them: choose one")
-    from testrium.report.console import Console, Display
-
     cwd = Path.cwd()
     console = Console(sys.stdout, cwd=cwd, display=Display(plain=plain))
     if run and not group and not _may_be_run(run, cwd):
@@ -147,9 +154,6 @@ def _so_far(folder: Path, notice: Callable[[str], None]) -> RunResult:
 
 def _may_be_run(word: str, cwd: Path) -> bool:
     """Whether a word is the beginning of a run's id, or looks like one; else it names a group."""
-    from testrium.load.project import state_folder
-    from testrium.record.runs import list_runs
-
     runs = list_runs(state_folder(cwd))
     known = any(run.name.startswith(word) for run in runs)
     return (
@@ -159,8 +163,6 @@ def _may_be_run(word: str, cwd: Path) -> bool:
 
 def _last_with(group: str, cwd: Path) -> str:
     """The id of the last run that has results of a group; "" for the last of all, or none."""
-    from testrium.load.project import state_folder
-    from testrium.record.runs import list_runs
     from testrium.report.stored import StoredReportError, read_run
 
     runs = list_runs(state_folder(cwd))
@@ -178,8 +180,6 @@ def _show_events(
     from testrium.record.reader import load_evidence
     from testrium.report.charts.key_paths import path_of
     from testrium.report.group_text import faults_among
-    from testrium.report.masking import mask_of
-    from testrium.report.wording import label
     from testrium.session import DATABASE
 
     keys: dict[str, None] = {}
@@ -226,8 +226,6 @@ def _results_of(result: RunResult, group: str) -> tuple[GroupResult, ...]:
 
 def _named_or_below(result: RunResult, group: str) -> tuple[GroupResult, ...]:
     """The results of a group, or of all groups below a folder of this name."""
-    from testrium.report.wording import label
-
     folder = Path(group).resolve()
     return tuple(
         one
@@ -256,8 +254,6 @@ def verify_command(run: str, plain: bool) -> int:
     codes are those of `testrium run`.
     """
     from testrium.rejudge import incomplete, verify_again
-    from testrium.report.console import Console, Display
-    from testrium.report.writer import Writers
 
     reports = chosen()
     writers = make_writers(reports, Path.cwd())
@@ -286,8 +282,6 @@ def merge_command(runs: tuple[str, ...]) -> int:
     and reported like any other, and decides the exit code, as if all had been run at once.
     """
     from testrium.rejudge import merge_runs
-    from testrium.report.console import Console
-    from testrium.report.writer import Writers
 
     reports = chosen()
     cwd = Path.cwd()
@@ -314,7 +308,6 @@ def report_command(run: str) -> int:
 
     The same files as `testrium run` writes; report.html, an HTML page, where nothing is asked for.
     """
-    from testrium.report.writer import Writers
 
     def notice(text: str) -> None:
         click.echo(f"notice: {text}", err=True)
@@ -441,9 +434,6 @@ def clean_command(older_than: float | None, keep: int | None, everything: bool) 
     Running runs and the history are kept. Processes that a lost run left behind (its runner and
     its supervisor were killed) are ended, with or without an option.
     """
-    from testrium.load.project import state_folder
-    from testrium.record.runs import MARK, end_lost_runs, is_run, is_state_folder, list_runs, remove
-
     if everything and (older_than is not None or keep is not None):
         raise UsageError("--all conflicts with --older-than and --keep: use one of them")
     state = state_folder(Path.cwd())
@@ -485,7 +475,6 @@ def serve_command(port: int) -> int:
     Prints the link that opens it. Only this machine can reach it, and only with that link; nothing
     can be changed by it. Ctrl-C ends it.
     """
-    from testrium.load.project import state_folder
     from testrium.serve.pages import Pages
     from testrium.serve.server import Dashboard
 

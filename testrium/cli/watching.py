@@ -146,7 +146,7 @@ def watch_command(paths: tuple[str, ...], tag: str) -> int:
             own, quiet = bool(changed), not changed
             if changed:
                 code = watcher.run(changed)
-            if code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+            if code.is_interruption:
                 break
     return code
 
@@ -166,7 +166,7 @@ class _Watcher:
         self._cwd = cwd
         self._failed: set[str] = set()
 
-    def run(self, changed: Collection[Path] | None) -> int:
+    def run(self, changed: Collection[Path] | None) -> ExitCode:
         """Run what these changes touch, None: everything; returns the exit code."""
         from testrium.report.console import Console, Display
 

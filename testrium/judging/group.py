@@ -141,7 +141,7 @@ def tried_again(
     result: GroupResult, tries: Sequence[GroupResult], *, fails: bool = False
 ) -> GroupResult:
     """The last of several tries, with what is to be said of those before it: none has passed."""
-    roots = [next(iter(one.judgement.findings), None) for one in tries]
+    roots = [one.judgement.root for one in tries]
     earlier = tuple(
         FailedTry(one.verdict, one.duration_s, one.run_dir, root)
         for one, root in zip(tries, roots, strict=True)

@@ -17,7 +17,7 @@ from testrium import phrases
 from testrium.declared.groups import Scenario
 from testrium.errors import InfraError, Problem
 from testrium.evidence import Finding
-from testrium.load.document import named_line
+from testrium.load.document import named_line, shown_path
 from testrium.report import group_text, wording
 from testrium.report.escape import (
     encodable,
@@ -32,7 +32,6 @@ from testrium.report.escape import (
 )
 from testrium.report.lines import symbols_for
 from testrium.report.masking import mask_of
-from testrium.report.view import view_group
 from testrium.report.writer import STDOUT_FILES, Report, Writer, write_stdout
 from testrium.results import CircuitResult, GroupResult, RunResult
 from testrium.system.files import regular_text, write_text
@@ -111,7 +110,7 @@ def _fill_suite(suite: ET.Element, result: GroupResult, cwd: Path) -> None:
     label, folder = wording.label(result.scenario), result.scenario.group.folder
     config = folder / "config.toml"
     case = _new_case(suite, _above(result.scenario), label, result.duration_s)
-    root = next(iter(result.judgement.findings), None)
+    root = result.judgement.root
     _point_to(case, *_place_of(result, root), cwd)
     _fill_case(case, result, cwd)
     for circuit in result.judgement.circuits:
@@ -130,7 +129,7 @@ def _fill_suite(suite: ET.Element, result: GroupResult, cwd: Path) -> None:
             trace = "\n".join(without_ours(test.traceback.split("\n")))
             _fail(part, result, kind, test.message, trace, undecided=undecided)
         files = [result.run_dir / file for file in test.attachments] if result.run_dir else []
-        attached = [f"[[ATTACHMENT|{_shown(file, cwd)}]]" for file in files]
+        attached = [f"[[ATTACHMENT|{shown_path(file, cwd)}]]" for file in files]
         if text := "\n".join((*filter(None, [test.output.rstrip("\n")]), *attached)):
             ET.SubElement(part, "system-out").text = xml_text(text)
     for check in result.checks:
@@ -195,14 +194,9 @@ def _new_case(suite: ET.Element, above: str, name: str, duration_s: float) -> ET
 
 def _point_to(case: ET.Element, file: Path, line: int | None, cwd: Path) -> None:
     """Name the place as pytest does; what reads such files opens it."""
-    case.set("file", xml_text(_shown(file, cwd)))
+    case.set("file", xml_text(shown_path(file, cwd)))
     if line is not None:
         case.set("line", str(line))
-
-
-def _shown(file: Path, cwd: Path) -> str:
-    """A file below the current folder as seen from there."""
-    return str(file.relative_to(cwd) if file.is_relative_to(cwd) else file)
 
 
 def _fail(
@@ -229,8 +223,7 @@ def _fill_case(case: ET.Element, result: GroupResult, cwd: Path) -> None:
         outcome = ET.SubElement(case, element, message=xml_text(group_text.message(result)))
         if element != "skipped":
             outcome.set("type", _type(result))
-            lines = group_text.group_block(view_group(result, cwd=cwd), symbols_for("utf-8"))
-            outcome.text = xml_text("\n".join(line.text for line in lines))
+            outcome.text = xml_text("\n".join(group_text.block_text(result, cwd=cwd)))
     for one in result.tries:
         root = one.finding
         message = f"{root.title}: {root.message}" if root else str(one.verdict)
@@ -251,7 +244,7 @@ def _attachments(result: GroupResult, cwd: Path) -> list[str]:
         return []
     logs = [folder / "units" / end.unit / f"{name}.log" for end in result.ends for name in _STREAMS]
     found = [file for file in (folder / "summary.txt", *logs) if _has_text(file)]
-    return [_shown(one, cwd) for one in found]
+    return [shown_path(file, cwd) for file in found]
 
 
 _STREAMS = ("stdout", "stderr")
@@ -291,8 +284,8 @@ def _properties(result: GroupResult) -> Iterator[tuple[str, str]]:
 
 
 def _type(result: GroupResult) -> str:
-    root = next(iter(result.judgement.findings), None)
-    return str(result.verdict) if root is None else str(root.code)
+    root = result.judgement.root
+    return str(result.verdict if root is None else root.code)
 
 
 class TeamcityWriter(Writer):
@@ -380,13 +373,9 @@ class AllureWriter(Writer):
         scenario = result.scenario
         label = wording.label(scenario)
         now_ms = round(time.time() * 1000)
-        view = view_group(result, cwd=self.cwd)
-        lines = group_text.group_block(view, symbols_for("utf-8"))
+        lines = group_text.block_text(result, cwd=self.cwd)
         bad = result.verdict in BAD_VERDICTS
-        labels = [
-            ("suite", _above(scenario)),
-            ("framework", "testrium"),
-        ]
+        labels = [("suite", _above(scenario)), ("framework", "testrium")]
         labels += [("tag", tag) for tag in scenario.group.tags]
         return {
             "uuid": name,
@@ -396,7 +385,7 @@ class AllureWriter(Writer):
             "status": _ALLURE[result.verdict],
             "statusDetails": {
                 "message": group_text.message(result),
-                "trace": "\n".join(line.text for line in lines) if bad else "",
+                "trace": "\n".join(lines) if bad else "",
                 "flaky": any(note.code is Code.FLAKY for note in result.judgement.notes),
             },
             "stage": "finished",
@@ -470,14 +459,12 @@ class TapWriter(Report):
         yield text
         if not failed:
             return
-        view = view_group(group, cwd=self.cwd)
         yield "  ---"
         yield f"  verdict: {group.verdict}"
         yield f"  duration_s: {group.duration_s:.3f}"
         # JSON in ASCII is YAML too.
         yield f"  message: {json_text(group_text.message(group))}"
-        told = [line.text for line in group_text.group_block(view, symbols_for("utf-8"))]
-        yield f"  report: {json_text(told)}"
+        yield f"  report: {json_text(group_text.block_text(group, cwd=self.cwd))}"
         yield "  ..."
 
 
@@ -544,7 +531,7 @@ class GithubWriter(Writer):
         return self._command("error", "testrium", told, file, problem.line)
 
     def _of_group(self, level: str, group: GroupResult) -> str:
-        root = next(iter(group.judgement.findings), None)
+        root = group.judgement.root
         file, line = _place_of(group, root)
         title = f"{wording.label(group.scenario)}: {wording.outcome(group)}"
         message = group.reason if root is None else "\n".join((root.message, *root.hints))
@@ -556,8 +543,11 @@ class GithubWriter(Writer):
         properties = {"title": title}
         if file is not None:
             # GitHub finds a file by its path below the root of the repository.
-            shown = file.relative_to(self._root) if file.is_relative_to(self._root) else file
-            properties = {"file": str(shown), "line": str(line or 1), **properties}
+            properties = {
+                "file": shown_path(file, self._root),
+                "line": str(line or 1),
+                **properties,
+            }
         told = ",".join(f"{name}={workflow_property(text)}" for name, text in properties.items())
         return f"::{level} {told}::{workflow_text(message)}"
 
@@ -580,12 +570,11 @@ class GithubWriter(Writer):
             yield f"| {symbols.verdicts[group.verdict]} {group.verdict} | {shown} |"
         explained = [group for group in result.groups if group.verdict in BAD_VERDICTS]
         for group in explained[:most]:
-            block = group_text.group_block(view_group(group, cwd=self.cwd), symbols)
             yield ""
             yield f"<details><summary>{html_text(wording.label(group.scenario))}</summary>"
             yield ""
             # Indented by four is code, whatever the text holds.
-            yield from (f"    {line.text}" for line in block)
+            yield from (f"    {text}" for text in group_text.block_text(group, cwd=self.cwd))
             yield ""
             yield "</details>"
         if len(explained) > most:

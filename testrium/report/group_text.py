@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from testrium import phrases
-from testrium.errors import ExitCode
 from testrium.evidence import CheckResult, Event
 from testrium.evidence import TestResult as Test
 from testrium.report import wording
@@ -221,13 +220,13 @@ def message(result: GroupResult) -> str:
     """The root cause in one sentence, or the reason of what was not run; "" where it passed."""
     if result.verdict not in BAD_VERDICTS:
         return wording.reason(result)
-    root = next(iter(result.judgement.findings), None)
+    root = result.judgement.root
     return wording.outcome(result) if root is None else f"{root.title}: {root.message}"
 
 
 def totals(result: RunResult) -> Line:
     """The line that counts: `3 passed, 1 failed in 2.10 s`."""
-    interrupted = result.exit_code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED)
+    interrupted = result.exit_code.is_interruption
     text = wording.totals(result.groups, result.duration_s)
     style = STYLES[result.verdict]
     return line(Span(f"interrupted: {text}" if interrupted else text, style))
@@ -463,13 +462,18 @@ def _when(unit: UnitView) -> str:
     return f"  ({', '.join(parts)})" if parts else ""
 
 
+def block_text(result: GroupResult, *, cwd: Path, detailed: bool = False) -> list[str]:
+    """The lines of `group_block` without colours, wrapping and line ends."""
+    lines = group_block(view_group(result, cwd=cwd), symbols_for("utf-8"), detailed=detailed)
+    return [line.text for line in lines]
+
+
 SUMMARY_FILE = "summary.txt"
 
 
 def summary(result: GroupResult, *, cwd: Path) -> str:
     """The group's block as on the console, with the tables of its circuits, units and tests."""
-    lines = group_block(view_group(result, cwd=cwd), symbols_for("utf-8"), detailed=True)
-    return "".join(f"{line.text}\n" for line in lines)
+    return "".join(f"{text}\n" for text in block_text(result, cwd=cwd, detailed=True))
 
 
 def write_summary(result: GroupResult, path: Path, *, cwd: Path) -> None:

@@ -122,7 +122,7 @@ class ProgressFile:
         name = label(result.scenario)
         failed = result.verdict in BAD_VERDICTS
         shown = masked(result) if failed else result
-        root = next(iter(shown.judgement.findings), None) if failed else None
+        root = shown.judgement.root if failed else None
         self._write(
             "ended",
             name,

@@ -89,9 +89,9 @@ def outcome(result: GroupResult) -> str:
         return f"failed as expected: {reason(result)}"
     if result.verdict not in BAD_VERDICTS:
         return ""
-    if not result.judgement.findings:
+    root = result.judgement.root
+    if root is None:
         return result.reason
-    root = result.judgement.findings[0]
     keys = f" ({plural(root.number_of_keys, 'key')})" if len(root.keys) > 1 else ""
     return f"{root.title}{keys}"
 

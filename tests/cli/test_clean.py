@@ -18,7 +18,7 @@ DAY_S = 86_400
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / ".testrium"
     make_state_folder(folder)
-    monkeypatch.setattr("testrium.load.project.state_folder", lambda cwd: folder)
+    monkeypatch.setattr("testrium.cli.stored_runs.state_folder", lambda cwd: folder)
     return folder
 
 
@@ -88,7 +88,7 @@ def test_a_folder_that_testrium_did_not_make_is_left_alone(state: Path, runs: li
 
 
 def test_no_state_folder_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("testrium.load.project.state_folder", lambda cwd: tmp_path / "none")
+    monkeypatch.setattr("testrium.cli.stored_runs.state_folder", lambda cwd: tmp_path / "none")
     assert clean("--all").output == f"nothing to clean: {tmp_path}/none does not exist\n"
 
 

@@ -16,7 +16,7 @@ from testrium.words import Verdict
 
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("testrium.load.project.state_folder", lambda cwd: tmp_path)
+    monkeypatch.setattr("testrium.cli.stored_runs.state_folder", lambda cwd: tmp_path)
     return tmp_path
 
 
