@@ -818,7 +818,7 @@ def _unfit(scenario: Scenario, error: InfraError) -> GroupResult:
 _FIRST_START_S = 0.5
 
 
-#: After so many new objects the collector looks for garbage. By default after 700: results of
+#: The collector looks for garbage after this many new objects. By default after 700: results of
 #: groups stay to the end of the run, and looking at them again takes a tenth of a short group.
 _COLLECT_AFTER = 20_000
 
