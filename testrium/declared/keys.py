@@ -423,7 +423,7 @@ def as_written(value: Any, kind: Any = None, *, decided: bool = True) -> Any:
         kind: the type of the field, with its annotations.
         decided: whether fields that no file gives are written too, by their own names.
     """
-    return _written(value, *_unwrapped(kind), decided)
+    return _written(value, *unwrapped(kind), decided)
 
 
 def _written(value: Any, kind: Any, writes: Callable[[Any], Any] | None, decided: bool) -> Any:
@@ -454,13 +454,13 @@ def _written(value: Any, kind: Any, writes: Callable[[Any], Any] | None, decided
     if isinstance(value, tuple | list | frozenset | set):
         of = get_args(kind) if get_origin(kind) is tuple else ()
         if len(of) < 2 or of[-1] is Ellipsis:  # all items are of one kind
-            each, each_writes = _unwrapped(of[0] if of else None)
+            each, each_writes = unwrapped(of[0] if of else None)
             return [_written(inner, each, each_writes, decided) for inner in value]
         return [
             as_written(inner, each, decided=decided) for inner, each in zip(value, of, strict=False)
         ]
     if isinstance(value, Mapping):
-        inner_kind, inner_writes = _unwrapped((get_args(kind) or (None, None))[-1])
+        inner_kind, inner_writes = unwrapped((get_args(kind) or (None, None))[-1])
         return {
             str(name): _written(inner, inner_kind, inner_writes, decided)
             for name, inner in value.items()
@@ -484,13 +484,13 @@ def _written_fields(
             field.name,
             field.name if is_decided(field) else key_name(field),
             is_decided(field),
-            *_unwrapped(field.type),
+            *unwrapped(field.type),
         )
         for field in fields(kind)
     )
 
 
-def _unwrapped(kind: Any) -> tuple[Any, Callable[[Any], Any] | None]:
+def unwrapped(kind: Any) -> tuple[Any, Callable[[Any], Any] | None]:
     """The type without annotations and None, and how a value of it is written."""
     while True:
         if get_origin(kind) is Annotated:

@@ -198,12 +198,10 @@ def _timed(maker: _Maker, check: Check, limit_s: float, *, hurried: bool) -> Che
         if hurried:
             raise
         failures = [Failure(f"{error}: is there a pattern that backtracks?", owed=False)]
-    except PluginFailedError as error:
+    except (PluginFailedError, UnreadableError) as error:
         failures = [Failure(str(error), owed=False)]
     except UnknownValueError as error:
         failures = [Failure(str(error))]
-    except UnreadableError as error:
-        failures = [Failure(str(error), owed=False)]
     message, details = told(failures)
     unit = maker.unit(check)
     owed = any(failure.owed for failure in failures)

@@ -12,22 +12,17 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import Field, fields
-from typing import Any, Final
+from typing import Any, Final, get_origin
 
 from pydantic import TypeAdapter
 
-from testrium.declared.checks import Check, Metric, OperationHistory
-from testrium.declared.circuits import Circuit, Rules
-from testrium.declared.faults import Chaos, Explore, Fault
-from testrium.declared.groups import Configs, Generate, Monitored, UnitHost
-from testrium.declared.keys import DIALECT, as_written, default_of, key_of, keys_of
+from testrium.declared.groups import Configs, Group
+from testrium.declared.keys import DIALECT, as_written, default_of, key_of, keys_of, unwrapped
 from testrium.declared.project import CONFIGS_TABLE, UNIT_TABLE, ProjectTable
-from testrium.declared.quantities import Variables
-from testrium.declared.taps import Tap
-from testrium.declared.telemetry import Telemetry
 from testrium.declared.units import Fixture, Unit
+from testrium.load.group import TABLES
 from testrium.load.matrix import SCHEMA as MATRIX
-from testrium.load.validate import table_kind
+from testrium.load.validate import is_mapping, table_kind
 
 _DISABLE: Final = "PYDANTIC_DISABLE_PLUGINS"
 _LINK: Final = re.compile(r"\[([^\]]+)\]\([^)]+\)")
@@ -35,29 +30,8 @@ _LINK: Final = re.compile(r"\[([^\]]+)\]\([^)]+\)")
 
 def json_schemas() -> dict[str, dict[str, Any]]:
     """The JSON Schema of each file: config.toml, a unit's, a fixture's, the project's."""
-    tables: dict[str, Any] = {
-        "Configs": table_schema(Configs),
-        "verify": table_schema(Rules),
-        "circuits": {"type": "array", "items": table_schema(Circuit)},
-        "faults": {"type": "array", "items": table_schema(Fault)},
-        "taps": {"type": "array", "items": table_schema(Tap)},
-        "chaos": table_schema(Chaos),
-        "explore": table_schema(Explore),
-        "generate": table_schema(Generate),
-        "checks": {"type": "array", "items": table_schema(Check)},
-        "monitor": {"type": "array", "items": table_schema(Monitored)},
-        "histories": {"type": "array", "items": table_schema(OperationHistory)},
-        "otlp": table_schema(Telemetry),
-        "hosts": {"type": "object", "additionalProperties": table_schema(UnitHost)},
-        "matrix": MATRIX,
-        "env": adapter(Variables).json_schema(),
-        # A name without its quotes is a table within a table.
-        "metrics": {
-            "type": "object",
-            "additionalProperties": table_schema(Metric)
-            | {"additionalProperties": {"type": "object"}},
-        },
-    }
+    tables = {"Configs": table_schema(Configs)}
+    tables |= {key: _table_of(field) for field, key in keys_of(Group) if key in TABLES}
     config = {
         "title": "A group's config.toml",
         "type": "object",
@@ -88,6 +62,23 @@ def json_schemas() -> dict[str, dict[str, Any]]:
         "testrium.toml": project,
     }
     return {file: {"$schema": DIALECT} | schema for file, schema in schemas.items()}
+
+
+def _table_of(field: Field[Any]) -> dict[str, Any]:
+    """What config.toml says of a field of a group: a table, a list of them, or tables by name."""
+    kind = table_kind(field.type)
+    if field.name == "matrix":
+        return MATRIX
+    if kind is None:
+        return adapter(field.type).json_schema()
+    schema = table_schema(kind)
+    if field.name == "metrics":  # a name without its quotes is a table within a table
+        values = schema | {"additionalProperties": {"type": "object"}}
+        return {"type": "object", "additionalProperties": values}
+    if is_mapping(field.type):
+        return {"type": "object", "additionalProperties": schema}
+    is_list = get_origin(unwrapped(field.type)[0]) is tuple
+    return {"type": "array", "items": schema} if is_list else schema
 
 
 def table_schema(kind: type[Any], *, partial: bool = False) -> dict[str, Any]:

@@ -357,7 +357,7 @@ def check_keys(
             continue
         place = given[field.name]
         value = place.raw
-        if isinstance(value, dict) and not _is_mapping(field.type):
+        if isinstance(value, dict) and not is_mapping(field.type):
             tables = [(place, value)]
         elif isinstance(value, dict):
             tables = [(place.at(name), each) for name, each in value.items()]
@@ -380,7 +380,7 @@ def table_kind(kind: Any) -> Any:
     return next((found for each in get_args(kind) if (found := table_kind(each))), None)
 
 
-def _is_mapping(kind: Any) -> bool:
+def is_mapping(kind: Any) -> bool:
     """Whether a type holds tables by name."""
     if get_origin(kind) is Annotated:
         kind = kind.__origin__
