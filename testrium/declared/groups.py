@@ -126,10 +126,9 @@ class Configs:
     #: The keys that belong next to this table and not in it.
     BESIDE: ClassVar = {
         **dict.fromkeys(
-            ("verify", "env", "matrix", "chaos", "explore", "generate", "otlp"), "[{}]"
+            ("verify", "env", "matrix", "chaos", "explore", "generate", "metrics", "otlp"), "[{}]"
         ),
-        **dict.fromkeys(("circuits", "checks", "faults", "taps", "metrics"), "[[{}]]"),
-        **dict.fromkeys(("histories", "monitor"), "[[{}]]"),
+        **dict.fromkeys(("circuits", "checks", "faults", "taps", "histories", "monitor"), "[[{}]]"),
         "hosts": "[hosts.NAME]",
     }
 

@@ -24,6 +24,7 @@ DURATION = 'use a number of seconds or a text such as "80ms" (us, ms, s, m, h, d
         ("description = 'x'", "description: unknown key; did you mean 'purpose'?"),
         ("circuits = []", "circuits: unknown key: [[circuits]] is a table of its own"),
         ("verify = {}", "verify: unknown key: [verify] is a table of its own"),
+        ("metrics = {}", "metrics: unknown key: [metrics] is a table of its own"),
         ("enabled = 1", "enabled: must be a boolean, true or false, got 1"),
         ("enabled = 'true'", "enabled: must be a boolean, true or false, got 'true'"),
         ("timeout = 0", "timeout: must be a positive number, got 0"),
