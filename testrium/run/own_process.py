@@ -88,14 +88,18 @@ class OwnProcess:
         self._listening = asyncio.create_task(self._listen(reader))
 
     def tell(self, op: str, **fields: Any) -> None:
-        """Tell the process something that it does not answer."""
+        """Tell the process something that it does not answer; nothing where it is not open."""
+        if self.is_open:
+            self._send(op, fields)
+
+    def _send(self, op: str, fields: dict[str, Any]) -> None:
         assert self._writer is not None
         self._writer.write(json.dumps({"op": op, **fields}).encode() + b"\n")
 
     async def ask(self, op: str, **fields: Any) -> dict[str, Any]:
         """Tell the process to do something; its answer, once it is done. Raises InfraError."""
         number, answer = self.expect()
-        self.tell(op, id=number, **fields)
+        self._send(op, {"id": number, **fields})
         return await answer
 
     def expect(self) -> tuple[int, Coroutine[Any, Any, dict[str, Any]]]:

@@ -117,12 +117,13 @@ class Links:
     def note_process(self, unit: str, process: SupervisedProcess) -> None:
         """A unit, or setup, tests or teardown, has got this process."""
         if self._taps is not None:
-            self._taps.note_process(unit, (process.pid, process.keeper))
+            pids = process.pid, process.keeper
+            self._taps.process.tell("process", unit=unit, pids=pids)
 
     def note_client(self, port: int, unit: str | None) -> None:
         """What connects from this port of this machine does so for a unit on another host."""
         if self._taps is not None:
-            self._taps.note_client(f"{LOOPBACK}:{port}", unit)
+            self._taps.process.tell("client", peer=f"{LOOPBACK}:{port}", unit=unit)
 
     async def read_all(self) -> None:
         """Store the probes of everything that has passed until now."""
@@ -191,8 +192,7 @@ class Links:
         """Tell the process that what it asks for may pass, once it may."""
         assert self.hold is not None
         await self.hold(message["link"], message["connection"], message["direction"])
-        if self._process.is_open:
-            self._process.tell("pass", held=message["held"])
+        self._process.tell("pass", held=message["held"])
 
 
 class _Taps:
@@ -215,7 +215,7 @@ class _Taps:
         self._folder = folder
         self._path = sockets / "copies"
         self._attempt = 0
-        self._process = OwnProcess(
+        self.process = OwnProcess(
             _TAPS, supervisor, sockets, folder.path, self._lose, self._receive
         )
         #: What is sent to the process of the links.
@@ -224,39 +224,31 @@ class _Taps:
     async def open(self) -> None:
         """Be ready to read. Raises InfraError."""
         files = self._next_files()
-        await self._process.open(self._mode)
+        await self.process.open(self._mode)
         taps = [_said(tap, file, self._folder) for tap, file in zip(self._taps, files, strict=True)]
-        opened = await self._process.ask("open", path=str(self._path), taps=taps)
+        opened = await self.process.ask("open", path=str(self._path), taps=taps)
         links = {
             tap.link: [number, tap.keeps or any(one.at.unit == CLIENT for one in tap.probes)]
             for number, tap in enumerate(self._taps)
         }
         self.wanted = {"address": opened["address"], "links": links}
 
-    def note_process(self, unit: str, pids: tuple[int, ...]) -> None:
-        if self._process.is_open:
-            self._process.tell("process", unit=unit, pids=pids)
-
-    def note_client(self, peer: str, unit: str | None) -> None:
-        if self._process.is_open:
-            self._process.tell("client", peer=peer, unit=unit)
-
     async def read_all(self, links: OwnProcess) -> None:
         """Wait until everything is read that has passed the links."""
-        if self._process.is_open:
-            number, read = self._process.expect()
+        if self.process.is_open:
+            number, read = self.process.expect()
             links.tell("mark", number=number)
-            await self._process.settle(read)
+            await self.process.settle(read)
 
     async def begin_attempt(self) -> None:
         """What is read from now on belongs to the next attempt."""
         paths = [str(file) for file in self._next_files()]
-        if self._process.is_open:
-            await self._process.settle(self._process.ask("files", paths=paths))
+        if self.process.is_open:
+            await self.process.settle(self.process.ask("files", paths=paths))
 
     async def close(self) -> None:
-        if self._process.is_open:
-            await self._process.close("close")
+        if self.process.is_open:
+            await self.process.close("close")
 
     def _next_files(self) -> list[Path]:
         """The probe files of the attempt that begins."""
