@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from testrium.probe.waiting import HOST, TCP
 from testrium.system import is_portable
 
 _BACKLOG = 1024
-_LINE_LIMIT = 1 << 16
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 async def listen(make: Callable[[], asyncio.Protocol], path: Path) -> tuple[asyncio.Server, str]:
@@ -39,19 +41,28 @@ async def listen(make: Callable[[], asyncio.Protocol], path: Path) -> tuple[asyn
     return server, f"{TCP}{port}:{token}"
 
 
-async def listen_streams(
-    connected: Callable[[asyncio.StreamReader, asyncio.StreamWriter], None],
-    path: Path,
-    limit: int = _LINE_LIMIT,
-) -> tuple[asyncio.Server, str]:
-    """The same, with a pair of streams for each; `limit` is that of a line, in bytes."""
+@asynccontextmanager
+async def awaiting_connection(
+    path: Path, limit: int
+) -> AsyncIterator[tuple[str, asyncio.Future[Streams]]]:
+    """Serve one process: the address, and its streams once it has connected. Raises OSError.
+
+    `limit` is that of a line, in bytes.
+    """
     loop = asyncio.get_running_loop()
+    streams: asyncio.Future[Streams] = loop.create_future()
+
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not streams.done():
+            streams.set_result((reader, writer))
 
     def make() -> asyncio.Protocol:
         reader = asyncio.StreamReader(limit=limit, loop=loop)
         return asyncio.StreamReaderProtocol(reader, connected, loop=loop)
 
-    return await listen(make, path)
+    server, address = await listen(make, path)
+    async with server:
+        yield address, streams
 
 
 class _TokenCheck(asyncio.Protocol):

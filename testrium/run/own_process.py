@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from testrium.errors import InfraError
-from testrium.record.listening import listen_streams
+from testrium.record.listening import awaiting_connection
 from testrium.run.supervisor.client import Launch, SupervisedProcess, Supervisor
 
 #: How long a process may take to carry out a request.
@@ -75,16 +75,9 @@ class OwnProcess:
 
     async def open(self, mode: str) -> None:
         """Start the process, and wait until it has connected. Raises InfraError."""
-        connected: asyncio.Future[asyncio.StreamReader] = asyncio.get_running_loop().create_future()
-
-        def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            self._writer = writer
-            connected.set_result(reader)
-
-        server, address = await listen_streams(take, self._path, _LINE_LIMIT)
-        async with server:
+        async with awaiting_connection(self._path, _LINE_LIMIT) as (address, connected):
             self._process = await self._supervisor.spawn(self._launch(address, mode))
-            reader = await self._before_end(connected)
+            reader, self._writer = await self._before_end(connected)
         self._listening = asyncio.create_task(self._listen(reader))
 
     def tell(self, op: str, **fields: Any) -> None:

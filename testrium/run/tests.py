@@ -16,7 +16,7 @@ from testrium.declared.groups import Group
 from testrium.declared.units import Unit
 from testrium.evidence import End, EndCause, TestResult
 from testrium.loaded_by_name import TEST_FUNCTIONS
-from testrium.record.listening import listen_streams
+from testrium.record.listening import Streams, awaiting_connection
 from testrium.run.context import GroupContext
 from testrium.run.test_runner import CONTROL, place_of
 from testrium.run.unit import RunningUnit
@@ -87,7 +87,7 @@ class TestProcess:
     def __init__(self, running: RunningUnit, life: asyncio.Task[End]) -> None:
         self.running = running
         self.life = life
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._streams: Streams | None = None
 
     async def ask(self, request: Mapping[str, Any], limit_s: float) -> dict[str, Any] | None:
         """The answer, or None when the process ended or took longer than `limit_s` seconds."""
@@ -112,8 +112,10 @@ class TestProcess:
             self._streams[1].close()
         return await self.life
 
-    async def connected(self, streams: asyncio.Future[Any]) -> bool:
-        await asyncio.wait({streams, self.life}, return_when="FIRST_COMPLETED")
+    async def connected(self, streams: asyncio.Future[Streams]) -> bool:
+        """Whether it has connected, and not ended before."""
+        either: set[asyncio.Future[Any]] = {streams, self.life}
+        await asyncio.wait(either, return_when="FIRST_COMPLETED")
         if not streams.done():
             return False
         self._streams = streams.result()
@@ -252,15 +254,7 @@ class Tests:
         """A process of test_case.py that is connected; None if it died before."""
         self._count += 1
         path = self._sockets / f"t{self._count}"
-        loop = asyncio.get_running_loop()
-        streams: asyncio.Future[Any] = loop.create_future()
-
-        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            if not streams.done():
-                streams.set_result((reader, writer))
-
-        server, address = await listen_streams(connected, path, _LONGEST_LINE)
-        async with server:
+        async with awaiting_connection(path, _LONGEST_LINE) as (address, streams):
             env = {**self._context.scenario.group.shared_env, CONTROL: address}
             unit = _reserved("tests", TEST_FUNCTIONS, None, env)
             running = RunningUnit(unit, self._context)
