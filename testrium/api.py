@@ -488,7 +488,7 @@ class OpenRun:
         self._loop.call_soon_threadsafe(self._closing.set)
         self._thread.join()
         if self._over is None:
-            raise InfraError(f"the run broke down: {self._broken_by}")
+            raise InfraError(f"the run failed: {self._broken_by}")
         return Run(self._over)
 
     def _submitted(self, scenario: Scenario, hold: HeldUnits | None) -> Future[GroupResult]:

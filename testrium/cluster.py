@@ -192,7 +192,7 @@ async def _connected(target: Any, address: str) -> AsyncIterator[Any]:
     try:
         yield client
     finally:
-        with suppress(Exception):  # a scheduler that is gone cannot be told
+        with suppress(Exception):  # a scheduler that is gone does not answer
             await asyncio.wait_for(client.close(), CONNECT_S)
 
 

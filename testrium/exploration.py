@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 FOLDER = "explore"
 #: How many runs are made at most to find the fewest decisions.
 TRIES = 60
-#: How often the fewest decisions are tried again before they are told.
+#: How often the fewest decisions are tried again before they are reported.
 CONFIRMED = 2
 
 

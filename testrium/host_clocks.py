@@ -93,7 +93,7 @@ class KnownClock(str):
 
     @property
     def drift_ppm(self) -> float | None:
-        """How much faster than the runner's it went, in millionths; None: less than can be told."""
+        """How much faster than the runner's it went, in millionths; None where it is too little."""
         first, last = self.readings[0].t_ns, self.readings[-1].t_ns
         low, high = self.offset_at(last)
         drift_ns = (low + high) // 2 - self.offset_ns
@@ -103,7 +103,7 @@ class KnownClock(str):
 
 
 def base_of(clock: str) -> str:
-    """The clock on which times of this one can be told: the runner's, for a known one."""
+    """The clock on which times of this one can be given: the runner's, for a known one."""
     return clock.home if isinstance(clock, KnownClock) else clock
 
 

@@ -52,7 +52,7 @@ def verify_again(
         folder: the run's.
         cwd: where the user is.
         stored_rules: where it is given, a group that is not here is judged with the rules that it
-            had, and this is told so.
+            had, and the report says so.
 
     Raises:
         ConfigError, UsageError: its groups are wrong or gone, or the run continues.
@@ -163,7 +163,7 @@ def _as_if_set(scenario_file: Path) -> Iterator[None]:
     """Let a group be loaded whose run had variables that are not set here, nor needed to judge."""
     try:
         asked_for = env_names(regular_text(scenario_file))
-    except (OSError, ValueError):  # the run's rules cannot be read: all that is missing is told
+    except (OSError, ValueError):  # the run's rules cannot be read: all that is missing is reported
         asked_for = frozenset()
     unset = asked_for - os.environ.keys()
     os.environ.update(dict.fromkeys(unset, ""))

@@ -187,7 +187,7 @@ class RunResult(NamedTuple):
     origin: RunOrigin = RunOrigin()
 
 
-#: A wait that takes so long is told even where no line changes.
+#: A wait that takes so long is shown even where no line changes.
 LONG_WAIT_NS = 3_000_000_000
 
 

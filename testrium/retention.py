@@ -1,6 +1,6 @@
 """What stays of a run when it has ended: summaries, the report in its folder, the history.
 
-The verdicts stand already: what cannot be kept is told, and fails nothing.
+The verdicts stand already: what cannot be kept is reported, and fails nothing.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def record_run(
     if any(one.scenario.group.save_scores for one in result.groups):
         from testrium.history.machine import note_score
 
-        with contextlib.suppress(InfraError):  # the run could not be appended either, which is told
+        with contextlib.suppress(InfraError):  # an append that failed is reported already
             note_score(state, result.run)
     if is_state_folder(state):
         prune(state, keep=KEPT_RUNS)

@@ -49,7 +49,7 @@ def deepest_own(files: Sequence[str]) -> int | None:
 def where_raised(error: BaseException) -> str:
     """` (file.py:12)`: the line of the user that raised or called what raised; "" if there is none.
 
-    A file below the current folder is told as seen from there.
+    The path of a file below the current folder is relative to it.
     """
     frames = traceback.extract_tb(error.__traceback__)
     index = deepest_own([frame.filename for frame in frames])

@@ -202,7 +202,7 @@ _Fields = TypeVar("_Fields", bound=tuple[object, ...])
 class EnvValues:
     """The values that some declaration takes from the environment. Raises nothing.
 
-    False where there are none that could be told from other words.
+    False where there are none that differ from other words.
     """
 
     def __init__(self, declared: object, environ: Mapping[str, str] = os.environ) -> None:

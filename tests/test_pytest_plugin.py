@@ -172,7 +172,7 @@ def test_what_breaks_the_run_fails_the_session(
     monkeypatch.setattr("testrium.session.record_run", full)
     write_group(pytester.path / "one")
     result = run("--testrium")
-    result.stdout.fnmatch_lines(["the run broke down: OSError: *No space left on device"])
+    result.stdout.fnmatch_lines(["the run failed: OSError: *No space left on device"])
     assert result.ret == pytest.ExitCode.INTERNAL_ERROR
 
 

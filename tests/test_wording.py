@@ -24,7 +24,8 @@ RIDDLES = re.compile(
     r"|\bwhat became\b|\bbecomes? of\b|\bso (many|much|often|long ago)\b"
     r"|\bstands? (beside|there|for)\b|\bgoes on\b|\b(says?|said) who\b|\bwho says\b"
     r"|\bno (TOML|Python|JSON|duration|regular expression)\b|\bfor machines\b"
-    r"|\bit is told\b|\bto be told\b|\bbad end\b|\bto its end\b|\bnone of (its|1)\b"
+    r"|\b(is|are|was|were|be|been) told\b|\bdied of\b|\bno meaning (with|beside)\b"
+    r"|\bbad end\b|\bto its end\b|\bnone of (its|1)\b"
     r"|\bwas left alone\b|\bso that\b|\bnothing both\b",
     re.IGNORECASE,
 )

@@ -69,7 +69,7 @@ def is_there(path: Path) -> bool:
             return True
     except (OSError, ValueError) as error:
         raise UnreadableError(f"{path} cannot be read: {error}") from error
-    raise UnreadableError(f"{path} is {'a folder' if path.is_dir() else 'no regular file'}")
+    raise UnreadableError(f"{path} is {'a folder' if path.is_dir() else 'not a regular file'}")
 
 
 def whole_text(path: Path, encoding: str = "utf-8-sig") -> str:
@@ -182,7 +182,7 @@ class Examiner:
         if told is None or told is True:
             return []
         if told is False:
-            return [Failure(f"{check.target} says no", owed=False)]
+            return [Failure(f"{check.target} returned False", owed=False)]
         if isinstance(told, str):
             told = [told]
         if not isinstance(told, list | tuple):

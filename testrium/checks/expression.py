@@ -119,9 +119,9 @@ def parse(
     except SyntaxError as error:
         # 0: the text ended too early.
         column = error.offset + len(text) - len(text.lstrip()) if error.offset else len(text) + 1
-        raise NotationError(text, column, f"no expression: {error.msg}") from None
+        raise NotationError(text, column, f"invalid expression: {error.msg}") from None
     except (ValueError, RecursionError, MemoryError) as error:
-        raise NotationError(text, 1, f"no expression: {error}") from None
+        raise NotationError(text, 1, f"invalid expression: {error}") from None
     if _is_deeper(tree, _DEEPEST):
         raise NotationError(f"{text[:40]}…", 1, f"is nested more than {_DEEPEST} levels deep")
     names = None if known is None else frozenset(known)

@@ -212,4 +212,4 @@ def _unquoted(text: str, match: re.Match[str]) -> str:
     try:
         return str(json.loads(quoted))
     except ValueError as error:
-        raise NotationError(text, match.start("quoted") + 1, f"no name: {error}") from error
+        raise NotationError(text, match.start("quoted") + 1, f"invalid name: {error}") from error

@@ -254,7 +254,7 @@ def print_requirements(
         scenarios: what was selected.
         project: where requirements may be listed, and the history is.
         as_json: write JSON, for programs.
-        whole: whether nothing was filtered out: then a requirement without a group is told.
+        whole: whether nothing was filtered out: then a requirement without a group is shown.
     """
     verdicts = last_verdicts(project)
     known = project.requirements or {}

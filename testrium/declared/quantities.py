@@ -259,7 +259,7 @@ OneOrMore = Annotated[tuple[FilledText, ...], FILLED, Prepared(one_or_more, {})]
 Variables = Annotated[Mapping[str, Text], Named(r"[^=\0]+", "name of an environment variable")]
 #: Of an event, as texts.
 Metadata = Annotated[Mapping[str, Text], Named(r".+", "name of a field")]
-#: What a plugin is told, as texts.
+#: The settings that a plugin gets, as texts.
 Settings = Annotated[Mapping[str, Text], Named(r"[A-Za-z][A-Za-z0-9_-]*", "name of a setting")]
 
 

@@ -182,7 +182,7 @@ class Tap:
 
     `unit` and `port` are what `link` names. With `keeps` all messages are kept, for `testrium
     learn`. `plugged` are the fields of the plugin that reads the
-    protocol; () where Testrium does. A protocol `""` is told by the first bytes.
+    protocol; () where Testrium does. A protocol `""` is known by the first bytes.
     """
 
     link: Annotated[FilledText, Key(required=True)] = ""

@@ -542,7 +542,7 @@ def read_baseline(state_folder: Path, scenario: Scenario, run: str) -> Baseline:
 
     Comparable is what passed, of the same group, mode, parameters and class of machine, and later
     than what `testrium history accept` said. {} where the history is missing, or cannot be read:
-    that is told when the run is appended.
+    that is reported when the run is appended.
     """
     if not (state_folder / FILE).exists():
         return {}

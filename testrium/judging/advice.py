@@ -98,7 +98,7 @@ class Adviser(NamedTuple):
             last = f": {words[-1]}" if words else ""
             raise _NoAnswerError(f"it ended with {process.returncode}{last}")
         if not told.strip():
-            raise _NoAnswerError("it said nothing")
+            raise _NoAnswerError("it printed nothing")
         return told.strip()
 
 

@@ -161,7 +161,7 @@ def _check_company(reading: Table[Check]) -> None:
         allowed = ("name", "settings") if subjects[0] == "plugin" else ("name",)
         for name in given:
             if name not in (*allowed, *CHECK_SUBJECTS):
-                given[name].wrong(f"has no meaning beside {subjects[0]!r}")
+                given[name].wrong(f"does not apply to {subjects[0]!r}: remove it")
         return
     if "settings" in given:
         given["settings"].wrong("belongs to 'plugin'")

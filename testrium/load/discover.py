@@ -240,7 +240,7 @@ class Search:
     def _has_subgroups(self, group: Path, root: Path) -> bool:
         """Whether its config.toml says so, or else the nearest defaults.
 
-        What is wrong with these files is told when they are loaded.
+        What is wrong with these files is reported when they are loaded.
         """
         top = self.home if group.is_relative_to(self.home) else root
         above = group.parents[: len(group.relative_to(top).parts)]

@@ -73,7 +73,7 @@ def read_faults(spot: Spot, places: KnownPlaces, files: Sequence[UnitFile]) -> t
         if fault.at is not None:
             first = moments.setdefault((fault.target, fault.on, fault.key), fault.name)
             if first != fault.name:
-                spot.at(index).wrong(f"strikes at the same moment as {first!r}")
+                spot.at(index).wrong(f"acts at the same moment as {first!r}")
         faults[fault.name] = fault
     return tuple(faults.values())
 
@@ -215,19 +215,19 @@ class _Reader:
             if key in given and kind not in kinds:
                 self._wrong(key, f"belongs to a fault with {' or '.join(map(repr, kinds))}")
         if "for_ns" in given and do in _INSTANT:
-            self._wrong("for_ns", f"has no meaning with do = {do!r}")
+            self._wrong("for_ns", f"does not apply to do = {do!r}: remove it")
         if "value" in given and do not in _VALUES:
-            self._wrong("value", f"has no meaning with do = {do!r}")
+            self._wrong("value", f"does not apply to do = {do!r}: remove it")
         elif "value" not in given and do in _VALUES and do not in _VALUE_MAY_BE_MISSING:
             self._missing("value", f"is required with do = {do!r}: {_VALUES[do][1]}")
         if "signal" in given and do != "signal":
-            self._wrong("signal", f"has no meaning with do = {do!r}")
+            self._wrong("signal", f"does not apply to do = {do!r}: remove it")
         elif "signal" not in given and do == "signal":
             self._missing("signal", "is required with do = 'signal': \"TERM\" for example")
         if "to" in given and do not in SIGNALLED:
-            self._wrong("to", f"has no meaning with do = {do!r}")
+            self._wrong("to", f"does not apply to do = {do!r}: remove it")
         if "jitter_ns" in given and kind == "link" and do != "latency":
-            self._wrong("jitter_ns", f"has no meaning with do = {do!r}")
+            self._wrong("jitter_ns", f"does not apply to do = {do!r}: remove it")
 
     def _place(self, field: str) -> Place | None:
         """A probe that exists, as far as this can be checked."""
@@ -280,7 +280,7 @@ class _Reader:
         if not file["enabled"]:
             self._wrong(field, f"unit {file.name!r} is not enabled")
         elif file.name in self._places.shared:
-            others = "groups share it, and all would suffer; a link to it can be broken"
+            others = "groups share it: break a link to it instead"
             self._wrong(field, f"{file.name!r}: {others}, or one with scope = 'group'")
 
     def _unit(self, name: str) -> str:

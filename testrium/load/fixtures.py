@@ -147,4 +147,4 @@ def _check(reading: Table[FixtureTable], spot: Spot) -> None:
         reading.at("restarts").wrong("belongs to scope = 'run': here each group starts its own")
     for field in ("max_rss", "max_cpu"):
         if reading["scope"] == "run" and field in reading.spots:
-            reading.at(field).wrong("belongs to scope = 'group': no group alone is to blame")
+            reading.at(field).wrong("belongs to scope = 'group': groups share this process")

@@ -545,8 +545,8 @@ def _check_faults_of_hosts(faults: Iterable[Fault], spot: Spot, files: Iterable[
     for index, fault in enumerate(faults):
         if fault.do == "clock" and fault.unit in hosts:
             spot.at(index).wrong(
-                f"do = 'clock' cannot hold for {fault.unit}, which runs on host"
-                f" {hosts[fault.unit]!r}: only for units of this machine"
+                f"do = 'clock' does not work for {fault.unit}, which runs on host"
+                f" {hosts[fault.unit]!r}: name a unit of this machine"
             )
 
 

@@ -235,7 +235,7 @@ class Scope:
 
     def _probe_error(self, rest: str) -> str | None:
         if self.needs is None:
-            return f"${{{_PROBE}{rest}}} cannot be used here"
+            return f"${{{_PROBE}{rest}}} works only in units and checks: write a fixed value here"
         units = self.needs()
         if not any(rest.startswith(f"{unit}.") for unit in units):
             unit = rest.partition(".")[0]

@@ -267,7 +267,7 @@ def _check_dependencies(
             spot.wrong(f"unit {name} depends on itself")
         elif name not in known and name.startswith(FIXTURE_PREFIX):
             spot.wrong(
-                f"{name!r} is a fixture, and all units start behind those of Configs.fixtures"
+                f"{name!r} is a fixture: list it in Configs.fixtures, all units start after these"
             )
         elif name not in known:
             guess = did_you_mean(name, [each for each in known if each != file.name])
@@ -370,7 +370,7 @@ def _programs() -> set[str]:
 
 
 def check_hosts(files: Sequence[UnitFile], known: Collection[str]) -> tuple[str, ...]:
-    """The hosts that enabled units name; what cannot hold for a unit on another host is noted."""
+    """The hosts that enabled units name; what does not work on another host is noted."""
     used: dict[str, None] = {}
     for file in files:
         host = file["host"]
@@ -387,10 +387,10 @@ def check_hosts(files: Sequence[UnitFile], known: Collection[str]) -> tuple[str,
         if not has_process(file):
             file.at("host").wrong("this unit has no process: it has neither entrypoint nor command")
         if file["kind"] is not None:
-            file.at("kind").wrong(f"cannot hold for {where}: give it an entrypoint or a command")
+            file.at("kind").wrong(f"does not work for {where}: give it an entrypoint or a command")
         for ready in file.inners("ready"):
             if "plugin" in ready.spots:
-                ready.at("plugin").wrong(f"cannot hold for {where}")
+                ready.at("plugin").wrong(f"does not work for {where}: use another kind of ready")
     return tuple(used)
 
 

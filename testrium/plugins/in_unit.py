@@ -1,6 +1,6 @@
 """Inside a process of a group: calls plugins that are units, or that tell when one is ready.
 
-The runner only knows their names. What they are told are the settings, as texts.
+The runner only knows their names. They get the settings, as texts.
 """
 
 from __future__ import annotations

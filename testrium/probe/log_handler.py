@@ -19,7 +19,7 @@ class ProbeHandler(logging.Handler):
 
     A record says so by `extra={"testrium": {"step": "stored", "key": "k1"}}`. `step` is required;
     `type`, `key`, `cause` and `unit` are those of a probe, and every other field is metadata.
-    What cannot be a probe is told as `logging` tells of errors of handlers: on stderr.
+    What cannot be a probe is reported as `logging` reports errors of handlers: on stderr.
     """
 
     def emit(self, record: logging.LogRecord) -> None:

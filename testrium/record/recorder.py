@@ -383,7 +383,7 @@ class Recorder:
             start: only of this start of the unit.
 
         Raises:
-            InfraError: the recorder broke down, or was closed.
+            InfraError: the recorder failed, or was closed.
         """
         answered: asyncio.Future[Event] = self._loop.create_future()
 

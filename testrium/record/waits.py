@@ -18,7 +18,7 @@ from testrium.record.listening import listen
 from testrium.record.recorder import Recorder, Wait
 from testrium.words import RESERVED_UNITS
 
-#: Is told how the unit ended, in words.
+#: Gets how the unit ended, in words.
 Answer = Callable[[str], None]
 
 
@@ -97,7 +97,7 @@ TURNS_TO_CLOSE = 6
 class WaitServer:
     """Answers the questions of one group's processes.
 
-    `path` is that of its Unix socket, see `listen`. `address` is what its processes are told.
+    `path` is that of its Unix socket, see `listen`. `address` is what its processes get.
     """
 
     def __init__(

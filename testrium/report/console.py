@@ -51,7 +51,7 @@ def failures(
 ) -> Iterator[Line]:
     """A line for each result that did not pass, and the command that runs all of them again.
 
-    Nothing where it is one: it has just been told. `cwd` is where the command is going to be typed;
+    Nothing where it is one: it was just shown. `cwd` is where the command is going to be typed;
     None: the command does not exist.
     """
     failed = [group for group in result.groups if group.verdict in BAD_VERDICTS]
@@ -139,7 +139,7 @@ class Display(NamedTuple):
 
 _NAME_WIDTH = 40
 
-#: In the place of the moment since which a group waits: that was told.
+#: In the place of the moment since which a group waits: that was shown.
 _TOLD = -1
 
 
@@ -183,7 +183,7 @@ class Console:
         color = _color(display, environ)
         self._terminal = color != "no" and _is_terminal(stream, environ)
         self._colored = self._terminal or color == "yes"
-        #: Whether each further state of a unit is told.
+        #: Whether each further state of a unit is shown.
         self.tells_states = False
         self._silent = False
         self._name_width = 0

@@ -32,7 +32,7 @@ _INDENT = 2
 #: Of a metric's name, which may have 200 characters: the others say more in that room.
 _NAME_WIDTH = 40
 
-#: Of what was told with a metric; report.json has all of it.
+#: Of the details of a metric; report.json has all of it.
 _DETAILS_WIDTH = 60
 
 _CIRCUIT_HEADS = ("name", "verdict", "instances", "p50", "p95", "p99", "max")

@@ -307,7 +307,7 @@ def _roots(builder: _Evidence, findings: Sequence[Finding]) -> tuple[FindingView
             follow.setdefault(_name(root), []).append(finding)
     views = []
     for root in roots:
-        # Two roots of one name (in two circuits): what follows is told once, under the first.
+        # Two roots of one name (in two circuits): what follows is shown once, under the first.
         views.append(builder.finding(root, tuple(map(_brief, follow.pop(_name(root), ())))))
     return tuple(views)
 

@@ -112,7 +112,7 @@ def preloads_nothing(program: Path, *, scripts: int = 4) -> bool:
 
 
 def library_for(unit: Unit) -> str | None:
-    """The library that `unit` is started with, or None: only its probes are told the time."""
+    """The library that `unit` is started with, or None: only its probes get the time."""
     library = faketime_library()
     usable = library is not None and (not unit.is_python or python_can_sleep(library))
     return library if usable else None

@@ -28,7 +28,7 @@ _THREAD = r"(?:Current thread|Thread) (0x[0-9a-f]+)(?: \[(.*)\])? \(most recent 
 
 _FRAME = r'  File "(.*)", line (\d+) in (.*)'
 
-#: Frames that are told of one thread, the innermost first, and threads of one unit.
+#: Frames that are shown of one thread, the innermost first, and threads of one unit.
 _MOST_FRAMES = 3
 
 _MOST_THREADS = 8
@@ -191,7 +191,7 @@ class Diagnostics:
         self._looked_at = time.monotonic()  # not `now`: who else is due now need not look again
 
     def _look_there(self, name: str, process: SupervisedProcess, now: float) -> None:
-        """The same on another host: it is asked before the process is told to stop."""
+        """The same on another host: it is asked before the process is stopped."""
 
         async def ask() -> None:
             with contextlib.suppress(InfraError):

@@ -295,7 +295,7 @@ class GroupRun:
         except HostError as error:
             self.fail(error)
         if context.telemetry is not None:
-            with contextlib.suppress(InfraError):  # it was told when it happened
+            with contextlib.suppress(InfraError):  # it was reported when it happened
                 await context.telemetry.flush()
                 context.recorder.store_meta(
                     unrecorded=context.telemetry.unrecorded(),

@@ -245,7 +245,7 @@ class _Log(LogTail):
 class Logs:
     """The logs of one group that are read live; an asynchronous context manager.
 
-    `on_error` is told why a reader failed.
+    `on_error` learns why a reader failed.
     """
 
     def __init__(self) -> None:

@@ -37,7 +37,7 @@ class OwnProgram(NamedTuple):
 
 
 class OwnProcess:
-    """The process of one group; everything that it cannot do is told once.
+    """The process of one group; everything that it cannot do is reported once.
 
         {"op": "...", "id": 7, ...}     -> {"event": "done", "id": 7, ...}
         what it cannot do at all        -> {"event": "failed", "reason": "..."}
@@ -124,7 +124,7 @@ class OwnProcess:
             return None
         answer = None
         if self._process.alive and self.is_open:
-            with contextlib.suppress(InfraError):  # it was told when it happened
+            with contextlib.suppress(InfraError):  # it was reported when it happened
                 answer = await self.ask(last)
         self._closing = True
         if self._listening is not None:

@@ -31,12 +31,12 @@ from testrium.probe.waiting import connected
 
 CONTROL = "TESTRIUM_CONTROL"
 
-#: Characters of a value that is told.
+#: Characters of a value that is shown.
 _LONGEST_VALUE = 200
 
 _ASSERTS_NOTHING = "asserts nothing: it fails only when it raises an exception"
 
-#: How much of what a failed test has printed is told: its end (bytes).
+#: How much of what a failed test has printed is shown: its end (bytes).
 _MOST_OUTPUT = 8_000
 
 #: The group's folder, with a slash behind it.

@@ -1,6 +1,6 @@
 """Running runs as they are now: what the pages show first, and what they are sent later.
 
-A page is told as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html):
+A page gets its news as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html):
 all that it shows at first, then only what has changed.
 """
 
@@ -166,7 +166,7 @@ class _Watch:
 
     def wait(self) -> None:
         """Until there is news, but not for less than the pace nor for longer than the quiet."""
-        time.sleep(PACE_S)  # what comes together is told together
+        time.sleep(PACE_S)  # what comes together is sent together
         if self._inotify is None:
             time.sleep(LOOK_S - PACE_S)
         elif self._inotify.wait(QUIET_S):

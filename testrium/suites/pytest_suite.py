@@ -16,7 +16,7 @@ from testrium.suites import protocol
 from testrium.suites.protocol import Outcome, OutcomeReporter
 from testrium.tracebacks import deepest_own
 
-#: Exit codes of pytest after which every test has been told of, see its reference (ExitCode).
+#: Exit codes of pytest after which every test was reported, see its reference (ExitCode).
 _OK, _TESTS_FAILED, _INTERRUPTED, _NO_TESTS = 0, 1, 2, 5
 
 

@@ -44,7 +44,7 @@ def die_with_parent(parent: int) -> None:
             wait_ended([psutil.Process(parent)])
         os._exit(1)
 
-    threading.Thread(target=watch, name="life of the parent", daemon=True).start()
+    threading.Thread(target=watch, name="watch of the parent", daemon=True).start()
 
 
 def resume_children() -> None:

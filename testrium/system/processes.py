@@ -113,7 +113,7 @@ def listeners(port: int) -> set[int | None]:
 
 
 def open_files(pid: int) -> int:
-    """How many descriptors (handles, on Windows) the process has; 0 when it cannot be told."""
+    """How many descriptors (handles, on Windows) the process has; 0 when that is unknown."""
     counter = "num_handles" if sys.platform == "win32" else "num_fds"
     try:
         return int(getattr(psutil.Process(pid), counter)())

@@ -138,7 +138,7 @@ class RedisDecoder:
         elif command in _SUBSCRIBING:
             self._subscribed = True  # it is confirmed by messages of its own
         elif command == "CLIENT" and args[:1] and args[0].upper() == "REPLY":
-            raise UndecodableError("CLIENT REPLY was used: answers cannot be told from each other")
+            raise UndecodableError("CLIENT REPLY hides which answer is whose")
         elif command in ("MONITOR", "PSYNC", "SYNC"):
             raise UndecodableError(f"{command} turns the connection into another kind")
         else:

@@ -30,7 +30,7 @@ from testrium.tracebacks import where_raised
 #: How many examples are drawn for a plain run: the first ones are the simplest.
 _DRAWN = 10
 
-#: Characters of an argument that are told.
+#: Characters of an argument that are shown.
 _LONGEST = 20_000
 
 

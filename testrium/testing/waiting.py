@@ -212,7 +212,7 @@ def wait_until(
     """Wait until `condition()` is true; it is called again and again, with growing pauses.
 
     Args:
-        condition: what it returned last is told when the time is over.
+        condition: its last value is shown when the time is over.
         what: what is waited for, in words.
     """
     last: list[Any] = []

@@ -133,7 +133,7 @@ class _Wording:
         return []
 
     def _number(self, draft: Draft) -> Told:
-        """There are too few instances, or too many; those without a cause count, and are told."""
+        """There are too few instances, or too many; those without a cause count, and are named."""
         route, instances = self._facts.route, self._facts.instances
         began = sum(not route.is_orphan(instances.row(name)) for name in instances)
         orphans = self._facts.number - began

@@ -277,7 +277,7 @@ def find_regressions(
     broken: Collection[str] = (),
 ) -> Regressions:
     """Compare what `[metrics]` and `--max-regression` say with earlier runs; see
-    `testrium.statistics.against_earlier`. What has `broken` a limit is told already.
+    `testrium.statistics.against_earlier`. What has `broken` a limit is reported already.
 
     The slowest hop of a circuit comes first. With too few earlier runs there is a note.
     """

@@ -279,7 +279,7 @@ def _numbers(hole: Hole) -> str:
 def unproved_faults(scenario: Scenario, evidence: Evidence, index: EventIndex) -> list[Finding]:
     """A finding for each planned fault that never happened.
 
-    Of a clock that only the stored times of probes were told, the program has seen nothing. Nor has
+    Of a clock that moves only the stored times of probes, the program has seen nothing. Nor has
     any unit noticed what was done to a link without connections.
     """
     unused = {event.step for event in evidence.faults if _is_unused(event)}

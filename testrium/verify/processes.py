@@ -104,9 +104,9 @@ def exception_finding(events: list[Event]) -> Finding:
     first = events[0]
     said = str(first.meta.get("message") or "")
     how = {
-        "main": f"{first.unit} died of",
-        "thread": f"a thread of {first.unit} died of",
-        "task": f"a task of {first.unit} died of",
+        "main": f"{first.unit} ended with an uncaught",
+        "thread": f"a thread of {first.unit} ended with an uncaught",
+        "task": f"a task of {first.unit} ended with an uncaught",
     }.get(str(first.meta.get("uncaught")), f"{first.unit} reported")
     more = f" ({times(len(events))})" if len(events) > 1 else ""
     raised_at = _raised_at(str(first.meta.get("traceback") or ""))
@@ -282,7 +282,7 @@ class ProcessFacts:
             self._check_silent(end)
         elif self._exceptions.death_of(end) is None:
             how = f"by {end.signal}" if end.signal else f"with exit code {end.exit_code}"
-            message = f"{end.unit} ended {how} when it was told to stop ({unit.stop_signal})"
+            message = f"{end.unit} ended {how} when Testrium stopped it ({unit.stop_signal})"
             self._add_end(Code.CRASH, end, message)
 
     def _add_hang(self, end: End, limit: str) -> None:
@@ -412,7 +412,7 @@ class ProcessFacts:
     def _note_end(self, code: Code, where: str, end: End, t_ns: int | None) -> None:
         unit = self._units.get(end.unit)
         init = -1 if unit is None else unit.init
-        if code is Code.NOTRUN:  # because of what ended, whenever that was told
+        if code is Code.NOTRUN:  # because of what ended, whenever that was reported
             t_ns = None
         self.end_times[code, where] = (inf if t_ns is None else t_ns, init)
 
@@ -604,7 +604,7 @@ def early_services(
     ]
 
 
-#: Who is alive a little longer has not needed it: ends are told one after the other (ns).
+#: Who is alive a little longer has not needed it: ends are reported one after the other (ns).
 _TOGETHER_NS = 20_000_000
 
 

@@ -1,7 +1,7 @@
 """Which finding is the root cause, and what the others follow from.
 
 A finding has at most one explanation, and explanations never go in a circle. Keys that were lost
-or doubled for different reasons are different findings: they are told apart here, before anything
+or doubled for different reasons are different findings: they are split here, before anything
 is worded. A finding that lists several keys is explained only if all of its keys are.
 """
 

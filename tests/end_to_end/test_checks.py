@@ -216,7 +216,7 @@ def test_files_that_cannot_be_looked_at(workplace: Workplace, path: str) -> None
     outcome = workplace.run("--plain")
     expected = {
         "units": "is a folder",
-        "/dev/zero": "is no regular file",
+        "/dev/zero": "is not a regular file",
         "/nowhere/x": "does not exist",
         "binary": "no line matches 'nope'",
     }

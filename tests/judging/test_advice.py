@@ -51,7 +51,7 @@ def test_a_long_answer_is_cut(tmp_path: Path) -> None:
     [
         ("print(1)\nraise SystemExit('no key')", "it ended with 1: no key"),
         ("import os\nos.kill(os.getpid(), 9)", "it ended with -9"),
-        ("print()", "it said nothing"),
+        ("print()", "it printed nothing"),
     ],
 )
 def test_one_that_fails_costs_a_notice(tmp_path: Path, code: str, reason: str) -> None:

@@ -68,7 +68,10 @@ def test_a_check_is_read(workspace: Workspace) -> None:
         ('log = "teardown"\nlast = "y"', "teardown.py runs only after the checks"),
         ('log = "a"', "4: checks[1]: has no condition: give one of contains, lacks, sequence"),
         ('file = "a"', "(to see that the file is there: exists)"),
-        ('exists = "x"\ncontains = "y"', "checks[1].contains: has no meaning beside 'exists'"),
+        (
+            'exists = "x"\ncontains = "y"',
+            "contains: does not apply to 'exists': remove it",
+        ),
         (
             'log = "a"\nlast = "x("',
             "7: checks[1].last: 'x(', column 2: invalid regular expression:",

@@ -214,7 +214,7 @@ PLACES = "at (a probe), link (a port), unit (its clock)"
         ),
         (
             {"at": "host:received", "do": "kill", "for": "1s"},
-            "faults[1].for: has no meaning with do = 'kill'",
+            "faults[1].for: does not apply to do = 'kill': remove it",
         ),
         (
             {"at": "host:received", "do": "delay", "for": "0s"},
@@ -226,7 +226,7 @@ PLACES = "at (a probe), link (a port), unit (its clock)"
         ),
         (
             {"at": "host:received", "do": "hang", "value": "1s"},
-            "faults[1].value: has no meaning with do = 'hang'",
+            "faults[1].value: does not apply to do = 'hang': remove it",
         ),
         (
             {"at": "host:received", "do": "kill", "after": "api:x"},
@@ -277,11 +277,11 @@ PLACES = "at (a probe), link (a port), unit (its clock)"
         ),
         (
             {"link": "api.http", "do": "cut", "value": "10kB"},
-            "faults[1].value: has no meaning with do = 'cut'",
+            "faults[1].value: does not apply to do = 'cut': remove it",
         ),
         (
             {"link": "api.http", "do": "throttle", "value": "1kB/s", "jitter": "1ms"},
-            "faults[1].jitter: has no meaning with do = 'throttle'",
+            "faults[1].jitter: does not apply to do = 'throttle': remove it",
         ),
         (
             {"at": "host:received", "do": "hang", "jitter": "1ms"},
@@ -337,7 +337,7 @@ def test_two_faults_cannot_strike_at_one_moment() -> None:
         {"at": "host:received", "do": "delay", "for": "1s", "on": 2},
         {"at": "host:received", "do": "delay", "for": "1s", "on": 2, "key": "k1"},
     )
-    assert problems == ["f: faults[2]: strikes at the same moment as 'kill at host:received'"]
+    assert problems == ["f: faults[2]: acts at the same moment as 'kill at host:received'"]
 
 
 def test_a_step_that_looks_misspelled_is_a_notice() -> None:

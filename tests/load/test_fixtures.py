@@ -162,7 +162,7 @@ def test_what_units_may_not_say_of_it(workspace: Workspace, text: str, problem: 
     [
         ('[[circuits]]\nname = "c"\nroute = ["fixture.db:made"]', "only the ready_event (up) is"),
         ('[[circuits]]\nname = "c"\nroute = ["fixture.dc:up"]', "did you mean 'fixture.db'?"),
-        ('[[faults]]\nat = "fixture.db:up"\ndo = "kill"', "groups share it, and all would"),
+        ('[[faults]]\nat = "fixture.db:up"\ndo = "kill"', "groups share it: break a link"),
         ('[[faults]]\nunit = "fixture.db"\ndo = "clock"\nvalue = "+1h"', "groups share it"),
         ('[[faults]]\nlink = "fixture.db.sq"\ndo = "cut"', "did you mean 'fixture.db.sql'?"),
         ('[[checks]]\nname = "c"\nlog = "fixture.dc"\nlacks = "x"', "mean 'fixture.db'?"),
@@ -205,7 +205,7 @@ def test_a_unit_need_not_say_that_it_depends_on_it(workspace: Workspace) -> None
     workspace.group('fixtures = ["db"]', a='unit_dependencies = ["fixture.db"]')
     workspace.write({"fixtures/db.toml": SERVER})
     (problem,) = workspace.problems()
-    assert problem.endswith("is a fixture, and all units start behind those of Configs.fixtures")
+    assert problem.endswith("list it in Configs.fixtures, all units start after these")
 
 
 def test_a_unit_with_its_name(workspace: Workspace) -> None:

@@ -53,7 +53,7 @@ def load(folder: Path) -> list[str]:
         (
             EDGE,
             'kind = "pytest"\npaths = ["."]\nhost = "edge"',
-            "g/units/a.toml:2: kind: cannot hold for a unit on another host (host = 'edge')",
+            "g/units/a.toml:2: kind: does not work for a unit on another host (host = 'edge')",
         ),
         (
             EDGE,
@@ -68,7 +68,7 @@ def load(folder: Path) -> list[str]:
         (
             EDGE + '[[faults]]\nunit = "a"\ndo = "clock"\nvalue = "+1h"\n',
             'command = ["x"]\nhost = "edge"',
-            "g/config.toml:5: faults[1]: do = 'clock' cannot hold for a, which runs on host 'edge'",
+            "g/config.toml:5: faults[1]: do = 'clock' does not work for a, which",
         ),
     ],
 )

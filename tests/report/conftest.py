@@ -191,7 +191,7 @@ def crashed() -> GroupResult:
         judgement=Judgement(
             Verdict.FAIL,
             findings=(
-                Finding(Code.CRASH, "worker", "worker died of SIGSEGV, 0.25 s in", unit="worker"),
+                Finding(Code.CRASH, "worker", "worker ended by SIGSEGV, 0.25 s in", unit="worker"),
                 Finding(
                     Code.NOTRUN, "api", "not started: worker ended", explained_by="crash worker"
                 ),

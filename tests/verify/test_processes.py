@@ -274,7 +274,7 @@ def test_what_an_exception_says(table: Callable[[str], Any]) -> None:
     meta = {"uncaught": "thread", "message": "1", "traceback": TRACEBACK}
     events = tuple(event._replace(meta=meta) for event in evidence.events)
     (finding,) = judge(case.scenario(), evidence._replace(events=events)).findings
-    assert finding.message == "a thread of a died of KeyError: 1 (twice)"
+    assert finding.message == "a thread of a ended with an uncaught KeyError: 1 (twice)"
     assert finding.hints == ('raised at File "x.py", line 1',)
 
 

@@ -166,7 +166,7 @@ class Points:
             try:
                 while self._held:
                     await self._take_turn()
-            except InfraError:  # the group ends of it, and is told why
+            except InfraError:  # the group ends of it, and knows why
                 self.release()
 
     async def _take_turn(self) -> None:

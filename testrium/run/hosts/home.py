@@ -102,7 +102,7 @@ class FarEnd(NamedTuple):
 class RemoteHost(ProcessOwner):
     """One host, for one group: from its connection to the end of everything there.
 
-    `on_failure` is told when it is lost.
+    `on_failure` is called when it is lost.
     """
 
     is_remote = True
@@ -496,7 +496,7 @@ class RemoteHost(ProcessOwner):
             self._write(message("clock", t1=monotonic_ns()))
             self._missed += 1
             if self._missed > _MOST_MISSED:
-                self._lose(f"no sign of life for {_MOST_MISSED * BEAT_S:g} s")
+                self._lose(f"no heartbeat for {_MOST_MISSED * BEAT_S:g} s")
                 return
 
     async def _exchange(self) -> None:
@@ -634,7 +634,7 @@ class RemoteHost(ProcessOwner):
         """A process there has connected to a port that leads here."""
         to = self._forwarded.get(asked["to"])
         if to is None:
-            self._connections.refuse(number, ConnectionRefusedError("nothing leads there"))
+            self._connections.refuse(number, ConnectionRefusedError("no port is forwarded there"))
             return
         end = socket.socket()
         try:
@@ -662,8 +662,8 @@ class Forwarded(NamedTuple):
 
     Args:
         port: where it listens, at 127.0.0.1.
-        note_client: is told from which port a connection comes, and of which unit there it is.
-        note_wall: is told what the wall clock there said, see `RemoteHost.walls`.
+        note_client: learns from which port a connection comes, and of which unit there it is.
+        note_wall: learns what the wall clock there said, see `RemoteHost.walls`.
         told: is awaited before bytes are handed on, so what was noted before is known.
     """
 

@@ -359,7 +359,7 @@ class _Keeper:
             kernel.kill_descendants()
             return
         life = UnitLifecycle(launch, _ForkedUnit(pid), stacks_from, self._send)
-        # Children first: what ended before it was told to stop has ended by itself.
+        # Children first: what ended before it was stopped has ended by itself.
         while self._reap(life, pid):
             for message in messages:
                 if message["number"] == self._number:  # else it is about a unit that is gone

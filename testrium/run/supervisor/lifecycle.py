@@ -1,7 +1,7 @@
 """The lifecycle of one started unit: its deadline, its stop, its end.
 
 A keeper (Linux) has one life, the supervisor of other systems all of them. What a unit's processes
-are, and how they are told, is the `Body`'s matter.
+are, and how they are reported, is the `Body`'s matter.
 """
 
 from __future__ import annotations

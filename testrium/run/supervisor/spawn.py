@@ -202,7 +202,7 @@ class _SpawningSupervisor:
         if self._runner not in readable:
             return []
         messages = self._runner.receive()
-        self._note_ends()  # what ended before it was told to stop has ended by itself
+        self._note_ends()  # what ended before it was stopped has ended by itself
         return messages
 
     def _limit_s(self) -> float | None:

@@ -39,7 +39,7 @@ class TelemetryReceiver:
         ...
         await receiver.close()
 
-    `on_failure` is told when it ends otherwise than was asked for.
+    `on_failure` is called when it fails, or ends unasked.
     """
 
     def __init__(
@@ -152,8 +152,8 @@ class TelemetryReceiver:
                     text += f"; others were named {listed([shown(each) for each in names[:5]])}"
             if strangers and not rule.at.unit:
                 text += (
-                    f"; the service {listed(strangers)} is not a unit: say in at which unit the"
-                    " event belongs to"
+                    f'; the service {listed(strangers)} is not a unit: write at = "UNIT:STEP"'
+                    " to name the unit of the event"
                 )
             found.append((str(rule.at) if rule.at.unit else rule.at.step, text))
         return found

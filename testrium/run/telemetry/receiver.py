@@ -403,7 +403,7 @@ class _Process:
                     raise Refused(503, "too much is being sent at once", again_s=1)
                 parts.append(bytes(event.data))
             if not isinstance(event, h11.EndOfMessage):
-                raise ConnectionResetError("the client has hung up")
+                raise ConnectionResetError("the client closed the connection")
         finally:
             self._waiting -= size
         return b"".join(parts)

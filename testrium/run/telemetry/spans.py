@@ -1,6 +1,6 @@
 """What rules make of spans and log records: events with their key, cause and time. Pure.
 
-A span names its parent, and is told when it ends: mostly before its parent. So an event waits until
+A span names its parent, and is sent when it ends: mostly before its parent. So an event waits until
 all ancestors of its span are known, or for so long that they will not come any more.
 """
 
@@ -116,7 +116,7 @@ def as_json(value: Any) -> str:
 
 
 class Rule(NamedTuple):
-    """A `[[otlp.spans]]` or `[[otlp.logs]]`, as the receiver is told it. `unit` "" is the sender's.
+    """A `[[otlp.spans]]` or `[[otlp.logs]]`, as the receiver gets it. `unit` "" is the sender's.
 
     `pattern` is that of the name, or of the text of a log record.
     """

@@ -17,7 +17,7 @@ from testrium.run.folder import RunFolder
 from testrium.run.telemetry.control import TelemetryReceiver
 from testrium.words import Place
 
-SAY_WHERE = "say in at which unit the event belongs to"
+SAY_WHERE = 'write at = "UNIT:STEP" to name the unit of the event'
 
 
 def receiver(tmp_path: Path, rules: tuple[SpanRule, ...] = (), **group: Any) -> TelemetryReceiver:

@@ -43,7 +43,7 @@ class Fate(Enum):
 
     PASS = "pass"  # noqa: S105 - no password
     WAIT = "wait"  # it is neither delivered nor refused
-    CLOSE = "close"  # both ends are told that the connection is over
+    CLOSE = "close"  # both ends see the end of the connection
     RESET = "reset"
     HALF_OPEN = "half-open"  # the unit's end is gone, and the other end is not told
 

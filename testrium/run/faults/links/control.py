@@ -36,7 +36,7 @@ class Links:
         ...
         await links.close()
 
-    Its processes write into `folder`, the run's. `on_failure` is told when the links are broken
+    Its processes write into `folder`, the run's. `on_failure` is called when the links are broken
     otherwise than was asked for.
     """
 
@@ -271,7 +271,7 @@ class _Taps:
 
 
 def _said(tap: Tap, file: Path, folder: RunFolder) -> dict[str, Any]:
-    """A tap as its process is told of it."""
+    """A tap as its process gets it."""
     own = PROTOCOLS.get(tap.protocol)
     return {
         "link": tap.link,

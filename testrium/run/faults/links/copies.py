@@ -62,7 +62,7 @@ class Copies:
         self._flush()
 
     def send(self, kind: bytes, number: int, t_ns: int, data: bytes) -> None:
-        """Send a frame soon, with others: what passes comes before what is told of it."""
+        """Send a frame soon, with others: what passes comes before what is reported of it."""
         if self._flushing is None:
             self._flushing = asyncio.get_running_loop().call_later(self._together_s, self._flush)
         self._frames += (HEADER.pack(kind, number, t_ns, len(data)), data)

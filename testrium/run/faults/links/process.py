@@ -11,7 +11,7 @@ each, those that have an "id" are answered with {"event": "done", "id": 7} as so
                                                       "seen": {...}}
     {"op": "tap", "address": A, "links": {"api.http": [0, true]}}
                                                copies go to the process at A, see `tapping`
-    {"op": "mark", "number": 7}                all that has passed is told there before the mark
+    {"op": "mark", "number": 7}                all that has passed is reported there before the mark
     {"op": "hold", "links": [...]}: what passes them is asked for from now on
                                                -> {"event": "held", "held": 3, "link": "api.http",
                                                    "connection": 1, "direction": "in"}

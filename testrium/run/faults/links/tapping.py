@@ -54,7 +54,7 @@ from testrium.taps import (
 from testrium.tracebacks import where_raised
 from testrium.variables import as_text, filled_value, getter_of, references
 
-#: Gaps of one link that are told one by one.
+#: Gaps of one link that are reported one by one.
 _MOST_GAPS: Final = 20
 #: How long a process may be unknown that has connected: the runner hears of it meanwhile.
 _KNOWN_WITHIN_S: Final = 2.0
@@ -225,7 +225,7 @@ class _Tap:
         return self._made()
 
     def gap(self, reason: str, once: str | None = None) -> None:
-        """Something on this link could not be read; what has the same `once` is told once."""
+        """Something on this link could not be read; what has the same `once` is reported once."""
         if once is not None:
             if once in self._told:
                 return
