@@ -418,7 +418,7 @@ def _subgroups_said(file: Path) -> bool | None:
 
 
 def _tables(file: Path) -> dict[str, Any]:
-    """The tables of a file; {} where it cannot be read, which is told when it is loaded."""
+    """The tables of a file; {} where it cannot be read, which is reported when it is loaded."""
     try:
         return toml_tables(file.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError):

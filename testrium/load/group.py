@@ -160,7 +160,7 @@ def _load_with(
     project = around.project
     values = {f"property.{name}": value for name, value in project.properties.items()}
     values |= {f"param.{name}": value for name, value in combination.values.items()}
-    if not combinations:  # what is wrong with them is told
+    if not combinations:  # what is wrong with them is reported
         unread = unread_parameters(document.data.get("matrix"))
         values |= {f"param.{name}": "" for name in unread}
     unset = {f"property.{name}": how for name, how in project.unset_properties.items()}

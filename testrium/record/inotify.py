@@ -108,7 +108,7 @@ class Inotify:
             for number in self._numbers:
                 self._library.inotify_rm_watch(self._fd, number)
             self._numbers.clear()
-            self.read()  # what was told and not read
+            self.read()  # what was reported and not read
             _idle.append(self)
             return
         try:

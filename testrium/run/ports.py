@@ -99,28 +99,3 @@ def is_free(port: int) -> bool:
             if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
                 return False
     return True
-
-
-#: What the kernel tells of TCP sockets, and its word for one that listens.
-_SOCKETS = ("/proc/net/tcp", "/proc/net/tcp6")
-_LISTENS = b"0A"
-
-
-def listening() -> frozenset[int] | None:
-    """The TCP ports of this machine with a listener; None where this is unknown.
-
-    It disturbs no server: some take one connection only.
-    """
-    ports: set[int] | None = None
-    for path in _SOCKETS:
-        try:
-            with open(path, "rb") as sockets:  # noqa: PTH123 - again and again; half the time
-                lines = sockets.read().splitlines()[1:]
-        except OSError:
-            continue
-        ports = ports or set()
-        for line in lines:
-            fields = line.split(None, 4)
-            if fields[3] == _LISTENS:
-                ports.add(int(fields[1].rpartition(b":")[2], 16))
-    return None if ports is None else frozenset(ports)

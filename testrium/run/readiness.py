@@ -50,7 +50,7 @@ _LOOPBACK = ("127.0.0.1", "::1")
 #: Connects to a port as the unit's host reaches it, with TLS where that is given.
 Connect = Callable[..., Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 
-#: Characters of what a plugin raised that are told at most.
+#: Characters of what a plugin raised that are shown at most.
 _MOST_RAISED = 1000
 
 #: Characters of an incomplete line that are searched.
@@ -85,7 +85,7 @@ async def ready_condition(
 ) -> None:
     """Wait until the unit's own condition for readiness holds.
 
-    `on_try` is told in words what the last try came to, where there are tries.
+    `on_try` gets the outcome of the last try in words, where there are tries.
     """
     if unit.ready_event is not None:
         await recorder.wait_for(unit.name, unit.ready_event, start=start)

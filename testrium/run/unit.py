@@ -36,7 +36,6 @@ from testrium.run.launch import (
 )
 from testrium.run.log_probes import follow_logs
 from testrium.run.monitor import usage_of
-from testrium.run.ports import listening
 from testrium.run.readiness import (
     awaited,
     check_ports,
@@ -47,6 +46,7 @@ from testrium.run.readiness import (
     ready_condition,
 )
 from testrium.run.supervisor.client import Exit, LaunchError, SupervisedProcess
+from testrium.system.platform import system
 from testrium.words import EventType
 
 #: What a shell says of a program that could not be started.
@@ -435,7 +435,7 @@ class RunningUnit:
         if not ports or asked or self.unit.host is not None:
             return
         ready_ns = self._ready_ns or time.monotonic_ns()
-        if (there := listening()) is None:
+        if (there := system.listening_ports()) is None:
             return
         late = {name: number for name, number in ports.items() if number not in there}
         if not late:
@@ -447,7 +447,7 @@ class RunningUnit:
                 while late and not process.ended.done():
                     await asyncio.sleep(pause_s)
                     pause_s = min(1.5 * pause_s, 0.05)
-                    there, now_ns = listening() or frozenset(), time.monotonic_ns()
+                    there, now_ns = system.listening_ports() or frozenset(), time.monotonic_ns()
                     for name in [name for name, number in late.items() if number in there]:
                         del late[name]
                         note(name, now_ns, now_ns)

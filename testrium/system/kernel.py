@@ -30,6 +30,9 @@ _PR_SET_CHILD_SUBREAPER = 36
 #: How long children that /proc does not show are looked for.
 _UNSEEN_LIMIT_S = 10.0
 
+#: The kernel's word for a TCP socket that listens.
+_LISTENS = b"0A"
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 # Lists of the children of a thread exist only in kernels with CONFIG_PROC_CHILDREN.
@@ -243,6 +246,22 @@ def ports_of_the_kernel() -> frozenset[int]:
     return frozenset(ports)
 
 
+def listening_ports() -> frozenset[int] | None:
+    """See `platform`. psutil would look through the files of all processes, to name the owners."""
+    ports: set[int] | None = None
+    for path in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            lines = _read_all(path).splitlines()[1:]
+        except OSError:
+            continue
+        ports = ports or set()
+        for line in lines:
+            _, local, _, state, _ = line.split(None, 4)
+            if state == _LISTENS:
+                ports.add(int(local.rpartition(b":")[2], 16))
+    return None if ports is None else frozenset(ports)
+
+
 def lock_ports(ports: Collection[int]) -> tuple[socket.socket, frozenset[int]] | None:
     """See `platform`. An abstract Unix socket lives in the network namespace, as ports do."""
     lock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -252,6 +271,31 @@ def lock_ports(ports: Collection[int]) -> tuple[socket.socket, frozenset[int]] |
         lock.close()
         return None
     return lock, frozenset()
+
+
+def figures(pid: int) -> list[Any] | None:
+    """The fields of `processes.ProcessFigures`, where psutil is not installed (on other hosts)."""
+    try:
+        fields = stat_fields(pid)
+    except OSError:
+        return None
+    ticks = os.sysconf("SC_CLK_TCK")
+    times = [int(field) / ticks for field in fields[11:15]]
+    try:
+        files = len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208 - as `_read`
+    except OSError:
+        files = 0
+    return [
+        pid,
+        "zombie" if fields[0] in "ZXx" else "sleeping" if fields[0] == "S" else "running",
+        int(fields[1]),
+        times[0] + times[1],
+        times[2] + times[3],
+        int(fields[17]),
+        int(fields[21]) * os.sysconf("SC_PAGE_SIZE"),
+        files,
+        command_line(pid),
+    ]
 
 
 def command_line(pid: int) -> str:

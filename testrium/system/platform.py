@@ -61,6 +61,12 @@ class System(Protocol):
     def ports_of_the_kernel(self) -> frozenset[int]:
         """TCP ports that are given to clients, and those that an administrator has reserved."""
 
+    def listening_ports(self) -> frozenset[int] | None:
+        """The TCP ports of this machine with a listener; None where this is unknown.
+
+        It disturbs no server: some take one connection only.
+        """
+
     def lock_ports(self, ports: Collection[int]) -> tuple[socket.socket, frozenset[int]] | None:
         """Reserve a block of ports among the runs of this machine; None: another has it.
 

@@ -168,6 +168,17 @@ def ports_of_the_kernel() -> frozenset[int]:
     return frozenset(range(49_152, 65_536))
 
 
+def listening_ports() -> frozenset[int] | None:
+    """See `platform`; macOS lets only root ask for the connections of all."""
+    with contextlib.suppress(psutil.Error, OSError):
+        return frozenset(
+            connection.laddr[1]
+            for connection in psutil.net_connections(kind="tcp")
+            if connection.status == psutil.CONN_LISTEN and len(connection.laddr) > 1
+        )
+    return None
+
+
 def lock_ports(ports: Collection[int]) -> tuple[socket.socket, frozenset[int]] | None:
     """See `platform`. The first port of a block is bound for it."""
     lock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)

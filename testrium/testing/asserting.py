@@ -326,7 +326,7 @@ def _examiner(
 
 
 def _line_map(function: LineMap) -> LineMap:
-    """The function of `map`, whose mistakes are told."""
+    """The function of `map`, whose mistakes are reported."""
     if not callable(function):
         raise TypeError(f"map takes a function, got {function!r}")
 

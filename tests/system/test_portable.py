@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from types import ModuleType
 
 import psutil
 import pytest
 
-from testrium.system import portable
+from testrium.system import kernel, portable
 
 #: Forks, makes a session in the child if asked to, and tells the pid of the one that stays.
 STRAY = """
@@ -117,3 +119,12 @@ def test_a_process_can_end_with_another() -> None:
             assert bound.poll() is None
             other.kill()
             assert bound.wait() == 1
+
+
+@pytest.mark.parametrize("module", [kernel, portable])
+def test_ports_with_a_listener(module: ModuleType) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        listening = module.listening_ports()
+        assert server.getsockname()[1] in listening
+        assert silent.getsockname()[1] not in listening

@@ -45,7 +45,7 @@ from testrium.run.hosts.frames import (
     frame,
     message,
 )
-from testrium.run.ports import Lease, PortAllocator, listening
+from testrium.run.ports import Lease, PortAllocator
 from testrium.run.supervisor import bootstrap
 from testrium.system import START_METHOD, kernel
 from testrium.system.platform import system
@@ -539,7 +539,7 @@ class _Agent:
             case "exists":
                 answer = {"exists": os.path.exists(asked["path"])}  # noqa: PTH110, ASYNC240 - one call
             case "listening":
-                there = listening()
+                there = system.listening_ports()
                 answer = {"ports": None if there is None else sorted(there)}
             case "listen":
                 listener = _listener()
@@ -723,31 +723,8 @@ def figures_of(pid: int, keeper: int) -> tuple[list[list[Any]], float]:
     """The processes of a unit, each with the fields of `ProcessFigures`, and what their keeper has
     waited for in seconds of CPU time.
     """
-    found = [row for each in system.unit_pids(pid, keeper) if (row := _figures(each)) is not None]
-    kept = _figures(keeper) if keeper else None
-    return found, kept[4] if kept else 0.0
-
-
-def _figures(pid: int) -> list[Any] | None:
-    """Source: proc(5), /proc/PID/stat."""
-    try:
-        fields = kernel.stat_fields(pid)
-    except OSError:
-        return None
-    ticks = os.sysconf("SC_CLK_TCK")
-    times = [int(field) / ticks for field in fields[11:15]]
-    try:
-        files = len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208 - as `kernel` does
-    except OSError:
-        files = 0
-    return [
-        pid,
-        "zombie" if fields[0] in "ZXx" else "sleeping" if fields[0] == "S" else "running",
-        int(fields[1]),
-        times[0] + times[1],
-        times[2] + times[3],
-        int(fields[17]),
-        int(fields[21]) * os.sysconf("SC_PAGE_SIZE"),
-        files,
-        kernel.command_line(pid),
+    found = [
+        row for each in system.unit_pids(pid, keeper) if (row := kernel.figures(each)) is not None
     ]
+    kept = kernel.figures(keeper) if keeper else None
+    return found, kept[4] if kept else 0.0
