@@ -524,6 +524,13 @@ class GithubWriter(Writer):
             if level is not None and left[level] > 0:
                 left[level] -= 1
                 yield self._of_group(level, group)
+        for group in result.groups:  # what has failed besides, where GitHub shows more
+            for finding in group.judgement.findings[1:]:
+                level = _LEVELS.get(group.verdict)
+                alone = finding.code in (Code.TEST, Code.CHECK) and finding.explained_by is None
+                if alone and level is not None and left[level] > 0:
+                    left[level] -= 1
+                    yield self._of_finding(level, group, finding, finding.title)
 
     def _of_problem(self, problem: Problem) -> str:
         told = ": ".join(part for part in (problem.key, problem.message) if part)
@@ -531,10 +538,14 @@ class GithubWriter(Writer):
         return self._command("error", "testrium", told, file, problem.line)
 
     def _of_group(self, level: str, group: GroupResult) -> str:
-        root = group.judgement.root
-        file, line = _place_of(group, root)
-        title = f"{wording.label(group.scenario)}: {wording.outcome(group)}"
-        message = group.reason if root is None else "\n".join((root.message, *root.hints))
+        return self._of_finding(level, group, group.judgement.root, wording.outcome(group))
+
+    def _of_finding(
+        self, level: str, group: GroupResult, finding: Finding | None, outcome: str
+    ) -> str:
+        file, line = _place_of(group, finding)
+        title = f"{wording.label(group.scenario)}: {outcome}"
+        message = group.reason if finding is None else "\n".join((finding.message, *finding.hints))
         return self._command(level, title, message, file, line)
 
     def _command(

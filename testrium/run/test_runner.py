@@ -249,7 +249,7 @@ class _Written:
 #: Where a name like these is used, something is looked at, or put to a circuit that is judged.
 _ASSERTING = (
     "assert", "check", "expect", "verif", "ensure", "must", "should", "raises", "fail", "wait",
-    "inspect", "probe", "send", "receive", "run", "collect",
+    "inspect", "probe", "send", "receive", "run", "collect", "extract", "metric",
 )  # fmt: skip
 
 

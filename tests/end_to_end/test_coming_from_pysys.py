@@ -80,6 +80,7 @@ def test_outcomes_of_tests_stand_in_every_report(workplace: Workplace) -> None:
     assert "told by the test" in outcome.stdout
     first = 1 + next(n for n, text in enumerate(lines) if "check_value(2" in text)
     assert f"::error file=group/test_case.py,line={first}," in outcome.stdout
+    assert f"::error file=group/test_case.py,line={line}," in outcome.stdout
     junit = (folder.parent / "junit.xml").read_text()
     assert f'file="group/test_case.py" line="{line}"' in junit
     assert "told by the test" in junit

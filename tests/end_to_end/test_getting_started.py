@@ -280,6 +280,7 @@ def test_the_four_tests_pass(workplace: Workplace) -> None:
         "values[packing=gzip]",
         "values[packing=none]",
     ]
+    assert [note for group in groups for note in group["notes"]] == []
     [speed] = [group for group in groups if group["id"] == "speed"]
     reported = {one["name"]: one for one in speed["metrics"] if one["source"] == "reported"}
     assert reported.keys() == {"throughput", "latency.median", "latency.highest"}

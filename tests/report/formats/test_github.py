@@ -8,6 +8,7 @@ import pytest
 
 from testrium.errors import ExitCode, Problem
 from testrium.evidence import Finding
+from testrium.evidence import TestResult as Outcome
 from testrium.report import ci
 from testrium.report.ci import GithubWriter
 from testrium.results import GroupResult, Judgement, RunResult
@@ -71,6 +72,27 @@ def test_a_finding_of_a_unit_is_at_its_file(
     (command,) = step.commands(run_result._replace(groups=(result,)))
 
     assert command.startswith(f"::error file={tmp_path}/units/a.toml,line=1,title=")
+
+
+def test_further_tests_and_checks_that_failed_are_annotated_too(
+    step: Step, run_result: RunResult, crashed: GroupResult
+) -> None:
+    findings = (
+        Finding(Code.CRASH, "a", "a ended"),
+        Finding(Code.TEST, "test_a", "test_a failed"),
+        Finding(Code.CHECK, "c", "no line", explained_by="crash a"),
+        Finding(Code.TEST, "test_b", "test_b failed"),
+        Finding(Code.LOST, "a:b", "a key"),
+    )
+    lines = (Outcome("test_a", False, 0.1, file="/home/ada/t.py", line=7),)
+    result = crashed._replace(judgement=Judgement(Verdict.FAIL, findings), tests=lines)
+    commands = step.commands(run_result._replace(groups=(result, result)))
+
+    assert [command.rpartition("::")[2] for command in commands] == [
+        *("a ended", "a ended"),
+        *("test_a failed", "test_b failed") * 2,
+    ]
+    assert commands[2].startswith("::error file=t.py,line=7,title=")
 
 
 def test_no_text_is_a_command_of_its_own(
