@@ -32,7 +32,7 @@ from testrium.declared.checks import Check, Normalizer
 from testrium.errors import TestriumError
 from testrium.phrases import did_you_mean, one_of
 from testrium.probe import environment as names
-from testrium.testing.files import is_unit, run_dir, unit_encoding
+from testrium.testing.files import check_encoding, is_unit, run_dir, unit_encoding
 from testrium.testing.functions import current_test
 from testrium.testing.processes import Process
 from testrium.testing.waiting import log_of
@@ -101,7 +101,8 @@ def check_log(source: Process | Log | Path | str, **conditions: Unpack[Condition
     else:
         name = str(source) if is_unit(source) else " and ".join(map(str, files))
     logs = {path.stem: path for path in files}
-    _made(_check("log", name, conditions), logs, conditions.get("map"), log.encoding)
+    encoding = conditions.get("encoding", log.encoding)
+    _made(_check("log", name, conditions), logs, conditions.get("map"), encoding)
 
 
 def check_json(
@@ -352,6 +353,8 @@ def _check(kind: Any, target: str, conditions: Conditions) -> Check:
         if len(fields["contains"]) != 1:
             raise ValueError("count needs one pattern in contains: it counts the lines that match")
         fields["counted"] = comparison_of(given.pop("count"))
+    if "encoding" in given:
+        check_encoding(given["encoding"])
     if "golden" in given:
         fields["golden"] = os.fspath(given.pop("golden"))
     if (wanted := given.pop("normalize", None)) is not None:

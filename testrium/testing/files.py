@@ -82,6 +82,14 @@ def unit_logs(unit: str) -> dict[str, Path]:
     return {"stdout": folder / "stdout.log", "stderr": folder / "stderr.log"}
 
 
+def check_encoding(name: str) -> None:
+    """Raise ValueError where Python knows no encoding of texts by this name."""
+    try:
+        "".encode(name)
+    except LookupError:
+        raise ValueError(f"unknown encoding {name!r}: give a name such as 'latin-1'") from None
+
+
 def unit_encoding(unit: str) -> str:
     """The encoding of the output of a unit of this run, as it is declared."""
     declared = (line.partition("=") for line in os.environ.get(names.ENCODINGS, "").splitlines())

@@ -36,11 +36,14 @@ class ExitError(TestriumError, AssertionError):
 class Process:
     """A process that was started here. As a context manager it is stopped at the end.
 
-    `stdout_path` and `stderr_path` are the files that it writes to.
+    `stdout_path` and `stderr_path` are the files that it writes to, in its `encoding`.
     """
 
-    def __init__(self, popen: subprocess.Popen[bytes], name: str, folder: Path) -> None:
+    def __init__(
+        self, popen: subprocess.Popen[bytes], name: str, folder: Path, encoding: str = "utf-8"
+    ) -> None:
         self.name = name
+        self.encoding = encoding
         self.pid = popen.pid
         self.stdout_path = folder / "stdout.log"
         self.stderr_path = folder / "stderr.log"
@@ -76,18 +79,18 @@ class Process:
     @property
     def stdout(self) -> str:
         """What it has written so far."""
-        return _text(self.stdout_path)
+        return _text(self.stdout_path, self.encoding)
 
     @property
     def stderr(self) -> str:
         """What it has written to stderr so far."""
-        return _text(self.stderr_path)
+        return _text(self.stderr_path, self.encoding)
 
     def write(self, text: str) -> None:
         """Write to its stdin, which must be PIPE. Raises BrokenPipeError: it has ended."""
         if self._popen.stdin is None:
             raise ValueError(f"{self.name} was not started with stdin=testing.PIPE")
-        self._popen.stdin.write(text.encode())
+        self._popen.stdin.write(text.encode(self.encoding))
         self._popen.stdin.flush()
 
     def close_stdin(self) -> None:
@@ -161,7 +164,7 @@ class Process:
         """What it wrote last, for a message."""
         from testrium.testing.waking import Log
 
-        log = Log(self.stdout_path, self.stderr_path)
+        log = Log(self.stdout_path, self.stderr_path, encoding=self.encoding)
         for _ in log.lines():
             pass
         return log.last_seen()
@@ -178,8 +181,8 @@ def _signal_number(wanted: str | int) -> int:
         ) from None
 
 
-def _text(path: Path) -> str:
-    return path.read_bytes().decode(errors="backslashreplace")
+def _text(path: Path, encoding: str) -> str:
+    return path.read_bytes().decode(encoding, errors="backslashreplace")
 
 
 def _stop_all() -> None:

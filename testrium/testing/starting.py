@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, TypedDict, Unpack
 
 from testrium.testing import waiting
-from testrium.testing.files import unit_folder, unused
+from testrium.testing.files import check_encoding, unit_folder, unused
 from testrium.testing.processes import Accepted, Process
 
 #: As in `subprocess`: `stdin=PIPE` lets `Process.write` talk to the process.
@@ -27,6 +27,7 @@ class ProcessOptions(TypedDict, total=False):
     cwd: its working folder.
     env: variables; those of this process too, unless `inherit_env` is false: then just these.
     stdin: what it reads: a text, a file (a Path), PIPE to `write` to it; else nothing.
+    encoding: of its input and output: a name that Python knows; UTF-8 by default.
     """
 
     name: str
@@ -34,6 +35,7 @@ class ProcessOptions(TypedDict, total=False):
     env: Mapping[str, str] | None
     inherit_env: bool
     stdin: str | bytes | Path | int | None
+    encoding: str
 
 
 def start(
@@ -51,7 +53,7 @@ def start(
         ready: return only when this holds: {"log": "regex"}, {"tcp": port} or {"file": "path"}.
         error: patterns of lines that mean that it will not become ready.
         timeout: seconds for becoming ready.
-        options: name, cwd, env, inherit_env, stdin: see `ProcessOptions`.
+        options: name, cwd, env, inherit_env, stdin, encoding: see `ProcessOptions`.
 
     Raises:
         FileNotFoundError, PermissionError: no such program.
@@ -83,7 +85,7 @@ def run(
         exit: an accepted exit code, "!=0", "any", or several of them; None: whatever. A signal is a
             negative number, and matches neither of the two words.
         timeout: seconds; then it is stopped, and WaitTimeoutError raised.
-        options: name, cwd, env, inherit_env, stdin: see `ProcessOptions`.
+        options: name, cwd, env, inherit_env, stdin, encoding: see `ProcessOptions`.
 
     Raises:
         ExitError: another exit code.
@@ -107,12 +109,14 @@ def _started(
     env: Mapping[str, str] | None = None,
     inherit_env: bool = True,
     stdin: str | bytes | Path | int | None = None,
+    encoding: str = "utf-8",
 ) -> Process:
     if isinstance(command, str | bytes):
         raise TypeError(f"the command must be a list of words (no shell reads it), got {command!r}")
     words = [os.fspath(word) for word in command]
     if not words:
         raise ValueError("the command is empty")
+    check_encoding(encoding)
     name = name or Path(words[0]).name
     folder = unused(unit_folder(), name)
     folder.mkdir(mode=0o700)
@@ -123,7 +127,7 @@ def _started(
                 words,
                 cwd=cwd,
                 env=environment,
-                stdin=_input(stdin, stack),
+                stdin=_input(stdin, encoding, stack),
                 stdout=stack.enter_context(_log(folder / "stdout.log")),
                 stderr=stack.enter_context(_log(folder / "stderr.log")),
                 # A group of its own, so its children can be signalled with it; not a session:
@@ -132,6 +136,7 @@ def _started(
             ),
             name,
             folder,
+            encoding,
         )
 
 
@@ -150,7 +155,9 @@ def _wait_ready(
         waiting.wait_for_file(str(target), process=process, timeout=timeout)
 
 
-def _input(stdin: str | bytes | Path | int | None, stack: contextlib.ExitStack) -> int | IO[bytes]:
+def _input(
+    stdin: str | bytes | Path | int | None, encoding: str, stack: contextlib.ExitStack
+) -> int | IO[bytes]:
     if stdin is None:
         return subprocess.DEVNULL
     if isinstance(stdin, int):
@@ -159,7 +166,7 @@ def _input(stdin: str | bytes | Path | int | None, stack: contextlib.ExitStack) 
         return stack.enter_context(stdin.open("rb"))
     # A file, not a pipe: nothing can block, however much it is.
     file = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - it is one
-    file.write(stdin.encode() if isinstance(stdin, str) else stdin)
+    file.write(stdin.encode(encoding) if isinstance(stdin, str) else stdin)
     file.seek(0)
     return file
 

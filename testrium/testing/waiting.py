@@ -231,7 +231,7 @@ def log_of(source: Process | Log | str | os.PathLike[str]) -> Log:
     if isinstance(source, Log):
         return source
     if isinstance(source, Process):
-        return Log(source.stdout_path, source.stderr_path)
+        return Log(source.stdout_path, source.stderr_path, encoding=source.encoding)
     if isinstance(source, str) and not _is_path(source):
         return unit_log(source)
     return Log(Path(source).absolute())

@@ -10,7 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from testrium.testing import ExitError, WaitError, WaitTimeoutError, run, start, wait_for_exit
+from testrium.testing import (
+    ExitError,
+    WaitError,
+    WaitTimeoutError,
+    check_file,
+    check_log,
+    extract,
+    run,
+    start,
+    wait_for_exit,
+)
 from testrium.testing.starting import PIPE
 
 from .conftest import Start
@@ -45,6 +55,20 @@ def test_input(tmp_path: Path) -> None:
     large = "x" * 1_000_000
     assert run(["true"], stdin=large).exit_code == 0
     assert run(["cat"], stdin=large).stdout == large
+
+
+def test_another_encoding() -> None:
+    done = run(["cat"], stdin="caf\xe9\n", encoding="latin-1")
+    assert done.stdout_path.read_bytes() == b"caf\xe9\n"
+    assert done.stdout == "caf\xe9\n"
+    check_log(done, contains="^caf\xe9$")
+    check_file(done, encoding="cp1251", contains="^caf\u0439$")
+    assert extract(done, "(?P<word>caf.)") == {"word": "caf\xe9"}
+    assert "caf\xe9" in done.last_output()
+    with pytest.raises(ValueError, match="unknown encoding 'latin-99': give a name such as"):
+        run(["cat"], encoding="latin-99")
+    with pytest.raises(ValueError, match="unknown encoding 'base64'"):
+        check_log(done, encoding="base64", contains="x")
 
 
 def test_a_conversation() -> None:
