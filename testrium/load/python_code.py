@@ -63,7 +63,7 @@ class PythonCode:
         collector: ProblemCollector,
         pythonpath: tuple[Path, ...] = (),
     ) -> None:
-        self.folder = self._folder = folder
+        self.folder = folder
         self.pythonpath = pythonpath
         self._cwd = cwd
         self._collector = collector
@@ -126,7 +126,7 @@ class PythonCode:
         if self._file(package) is not None:
             return f"module {module!r} is not in the folder of its package {package!r}"
         if not (elsewhere or self.pythonpath or is_importable(package)):
-            guess = did_you_mean(module, [path.stem for path in sorted(self._folder.glob("*.py"))])
+            guess = did_you_mean(module, [path.stem for path in sorted(self.folder.glob("*.py"))])
             return f"module {module!r} is neither in the {owner}'s folder nor importable{guess}"
         known = sys.modules.get(module) if package in sys.stdlib_module_names else None
         if known is not None and not callable(getattr(known, function, None)):
@@ -134,7 +134,7 @@ class PythonCode:
         return None
 
     def _file(self, module: str) -> Path | None:
-        base = self._folder.joinpath(*module.split("."))
+        base = self.folder.joinpath(*module.split("."))
         candidates = (base.with_name(f"{base.name}.py"), base / "__init__.py")
         return next((path for path in candidates if path.is_file()), None)
 
@@ -163,7 +163,7 @@ class PythonCode:
         functions = {
             each.name: each
             for each in tree.body
-            if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef) and each.name in once
+            if isinstance(each, Function) and each.name in once
         }
         return Names(names, uncallable=reasons, functions=functions)
 
@@ -229,7 +229,7 @@ def why_generator(function: Function) -> str:
                 f"is a generator, whose body would not run: take out the `yield` in line"
                 f" {node.lineno}"
             )
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
+        if not isinstance(node, Function | ast.Lambda | ast.ClassDef):
             left += reversed([*ast.iter_child_nodes(node)])
     return ""
 

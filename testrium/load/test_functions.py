@@ -121,11 +121,7 @@ def _is_test(name: str) -> bool:
 
 def _lines_of(tree: ast.Module, name: str) -> list[int]:
     """Where a module defines a function; under `if` and `try` only one of several is defined."""
-    return [
-        each.lineno
-        for each in tree.body
-        if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef) and each.name == name
-    ]
+    return [each.lineno for each in tree.body if isinstance(each, Function) and each.name == name]
 
 
 def _files_of_suites(folder: Path, files: Sequence[UnitFile]) -> set[Path]:
@@ -142,10 +138,10 @@ def _files_of_suites(folder: Path, files: Sequence[UnitFile]) -> set[Path]:
     return named
 
 
-def _functions(body: Iterable[ast.stmt]) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+def _functions(body: Iterable[ast.stmt]) -> Iterator[Function]:
     """The functions at the top level of a module, those under `if` and `try` included."""
     for statement in _top_level(body):
-        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+        if isinstance(statement, Function):
             yield statement
 
 
@@ -236,9 +232,7 @@ def _test_classes(body: Iterable[ast.stmt]) -> Iterator[tuple[int, str, str]]:
             continue
         bases = set(map(_last_name, statement.bases))
         has_tests = any(
-            isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
-            and each.name.startswith("test")
-            for each in statement.body
+            isinstance(each, Function) and each.name.startswith("test") for each in statement.body
         ) or bool(bases & with_tests)
         if has_tests:
             with_tests.add(statement.name)
