@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from testrium.chaos import Plan, contains, moments, plans, smallest, targets
 from testrium.declared.groups import Scenario
 from testrium.errors import ExitCode, UsageError
 from testrium.evidence import Finding
-from testrium.exploration import only_scenario, request_of
+from testrium.exploration import DrawnRuns
 from testrium.record.reader import load_evidence
 from testrium.results import GroupResult
 from testrium.session import DATABASE, run_scenario
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from testrium.chaos import Target
     from testrium.declared.faults import Chaos
     from testrium.load.project import Project
-    from testrium.results import Observer
     from testrium.words import Place
 
 #: Runs of a campaign are kept apart, in this folder of the state folder, outside the history.
@@ -73,17 +71,6 @@ class Watcher(Protocol):
     def broke(self, one: Break) -> None: ...
 
 
-class Campaign(NamedTuple):
-    """What is to be done: `runs` plans for the group at `path`, drawn from `seed`."""
-
-    path: str
-    cwd: Path
-    seed: int
-    runs: int
-    observer: Observer
-    fail_fast: bool = False
-
-
 class Outcome(NamedTuple):
     """The result of a campaign. `tried` counts plans, without those of the search for smallest."""
 
@@ -100,22 +87,22 @@ class _InterruptedError(Exception):
         self.code = code
 
 
-def run_campaign(campaign: Campaign, watcher: Watcher) -> Outcome:
+def run_campaign(asked: DrawnRuns, watcher: Watcher) -> Outcome:
     """Try plans, and shrink each that breaks the circuit in a new way.
 
     Raises:
         ConfigError, UsageError, NoGroupsError: nothing was started, or nothing can be broken.
         InfraError: the state folder cannot be written.
     """
-    project, scenario, chaos = _scenario_of(campaign)
-    trials = _Trials(campaign, project, scenario)
+    project, scenario, chaos = _scenario_of(asked)
+    trials = _Trials(asked, project, scenario)
     breaks: list[Break] = []
     tried = broken = 0
     code: ExitCode | None = None
     try:
-        found, afters = _prepared(trials, chaos, campaign, watcher)
-        drawn = plans(chaos, scenario.units, found, afters, campaign.seed)
-        for number, faults in zip(range(1, campaign.runs + 1), drawn, strict=False):
+        found, afters = _prepared(trials, chaos, asked, watcher)
+        drawn = plans(chaos, scenario.units, found, afters, asked.seed)
+        for number, faults in zip(range(1, asked.number + 1), drawn, strict=False):
             trial = trials.run(faults, number)
             tried += 1
             broken += trial.broke
@@ -124,7 +111,7 @@ def run_campaign(campaign: Campaign, watcher: Watcher) -> Outcome:
             if trial.broke and known is None:
                 breaks.append(trials.shrunk(trial))
                 watcher.broke(breaks[-1])
-            if trial.broke and campaign.fail_fast:
+            if trial.broke and asked.fail_fast:
                 break
     except _InterruptedError as interrupted:
         code = interrupted.code
@@ -132,8 +119,8 @@ def run_campaign(campaign: Campaign, watcher: Watcher) -> Outcome:
     return Outcome(tried, broken, tuple(breaks), code)
 
 
-def _scenario_of(campaign: Campaign) -> tuple[Project, Scenario, Chaos]:
-    project, scenario = only_scenario(campaign.path, campaign.cwd, "a campaign is for")
+def _scenario_of(asked: DrawnRuns) -> tuple[Project, Scenario, Chaos]:
+    project, scenario = asked.scenario("a campaign is for")
     chaos = scenario.group.chaos
     if chaos is None:
         raise UsageError(
@@ -146,7 +133,7 @@ def _scenario_of(campaign: Campaign) -> tuple[Project, Scenario, Chaos]:
 
 
 def _prepared(
-    trials: _Trials, chaos: Chaos, campaign: Campaign, watcher: Watcher
+    trials: _Trials, chaos: Chaos, asked: DrawnRuns, watcher: Watcher
 ) -> tuple[tuple[Target, ...], tuple[Place, ...]]:
     """Run the group with nothing broken; what can be broken then, and when."""
     baseline = trials.run((), 0)
@@ -155,7 +142,7 @@ def _prepared(
         why = f": {finding.title}" if finding is not None else ""
         raise UsageError(
             f"{baseline.result.scenario.id} does not pass even with nothing broken{why}"
-            f" (see: testrium run {campaign.path})"
+            f" (see: testrium run {asked.path})"
         )
 
     assert baseline.result.run_dir is not None
@@ -166,7 +153,7 @@ def _prepared(
             f"{baseline.result.scenario.id}: [chaos] allows nothing that could be broken:"
             f" {' and '.join(chaos.units)} emitted no probe at which something may be done"
         )
-    watcher.began(baseline, found, campaign.seed)
+    watcher.began(baseline, found, asked.seed)
     return found, moments(events)
 
 
@@ -181,10 +168,10 @@ def _is_known(trial: Trial, one: Break) -> bool:
 class _Trials:
     """Runs plans, one after the other: they share the group's folder."""
 
-    def __init__(self, campaign: Campaign, project: Project, scenario: Scenario) -> None:
+    def __init__(self, asked: DrawnRuns, project: Project, scenario: Scenario) -> None:
         self.scenario = scenario
         self._project = project
-        self._request = request_of(campaign.path, campaign.cwd, campaign.observer)
+        self._request = asked.request
 
     def run(self, faults: Plan, number: int) -> Trial:
         """Run the group under a plan. Raises _InterruptedError, InfraError."""

@@ -48,6 +48,46 @@ TRIES = 60
 CONFIRMED = 2
 
 
+class DrawnRuns(NamedTuple):
+    """What is to be done: `number` plans, orders or examples of one group, drawn from `seed`."""
+
+    path: str
+    cwd: Path
+    seed: int
+    number: int
+    observer: Observer
+    fail_fast: bool = False
+
+    @property
+    def request(self) -> Request:
+        """What the session is asked for, again and again."""
+        return request_of(self.path, self.cwd, self.observer)
+
+    def scenario(self, takes: str) -> tuple[Project, Scenario]:
+        """The project, and the one group at `path`; it leaves nothing in the history.
+
+        `takes` begins the sentence about several groups: "explore takes". Raises UsageError.
+        """
+        project, groups = load((self.path,), self.cwd)
+        if len(groups) > 1:
+            names = ", ".join(group.id for group in groups[:5])
+            raise UsageError(f"{takes} one group, and {self.path} has more: {names}")
+        scenario = plan(groups, Selection(), repeat=0)[0]
+        if scenario.skip:
+            raise UsageError(f"{scenario.id} would be skipped: {scenario.skip}")
+        return project, scenario._replace(group=replace(scenario.group, save_metrics=False))
+
+    def near_scenario(self, command: str) -> tuple[Project, Scenario]:
+        """The same for `command`, which needs all units on this machine. Raises UsageError."""
+        project, scenario = self.scenario(f"{command} takes")
+        if far := [unit for unit in scenario.units if unit.host]:
+            raise UsageError(
+                f"{scenario.id}: {far[0].name} runs on host {far[0].host!r}: {command} needs all"
+                " units on this machine"
+            )
+        return project, scenario
+
+
 class Ordered(NamedTuple):
     """A run in some order. `number` counts from 1; 0 is the run in the declared order."""
 
@@ -106,17 +146,6 @@ class ExplorationWatcher(Protocol):
     def found(self, race: Race) -> None: ...
 
 
-class Exploration(NamedTuple):
-    """What is to be done: `runs` orders of the group at `path`, drawn from `seed`."""
-
-    path: str
-    cwd: Path
-    seed: int
-    runs: int
-    observer: Observer
-    fail_fast: bool = False
-
-
 class Explored(NamedTuple):
     """The result of an exploration."""
 
@@ -127,7 +156,7 @@ class Explored(NamedTuple):
     exit_code: ExitCode
 
 
-def explore(exploration: Exploration, watcher: ExplorationWatcher) -> Explored:
+def explore(asked: DrawnRuns, watcher: ExplorationWatcher) -> Explored:
     """Run a group in many orders; shrink each that fails in a new way, and keep a run of it.
 
     Raises:
@@ -135,16 +164,15 @@ def explore(exploration: Exploration, watcher: ExplorationWatcher) -> Explored:
         InfraError: the state folder cannot be written.
     """
     with Supervisor.launch() as supervisor:  # it starts while the group is loaded
-        project, scenario = chosen_scenario(exploration.path, exploration.cwd, "explore")
+        project, scenario = asked.near_scenario("explore")
         table = scenario.group.explore or Explore()
         apart = project._replace(state_folder=project.state_folder / FOLDER)
-        request = request_of(exploration.path, exploration.cwd, exploration.observer)
-        runs = _Runs(Session(request, apart, supervisor), scenario)
-        searching = _RaceSearch(exploration, table, runs, watcher)
+        runs = _Runs(Session(asked.request, apart, supervisor), scenario)
+        searching = _RaceSearch(asked, table, runs, watcher)
         interrupted = asyncio.run(searching.go_on())
     races = []
     for race in searching.races:
-        races.append(race if interrupted else _kept(race, request, project, scenario))
+        races.append(race if interrupted else _kept(race, asked.request, project, scenario))
         watcher.found(races[-1])
     failed, undecided = searching.failed, searching.undecided
     code = ExitCode.UNKNOWN if undecided else ExitCode.SUCCESS
@@ -153,34 +181,7 @@ def explore(exploration: Exploration, watcher: ExplorationWatcher) -> Explored:
 
 
 def request_of(path: str, cwd: Path, observer: Observer) -> Request:
-    """What is asked of the session that runs the group at `path` again and again."""
     return Request(paths=(path,), cwd=cwd, selection=Selection(), observer=observer)
-
-
-def only_scenario(path: str, cwd: Path, takes: str) -> tuple[Project, Scenario]:
-    """The project, and the one group at `path`; it leaves nothing in the history.
-
-    `takes` begins the sentence about several groups: "explore takes". Raises UsageError.
-    """
-    project, groups = load((path,), cwd)
-    if len(groups) > 1:
-        names = ", ".join(group.id for group in groups[:5])
-        raise UsageError(f"{takes} one group, and {path} has more: {names}")
-    scenario = plan(groups, Selection(), repeat=0)[0]
-    if scenario.skip:
-        raise UsageError(f"{scenario.id} would be skipped: {scenario.skip}")
-    return project, scenario._replace(group=replace(scenario.group, save_metrics=False))
-
-
-def chosen_scenario(path: str, cwd: Path, command: str) -> tuple[Project, Scenario]:
-    """The same for `command`, which needs all units on this machine. Raises UsageError."""
-    project, scenario = only_scenario(path, cwd, f"{command} takes")
-    if far := [unit for unit in scenario.units if unit.host]:
-        raise UsageError(
-            f"{scenario.id}: {far[0].name} runs on host {far[0].host!r}: {command} needs all units"
-            " on this machine"
-        )
-    return project, scenario
 
 
 def order_of(scenario: Scenario, seed: int, number: int, points: int) -> Schedule:
@@ -234,11 +235,11 @@ class _RaceSearch:
     """Looks for orders that fail. Its figures may be read at any time."""
 
     def __init__(
-        self, exploration: Exploration, table: Explore, runs: _Runs, watcher: ExplorationWatcher
+        self, asked: DrawnRuns, table: Explore, runs: _Runs, watcher: ExplorationWatcher
     ) -> None:
         self.tried = self.failed = self.undecided = 0
         self.races: list[Race] = []
-        self._exploration = exploration
+        self._asked = asked
         self._table = table
         self._runs = runs
         self._watcher = watcher
@@ -251,10 +252,10 @@ class _RaceSearch:
             baseline = await self._baseline()
             if baseline.failed and not interrupt.asked.is_set():
                 await self._take(baseline)
-            runs, seed = self._exploration.runs, self._exploration.seed
+            runs, seed = self._asked.number, self._asked.seed
             drawn = schedules(self._table, seed, baseline.trace.threads, baseline.trace.points)
             for number, schedule in zip(range(1, runs + 1), drawn, strict=False):
-                stops = self.races and self._exploration.fail_fast
+                stops = self.races and self._asked.fail_fast
                 if interrupt.asked.is_set() or baseline.failed or stops:
                     break
                 ordered = await self._runs.run(schedule, number)
@@ -279,7 +280,7 @@ class _RaceSearch:
         if not baseline.trace.points:
             raise UsageError(_no_points(result, self._table))
         threads, points = len(baseline.trace.threads), baseline.trace.points
-        guaranteed = chances(self._table, self._exploration.runs, threads, points)
+        guaranteed = chances(self._table, self._asked.number, threads, points)
         self._watcher.began(baseline, guaranteed)
         return baseline
 

@@ -18,7 +18,7 @@ from testrium.declared.faults import Decision, Fault, Schedule
 from testrium.declared.groups import Scenario
 from testrium.declared.units import Unit
 from testrium.errors import ExitCode, InfraError, UsageError
-from testrium.exploration import chosen_scenario, order_of, request_of, trace_of
+from testrium.exploration import DrawnRuns, order_of, trace_of
 from testrium.interleavings import decisions_of, explained, fewest
 from testrium.loaded_by_name import GENERATOR, import_of
 from testrium.results import GroupResult
@@ -29,7 +29,7 @@ from testrium.words import BAD_VERDICTS, Verdict
 if TYPE_CHECKING:
     from testrium.evidence import Finding
     from testrium.load.project import Project
-    from testrium.results import Observer, RunResult
+    from testrium.results import RunResult
     from testrium.run.kept_services import KeptServices
 
 #: What is drawn, and Hypothesis' database, are in this folder of the state folder.
@@ -83,20 +83,6 @@ class StayingUp(NamedTuple):
     why_not: str = ""
 
 
-class Generation(NamedTuple):
-    """What is to be done: `examples` of the group at `path`, drawn from `seed`.
-
-    With `explore` each of them runs in an order of its units that is drawn too.
-    """
-
-    path: str
-    cwd: Path
-    seed: int
-    examples: int
-    observer: Observer
-    explore: bool = False
-
-
 class Generated(NamedTuple):
     """What a generation came to.
 
@@ -126,8 +112,10 @@ class GenerationWatcher(Protocol):
     def tried(self, example: Example) -> None: ...
 
 
-def generate(generation: Generation, watcher: GenerationWatcher) -> Generated:
+def generate(asked: DrawnRuns, watcher: GenerationWatcher, *, explore: bool) -> Generated:
     """Run a group with drawn arguments; shrink what fails, and keep a run of the smallest.
+
+    With `explore` each example runs in an order of its units that is drawn too.
 
     Raises:
         ConfigError, UsageError, NoGroupsError: nothing was started, or nothing is drawn.
@@ -136,10 +124,10 @@ def generate(generation: Generation, watcher: GenerationWatcher) -> Generated:
     if find_spec("hypothesis") is None:
         raise UsageError("testrium generate needs Hypothesis: pip install 'testrium[generate]'")
     with Supervisor.launch() as supervisor:  # it starts while the group is loaded
-        project, scenario = chosen_scenario(generation.path, generation.cwd, "generate")
-        request = request_of(generation.path, generation.cwd, generation.observer)
+        project, scenario = asked.near_scenario("generate")
         apart = project._replace(state_folder=project.state_folder / FOLDER)
-        examples = _Examples(generation, Session(request, apart, supervisor), scenario, watcher)
+        session = Session(asked.request, apart, supervisor)
+        examples = _Examples(asked, session, scenario, watcher, explore=explore)
         try:
             found = asyncio.run(examples.go_on(project))
         except BaseException:
@@ -154,7 +142,7 @@ def generate(generation: Generation, watcher: GenerationWatcher) -> Generated:
         schedule=smallest.schedule,
         group=replace(scenario.group, faults=smallest.faults),
     )
-    return found._replace(run=run_scenario(request, project, kept))
+    return found._replace(run=run_scenario(asked.request, project, kept))
 
 
 def staying_up(scenario: Scenario, drawn: Collection[str], *, explore: bool) -> StayingUp:
@@ -215,12 +203,15 @@ class _Examples:
 
     def __init__(
         self,
-        generation: Generation,
+        asked: DrawnRuns,
         session: Session,
         scenario: Scenario,
         watcher: GenerationWatcher,
+        *,
+        explore: bool,
     ) -> None:
-        self._generation = generation
+        self._asked = asked
+        self._explore = explore
         self._session = session
         self._scenario = scenario._replace(group=replace(scenario.group, save_resume=False))
         self._watcher = watcher
@@ -296,11 +287,11 @@ class _Examples:
             process,
             folders=[str(group.folder), *map(str, project.pythonpath)],
             units={name: function for name, function in entrypoints.items() if function},
-            examples=self._generation.examples,
-            seed=self._generation.seed,
+            examples=self._asked.number,
+            seed=self._asked.seed,
             database=str(database),
             file=str(self.arguments),
-            orders=ORDERS if self._generation.explore else 0,
+            orders=ORDERS if self._explore else 0,
         )
         try:
             units = tuple((await _heard(process))["units"])
@@ -309,7 +300,7 @@ class _Examples:
                     f"{group.id}: nothing to generate: no entrypoint of its units has"
                     " @testing.generate(strategy)"
                 )
-            self._staying = staying_up(self._scenario, units, explore=self._generation.explore)
+            self._staying = staying_up(self._scenario, units, explore=self._explore)
             self._watcher.began(self._scenario, units, self._staying)
             yield process
         finally:
@@ -320,10 +311,8 @@ class _Examples:
     async def _run(self, message: Mapping[str, Any]) -> Example:
         """Run the example that the generator has drawn. Raises UsageError, InfraError."""
         schedule = None
-        if self._generation.explore:
-            schedule = order_of(
-                self._scenario, self._generation.seed, message["order"], self._points
-            )
+        if self._explore:
+            schedule = order_of(self._scenario, self._asked.seed, message["order"], self._points)
         await self._bring_up_services()
         return await self._once(message["text"], schedule, self._scenario.group.faults)
 

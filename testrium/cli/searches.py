@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from testrium.chaos import Plan, Target
     from testrium.declared.groups import Scenario
     from testrium.evidence import Finding
-    from testrium.exploration import Explored, Ordered, Race
+    from testrium.exploration import DrawnRuns, Explored, Ordered, Race
     from testrium.generation import Example, Generated, StayingUp
     from testrium.interleavings import Chance
     from testrium.results import GroupResult, RunResult
@@ -54,6 +54,13 @@ class SearchRequest(NamedTuple):
     fail_fast: bool
     choice: ReportChoice
     plain: bool
+
+    def drawn(self) -> DrawnRuns:
+        """The same without what is said of reports."""
+        from testrium.exploration import DrawnRuns
+
+        observer = QuietObserver()
+        return DrawnRuns(self.path, self.cwd, self.seed, self.number, observer, self.fail_fast)
 
 
 def _search_command(
@@ -254,13 +261,10 @@ def chaos_command(asked: SearchRequest) -> int:
     Exit codes: 0 no plan broke it, 1 a plan did, 2 no group, 3 it cannot be tried, 5 the runner
     failed.
     """
-    from testrium.campaign import Campaign, run_campaign
+    from testrium.campaign import run_campaign
 
-    campaign = Campaign(
-        asked.path, asked.cwd, asked.seed, asked.number, QuietObserver(), asked.fail_fast
-    )
     printer = _ChaosPrinter(asked)
-    return printer.watch(lambda: run_campaign(campaign, printer))
+    return printer.watch(lambda: run_campaign(asked.drawn(), printer))
 
 
 class _ChaosPrinter(_SearchPrinter["Outcome"]):
@@ -395,13 +399,10 @@ def explore_command(asked: SearchRequest) -> int:
     Exit codes: 0 no order failed, 1 an order did, 2 no group, 3 it cannot be explored, 4 none
     failed and some could not be decided, 5 the runner failed.
     """
-    from testrium.exploration import Exploration, explore
+    from testrium.exploration import explore
 
-    exploration = Exploration(
-        asked.path, asked.cwd, asked.seed, asked.number, QuietObserver(), asked.fail_fast
-    )
     printer = _RacePrinter(asked)
-    return printer.watch(lambda: explore(exploration, printer))
+    return printer.watch(lambda: explore(asked.drawn(), printer))
 
 
 class _RacePrinter(_SearchPrinter["Explored"]):
@@ -557,13 +558,10 @@ def generate_command(asked: SearchRequest, explore: bool) -> int:
     Exit codes: 0 no example failed, 1 an example did, 2 no group, 3 there is nothing to generate,
     4 none failed and some could not be decided, 5 the runner failed.
     """
-    from testrium.generation import Generation, generate
+    from testrium.generation import generate
 
-    generation = Generation(
-        asked.path, asked.cwd, asked.seed, asked.number, QuietObserver(), explore
-    )
     printer = _ExamplePrinter(asked, *(["--explore"] if explore else []))
-    return printer.watch(lambda: generate(generation, printer))
+    return printer.watch(lambda: generate(asked.drawn(), printer, explore=explore))
 
 
 class _ExamplePrinter(_SearchPrinter["Generated"]):
