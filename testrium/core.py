@@ -78,3 +78,7 @@ def run_cli(argv: Sequence[str] | None = None) -> int:
 def main() -> None:
     """Run the command line and exit with its code."""
     sys.exit(run_cli())
+
+
+if __name__ == "__main__":
+    main()
