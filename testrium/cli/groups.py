@@ -26,7 +26,8 @@ from testrium.words import BAD_VERDICTS, Verdict
 @click.command(name="check")
 @click.argument("paths", nargs=-1, type=PATH, metavar="[PATH]...")
 @property_option
-def check_command(paths: tuple[str, ...]) -> int:
+@click.pass_obj
+def check_command(common: Common, paths: tuple[str, ...]) -> int:
     """Validate the groups below PATH (default: the current folder); run nothing.
 
     Prints every problem as file:line: key: what is wrong, and a notice for functions that look like
@@ -34,19 +35,21 @@ def check_command(paths: tuple[str, ...]) -> int:
     """
     from testrium.load.test_functions import unrun_tests
     from testrium.load.units import what_is_missing
+    from testrium.plan.selection import select
     from testrium.session import load, plan
 
-    cwd = Path.cwd()
-    _, groups = load(paths, cwd)
-    missing = [problem for group in groups for problem in what_is_missing(group, cwd)]
+    cwd, selection = Path.cwd(), Selection(less=common.less)
+    _, groups = load(paths, cwd, selection)
+    chosen = select(groups, selection)
+    missing = [problem for group in chosen for problem in what_is_missing(group, cwd)]
     if missing:
         raise ConfigError(tuple(missing))
-    plan(groups, Selection())
-    notices = [notice for group in groups for notice in (*group.notices, *unrun_tests(group, cwd))]
+    plan(groups, selection)
+    notices = [notice for group in chosen for notice in (*group.notices, *unrun_tests(group, cwd))]
     for notice in dict.fromkeys(notices):
         click.echo(f"notice: {notice}")
-    units = sum(len(group.units) for group in groups)
-    click.echo(f"{plural(len(groups), 'group')}, {plural(units, 'unit')}: no problem")
+    units = sum(len(group.units) for group in chosen)
+    click.echo(f"{plural(len(chosen), 'group')}, {plural(units, 'unit')}: no problem")
     return 0
 
 

@@ -11,7 +11,7 @@ import click
 
 from testrium import __version__
 from testrium.cli import restore_interrupts
-from testrium.errors import ConfigError, ExitCode, TestriumError
+from testrium.errors import ConfigError, ExitCode, TestriumError, UsageError
 from testrium.phrases import plural
 from testrium.tuples import NamedTuple
 
@@ -71,6 +71,8 @@ COMMANDS = {
 
 #: Before a command, several names may follow it.
 _LESS = ("--less", "--exclude")
+#: The commands that heed it; None is `run`.
+_LEAVING_OUT = (None, "run", "list", "check", "migrate")
 
 
 class Common(NamedTuple):
@@ -171,6 +173,11 @@ def main(ctx: click.Context, verbose: bool, less: tuple[str, ...]) -> None:
     key. Without a command: `testrium run`.
     """
     ctx.obj = Common(verbose, less)
+    if less and ctx.invoked_subcommand not in _LEAVING_OUT:
+        raise UsageError(
+            f"--less: testrium {ctx.invoked_subcommand} leaves no group out; give it to"
+            " run, list, check or migrate"
+        )
     if ctx.invoked_subcommand is None:
         command = main.get_command(ctx, "run")
         assert command is not None

@@ -11,7 +11,7 @@ import difflib
 import json
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,7 +22,7 @@ from testrium.cli.completion import PATH
 from testrium.declared.groups import Configs
 from testrium.declared.keys import field_named, folded, key_name, key_of
 from testrium.declared.units import Unit
-from testrium.errors import UsageError
+from testrium.errors import NoGroupsError, UsageError
 from testrium.evidence import EndCause
 from testrium.words import Code, Verdict
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tomlkit import TOMLDocument
     from tomlkit.items import InlineTable, Table
 
+    from testrium.cli.main import Common
     from testrium.declared.groups import Group, Scenario
     from testrium.load.project import Project
     from testrium.results import GroupResult
@@ -92,7 +93,8 @@ class _Findings(NamedTuple):
 @click.argument("path", type=PATH, default=".", metavar="[PATH]")
 @click.option("--write", is_flag=True, help="Write the changes; without it you are asked.")
 @click.option("--no-run", is_flag=True, help="Propose only what the files show; run no group.")
-def command(path: str, write: bool, no_run: bool) -> int:
+@click.pass_obj
+def command(common: Common, path: str, write: bool, no_run: bool) -> int:
     """Show what to change in groups of testrium 0.3.0, and write it.
 
     PATH is a group or a folder with groups (default: the current folder). Old spellings of keys
@@ -102,14 +104,15 @@ def command(path: str, write: bool, no_run: bool) -> int:
     """
     _need_tomlkit()
     from testrium.load.document import shown_path
+    from testrium.plan.selection import Selection, nothing_selected, select
     from testrium.session import load
 
-    cwd = Path.cwd()
-    project, groups = load((path,), cwd)
-    if not groups:
-        raise UsageError(f"{path}: no group found: a group has config.toml and units/*.toml")
+    cwd, selection = Path.cwd(), Selection(less=common.less)
+    project, groups = load((path,), cwd, selection)
+    if not (chosen := select(groups, selection)):
+        raise NoGroupsError(nothing_selected(groups, selection))
     changes = []
-    for group in groups:
+    for group in chosen:
         shown = _Findings() if no_run else _findings(group, project, cwd)
         for file, edit, appended in _edits(group, shown):
             change = _changed(file, edit, appended)
@@ -128,7 +131,7 @@ def command(path: str, write: bool, no_run: bool) -> int:
     if not write and not click.confirm("Write these changes?"):
         click.echo("nothing was written", err=True)
         return 0
-    _write(changes, path, cwd)
+    _write(changes, lambda: load((path,), cwd, selection), cwd)
     files = "1 file" if len(changes) == 1 else f"{len(changes)} files"
     click.echo(f"\n{files} written; read the diff, then: testrium run {path}", err=True)
     return 0
@@ -322,10 +325,9 @@ def _insert(
     body.insert(place + 1, (SingleKey(key), new))
 
 
-def _write(changes: list[_Change], path: str, cwd: Path) -> None:
-    """Write all files; where one cannot be written or loaded any more, none is changed."""
+def _write(changes: list[_Change], load: Callable[[], object], cwd: Path) -> None:
+    """Write all files; where one cannot be written, or they do not load, none is changed."""
     from testrium.load.document import shown_path
-    from testrium.session import load
 
     for change in changes:
         if change.file.read_bytes() != change.before.encode():
@@ -336,7 +338,7 @@ def _write(changes: list[_Change], path: str, cwd: Path) -> None:
     try:
         for change in changes:
             _overwrite(change.file, change.after)
-        load((path,), cwd)
+        load()
     except BaseException as error:
         for change in changes:
             with contextlib.suppress(OSError):  # that of a file that was not written either

@@ -84,6 +84,14 @@ def test_several_groups_are_left_out_before_the_command(
     assert [line[0] for line in capsys.readouterr().out.splitlines()] == ["c"]
 
 
+def test_mistakes_of_a_group_that_is_left_out_are_not_checked(
+    groups: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (groups / "a" / "config.toml").write_text("colour = 1")
+    assert entry(["--less", "a", "check"]) == ExitCode.SUCCESS
+    assert capsys.readouterr().out == "2 groups, 2 units: no problem\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -102,6 +110,8 @@ def test_several_groups_are_left_out_before_the_command(
         (["history", "--limit", "9" * 30], 3, "is not in the range"),
         (["a"], 3, "No such command 'a'. Did you mean 'run a'?"),
         (["chek"], 3, "No such command 'chek'. Did you mean 'check'?"),
+        (["--less", "a", "history"], 3, "--less: testrium history leaves no group out; give it to"),
+        (["--less", "no", "check"], 3, "--less no: no such group"),
         (["--less", "a", "b"], 3, "No such command 'b'. Did you mean 'run b'?"),
     ],
     ids=lambda value: str(value)[:40],
