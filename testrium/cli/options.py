@@ -6,15 +6,16 @@ import functools
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
 from testrium.cli.completion import GROUP, TAG
-from testrium.errors import UsageError
-from testrium.report.writer import ReportChoice, Writer, check_targets
+from testrium.errors import TestriumError, UsageError
+from testrium.report.writer import ReportChoice, Writer, Writers, check_targets
 from testrium.tuples import NamedTuple
 
 if TYPE_CHECKING:
@@ -235,6 +236,35 @@ def make_writers(choices: tuple[ReportChoice, ...], cwd: Path) -> list[Writer]:
     # That of allure is a folder, that of otlp a URL.
     check_targets((one for one in choices if one.name not in ("allure", "otlp")), cwd)
     return [_make(choice, cwd) for choice in choices if choice.name != _GITHUB]
+
+
+def reports_in(values: Mapping[str, Any]) -> tuple[ReportChoice, ...]:
+    """The reports in files that options ask for, by their names; those of plugins not."""
+    choices = []
+    for name in _REPORT_HELP:
+        value = values.get(name.replace("-", "_"))
+        targets = [value] if isinstance(value, str) else value or ()
+        choices += [ReportChoice(f"--{name}", name, each) for each in targets]
+    for value in values.get("writer") or ():
+        name, _, target = value.partition("=")
+        choices.append(ReportChoice(f"--writer {name}", name, target))
+    in_files = {*_REPORT_HELP, *_ONLY_WRITERS} - _TARGETS.keys()
+    return tuple(
+        one
+        for one in choices
+        if one.name in in_files and one.target and not (one.name == "tap" and _is_link(one.target))
+    )
+
+
+def report_refusal(error: TestriumError, choices: Iterable[ReportChoice], cwd: Path) -> None:
+    """Write those reports that can be written, of a run that was refused by its options."""
+    accepted: list[ReportChoice] = []
+    made: list[Writer] = []
+    for choice in choices:
+        with suppress(TestriumError):  # perhaps just this is what is wrong
+            made = make_writers((*accepted, choice), cwd)
+            accepted.append(choice)
+    Writers(made, lambda text: click.echo(f"testrium: {text}", err=True)).refuse(error)
 
 
 def tell_written(console: Console, choices: Sequence[ReportChoice], *more: str | None) -> None:

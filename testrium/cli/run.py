@@ -7,7 +7,7 @@ import re
 import shlex
 import stat
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
@@ -24,6 +24,8 @@ from testrium.cli.options import (
     github_writers,
     make_writers,
     report_options,
+    report_refusal,
+    reports_in,
     selection_options,
     stream_beside,
     tell_written,
@@ -164,18 +166,31 @@ class _WithDefaults(click.Command):
         **extra: Any,
     ) -> click.Context:
         added = os.environ.get(ADDED_OPTIONS, "")
-        try:
-            args = [*shlex.split(added), *args]
-        except ValueError as error:
-            raise UsageError(f"{ADDED_OPTIONS}={added!r}: {error}") from None
         defaults = self._project_defaults()
         try:
-            return super().make_context(info_name, args, parent, default_map=defaults, **extra)
+            every = [*shlex.split(added), *args]
+        except ValueError as error:
+            refusal = UsageError(f"{ADDED_OPTIONS}={added!r}: {error}")
+            self._report(refusal, args, defaults)
+            raise refusal from None
+        try:  # with a copy: parsing takes from it
+            return super().make_context(info_name, [*every], parent, default_map=defaults, **extra)
         except click.UsageError as error:
-            if not added:
-                raise
-            told = f"{error.message} ({ADDED_OPTIONS} adds {added!r})"
-            raise click.UsageError(told, error.ctx) from None
+            if added:
+                told = f"{error.format_message()} ({ADDED_OPTIONS} adds {added!r})"
+                error = click.UsageError(told, error.ctx)
+            self._report(UsageError(error.format_message()), every, defaults)
+            raise error from None
+
+    def _report(
+        self, refusal: UsageError, args: Sequence[str], defaults: Mapping[str, Any]
+    ) -> None:
+        """Write the reports that the other options name: what reads them learns of the mistake."""
+        known = click.Context(self, resilient_parsing=True, ignore_unknown_options=True)
+        values: Mapping[str, Any] = {}
+        with suppress(click.UsageError):
+            values, _, _ = self.make_parser(known).parse_args([*args])
+        report_refusal(refusal, reports_in({**defaults, **values}), Path.cwd())
 
     def _project_defaults(self) -> dict[str, Any]:
         """Parameter -> value, as `[run]` has it, where an option has its long name."""
@@ -338,15 +353,19 @@ def command(common: Common | None, /, selected: Selected, **values: Any) -> int:
     from testrium.report.writer import Writers
 
     common = common or Common()
-    options = RunOptions(**values).normalized(common)
-    selected = selected.without(*common.less)
     cwd = Path.cwd()
     reports = chosen()
     stream = stream_beside(reports)
+    try:
+        options = RunOptions(**values).normalized(common)
+        made = make_writers(reports, cwd) + github_writers(stream, cwd, reports)
+        if options.archive is not None:
+            made.append(_archive_writer(options.archive, options.keep, reports))
+    except TestriumError as error:
+        report_refusal(error, reports, cwd)
+        raise
+    selected = selected.without(*common.less)
     _pass_on(options, stream)
-    made = make_writers(reports, cwd) + github_writers(stream, cwd, reports)
-    if options.archive is not None:
-        made.append(_archive_writer(options.archive, options.keep, reports))
     with (
         Console(
             stream,

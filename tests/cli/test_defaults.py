@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,20 @@ def test_a_wrong_default_is_refused(
     in_project(**run)
     assert entry(["run"]) == ExitCode.CONFIG_ERROR
     assert message in capsys.readouterr().err
+    assert requests == []
+
+
+def test_a_wrong_added_option_is_told_in_the_report(
+    requests: list[Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_project(json="a.json")
+    for added, message in (("--nope", "No such option '--nope'"), ("'", "No closing quotation")):
+        monkeypatch.setenv("TESTRIUM_ADDOPTS", added)
+        assert entry(["run"]) == ExitCode.CONFIG_ERROR
+        (error,) = json.loads(Path("a.json").read_text())["errors"]
+        assert message in error["message"]
+        assert "TESTRIUM_ADDOPTS" in error["message"]
+        Path("a.json").unlink()
     assert requests == []
 
 

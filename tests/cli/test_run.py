@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from testrium.cli.main import Common
+from testrium.cli.main import Common, entry
 from testrium.cli.run import command
 from testrium.declared.groups import Group, Scenario
 from testrium.errors import ExitCode, TestriumError, UsageError
@@ -205,6 +205,37 @@ def test_reports_that_cannot_be_written_are_refused_before_the_run(
 ) -> None:
     with pytest.raises(UsageError, match=re.escape(message)):
         call(*arguments)
+    assert requests == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "names"),
+    [
+        ("--nope --json a.json --writer xunit=b.xml", "No such option '--nope'", "a.json b.xml"),
+        ("--json=a.json -j x --tap api.http", "got 'x'", "a.json"),
+        ("--shuffle nowhere --json a.json", "--shuffle nowhere: expected", "a.json"),
+        ("--html no/a.html --json a.json --tap b.tap", "does not exist", "a.json b.tap"),
+        ("--json a.json --junit a.json", "--json and --junit would both write", "a.json"),
+        ("--json a.json --archive b.zip --keep none", "--archive has nothing", "a.json"),
+        ("--json a.json --junit", "'--junit' requires an argument", "a.json"),
+        ("--json no/a.json --nope", "No such option '--nope'", ""),
+    ],
+)
+def test_a_wrong_option_is_told_in_the_reports_that_others_name(
+    requests: list[Request],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: str,
+    message: str,
+    names: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert entry(["run", *arguments.split()]) == ExitCode.CONFIG_ERROR
+    assert sorted(path.name for path in tmp_path.iterdir()) == names.split()
+    if names:
+        report = json.loads(Path("a.json").read_text())
+        assert (report["verdict"], report["exit_code"], report["groups"]) == ("error", 3, [])
+        assert message in report["errors"][0]["message"]
     assert requests == []
 
 
