@@ -248,7 +248,7 @@ class _Written:
 
 #: Where a name like these is used, something is looked at, or put to a circuit that is judged.
 _ASSERTING = (
-    "assert", "check", "expect", "verif", "ensure", "must", "should", "raises", "fail", "wait",
+    "assert", "check", "expect", "verif", "ensure", "must", "should", "raise", "fail", "wait",
     "inspect", "probe", "send", "receive", "run", "collect", "extract", "metric",
 )  # fmt: skip
 
@@ -256,7 +256,7 @@ _ASSERTING = (
 def _asserts(function: Callable[..., Any]) -> bool:
     """Whether a test could fail in another way than by an error on its way, as its code shows."""
     plain = inspect.unwrap(function)
-    if not isinstance(plain, FunctionType):
+    if not isinstance(plain, FunctionType) or _may_return_failure(plain.__code__):
         return True
     codes, seen = [plain.__code__], set[CodeType]()
     while codes:
@@ -276,6 +276,20 @@ def _asserts(function: Callable[..., Any]) -> bool:
                 if value.__globals__ is plain.__globals__ or _is_ours(value):
                     codes.append(value.__code__)
         codes += [const for const in code.co_consts if isinstance(const, CodeType)]
+    return False
+
+
+def _may_return_failure(code: CodeType) -> bool:
+    """Whether it returns something that is not certainly None or True."""
+    before: dis.Instruction | None = None
+    for step in dis.get_instructions(code):
+        if step.opname in ("RETURN_VALUE", "RETURN_CONST"):
+            value = step if step.opname == "RETURN_CONST" else before
+            if step.is_jump_target or value is None or "CONST" not in value.opname:
+                return True
+            if value.argval is not None and value.argval is not True:
+                return True
+        before = step
     return False
 
 

@@ -29,6 +29,7 @@ def test_inspects():
 def test_asserts_nothing():
     total = 3
 
+def test_returns_its_outcome(): return 2 > 1
 def test_calls_what_asserts(): _check()
 def _check(): assert True
 
@@ -58,6 +59,7 @@ def test_outcomes_of_tests_stand_in_every_report(workplace: Workplace) -> None:
         "test_skips": "skip",
         "test_inspects": "pass",
         "test_asserts_nothing": "pass",
+        "test_returns_its_outcome": "pass",
         "test_calls_what_asserts": "pass",
         "test_collects": "fail",
         "test_shows_values": "fail",
