@@ -5,7 +5,7 @@ from dataclasses import field
 from typing import Annotated, Any, Final, Literal
 
 from testrium.declared.circuits import parse_place
-from testrium.declared.keys import Key, Prepared, Written, nothing, table
+from testrium.declared.keys import Key, Prepared, Written, keyword_table, nothing, table
 from testrium.declared.quantities import DURATION, FilledText, Metadata, Named
 from testrium.declared.units import EVENT_TYPE
 from testrium.words import EventType, Place
@@ -60,34 +60,28 @@ Attributes = Annotated[
 ]
 
 
-@table
-class SpanRule:
-    """Spans that become events; every key that is given must match."""
+@keyword_table
+class TelemetryRule:
+    """The keys that rules for spans and for log records share; every key given must match."""
 
-    span: Annotated[FilledText, Key(required=True)] = ""
-    """the name of the span: the name itself, or a regular expression for all of it; a named group
-    `(?P<id>...)` is `${id}` in `key` and `meta`
-    """
     at: Annotated[TelemetryPlace, Key(required=True)] = Place("", "")
-    """`"unit:step"`: where the event belongs. `"step"`: the unit whose process sent the span"""
+    """`"unit:step"`: where the event belongs. `"step"`: the unit whose process sent it"""
     type: Annotated[EventType, EVENT_TYPE] = EventType.DEFAULT
     """`"Default"`, `"Send"`, `"Receive"` or `"Exception"`"""
     key: Annotated[FilledText | None, Key(default="that of `[otlp]`")] = None
-    """the key: text with `${attributes.NAME}`, `${trace_id}` and [others](otlp.md#references). Send
-    and Receive need one
+    """the key: text with `${attributes.NAME}`, `${trace_id}`, of a log record `${body.NAME}`, and
+    [others](otlp.md#references). Send and Receive need one
     """
-    when: Annotated[
-        Literal["start", "end"] | None, Key(default='`"end"`; of Send, Receive `"start"`')
-    ] = None
-    """whether the event has the time at which the span started or ended"""
     service: FilledText | None = None
-    """its `service.name`, as `span` is read: by default a unit's is the unit's name"""
-    kind: SpanKind | None = None
-    """`"internal"`, `"server"`, `"client"`, `"producer"` or `"consumer"`"""
+    """its `service.name`: the name itself, or a regular expression for all of it. By default a
+    unit's is the unit's name
+    """
     scope: FilledText | None = None
-    """the name of its instrumentation scope (the library that made it), as `span` is read"""
+    """the name of its instrumentation scope (the library or logger that made it), read as `service`
+    is
+    """
     attributes: Attributes = field(default_factory=nothing)
-    """attributes that it must have, by name: a text as `span` is read, a number or a truth value
+    """attributes that it must have, by name: a text as `service` is read, a number or a truth value
     as it is
     """
     meta: Metadata = field(default_factory=nothing)
@@ -97,33 +91,31 @@ class SpanRule:
 
 
 @table
-class LogRule:
-    """Log records that become events; every key that is given must match."""
+class SpanRule(TelemetryRule):
+    """Spans that become events."""
+
+    span: Annotated[FilledText, Key(required=True)] = ""
+    """the name of the span: the name itself, or a regular expression for all of it; a named group
+    `(?P<id>...)` is `${id}` in `key` and `meta`
+    """
+    when: Annotated[
+        Literal["start", "end"] | None, Key(default='`"end"`; of Send, Receive `"start"`')
+    ] = None
+    """whether the event has the time at which the span started or ended"""
+    kind: SpanKind | None = None
+    """`"internal"`, `"server"`, `"client"`, `"producer"` or `"consumer"`"""
+
+
+@table
+class LogRule(TelemetryRule):
+    """Log records that become events."""
 
     log: Annotated[FilledText, Key(required=True)] = ""
     """a regular expression, searched in the text of the record; a named group `(?P<id>...)` is
     `${id}` in `key` and `meta`
     """
-    at: Annotated[TelemetryPlace, Key(required=True)] = Place("", "")
-    """`"unit:step"`: where the event belongs. `"step"`: the unit whose process sent the record"""
-    type: Annotated[EventType, EVENT_TYPE] = EventType.DEFAULT
-    """`"Default"`, `"Send"`, `"Receive"` or `"Exception"`"""
-    key: Annotated[FilledText | None, Key(default="that of `[otlp]`")] = None
-    """the key: text with `${attributes.NAME}`, `${body.NAME}`, `${trace_id}` and
-    [others](otlp.md#references). Send and Receive need one
-    """
-    service: FilledText | None = None
-    """its `service.name`: the name itself, or a regular expression for all of it"""
     severity: FilledText | None = None
     """its severity (`"ERROR"`), read as `service` is"""
-    scope: FilledText | None = None
-    """the name of its instrumentation scope (the logger), read as `service` is"""
-    attributes: Attributes = field(default_factory=nothing)
-    """attributes that it must have, by name: a text as `service` is read, a number or a truth value
-    as it is
-    """
-    meta: Metadata = field(default_factory=nothing)
-    """metadata of the event, as of spans"""
 
 
 @table

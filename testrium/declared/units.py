@@ -6,7 +6,7 @@ from pathlib import Path
 from shutil import which
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from testrium.declared.keys import DECIDED, Key, Prepared, Written, nothing, table
+from testrium.declared.keys import DECIDED, Key, Prepared, Written, keyword_table, nothing, table
 from testrium.declared.quantities import (
     FILLED,
     POSITIVE_SECONDS,
@@ -227,8 +227,72 @@ def is_accepted(code: int | None, accepted: tuple[int | str, ...]) -> bool:
     return words or code in accepted
 
 
+@keyword_table
+class ProcessTable:
+    """The keys that units and fixtures share: how a process starts, is ready, stops and ends."""
+
+    entrypoint: Entrypoint | None = None
+    """`module:function`, in the group's folder (of a fixture: beside its file) or importable: a
+    Python function, `async` or not, in a process of its own
+    """
+    command: Program | None = None
+    """a program and its arguments, a list of strings; no shell. Give one of `entrypoint` and
+    `command`, or neither for a unit whose probes come from other processes
+    """
+    cwd: Annotated[
+        FilledText | None, Key(default="the group's folder; of a fixture `fixtures/`")
+    ] = None
+    """the folder in which the process starts"""
+    env: Variables = field(default_factory=nothing)
+    """environment variables to add, by name"""
+    ports: Names = ()
+    """names of ports. Each gets a free TCP port, see [Ports](groups.md#ports)"""
+    ready_event: Step | None = None
+    """ready when the unit has emitted this step. Without `ready_event` and `ready` a unit is ready
+    once its process runs
+    """
+    ready: Conditions = ()
+    """ready when this condition holds; a list: when all of them hold. The keys of a condition are
+    [below](groups.md#readiness)
+    """
+    ready_timeout_s: Annotated[float, POSITIVE_SECONDS, Key("ready_timeout")] = 10.0
+    """seconds, or a duration, within which it must become ready; else it is
+    [`unready`](../findings/unready.md)
+    """
+    stop_signal: Signal = "TERM"
+    """the signal that stops it: a name such as `"TERM"`, `"INT"` or `"HUP"`"""
+    grace_s: Annotated[float, SECONDS, Key("grace")] = 2.0
+    """seconds, or a duration, from the stop signal to SIGKILL"""
+    stop_to: Literal["process", "session"] = "process"
+    """who gets the stop signal. `"process"`: its main process, as in a container; when that has
+    ended, Testrium kills the rest of its session at once, and that is not a leak. `"session"`: all
+    processes of its session at once
+    """
+    may_leave: Annotated[tuple[FilledText, ...], UNIQUE, Key(items="programs")] = ()
+    """names of programs that it may leave running (`["epmd"]`): Testrium ends them with the group,
+    and they are not a [`leak`](../findings/leak.md)
+    """
+    exit: ExitCodes = (0,)
+    """accepted exit codes: a number, `"!=0"`, `"any"`, a text with `${param.NAME}`, or a list of
+    these. The end by a signal is never accepted. Of a fixture it belongs to `stop = "self"`
+    """
+    encoding: Encoding = "utf-8"
+    """of its output, for log probes, checks and reports: one of Python's names (`latin-1`,
+    `cp1252`, `utf-16`); a byte that does not fit stays visible as `\\xff`
+    """
+    max_rss: Annotated[int | None, SIZE] = None  # bytes
+    """a size such as `"200MB"`: the most memory of the process and its descendants. Over it is a
+    finding [`limit`](../findings/limit.md); the process continues. Of a fixture only with `scope =
+    "group"`
+    """
+    max_cpu: Positive | None = None  # percent of one core
+    """the most CPU, in percent of one core (mean over 1 s). Over it is a finding `limit`; the
+    process continues. Of a fixture as `max_rss`
+    """
+
+
 @table
-class Unit:
+class Unit(ProcessTable):
     """One actor of a group: at most one process at a time.
 
     After loading, `init`, `stop`, `quiet` and `restarts` are decided (their defaults depend on
@@ -244,24 +308,10 @@ class Unit:
     together
     """
     file: Annotated[str, DECIDED] = ""
-    entrypoint: Entrypoint | None = None
-    """`module:function`, in the group's folder or importable: a Python function, `async` or not, in
-    a process of its own
-    """
-    command: Program | None = None
-    """a program and its arguments, a list of strings; no shell. Give one of `entrypoint` and
-    `command`, or neither for a unit whose probes come from other processes
-    """
     host: Name | None = None
     """the [host](hosts.md) on which it runs: the name of a table `[hosts.NAME]`. Without it the
     unit runs on this machine
     """
-    cwd: Annotated[FilledText | None, Key(default="the group's folder")] = None
-    """the folder in which the process starts"""
-    env: Variables = field(default_factory=nothing)
-    """environment variables to add, by name"""
-    ports: Names = ()
-    """names of ports. Each gets a free TCP port, see [Ports](groups.md#ports)"""
     events: Steps = ()
     """steps that the unit must emit at least once; a missing one is
     [`missing`](../findings/missing.md)
@@ -269,18 +319,6 @@ class Unit:
     stop_events: Steps = ()
     """the same, for steps that it emits only after Testrium has told it to stop (a flush on TERM).
     Testrium does not wait for them before
-    """
-    ready_event: Step | None = None
-    """ready when the unit has emitted this step. Without `ready_event` and `ready` a unit is ready
-    once its process runs
-    """
-    ready: Conditions = ()
-    """ready when this condition holds; a list: when all of them hold. The keys of a condition are
-    [below](groups.md#readiness)
-    """
-    ready_timeout_s: Annotated[float, POSITIVE_SECONDS, Key("ready_timeout")] = 10.0
-    """seconds, or a duration, within which it must become ready; else it is
-    [`unready`](../findings/unready.md)
     """
     timeout_s: Annotated[float | None, POSITIVE_SECONDS, Key("timeout")] = None
     """seconds, or a duration, that the unit may live; longer is a [`hang`](../findings/hang.md)"""
@@ -297,30 +335,9 @@ class Unit:
     `"runner"` for a unit on which another enabled unit depends, `"self"` for others and for `ready
     = {ended = true}`
     """
-    stop_signal: Signal = "TERM"
-    """the signal that stops it: a name such as `"TERM"`, `"INT"` or `"HUP"`"""
-    grace_s: Annotated[float, SECONDS, Key("grace")] = 2.0
-    """seconds, or a duration, from the stop signal to SIGKILL"""
-    stop_to: Literal["process", "session"] = "process"
-    """who gets the stop signal. `"process"`: its main process, as in a container; when that has
-    ended, Testrium kills the rest of its session at once, and that is not a leak. `"session"`: all
-    processes of its session at once
-    """
     graceful: bool = False
     """`true`: having to be killed after `grace` is a finding
     [`unstopped`](../findings/unstopped.md); `false`: it is a note
-    """
-    may_leave: Annotated[tuple[FilledText, ...], UNIQUE, Key(items="programs")] = ()
-    """names of programs that it may leave running (`["epmd"]`): Testrium ends them with the group,
-    and they are not a [`leak`](../findings/leak.md)
-    """
-    exit: ExitCodes = (0,)
-    """accepted exit codes: a number, `"!=0"`, `"any"`, a text with `${param.NAME}`, or a list of
-    these. The end by a signal is never accepted
-    """
-    encoding: Encoding = "utf-8"
-    """of its output, for log probes, checks and reports: one of Python's names (`latin-1`,
-    `cp1252`, `utf-16`); a byte that does not fit stays visible as `\\xff`
     """
     in_except: Annotated[Literal["Stop", "Resume", "Reload", "Resume-ALL"], Key("in-except")] = (
         "Stop"
@@ -338,14 +355,6 @@ class Unit:
     quiet: Annotated[bool, Key(default="`true` for commands")] = False
     """`true`: no probes are expected of the unit. `false`: ending without one is
     [`silent`](../findings/silent.md)
-    """
-    max_rss: Annotated[int | None, SIZE] = None  # bytes
-    """a size such as `"200MB"`: the most memory of the unit and its descendants. Over it is a
-    finding [`limit`](../findings/limit.md); the unit continues
-    """
-    max_cpu: Positive | None = None  # percent of one core
-    """the most CPU, in percent of one core (mean over 1 s). Over it is a finding `limit`; the unit
-    continues
     """
     probes: Annotated[tuple[LogProbe, ...], Key(items="tables")] = ()
     """lines of its output that count as probes: [log probes](groups.md#lines-of-output-as-probes)
@@ -379,7 +388,7 @@ class Unit:
 
 
 @table
-class Fixture:
+class Fixture(ProcessTable):
     """A service or a function that groups share: a unit with fewer keys.
 
     What a key means where nothing is said here is what it means for a unit.
@@ -390,45 +399,6 @@ class Fixture:
 
     scope: Literal["run", "group"] = "run"
     """`"run"`: one for all groups. `"group"`: each group starts its own, like a unit"""
-    entrypoint: Entrypoint | None = None
-    """`module:function` beside the fixture's file, or importable"""
-    command: Program | None = None
-    """a program and its arguments; no shell. Give one of `entrypoint` and `command`"""
-    cwd: Annotated[FilledText | None, Key(default="`fixtures/`")] = None
-    """the folder in which the process starts"""
-    env: Variables = field(default_factory=nothing)
-    """environment variables to add, by name"""
-    ports: Names = ()
-    """names of ports. Each gets a free TCP port, see [Ports](groups.md#ports)"""
-    ready_event: Step | None = None
-    """ready when it has emitted this step"""
-    ready: Conditions = ()
-    """ready when this condition holds; a list: when all of them hold. The keys of a condition are
-    [below](groups.md#readiness)
-    """
-    ready_timeout_s: Annotated[float, POSITIVE_SECONDS, Key("ready_timeout")] = 10.0
-    """seconds, or a duration, within which it must become ready"""
-    stop_to: Literal["process", "session"] = "process"
-    """who gets the stop signal. `"process"`: its main process, as in a container; when that has
-    ended, Testrium kills the rest of its session at once, and that is not a leak. `"session"`: all
-    processes of its session at once
-    """
-    may_leave: Annotated[tuple[FilledText, ...], UNIQUE, Key(items="programs")] = ()
-    """names of programs that it may leave running (`["epmd"]`): Testrium ends them with the group,
-    and they are not a [`leak`](../findings/leak.md)
-    """
-    exit: ExitCodes = (0,)
-    """of a function: accepted exit codes"""
-    encoding: Encoding = "utf-8"
-    """of its output, for log probes, checks and reports"""
-    stop_signal: Signal = "TERM"
-    """the signal that stops it: a name such as `"TERM"`, `"INT"` or `"HUP"`"""
-    grace_s: Annotated[float, SECONDS, Key("grace")] = 2.0
-    """seconds, or a duration, from the stop signal to SIGKILL"""
-    max_rss: Annotated[int | None, SIZE] = None
-    """a size such as `"200MB"`, only with `scope = "group"`: the most memory"""
-    max_cpu: Positive | None = None
-    """percent of one core, only with `scope = "group"`: the most CPU"""
     stop: Literal["self", "runner"] = "runner"
     """`"runner"`: a service, which Testrium stops. `"self"`: [a function](fixtures.md#functions),
     which ends by itself

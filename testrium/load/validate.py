@@ -199,7 +199,8 @@ class _OfTable:
                         "name": field.name,
                         "schema": _with_default(field),
                     }
-                    for field in each
+                    # As pydantic orders them, for tables that share keys with another.
+                    for field in sorted(each, key=lambda field: field.kw_only)
                 ],
             },
             "config": {"extra_fields_behavior": "forbid", **CONFIG},

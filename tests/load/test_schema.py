@@ -21,6 +21,7 @@ from testrium.declared.quantities import (
     key_range,
     size_in_bytes,
 )
+from testrium.declared.telemetry import LogRule, SpanRule
 from testrium.declared.units import Fixture, Unit
 from testrium.load.matrix import Value
 from testrium.load.schema import adapter, descriptions, json_schemas
@@ -151,3 +152,9 @@ def test_an_invalid_duration_is_repeated_with_what_would_be_right(text: str, hin
 def test_every_key_of_a_unit_and_a_group_has_a_meaning() -> None:
     for kind in (Configs, Unit, Circuit, Rules):
         assert {field.name for field, _ in keys_of(kind)} == set(descriptions(kind))
+
+
+def test_keys_that_tables_share_are_declared_once() -> None:
+    own = set(Unit.__annotations__) & set(Fixture.__annotations__)
+    assert own == {"scope", "stop", "restarts"}, "their defaults and meanings differ"
+    assert not set(SpanRule.__annotations__) & set(LogRule.__annotations__)

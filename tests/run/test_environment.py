@@ -116,7 +116,7 @@ def test_a_valid_incoming_trace_continues(incoming: str, continues: bool) -> Non
 
 
 def with_telemetry(tmp_path: Path, key: str = "${attributes.id}", **group: object) -> Surroundings:
-    rule = SpanRule("s", Place("", "x"), key=key)
+    rule = SpanRule("s", at=Place("", "x"), key=key)
     around = surroundings(tmp_path, otlp=Telemetry(spans=(rule,)), **group)
     return around._replace(otlp="http://127.0.0.1:1")
 

@@ -25,7 +25,7 @@ def receiver(tmp_path: Path, rules: tuple[SpanRule, ...] = (), **group: Any) -> 
         Unit("shop", file="units/shop.toml", entrypoint="m:f"),
         Unit("db", file="units/db.toml"),
     )
-    telemetry = Telemetry(spans=rules or (SpanRule("s", Place("", "done"), service="shop"),))
+    telemetry = Telemetry(spans=rules or (SpanRule("s", at=Place("", "done"), service="shop"),))
     declared = Group("g", tmp_path, units, otlp=telemetry, **group)
     folder = RunFolder(tmp_path / "run")
     folder.create(("shop", "db"))
@@ -77,10 +77,10 @@ def test_planned_exit_sends_nothing_more(tmp_path: Path) -> None:
 
 
 def test_only_places_that_a_rule_speaks_for_are_concerned(tmp_path: Path) -> None:
-    made = receiver(tmp_path, (SpanRule("s", Place("db", "stored")),))
+    made = receiver(tmp_path, (SpanRule("s", at=Place("db", "stored")),))
     made.ended(end(signal="SIGKILL"), 1)
     assert made.unrecorded() == []
-    made = receiver(tmp_path, (SpanRule("s", Place("db", "stored"), service="shop"),))
+    made = receiver(tmp_path, (SpanRule("s", at=Place("db", "stored"), service="shop"),))
     made.ended(end(signal="SIGKILL"), 1)
     assert made.unrecorded()[0].places == (("db", "stored"),)
 
@@ -146,7 +146,7 @@ def test_rule_that_was_about_nothing_is_told(
 
 
 def test_wildcard_in_the_name_of_a_span_is_told_as_an_expression(tmp_path: Path) -> None:
-    made = receiver(tmp_path, (SpanRule("process*", Place("", "done"), service="shop"),))
+    made = receiver(tmp_path, (SpanRule("process*", at=Place("", "done"), service="shop"),))
     made._seen = {"unwanted": ["process o1"]}
     said = "no span matched span = 'process*': it is a regular expression; write 'process.*'"
     assert made.unmatched() == [("done", said)]
