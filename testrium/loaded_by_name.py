@@ -64,23 +64,40 @@ _PYDANTIC_CORE = "pydantic_core"
 _COMPILED = f"{_PYDANTIC_CORE}._pydantic_core"
 
 
+#: What Testrium uses of it.
+_USED = ("SchemaValidator", "ValidationError", "from_json", "to_json")
+
+
 def compiled_core() -> ModuleType:
     """The compiled part of `pydantic_core`: it validates, and reads and writes JSON.
 
     The package around it makes a TypedDict of each kind of schema, for type checkers. Importing
     that takes longer than loading a group, and no run needs it; a later import of it finds its
-    compiled part here.
+    compiled part here. Where a version of the package has no such part, or one that needs the
+    package or has other names, the package itself is imported: it has these names for everyone.
     """
-    if _COMPILED in sys.modules:
-        return sys.modules[_COMPILED]
-    package = None
-    if _PYDANTIC_CORE not in sys.modules:
-        package = PathFinder.find_spec(_PYDANTIC_CORE)
+    module = sys.modules.get(_COMPILED) or _alone()
+    if module is None:
+        package = importlib.import_module(_PYDANTIC_CORE)
+        module = sys.modules.get(_COMPILED, package)
+    complete = all(hasattr(module, name) for name in _USED)
+    return module if complete else importlib.import_module(_PYDANTIC_CORE)
+
+
+def _alone() -> ModuleType | None:
+    """The compiled part without its package; None where it is not to be had so."""
+    if _PYDANTIC_CORE in sys.modules:  # it is being imported
+        return None
+    package = PathFinder.find_spec(_PYDANTIC_CORE)
     spec = package and PathFinder.find_spec(_COMPILED, package.submodule_search_locations)
-    if not spec or spec.loader is None:  # it is being imported, or in no usual place
-        return importlib.import_module(_COMPILED)
+    if not spec or spec.loader is None:
+        return None
     from importlib.util import module_from_spec  # no process but the runner's needs it
 
     module = sys.modules[_COMPILED] = module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except ImportError:
+        del sys.modules[_COMPILED]
+        return None
     return module

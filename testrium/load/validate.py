@@ -200,7 +200,7 @@ class _OfTable:
                         "schema": _with_default(field),
                     }
                     # As pydantic orders them, for tables that share keys with another.
-                    for field in sorted(each, key=lambda field: field.kw_only)
+                    for field in sorted(each, key=lambda field: field.kw_only is True)
                 ],
             },
             "config": {"extra_fields_behavior": "forbid", **CONFIG},

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from pydantic.plugin import _loader
 
+from testrium import loaded_by_name
 from testrium.declared.circuits import Circuit
 from testrium.load.schema import adapter
 
@@ -81,6 +83,35 @@ assert pydantic.TypeAdapter(list[int]).validate_json("[1]") == [1]
 def test_the_core_is_the_one_of_the_package(before: str, then: str) -> None:
     code = SAME_CORE.format(before=before, then=then)
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+NAMES = "SchemaValidator = ValidationError = from_json = to_json = None"
+
+
+@pytest.mark.parametrize(
+    ("compiled", "used"),
+    [
+        (NAMES, "core._core"),
+        (None, "core"),
+        ("import core\nraise ImportError(core)", "core"),
+        ("SchemaValidator = None", "core"),
+    ],
+)
+def test_another_layout_of_the_core_is_imported_as_a_package(
+    compiled: str | None, used: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "core").mkdir()
+    (tmp_path / "core" / "__init__.py").write_text(NAMES)
+    if compiled is not None:
+        (tmp_path / "core" / "_core.py").write_text(compiled)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(loaded_by_name, "_PYDANTIC_CORE", "core")
+    monkeypatch.setattr(loaded_by_name, "_COMPILED", "core._core")
+    try:
+        assert loaded_by_name.compiled_core().__name__ == used
+    finally:
+        for name in ("core", "core._core"):
+            sys.modules.pop(name, None)
 
 
 def test_plugins_of_pydantic_stay_out_of_the_runner(monkeypatch: pytest.MonkeyPatch) -> None:
