@@ -293,23 +293,23 @@ class ProcessFacts:
                 f" {self._scenario.group.timeout_s:g} s"
             )
         unit = self._units.get(end.unit)
-        if unit is not None and unit.events and self._is_done_but_alive(unit):
+        if unit is not None and unit.stop == "self" and unit.events and self._is_done(unit):
+            classic = self._scenario.is_under_classic_rule(unit)
+            rule = ", or classic = true in [Configs]," if classic else ""
             message += (
-                f', though all its events are in: with stop = "runner" in {unit.file},'
-                " or classic = true in [Configs], it is stopped then"
+                f', though all its events are in: with stop = "runner" in {unit.file}{rule} it is'
+                " stopped then"
             )
         self._add_end(Code.HANG, end, message)
 
-    def _is_done_but_alive(self, unit: Unit) -> bool:
-        """Whether the rule of `classic = true` is about it: declared or not."""
-        events = self._index.by_place
-        return self._scenario.is_under_classic_rule(unit) and all(
-            (unit.name, step) in events for step in unit.events
-        )
+    def _is_done(self, unit: Unit) -> bool:
+        """Whether all events that it declares were emitted."""
+        return all((unit.name, step) in self._index.by_place for step in unit.events)
 
     def _note_classic_stop(self, end: End, unit: Unit) -> None:
         """Say that the end of a unit was not its own, where `classic = true` has made it so."""
-        if self._scenario.group.classic and self._is_done_but_alive(unit):
+        scenario = self._scenario
+        if scenario.group.classic and scenario.is_under_classic_rule(unit) and self._is_done(unit):
             message = f"{end.unit} had not ended, and was stopped as all its events were in"
             self.notes.append(_of_end(Code.HANG, end, f"{message} (classic = true)"))
 

@@ -233,6 +233,16 @@ def test_a_hang_names_the_classic_rule_where_it_would_have_helped(
     assert ("classic = true" in hang.message) is named
 
 
+def test_a_hang_of_a_unit_that_others_need_names_its_stop(
+    judged: Callable[[str], Judgement],
+) -> None:
+    text = "unit a up\nunit b b dependencies=a\na:up\nb:b\nend a cause=overdue"
+    (hang, *_) = judged(text).findings
+    assert hang.message.endswith(
+        ', though all its events are in: with stop = "runner" in units/a.toml it is stopped then'
+    )
+
+
 def test_the_classic_rule_is_noted(judged: Callable[[str], Judgement]) -> None:
     (note,) = judged("group classic=true\nunit a up\na:up\nend a cause=stopped").notes
     assert (note.code, note.where) == ("hang", "a")
