@@ -111,19 +111,20 @@ def command(common: Common, path: str, write: bool, no_run: bool) -> int:
     project, groups = load((path,), cwd, selection)
     if not (chosen := select(groups, selection)):
         raise NoGroupsError(nothing_selected(groups, selection))
-    changes = []
+    changes, by_hand = [], False
     for group in chosen:
         shown = _Findings() if no_run else _findings(group, project, cwd)
         for file, edit, appended in _edits(group, shown):
             change = _changed(file, edit, appended)
             if change is None:
-                _notice(shown_path(file, cwd), _by_hand(edit, appended))
+                _notice(shown_path(file, cwd), _by_hand(file, edit, appended))
+                by_hand = True
             elif change.after != change.before:
                 changes.append(change)
     for change in changes:
         click.echo(change.diff(cwd), nl=False)
     if not changes:
-        click.echo("nothing to do: no file needs a change")
+        click.echo("nothing was written" if by_hand else "nothing to do: no file needs a change")
         return 0
     if not write and not sys.stdin.isatty():
         click.echo("\nnothing was written: add --write", err=True)
@@ -276,12 +277,14 @@ def _changed(file: Path, edit: _Edit, appended: str = "") -> _Change | None:
     return _Change(file, before, mark + after)
 
 
-def _by_hand(edit: _Edit, appended: str) -> str:
+def _by_hand(file: Path, edit: _Edit, appended: str) -> str:
     """What to write into a file that cannot be edited."""
-    wanted = [f"{key} = {json.dumps(value)}" for key, (value, _) in edit.added.items()]
+    table = tomllib.loads(file.read_text("utf-8-sig")).get(edit.table, {})
+    today = {key: edit.spelled(key) for key in table}
+    wanted = [f"{new} in place of {old}" for old, new in today.items() if new]
+    wanted += [f"{key} = {json.dumps(value)}" for key, (value, _) in edit.added.items()]
     wanted += ["the circuits that testrium learn prints"] if appended else []
-    wanted += ["the spellings that testrium check asks for"]
-    return f"stays as it is, as an edit would lose something: write by hand {', '.join(wanted)}"
+    return f"cannot be edited safely and stays as it is; write by hand: {', '.join(wanted)}"
 
 
 def _edit(document: TOMLDocument, edit: _Edit, newline: str) -> None:

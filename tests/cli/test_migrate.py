@@ -179,9 +179,9 @@ def test_a_file_that_would_lose_something_stays_as_it_is(shop: Path) -> None:
     file.write_text("circuits = []\n" + CONFIG)
     edit = migrate_module._Edit("Configs", Configs, {"classic": (True, "")})
     assert migrate_module._changed(file, edit, '[[circuits]]\nname = "c"\n') is None
-    assert migrate_module._by_hand(edit, "[[circuits]]").endswith(
-        "write by hand classic = true, the circuits that testrium learn prints, the spellings that"
-        " testrium check asks for"
+    assert migrate_module._by_hand(file, edit, "[[circuits]]").endswith(
+        "write by hand: gen-metrics in place of analitics, classic = true, the circuits that"
+        " testrium learn prints"
     )
 
 
