@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from testrium.declared.groups import Group, Scenario
 from testrium.errors import (
+    ConfigError,
     ExitCode,
     InfraError,
     MissingHostError,
@@ -180,9 +181,19 @@ def run(request: Request) -> RunResult:
             scenarios = tuple(map(_without_deadlines, scenarios))
         if request.shard is not None:
             scenarios = _in_shard(scenarios, request.shard, project, request.observer)
+        _refuse_missing_folders(scenarios, request.cwd)
         for notice in dict.fromkeys(notice for group in groups for notice in group.notices):
             request.observer.notice(notice)
         return asyncio.run(Session(request, project, supervisor).run(scenarios))
+
+
+def _refuse_missing_folders(scenarios: tuple[Scenario, ...], cwd: Path) -> None:
+    """Raise ConfigError for units that could not start: their `cwd` is not there, nor will be."""
+    from testrium.load.units import folders_never_made
+
+    problems = (each for scenario in scenarios for each in folders_never_made(scenario, cwd))
+    if found := tuple(dict.fromkeys(problems)):
+        raise ConfigError(found)
 
 
 def _in_shard(

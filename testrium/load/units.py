@@ -15,7 +15,7 @@ from pathlib import Path
 from shutil import which
 from typing import Any, Final
 
-from testrium.declared.groups import Configs, Group
+from testrium.declared.groups import Configs, Group, Scenario
 from testrium.declared.keys import field_named
 from testrium.declared.units import (
     FIXTURE_PREFIX,
@@ -331,12 +331,11 @@ def what_is_missing(group: Group, cwd: Path) -> Iterator[Problem]:
     for unit in group.units:
         if not unit.enabled or unit.host is not None:
             continue
-        folder = group.folder / (unit.cwd or "")
-        known = "${" not in (unit.cwd or "")
-        if known and not folder.is_dir():
-            why = f"{unit.cwd!r}: no such folder: make it, or give a path below the group's folder"
-            yield _missing(unit, cwd, "cwd", why)
+        if problem := _lack_of_folder(unit, group, cwd):
+            yield problem
             continue
+        folder = group.folder / (unit.cwd or "")
+        known = "${" not in (unit.cwd or "") and folder.is_dir()
         program = unit.command[0] if unit.command else ""
         if not program or "${" in program or program in group.requires:
             continue
@@ -351,6 +350,31 @@ def what_is_missing(group: Group, cwd: Path) -> Iterator[Problem]:
                 guess = did_you_mean(program, _programs(), 0.8)
                 why += f" on PATH{guess or ': install it, or name it in Configs.requires'}"
             yield _missing(unit, cwd, "command", f"{program!r}: {why}")
+
+
+def _lack_of_folder(unit: Unit, group: Group, cwd: Path) -> Problem | None:
+    """That the working folder of a unit is not there, and nothing in its group can make it."""
+    if not unit.cwd or "${" in unit.cwd or (group.folder / unit.cwd).is_dir():
+        return None
+    if group.has_setup or group.fixture_units or unit.dependencies:  # these may make it
+        return None
+    why = f"{unit.cwd!r}: no such folder: make it, or give a path below the group's folder"
+    return _missing(unit, cwd, "cwd", why)
+
+
+def folders_never_made(scenario: Scenario, cwd: Path) -> Iterator[Problem]:
+    """Working folders in the group's own that are not there, and that will not be when it runs.
+
+    What lies elsewhere, another group may make.
+    """
+    if scenario.skip or scenario.unmet:
+        return
+    group = scenario.group
+    for unit in group.units:
+        if unit.enabled and unit.host is None and unit.cwd and ".." not in Path(unit.cwd).parts:
+            is_inside = not Path(unit.cwd).is_absolute()
+            if is_inside and (problem := _lack_of_folder(unit, group, cwd)):
+                yield problem
 
 
 def _missing(unit: Unit, cwd: Path, key: str, message: str) -> Problem:

@@ -10,8 +10,9 @@ from testrium.declared.circuits import Circuit, Hop, Rules
 from testrium.declared.groups import Group
 from testrium.declared.units import LogProbe, Readiness, Unit
 from testrium.load.test_functions import unrun_tests
-from testrium.load.units import what_is_missing
+from testrium.load.units import folders_never_made, what_is_missing
 from testrium.loaded_by_name import PLUGIN_UNIT
+from testrium.plan.scenarios import plan_scenarios
 from testrium.words import EventType, Place
 
 if TYPE_CHECKING:
@@ -465,6 +466,32 @@ def test_a_program_and_a_folder_that_are_not_there_are_told(workspace: Workspace
             " or give a path below the group's folder"
         ),
     ]
+
+
+@pytest.mark.parametrize(
+    ("config", "b", "setup", "told"),
+    [
+        ("", "cwd = 'new'", False, True),
+        ("", "cwd = '.'", False, False),
+        ("", "cwd = '../new'", False, False),
+        ("", "cwd = '${run.dir}'", False, False),
+        ("", "cwd = 'new'\nenabled = false", False, False),
+        ("", "cwd = 'new'\nunit_dependencies = ['a']", False, False),
+        ("", "cwd = 'new'", True, False),
+        ("skip = 'later'", "cwd = 'new'", False, False),
+    ],
+)
+def test_a_folder_that_nothing_can_make_keeps_the_run_from_starting(
+    workspace: Workspace, config: str, b: str, setup: bool, told: bool
+) -> None:
+    workspace.group(config, a="command = ['true']", b=f"command = ['true']\n{b}")
+    if setup:
+        workspace.write({"g/setup.py": "def main(): ..."})
+    (scenario,) = plan_scenarios([workspace.loaded()])
+    keys = [problem.key for problem in folders_never_made(scenario, workspace.folder)]
+    assert keys == ["cwd"] * told
+    missing = what_is_missing(workspace.loaded(), workspace.folder)
+    assert [problem.key for problem in missing] == ["cwd"] * (told or "../new" in b)
 
 
 def test_the_project_gives_variables_and_folders_of_code(workspace: Workspace) -> None:
