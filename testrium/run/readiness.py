@@ -134,10 +134,11 @@ async def check_ports(unit: Unit, values: Values, context: GroupContext) -> None
     for port in dict.fromkeys(port for port in ports if port is not None):
         from testrium.system import processes
 
-        fixtures = (one.started for one in context.services.fixtures.values())
+        services = context.services
+        shared = chain(services.fixtures.values(), services.kept.values())
         own = {
             pid
-            for process in chain(context.started, *fixtures)
+            for process in chain(context.started, *(one.started for one in shared))
             if process.pid is not None
             for pid in system.unit_pids(process.pid, process.keeper)
         }

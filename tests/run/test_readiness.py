@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 import ssl
 import subprocess
@@ -14,10 +15,11 @@ from unittest.mock import Mock
 
 import pytest
 
-from testrium.declared.units import Readiness
+from testrium.declared.units import Readiness, Unit
 from testrium.record.inotify import Inotify
+from testrium.run.launch import UnresolvedError, Values
 from testrium.run.ports import PortAllocator
-from testrium.run.readiness import line_before_ready, port_taken, wait_until
+from testrium.run.readiness import check_ports, line_before_ready, port_taken, wait_until
 from testrium.run.supervisor.client import SupervisedProcess, Supervisor
 
 if TYPE_CHECKING:
@@ -267,6 +269,21 @@ def test_a_listener_at_an_address_of_this_machine_is_found(host: str, own: bool)
             assert found == (port if own else None)
 
     asyncio.run(story())
+
+
+def test_a_service_that_stays_up_may_listen_before_the_unit_starts() -> None:
+    async def check(kept: dict[str, object]) -> None:
+        server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            unit = Unit("api", 0, "units/api.toml", ready=(Readiness(tcp=f"127.0.0.1:{port}"),))
+            context = Mock(started=[], services=Mock(fixtures={}, kept=kept))
+            await check_ports(unit, Values({}, str), context)
+
+    service = Mock(started=[Mock(pid=os.getpid(), keeper=os.getppid())])
+    asyncio.run(check({"db": service}))
+    with pytest.raises(UnresolvedError, match=r"another process listened .*: pid \d+"):
+        asyncio.run(check({}))
 
 
 def test_lines_of_an_earlier_start_do_not_count(folder: UnitFolder) -> None:
