@@ -225,8 +225,8 @@ def _fork_reserve() -> _Reserve:
 _FRESH_SIGNALS = (*_CHANGED, *_PYTHONS_OWN, signal.SIGINT)
 
 
-def _spawn(launch: Launch) -> int:
-    """Start a command; its pid.
+def _spawn(launch: Launch) -> int | None:
+    """Start a command; its pid, or None where Python was built for a C library that cannot.
 
     The kernel copies nothing of this process, and nothing of ours runs in the new one: together
     that takes longer than a short command. So the command cannot ask to die with its keeper, as a
@@ -238,8 +238,9 @@ def _spawn(launch: Launch) -> int:
         MachineError: its files cannot be written.
     """
     assert launch.command is not None
-    os.chdir(launch.cwd)
     with contextlib.ExitStack() as opened:
+        opened.callback(os.chdir, "/")  # nobody waits for this process to leave that folder
+        os.chdir(launch.cwd)
         actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
         ]
@@ -247,15 +248,18 @@ def _spawn(launch: Launch) -> int:
             fd = open_private(path)
             opened.callback(os.close, fd)
             actions.append((os.POSIX_SPAWN_DUP2, fd, stream))
-        return os.posix_spawn(
-            _program_file(launch.command[0], launch.env),
-            launch.command,
-            launch.env,
-            file_actions=actions,
-            setsid=True,
-            setsigmask=(),
-            setsigdef=_FRESH_SIGNALS,
-        )
+        try:
+            return os.posix_spawn(
+                _program_file(launch.command[0], launch.env),
+                launch.command,
+                launch.env,
+                file_actions=actions,
+                setsid=True,
+                setsigmask=(),
+                setsigdef=_FRESH_SIGNALS,
+            )
+        except NotImplementedError:  # no sessions: glibc before 2.26
+            return None
 
 
 def _program_file(name: str, env: dict[str, str]) -> str:
@@ -371,9 +375,8 @@ class _Keeper:
         """Make a process the unit; its pid, or None, and the reason is sent, where that fails."""
         started_ns, times = time.monotonic_ns(), os.times()
         try:
-            if reserve is None and launch.command is not None:
-                pid = _spawn(launch)
-            else:
+            pid = _spawn(launch) if reserve is None and launch.command is not None else None
+            if pid is None:
                 pid = self._turned(reserve or _fork_reserve())
         except (MachineError, _RefusedError, OSError) as error:
             reason = explain(error, launch) if isinstance(error, OSError) else str(error)

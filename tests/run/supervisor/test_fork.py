@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import stat
 import sys
 from pathlib import Path
@@ -14,7 +15,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from testrium.errors import InfraError
+from testrium.run.supervisor import keeper
 from testrium.run.supervisor.client import Exit, Launch, LaunchError, Supervisor
+from testrium.run.supervisor.protocol import Channel
+from testrium.system import kernel
 
 if TYPE_CHECKING:
     from testrium.system import StartMethod
@@ -274,3 +278,27 @@ def test_a_command_that_a_keeper_spawns_leads_a_session_and_is_below_it(folder: 
             assert folder.lines(f"{unit}.out") == [f"{process.keeper} {process.pid}"]
 
     folder.run(story)
+
+
+def test_a_command_is_forked_where_python_cannot_spawn_it(
+    folder: UnitFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that was built for a C library of before 2017."""
+
+    def fail(*_: object, **__: object) -> int:
+        raise NotImplementedError("posix_spawn: setsid unavailable on this platform")
+
+    monkeypatch.setattr(os, "posix_spawn", fail)
+    monkeypatch.setattr(kernel, "set_title", lambda _: None)  # it would be that of this process
+    monkeypatch.chdir(folder.path)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        launch = folder.launch(command=["echo", "there"])
+        one = keeper._Keeper(Channel(theirs), 1, launch.to_message())
+        with one._wake, one._wake_writer:
+            pid = one._start(launch, None)
+        assert pid is not None
+        _, status = os.waitpid(pid, 0)
+        [told] = Channel(ours).receive()
+    assert (status, told["event"], told["pid"]) == (0, "started", pid)
+    assert folder.text("source.out") == "there\n"
