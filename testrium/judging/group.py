@@ -297,10 +297,19 @@ def _unit_processes(scenario: Scenario, ends: tuple[End, ...]) -> list[dict[str,
 #: What has fewer bytes to read is judged in the runner's own loop: a process costs more.
 INLINE_LIMIT = 2_000_000
 
+#: What has fewer bytes to read is judged in some milliseconds. An empty Data.db has 86 000.
+QUICK_LIMIT = 150_000
+
 #: How long one check may hold up the loop (seconds of CPU time); then it is made beside it.
 HURRY_S = 0.05
 
 _T = TypeVar("_T")
+
+
+def _is_judged_here(scenario: Scenario, database: Path, limit: int) -> bool:
+    """Whether a group is judged in the runner's own loop: there are fewer bytes to read."""
+    light = judging_weight(scenario, database) < limit
+    return light and not scenario.group.histories  # whose search takes long, or runs user code
 
 
 class GroupJudge:
@@ -322,9 +331,8 @@ class GroupJudge:
         return await self._computed(scenario, database, judged, folder)
 
     def is_quick(self, scenario: Scenario, database: Path) -> bool:
-        """Whether a group is judged at once, in the runner's own loop."""
-        light = judging_weight(scenario, database) < INLINE_LIMIT
-        return light and not scenario.group.histories  # whose search takes long, or runs user code
+        """Whether judging a group takes some milliseconds, as long as a process starts."""
+        return _is_judged_here(scenario, database, QUICK_LIMIT)
 
     async def broken_so_far(self, scenario: Scenario, database: Path) -> bool:
         """Whether what was recorded breaks a rule about events, while the units are alive."""
@@ -376,7 +384,7 @@ class GroupJudge:
         judge: Callable[[Scenario, Path, Any], _T],
         argument: Any,
     ) -> _T:
-        if self.is_quick(scenario, database):
+        if _is_judged_here(scenario, database, INLINE_LIMIT):
             return judge(scenario, database, argument)
         work = partial(judge, scenario, database, argument)
         return await self._apart.run(work, f"judges {scenario.id}")

@@ -49,3 +49,13 @@ def test_long_keys_are_bounded_by_their_text(lossy: GroupResult) -> None:
     finding = lossy.judgement.findings[0]._replace(keys=("k" * 100_001,) * 5)
     assert len(group._bounded(finding).keys) == 1
     assert group._bounded(finding).number_of_keys == 5
+
+
+def test_a_group_without_much_evidence_is_judged_quickly_and_a_big_one_is_not(
+    lossy: GroupResult, tmp_path: Path
+) -> None:
+    judge = group.GroupJudge(update_golden=False, notice=lambda _: None)
+    empty = tmp_path / "Data.db"
+    Store(empty).close()
+    assert judge.is_quick(lossy.scenario, empty)
+    assert not judge.is_quick(lossy.scenario, tmp_path / "runs" / "r" / "g" / "Data.db")
