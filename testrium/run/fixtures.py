@@ -22,7 +22,7 @@ from testrium.run.change import ChangeSignal
 from testrium.run.context import GroupContext, defect, open_context
 from testrium.run.environment import Ports
 from testrium.run.folder import RunFolder
-from testrium.run.services import FixtureStart, RunServices, SharedFixture, StandingService
+from testrium.run.services import FixtureStart, RunServices, SharedUnit, StandingService
 from testrium.run.unit import RunningUnit
 from testrium.system.files import read_regular
 from testrium.variables import env_names
@@ -40,7 +40,7 @@ LOG_LIMIT = 1_000_000
 class FixtureInGroup(RunningUnit):
     """Represents a fixture of the whole run in one group that uses it."""
 
-    def __init__(self, unit: Unit, context: GroupContext, shared: SharedFixture) -> None:
+    def __init__(self, unit: Unit, context: GroupContext, shared: SharedUnit) -> None:
         super().__init__(unit, context)
         self._shared = shared
         self._life: FixtureStart | None = None
@@ -109,7 +109,7 @@ class FixtureInGroup(RunningUnit):
         step = self.unit.ready_event
         if step is None:
             return
-        event = await self._shared.told(step)
+        event = await self.context.services.fixtures[self.unit.file].told(step)
         path = self.context.folder.probes(self.name, self.starts)
         self.context.recorder.watch(self.name, self.starts, self.context.attempt, path, event.t_ns)
         line = json.dumps({"step": step, "t_ns": event.t_ns, "meta": dict(event.meta)})

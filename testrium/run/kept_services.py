@@ -81,12 +81,6 @@ class KeptService:
     def is_ready(self, life: FixtureStart) -> bool:
         return life.end is None and self._running.was_ready and self._running.alive
 
-    async def told(self, step: str) -> Event:
-        return await self._running.context.recorder.wait_for(self.unit.name, step)
-
-    async def close(self, *, keep: bool) -> None:
-        """It is stopped with its group."""
-
     def join(self, recorder: Recorder) -> None:
         """Make what it has emitted so far, and what it will emit, events of this recorder too."""
         if not self._was_joined:

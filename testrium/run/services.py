@@ -33,8 +33,8 @@ class FixtureStart:
         self.done = False
 
 
-class SharedFixture(Protocol):
-    """A fixture of the whole run, as its groups need it; `RunFixture` is one."""
+class SharedUnit(Protocol):
+    """A unit that lives outside of the groups that use it, as they need it."""
 
     unit: Unit
 
@@ -58,6 +58,10 @@ class SharedFixture(Protocol):
     def is_ready(self, life: FixtureStart) -> bool:
         """Whether it has become ready in this life, and is alive."""
 
+
+class SharedFixture(SharedUnit, Protocol):
+    """A fixture of the whole run; `RunFixture` is one."""
+
     async def told(self, step: str) -> Event:
         """The probe `step` of its last start, which may be yet to come."""
 
@@ -65,7 +69,7 @@ class SharedFixture(Protocol):
         """Stop it, at once if the user asked twice; `keep` tells whether its folder stays."""
 
 
-class StandingService(SharedFixture, Protocol):
+class StandingService(SharedUnit, Protocol):
     """A unit that stays up from one run of its group to the next; `KeptService` is one."""
 
     @property
