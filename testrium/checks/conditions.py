@@ -344,9 +344,14 @@ def compare(
         except ExpressionError as error:
             reason = str(error)
         names = dict.fromkeys((*expression.names, *(values if own_code else ())))
-        named = ", ".join(f"{name} = {_said(values[name])}" for name in names)
-        failures.append(Failure(f"{reason}: {named}" if named else reason, details, owed=False))
+        failures.append(failed_with(reason, {name: values[name] for name in names}, details))
     return failures
+
+
+def failed_with(reason: str, values: Mapping[str, Any], details: tuple[str, ...] = ()) -> Failure:
+    """A failure for this reason that shows the values."""
+    named = ", ".join(f"{name} = {_said(value)}" for name, value in values.items())
+    return Failure(f"{reason}: {named}" if named else reason, details, owed=False)
 
 
 def _said(value: Any) -> str:

@@ -286,7 +286,7 @@ def _called(name: str, arguments: list[Any]) -> Any:
 def _paired(left: Any, right: Any) -> tuple[Any, Any]:
     """Two values as they are compared: found texts are numbers beside numbers, or both numerals.
 
-    So are those in two lists.
+    So are those in two lists, of which one may be a tuple.
     """
     if isinstance(left, FoundText) and isinstance(right, FoundText):
         if _NUMERAL.fullmatch(left) and _NUMERAL.fullmatch(right):
@@ -296,7 +296,9 @@ def _paired(left: Any, right: Any) -> tuple[Any, Any]:
         return (_number(left) if _is_number(right) else str(left)), right
     if isinstance(right, FoundText):
         return left, (_number(right) if _is_number(left) else str(right))
-    if isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
+    if isinstance(left, list | tuple) and isinstance(right, list | tuple):
+        if len(left) != len(right):
+            return list(left), list(right)
         pairs = [_paired(*pair) for pair in zip(left, right, strict=True)]
         return [one for one, _ in pairs], [other for _, other in pairs]
     return left, right

@@ -5,6 +5,8 @@ Conditions are keywords with the names of the table's keys.
 
 from __future__ import annotations
 
+import ast
+import builtins
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,12 +24,14 @@ from testrium.checks.conditions import (
     compare,
     every_match,
     extracted_values,
+    failed_with,
     join_of,
     text_of,
     told,
 )
 from testrium.checks.examine import Examiner, UnreadableError, lines_of, whole_text
 from testrium.checks.expression import FoundText
+from testrium.checks.patterns import NotationError
 from testrium.declared.checks import Check, Normalizer
 from testrium.errors import TestriumError
 from testrium.phrases import did_you_mean, one_of
@@ -138,7 +142,7 @@ def check_absent(path: str | os.PathLike[str]) -> None:
 def check_that(expression: str, **values: Any) -> None:
     """Check an expression; a failure shows all values.
 
-    It is of the small language of `expect`, with attributes, methods and indices besides.
+    It is of the language of `expect`, or else any expression of Python with these values.
 
     Examples:
         `check_that("total == price * n", total=30, price=10, n=3)`
@@ -153,7 +157,36 @@ def check_that(expression: str, **values: Any) -> None:
             f"check_that takes an expression as text, got {expression!r}:"
             ' use assert, or check_that("a == b", a=a, b=b)'
         )
-    _raise(compare([expression], values, own_code=True))
+    try:
+        failures = compare([expression], values, own_code=True)
+    except NotationError as refused:
+        failures = _python_failures(expression, values, refused)
+    _raise(failures)
+
+
+def _python_failures(
+    expression: str, values: Mapping[str, Any], refused: NotationError
+) -> list[Failure]:
+    """What an expression of Python fails in; raises `refused` where it is none of Python either."""
+    try:
+        tree = ast.parse(expression.strip(), mode="eval")
+    except (SyntaxError, ValueError):
+        raise refused from None
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    bound = {name.id for name in names if not isinstance(name.ctx, ast.Load)}
+    for name in names:
+        if name.id not in {*bound, *values, *vars(builtins)}:
+            known = ", ".join(sorted(values)) or "none"
+            why = f"unknown name {name.id!r}; known are: {known}"
+            raise NotationError(expression, name.col_offset + 1, why) from None
+    try:
+        # It comes from the code around the call, which could do the same itself.
+        if eval(compile(tree, "<check_that>", "eval"), dict(values)):  # noqa: S307
+            return []
+        reason = f"{expression} does not hold"
+    except Exception as error:  # noqa: BLE001 - of the user's own methods
+        reason = f"{expression!r}: {type(error).__name__}: {error}"
+    return [failed_with(reason, values)]
 
 
 def extract(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from testrium.errors import TestriumError
 from testrium.testing import (
     CheckError,
     check_absent,
@@ -87,6 +88,32 @@ def test_values() -> None:
     assert message_of(check_that, "total == price * n", total=31, price=10, n=3) == (
         "total == price * n does not hold: total = 31, price = 10, n = 3"
     )
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "sorted(x) == [1, 2]",
+        "any(n > one for n in x) and x is not None",
+        "x == (2, 1) and y == {'a': {1}}",
+        "x if y else false",
+    ],
+)
+def test_an_expression_may_be_any_of_python(expression: str) -> None:
+    check_that(expression, x=(2, 1), y={"a": {1}}, one=1, false=False)
+
+
+def test_an_expression_of_python_fails_with_all_values() -> None:
+    assert message_of(check_that, "sorted(x) == y", x=[2, 1], y=[1]) == (
+        "sorted(x) == y does not hold: x = [2, 1], y = [1]"
+    )
+    assert message_of(check_that, "x[0] is None", x=[]) == (
+        "'x[0] is None': IndexError: list index out of range: x = []"
+    )
+    with pytest.raises(TestriumError, match="column 7: unknown name 'foo'; known are: x"):
+        check_that("1 and foo(x) is None", x=1)
+    with pytest.raises(TestriumError, match="column 6: unknown name 'z'; known are: x"):
+        check_that("x == z", x=1)
 
 
 def test_a_map_that_gives_no_line_says_so(tmp_path: Path) -> None:
