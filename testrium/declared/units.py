@@ -291,6 +291,12 @@ class ProcessTable:
     """
 
 
+#: The keys of a unit that keep `${...}` until the unit starts.
+FILLED_LATER: Final = frozenset(
+    ("command", "env", "cwd", "exit", "paths", "args", "steps", "ready", "probes", "settings")
+)
+
+
 @table
 class Unit(ProcessTable):
     """One actor of a group: at most one process at a time.

@@ -13,7 +13,7 @@ from typing import Any, Final
 from testrium.declared.groups import Configs, Group
 from testrium.declared.keys import as_written, keys_of
 from testrium.declared.project import CONFIGS_TABLE, UNIT_TABLE, ProjectTable
-from testrium.declared.units import Unit
+from testrium.declared.units import FILLED_LATER, Unit
 from testrium.load.discover import CONFIG_FILE, UNITS_FOLDER, Found
 from testrium.load.document import ProblemCollector, Spot, read_document, shown_path
 from testrium.load.project import FILE_NAME, Project
@@ -105,10 +105,11 @@ class FolderDefaults:
                 shown = shown_path(project, self._cwd) if project else "none"
                 spot.notice(f"counts in the project file only (here {shown})")
         tables = {}
-        for table, kind in ((CONFIGS_TABLE, Configs), (UNIT_TABLE, Unit)):
+        kinds = ((CONFIGS_TABLE, Configs, ()), (UNIT_TABLE, Unit, FILLED_LATER))
+        for table, kind, later in kinds:
             field = _KINDS[table]
             if reading[field] is not None:
-                tables[table] = check_given(kind, reading[field], reading.at(field))
+                tables[table] = check_given(kind, reading[field], reading.at(field), later)
         return tables, collector
 
 

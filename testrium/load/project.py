@@ -18,7 +18,7 @@ from testrium.declared.project import (
     Quarantine,
     RunTable,
 )
-from testrium.declared.units import Unit
+from testrium.declared.units import FILLED_LATER, Unit
 from testrium.errors import UsageError
 from testrium.load.document import ProblemCollector, Spot, read_document, shown_path
 from testrium.phrases import did_you_mean
@@ -234,8 +234,8 @@ def _project(found: _File, cwd: Path) -> Project:
             raise UsageError(f"-X {name}: {file.name} {known} {name!r}{guess}")
     values, unset = _property_values(project.properties, reading.at("properties"))
     given = {
-        field: check_given(kind, getattr(project, field), reading.at(field))
-        for field, kind in (("configs", Configs), ("unit", Unit))
+        field: check_given(kind, getattr(project, field), reading.at(field), later)
+        for field, kind, later in (("configs", Configs, ()), ("unit", Unit, FILLED_LATER))
         if getattr(project, field) is not None
     }
     for index, text in enumerate(project.pythonpath):

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from testrium.checks.patterns import NotationError, compiled
 from testrium.declared.groups import Combination
-from testrium.declared.units import LogProbe, Readiness, Unit, exit_code_of
+from testrium.declared.units import FILLED_LATER, LogProbe, Readiness, Unit, exit_code_of
 from testrium.load.document import Document, KeyPath, ProblemCollector, Spot
 from testrium.load.units import UNREAD, UnitFile
 from testrium.load.validate import Table
@@ -32,11 +32,6 @@ _LATER_IN_CHECKS = frozenset(
         *("lacks", "sequence", "last", "ignore", "includes", "join", "extract"),
     )
 )
-#: The keys of a unit that keep it until the unit starts.
-_LATER_IN_UNITS = frozenset(
-    ("command", "env", "cwd", "exit", "paths", "args", "steps", "ready", "probes", "settings")
-)
-
 _AT_LOADING = r"\$\$|\$\{(?P<name>(?:param|property)\.[^{}]*)\}"
 
 
@@ -49,7 +44,7 @@ def is_later(path: KeyPath) -> bool:
 
 def is_later_in_unit(path: KeyPath) -> bool:
     """Whether a text of a unit's file is filled in when the group runs."""
-    return len(path) > 1 and path[1] in _LATER_IN_UNITS
+    return len(path) > 1 and path[1] in FILLED_LATER
 
 
 def is_unread(name: str, names: Container[str]) -> bool:

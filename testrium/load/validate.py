@@ -288,11 +288,21 @@ def read_value(kind: Any, value: Any, spot: Spot) -> Any:
         return None
 
 
-def check_given(kind: type[Any], table: Any, spot: Spot) -> Mapping[str, Spot]:
-    """Check a table of defaults, in which nothing is required; where its usable fields stand."""
+def check_given(
+    kind: type[Any], table: Any, spot: Spot, later: Container[str] = ()
+) -> Mapping[str, Spot]:
+    """Check a table of defaults, in which nothing is required; where its usable fields stand.
+
+    Only the keys in `later`, which are filled in when a group runs, may name values of groups.
+    """
     if not isinstance(table, dict):
         spot.wrong("must be a table")
         return {}
+    for key, value in table.items():
+        if key not in later and (name := _named_value(value)):
+            place = spot.at(key)
+            place.wrong(f"{name} has no value in defaults: name it in the files of groups")
+            place.collector.tell_nothing_at(spot.document.name, spot.document.line(place.path))
     given = spots_of(kind, table, spot)
     check_keys(kind, table, spot, None)
     values = dict(table)
@@ -306,6 +316,16 @@ def check_given(kind: type[Any], table: Any, spot: Spot) -> Mapping[str, Spot]:
         else:
             usable = spots_of(kind, values, spot)
             return {name: place for name, place in given.items() if usable.get(name) == place}
+
+
+def _named_value(value: Any) -> str:
+    """The first `${property.…}` or `${param.…}` in texts of the value, or ""."""
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return next(filter(None, map(_named_value, inner)), "")
+    text = value if isinstance(value, str) else ""
+    found = re.search(r"\$\{(?:param|property)\.[^{}]*\}", text)
+    return found[0] if found else ""
 
 
 def spots_of(kind: type[Any], table: Mapping[str, Any], spot: Spot) -> dict[str, Spot]:

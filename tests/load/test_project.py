@@ -327,6 +327,26 @@ def test_a_number_of_the_environment_is_one_where_a_number_is_asked_for(
     assert (group.timeout_s, group.title) == (7.0, "7")
 
 
+def test_defaults_name_no_values_that_only_groups_have(workspace: Workspace) -> None:
+    defaults = """
+        [Configs]
+        timeout = "${property.limit}"
+        tags = ["a", "b-${param.size}"]
+        [unit]
+        env = {A = "${property.limit}"}
+        stop_signal = "${property.limit}"
+        """
+    workspace.write({"testrium.toml": defaults})
+    why = "has no value in defaults: name it in the files of groups"
+    with pytest.raises(ConfigError) as caught:
+        find_project(workspace.folder)
+    assert str(caught.value).splitlines() == [
+        f"testrium.toml:2: Configs.timeout: ${{property.limit}} {why}",
+        f"testrium.toml:3: Configs.tags: ${{param.size}} {why}",
+        f"testrium.toml:6: unit.stop_signal: ${{property.limit}} {why}",
+    ]
+
+
 @pytest.mark.parametrize("value", ["nan", "{default = inf}"])
 def test_a_property_is_finite(workspace: Workspace, value: str) -> None:
     workspace.write({"testrium.toml": f"[properties]\nratio = {value}\n"})
