@@ -239,7 +239,7 @@ def _spawn(launch: Launch) -> int | None:
     """
     assert launch.command is not None
     with contextlib.ExitStack() as opened:
-        opened.callback(os.chdir, "/")  # nobody waits for this process to leave that folder
+        opened.callback(os.chdir, "/")  # nothing waits for this process to leave that folder
         os.chdir(launch.cwd)
         actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
