@@ -294,8 +294,7 @@ def every_match(
             if matches and len(lines) < MOST_SHOWN:
                 lines += _at(place, line)
         if len(found) == before:
-            message = f"{text.name}: no line matches '{pattern}'"
-            return [], (), Failure(message, last_lines(text))
+            return [], (), _no_match(text, pattern)
     return found, tuple(lines), None
 
 
@@ -314,8 +313,7 @@ def extracted_values(
         search = compiled(filled(pattern, lookup), pattern).search
         hit = next(((p, line, m) for p, line in text.numbered() if (m := search(line))), None)
         if hit is None:
-            message = f"{text.name}: no line matches '{pattern}'"
-            return values, (), Failure(message, last_lines(text))
+            return values, (), _no_match(text, pattern)
         place, line, match = hit
         lines += _at(place, line)
         values |= _groups(match)
@@ -368,7 +366,11 @@ def last_lines(text: Text) -> tuple[str, ...]:
 def _contains(text: Text, pattern: str, matches: Matcher) -> Failure | None:
     if any(matches(line) for _, line in text.numbered()):
         return None
-    return Failure(f"{text.name}: no line matches '{pattern}'", last_lines(text))
+    return _no_match(text, pattern)
+
+
+def _no_match(text: Text, pattern: str, where: str = "") -> Failure:
+    return Failure(f"{text.name}: no line matches '{pattern}'{where}", last_lines(text))
 
 
 def _lacks(text: Text, pattern: str, matches: Matcher) -> Failure | None:
@@ -419,10 +421,7 @@ def _sequence(text: Text, patterns: Sequence[tuple[str, Matcher]]) -> Failure | 
     pattern = patterns[len(best)][0]
     position = f"number {len(best) + 1} of {len(patterns)}"
     if not best:
-        return Failure(
-            f"{text.name}: no line matches '{pattern}', {position} of the sequence",
-            last_lines(text),
-        )
+        return _no_match(text, pattern, f", {position} of the sequence")
     message = f"{text.name}: no line after these matches '{pattern}', {position} of the sequence"
     return Failure(message, tuple(line for hit in best[-MOST_SHOWN:] for line in hit))
 

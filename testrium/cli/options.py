@@ -310,18 +310,10 @@ def _make(choice: ReportChoice, cwd: Path) -> Writer:
 
 def _format(name: str) -> type[Writer]:
     """The writer of one of Testrium's own formats, imported when it is asked for."""
-    if name == "json":
-        from testrium.report.json_report import JsonWriter
+    if name in ("json", "json-stream"):
+        from testrium.report.json_report import JsonWriter, StreamWriter
 
-        return JsonWriter
-    if name == "json-stream":
-        from testrium.report.json_report import StreamWriter
-
-        return StreamWriter
-    if name == "junit":
-        from testrium.report.ci import JunitWriter
-
-        return JunitWriter
+        return JsonWriter if name == "json" else StreamWriter
     if name == "html":
         from testrium.history.past import PageWriter
 
@@ -330,10 +322,15 @@ def _format(name: str) -> type[Writer]:
         from testrium.report.traces import TraceWriter
 
         return TraceWriter
-    from testrium.report.ci import AllureWriter, TapWriter, TeamcityWriter, XunitWriter
+    from testrium.report import ci
 
-    others = {"teamcity": TeamcityWriter, "allure": AllureWriter, "xunit": XunitWriter}
-    return others.get(name, TapWriter)
+    return {
+        "junit": ci.JunitWriter,
+        "xunit": ci.XunitWriter,
+        "teamcity": ci.TeamcityWriter,
+        "allure": ci.AllureWriter,
+        "tap": ci.TapWriter,
+    }[name]
 
 
 #: Formats that have no option of their own: `--writer teamcity`, `--writer allure=FOLDER`.

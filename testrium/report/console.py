@@ -213,8 +213,7 @@ class Console:
 
         May be called again, when there will be more of them.
         """
-        widths = [cells(wording.label(scenario)) for scenario in scenarios]
-        self._name_width = max(self._name_width, min(max(widths, default=0), _NAME_WIDTH))
+        self._align(scenarios)
         self._progress.expect(scenarios)
         if any(unit.kind == "manual" for scenario in scenarios for unit in scenario.units):
             self.close()
@@ -294,7 +293,6 @@ class Console:
         Of a `stored` run it is not told how to run what failed again: it may not be the last one.
         """
         from testrium.report import group_text
-        from testrium.report.view import view_group
 
         result = masked_run(result)
         self.close()
@@ -302,8 +300,7 @@ class Console:
         width = self.width()
         for group in result.groups:
             if group.verdict in BAD_VERDICTS:
-                view = view_group(group, cwd=self._cwd)
-                self.tell([line(), *group_text.group_block(view, self._symbols, width=width)])
+                self.tell([line(), *self._block(group)])
         if result.errors:
             return
         again = None if stored else self._cwd
@@ -333,7 +330,7 @@ class Console:
         from testrium.report.view import view_group
 
         result = masked_run(result)
-        self._align(result.groups)
+        self._align([group.scenario for group in result.groups])
         self.tell(self._finished_line(group) for group in result.groups)
         if result.verdict is Verdict.PASS:
             views = [view_group(group, cwd=self._cwd) for group in result.groups]
@@ -342,12 +339,7 @@ class Console:
 
     def show_group(self, result: GroupResult) -> None:
         """Tell all that is known of one group."""
-        from testrium.report import group_text
-        from testrium.report.view import view_group
-
-        result = masked(result)
-        view = view_group(result, cwd=self._cwd)
-        self.tell(group_text.group_block(view, self._symbols, width=self.width(), detailed=True))
+        self.tell(self._block(masked(result), detailed=True))
 
     def show_events(self, title: str, events: Sequence[Event]) -> None:
         """Tell what happened, one event a line."""
@@ -357,9 +349,16 @@ class Console:
 
     # Lines -----------------------------------------------------------------------------------
 
-    def _align(self, groups: Iterable[GroupResult]) -> None:
-        widths = [cells(wording.label(group.scenario)) for group in groups]
-        self._name_width = min(max(widths, default=0), _NAME_WIDTH)
+    def _block(self, result: GroupResult, *, detailed: bool = False) -> list[Line]:
+        from testrium.report import group_text
+        from testrium.report.view import view_group
+
+        view, width = view_group(result, cwd=self._cwd), self.width()
+        return group_text.group_block(view, self._symbols, width=width, detailed=detailed)
+
+    def _align(self, scenarios: Iterable[Scenario]) -> None:
+        widths = [cells(wording.label(scenario)) for scenario in scenarios]
+        self._name_width = max(self._name_width, min(max(widths, default=0), _NAME_WIDTH))
 
     def _finished_line(self, result: GroupResult) -> Line:
         style = STYLES[result.verdict]

@@ -29,7 +29,7 @@ from testrium.report.charts.hops import (
     operations_of,
     steps_of,
 )
-from testrium.report.charts.key_paths import TIMES, DrawnPaths, Step, key_paths
+from testrium.report.charts.key_paths import TIMES, DrawnPaths, Step, key_paths, latency_text
 from testrium.report.charts.logs import (
     HEAD,
     LEAST_LINES,
@@ -55,7 +55,7 @@ from testrium.report.view import (
     view_group,
 )
 from testrium.resources import template_folder
-from testrium.results import GroupResult, KeyPath, RunDetail, RunResult
+from testrium.results import GroupResult, RunDetail, RunResult
 from testrium.words import BAD_VERDICTS, Verdict
 
 
@@ -238,11 +238,7 @@ class _PageMaker:
             logs=logs,
             written=written_files(result, run.started_wall),
             effective=effective_config(detail.config, mask_of(result.scenario).text),
-            numbers={
-                key: place
-                for place, path in enumerate(paths.shown)
-                for key in (path.name, *path.others)
-            },
+            numbers=paths.numbers,
             operations=operations,
             data={
                 **_data(paths),
@@ -299,9 +295,7 @@ def _timeline(view: GroupView, result: GroupResult, detail: RunDetail) -> GroupT
 def _circuits(result: GroupResult, detail: RunDetail, paths: DrawnPaths) -> tuple[CircuitPage, ...]:
     by_name = {circuit.name: circuit for circuit in result.judgement.circuits}
     pages = []
-    numbers = {path.name: number for number, path in enumerate(paths.shown)}
-    for path in paths.shown:
-        numbers.update((key, numbers[path.name]) for key in path.others)
+    numbers = paths.numbers
     for one in detail.circuits:
         drawing = distribution(one, by_name.get(one.circuit.name))
         if drawing is None:
@@ -312,20 +306,13 @@ def _circuits(result: GroupResult, detail: RunDetail, paths: DrawnPaths) -> tupl
             SlowKey(
                 numbers[path.name],
                 cut(path.name, _NAME_CELLS),
-                _latency(path),
+                latency_text(path.high_ns or 0.0, exact=path.low_ns == path.high_ns),
                 paths.shown[numbers[path.name]].wrong,
             )
             for path in known[:_SLOWEST]
         ]
         pages.append(CircuitPage(drawing, tuple(slowest)))
     return tuple(pages)
-
-
-def _latency(path: KeyPath) -> str:
-    if path.high_ns == inf:
-        return "unanswered" if path.low_ns == inf else "other clock"
-    text = phrases.milliseconds((path.high_ns or 0.0) / 1e6)
-    return text if path.low_ns == path.high_ns else f"≤ {text}"
 
 
 def _data(drawn: DrawnPaths) -> dict[str, Any]:

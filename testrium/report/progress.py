@@ -178,14 +178,14 @@ class Progress:
         awaited, now_ns = "", time.monotonic_ns()
         if group.awaited and quiet:
             awaited = wording.waiting(group.awaited, now_ns)
-        if sum(cells(span.text) for span in states) + cells(awaited) > room:
+        if _width(states) + cells(awaited) > room:
             states = self._tally(group, room - cells(awaited))
-        if awaited and room - sum(cells(span.text) for span in states) < cells(awaited) + 2:
+        if awaited and room - _width(states) < cells(awaited) + 2:
             # What is waited for says more than signs and numbers, where both have no room.
             states = states if cells(awaited) + 2 > room else []
-        if sum(cells(span.text) for span in states) <= room:
+        if _width(states) <= room:
             spans += states
-            room -= sum(cells(span.text) for span in states)
+            room -= _width(states)
         if group.awaited and awaited and room >= _LEAST_PROBE_WIDTH:
             text = wording.waiting(group.awaited, now_ns, room - 2)
             spans.append(Span("  " + cut(text, room - 2, self._symbols.ellipsis), "dim"))
@@ -211,7 +211,7 @@ class Progress:
             if counts[state]:
                 sign, style = self._sign(state)
                 spans += [Span("  "), Span(sign, style), Span(f" {counts[state]} {state}")]
-        if sum(cells(span.text) for span in spans) <= room:
+        if _width(spans) <= room:
             return spans
         signs: dict[tuple[str, Style], int] = {}  # ready and running have one
         for state in UnitState:
@@ -226,6 +226,10 @@ class Progress:
     def _sign(self, state: UnitState) -> tuple[str, Style]:
         unicode, ascii_, style = _SIGNS[state]
         return (ascii_ if self._symbols is ASCII else unicode), style
+
+
+def _width(spans: Sequence[Span]) -> int:
+    return sum(cells(span.text) for span in spans)
 
 
 #: A run that is over sooner never loads rich: its start-up is a large part of such a run.

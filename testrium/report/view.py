@@ -397,10 +397,14 @@ class _Evidence:
             if len(output) <= MOST_OUTPUT_LINES:
                 return first, (), output
             output = output[: -len(rest)]
-        left = len(rest) - MOST_CHECK_LINES
+        return first, self._bounded(rest), output
+
+    def _bounded(self, lines: Sequence[str]) -> tuple[str, ...]:
+        """Lines that are read from their beginning, and where to read on."""
+        left = len(lines) - MOST_CHECK_LINES
         if left > 1:
-            rest = [*rest[:MOST_CHECK_LINES], f"… {left} more lines (see {self._whole})"]
-        return first, tuple(rest), output
+            return (*lines[:MOST_CHECK_LINES], f"… {left} more lines (see {self._whole})")
+        return tuple(lines)
 
     def _declared(self, finding: Finding) -> str:
         """Where that is declared which is not so; "" where it is not known, or not there now."""
@@ -427,7 +431,9 @@ class _Evidence:
     ) -> tuple[str, tuple[str, ...]]:
         """The text that shows most: a traceback if there is one, else the unit's last lines."""
         if finding.code is Code.CHECK:
-            return self._shown_details(self._checks.get(finding.where, ()))
+            lines = self._checks.get(finding.where, ())
+            source = "difference" if lines and lines[0].startswith("--- ") else "lines"
+            return source, self._bounded(lines)
         if finding.code is Code.TEST:
             test = self._tests.get(finding.where)
             return ("traceback", _frames(test.traceback)) if test and test.traceback else ("", ())
@@ -439,15 +445,6 @@ class _Evidence:
         if unit is None or not unit.output:
             return "", ()
         return f"last output of {unit.name}", unit.output
-
-    def _shown_details(self, lines: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
-        """What a check shows: lines or a diff, and what to call it."""
-        source = "difference" if lines and lines[0].startswith("--- ") else "lines"
-        left = len(lines) - MOST_CHECK_LINES
-        if left > 1:
-            more = f"… {left} more lines (see {self._whole})"
-            lines = (*lines[:MOST_CHECK_LINES], more)
-        return source, lines
 
 
 def _unit(end: End, started_ns: int | None) -> UnitView:

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from testrium.errors import TestriumError
-from testrium.testing.waking import waking
+from testrium.testing.waking import Log, waking
 
 #: Exit codes that a process may have.
 Accepted = int | str | Collection[int | str]
@@ -162,12 +162,7 @@ class Process:
 
     def last_output(self) -> str:
         """What it wrote last, for a message."""
-        from testrium.testing.waking import Log
-
-        log = Log(self.stdout_path, self.stderr_path, encoding=self.encoding)
-        for _ in log.lines():
-            pass
-        return log.last_seen()
+        return Log(self.stdout_path, self.stderr_path, encoding=self.encoding).last_output()
 
 
 def _signal_number(wanted: str | int) -> int:

@@ -73,9 +73,7 @@ class UnitEnd:
             log = unit_log(self._unit)
         except (RuntimeError, ValueError):
             return ""
-        for _ in log.lines():
-            pass
-        return log.last_seen()
+        return log.last_output()
 
 
 #: Where nothing wakes us, we look again after a pause that grows from the first to the second (s).
@@ -325,6 +323,11 @@ class Log:
                     line, decoder.rest = decoder.rest.rstrip("\r"), ""
                     self._last.append(line)
                     yield line
+
+    def last_output(self) -> str:
+        """Read all that was written; its end, for a message."""
+        deque(self.lines(), maxlen=0)
+        return self.last_seen()
 
     def last_seen(self) -> str:
         """What was seen last, for a message."""

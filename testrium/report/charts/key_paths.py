@@ -193,6 +193,15 @@ class DrawnPaths(NamedTuple):
     total: int = 0
     folded: tuple[CircuitSteps, ...] = ()
 
+    @property
+    def numbers(self) -> dict[str, int]:
+        """The number of the path that a key belongs to, of those that are shown."""
+        return {
+            key: number
+            for number, path in enumerate(self.shown)
+            for key in (path.name, *path.others)
+        }
+
 
 class _Gathered(NamedTuple):
     """What is known of a path before it is drawn; `circuits` has the events that each one saw."""
@@ -375,21 +384,21 @@ def _parts(known: _Gathered) -> list[_Part]:
     return [*parts, _Part("", rest, ())] if rest else parts
 
 
+def latency_text(high_ns: float, *, exact: bool) -> str:
+    """A latency, or its upper bound; infinite where there was no answer, or none that compares."""
+    if high_ns == inf:
+        return "unanswered" if exact else "other clock"
+    return ("" if exact else "≤ ") + phrases.milliseconds(high_ns / 1e6)
+
+
 def _key_path(name: str, known: _Gathered, faults: Mapping[int, str], routes: _Routes) -> DrawnPath:
     latency, exact = max(known.latencies, default=(None, True))
-    latency_ms = None if latency is None else latency / 1e6
-    if latency_ms is None:
-        text = ""
-    elif latency_ms == inf:
-        text = "unanswered" if exact else "other clock"
-    else:
-        text = ("" if exact else "≤ ") + phrases.milliseconds(latency_ms)
     return DrawnPath(
         name=name,
         others=tuple(dict.fromkeys(e.key for e in known.events if e.key not in (None, name))),
         circuits=tuple(known.circuits),
-        latency_ms=latency_ms,
-        latency=text,
+        latency_ms=None if latency is None else latency / 1e6,
+        latency="" if latency is None else latency_text(latency, exact=exact),
         wrong=tuple(known.wrong),
         events=len(known.events),
         drawings=tuple(
