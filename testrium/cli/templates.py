@@ -7,7 +7,6 @@ import os
 import re
 import shlex
 import shutil
-import tempfile
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,10 +16,11 @@ import click
 
 from testrium.cli.completion import Completed
 from testrium.declared.quantities import NAME, is_entrypoint
-from testrium.errors import UsageError
+from testrium.errors import InfraError, UsageError
 from testrium.load.document import list_tail
 from testrium.phrases import did_you_mean, one_of
 from testrium.resources import template_folder
+from testrium.system.files import write_text
 from testrium.words import RESERVED_UNITS
 
 CONFIG_FILE = "config.toml"
@@ -329,11 +329,13 @@ def add_unit(folder: Path, unit: NewUnit) -> tuple[Path, ...]:
         raise UsageError(f"{config}: cannot be changed safely: add {unit.name!r} to units yourself")
     made = write_new(_new_files(folder, unit), folder)
     try:
-        _replace(config, longer)
-    except OSError as error:
+        mode = config.stat().st_mode
+        write_text(config, longer)  # in one step, as a new file
+        config.chmod(mode & 0o7777)
+    except InfraError as error:
         for path in made:
             path.unlink()
-        raise UsageError(f"cannot write {config}: {error.strerror}") from error
+        raise UsageError(str(error)) from error
     return made
 
 
@@ -410,20 +412,6 @@ def _with_unit(text: str, document: dict[str, Any], name: str) -> str | None:
         return longer if tomllib.loads(longer) == document else None
     except tomllib.TOMLDecodeError:
         return None
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file in one step: what reads it sees the old text or the new one."""
-    mode = path.stat().st_mode
-    with tempfile.NamedTemporaryFile("wb", dir=path.parent, prefix=".", delete=False) as new:
-        try:
-            new.write(text.encode())
-            new.flush()
-            Path(new.name).chmod(mode & 0o7777)
-            os.replace(new.name, path)  # noqa: PTH105 - of a name, not a Path
-        except BaseException:
-            Path(new.name).unlink(missing_ok=True)
-            raise
 
 
 def _key(name: str) -> str:
