@@ -209,7 +209,9 @@ def print_summary(results: Iterable[Mapping[str, Any]]) -> None:
     """Print what `run_group` has returned for each group."""
     for result in results:
         lines = [f"{result['name']}:", f"Elapsed time: {result['duration']:.4f}s"]
-        lines += [f"  - {_word(test['passed'])} {test['name']}" for test in result["tests"]]
+        lines += [
+            f"  - {'PASS' if test['passed'] else 'FAIL'} {test['name']}" for test in result["tests"]
+        ]
         if store := result.get("runtime_db"):
             lines.append(f"Runtime DB: {store}")
         lines.append("  All checks passed" if result["passed"] else "  Scenario failed")
@@ -217,10 +219,6 @@ def print_summary(results: Iterable[Mapping[str, Any]]) -> None:
 
 
 _PASSED = (Verdict.PASS, Verdict.SKIP, Verdict.XFAIL)
-
-
-def _word(passed: bool) -> str:
-    return "PASS" if passed else "FAIL"
 
 
 class _Printing(SilentObserver):

@@ -133,7 +133,7 @@ def _sort_key(sort: str, project: Project) -> Callable[[Scenario], Any]:
             return lambda each: -durations.get(each.id, -math.inf)
         case "verdict":
             verdicts = last_verdicts(project)
-            return lambda each: rank(verdicts.worst(each))
+            return lambda each: rank(worst(verdicts, each))
         case _:
             return lambda _: 0  # as they run
 
@@ -202,33 +202,29 @@ def rank(verdict: Verdict | None) -> int:
     return _WORST_FIRST.index(verdict)
 
 
-class LastVerdicts(NamedTuple):
-    """The verdicts of the last run of each result."""
+#: The verdict of the last run of each result.
+LastVerdicts = Mapping[ResultKey, Verdict]
 
-    by_result: Mapping[ResultKey, Verdict]
 
-    def worst(self, *scenarios: Scenario) -> Verdict | None:
-        """The one to look at first among these; None where one was never run."""
-        found = [
-            self.by_result.get(ResultKey.of(each.group.folder, each.mode, each.params))
-            for each in scenarios
-        ]
-        return min(found, key=rank)
+def worst(verdicts: LastVerdicts, *scenarios: Scenario) -> Verdict | None:
+    """The one to look at first among these; None where one was never run."""
+    keys = (ResultKey.of(each.group.folder, each.mode, each.params) for each in scenarios)
+    return min(map(verdicts.get, keys), key=rank)
 
 
 def last_verdicts(project: Project) -> LastVerdicts:
     """From the project's history; nothing where there is none."""
     from testrium.history.database import FILE, History
 
-    by_result: dict[ResultKey, Verdict] = {}
+    verdicts: dict[ResultKey, Verdict] = {}
     state = project.state_folder
     if (state / FILE).exists():
         with History(state) as history:
             for row in history.latest_results():
                 folder = (state.parent / row.folder).resolve()
                 key = ResultKey.of(folder, row.mode, row.params)
-                by_result[key] = min(row.verdict, by_result.get(key, row.verdict), key=rank)
-    return LastVerdicts(by_result)
+                verdicts[key] = min(row.verdict, verdicts.get(key, row.verdict), key=rank)
+    return verdicts
 
 
 def print_tags(scenarios: Sequence[Scenario], *, as_json: bool) -> None:
@@ -268,7 +264,7 @@ def print_requirements(
         for group in _groups(scenarios):
             if name in group.requirements:
                 mine = [each for each in scenarios if each.group.folder == group.folder]
-                groups[group.id] = verdicts.worst(*mine)
+                groups[group.id] = worst(verdicts, *mine)
         rows.append(_Requirement(name, known.get(name, ""), groups))
     if as_json:
         click.echo(json_text([row.plain() for row in rows], indent=1))

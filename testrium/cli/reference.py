@@ -33,7 +33,7 @@ def explain_command(code: str) -> int:
     if not code:
         width = max(map(len, known))
         for name, text in known.items():
-            click.echo(f"{name:<{width}}  {_plain(summary_of(text))}")
+            click.echo(f"{name:<{width}}  {summary_of(text).replace('`', '')}")
         click.echo("\nMore about one of them: testrium explain CODE")
     elif code in known:
         _show(known[code])
@@ -74,10 +74,6 @@ def pages() -> dict[str, str]:
 def summary_of(text: str) -> str:
     """The one sentence below the title of a page."""
     return text.split("\n\n")[1]
-
-
-def _plain(sentence: str) -> str:
-    return sentence.replace("`", "")
 
 
 def _show(text: str) -> None:

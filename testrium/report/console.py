@@ -362,7 +362,8 @@ class Console:
 
     def _finished_line(self, result: GroupResult) -> Line:
         style = STYLES[result.verdict]
-        mark = self._symbols.verdicts[result.verdict] if self._terminal else _word(result.verdict)
+        sign = self._symbols.verdicts[result.verdict]
+        mark = sign if self._terminal else f"{result.verdict.upper():<7}"
         name = wording.label(result.scenario)
         gap = " " * max(0, self._name_width - cells(name))
         told = wording.outcome(result)
@@ -409,10 +410,6 @@ class Console:
         except (OSError, ValueError):
             # Closed by its reader (`| head`): what the run finds is in its files too.
             self._silent = True
-
-
-def _word(verdict: Verdict) -> str:
-    return f"{verdict.upper():<7}"
 
 
 def _color(display: Display, environ: Mapping[str, str]) -> Literal["auto", "yes", "no"]:

@@ -43,7 +43,8 @@ _VERDICT = _CIRCUIT_HEADS.index("verdict")
 def tables(view: GroupView, width: int | None) -> Iterator[Line]:
     """A table for each of the five that the group has."""
     if view.circuits:
-        yield from _titled("circuits", _circuit_rows(view.circuits), width, right=range(2, 7))
+        rows = [[Span(head, "dim") for head in _CIRCUIT_HEADS], *map(_circuit_row, view.circuits)]
+        yield from _titled("circuits", rows, width, right=range(2, 7))
     if view.metrics:
         rows = _metric_rows(view.metrics, width)
         details = any(metric.details for metric in view.metrics)
@@ -86,10 +87,6 @@ def _titled(
     room = None if width is None else width - 2 * _INDENT
     for row in table(rows, width=room, right=right):
         yield row.indented(2 * _INDENT)
-
-
-def _circuit_rows(circuits: Sequence[CircuitResult]) -> list[list[Span]]:
-    return [[Span(head, "dim") for head in _CIRCUIT_HEADS], *map(_circuit_row, circuits)]
 
 
 def _circuit_row(circuit: CircuitResult) -> list[Span]:

@@ -161,7 +161,7 @@ def serve(runner: int, status: int) -> None:
             while True:
                 method, arguments = pickle.load(calls)  # noqa: S301
                 # A class of its own need not have all methods.
-                getattr(writer, method, _ignore)(*arguments)
+                getattr(writer, method, lambda *_: None)(*arguments)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - user code
         os.write(status, _sentence(error, method).encode(errors="replace"))
         _leave(1)
@@ -174,10 +174,6 @@ def _sentence(error: BaseException, method: str) -> str:
         told = f"{type(error).__name__}: {error.msg}"
         return f"{told} in {method} ({error.filename}:{error.lineno})"
     return f"{told} in {method}{where_raised(error)}"
-
-
-def _ignore(*_: object) -> None:
-    pass
 
 
 def _redirect(opened: int, stream: int) -> None:

@@ -165,7 +165,9 @@ def _first_of(error: ValidationError) -> str:
 
 
 def _load(path: Path) -> Any:
-    _check_size(path.stat().st_size)
+    size = path.stat().st_size
+    if size > MOST_BYTES:
+        raise ValueError(f"it has {size / 1e6:.0f} MB, more than {MOST_BYTES / 1e6:.0f}")
     data = json.loads(
         regular_text(path),
         parse_int=_whole_number,
@@ -174,11 +176,6 @@ def _load(path: Path) -> Any:
     )
     _check_depth(data)
     return data
-
-
-def _check_size(size: int) -> None:
-    if size > MOST_BYTES:
-        raise ValueError(f"it has {size / 1e6:.0f} MB, more than {MOST_BYTES / 1e6:.0f}")
 
 
 def _whole_number(text: str) -> int:

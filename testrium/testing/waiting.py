@@ -13,7 +13,7 @@ import socket
 from collections.abc import Callable, Coroutine, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from testrium.checks.comparison import shown
 from testrium.testing.files import check_unit, emitted_steps, is_unit
@@ -258,13 +258,8 @@ def _look(wakes: Waking, condition: Callable[[], bool], seen: Callable[[], str])
         if condition():
             return
         if over:
-            _give_up(wakes, seen())
+            wakes.raise_ended(seen())
         wakes.wait(seen() if left is not None and left <= 0 else None)
-
-
-def _give_up(wakes: Waking, seen: str) -> NoReturn:
-    wakes.raise_ended(seen)
-    raise AssertionError
 
 
 _Given = ParamSpec("_Given")

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from testrium.checks.comparison import shown
 from testrium.checks.patterns import compiled
@@ -201,7 +201,7 @@ class Waking:
             return self.process.described_end() is not None
         return self.process.exit_code is not None
 
-    def raise_ended(self, seen: str = "") -> None:
+    def raise_ended(self, seen: str = "") -> NoReturn:
         """Give up. Raises ProcessEndedError."""
         if self.process is None or isinstance(self.process, int):
             ended = f"process {self.process} ended"

@@ -365,6 +365,7 @@ def distribution(paths: CircuitPaths, result: CircuitResult | None) -> Distribut
         outcome = "" if kept is None else ": met" if kept else ": exceeded"
         text = f"{name} ≤ {phrases.milliseconds(budget)}{outcome}"
         marks.append(LatencyMark(budget, text, "broken" if kept is False else "budget"))
+    unanswered = sum(path.low_ns == inf for path in paths.paths)
     drawn = [exact[0], exact[-1], *(mark.at_ms for mark in marks)]
     least, most = min(drawn), max(drawn)
     wide = least > 0 and most / least > _WIDE
@@ -377,13 +378,8 @@ def distribution(paths: CircuitPaths, result: CircuitResult | None) -> Distribut
         bins=tuple(_bins(exact, edges)),
         marks=tuple(marks),
         ticks=tuple(_latency_ticks(edges[0], edges[-1], wide)),
-        remarks=_remarks(len(paths.paths), len(known), len(exact), known_unanswered(paths), wide),
+        remarks=_remarks(len(paths.paths), len(known), len(exact), unanswered, wide),
     )
-
-
-def known_unanswered(paths: CircuitPaths) -> int:
-    """How many instances were not answered."""
-    return sum(path.low_ns == inf for path in paths.paths)
 
 
 def nice_step(least: float) -> float:
