@@ -205,7 +205,7 @@ def extract(
     values, _, failure = extracted_values(_text_of(source, join), patterns)
     if failure is not None:  # there is nothing to return: this ends a `collect` block too
         raise _error([failure])
-    return {name: None if value is None else str(value) for name, value in values.items()}
+    return _as_texts(values)
 
 
 def extract_all(
@@ -222,10 +222,11 @@ def extract_all(
     found, _, failure = every_match(_text_of(source, join), patterns)
     if failure is not None:
         raise _error([failure])
-    return [
-        {name: None if value is None else str(value) for name, value in one.items()}
-        for one in found
-    ]
+    return list(map(_as_texts, found))
+
+
+def _as_texts(values: Mapping[str, Any]) -> dict[str, str | None]:
+    return {name: None if value is None else str(value) for name, value in values.items()}
 
 
 def _text_of(source: Process | Log | Path | str, join: str) -> Text:
