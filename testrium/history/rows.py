@@ -169,18 +169,9 @@ def result_record(row: sqlite3.Row, measures: Mapping[str, Measure]) -> ResultRe
 
 
 def measure(row: sqlite3.Row) -> Measure:
-    """A row of `measures`."""
-    return Measure(
-        name=row["name"],
-        value=row["value"],
-        unit=row["unit"],
-        source=row["source"],
-        better=row["better"],
-        n=row["n"],
-        mean=row["mean"],
-        deviation=row["deviation"],
-        details=json.loads(row["details"] or "{}"),
-    )
+    """A row of `measures`, whose columns are called as the fields."""
+    fields = {name: row[name] for name in Measure._fields}
+    return Measure(**fields | {"details": json.loads(row["details"] or "{}")})
 
 
 def result_row(run: str, result: GroupResult, project: Path) -> tuple[Any, ...]:

@@ -372,23 +372,19 @@ def _end(data: UnitReport, started_ns: int | None) -> End:
 
 
 def _fault(data: FaultReport) -> Event:
-    return Event(
-        id=data["id"],
+    return _made(
+        Event,
+        data,
         unit=FAULTS,
         step=data["name"],
         type=EventType.DEFAULT,
-        key=data["key"],
         cause=(),
-        t_ns=data["t_ns"],
         t_low_ns=None,
         wall_ns=0,  # the report does not tell it
-        domain=data["domain"],
         pid=data["pid"] or 0,
         seq=None,
         start=data["start"] or 0,
-        attempt=data["attempt"],
         owner="",
-        meta=data["meta"],
     )
 
 
