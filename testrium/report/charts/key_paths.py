@@ -385,7 +385,7 @@ def _parts(known: _Gathered) -> list[_Part]:
 
 
 def latency_text(high_ns: float, *, exact: bool) -> str:
-    """A latency, or its upper bound; infinite where there was no answer, or none that compares."""
+    """A latency, or its upper bound; infinite without an answer, or where clocks do not compare."""
     if high_ns == inf:
         return "unanswered" if exact else "other clock"
     return ("" if exact else "≤ ") + phrases.milliseconds(high_ns / 1e6)
