@@ -276,6 +276,23 @@ def _program_file(name: str, env: dict[str, str]) -> str:
     raise OSError(number, os.strerror(number), name)
 
 
+#: How long a process in reserve may be silent before it is looked at (seconds).
+_SILENCE_S = 0.5
+
+
+def _received(wire: socket.socket) -> bytes:
+    """What a process in reserve says; b"" once it is the unit.
+
+    One that is stopped (SIGSTOP) is resumed: until it is the unit, no deadline ends it.
+    """
+    wire.settimeout(_SILENCE_S)
+    while True:
+        try:
+            return wire.recv(4096)
+        except TimeoutError:
+            kernel.resume_children()
+
+
 class _RefusedError(Exception):
     """The process in reserve cannot become the unit, for this reason."""
 
@@ -404,7 +421,7 @@ class _Keeper:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 wire.sendall(encoded(self._message))
             with contextlib.suppress(ConnectionResetError):
-                reason = b"".join(iter(lambda: wire.recv(4096), b""))
+                reason = b"".join(iter(lambda: _received(wire), b""))
         text = reason.decode(errors="replace")
         if reason.startswith(INFRA_MARK):
             raise MachineError(text.removeprefix(INFRA_MARK.decode()))

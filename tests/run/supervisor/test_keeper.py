@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from testrium.run.supervisor import keeper
 from testrium.run.supervisor.client import Exit, Launch, SupervisedProcess, Supervisor
 from testrium.system import kernel
 
@@ -21,6 +24,20 @@ def test_a_stopped_unit(folder: UnitFolder) -> None:
     end, leaks = lived(folder, folder.launch(WAIT), stop)
     assert (end.exit_code, end.signal, end.stopped, end.overdue) == (None, "SIGTERM", True, False)
     assert leaks == ()
+
+
+def test_a_process_that_is_stopped_before_it_is_the_unit_is_resumed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(keeper, "_SILENCE_S", 0.02)
+    ours, theirs = socket.socketpair()
+    wire = theirs.fileno()
+    with ours, subprocess.Popen(["sh", "-c", "kill -STOP $$"], pass_fds=(wire,)) as reserve:
+        theirs.close()
+        try:
+            assert keeper._received(ours) == b""
+        finally:
+            reserve.kill()
 
 
 def test_a_unit_may_end_well_when_it_is_stopped(folder: UnitFolder) -> None:
