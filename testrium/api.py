@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Final, TypedDict, TypeVar, Unpack, get_args
 
 from testrium.declared.groups import Scenario
-from testrium.errors import ExitCode, InfraError, UsageError
+from testrium.errors import ExitCode, InfraError, UsageError, error_text
 from testrium.evidence import CheckResult, End, Event, Finding, TestResult
 from testrium.phrases import did_you_mean
 from testrium.plan.scenarios import shard_of
@@ -526,7 +526,7 @@ class OpenRun:
             if not self._begun.done():
                 self._begun.set_exception(error)
             else:
-                self._broken_by = f"{type(error).__name__}: {error}"
+                self._broken_by = error_text(error)
 
     async def _main(self) -> None:
         from testrium.load.project import find_project

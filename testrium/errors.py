@@ -83,6 +83,11 @@ class AbortGroup(BaseException):
     """A test function asks for the end of its group; no `except Exception` swallows it."""
 
 
+def error_text(error: BaseException) -> str:
+    """Its type and its message, as the last line of a traceback has them."""
+    return f"{type(error).__name__}: {error}"
+
+
 class InjectedFault(TestriumError):  # noqa: N818 - users know it by this name
     """Raised at a probe because `[[faults]]` says so: `do = "raise"`."""
 

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 from types import CodeType
 
+from testrium.errors import error_text
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ast
@@ -57,6 +59,11 @@ def where_raised(error: BaseException) -> str:
         return ""
     file = frames[index].filename.removeprefix(os.path.join(os.getcwd(), ""))  # noqa: PTH109, PTH118
     return f" ({file}:{frames[index].lineno})"
+
+
+def error_with_place(error: BaseException) -> str:
+    """What an error of the user's code says, and at which of their lines."""
+    return error_text(error) + where_raised(error)
 
 
 def own_place(error: BaseException, folder: str) -> tuple[str, int] | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from testrium.checks.patterns import NotationError, compiled
 from testrium.errors import TestriumError
 from testrium.plugins.registry import Plugin, load_plugin
-from testrium.tracebacks import where_raised
+from testrium.tracebacks import error_with_place
 
 if TYPE_CHECKING:
     from testrium.declared.checks import Normalizer  # its dataclass takes units 10 ms to import
@@ -135,7 +135,7 @@ def called(fields: Sequence[str], argument: Any) -> Any:
     try:
         return _loaded(plugin)(argument)
     except (Exception, SystemExit) as error:
-        told = f"{type(error).__name__}: {error}{where_raised(error)}"
+        told = error_with_place(error)
         raise PluginFailedError(f"{plugin.name} of {plugin.origin} raised {told}") from error
 
 

@@ -31,7 +31,7 @@ from testrium.record.reader import probe_metadata, stored_ports
 from testrium.run import test_runner
 from testrium.run.environment import Ports, Surroundings, event_field
 from testrium.run.folder import RunFolder
-from testrium.tracebacks import where_raised
+from testrium.tracebacks import error_with_place
 from testrium.variables import EnvValues, references, substitute
 from testrium.words import EMPTY
 
@@ -141,7 +141,7 @@ def _repeated(scenario: Scenario, database: Path) -> list[dict[str, Any]]:
     try:
         return test_runner.repeat(str(scenario.group.folder), list(scenario.group.test_modules))
     except Exception as error:  # noqa: BLE001 - user code that cannot be imported
-        message = f"{type(error).__name__}: {error}{where_raised(error)}"
+        message = error_with_place(error)
         return [{"name": "verification", "passed": False, "duration_s": 0.0, "message": message}]
 
 

@@ -14,7 +14,7 @@ from testrium.declared.groups import Scenario
 from testrium.errors import TestriumError
 from testrium.evidence import Event, Finding
 from testrium.judging.workers import LostError, call_isolated
-from testrium.tracebacks import where_raised
+from testrium.tracebacks import error_with_place
 from testrium.verify.linearizability import (
     MODELS,
     NOT_TOLD,
@@ -108,4 +108,4 @@ class _OwnModel:
 
 
 def _told(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}{where_raised(error)}"
+    return error_with_place(error)

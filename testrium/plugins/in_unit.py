@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from testrium.loaded_by_name import PLUGIN_READINESS
 from testrium.plugins.registry import Plugin, load_plugin
-from testrium.tracebacks import where_raised, why_unrun
+from testrium.tracebacks import error_with_place, why_unrun
 
 #: The variables that tell a unit whose kind is a plugin which one, and how it is set.
 
@@ -75,7 +75,7 @@ def wait_ready(arguments: list[str]) -> None:
             if answer and not raised:
                 return
         except Exception as error:  # noqa: BLE001 - user code: told if the time is over
-            raised = f"{type(error).__name__}: {error}{where_raised(error)}"
+            raised = error_with_place(error)
         if raised != before:
             Path(told).write_text(raised, encoding="utf-8", errors="backslashreplace")
             before = raised

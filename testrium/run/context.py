@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from testrium.declared.groups import HOST_REQUIREMENT, Scenario
 from testrium.declared.units import Unit
-from testrium.errors import HostError, InfraError, MissingHostError
+from testrium.errors import HostError, InfraError, MissingHostError, error_text
 from testrium.evidence import Event, LatePort, OpenWait
 from testrium.record.recorder import Recorder
 from testrium.record.waits import Endings, WaitServer
@@ -289,4 +289,4 @@ def defect(error: Exception) -> str:
     """The message about an unforeseen exception, with its origin."""
     last = extract_tb(error.__traceback__)[-1]
     place = f"{PurePath(last.filename).name}:{last.lineno}"
-    return f"a defect of Testrium: {type(error).__name__}: {error} ({place})"
+    return f"a defect of Testrium: {error_text(error)} ({place})"

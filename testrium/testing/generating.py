@@ -25,7 +25,7 @@ from typing import IO, Any
 
 from testrium.probe.environment import GENERATED, RUN, UNIT
 from testrium.system.platform import system
-from testrium.tracebacks import where_raised
+from testrium.tracebacks import error_with_place
 
 #: How many examples are drawn for a plain run: the first ones are the simplest.
 _DRAWN = 10
@@ -109,7 +109,7 @@ def serve(runner: int) -> None:
     except _GivenUpError:
         pass
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the group's code
-        wire.tell(error=f"{type(error).__name__}: {error}{where_raised(error)}")
+        wire.tell(error=error_with_place(error))
 
 
 def _strategy(reference: str) -> Any:

@@ -28,6 +28,7 @@ from time import monotonic_ns
 from typing import IO, Any
 
 import testrium
+from testrium.errors import error_text
 from testrium.probe.environment import PROBES, clock_domain
 from testrium.record.inotify import Inotify
 from testrium.run.hosts.frames import (
@@ -476,7 +477,7 @@ class _Agent:
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self.send(message("failed", reason=f"{type(error).__name__}: {error}"))
+            self.send(message("failed", reason=error_text(error)))
 
     # What home asks for -----------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import testrium
 from testrium.declared.groups import Scenario, UnitHost
-from testrium.errors import HostError
+from testrium.errors import HostError, error_text
 from testrium.host_clocks import ClockReading, offset_at, reading_of
 from testrium.probe.waiting import connected_async
 from testrium.run.environment import LOOPBACK, Ports, Surroundings
@@ -480,7 +480,7 @@ class RemoteHost(ProcessOwner):
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         except (OSError, ValueError, KeyError, LookupError) as error:
-            reason = f"{type(error).__name__}: {error}"
+            reason = error_text(error)
         await asyncio.sleep(0)
         if not self._closing:
             with contextlib.suppress(TimeoutError):

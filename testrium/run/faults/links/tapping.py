@@ -51,7 +51,7 @@ from testrium.taps import (
     WireMessage,
     decoder_of,
 )
-from testrium.tracebacks import where_raised
+from testrium.tracebacks import error_with_place
 from testrium.variables import as_text, filled_value, getter_of, references
 
 #: Gaps of one link that are reported one by one.
@@ -356,7 +356,7 @@ class _Connection:
         except UndecodableError as error:
             self.stop(side, str(error))
         except Exception as error:  # noqa: BLE001 - a defect, or a plugin's: traffic continues
-            self.stop(side, f"{type(error).__name__}: {error}{where_raised(error)}")
+            self.stop(side, error_with_place(error))
         self._read[side] += len(data)
 
     def stop(self, side: str, reason: str) -> None:
