@@ -6,7 +6,7 @@ import bisect
 import contextlib
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,15 @@ class ProblemCollector:
     def notice(self, file: str, line: int | None, key: str, message: str) -> None:
         """Note something that is worth a look and changes nothing."""
         self._notices[Problem(file, line, key, message)] = None
+
+    def reword(self, messages: Mapping[str, str]) -> None:
+        """Replace messages that begin like this, by what is better known now."""
+        for problem in tuple(self._problems) if messages else ():
+            for begin, better in messages.items():
+                if problem.message.startswith(begin):
+                    del self._problems[problem]
+                    self._problems[problem._replace(message=better)] = None
+                    break
 
     def add(self, other: ProblemCollector) -> None:
         """Take over what was noted elsewhere."""

@@ -179,6 +179,14 @@ def _load_with(
         again = loaded(frozenset(numbers))
         if len(again[2].problems) < len(noted.problems):
             group, filling, noted = again
+    elsewhere = {name for one in combinations for name in one.values} - combination.values.keys()
+    noted.reword(
+        {
+            f"unknown variable ${{param.{name}}}": f"${{param.{name}}} has no value in"
+            f" {combination.suffix}"
+            for name in elsewhere
+        }
+    )
     collector.add(noted)
     return group, filling.used
 

@@ -206,6 +206,19 @@ def test_what_names_parameters_of_a_wrong_matrix_is_not_wrong_too(
     assert ": matrix." in told
 
 
+def test_a_value_that_one_combination_lacks_is_named_with_it(workspace: Workspace) -> None:
+    config = """
+        title = "${param.b.name}"
+        [matrix]
+        b = [{id = "x", name = "X", port = 1}, {id = "y"}]
+        """
+    workspace.group(config, a='command = ["run", "${param.b.port}"]')
+    assert [problem.partition(": ")[2] for problem in workspace.problems()] == [
+        "title: ${param.b.name} has no value in [b=y]",
+        "command: ${param.b.port} has no value in [b=y]",
+    ]
+
+
 def test_a_function_may_be_a_coroutine(workspace: Workspace) -> None:
     workspace.group(FROM, a="")
     workspace.write({"g/modes.py": "async def all_modes():\n    return [{'b': 1}]\n"})
