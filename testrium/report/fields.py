@@ -346,6 +346,7 @@ class GroupReport(TypedDict):
     id: str
     mode: str
     params: Annotated[dict[str, Any], Field(default_factory=dict)]
+    """its values of the matrix, as texts: what `TESTRIUM_PARAM_…` holds and the id shows"""
     repeat: Annotated[int, Field(default=0)]
     verdict: VerdictText
     reason: MaybeText
