@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
@@ -51,6 +52,22 @@ def test_each_class_name_stands_once() -> None:
         if isinstance(node, ast.ClassDef):
             places[node.name].append(f"{file}:{node.lineno}")
     assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+#: Pictures, where the field has a word; parts of names, between capitals or underlines.
+PICTURES = re.compile(
+    r"(bystander|cast|complaints?|doorman|elsewhere|hear|heed|nobody|road|stations?|story|strangers"
+    r"|teller)"
+)
+
+
+def test_names_are_words_of_the_field() -> None:
+    names = {node.name: file for file, node in nodes()} | {
+        file.stem: file.name for file in PACKAGE.rglob("*.py")
+    }
+    parts = {name: re.sub("([A-Z])", r"_\1", name).lower().split("_") for name in names}
+    found = {name: names[name] for name in names if any(map(PICTURES.fullmatch, parts[name]))}
+    assert found == {}
 
 
 def test_functions_fit_on_a_screen() -> None:

@@ -455,7 +455,7 @@ def render(
         errors=[str(problem) for problem in result.errors],
         totals=wording.totals(result.groups, as_stored(result.duration_s)),
         hop_columns=hop_columns,
-        story_of=steps_of,
+        steps_of=steps_of,
     )
 
 

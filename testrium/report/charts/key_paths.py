@@ -71,7 +71,7 @@ class EventSources:
         self._circuits = circuits
         self._stages: dict[tuple[str, str], tuple[int, int] | None] = {}
 
-    def sources(self, story: Sequence[PassedEvent]) -> list[int | None]:
+    def sources(self, passed: Sequence[PassedEvent]) -> list[int | None]:
         """For each event the number of its source event; None where it is the first.
 
         What stands in a route comes from the nearest stage before it that was passed. Of the rest
@@ -81,7 +81,7 @@ class EventSources:
         found: list[int | None] = []
         sent, copies = 0, 0
         last: dict[tuple[int, int], int] = {}
-        for index, one in enumerate(story):
+        for index, one in enumerate(passed):
             if one.type == EventType.SEND:
                 sent, copies = index, 0
             copies += one.type == EventType.RECEIVE
