@@ -330,7 +330,7 @@ class Cluster:
         """Tell the workers again and again that this run is alive."""
         while True:
             with suppress(Exception):
-                await self._client.run(note_event, self._run)
+                await self._client.run(note_runner_alive, self._run)
             await asyncio.sleep(_HEARTBEAT_S)
 
     async def close(self) -> None:
@@ -727,7 +727,7 @@ def read_chunk(archive: str, offset: int) -> bytes:
         return file.read(CHUNK)
 
 
-def note_event(run: str) -> None:
+def note_runner_alive(run: str) -> None:
     """Note on this worker that the runner is alive."""
     if (there := _runs.get(run)) is not None:
         there.heard = time.monotonic()
