@@ -22,7 +22,7 @@ from typing import Any
 
 import psutil
 
-from testrium.record.listening import listen_streams
+from testrium.record.listening import awaiting_connection
 from testrium.run.faults.links.copies import CONTROL
 
 SHORT = "--short" in sys.argv
@@ -30,6 +30,7 @@ RATE = 5_000
 BATCH = 5
 ROUNDS = 2 if SHORT else 100  # short turns: what else the machine does meets both alike
 ROUND_S = 0.2
+LINE_LIMIT = 1 << 20
 
 SERVE = "from testrium.run.faults.links.{0} import serve; serve()"
 PROBES = [
@@ -53,23 +54,18 @@ class Program:
         self._folder = folder
 
     async def open(self) -> None:
-        connected = asyncio.get_running_loop().create_future()
-
-        def take(*streams: Any) -> None:
-            connected.set_result(streams)
-
-        server, address = await listen_streams(take, self._folder / self._module)
-        env = {**os.environ, CONTROL: address}
-        program = [sys.executable, "-c", SERVE.format(self._module)]
-        self.process = subprocess.Popen(program, env=env)  # noqa: ASYNC220 - once
-        self._reader, self._writer = await connected
-        server.close()
+        path = self._folder / self._module
+        async with awaiting_connection(path, LINE_LIMIT) as (address, connected):
+            env = {**os.environ, CONTROL: address}
+            program = [sys.executable, "-c", SERVE.format(self._module)]
+            self.process = subprocess.Popen(program, env=env)  # noqa: ASYNC220 - once
+            self._reader, self._writer = await connected
         self._begun_s = self._used_s()
 
     async def ask(self, **message: Any) -> dict[str, Any]:
         import json
 
-        self._writer.write(json.dumps(message).encode() + b"\n")
+        self._writer.write(json.dumps({"id": 1, **message}).encode() + b"\n")
         answer: dict[str, Any] = json.loads(await self._reader.readline())
         return answer
 
