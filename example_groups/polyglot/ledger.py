@@ -1,4 +1,4 @@
-"""Python: books what it is told and says so."""
+"""Python: books what it receives and says so."""
 
 import os
 import socketserver
