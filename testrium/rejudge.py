@@ -16,6 +16,7 @@ from testrium.errors import ExitCode, InfraError, NoGroupsError, TestriumError, 
 from testrium.history import database
 from testrium.history.rows import revision_of
 from testrium.judging.group import after_tries, judged, quarantined, tried_again
+from testrium.load import load_groups
 from testrium.load.project import (
     find_project,
     given_properties,
@@ -32,7 +33,7 @@ from testrium.report.stored import StoredReportError, read_report, read_run
 from testrium.report.wording import label
 from testrium.results import EXIT_CODES, GroupResult, RunResult, run_verdict
 from testrium.retention import record_run
-from testrium.session import DATABASE, load
+from testrium.session import DATABASE
 from testrium.system.files import regular_text
 from testrium.variables import env_names
 from testrium.words import BAD_VERDICTS, Code, Verdict
@@ -190,7 +191,8 @@ def _with_its_properties(scenario_file: Path, cwd: Path) -> Iterator[None]:
 
 def _declared_now(old: Scenario, cwd: Path) -> Scenario:
     """What the files of a stored scenario say today."""
-    _, groups = load((str(old.group.folder),), cwd)
+    project = find_project(cwd)._replace(lacks=())  # nothing is run
+    groups = load_groups((old.group.folder,), cwd=cwd, project=project)
     for scenario in plan_scenarios(groups, Selection(all_modes=True), repeat=0):
         if scenario.mode == old.mode and scenario.params == old.params:
             return scenario

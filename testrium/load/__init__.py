@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from testrium.declared.groups import Group
-from testrium.errors import NoGroupsError
+from testrium.errors import ConfigError, NoGroupsError
 from testrium.load.project import Project, find_project
 
 __all__ = ["Project", "find_project", "load_groups"]
@@ -33,7 +33,8 @@ def load_groups(
 
     Raises:
         UsageError: a path does not exist, a range is none, or two groups have the same id.
-        ConfigError: something in the files is wrong; carries every problem of every group.
+        ConfigError: something in the files is wrong; carries every problem of every group, or what
+            the project lacks.
         NoGroupsError: there is none; says why.
     """
     from testrium.load.discover import Search, find_groups
@@ -43,6 +44,8 @@ def load_groups(
     cwd = cwd.resolve()
     everything = ProblemCollector()
     project = project or find_project(cwd)
+    if project.lacks:
+        raise ConfigError(project.lacks)
     search = Search.of(cwd, project, everything)
     search.left_out = left_out
     found_groups = find_groups([Path(path) for path in paths] or [cwd], search)

@@ -143,7 +143,7 @@ def _combinations(
 
     before = len(collector.problems)
     combinations = read_matrix(table, spot, call)
-    if FROM in table and len(collector.problems) > before:
+    if isinstance(table, dict) and FROM in table and len(collector.problems) > before:
         return ()  # which parameters there are is not known
     return _wanted(found, combinations) if found.only else combinations
 

@@ -19,7 +19,7 @@ from testrium.declared.project import (
     RunTable,
 )
 from testrium.declared.units import FILLED_LATER, Unit
-from testrium.errors import UsageError
+from testrium.errors import Problem, UsageError
 from testrium.load.document import ProblemCollector, Spot, read_document, shown_path
 from testrium.phrases import did_you_mean
 from testrium.plugins.registry import KINDS, Plugin
@@ -56,7 +56,8 @@ class Project(NamedTuple):
     have their values; `unset_properties` lack one, and say how to give it. `ai_command`
     is () where none is given. `templates` is the folder of the project's own templates of groups,
     which need not exist. `requirements` are ids with what they require; None where the project
-    lists none. `quarantine` are failures that are known.
+    lists none. `quarantine` are failures that are known. `lacks` is what keeps groups from running,
+    and not from reading the runs that are stored.
     """
 
     state_folder: Path
@@ -75,6 +76,7 @@ class Project(NamedTuple):
     requirements: Mapping[str, str] | None = None
     plugins: tuple[Plugin, ...] = ()
     quarantine: tuple[KnownFailure, ...] = ()
+    lacks: tuple[Problem, ...] = ()
 
 
 def find_project(cwd: Path) -> Project:
@@ -238,9 +240,10 @@ def _project(found: _File, cwd: Path) -> Project:
         for field, kind, later in (("configs", Configs, ()), ("unit", Unit, FILLED_LATER))
         if getattr(project, field) is not None
     }
+    lacks = ProblemCollector()
     for index, text in enumerate(project.pythonpath):
         if why := _no_code(file.parent, text):
-            reading.item("pythonpath", index).wrong(f"{text!r}: {why}")
+            reading.item("pythonpath", index)._replace(collector=lacks).wrong(f"{text!r}: {why}")
     return Project(
         state_folder=file.parent / (project.state or STATE_FOLDER),
         file=file,
@@ -263,15 +266,16 @@ def _project(found: _File, cwd: Path) -> Project:
         quarantine=tuple(
             KnownFailure(one.value, one.spot.place) for one in reading.inners("quarantine")
         ),
+        lacks=lacks.problems,
     )
 
 
 def _no_code(root: Path, text: str) -> str:
     """Why Python finds no modules in this folder of `pythonpath`, or ""."""
     path = root / text
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112 - Path raises for a long name
         return ""
-    if not path.exists():
+    if not os.path.exists(path):  # noqa: PTH110 - as above
         return "no such folder: make it, or give a path below the folder of this file"
     from zipfile import is_zipfile  # a wheel is as good as a folder, and rare
 

@@ -473,6 +473,7 @@ def test_a_program_and_a_folder_that_are_not_there_are_told(workspace: Workspace
     [
         ("", "cwd = 'new'", False, True),
         ("", "cwd = '.'", False, False),
+        ("", f"cwd = '{'x' * 300}'", False, True),
         ("", "cwd = '../new'", False, False),
         ("", "cwd = '${run.dir}'", False, False),
         ("", "cwd = 'new'\nenabled = false", False, False),

@@ -131,6 +131,13 @@ def test_what_is_wrong(problems_of: Problems, text: str, problem: str) -> None:
     assert problems_of(text) == [f"g/config.toml:{problem}"]
 
 
+def test_a_number_in_place_of_the_table(workspace: Workspace) -> None:
+    workspace.group(a="")
+    config = workspace.folder / "g/config.toml"
+    config.write_text(f"matrix = 5\n{config.read_text()}")
+    assert workspace.problems() == ["g/config.toml:1: matrix: must be a table, got 5"]
+
+
 FROM = "[matrix]\nfrom = 'modes:all_modes'\n"
 
 

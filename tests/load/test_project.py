@@ -122,14 +122,18 @@ def test_a_key_of_an_inner_table_in_two_spellings_is_told_at_the_second(
     )
 
 
-def test_a_folder_of_code_that_is_not_there_is_told(workspace: Workspace) -> None:
+def test_a_folder_of_code_that_is_not_there_keeps_groups_from_being_loaded(
+    workspace: Workspace,
+) -> None:
     with zipfile.ZipFile(workspace.folder / "b.whl", "w") as wheel:
         wheel.writestr("b.py", "")
-    folders = "pythonpath = [\n'lib',\n'libs',\n'lib/a.py',\n'b.whl']"
+    folders = f"pythonpath = [\n'lib',\n'libs',\n'lib/a.py',\n'b.whl',\n'{'x' * 300}']"
     workspace.write({"testrium.toml": folders, "lib/a.py": ""})
-    with pytest.raises(ConfigError) as caught:
-        find_project(workspace.folder)
-    assert str(caught.value).splitlines() == [
+    workspace.group(a="")
+    assert find_project(workspace.folder).state_folder == workspace.folder / ".testrium"
+    *told, too_long = workspace.problems()
+    assert too_long.startswith("testrium.toml:6: pythonpath: 'xxx")
+    assert told == [
         (
             "testrium.toml:3: pythonpath: 'libs': no such folder: make it, or give a path below"
             " the folder of this file"
