@@ -386,11 +386,13 @@ class Session:
                 yield services.interrupt
             finally:
                 started.set()  # nothing more will be
-                if services.fixtures:
-                    from testrium.run.fixtures import close_fixtures
+                try:
+                    if services.fixtures:
+                        from testrium.run.fixtures import close_fixtures
 
-                    await close_fixtures(services, keep=self._request.keep != "none")
-                services.sockets.close()
+                        await close_fixtures(services, keep=self._request.keep != "none")
+                finally:
+                    services.sockets.close()
             self._revision = await preparing
 
     async def recorded(self, results: Sequence[GroupResult]) -> RunResult:
@@ -616,7 +618,8 @@ class Session:
         started = self._supervisor.next_start()
         turn.end()
         if (following := await turn.next) is not None:
-            await asyncio.wait((started, following.over), return_when=asyncio.FIRST_COMPLETED)
+            first = (started, following.over)
+            await asyncio.wait(first, timeout=_FIRST_START_S, return_when=asyncio.FIRST_COMPLETED)
         return time.monotonic() - began
 
     def _skipped(self, scenario: Scenario, error: MissingHostError) -> GroupResult:
@@ -859,9 +862,10 @@ def _prepare(
         if any(scenario.group.circuits for scenario in scenarios):
             import testrium.verify.messages  # noqa: F401
         sys.setswitchinterval(usual_s)
-        gc.freeze()
-        gc.set_threshold(_COLLECT_AFTER, 20, 20)
-        gc.enable()
+        if not gc.isenabled():  # `cli.start` turned it off: the process is ours
+            gc.freeze()
+            gc.set_threshold(_COLLECT_AFTER, 20, 20)
+            gc.enable()
         return revision_of(cwd)
 
     async def prepare_in_time() -> Revision | None:

@@ -50,6 +50,7 @@ class Inotify:
         self._fd = fd
         self._library = _library()
         self._numbers: set[int] = set()
+        self._pid = os.getpid()  # a process that was forked must not end the watches of its parent
 
     @classmethod
     def open(cls) -> Inotify | None:
@@ -104,7 +105,7 @@ class Inotify:
 
     def close(self) -> None:
         """Watch nothing more. It is kept for the next one that is opened, or let go beside it."""
-        if _idle_of == os.getpid() and len(_idle) < _MOST_IDLE:
+        if self._pid == _idle_of == os.getpid() and len(_idle) < _MOST_IDLE:
             for number in self._numbers:
                 self._library.inotify_rm_watch(self._fd, number)
             self._numbers.clear()

@@ -33,6 +33,7 @@ class SocketFolders:
     def __init__(self, run: str) -> None:
         self._run = run
         self._free: list[Path] = []
+        self._closed = False
 
     @contextlib.contextmanager
     def lease(self) -> Iterator[Path]:
@@ -48,13 +49,14 @@ class SocketFolders:
                 is_empty = not any(folder.iterdir())
             except OSError:  # it was removed
                 is_empty = False
-            if is_empty:
+            if is_empty and not self._closed:
                 self._free.append(folder)
             else:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def close(self) -> None:
-        """Remove those that no group has now."""
+        """Remove those that no group has now; each other one goes with its group."""
+        self._closed = True
         while self._free:
             shutil.rmtree(self._free.pop(), ignore_errors=True)
 

@@ -193,9 +193,11 @@ class LogTail:
         self.path = path
         self.offset = offset
         self.decoder = LineDecoder(encoding)
+        self.at_end = True  # nothing was behind what was read last
 
     def next_lines(self) -> list[str] | None:
         """The lines that one more chunk completes; None where nothing is new. Raises InfraError."""
+        self.at_end = True
         try:
             with read_regular(self.path) as file:
                 self.offset = after_hole(file.fileno(), self.offset)
@@ -206,6 +208,7 @@ class LogTail:
         except OSError as error:
             raise InfraError(f"cannot read {self.path}: {error.strerror}") from error
         self.offset += len(data)
+        self.at_end = len(data) < _CHUNK
         return self.decoder.lines(data) if data else None
 
 
@@ -219,13 +222,14 @@ class _Log(LogTail):
 
     def read(self) -> bool:
         """Read one chunk of what is new; False when there was nothing."""
+        before_ns = time.monotonic_ns()
         lines = self.next_lines()
-        read_ns = time.monotonic_ns()
         if lines is not None and len(self.decoder.rest) >= LONGEST_LINE:
             lines.append(self._take_rest())
         if lines:
             self.reader(lines, self.low_ns)
-        self.low_ns = read_ns
+        if self.at_end and not self.decoder.rest:  # else what comes next is partly older
+            self.low_ns = max(self.low_ns, before_ns)
         return lines is not None
 
     def finish(self) -> None:

@@ -102,7 +102,7 @@ def test_no_thread_is_left_once_all_is_stored_or_at_a_fork(path: str) -> None:
     assert in_process(work) == 0
     names = [thread.name for thread in threading.enumerate()]
     assert (before.count("testrium-store"), names.count("testrium-store")) == (1, 0)
-    assert rows(path) == ["s"]
+    assert rows(path).count("s") == 1  # a slow child has stored its own event, too
     assert manager.completed_steps() == {"s", "child"}
 
 

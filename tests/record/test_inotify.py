@@ -94,3 +94,17 @@ def test_one_that_was_closed_is_opened_again_and_knows_nothing(tmp_path: Path) -
     append(path)
     assert not again.wait(0)
     again.close()
+
+
+def test_a_forked_process_ends_no_watch_of_its_parent(news: Inotify, tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.touch()
+    number = news.add(str(path))
+    pid = os.fork()
+    if pid == 0:
+        Inotify.open()
+        news.close()
+        os._exit(0)
+    os.waitpid(pid, 0)
+    append(path)
+    assert news.read() == {number}

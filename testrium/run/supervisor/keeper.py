@@ -235,9 +235,9 @@ def _spawn(launch: Launch) -> int | None:
 
     Raises:
         OSError: no such program or folder.
-        MachineError: its files cannot be written.
+        MachineError: its files cannot be written, or there are too many processes.
+        _RefusedError: the kernel takes no such text.
     """
-    assert launch.command is not None
     with contextlib.ExitStack() as opened:
         opened.callback(os.chdir, "/")  # nothing waits for this process to leave that folder
         os.chdir(launch.cwd)
@@ -249,8 +249,27 @@ def _spawn(launch: Launch) -> int | None:
             opened.callback(os.close, fd)
             actions.append((os.POSIX_SPAWN_DUP2, fd, stream))
         try:
+            return _spawned(launch, actions)
+        except NotImplementedError:  # no sessions: glibc before 2.26
+            return None
+
+
+def _spawned(
+    launch: Launch, actions: list[tuple[int, ...] | tuple[int, int, str, int, int]]
+) -> int:
+    """Try each file that the command may name, as execvpe(3) does. Raises as `_spawn`."""
+    assert launch.command is not None
+    name = launch.command[0]
+    folders = [] if "/" in name else os.get_exec_path(launch.env)
+    paths = [os.path.join(folder, name) for folder in folders] or [name]  # noqa: PTH118 - as text
+    missing = OSError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+    refused: OSError | None = None
+    for path in paths:
+        if folders and not os.path.exists(path):  # noqa: PTH110 - an attempt takes longer
+            continue
+        try:
             return os.posix_spawn(
-                _program_file(launch.command[0], launch.env),
+                path,
                 launch.command,
                 launch.env,
                 file_actions=actions,
@@ -258,22 +277,15 @@ def _spawn(launch: Launch) -> int | None:
                 setsigmask=(),
                 setsigdef=_FRESH_SIGNALS,
             )
-        except NotImplementedError:  # no sessions: glibc before 2.26
-            return None
-
-
-def _program_file(name: str, env: dict[str, str]) -> str:
-    """The file of a program, looked for on the PATH of its environment. Raises OSError."""
-    if "/" in name:
-        return name
-    number = errno.ENOENT
-    for folder in os.get_exec_path(env):
-        path = os.path.join(folder, name)  # noqa: PTH118 - as text, for each command
-        if os.access(path, os.X_OK) and os.path.isfile(path):  # noqa: PTH113
-            return path
-        if os.path.lexists(path):
-            number = errno.EACCES
-    raise OSError(number, os.strerror(number), name)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            missing = error
+        except ValueError as error:  # a NUL
+            raise _RefusedError(f"cannot start {name!r}: {error}") from error
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.ENOMEM):
+                raise MachineError(f"cannot start another process: {error.strerror}") from error
+            refused = refused or error
+    raise refused or missing
 
 
 #: How long a process in reserve may be silent before it is looked at (seconds).

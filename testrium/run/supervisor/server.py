@@ -1,4 +1,4 @@
-"""The supervisor: the process that owns every process of a run (on Linux; else see `spawning`).
+"""The supervisor: the process that owns every process of a run (on Linux; else see `spawn`).
 
 Started once by the runner, while that still loads; single-threaded, without user code. It has a
 session of its own, so Ctrl-C reaches only the runner, and it ends when the runner has ended,
@@ -171,8 +171,9 @@ class _ForkingSupervisor:
 
     def _start(self, number: int, launch: Message) -> None:
         group = launch["env"].get(RUN_DIR, launch["folder"])
-        is_command = launch["command"] is not None
-        self._commands = self._commands + 1 if is_command else 0
+        if launch["stdout"] != os.devnull:  # else it asks whether a unit is ready
+            is_command = launch["command"] is not None
+            self._commands = self._commands + 1 if is_command else 0
         try:
             if usable := self._usable(group):
                 kept = usable[0]
@@ -245,7 +246,7 @@ class _ForkingSupervisor:
             del self._kept[kept.number]
             self._waiting.append(kept)
         else:
-            kept.channel.end()  # it is buried once it has ended
+            kept.channel.end()  # its end is reported once it has come
 
     def _report_end(self, kept: _Kept) -> None:
         """A keeper has ended: report what it has not reported itself."""

@@ -99,3 +99,25 @@ def test_a_watched_log_that_begins_anew_was_cut_although_it_is_longer(folder: Ru
             assert list(marks.swapped) == [("a", "stdout.log was cut")]
 
     asyncio.run(work())
+
+
+def test_a_line_is_not_older_than_the_last_look_that_saw_no_part_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else what a unit emits right behind its line seems to be older than the line."""
+    monkeypatch.setattr(logs, "_CHUNK", 8)
+    path = tmp_path / "stdout.log"
+    path.touch()
+    found: list[tuple[list[str], int]] = []
+    log = logs._Log(path, lambda lines, low_ns: found.append((lines, low_ns)), 7, 0, "utf-8")
+    with path.open("a") as file:
+        file.write("first\nand the second")
+    while log.read():
+        pass
+    assert log.low_ns == 7, "a part of the next line was there at the last look"
+    with path.open("a") as file:
+        file.write("\n")
+    while log.read():
+        pass
+    assert found == [(["first"], 7), (["and the second"], 7)]
+    assert log.low_ns > 7

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ import pytest
 from testrium.errors import InfraError
 from testrium.run.supervisor import keeper
 from testrium.run.supervisor.client import Exit, Launch, LaunchError, Supervisor
+from testrium.run.supervisor.program import MachineError
 from testrium.run.supervisor.protocol import Channel
 from testrium.system import kernel
 
@@ -244,6 +246,34 @@ def test_an_ignored_signal_of_the_runner_is_not_inherited(folder: UnitFolder, be
     finally:
         signal.signal(signal.SIGUSR1, usual)
     assert end.signal == "SIGUSR1"
+
+
+@BEFORE
+def test_a_program_that_cannot_run_is_passed_over_on_the_path(
+    folder: UnitFolder, before: int
+) -> None:
+    for name, text in (("stale", "#!/no/such/interpreter\n"), ("good", "#!/bin/sh\necho found\n")):
+        tool = folder.path / name / "tool"
+        tool.parent.mkdir()
+        tool.write_text(text)
+        tool.chmod(0o755)
+    path = f"{folder.path / 'stale'}:{folder.path / 'good'}"
+    launch = folder.launch(command=["tool"], env={"PATH": path})
+    assert run_command(folder, before, launch).exit_code == 0
+    assert folder.text("source.out") == "found\n"
+
+
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOMEM])
+def test_too_many_processes_are_the_machines_fault(
+    folder: UnitFolder, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fail(*_: object, **__: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "posix_spawn", fail)
+    monkeypatch.chdir(folder.path)
+    with pytest.raises(MachineError, match="cannot start another process"):
+        keeper._spawn(folder.launch(command=["true"]))
 
 
 def test_a_launch_survives_its_journey(folder: UnitFolder) -> None:

@@ -440,7 +440,9 @@ def test_nothing_is_forked_beside_a_start(
     kept = _Kept(BaseProcess(), ours)
     monkeypatch.setattr(supervisor, "_forked", lambda: kept)
     may_prepare = [supervisor._may_prepare]
-    supervisor._start(1, {"env": {}, "folder": "group", "unit": "unit", "command": None})
+    supervisor._start(
+        1, {"env": {}, "folder": "group", "unit": "unit", "command": None, "stdout": "out"}
+    )
     may_prepare.append(supervisor._may_prepare)
     keeper.send({"event": "started", "number": 1})
     supervisor._receive(kept)
