@@ -191,8 +191,7 @@ def _refuse_missing_folders(scenarios: tuple[Scenario, ...], cwd: Path) -> None:
     """Raise ConfigError for units that could not start: their `cwd` is not there, nor will be."""
     from testrium.load.units import folders_never_made
 
-    problems = (each for scenario in scenarios for each in folders_never_made(scenario, cwd))
-    if found := tuple(dict.fromkeys(problems)):
+    if found := tuple(dict.fromkeys(folders_never_made(scenarios, cwd))):
         raise ConfigError(found)
 
 

@@ -237,7 +237,8 @@ class ProcessTable:
     """
     command: Program | None = None
     """a program and its arguments, a list of strings; no shell. Give one of `entrypoint` and
-    `command`, or neither for a unit whose probes come from other processes
+    `command`, or neither for a unit whose probes come from other processes; a fixture needs one
+    of them
     """
     cwd: Annotated[
         FilledText | None, Key(default="the group's folder; of a fixture `fixtures/`")
@@ -275,6 +276,7 @@ class ProcessTable:
     exit: ExitCodes = (0,)
     """accepted exit codes: a number, `"!=0"`, `"any"`, a text with `${param.NAME}`, or a list of
     these. The end by a signal is never accepted. Of a fixture it belongs to `stop = "self"`
+    and names properties only
     """
     encoding: Encoding = "utf-8"
     """of its output, for log probes, checks and reports: one of Python's names (`latin-1`,

@@ -179,14 +179,15 @@ def _load_with(
         again = loaded(frozenset(numbers))
         if len(again[2].problems) < len(noted.problems):
             group, filling, noted = again
-    elsewhere = {name for one in combinations for name in one.values} - combination.values.keys()
-    noted.reword(
-        {
-            f"unknown variable ${{param.{name}}}": f"${{param.{name}}} has no value in"
-            f" {combination.suffix}"
-            for name in elsewhere
-        }
-    )
+    if noted.problems:
+        every = {name for one in combinations for name in one.values}
+        noted.reword(
+            {
+                f"unknown variable ${{param.{name}}}": f"${{param.{name}}} has no value in"
+                f" {combination.suffix}"
+                for name in every - combination.values.keys()
+            }
+        )
     collector.add(noted)
     return group, filling.used
 
@@ -204,14 +205,14 @@ class _Loading:
     ) -> None:
         document = filling.filled(document, is_later, collector)
         self.filling = filling
-        self.data = document.data
-        self.whole = Spot(document, (), collector)
         self.found = found
         self.around = around
         self.collector = collector
-        self.is_readable = _check_tables(document, self.whole)
-        if not self.is_readable:
-            self.data = {}
+        self.is_readable = _check_tables(document, Spot(document, (), collector))
+        if not self.is_readable:  # nothing that follows from it is reported
+            document = Document(document.name, document.text, {}, document.main)
+        self.data = document.data
+        self.whole = Spot(document, (), collector)
         self.defaults = around.defaults.of(found, collector)
         self.configs = self._configs(document)
         names = self.configs["unit_names"]

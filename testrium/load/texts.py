@@ -230,7 +230,7 @@ class Scope:
 
     def _probe_error(self, rest: str) -> str | None:
         if self.needs is None:
-            return f"${{{_PROBE}{rest}}} works only in units and checks: write a fixed value here"
+            return f"${{{_PROBE}{rest}}} cannot be used here: write a fixed value"
         units = self.needs()
         if not any(rest.startswith(f"{unit}.") for unit in units):
             unit = rest.partition(".")[0]
@@ -342,24 +342,24 @@ def check_exit_codes(
         values: by the whole name, those of properties.
         combinations: those of the matrix, whose parameters count too.
     """
+    texts = [each for file in files for each in file.texts("exit") if "${" in each[1]]
+    if not texts:  # there may be a thousand combinations, and this is asked in each
+        return
     filled = {
         each.suffix: {**values, **{f"param.{name}": one for name, one in each.values.items()}}
         for each in combinations
     }
-    for file in files:
-        for spot, text in file.texts("exit"):
-            if "${" not in text:
-                continue
-            codes: dict[str, str] = {}  # with the first combination that has it
-            for suffix, known in filled.items():
-                with suppress(VariableError):  # told already
-                    codes.setdefault(substitute(text, partial(_text_of, known)), suffix)
-            for code, suffix in codes.items():
-                try:
-                    exit_code_of(code)
-                except ValueError as error:
-                    where = f" in {suffix}" if suffix else ""
-                    spot.wrong(f"{text!r} is {code!r}{where}: {error}")
+    for spot, text in texts:
+        codes: dict[str, str] = {}  # with the first combination that has it
+        for suffix, known in filled.items():
+            with suppress(VariableError):  # told already
+                codes.setdefault(substitute(text, partial(_text_of, known)), suffix)
+        for code, suffix in codes.items():
+            try:
+                exit_code_of(code)
+            except ValueError as error:
+                where = f" in {suffix}" if suffix else ""
+                spot.wrong(f"{text!r} is {code!r}{where}: {error}")
 
 
 def _text_of(values: Mapping[str, Any], name: str) -> str:

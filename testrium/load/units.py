@@ -365,19 +365,21 @@ def _lack_of_folder(unit: Unit, group: Group, cwd: Path) -> Problem | None:
     return _missing(unit, cwd, "cwd", why)
 
 
-def folders_never_made(scenario: Scenario, cwd: Path) -> Iterator[Problem]:
-    """Working folders in the group's own that are not there, and that will not be when it runs.
+def folders_never_made(scenarios: Sequence[Scenario], cwd: Path) -> Iterator[Problem]:
+    """Working folders in a group's own that are not there, and that will not be when it runs.
 
-    What lies elsewhere, another group may make.
+    What lies elsewhere, another group may make, and one of a lower order may make any.
     """
-    if scenario.skip or scenario.unmet:
-        return
-    group = scenario.group
-    for unit in group.units:
-        if unit.enabled and unit.host is None and unit.cwd and ".." not in Path(unit.cwd).parts:
-            is_inside = not Path(unit.cwd).is_absolute()
-            if is_inside and (problem := _lack_of_folder(unit, group, cwd)):
-                yield problem
+    first = min((one.group.order for one in scenarios), default=0)
+    for scenario in scenarios:
+        group = scenario.group
+        if scenario.skip or scenario.unmet or group.order > first:
+            continue
+        for unit in group.units:
+            if unit.enabled and unit.host is None and unit.cwd and ".." not in Path(unit.cwd).parts:
+                is_inside = not Path(unit.cwd).is_absolute()
+                if is_inside and (problem := _lack_of_folder(unit, group, cwd)):
+                    yield problem
 
 
 def _missing(unit: Unit, cwd: Path, key: str, message: str) -> Problem:

@@ -324,8 +324,8 @@ def _named_value(value: Any) -> str:
         inner = value.values() if isinstance(value, dict) else value
         return next(filter(None, map(_named_value, inner)), "")
     text = value if isinstance(value, str) else ""
-    found = re.search(r"\$\{(?:param|property)\.[^{}]*\}", text)
-    return found[0] if found else ""
+    found = re.finditer(r"\$\$|\$\{(?:param|property)\.[^{}]*\}", text)
+    return next((one[0] for one in found if one[0] != "$$"), "")
 
 
 def spots_of(kind: type[Any], table: Mapping[str, Any], spot: Spot) -> dict[str, Spot]:

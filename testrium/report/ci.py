@@ -146,7 +146,8 @@ def _place_of(group: GroupResult, finding: Finding | None) -> tuple[Path, int | 
     if finding is None:
         return folder / "config.toml", 1
     for test in group.tests if finding.code in (Code.TEST, Code.INSPECT, Code.INFRA) else ():
-        if test.file and (test.aborted or test.name == finding.where):
+        is_it = test.aborted if finding.code is Code.INFRA else test.name == finding.where
+        if test.file and is_it:
             return Path(test.file), test.line
     if finding.circuit:
         return folder / "config.toml", named_line(folder, "circuits", finding.circuit)

@@ -257,7 +257,7 @@ def unproved(result: RunResult) -> Iterator[Line]:
         for note in group.judgement.notes:
             if note.code is Code.FLAKY:
                 text = f"note: flaky at {label}: {note.message}"
-            elif note.code is Code.INSPECT and group in passed:
+            elif note.code is Code.INSPECT and group.verdict not in BAD_VERDICTS:
                 looks += 1
                 if looks > MOST_FURTHER:
                     continue

@@ -87,7 +87,9 @@ class Result(unittest.TestResult):
 
     def _tell(self, outcome: Outcome, test: unittest.TestCase, message: str = "") -> None:
         self._print(outcome, test)
-        function = getattr(test, getattr(test, "_testMethodName", ""), None)  # none of a module
+        whole = getattr(test, "test_case", None)  # of a part, whose own class is unittest's
+        own = whole if isinstance(whole, unittest.TestCase) else test
+        function = getattr(own, getattr(own, "_testMethodName", ""), None)  # none of a module
         self.reporter.report(
             test.id(),
             outcome,

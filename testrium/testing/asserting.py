@@ -174,6 +174,7 @@ def _python_failures(
         raise refused from None
     names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
     bound = {name.id for name in names if not isinstance(name.ctx, ast.Load)}
+    bound |= {each.arg for each in ast.walk(tree) if isinstance(each, ast.arg)}
     for name in names:
         if name.id not in {*bound, *values, *vars(builtins)}:
             known = ", ".join(sorted(values)) or "none"

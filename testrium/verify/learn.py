@@ -64,7 +64,7 @@ class HopGuess:
 
 
 class StageGuess(NamedTuple):
-    """KnownPlaces that were passed in any order; `remark` says why, where there are several.
+    """Hops that were passed in any order; `remark` says why, where there are several.
 
     `doubtful`: that it comes after the stage before it may be a coincidence.
     """

@@ -69,6 +69,8 @@ def test_each_subject(workplace: Workplace) -> None:
     # Judged again: with the rules as they are now, on what is there now.
     config = workplace.folder / "group" / "config.toml"
     config.write_text(config.read_text().replace('lacks = "rows"', 'contains = "rows"'))
+    # That needs no folder of code.
+    (workplace.folder / "testrium.toml").write_text('pythonpath = ["gone"]')
     again = workplace.finish(workplace.start("verify", "--json", "report.json"))
     assert (again.exit_code, findings_of(again)) == (0, [])
     [out] = workplace.folder.glob(".testrium/runs/*/group/out.json")

@@ -82,6 +82,24 @@ def test_a_fixture_has_what_the_project_gives_to_all_processes(workspace: Worksp
     ]
 
 
+def test_a_misspelled_main_table_is_one_mistake(workspace: Workspace) -> None:
+    workspace.group(a="")
+    config = """
+        [config]
+        units = ["a"]
+        fixtures = ["db"]
+        [[circuits]]
+        name = "way"
+        route = ["fixture.db:ready", "a:got"]
+        [verify]
+        allow = ["fixture.db"]
+        """
+    workspace.write({"g/config.toml": config, "fixtures/db.toml": SERVER})
+    assert workspace.problems() == [
+        "g/config.toml:1: config: unknown table; did you mean [Configs]?"
+    ]
+
+
 def test_every_unit_waits_for_all_fixtures(workspace: Workspace) -> None:
     workspace.group('fixtures = ["db"]', a="", b='unit_dependencies = ["a"]')
     workspace.write({"fixtures/db.toml": SERVER})

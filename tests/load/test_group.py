@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -489,10 +490,21 @@ def test_a_folder_that_nothing_can_make_keeps_the_run_from_starting(
     if setup:
         workspace.write({"g/setup.py": "def main(): ..."})
     (scenario,) = plan_scenarios([workspace.loaded()])
-    keys = [problem.key for problem in folders_never_made(scenario, workspace.folder)]
+    keys = [problem.key for problem in folders_never_made([scenario], workspace.folder)]
     assert keys == ["cwd"] * told
     missing = what_is_missing(workspace.loaded(), workspace.folder)
     assert [problem.key for problem in missing] == ["cwd"] * (told or "../new" in b)
+
+
+def test_a_group_of_a_lower_order_may_make_a_folder(workspace: Workspace) -> None:
+    workspace.group(a="command = ['true']\ncwd = 'new'")
+    (scenario,) = plan_scenarios([workspace.loaded()])
+    earlier, later = (
+        scenario._replace(group=replace(scenario.group, order=order, units=units))
+        for order, units in ((-1, ()), (0, scenario.group.units))
+    )
+    assert len(list(folders_never_made([later], workspace.folder))) == 1
+    assert list(folders_never_made([earlier, later], workspace.folder)) == []
 
 
 def test_the_project_gives_variables_and_folders_of_code(workspace: Workspace) -> None:

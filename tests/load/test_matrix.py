@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from testrium.load.matrix import MOST
+from testrium.load.texts import check_exit_codes
 from testrium.plan.scenarios import plan_scenarios
 from testrium.plan.selection import Selection
 
@@ -349,6 +350,11 @@ def test_a_wrong_value_of_one_combination_is_found(workspace: Workspace) -> None
     (problem,) = workspace.problems()
     assert problem.startswith("g/config.toml:3: timeout: ")
     assert "soon" in problem
+
+
+def test_combinations_are_asked_for_only_where_an_exit_code_may_depend_on_them() -> None:
+    never = (pytest.fail(f"asked for {each}") for each in "ab")
+    check_exit_codes((), {}, never)
 
 
 def test_an_exit_code_that_a_combination_makes_wrong_is_told(workspace: Workspace) -> None:

@@ -104,7 +104,7 @@ def test_both_spellings_of_a_key(problems_of: Problems) -> None:
         ("[env]\nA = '${mod}'", "4: env.A: unknown variable ${mod}; did you mean 'mode'?"),
         (
             "[env]\nA = '${probe.a.ready.x}'",
-            "4: env.A: ${probe.a.ready.x} works only in units and checks: write a fixed value here",
+            "4: env.A: ${probe.a.ready.x} cannot be used here: write a fixed value",
         ),
         ("[env]\nA = '${mode'", "4: env.A: '${mode', column 1: '${' without '}'"),
         ("[verify]\nsetle = '1s'", "4: verify.setle: unknown key; did you mean 'settle'?"),

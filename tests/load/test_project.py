@@ -336,6 +336,7 @@ def test_defaults_name_no_values_that_only_groups_have(workspace: Workspace) -> 
         [Configs]
         timeout = "${property.limit}"
         tags = ["a", "b-${param.size}"]
+        title = "$${param.size}"
         [unit]
         env = {A = "${property.limit}"}
         stop_signal = "${property.limit}"
@@ -347,7 +348,7 @@ def test_defaults_name_no_values_that_only_groups_have(workspace: Workspace) -> 
     assert str(caught.value).splitlines() == [
         f"testrium.toml:2: Configs.timeout: ${{property.limit}} {why}",
         f"testrium.toml:3: Configs.tags: ${{param.size}} {why}",
-        f"testrium.toml:6: unit.stop_signal: ${{property.limit}} {why}",
+        f"testrium.toml:7: unit.stop_signal: ${{property.limit}} {why}",
     ]
 
 

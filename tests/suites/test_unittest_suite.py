@@ -29,6 +29,8 @@ class T(unittest.TestCase):
     def test_parts(self):
         for number in range(3):
             with self.subTest(number=number): self.assertNotEqual(number, 1)
+    def test_skipped_part(self):
+        with self.subTest(number=4): self.skipTest("none")
 
 class Broken(unittest.TestCase):
     @classmethod
@@ -67,6 +69,7 @@ def test_every_outcome(
         "T.test_no": ("failed", "AssertionError: 1 != 2"),
         "T.test_error": ("failed", "OSError: gone"),
         "T.test_skip": ("skipped", "later"),
+        "T.test_skipped_part (number=4)": ("skipped", "none"),
         "T.test_known": ("passed", "failed as expected"),
         "T.test_mended": ("failed", "passed although a failure is expected"),
         "T.test_parts (number=1)": ("failed", "AssertionError: 1 == 1"),
@@ -82,6 +85,7 @@ def test_every_outcome(
         "def test_ok(self): pass",
         "with self.subTest(number=number): self.assertNotEqual(number, 1)",
         '@unittest.skip("later")',
+        "def test_skipped_part(self):",
     ]
     assert {each["file"] for each in told()} == {str(tmp_path / "suite_with_all_outcomes.py")}
     assert not [each for each in told() if "unittest/case.py" in each.get("traceback", "")]

@@ -97,6 +97,7 @@ def test_values() -> None:
         "any(n > one for n in x) and x is not None",
         "x == (2, 1) and y == {'a': {1}}",
         "x if y else false",
+        "min(x, key=lambda each: -each) == 2",
     ],
 )
 def test_an_expression_may_be_any_of_python(expression: str) -> None:

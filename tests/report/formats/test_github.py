@@ -84,7 +84,10 @@ def test_further_tests_and_checks_that_failed_are_annotated_too(
         Finding(Code.TEST, "test_b", "test_b failed"),
         Finding(Code.LOST, "a:b", "a key"),
     )
-    lines = (Outcome("test_a", False, 0.1, file="/home/ada/t.py", line=7),)
+    lines = (
+        Outcome("test_0", False, 0.1, aborted=True, file="/home/ada/t.py", line=3),
+        Outcome("test_a", False, 0.1, file="/home/ada/t.py", line=7),
+    )
     result = crashed._replace(judgement=Judgement(Verdict.FAIL, findings), tests=lines)
     commands = step.commands(run_result._replace(groups=(result, result)))
 
