@@ -236,7 +236,7 @@ def _spawn(launch: Launch) -> int | None:
     Raises:
         OSError: no such program or folder.
         MachineError: its files cannot be written, or there are too many processes.
-        _RefusedError: the kernel takes no such text.
+        _RefusedError: a NUL is in the command or its environment.
     """
     with contextlib.ExitStack() as opened:
         opened.callback(os.chdir, "/")  # nothing waits for this process to leave that folder
@@ -306,7 +306,7 @@ def _received(wire: socket.socket) -> bytes:
 
 
 class _RefusedError(Exception):
-    """The process in reserve cannot become the unit, for this reason."""
+    """The unit cannot be started as it is described, for this reason."""
 
 
 class _ForkedUnit:
